@@ -1,0 +1,53 @@
+package message
+
+// Header is a header section, its fields in the order of the message. The zero value
+// is empty. It keeps one copy of the octets.
+type Header struct {
+	octets []byte
+	fields []span
+}
+
+type span struct{ start, colon, end int }
+
+// Add appends a copy of f.
+func (h *Header) Add(f Field) {
+	start := len(h.octets)
+	h.octets = append(h.octets, f.Raw...)
+	h.fields = append(h.fields, span{start, f.Colon, len(h.octets)})
+}
+
+// Len returns the number of fields.
+func (h *Header) Len() int { return len(h.fields) }
+
+// Size returns the octets of all fields, without their line ends.
+func (h *Header) Size() int { return len(h.octets) }
+
+// At returns field i, counted from 0 at the top. The octets belong to h.
+func (h *Header) At(i int) Field {
+	s := h.fields[i]
+	return Field{Raw: h.octets[s.start:s.end:s.end], Colon: s.colon}
+}
+
+// Count returns how many fields have this name, in any case.
+func (h *Header) Count(name string) int {
+	n := 0
+	for i := range h.fields {
+		if h.At(i).Is(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// Index returns the position of the first field of this name, or -1.
+func (h *Header) Index(name string) int {
+	for i := range h.fields {
+		if h.At(i).Is(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Reset empties h and keeps its memory.
+func (h *Header) Reset() { h.octets, h.fields = h.octets[:0], h.fields[:0] }
