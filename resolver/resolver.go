@@ -67,7 +67,9 @@ const (
 )
 
 // String returns the status in lower case.
-func (s Security) String() string { return [...]string{"indeterminate", "insecure", "secure"}[min(s, 2)] }
+func (s Security) String() string {
+	return [...]string{"indeterminate", "insecure", "secure"}[min(s, 2)]
+}
 
 // RR is the data of one resource record. Which fields are set depends on the type
 // asked for.
