@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -67,6 +68,9 @@ func toASCII(s string) (string, error) {
 		return s, nil
 	case ascii:
 		return strings.ToLower(s), nil
+	}
+	if !utf8.ValidString(s) {
+		return "", ErrIDNA
 	}
 	labels := strings.Split(s, ".")
 	for i, l := range labels {
