@@ -126,17 +126,17 @@ type Peeker interface {
 // Kind is the way in which a question failed.
 type Kind string
 
-// The kinds of failure. Budget: the transaction has spent its questions. Canceled:
+// The kinds of failure. OverBudget: the transaction has spent its questions. Canceled:
 // the caller went away.
 const (
-	Timeout   Kind = "timeout"
-	ServFail  Kind = "servfail"
-	Refused   Kind = "refused"
-	Bogus     Kind = "bogus"
-	Malformed Kind = "malformed"
-	Network   Kind = "network"
-	Budget    Kind = "budget"
-	Canceled  Kind = "canceled"
+	Timeout    Kind = "timeout"
+	ServFail   Kind = "servfail"
+	Refused    Kind = "refused"
+	Bogus      Kind = "bogus"
+	Malformed  Kind = "malformed"
+	Network    Kind = "network"
+	OverBudget Kind = "budget"
+	Canceled   Kind = "canceled"
 )
 
 // Error is a question without an answer. It is always temporary in the sense of RFC
