@@ -238,7 +238,8 @@ func (p *addressParser) plainLocal() bool {
 // angle parses an angle-addr with its obs-route (§4.4).
 func (p *addressParser) angle(m *Mailbox) bool {
 	p.pos++
-	if !p.route() {
+	routed, ok := p.route()
+	if !ok {
 		return false
 	}
 	words, isLocal, ok := p.words()
@@ -249,7 +250,7 @@ func (p *addressParser) angle(m *Mailbox) bool {
 	switch {
 	case c == '@' && isLocal:
 		ok = p.addrSpec(m)
-	case c == '>' && (words == 0 || isLocal):
+	case c == '>' && !routed && (words == 0 || isLocal):
 		m.Local = string(p.local)
 	default:
 		return p.fail("no address between the angle brackets")
@@ -266,32 +267,32 @@ func (p *addressParser) angle(m *Mailbox) bool {
 
 // route skips "@a,@b:". Who takes its first domain for the author's is wrong: the
 // address is what follows.
-func (p *addressParser) route() bool {
-	if !p.cfws() {
-		return false
-	}
-	if c, _ := p.peek(); c != '@' {
-		return true
-	}
+func (p *addressParser) route() (routed, ok bool) {
 	for {
-		if c, _ := p.peek(); c != '@' {
-			return p.fail("source route: @ expected")
-		}
-		p.pos++
-		if !p.domain(&Mailbox{}) || !p.cfws() {
-			return false
+		if !p.cfws() {
+			return routed, false
 		}
 		c, _ := p.peek()
+		switch {
+		case c != '@' && !routed:
+			return false, true
+		case c != '@':
+			return true, p.fail("source route: @ expected")
+		}
 		p.pos++
-		if c == ':' {
-			return true
+		routed = true
+		if !p.domain(&Mailbox{}) || !p.cfws() {
+			return true, false
 		}
-		if c != ',' {
-			p.pos--
-			return p.fail("source route: colon expected")
-		}
-		if !p.cfws() {
-			return false
+		c, _ = p.peek()
+		switch c {
+		case ':':
+			p.pos++
+			return true, true
+		case ',':
+			p.pos++
+		default:
+			return true, p.fail("source route: colon expected")
 		}
 	}
 }

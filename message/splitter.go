@@ -148,7 +148,6 @@ func (s *Splitter) next(data []byte) int {
 // name looks for the colon that ends the field name. It reports false when the line is
 // no field: see ParseField.
 func (s *Splitter) name(data []byte) bool {
-	most := min(maxName, s.lim.FieldBytes)
 	for ; s.scan < len(data); s.scan++ {
 		c := data[s.scan]
 		switch {
@@ -157,7 +156,7 @@ func (s *Splitter) name(data []byte) bool {
 				s.colon = s.scan
 			}
 			return s.scan > 0
-		case s.scan >= most:
+		case s.scan >= maxName:
 			return false
 		case c == ' ' || c == '\t':
 			if s.scan == 0 {

@@ -166,6 +166,7 @@ func TestLimits(t *testing.T) {
 		{"fields fit", long + long + "\r\n", Limits{Fields: 2}, "", 2},
 		{"too many fields", long + long + "\r\n", Limits{Fields: 1}, TooManyFields, 1},
 		{"too many and too long", "A: 0\r\n" + long + "\r\n", Limits{Fields: 1, FieldBytes: 5}, TooManyFields, 1},
+		{"From with a space is never an mbox line", "From :\r\n", Limits{FieldBytes: 2}, FieldTooLarge, 0},
 		{"body after the last field", long + "no field", Limits{Fields: 1}, "", 1},
 		{"name too long is body", strings.Repeat("a", 999) + ": 1\r\n\r\n", Limits{}, "", 0},
 		{"name that fits", strings.Repeat("a", 998) + ": 1\r\n\r\n", Limits{}, "", 1},
