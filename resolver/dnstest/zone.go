@@ -48,7 +48,9 @@ type SyntaxError struct {
 }
 
 // Error is "file:line:col: message".
-func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Msg) }
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Msg)
+}
 
 func newZone() *Zone {
 	return &Zone{names: map[string]map[resolver.Type]*rrset{}, exists: map[string]bool{}, faults: map[string]resolver.Kind{}, secure: map[string]bool{}}

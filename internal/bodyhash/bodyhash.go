@@ -1,0 +1,311 @@
+// Package bodyhash hashes the canonical form of a message body, once for all the
+// signatures that want it, in one pass and without keeping the body (RFC 6376 §3.4).
+package bodyhash
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"hash"
+)
+
+// Canonicalization is a body canonicalization algorithm.
+type Canonicalization uint8
+
+// The algorithms of RFC 6376 §3.4.3 and §3.4.4.
+const (
+	Simple Canonicalization = iota
+	Relaxed
+)
+
+// String is the word of the c= tag.
+func (c Canonicalization) String() string {
+	if c == Relaxed {
+		return "relaxed"
+	}
+	return "simple"
+}
+
+// NoLimit stands for a signature without l=.
+const NoLimit = -1
+
+// Set is the body hashes that the signatures of one message ask for. Ask for all before
+// the first Write. The zero value is ready to use.
+type Set struct {
+	streams [2]*stream // one per Canonicalization, nil when nobody asked
+	wanted  []want
+	done    bool
+}
+
+type want struct {
+	canonical Canonicalization
+	limit     int64
+}
+
+// Request asks for the hash of the first limit octets of the canonical body, NoLimit for
+// all of it, and returns its index. Equal requests share one index.
+func (s *Set) Request(c Canonicalization, limit int64) int {
+	for i, w := range s.wanted {
+		if w.canonical == c && w.limit == limit {
+			return i
+		}
+	}
+	if s.streams[c] == nil {
+		s.streams[c] = &stream{hash: sha256.New(), relaxed: c == Relaxed}
+	}
+	s.wanted = append(s.wanted, want{c, limit})
+	if limit >= 0 {
+		s.streams[c].addLimit(limit)
+	}
+	return len(s.wanted) - 1
+}
+
+// Write takes the next piece of the body. It never fails.
+func (s *Set) Write(p []byte) (int, error) {
+	for _, st := range s.streams {
+		if st != nil {
+			st.write(p)
+		}
+	}
+	return len(p), nil
+}
+
+// Close ends the body. Sum and Length are known after it.
+func (s *Set) Close() {
+	if s.done {
+		return
+	}
+	s.done = true
+	for _, st := range s.streams {
+		if st != nil {
+			st.close()
+		}
+	}
+}
+
+// Sum returns hash i. ok is false when its limit is beyond the canonical body, whose
+// hash is then undefined (RFC 6376 §3.5 l=).
+func (s *Set) Sum(i int) (sum [sha256.Size]byte, ok bool) {
+	w := s.wanted[i]
+	return s.streams[w.canonical].sum(w.limit)
+}
+
+// Length returns the octets of the whole canonical body that hash i belongs to.
+func (s *Set) Length(i int) int64 { return s.streams[s.wanted[i].canonical].length }
+
+// snapshot is the hash of a prefix.
+type snapshot struct {
+	limit int64
+	sum   [sha256.Size]byte
+	taken bool
+}
+
+// stream is one canonicalization. What it holds back is counted, not kept: blank lines
+// that are dropped at the end of the body, a CR that may begin a line end, and white
+// space that relaxed drops at the end of a line.
+type stream struct {
+	hash      hash.Hash
+	relaxed   bool
+	length    int64
+	snapshots []snapshot // by rising limit
+	next      int        // the first snapshot not taken
+
+	blank   int64 // CRLFs held back
+	cr      bool  // a CR held back
+	space   bool  // white space held back (relaxed)
+	scratch [64]byte
+}
+
+func (s *stream) addLimit(limit int64) {
+	i := 0
+	for i < len(s.snapshots) && s.snapshots[i].limit < limit {
+		i++
+	}
+	if i < len(s.snapshots) && s.snapshots[i].limit == limit {
+		return
+	}
+	s.snapshots = append(s.snapshots, snapshot{})
+	copy(s.snapshots[i+1:], s.snapshots[i:])
+	s.snapshots[i] = snapshot{limit: limit}
+}
+
+// emit hashes canonical octets and takes the snapshots on the way.
+func (s *stream) emit(p []byte) {
+	for s.next < len(s.snapshots) && s.snapshots[s.next].limit <= s.length+int64(len(p)) {
+		n := int(s.snapshots[s.next].limit - s.length)
+		s.hash.Write(p[:n])
+		s.length += int64(n)
+		p = p[n:]
+		s.take()
+	}
+	if len(p) > 0 {
+		s.hash.Write(p)
+		s.length += int64(len(p))
+	}
+}
+
+func (s *stream) take() {
+	shot := &s.snapshots[s.next]
+	s.hash.Sum(shot.sum[:0])
+	shot.taken = true
+	s.next++
+}
+
+var crlfs = bytes.Repeat([]byte("\r\n"), 256)
+
+// flushBlank writes the blank lines that turned out not to end the body.
+func (s *stream) flushBlank() {
+	for s.blank > 0 {
+		n := min(s.blank, int64(len(crlfs)/2))
+		s.emit(crlfs[:2*n])
+		s.blank -= n
+	}
+}
+
+func (s *stream) write(p []byte) {
+	if s.relaxed {
+		s.writeRelaxed(p)
+		return
+	}
+	s.writeSimple(p)
+}
+
+// begin is called before the first octet of content that is written now.
+func (s *stream) begin() {
+	if s.blank > 0 {
+		s.flushBlank()
+	}
+	if s.space {
+		s.space = false
+		s.emit(s.one(' '))
+	}
+	if s.cr {
+		s.cr = false
+		s.emit(s.one('\r'))
+	}
+}
+
+func (s *stream) one(c byte) []byte {
+	s.scratch[0] = c
+	return s.scratch[:1]
+}
+
+// lineEnd holds a CRLF back: it may be one of those that end the body.
+func (s *stream) lineEnd() {
+	s.cr, s.space = false, false
+	s.blank++
+}
+
+// writeSimple passes everything up to the CRs and LFs at the end of p, which may be
+// trailing blank lines (RFC 6376 §3.4.3).
+func (s *stream) writeSimple(p []byte) {
+	if s.cr && len(p) > 0 && p[0] == '\n' {
+		s.lineEnd()
+		p = p[1:]
+	}
+	if n := len(bytes.TrimRight(p, "\r\n")); n > 0 {
+		s.begin()
+		s.emit(p[:n])
+		p = p[n:]
+	}
+	for i, c := range p {
+		switch {
+		case c == '\n' && s.cr:
+			s.lineEnd()
+		case c == '\n':
+			s.begin()
+			s.emit(p[i : i+1])
+		case s.cr:
+			s.begin()
+			s.cr = true
+		default:
+			s.cr = true
+		}
+	}
+}
+
+// writeRelaxed passes runs that canonicalization leaves alone (RFC 6376 §3.4.4).
+func (s *stream) writeRelaxed(p []byte) {
+	for len(p) > 0 {
+		c := p[0]
+		switch {
+		case s.cr && c == '\n':
+			s.lineEnd()
+		case c == '\r':
+			if s.cr {
+				s.begin()
+			}
+			s.cr = true
+		case c == ' ' || c == '\t':
+			if s.cr {
+				s.begin()
+			}
+			s.space = true
+		default:
+			s.begin()
+			n := relaxedRun(p)
+			s.emit(p[:n])
+			p = p[n:]
+			continue
+		}
+		p = p[1:]
+	}
+}
+
+// relaxedRun returns the length of a prefix of p, whose first octet is content, that is
+// its own canonical form: no tab, no run of spaces, no space before a line end, no
+// trailing line end. Single spaces inside a line are passed.
+func relaxedRun(p []byte) int {
+	i := 1
+	for i < len(p) {
+		c := p[i]
+		switch {
+		case c > '\r' && c != ' ', c == '\n':
+			i++
+		case c == ' ':
+			if i+1 >= len(p) || isSpace(p[i+1]) {
+				return i
+			}
+			i += 2
+		case c == '\r':
+			// A line end inside the run: content must follow it at once.
+			if i+2 >= len(p) || p[i+1] != '\n' || isSpace(p[i+2]) {
+				return i
+			}
+			i += 3
+		case c == '\t':
+			return i
+		default:
+			i++
+		}
+	}
+	return i
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// close drops the blank lines at the end and adds the one CRLF that each algorithm wants:
+// simple always (RFC 6376 §3.4.3), relaxed only behind content (§3.4.4).
+func (s *stream) close() {
+	if s.cr { // a bare CR at the very end is content
+		s.begin()
+	}
+	if !s.relaxed || s.length > 0 {
+		s.emit(crlfs[:2])
+	}
+	for s.next < len(s.snapshots) && s.snapshots[s.next].limit <= s.length {
+		s.take()
+	}
+}
+
+func (s *stream) sum(limit int64) (sum [sha256.Size]byte, ok bool) {
+	if limit == NoLimit {
+		s.hash.Sum(sum[:0])
+		return sum, true
+	}
+	for _, shot := range s.snapshots {
+		if shot.limit == limit {
+			return shot.sum, shot.taken
+		}
+	}
+	return sum, false
+}

@@ -1,0 +1,154 @@
+// Package tagvalue reads the tag=value lists of DKIM, ARC and DMARC (RFC 6376 §3.2).
+package tagvalue
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+)
+
+// MaxTags bounds the tags of one list.
+const MaxTags = 100
+
+// Tag is one tag of a list. White space around name and value is not part of them; the
+// offsets are in octets of the whole text.
+type Tag struct {
+	Name, Value             string
+	NameOffset, ValueOffset int
+}
+
+// Error is text that is no tag list.
+type Error struct {
+	Offset int
+	Msg    string
+}
+
+// Error says what is wrong and where.
+func (e *Error) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
+
+const fws = " \t\r\n"
+
+// Split yields the tags of s as they stand, without any check: a part without "=" is a
+// tag with an empty name and the part as its value. Empty parts are left out.
+func Split(s string) iter.Seq[Tag] {
+	return func(yield func(Tag) bool) {
+		for start := 0; start <= len(s); {
+			end := strings.IndexByte(s[start:], ';')
+			if end < 0 {
+				end = len(s)
+			} else {
+				end += start
+			}
+			if t, ok := split(s, start, end); ok && !yield(t) {
+				return
+			}
+			start = end + 1
+		}
+	}
+}
+
+func split(s string, start, end int) (Tag, bool) {
+	start, end = trim(s, start, end)
+	if start == end {
+		return Tag{}, false
+	}
+	equals := strings.IndexByte(s[start:end], '=')
+	if equals < 0 {
+		return Tag{Value: s[start:end], NameOffset: start, ValueOffset: start}, true
+	}
+	_, nameEnd := trim(s, start, start+equals)
+	from, to := trim(s, start+equals+1, end)
+	return Tag{Name: s[start:nameEnd], Value: s[from:to], NameOffset: start, ValueOffset: from}, true
+}
+
+func trim(s string, start, end int) (int, int) {
+	for start < end && strings.IndexByte(fws, s[start]) >= 0 {
+		start++
+	}
+	for end > start && strings.IndexByte(fws, s[end-1]) >= 0 {
+		end--
+	}
+	return start, end
+}
+
+// Parse reads a tag list by the letter of RFC 6376 §3.2: names begin with a letter,
+// values hold printable octets and folding white space (octets of UTF-8 too, RFC 8616
+// §5), a second tag of one name makes the whole list invalid, one trailing ";" is
+// allowed. The error is an *Error.
+func Parse(s string) ([]Tag, error) {
+	tags := make([]Tag, 0, 12)
+	rest := strings.TrimRight(s, fws)
+	if strings.HasSuffix(rest, ";") {
+		rest = rest[:len(rest)-1]
+	}
+	for start := 0; start <= len(rest); {
+		end := strings.IndexByte(rest[start:], ';')
+		if end < 0 {
+			end = len(rest)
+		} else {
+			end += start
+		}
+		t, ok := split(rest, start, end)
+		if !ok {
+			return nil, &Error{start, "empty tag"}
+		}
+		if err := checkTag(t, tags); err != nil {
+			return nil, err
+		}
+		tags = append(tags, t)
+		start = end + 1
+	}
+	return tags, nil
+}
+
+func checkTag(t Tag, before []Tag) error {
+	if t.Name == "" {
+		return &Error{t.NameOffset, "tag without a name and \"=\""}
+	}
+	for i := range len(t.Name) {
+		if c := t.Name[i]; !isLetter(c) && (i == 0 || !isDigit(c) && c != '_') {
+			return &Error{t.NameOffset + i, "character that no tag name may hold"}
+		}
+	}
+	for i := range len(t.Value) {
+		if c := t.Value[i]; c < 0x21 && strings.IndexByte(fws, c) < 0 || c == 0x7f {
+			return &Error{t.ValueOffset + i, "control character in a value"}
+		}
+	}
+	if len(before) >= MaxTags {
+		return &Error{t.NameOffset, "too many tags"}
+	}
+	for _, b := range before {
+		if b.Name == t.Name {
+			return &Error{t.NameOffset, "second tag of this name"}
+		}
+	}
+	return nil
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+
+// Get returns the value of the tag of this name; names are case-sensitive.
+func Get(tags []Tag, name string) (Tag, bool) {
+	for _, t := range tags {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tag{}, false
+}
+
+// StripFWS returns s without any folding white space, as base64 and lists allow it.
+func StripFWS(s string) string {
+	if strings.IndexAny(s, fws) < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if strings.IndexByte(fws, s[i]) < 0 {
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
+}
