@@ -1,0 +1,196 @@
+package dmarc
+
+import (
+	"context"
+
+	"postseal/internal/domain"
+	"postseal/resolver"
+)
+
+// DefaultIdentifiers is the number of distinct domains whose Organizational Domain is
+// looked up for one message.
+const DefaultIdentifiers = 10
+
+// Evaluator evaluates messages. It holds no state and is safe for concurrent use if its
+// Resolver is.
+type Evaluator struct {
+	Resolver       resolver.Resolver
+	Discovery      Discovery // default TreeWalk
+	NoGuard        bool      // follow RFC 9989 §4.10.2 to the letter, unsafe as by §11.8
+	MaxIdentifiers int       // default DefaultIdentifiers
+}
+
+func (e *Evaluator) discovery() Discovery {
+	if e.Discovery == PSL {
+		return PSL
+	}
+	return TreeWalk
+}
+
+func (e *Evaluator) maxIdentifiers() int {
+	if e.MaxIdentifiers > 0 {
+		return e.MaxIdentifiers
+	}
+	return DefaultIdentifiers
+}
+
+// Prefetch tells the Resolver of every question that the walk from author may ask.
+func (e *Evaluator) Prefetch(author domain.Name) {
+	if author == "" {
+		return
+	}
+	s := session{Evaluator: e}
+	if e.discovery() == PSL {
+		s.prefetch([]domain.Name{author, author.Registrable()})
+		return
+	}
+	s.prefetch(walkNames(author))
+}
+
+// Evaluate applies DMARC to a message of author (RFC 9989 §5.3). ids are what SPF and
+// DKIM authenticated, or may have.
+func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Identifier) Result {
+	s := &session{Evaluator: e, ctx: ctx}
+	return s.evaluate(author, ids)
+}
+
+// Discover finds the policy of author without a message (RFC 9989 §4.10.1). Result is
+// empty when a policy applies.
+func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
+	s := &session{Evaluator: e, ctx: ctx}
+	r, _, _ := s.discover(author)
+	return r
+}
+
+// discover fills in everything that does not depend on identifiers. Result stays empty
+// when a policy applies; own tells that the record is that of author itself.
+func (s *session) discover(author domain.Name) (r Result, w *walk, orgs []domain.Name) {
+	r = Result{AuthorDomain: string(author), Discovery: s.discovery()}
+	if author == "" {
+		r.Result, r.Reason, r.Problem = None, NoAuthorDomain, "no author domain"
+		return r, nil, nil
+	}
+	w = s.walk(author)
+	r.Walk, r.Queries = w.steps, len(w.steps)
+	orgs, r.Guard = w.orgs()
+	if len(orgs) == 1 {
+		r.OrgDomain = string(orgs[0])
+	}
+	st, known := w.applied(orgs)
+	switch {
+	case !known:
+		r.Result, r.Reason, r.Problem = TempError, PolicyUnknown, w.failure()
+	case st == nil:
+		r.Result, r.Reason, r.Problem = None, NoRecord, "no DMARC Policy Record applies to "+string(author)
+	default:
+		s.apply(&r, w, st)
+	}
+	return r, w, orgs
+}
+
+// applied returns the step whose record applies, nil if none does (RFC 9989 §4.10.1):
+// the Author Domain's, else the Organizational Domain's, else the public suffix's.
+func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
+	own := &w.steps[0]
+	switch {
+	case own.Outcome == FoundUnknown:
+		return nil, false
+	case own.Record != nil:
+		return own, true
+	case len(orgs) != 1:
+		return nil, false
+	}
+	if st := w.at(orgs[0]); st != nil && st.Record != nil {
+		return st, true
+	}
+	if w.unknown {
+		return nil, false
+	}
+	return w.above(orgs[0]), true
+}
+
+// apply fills in the policy that st gives (RFC 9989 §4.10.1).
+func (s *session) apply(r *Result, w *walk, st *Step) {
+	rec := st.Record
+	r.Record, r.PolicyDomain, r.Published = rec, string(st.Domain), rec.Published()
+	if !rec.Usable() {
+		r.Result, r.Reason = PermError, UnusableRecord
+		r.Problem = "the record at " + st.Name + " has no valid policy and no rua"
+		return
+	}
+	if st.Domain == w.start {
+		r.Policy, r.TestMode = rec.effective(rec.own())
+		return
+	}
+	missing, existing := rec.missing(), rec.existing()
+	r.Policy, r.TestMode = rec.effective(existing)
+	np, lowered := rec.effective(missing)
+	if np == r.Policy && lowered == r.TestMode {
+		return
+	}
+	switch exists, err := s.exists(&w.steps[0]); {
+	case err != nil:
+		// A message that passes needs no policy: evaluate decides.
+		r.Reason, r.Problem = ExistenceUnknown, "whether "+r.AuthorDomain+" exists: "+err.Error()
+		if np.Strength() < r.Policy.Strength() {
+			r.Policy, r.TestMode = np, lowered
+		}
+	case !exists:
+		r.Policy, r.TestMode, r.NoSuchDomain = np, lowered, true
+	}
+}
+
+// exists reports whether the domain of st exists: anything but NXDOMAIN (RFC 9989
+// §3.2.13, A.4). After a CNAME, NXDOMAIN belongs to the target.
+func (s *session) exists(st *Step) (bool, error) {
+	if st.exists {
+		return true, nil
+	}
+	a, err := s.Resolver.Lookup(s.ctx, string(st.Domain), resolver.TXT)
+	if err != nil {
+		return false, err
+	}
+	return !a.NXDomain || a.Aliased(string(st.Domain)), nil
+}
+
+// failure says which lookup failed first.
+func (w *walk) failure() string {
+	for i := range w.steps {
+		if err := w.steps[i].Err; err != nil {
+			return err.Error()
+		}
+	}
+	return "lookup failed"
+}
+
+func (s *session) evaluate(author domain.Name, ids []Identifier) Result {
+	r, w, orgs := s.discover(author)
+	if r.Result != "" {
+		return r
+	}
+	al := aligner{session: s, author: w, orgs: orgs, record: r.Record}
+	r.Compared = al.compare(ids)
+	r.Guard = r.Guard || al.guarded
+	unknown := false
+	for _, c := range r.Compared {
+		switch {
+		case c.Alignment == AlignmentYes && !c.Unknown:
+			r.Aligned = append(r.Aligned, c.Identifier)
+		case c.Alignment != AlignmentNo:
+			unknown = true
+		}
+	}
+	switch {
+	case len(r.Aligned) > 0:
+		r.Result, r.Reason, r.Problem = Pass, Aligned, ""
+	case unknown:
+		r.Result, r.Reason, r.Problem = TempError, IdentifierUnknown, al.problem
+	case r.Reason == ExistenceUnknown:
+		r.Result = TempError
+	case len(ids) == 0:
+		r.Result, r.Reason = Fail, NoIdentifier
+	default:
+		r.Result, r.Reason = Fail, NotAligned
+	}
+	return r
+}
