@@ -1,0 +1,417 @@
+package spf
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postseal/resolver"
+)
+
+// evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1).
+func (e *evaluation) evaluate(r *Record, name string, path []string) outcome {
+	e.prefetch(r, name)
+	for i := range r.Directives {
+		d := &r.Directives[i]
+		matched, o := e.match(d, name, path)
+		if o.code != "" {
+			return o
+		}
+		if matched {
+			o.code, o.reason, o.exp, o.domain = d.Qualifier, Match, r.Exp, name
+			if o.mechanism == "" {
+				o.mechanism = d.Text
+			}
+			return o
+		}
+	}
+	if r.Redirect != nil && !r.HasAll {
+		return e.redirect(r.Redirect, name, path)
+	}
+	return outcome{code: Neutral, reason: Default, mechanism: "default"}
+}
+
+func (e *evaluation) redirect(m *Modifier, name string, path []string) outcome {
+	target, usable := e.target(m.Value, name)
+	if !usable {
+		return outcome{code: Neutral, reason: Default, mechanism: "default"}
+	}
+	if o := e.spend(name, m.Text, target); o.code != "" {
+		return o
+	}
+	o := e.checkHost(target, path)
+	if o.code == None {
+		return outcome{code: PermError, reason: RedirectNoRecord, path: o.path, problem: "redirect: " + o.problem}
+	}
+	return o
+}
+
+// match reports whether d matches. An outcome with a code ends the check; one without
+// may name the inner mechanism and path of an include.
+func (e *evaluation) match(d *Directive, name string, path []string) (bool, outcome) {
+	switch d.Mechanism {
+	case All:
+		return true, outcome{}
+	case IP4, IP6:
+		return d.Prefix.Contains(e.ip), outcome{}
+	}
+	target, usable := name, true
+	if d.Target != nil {
+		target, usable = e.target(d.Target, name)
+	}
+	if !usable {
+		return false, outcome{}
+	}
+	if o := e.spend(name, d.Text, target); o.code != "" {
+		return false, o
+	}
+	switch d.Mechanism {
+	case Include:
+		return e.include(target, path)
+	case A:
+		return e.matchAddress(d, target)
+	case MX:
+		return e.matchMX(d, target)
+	case PTR:
+		return e.matchPTR(target)
+	}
+	return e.matchExists(target)
+}
+
+// target expands a domain-spec. usable is false when it holds the local part of an
+// internationalized address: such a term matches nothing (RFC 8616 §4).
+func (e *evaluation) target(m *MacroString, name string) (target string, usable bool) {
+	if s, ok := m.Static(); ok {
+		return truncateName(s), true
+	}
+	if m.Has("sloh") {
+		e.cacheable = false
+	}
+	if !e.localASCII && m.Has("sl") {
+		return "", false
+	}
+	return truncateName(m.expand(e.macro(name))), true
+}
+
+// spend counts a term that costs a lookup (RFC 7208 §4.6.4).
+func (e *evaluation) spend(name, term, target string) outcome {
+	if e.lookups == e.limits.Lookups {
+		return failed(PermError, TooManyLookups, fmt.Sprintf("more than %d terms cost a DNS lookup; %s at %s is one too many",
+			e.limits.Lookups, quote(term), quote(name)))
+	}
+	e.lookups++
+	e.spent = append(e.spent, Spend{Domain: name, Term: term, Name: target, Lookup: e.lookups})
+	return outcome{}
+}
+
+// void counts a void lookup of the term spent last. A term counts once, for its own
+// answer: the limit is on terms, and an mx whose hosts have no address of the client's
+// family is no error of its owner (RFC 7208 §4.6.4, §11.1).
+func (e *evaluation) void() outcome {
+	last := &e.spent[len(e.spent)-1]
+	last.Void = true
+	e.voids++
+	if e.voids > max(e.limits.VoidLookups, 0) {
+		return failed(PermError, TooManyVoids, fmt.Sprintf("more than %d void lookups; %s at %s is one too many",
+			max(e.limits.VoidLookups, 0), quote(last.Term), quote(last.Domain)))
+	}
+	return outcome{}
+}
+
+// include maps the inner result (RFC 7208 §5.2).
+func (e *evaluation) include(target string, path []string) (bool, outcome) {
+	inner := e.checkHost(target, path)
+	switch inner.code {
+	case Pass:
+		return true, outcome{mechanism: inner.mechanism, path: inner.path}
+	case TempError, PermError:
+		return false, inner
+	case None:
+		return false, outcome{code: PermError, reason: IncludeNoRecord, path: inner.path, problem: "include: " + inner.problem}
+	}
+	return false, outcome{}
+}
+
+func (e *evaluation) family() resolver.Type {
+	if e.ip.Is4() {
+		return resolver.A
+	}
+	return resolver.AAAA
+}
+
+func (d *Directive) contains(addr, ip netip.Addr) bool {
+	bits := d.Bits6
+	if ip.Is4() {
+		bits = d.Bits4
+	}
+	p, err := addr.Prefix(bits)
+	return err == nil && p.Contains(ip)
+}
+
+func (e *evaluation) matchAddress(d *Directive, target string) (bool, outcome) {
+	a, err := e.lookup(target, e.family())
+	if err != nil {
+		return false, e.dnsFailure(err)
+	}
+	if len(a.Records) == 0 {
+		return false, e.void()
+	}
+	return e.anyAddress(d, a), outcome{}
+}
+
+func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
+	for i := range a.Records {
+		if d.contains(a.Records[i].Addr, e.ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchMX never falls back to the address of the target itself (RFC 7208 §5.4).
+func (e *evaluation) matchMX(d *Directive, target string) (bool, outcome) {
+	mx, err := e.lookup(target, resolver.MX)
+	switch {
+	case err != nil:
+		return false, e.dnsFailure(err)
+	case len(mx.Records) == 0:
+		return false, e.void()
+	case len(mx.Records) > e.limits.Names:
+		return false, failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(target), e.limits.Names))
+	}
+	for i := range mx.Records {
+		if mx.Records[i].Target != "" { // null MX (RFC 7505)
+			resolver.Prefetch(e.Resolver, mx.Records[i].Target, e.family())
+		}
+	}
+	for i := range mx.Records {
+		if mx.Records[i].Target == "" {
+			continue
+		}
+		a, err := e.lookup(mx.Records[i].Target, e.family())
+		if err != nil {
+			return false, e.dnsFailure(err)
+		}
+		if e.anyAddress(d, a) {
+			return true, outcome{}
+		}
+	}
+	return false, outcome{}
+}
+
+// matchExists asks for A whatever the client's family (RFC 7208 §5.7).
+func (e *evaluation) matchExists(target string) (bool, outcome) {
+	a, err := e.lookup(target, resolver.A)
+	if err != nil {
+		return false, e.dnsFailure(err)
+	}
+	if len(a.Records) == 0 {
+		return false, e.void()
+	}
+	return true, outcome{}
+}
+
+// matchPTR: a failed lookup is no match (RFC 7208 §5.5).
+func (e *evaluation) matchPTR(target string) (bool, outcome) {
+	names, void := e.reverseNames()
+	if void {
+		return false, e.void()
+	}
+	for _, n := range names {
+		if within(n, target) && e.resolvesBack(n) {
+			return true, outcome{}
+		}
+	}
+	return false, outcome{}
+}
+
+// reverseNames returns the first ten names of the PTR answer (RFC 7208 §4.6.4).
+func (e *evaluation) reverseNames() (names []string, void bool) {
+	a, err := e.lookup(resolver.ReverseName(e.ip), resolver.PTR)
+	if err != nil {
+		return nil, false
+	}
+	for i := range a.Records[:min(len(a.Records), e.limits.Names)] {
+		names = append(names, a.Records[i].Target)
+		resolver.Prefetch(e.Resolver, a.Records[i].Target, e.family())
+	}
+	return names, len(a.Records) == 0
+}
+
+func (e *evaluation) resolvesBack(name string) bool {
+	a, err := e.lookup(name, e.family())
+	if err != nil {
+		return false
+	}
+	for i := range a.Records {
+		if a.Records[i].Addr.Unmap() == e.ip {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether name is target or below it. RFC 7208 §5.5 says it backwards in
+// its last bullets; its procedure and example mean this.
+func within(name, target string) bool {
+	name, target = strings.ToLower(strings.TrimSuffix(name, ".")), strings.ToLower(strings.TrimSuffix(target, "."))
+	return name == target || strings.HasSuffix(name, "."+target)
+}
+
+// prefetch asks at once for what the record will most likely need: the static targets up
+// to the first directive that matches without a lookup.
+func (e *evaluation) prefetch(r *Record, name string) {
+	left := e.limits.Lookups - e.lookups
+	for i := range r.Directives {
+		d := &r.Directives[i]
+		if !d.Lookups() {
+			if d.Mechanism == All || d.Prefix.Contains(e.ip) {
+				return
+			}
+			continue
+		}
+		if left--; left < 0 {
+			return
+		}
+		if target, ok := d.staticTarget(name); ok {
+			e.prefetchTerm(d.Mechanism, target)
+		}
+	}
+	if r.Redirect != nil && left > 0 {
+		if target, ok := r.Redirect.Value.Static(); ok {
+			resolver.Prefetch(e.Resolver, truncateName(target), resolver.TXT)
+		}
+	}
+}
+
+func (d *Directive) staticTarget(name string) (string, bool) {
+	if d.Target == nil {
+		return name, true
+	}
+	s, ok := d.Target.Static()
+	return truncateName(s), ok
+}
+
+func (e *evaluation) prefetchTerm(m Mechanism, target string) {
+	switch m {
+	case Include:
+		resolver.Prefetch(e.Resolver, target, resolver.TXT)
+	case A:
+		resolver.Prefetch(e.Resolver, target, e.family())
+	case MX:
+		resolver.Prefetch(e.Resolver, target, resolver.MX)
+	case Exists:
+		resolver.Prefetch(e.Resolver, target, resolver.A)
+	}
+}
+
+// macro gives the values of RFC 7208 §7.2. name is <domain>, which changes through
+// include and redirect; the sender's letters never do.
+func (e *evaluation) macro(name string) func(letter byte) string {
+	return func(letter byte) string {
+		switch letter {
+		case 's':
+			return e.local + "@" + e.senderDomain
+		case 'l':
+			return e.local
+		case 'o':
+			return e.senderDomain
+		case 'd':
+			return name
+		case 'i':
+			return dotted(e.ip)
+		case 'p':
+			return e.validatedName(name)
+		case 'v':
+			if e.ip.Is4() {
+				return "in-addr"
+			}
+			return "ip6"
+		case 'h':
+			return e.helo
+		case 'c':
+			return e.ip.String()
+		case 'r':
+			if e.Receiver != "" {
+				return e.Receiver
+			}
+			return "unknown"
+		}
+		now := time.Now
+		if e.Now != nil {
+			now = e.Now
+		}
+		return fmt.Sprint(now().Unix())
+	}
+}
+
+// dotted is the address of %{i}: dotted quad, or 32 dotted nibbles.
+func dotted(ip netip.Addr) string {
+	if ip.Is4() {
+		return ip.String()
+	}
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, 63)
+	for i, octet := range ip.As16() {
+		if i > 0 {
+			b = append(b, '.')
+		}
+		b = append(b, hex[octet>>4], '.', hex[octet&15])
+	}
+	return string(b)
+}
+
+// validatedName is %{p}: <domain> itself, else a subdomain of it, else any name that
+// resolves back (RFC 7208 §7.3).
+func (e *evaluation) validatedName(name string) string {
+	if e.validated == nil {
+		var valid []string
+		names, _ := e.reverseNames()
+		for _, n := range names {
+			if e.resolvesBack(n) {
+				valid = append(valid, n)
+			}
+		}
+		e.validated = &valid
+	}
+	best := "unknown"
+	for _, n := range *e.validated {
+		switch {
+		case strings.EqualFold(n, name):
+			return n
+		case within(n, name) && !within(best, name):
+			best = n
+		case best == "unknown":
+			best = n
+		}
+	}
+	return best
+}
+
+// maxExplanation bounds the third-party text that may reach a reply (RFC 7208 §11.5).
+const maxExplanation = 255
+
+// explain fetches and expands the explanation of the record that decided (RFC 7208 §6.2).
+// Whatever is wrong with it, there is then none.
+func (e *evaluation) explain(o outcome) string {
+	name, usable := e.target(o.exp.Value, o.domain)
+	if !usable {
+		return ""
+	}
+	a, err := e.Resolver.Lookup(e.ctx, name, resolver.TXT)
+	if err != nil || len(a.Records) != 1 || len(a.Records[0].Text) > maxExpansion {
+		return ""
+	}
+	m, err := parseMacros(a.Records[0].Text, 0, inExplanation)
+	if err != nil {
+		return ""
+	}
+	text := []byte(m.expand(e.macro(o.domain)))
+	for i, c := range text {
+		if c < 0x20 || c > 0x7e {
+			text[i] = '?'
+		}
+	}
+	return string(text[:min(len(text), maxExplanation)])
+}

@@ -1,0 +1,282 @@
+package spf
+
+import (
+	"strconv"
+	"strings"
+)
+
+// MacroString is a parsed macro-string (RFC 7208 §7.1).
+type MacroString struct {
+	Text  string // as written
+	parts []macroPart
+}
+
+type macroPart struct {
+	literal string // when letter is 0
+	letter  byte   // lower case
+	escape  bool   // upper case: URL escapes (RFC 7208 §7.3)
+	keep    int    // right-most parts to keep, 0 is all
+	reverse bool
+	split   string // delimiters
+}
+
+// where a macro-string stands decides which letters it may hold (RFC 7208 §7.2).
+type where uint8
+
+const (
+	inDomainSpec where = iota
+	inExplanation
+	inUnknown // a modifier that nobody evaluates
+)
+
+// Has reports whether the string has one of these macro letters.
+func (m *MacroString) Has(letters string) bool {
+	for _, p := range m.parts {
+		if p.letter != 0 && strings.IndexByte(letters, p.letter) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Static returns the text when there is no macro in it, with %%, %_ and %- resolved.
+func (m *MacroString) Static() (string, bool) {
+	switch len(m.parts) {
+	case 0:
+		return "", true
+	case 1:
+		return m.parts[0].literal, m.parts[0].letter == 0
+	}
+	return "", false
+}
+
+// parseMacros parses macro-string, or in an explanation explain-string, which may hold
+// spaces.
+func parseMacros(s string, offset int, in where) (*MacroString, error) {
+	m := &MacroString{Text: s}
+	var literal []byte
+	flush := func() {
+		if len(literal) > 0 {
+			m.parts = append(m.parts, macroPart{literal: string(literal)})
+			literal = literal[:0]
+		}
+	}
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c != '%' {
+			if (c < 0x21 || c > 0x7e) && !(c == ' ' && in == inExplanation) {
+				return nil, &SyntaxError{offset + i, BadMacro, "character that is not visible ASCII"}
+			}
+			literal = append(literal, c)
+			i++
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '{' {
+			flush()
+			p, n, msg := parseMacro(s[i:], in)
+			if msg != "" {
+				return nil, &SyntaxError{offset + i, BadMacro, msg}
+			}
+			m.parts = append(m.parts, p)
+			i += n
+			continue
+		}
+		escaped := ""
+		if i+1 < len(s) {
+			escaped = map[byte]string{'%': "%", '_': " ", '-': "%20"}[s[i+1]]
+		}
+		if escaped == "" {
+			return nil, &SyntaxError{offset + i, BadMacro, `"%" begins no macro`}
+		}
+		literal = append(literal, escaped...)
+		i += 2
+	}
+	flush()
+	return m, nil
+}
+
+// parseMacro parses one "%{" letter transformers delimiters "}".
+func parseMacro(s string, in where) (p macroPart, n int, msg string) {
+	end := strings.IndexByte(s, '}')
+	if end < 3 {
+		return p, 0, `"%{" without letter and "}"`
+	}
+	p.letter = s[2] | 0x20
+	p.escape = s[2] < 'a'
+	allowed := "slodiphv"
+	if in != inDomainSpec {
+		allowed = "slodiphvcrt"
+	}
+	if !isAlpha(s[2]) || strings.IndexByte(allowed, p.letter) < 0 {
+		return p, 0, "no such macro letter here: " + quote(s[2:3])
+	}
+	body := s[3:end]
+	digits := 0
+	for digits < len(body) && isDigit(body[digits]) {
+		digits++
+	}
+	if digits > 0 {
+		keep, err := strconv.Atoi(body[:min(digits, 9)])
+		if err != nil || keep == 0 {
+			return p, 0, "a macro cannot keep 0 parts"
+		}
+		p.keep = keep
+	}
+	body = body[digits:]
+	if body != "" && body[0]|0x20 == 'r' {
+		p.reverse, body = true, body[1:]
+	}
+	for i := range len(body) {
+		if strings.IndexByte(".-+,/_=", body[i]) < 0 {
+			return p, 0, "no such delimiter: " + quote(body[i:i+1])
+		}
+	}
+	p.split = body
+	if body == "" {
+		p.split = "."
+	}
+	return p, end + 1, ""
+}
+
+// parseDomainSpec parses domain-spec: a macro-string that ends in a macro or in a dot and
+// a toplabel.
+func parseDomainSpec(s string, offset int) (*MacroString, error) {
+	m, err := parseMacros(s, offset, inDomainSpec)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.parts) == 0 {
+		return nil, &SyntaxError{offset, BadDomainSpec, "empty domain"}
+	}
+	if m.parts[len(m.parts)-1].letter != 0 || endsInEscape(s) {
+		return m, nil
+	}
+	tail := s
+	if i := strings.LastIndexByte(s, '}'); i >= 0 {
+		tail = s[i+1:]
+	}
+	tail = strings.TrimSuffix(tail, ".")
+	dot := strings.LastIndexByte(tail, '.')
+	if dot < 0 || !isTopLabel(tail[dot+1:]) {
+		return nil, &SyntaxError{offset, BadDomainSpec, quote(s) + " does not end in a top-level label or a macro"}
+	}
+	return m, nil
+}
+
+// endsInEscape reports whether the last two octets are %%, %_ or %-, which are macros to
+// the grammar. s is a valid macro-string.
+func endsInEscape(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			continue
+		}
+		if s[i+1] == '{' {
+			i += strings.IndexByte(s[i:], '}')
+			continue
+		}
+		i++
+		if i == len(s)-1 {
+			return true
+		}
+	}
+	return false
+}
+
+// isTopLabel: letters, digits, inner hyphens, and not digits alone (RFC 7208 §7.1).
+func isTopLabel(s string) bool {
+	if s == "" || !isAlnum(s[0]) || !isAlnum(s[len(s)-1]) {
+		return false
+	}
+	numeric := true
+	for i := range len(s) {
+		if !isAlnum(s[i]) && s[i] != '-' {
+			return false
+		}
+		numeric = numeric && isDigit(s[i])
+	}
+	return !numeric
+}
+
+// expand replaces the macros; value gives the text of a letter.
+func (m *MacroString) expand(value func(letter byte) string) string {
+	if s, ok := m.Static(); ok {
+		return s
+	}
+	var b strings.Builder
+	for _, p := range m.parts {
+		if p.letter == 0 {
+			b.WriteString(p.literal)
+			continue
+		}
+		v := p.transform(value(p.letter))
+		if p.escape {
+			v = escapeURL(v)
+		}
+		b.WriteString(v)
+		if b.Len() > maxExpansion {
+			break
+		}
+	}
+	return b.String()
+}
+
+// maxExpansion bounds an expansion while it is made; a name is cut to 253 octets
+// afterwards, an explanation to maxExplanation.
+const maxExpansion = 4096
+
+// transform splits, reverses, keeps the right-most parts and joins with dots (RFC 7208
+// §7.3).
+func (p *macroPart) transform(v string) string {
+	if p.split == "." && p.keep == 0 && !p.reverse {
+		return v
+	}
+	var parts []string
+	for start := 0; ; {
+		i := strings.IndexAny(v[start:], p.split)
+		if i < 0 {
+			parts = append(parts, v[start:])
+			break
+		}
+		parts = append(parts, v[start:start+i])
+		start += i + 1
+	}
+	if p.reverse {
+		for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+			parts[i], parts[j] = parts[j], parts[i]
+		}
+	}
+	if p.keep > 0 && p.keep < len(parts) {
+		parts = parts[len(parts)-p.keep:]
+	}
+	return strings.Join(parts, ".")
+}
+
+// escapeURL escapes all but the unreserved characters of RFC 3986 §2.3.
+func escapeURL(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if isAlnum(c) || strings.IndexByte("-._~", c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(hex[c>>4])
+		b.WriteByte(hex[c&15])
+	}
+	return b.String()
+}
+
+// truncateName drops leading labels until a name fits 253 octets (RFC 7208 §7.3).
+func truncateName(s string) string {
+	s = strings.TrimSuffix(s, ".")
+	for len(s) > 253 {
+		_, rest, ok := strings.Cut(s, ".")
+		if !ok {
+			return s
+		}
+		s = rest
+	}
+	return s
+}

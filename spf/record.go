@@ -1,0 +1,275 @@
+package spf
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Mechanism is the name of a mechanism (RFC 7208 §5).
+type Mechanism string
+
+// The mechanisms of RFC 7208 §5.
+const (
+	All     Mechanism = "all"
+	Include Mechanism = "include"
+	A       Mechanism = "a"
+	MX      Mechanism = "mx"
+	PTR     Mechanism = "ptr"
+	IP4     Mechanism = "ip4"
+	IP6     Mechanism = "ip6"
+	Exists  Mechanism = "exists"
+)
+
+// Directive is a qualifier with its mechanism (RFC 7208 §4.6.1).
+type Directive struct {
+	Qualifier Code // Pass, Fail, SoftFail or Neutral
+	Mechanism Mechanism
+	Target    *MacroString // domain-spec; nil is the domain of the record
+	Prefix    netip.Prefix // ip4, ip6
+	Bits4     int          // a, mx: prefix length for IPv4, 32 by default
+	Bits6     int          // a, mx: prefix length for IPv6, 128 by default
+	Text      string       // as written, without the qualifier
+	Offset    int          // of the directive in Record.Text
+}
+
+// Modifier is a name=value term (RFC 7208 §6).
+type Modifier struct {
+	Name   string // lower case
+	Value  *MacroString
+	Text   string // as written
+	Offset int
+}
+
+// Record is a parsed SPF record.
+type Record struct {
+	Text       string
+	Directives []Directive
+	Redirect   *Modifier
+	Exp        *Modifier
+	Unknown    []Modifier // ignored (RFC 7208 §6)
+	HasAll     bool       // all disables Redirect (RFC 7208 §5.1)
+}
+
+// SyntaxError is where and why a record is none (RFC 7208 §4.6).
+type SyntaxError struct {
+	Offset int // in the text of the record
+	Reason Reason
+	Msg    string
+}
+
+// Error names the octet and what is wrong there.
+func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
+
+const version = "v=spf1"
+
+// IsRecord reports whether a TXT record begins with the version section of SPF: v=spf1
+// alone or before a space (RFC 7208 §4.5).
+func IsRecord(text string) bool {
+	return len(text) >= len(version) && strings.EqualFold(text[:len(version)], version) &&
+		(len(text) == len(version) || text[len(version)] == ' ')
+}
+
+// Parse parses a whole record; an error anywhere spoils all of it (RFC 7208 §4.6). The
+// error is a *SyntaxError.
+func Parse(text string) (*Record, error) {
+	if !IsRecord(text) {
+		return nil, &SyntaxError{0, BadTerm, `a record begins with "v=spf1" and a space`}
+	}
+	r := &Record{Text: text, Directives: make([]Directive, 0, strings.Count(text, " "))}
+	for pos := len(version); pos < len(text); {
+		if text[pos] == ' ' {
+			pos++
+			continue
+		}
+		end := strings.IndexByte(text[pos:], ' ')
+		if end < 0 {
+			end = len(text)
+		} else {
+			end += pos
+		}
+		if err := r.term(text[pos:end], pos); err != nil {
+			return nil, err
+		}
+		pos = end
+	}
+	return r, nil
+}
+
+// term parses one term. It is a modifier when "=" is the first octet that no modifier's
+// name holds (RFC 7208 §4.6.1).
+func (r *Record) term(s string, offset int) error {
+	n := 0
+	for n < len(s) && (isAlnum(s[n]) || n > 0 && strings.IndexByte("-_.", s[n]) >= 0) {
+		n++
+	}
+	if n > 0 && n < len(s) && s[n] == '=' && isAlpha(s[0]) {
+		return r.modifier(s, n, offset)
+	}
+	return r.directive(s, offset)
+}
+
+func (r *Record) modifier(s string, equals, offset int) error {
+	m := Modifier{Name: strings.ToLower(s[:equals]), Text: s, Offset: offset}
+	known := map[string]**Modifier{"redirect": &r.Redirect, "exp": &r.Exp}[m.Name]
+	var err error
+	if known == nil {
+		m.Value, err = parseMacros(s[equals+1:], offset+equals+1, inUnknown)
+	} else {
+		m.Value, err = parseDomainSpec(s[equals+1:], offset+equals+1)
+	}
+	switch {
+	case err != nil:
+		return err
+	case known == nil:
+		r.Unknown = append(r.Unknown, m)
+	case *known != nil:
+		return &SyntaxError{offset, DuplicateModifier, m.Name + " stands twice"}
+	default:
+		*known = &m
+	}
+	return nil
+}
+
+func (r *Record) directive(s string, offset int) error {
+	d := Directive{Qualifier: Pass, Bits4: 32, Bits6: 128, Offset: offset}
+	start := offset
+	switch s[0] {
+	case '+', '-', '~', '?':
+		d.Qualifier = map[byte]Code{'+': Pass, '-': Fail, '~': SoftFail, '?': Neutral}[s[0]]
+		s, start = s[1:], start+1
+	}
+	d.Text = s
+	n := 0
+	for n < len(s) && s[n] != ':' && s[n] != '/' {
+		n++
+	}
+	d.Mechanism = Mechanism(strings.ToLower(s[:n]))
+	if err := d.arguments(s[n:], start+n); err != nil {
+		return err
+	}
+	r.HasAll = r.HasAll || d.Mechanism == All
+	r.Directives = append(r.Directives, d)
+	return nil
+}
+
+// arguments parses what follows the name: nothing, or ":" and a value, or "/" and a
+// prefix length.
+func (d *Directive) arguments(s string, offset int) error {
+	switch d.Mechanism {
+	case All:
+		if s != "" {
+			return &SyntaxError{offset, BadTerm, "all takes no value"}
+		}
+		return nil
+	case Include, Exists, PTR:
+		if s == "" && d.Mechanism == PTR {
+			return nil
+		}
+		return d.target(s, offset)
+	case IP4, IP6:
+		return d.address(s, offset)
+	case A, MX:
+		return d.dualCIDR(s, offset)
+	}
+	return &SyntaxError{d.Offset, UnknownMechanism, "unknown mechanism " + quote(string(d.Mechanism))}
+}
+
+func (d *Directive) target(s string, offset int) error {
+	if s == "" || s[0] != ':' {
+		return &SyntaxError{offset, BadDomainSpec, string(d.Mechanism) + ` needs ":" and a domain`}
+	}
+	var err error
+	d.Target, err = parseDomainSpec(s[1:], offset+1)
+	return err
+}
+
+// dualCIDR takes the prefix lengths off the end: a domain-spec cannot end like one.
+func (d *Directive) dualCIDR(s string, offset int) error {
+	rest := s
+	if i := trailingNumber(rest); i > 1 && rest[i-1] == '/' && rest[i-2] == '/' {
+		bits, ok := prefixLength(rest[i:], 128)
+		if !ok {
+			return &SyntaxError{offset + i, BadPrefix, "the IPv6 prefix length is not 0 to 128"}
+		}
+		d.Bits6, rest = bits, rest[:i-2]
+	}
+	if i := trailingNumber(rest); i > 0 && rest[i-1] == '/' {
+		bits, ok := prefixLength(rest[i:], 32)
+		if !ok {
+			return &SyntaxError{offset + i, BadPrefix, "the IPv4 prefix length is not 0 to 32"}
+		}
+		d.Bits4, rest = bits, rest[:i-1]
+	}
+	if rest == "" {
+		return nil
+	}
+	if rest[0] == '/' {
+		return &SyntaxError{offset, BadPrefix, "prefix length without a number"}
+	}
+	return d.target(rest, offset)
+}
+
+// trailingNumber returns where the digits at the end of s begin, 0 when it has none.
+func trailingNumber(s string) int {
+	i := len(s)
+	for i > 0 && isDigit(s[i-1]) {
+		i--
+	}
+	if i == len(s) {
+		return 0
+	}
+	return i
+}
+
+func prefixLength(s string, most int) (int, bool) {
+	if len(s) == 0 || len(s) > 3 || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	return n, err == nil && n >= 0 && n <= most && isDigit(s[0])
+}
+
+func (d *Directive) address(s string, offset int) error {
+	if s == "" || s[0] != ':' {
+		return &SyntaxError{offset, BadAddress, string(d.Mechanism) + ` needs ":" and an address`}
+	}
+	text, length, hasLength := strings.Cut(s[1:], "/")
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" || ip.Is4() != (d.Mechanism == IP4) {
+		return &SyntaxError{offset + 1, BadAddress, quote(text) + " is no " + map[Mechanism]string{IP4: "IPv4", IP6: "IPv6"}[d.Mechanism] + " address"}
+	}
+	bits := ip.BitLen()
+	if hasLength {
+		var ok bool
+		if bits, ok = prefixLength(length, ip.BitLen()); !ok {
+			return &SyntaxError{offset + 2 + len(text), BadPrefix, fmt.Sprintf("the prefix length is not 0 to %d", ip.BitLen())}
+		}
+	}
+	d.Prefix = netip.PrefixFrom(ip, bits).Masked()
+	return nil
+}
+
+// Lookups reports whether evaluating the directive costs one of the ten lookups (RFC 7208
+// §4.6.4).
+func (d *Directive) Lookups() bool {
+	switch d.Mechanism {
+	case All, IP4, IP6:
+		return false
+	}
+	return true
+}
+
+func isAlpha(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isAlnum(c byte) bool { return isAlpha(c) || isDigit(c) }
+
+// quote shows outside text, bounded.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}
