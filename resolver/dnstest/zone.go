@@ -10,7 +10,6 @@ package dnstest
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"postseal/resolver"
+	"postseal/resolver/internal/wire"
 )
 
 // maxChain bounds the CNAMEs of one answer.
@@ -144,10 +144,10 @@ func (z *Zone) directive(line string) string {
 	return ""
 }
 
-func key(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+func key(name string) string { return wire.Lower(strings.TrimSuffix(name, ".")) }
 
 func (z *Zone) add(rr dns.RR) {
-	name := key(Unescape(rr.Header().Name))
+	name := wire.Name(rr.Header().Name)
 	if z.names[name] == nil {
 		z.names[name] = map[resolver.Type]*rrset{}
 	}
@@ -167,87 +167,11 @@ func (z *Zone) add(rr dns.RR) {
 }
 
 // Convert gives rr the shape of the resolver contract: raw octets, no escapes.
-func Convert(rr dns.RR) resolver.RR {
-	switch rr := rr.(type) {
-	case *dns.A:
-		ip, _ := netip.AddrFromSlice(rr.A)
-		return resolver.RR{Addr: ip.Unmap()}
-	case *dns.AAAA:
-		ip, _ := netip.AddrFromSlice(rr.AAAA)
-		return resolver.RR{Addr: ip}
-	case *dns.TXT:
-		return convertText(rr.Txt)
-	case *dns.SPF:
-		return convertText(rr.Txt)
-	case *dns.MX:
-		return resolver.RR{Target: key(Unescape(rr.Mx)), Preference: rr.Preference}
-	case *dns.PTR:
-		return resolver.RR{Target: key(Unescape(rr.Ptr))}
-	case *dns.CNAME:
-		return resolver.RR{Target: key(Unescape(rr.Target))}
-	case *dns.NS:
-		return resolver.RR{Target: key(Unescape(rr.Ns))}
-	}
-	return resolver.RR{Data: rdata(rr)}
-}
-
-func convertText(parts []string) resolver.RR {
-	rr := resolver.RR{Strings: make([]int, len(parts))}
-	for i, p := range parts {
-		p = Unescape(p)
-		rr.Strings[i] = len(p)
-		rr.Text += p
-	}
-	return rr
-}
-
-// rrHeader is the type, class, TTL and length between the owner and the data of a record
-// (RFC 1035 §3.2.1).
-const rrHeader = 10
-
-func rdata(rr dns.RR) []byte {
-	buf := make([]byte, dns.Len(rr)+16)
-	end, err := dns.PackRR(rr, buf, 0, nil, false)
-	if err != nil {
-		return nil
-	}
-	start, err := dns.PackDomainName(rr.Header().Name, make([]byte, 256), 0, nil, false)
-	if err != nil {
-		return nil
-	}
-	return buf[start+rrHeader : end]
-}
+func Convert(rr dns.RR) resolver.RR { return wire.Convert(rr) }
 
 // Unescape turns the presentation form of a name or a character-string into its octets
 // (RFC 1035 §5.1).
-func Unescape(s string) string {
-	if strings.IndexByte(s, '\\') < 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] != '\\' || i+1 == len(s):
-			b = append(b, s[i])
-		case i+3 < len(s) && digits(s[i+1:i+4]):
-			b = append(b, (s[i+1]-'0')*100+(s[i+2]-'0')*10+(s[i+3]-'0'))
-			i += 3
-		default:
-			i++
-			b = append(b, s[i])
-		}
-	}
-	return string(b)
-}
-
-func digits(s string) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
+func Unescape(s string) string { return wire.Unescape(s) }
 
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
@@ -271,42 +195,72 @@ func (z *Zone) answer(name string, t resolver.Type) (resolver.Answer, resolver.K
 	if !resolver.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, ""
 	}
-	name = key(name)
-	a := resolver.Answer{Canonical: name, TTL: negativeTTL, Security: resolver.Insecure}
-	secure, chained := true, false
-	for range maxChain {
-		if kind := z.fault(name, t); kind != "" {
-			return resolver.Answer{}, kind
-		}
-		secure = secure && z.secure[name]
-		sets, exists := z.find(name)
-		if cname := sets[resolver.CNAME]; cname != nil && t != resolver.CNAME {
-			if !chained {
-				a.TTL = cname.ttl
-			}
-			a.TTL = min(a.TTL, cname.ttl)
-			name, chained = cname.records[0].Target, true
-			continue
-		}
-		return z.finish(a, sets[t], name, exists, secure, chained), ""
+	p := z.walk(key(name), t)
+	if p.fault != "" {
+		return resolver.Answer{}, p.fault
 	}
-	return resolver.Answer{}, resolver.ServFail
-}
-
-func (z *Zone) finish(a resolver.Answer, set *rrset, name string, exists, secure, chained bool) resolver.Answer {
-	a.Canonical, a.NXDomain = name, !exists
-	if secure {
+	a := resolver.Answer{Canonical: p.end, NXDomain: !p.exists, TTL: negativeTTL, Security: resolver.Insecure}
+	if p.secure {
 		a.Security = resolver.Secure
 	}
-	if set == nil {
-		return a
+	if p.set != nil {
+		a.Records, a.TTL = p.set.records, p.set.ttl
+	} else if soa := z.soa(p.end); soa != nil {
+		a.TTL = time.Duration(min(soa.Hdr.Ttl, soa.Minttl)) * time.Second
 	}
-	a.Records = set.records
-	if !chained {
-		a.TTL = set.ttl
+	for _, alias := range p.aliases {
+		a.TTL = min(a.TTL, alias.set.ttl)
 	}
-	a.TTL = min(a.TTL, set.ttl)
-	return a
+	return a, ""
+}
+
+// path is the way from a question to its answer.
+type path struct {
+	aliases []alias
+	end     string // the name that the aliases lead to
+	set     *rrset // nil when there are no records
+	exists  bool   // end exists
+	secure  bool   // every name on the way is
+	fault   resolver.Kind
+}
+
+type alias struct {
+	owner string
+	set   *rrset
+}
+
+// walk follows the CNAMEs from name. A chain without end is a failure of the server.
+func (z *Zone) walk(name string, t resolver.Type) path {
+	p := path{end: name, secure: true}
+	for range maxChain {
+		if p.fault = z.fault(p.end, t); p.fault != "" {
+			return p
+		}
+		p.secure = p.secure && z.secure[p.end]
+		sets, exists := z.find(p.end)
+		cname := sets[resolver.CNAME]
+		if cname == nil || t == resolver.CNAME {
+			p.set, p.exists = sets[t], exists
+			return p
+		}
+		p.aliases = append(p.aliases, alias{p.end, cname})
+		p.end = cname.records[0].Target
+	}
+	p.fault = resolver.ServFail
+	return p
+}
+
+// soa is the SOA record of the closest zone at or above name, nil without any.
+func (z *Zone) soa(name string) *dns.SOA {
+	for {
+		if set := z.names[name][resolver.SOA]; set != nil {
+			return set.raw[0].(*dns.SOA)
+		}
+		if name == "" {
+			return nil
+		}
+		_, name, _ = strings.Cut(name, ".")
+	}
 }
 
 func (z *Zone) fault(name string, t resolver.Type) resolver.Kind {

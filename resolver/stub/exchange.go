@@ -1,0 +1,214 @@
+package stub
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"postseal/resolver"
+)
+
+const (
+	maxIdle    = 32               // unused sockets kept per server
+	maxUses    = 64               // questions of one socket: ports must not become old (RFC 5452 §9.2)
+	maxAge     = 30 * time.Second // of an unused socket
+	maxForeign = 64               // datagrams that are no answer before TCP is used instead
+	udpBuffer  = 4096
+)
+
+// errStream tells that the question must be asked over TCP.
+var errStream = errors.New("answer needs TCP")
+
+// udpConn is a connected UDP socket on a random port. One question uses it at a time.
+type udpConn struct {
+	*net.UDPConn
+	uses int
+	last time.Time
+	buf  [udpBuffer]byte
+}
+
+// pool keeps sockets between questions.
+type pool struct {
+	mu     sync.Mutex
+	idle   []*udpConn
+	closed bool
+}
+
+func (p *pool) take(s *server) (*udpConn, error) {
+	oldest := time.Now().Add(-maxAge)
+	for {
+		p.mu.Lock()
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			break
+		}
+		c := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		if c.last.After(oldest) {
+			return c, nil
+		}
+		c.Close()
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.addr))
+	if err != nil {
+		return nil, err
+	}
+	return &udpConn{UDPConn: c}, nil
+}
+
+func (p *pool) put(c *udpConn) {
+	c.uses++
+	c.last = time.Now()
+	p.mu.Lock()
+	keep := c.uses < maxUses && len(p.idle) < maxIdle && !p.closed
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.Close()
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, c := range p.idle {
+		c.Close()
+	}
+	p.idle = nil
+}
+
+// try asks one server, within the timeout of a try.
+func (c *Client) try(ctx context.Context, s *server, q question) (resolver.Answer, *failure) {
+	deadline, hurried := time.Now().Add(c.timeout), false
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline, hurried = d, true
+	}
+	a, fail := c.ask(ctx, s, q, deadline, true)
+	if fail == errNoEDNS {
+		if a, fail = c.ask(ctx, s, q, deadline, false); fail == errNoEDNS {
+			fail = s.malformed(errors.New("the server refuses the form of the question"))
+		}
+	}
+	switch {
+	case fail == nil || fail.spoke() || fail.final():
+		s.answered()
+	case ctx.Err() == nil && !hurried:
+		s.silent()
+	}
+	return a, fail
+}
+
+// ask sends the question over UDP and, when the answer is truncated or doubtful, over TCP
+// (RFC 7766 §5).
+func (c *Client) ask(ctx context.Context, s *server, q question, deadline time.Time, edns bool) (resolver.Answer, *failure) {
+	m, err := q.pack(edns, c.use0x20)
+	if err != nil {
+		return resolver.Answer{}, &failure{kind: resolver.Malformed, err: err}
+	}
+	a, fail, err := s.overUDP(ctx, q, m, deadline)
+	if err == errStream {
+		a, fail, err = s.overTCP(ctx, q, m, deadline)
+	}
+	if err != nil {
+		return resolver.Answer{}, netFailure(s, err)
+	}
+	return a, fail
+}
+
+func netFailure(s *server, err error) *failure {
+	kind := resolver.Network
+	var timeout net.Error
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		kind, err = resolver.Timeout, nil
+	}
+	return &failure{kind: kind, err: atServer(s, err)}
+}
+
+func atServer(s *server, err error) error {
+	if err == nil {
+		return fmt.Errorf("name server %s", s.addr)
+	}
+	return fmt.Errorf("name server %s: %w", s.addr, err)
+}
+
+// past is a deadline that ends reads and writes at once.
+var past = time.Unix(1, 0)
+
+func (s *server) overUDP(ctx context.Context, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+	conn, err := s.pool.take(s)
+	if err != nil {
+		return a, nil, err
+	}
+	conn.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
+	reusable := false
+	defer func() {
+		// A socket that may still get a late answer, or a deadline, is not used again.
+		if stop() && reusable {
+			s.pool.put(conn)
+		} else {
+			conn.Close()
+		}
+	}()
+	if _, err := conn.Write(m.data); err != nil {
+		return a, nil, err
+	}
+	for range maxForeign {
+		n, err := conn.Read(conn.buf[:])
+		if err != nil {
+			return a, nil, err
+		}
+		switch m.match(conn.buf[:n]) {
+		case foreign:
+			continue
+		case doubtful:
+			return a, nil, errStream
+		}
+		reusable = true
+		if truncated(conn.buf[:n]) || n == len(conn.buf) {
+			return a, nil, errStream
+		}
+		a, fail = s.read(q, conn.buf[:n])
+		return a, fail, nil
+	}
+	return a, nil, errStream
+}
+
+func (s *server) overTCP(ctx context.Context, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+	dialer := net.Dialer{Deadline: deadline}
+	conn, err := dialer.DialContext(ctx, "tcp", s.addr.String())
+	if err != nil {
+		return a, nil, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(deadline)
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(past) })()
+	framed := append(binary.BigEndian.AppendUint16(make([]byte, 0, len(m.data)+2), uint16(len(m.data))), m.data...)
+	if _, err := conn.Write(framed); err != nil {
+		return a, nil, err
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return a, nil, err
+	}
+	data := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(conn, data); err != nil {
+		return a, nil, err
+	}
+	if m.match(data) == foreign || truncated(data) {
+		return a, s.malformed(errors.New("the message over TCP is no answer")), nil
+	}
+	a, fail = s.read(q, data)
+	return a, fail, nil
+}
