@@ -10,8 +10,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/dnswire"
 	"postseal/resolver"
-	"postseal/resolver/internal/wire"
 )
 
 // Faults are ways in which a server misbehaves, besides those of its zone text.
@@ -158,10 +158,10 @@ func (s *Server) reply(query *dns.Msg) *dns.Msg {
 		m.SetEdns0(opt.UDPSize(), opt.Do())
 	}
 	if s.faults.LowerCase {
-		m.Question[0].Name = wire.Escape(wire.Name(m.Question[0].Name))
+		m.Question[0].Name = dnswire.Escape(dnswire.Name(m.Question[0].Name))
 	}
 	question := m.Question[0]
-	p := s.zone.walk(wire.Name(question.Name), resolver.Type(question.Qtype))
+	p := s.zone.walk(dnswire.Name(question.Name), resolver.Type(question.Qtype))
 	if p.fault != "" {
 		return refuse(m, p.fault)
 	}
@@ -191,7 +191,7 @@ func refuse(m *dns.Msg, kind resolver.Kind) *dns.Msg {
 func (s *Server) fill(m *dns.Msg, owner string, p path) {
 	for _, alias := range p.aliases {
 		m.Answer = append(m.Answer, named(alias.set.raw[0], owner))
-		owner = wire.Escape(alias.set.records[0].Target)
+		owner = dnswire.Escape(alias.set.records[0].Target)
 	}
 	if p.set != nil {
 		for _, rr := range p.set.raw {

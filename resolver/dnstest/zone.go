@@ -16,8 +16,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/dnswire"
 	"postseal/resolver"
-	"postseal/resolver/internal/wire"
 )
 
 // maxChain bounds the CNAMEs of one answer.
@@ -144,10 +144,10 @@ func (z *Zone) directive(line string) string {
 	return ""
 }
 
-func key(name string) string { return wire.Lower(strings.TrimSuffix(name, ".")) }
+func key(name string) string { return dnswire.Lower(strings.TrimSuffix(name, ".")) }
 
 func (z *Zone) add(rr dns.RR) {
-	name := wire.Name(rr.Header().Name)
+	name := dnswire.Name(rr.Header().Name)
 	if z.names[name] == nil {
 		z.names[name] = map[resolver.Type]*rrset{}
 	}
@@ -167,11 +167,11 @@ func (z *Zone) add(rr dns.RR) {
 }
 
 // Convert gives rr the shape of the resolver contract: raw octets, no escapes.
-func Convert(rr dns.RR) resolver.RR { return wire.Convert(rr) }
+func Convert(rr dns.RR) resolver.RR { return resolver.RR(dnswire.Convert(rr)) }
 
 // Unescape turns the presentation form of a name or a character-string into its octets
 // (RFC 1035 §5.1).
-func Unescape(s string) string { return wire.Unescape(s) }
+func Unescape(s string) string { return dnswire.Unescape(s) }
 
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/dnswire"
 	"postseal/resolver"
-	"postseal/resolver/internal/wire"
 )
 
 const (
@@ -29,7 +29,7 @@ func newQuestion(name string, t resolver.Type) question {
 	if n := len(name); name[n-1] == '.' {
 		name = name[:n-1]
 	}
-	return question{wire.Lower(name), t}
+	return question{dnswire.Lower(name), t}
 }
 
 // query is a question as sent.
@@ -48,7 +48,7 @@ func (q question) pack(edns, use0x20 bool) (query, error) {
 	if use0x20 {
 		name = mixCase(name, random[2:])
 	}
-	m := dns.Msg{Question: []dns.Question{{Name: wire.Escape(name), Qtype: uint16(q.t), Qclass: dns.ClassINET}}}
+	m := dns.Msg{Question: []dns.Question{{Name: dnswire.Escape(name), Qtype: uint16(q.t), Qclass: dns.ClassINET}}}
 	m.Id = binary.BigEndian.Uint16(random[:])
 	m.RecursionDesired, m.AuthenticatedData = true, true
 	if edns {
@@ -194,16 +194,16 @@ func extendedError(m *dns.Msg) uint16 {
 // answer follows the CNAMEs of m from the question and takes the records at the end of
 // the chain. Records of other owners are not seen (RFC 2181 §5.4.1).
 func answer(m *dns.Msg, q question) (resolver.Answer, error) {
-	owner := wire.Escape(q.name)
+	owner := dnswire.Escape(q.name)
 	owner, ttl, err := chain(m.Answer, owner, q.t)
 	if err != nil {
 		return resolver.Answer{}, err
 	}
-	a := resolver.Answer{Canonical: wire.Name(owner), NXDomain: m.Rcode == dns.RcodeNameError}
+	a := resolver.Answer{Canonical: dnswire.Name(owner), NXDomain: m.Rcode == dns.RcodeNameError}
 	for _, rr := range m.Answer {
 		h := rr.Header()
 		if h.Rrtype == uint16(q.t) && h.Class == dns.ClassINET && sameOwner(h.Name, owner) {
-			a.Records = append(a.Records, wire.Convert(rr))
+			a.Records = append(a.Records, resolver.RR(dnswire.Convert(rr)))
 			ttl = min(ttl, lifetime(h.Ttl))
 		}
 	}
@@ -246,7 +246,7 @@ func findAlias(rrs []dns.RR, owner string) *dns.CNAME {
 
 // sameOwner compares names in presentation form, which may differ in escapes.
 func sameOwner(a, b string) bool {
-	return a == b || wire.Name(a) == wire.Name(b)
+	return a == b || dnswire.Name(a) == dnswire.Name(b)
 }
 
 // maxTTL is the largest TTL there is (RFC 2181 §8).
@@ -268,7 +268,7 @@ func negativeTTL(m *dns.Msg, name string, nxdomain bool) (time.Duration, error) 
 	for _, rr := range m.Ns {
 		switch rr := rr.(type) {
 		case *dns.SOA:
-			if within(name, wire.Name(rr.Hdr.Name)) {
+			if within(name, dnswire.Name(rr.Hdr.Name)) {
 				return min(lifetime(rr.Hdr.Ttl), lifetime(rr.Minttl)), nil
 			}
 		case *dns.NS:

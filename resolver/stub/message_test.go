@@ -8,8 +8,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/dnswire"
 	"postseal/resolver"
-	"postseal/resolver/internal/wire"
 )
 
 func message(t testing.TB, rcode int, ra bool, answers, authority string) *dns.Msg {
@@ -109,7 +109,7 @@ func TestPack(t *testing.T) {
 			t.Fatalf("%q: %v", name, err)
 		}
 		var m dns.Msg
-		if err := m.Unpack(q.data); err != nil || wire.Name(m.Question[0].Name) != name {
+		if err := m.Unpack(q.data); err != nil || dnswire.Name(m.Question[0].Name) != name {
 			t.Errorf("%q came back as %q, %v", name, m.Question[0].Name, err)
 		}
 		if !m.RecursionDesired || !m.AuthenticatedData || m.CheckingDisabled || m.IsEdns0().UDPSize() != 1232 || m.IsEdns0().Do() {

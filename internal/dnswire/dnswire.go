@@ -1,15 +1,23 @@
-// Package wire turns the records of miekg/dns, which are in presentation form, into the
+// Package dnswire turns the records of miekg/dns, which are in presentation form, into the
 // raw octets of the resolver contract, and back.
-package wire
+package dnswire
 
 import (
 	"net/netip"
 	"strings"
 
 	"github.com/miekg/dns"
-
-	"postseal/resolver"
 )
+
+// Record has the fields of resolver.RR, for a conversion between the two.
+type Record struct {
+	Text       string
+	Strings    []int
+	Addr       netip.Addr
+	Target     string
+	Preference uint16
+	Data       []byte
+}
 
 // Name is a domain name of miekg/dns as the contract has it: raw octets, ASCII letters
 // in lower case (RFC 4343 §3), no trailing dot. The root is "".
@@ -79,33 +87,33 @@ func Escape(name string) string {
 	return string(append(b, '.'))
 }
 
-// Convert gives rr the shape of the resolver contract.
-func Convert(rr dns.RR) resolver.RR {
+// Convert takes the data out of rr.
+func Convert(rr dns.RR) Record {
 	switch rr := rr.(type) {
 	case *dns.A:
 		ip, _ := netip.AddrFromSlice(rr.A)
-		return resolver.RR{Addr: ip.Unmap()}
+		return Record{Addr: ip.Unmap()}
 	case *dns.AAAA:
 		ip, _ := netip.AddrFromSlice(rr.AAAA)
-		return resolver.RR{Addr: ip}
+		return Record{Addr: ip}
 	case *dns.TXT:
 		return text(rr.Txt)
 	case *dns.SPF:
 		return text(rr.Txt)
 	case *dns.MX:
-		return resolver.RR{Target: Name(rr.Mx), Preference: rr.Preference}
+		return Record{Target: Name(rr.Mx), Preference: rr.Preference}
 	case *dns.PTR:
-		return resolver.RR{Target: Name(rr.Ptr)}
+		return Record{Target: Name(rr.Ptr)}
 	case *dns.CNAME:
-		return resolver.RR{Target: Name(rr.Target)}
+		return Record{Target: Name(rr.Target)}
 	case *dns.NS:
-		return resolver.RR{Target: Name(rr.Ns)}
+		return Record{Target: Name(rr.Ns)}
 	}
-	return resolver.RR{Data: rdata(rr)}
+	return Record{Data: rdata(rr)}
 }
 
-func text(parts []string) resolver.RR {
-	rr := resolver.RR{Strings: make([]int, len(parts))}
+func text(parts []string) Record {
+	rr := Record{Strings: make([]int, len(parts))}
 	if len(parts) == 1 {
 		rr.Text = Unescape(parts[0])
 		rr.Strings[0] = len(rr.Text)
