@@ -1,0 +1,286 @@
+package dkim
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"postseal/internal/bodyhash"
+	"postseal/internal/domain"
+	"postseal/internal/tagvalue"
+)
+
+// Field is a parsed DKIM-Signature field (RFC 6376 §3.5).
+type Field struct {
+	Algorithm       string // a=
+	B               []byte // b=, decoded
+	BodyHash        []byte // bh=, decoded
+	HeaderCanonical bodyhash.Canonicalization
+	BodyCanonical   bodyhash.Canonicalization
+	Domain          domain.Name // d=
+	Selector        domain.Name // s=
+	Names           []string    // h=, lower case
+	AUID            string      // i=, decoded
+	Identity        domain.Name // the domain of AUID
+	Length          int64       // l=, bodyhash.NoLimit without one
+	Timestamp       int64       // t=, -1 without one
+	Expiration      int64       // x=, -1 without one
+	BText           string      // b= without white space
+}
+
+// SyntaxError says where and why a field or a key record cannot be used.
+type SyntaxError struct {
+	Offset int // in the text that was parsed
+	Reason Reason
+	Msg    string
+}
+
+// Error names the octet and what is wrong there.
+func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
+
+// ParseSignature parses the value of a DKIM-Signature field. Of a field that is at fault
+// it returns what could be read, and a *SyntaxError.
+func ParseSignature(value string) (*Field, error) {
+	s := &Field{Length: bodyhash.NoLimit, Timestamp: -1, Expiration: -1}
+	tags, err := tagvalue.Parse(value)
+	if err != nil {
+		e := err.(*tagvalue.Error)
+		return s, &SyntaxError{e.Offset, Malformed, e.Msg}
+	}
+	var first *SyntaxError
+	for _, t := range tags {
+		if e := s.set(t); e != nil && first == nil {
+			first = e
+		}
+	}
+	if first == nil {
+		first = s.complete(tags)
+	}
+	if first != nil {
+		return s, first
+	}
+	return s, nil
+}
+
+// set takes one tag; names are case-sensitive, unknown ones ignored (RFC 6376 §3.2).
+func (s *Field) set(t tagvalue.Tag) *SyntaxError {
+	wrong := func(reason Reason, msg string) *SyntaxError {
+		return &SyntaxError{t.ValueOffset, reason, t.Name + "=: " + msg}
+	}
+	var ok bool
+	var err error
+	switch t.Name {
+	case "v":
+		if t.Value != "1" {
+			return wrong(UnknownVersion, "version is not 1")
+		}
+	case "a":
+		s.Algorithm = t.Value
+		return s.algorithm(wrong)
+	case "b":
+		if s.B, s.BText, ok = decodeBase64(t.Value); !ok || len(s.B) == 0 {
+			return wrong(Malformed, "no base64")
+		}
+	case "bh":
+		if s.BodyHash, _, ok = decodeBase64(t.Value); !ok || len(s.BodyHash) == 0 {
+			return wrong(Malformed, "no base64")
+		}
+	case "c":
+		return s.canonical(t.Value, wrong)
+	case "d":
+		if s.Domain, err = domain.Parse(t.Value); err != nil || strings.HasSuffix(t.Value, ".") {
+			return wrong(Malformed, "no domain name")
+		}
+	case "s":
+		if s.Selector, err = domain.Parse(t.Value); err != nil || strings.HasSuffix(t.Value, ".") {
+			return wrong(Malformed, "no selector")
+		}
+	case "h":
+		if s.Names, ok = fieldNames(t.Value); !ok {
+			return wrong(Malformed, "no list of field names")
+		}
+	case "i":
+		if s.AUID, ok = decodeQuotedPrintable(t.Value); !ok {
+			return wrong(Malformed, "no identity")
+		}
+		at := strings.LastIndexByte(s.AUID, '@')
+		if s.Identity, err = domain.Parse(s.AUID[at+1:]); at < 0 || err != nil {
+			return wrong(Malformed, "no identity with a domain name")
+		}
+	case "l":
+		if s.Length, ok = parseNumber(t.Value, 76); !ok {
+			return wrong(Malformed, "no number")
+		}
+	case "q":
+		return queryMethod(t.Value, wrong)
+	case "t":
+		if s.Timestamp, ok = parseNumber(t.Value, 12); !ok {
+			return wrong(Malformed, "no time")
+		}
+	case "x":
+		if s.Expiration, ok = parseNumber(t.Value, 12); !ok {
+			return wrong(Malformed, "no time")
+		}
+	}
+	return nil
+}
+
+// algorithm: rsa-sha256 and ed25519-sha256 (RFC 8301 §3.1, RFC 8463 §3).
+func (s *Field) algorithm(wrong func(Reason, string) *SyntaxError) *SyntaxError {
+	switch s.Algorithm {
+	case "rsa-sha256", "ed25519-sha256":
+		return nil
+	case "rsa-sha1":
+		return wrong(AlgorithmForbidden, "rsa-sha1 must not be used (RFC 8301 §3.1)")
+	}
+	text := s.Algorithm
+	s.Algorithm = ""
+	return wrong(AlgorithmUnknown, "unknown algorithm "+quote(text))
+}
+
+// canonical: one word is that of the header, with simple for the body (RFC 6376 §3.5).
+func (s *Field) canonical(value string, wrong func(Reason, string) *SyntaxError) *SyntaxError {
+	header, body, both := strings.Cut(value, "/")
+	var ok, bodyOK bool
+	s.HeaderCanonical, ok = canonicalWord(header)
+	bodyOK = true
+	if both {
+		s.BodyCanonical, bodyOK = canonicalWord(body)
+	}
+	if !ok || !bodyOK {
+		return wrong(CanonicalUnknown, "unknown canonicalization "+quote(value))
+	}
+	return nil
+}
+
+func canonicalWord(s string) (bodyhash.Canonicalization, bool) {
+	switch s {
+	case "simple":
+		return bodyhash.Simple, true
+	case "relaxed":
+		return bodyhash.Relaxed, true
+	}
+	return bodyhash.Simple, false
+}
+
+func queryMethod(value string, wrong func(Reason, string) *SyntaxError) *SyntaxError {
+	for m := range strings.SplitSeq(value, ":") {
+		if tagvalue.StripFWS(m) == "dns/txt" {
+			return nil
+		}
+	}
+	return wrong(QueryUnknown, "no query method known here in "+quote(value))
+}
+
+// complete checks what concerns several tags.
+func (s *Field) complete(tags []tagvalue.Tag) *SyntaxError {
+	for _, name := range [...]string{"v", "a", "b", "bh", "d", "h", "s"} {
+		if _, ok := tagvalue.Get(tags, name); !ok {
+			return &SyntaxError{0, MissingTag, "required tag " + name + "= is missing"}
+		}
+	}
+	if s.AUID == "" {
+		s.AUID, s.Identity = "@"+string(s.Domain), s.Domain
+	}
+	offset := func(name string) int {
+		t, _ := tagvalue.Get(tags, name)
+		return t.ValueOffset
+	}
+	switch {
+	case len(s.BodyHash) != 32:
+		return &SyntaxError{offset("bh"), Malformed, "bh=: not the 32 octets of SHA-256"}
+	case !s.Identity.Within(s.Domain):
+		return &SyntaxError{offset("i"), IdentityMismatch, "i= is not within d="}
+	case !containsFrom(s.Names):
+		return &SyntaxError{offset("h"), FromNotSigned, "h= does not name From"}
+	case s.Expiration >= 0 && s.Timestamp >= 0 && s.Expiration <= s.Timestamp:
+		return &SyntaxError{offset("x"), Malformed, "x= is not after t="}
+	}
+	return nil
+}
+
+func containsFrom(names []string) bool {
+	for _, n := range names {
+		if n == "from" {
+			return true
+		}
+	}
+	return false
+}
+
+func fieldNames(value string) ([]string, bool) {
+	names := make([]string, 0, strings.Count(value, ":")+1)
+	for n := range strings.SplitSeq(value, ":") {
+		n = strings.Trim(n, " \t\r\n")
+		if n == "" {
+			return nil, false
+		}
+		for i := range len(n) {
+			if n[i] < 33 || n[i] > 126 || n[i] == ';' {
+				return nil, false
+			}
+		}
+		names = append(names, strings.ToLower(n))
+	}
+	return names, true
+}
+
+func decodeBase64(value string) (data []byte, text string, ok bool) {
+	text = tagvalue.StripFWS(value)
+	data, err := base64.StdEncoding.DecodeString(text)
+	return data, text, err == nil
+}
+
+// decodeQuotedPrintable decodes dkim-quoted-printable (RFC 6376 §2.11): white space means
+// nothing, every octet may stand as "=XX".
+func decodeQuotedPrintable(value string) (string, bool) {
+	value = tagvalue.StripFWS(value)
+	if strings.IndexByte(value, '=') < 0 {
+		return value, true
+	}
+	b := make([]byte, 0, len(value))
+	for i := 0; i < len(value); i++ {
+		if value[i] != '=' {
+			b = append(b, value[i])
+			continue
+		}
+		if i+2 >= len(value) {
+			return "", false
+		}
+		n, err := strconv.ParseUint(value[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		b = append(b, byte(n))
+		i += 2
+	}
+	return string(b), true
+}
+
+// parseNumber reads up to most digits; what exceeds an int64 is its maximum.
+func parseNumber(value string, most int) (int64, bool) {
+	if value == "" || len(value) > most {
+		return -1, false
+	}
+	for i := range len(value) {
+		if value[i] < '0' || value[i] > '9' {
+			return -1, false
+		}
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return math.MaxInt64, true
+	}
+	return n, true
+}
+
+// quote shows outside text, bounded.
+func quote(s string) string {
+	const most = 60
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

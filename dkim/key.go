@@ -1,0 +1,195 @@
+package dkim
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"strings"
+
+	"postseal/internal/domain"
+	"postseal/internal/tagvalue"
+	"postseal/resolver"
+)
+
+// Key is a parsed key record (RFC 6376 §3.6.1).
+type Key struct {
+	Type     string // k=: rsa or ed25519
+	Bits     int
+	Hashes   string // h=, "" allows all
+	Services string // s=, "" is all
+	TestMode bool   // t=y
+	Strict   bool   // t=s: i= must be d= itself
+	Revoked  bool   // p= is empty
+	public   any    // *rsa.PublicKey or ed25519.PublicKey
+}
+
+// minKeyBits is the least that may verify (RFC 8301 §3.2).
+const minKeyBits = 1024
+
+// maxKeyText is the longest record that is parsed; an RSA key of 16384 bits has 2.8 KB.
+const maxKeyText = 8 << 10
+
+// ParseKey parses the text of a key record. The error is a *SyntaxError.
+func ParseKey(text string) (*Key, error) {
+	if len(text) > maxKeyText {
+		return nil, &SyntaxError{0, KeyMalformed, "the record is too long for a key"}
+	}
+	tags, err := tagvalue.Parse(text)
+	if err != nil {
+		e := err.(*tagvalue.Error)
+		return nil, &SyntaxError{e.Offset, KeyMalformed, e.Msg}
+	}
+	k := &Key{Type: "rsa"}
+	p := -1
+	for i, t := range tags {
+		switch t.Name {
+		case "v":
+			if i != 0 || t.Value != "DKIM1" {
+				return nil, &SyntaxError{t.ValueOffset, KeyMalformed, "v= is not the first tag, or not DKIM1"}
+			}
+		case "k":
+			k.Type = t.Value
+		case "h":
+			k.Hashes = tagvalue.StripFWS(t.Value)
+		case "s":
+			k.Services = tagvalue.StripFWS(t.Value)
+		case "t":
+			k.TestMode, k.Strict = listed(t.Value, "y"), listed(t.Value, "s")
+		case "p":
+			p = i
+		}
+	}
+	if p < 0 {
+		return nil, &SyntaxError{len(text), KeyMalformed, "required tag p= is missing"}
+	}
+	return k, k.setPublic(tags[p])
+}
+
+func listed(list, word string) bool {
+	for w := range strings.SplitSeq(list, ":") {
+		if tagvalue.StripFWS(w) == word {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *Key) setPublic(p tagvalue.Tag) error {
+	data, _, ok := decodeBase64(p.Value)
+	switch {
+	case !ok:
+		return &SyntaxError{p.ValueOffset, KeyMalformed, "p= is no base64"}
+	case len(data) == 0:
+		k.Revoked = true
+		return nil
+	}
+	switch k.Type {
+	case "rsa":
+		return k.setRSA(data, p.ValueOffset)
+	case "ed25519":
+		if len(data) != ed25519.PublicKeySize {
+			return &SyntaxError{p.ValueOffset, KeyMalformed, "p= has not the 32 octets of an Ed25519 key"}
+		}
+		k.public, k.Bits = ed25519.PublicKey(data), 8*ed25519.PublicKeySize
+	}
+	return nil // of another type: KeyTypeMismatch when it is used
+}
+
+// setRSA takes SubjectPublicKeyInfo, as RFC 6376 Appendix C makes it, or RSAPublicKey, as
+// §3.6.1 says.
+func (k *Key) setRSA(der []byte, offset int) error {
+	public, err := x509.ParsePKIXPublicKey(der)
+	key, ok := public.(*rsa.PublicKey)
+	if err != nil {
+		key, err = x509.ParsePKCS1PublicKey(der)
+		ok = err == nil
+	}
+	if !ok {
+		return &SyntaxError{offset, KeyMalformed, "p= is no RSA public key"}
+	}
+	k.public, k.Bits = key, key.N.BitLen()
+	return nil
+}
+
+// Usable says why the key cannot verify a signature of this algorithm and identity, ""
+// when it can (RFC 6376 §6.1.2).
+func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Reason {
+	keyType, _, _ := strings.Cut(algorithm, "-")
+	switch {
+	case k.Revoked:
+		return KeyRevoked
+	case k.Type != keyType:
+		return KeyTypeMismatch
+	case k.Hashes != "" && !listed(k.Hashes, "sha256"):
+		return KeyHashForbidden
+	case k.Services != "" && !listed(k.Services, "*") && !listed(k.Services, "email"):
+		return KeyNotForEmail
+	case k.Strict && identity != d:
+		return KeyStrictIdentity
+	case k.Type == "rsa" && k.Bits < minKeyBits:
+		return KeyTooShort
+	case k.Bits > maxBits:
+		return KeyTooLong
+	}
+	return ""
+}
+
+// Verifies reports whether sig is the signature of the SHA-256 digest: PKCS #1 v1.5 for
+// RSA, and for Ed25519 the digest is the message (RFC 8463 §3).
+func (k *Key) Verifies(digest, sig []byte) bool {
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest, sig) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(public, digest, sig)
+	}
+	return false
+}
+
+// ErrNoKey reports that there is no key record at a name.
+var ErrNoKey = errors.New("no key record")
+
+// maxKeys is how many key records of one name are tried; their order has no meaning (RFC
+// 6376 §6.1.2).
+const maxKeys = 3
+
+// keySet is what a name's records came to, kept with a cached answer.
+type keySet struct {
+	keys []*Key
+	err  error // why the first record is none, when no record is a key
+}
+
+func parseKeys(a resolver.Answer) *keySet {
+	set := &keySet{err: ErrNoKey}
+	for i := range a.Records {
+		k, err := ParseKey(a.Records[i].Text)
+		switch {
+		case err == nil && len(set.keys) < maxKeys:
+			set.keys = append(set.keys, k)
+		case err != nil && set.err == ErrNoKey:
+			set.err = err
+		}
+	}
+	if len(set.keys) > 0 {
+		set.err = nil
+	}
+	return set
+}
+
+// keyName is where the key of a selector lies (RFC 6376 §3.6.2.1).
+func keyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
+
+// LookupKey asks for the keys of a selector, at most three. The error is a
+// *resolver.Error when the lookup failed, ErrNoKey without a record, a *SyntaxError when
+// no record is a key.
+func LookupKey(ctx context.Context, r resolver.Resolver, selector, d domain.Name) ([]*Key, error) {
+	a, err := r.Lookup(ctx, keyName(selector, d), resolver.TXT)
+	if err != nil {
+		return nil, err
+	}
+	set := resolver.Parsed(a, parseKeys)
+	return set.keys, set.err
+}

@@ -1,0 +1,387 @@
+package dkim
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"postseal/internal/bodyhash"
+	"postseal/internal/canonical"
+	"postseal/internal/domain"
+	"postseal/message"
+	"postseal/resolver"
+)
+
+// Limits bound the work for one message. Zero fields take the defaults.
+type Limits struct {
+	Signatures   int // that are evaluated, 10; the rest is policy
+	SignedFields int // names in h=, 1000
+	KeyBits      int // of an RSA key, 8192
+}
+
+// The defaults of Limits.
+const (
+	DefaultSignatures   = 10
+	DefaultSignedFields = 1000
+	DefaultKeyBits      = 8192
+)
+
+func (l Limits) orDefault() Limits {
+	if l.Signatures <= 0 {
+		l.Signatures = DefaultSignatures
+	}
+	if l.SignedFields <= 0 {
+		l.SignedFields = DefaultSignedFields
+	}
+	if l.KeyBits <= 0 {
+		l.KeyBits = DefaultKeyBits
+	}
+	return l
+}
+
+// maxListed is how many signatures a message may have at all; each further one is not even
+// parsed. A header section of 128 KiB has room for some 400.
+const maxListed = 200
+
+// Clock skew that is let pass: RFC 6376 §3.5 allows some.
+const (
+	expirySkew = 300 * time.Second
+	futureSkew = time.Hour
+)
+
+// Verifier verifies the signatures of messages. It is safe for concurrent use when its
+// Resolver is.
+type Verifier struct {
+	Resolver resolver.Resolver // required
+	Now      func() time.Time  // default time.Now
+	Limits   Limits
+	// AllowPartialBody accepts an l= that leaves some of the body unsigned. An l=0 is never
+	// accepted (RFC 6376 §8.2).
+	AllowPartialBody bool
+}
+
+// Verification is the work on one message: Field for each header field, Header, the body
+// into the bodyhash.Set, Finish.
+type Verification struct {
+	v          Verifier
+	ctx        context.Context
+	limits     Limits
+	fields     int
+	prefetched int
+	signatures []*signature
+	bodies     *bodyhash.Set
+}
+
+// signature is one on its way to a result.
+type signature struct {
+	Signature
+	field  *Field
+	chosen bool
+	body   int // index in bodies
+	digest [sha256.Size]byte
+}
+
+// Begin starts on a message; its lookups end with ctx.
+func (v *Verifier) Begin(ctx context.Context) *Verification {
+	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
+}
+
+// Field looks at the next header field. The key of a signature is asked for at once.
+func (x *Verification) Field(f message.Field) {
+	index := x.fields
+	x.fields++
+	if !f.Is("DKIM-Signature") || len(x.signatures) >= maxListed {
+		return
+	}
+	s := &signature{Signature: Signature{FieldIndex: index, BodyLength: -1}}
+	x.signatures = append(x.signatures, s)
+	field, err := ParseSignature(string(f.Value()))
+	s.field = field
+	s.describe()
+	var syntax *SyntaxError
+	if errors.As(err, &syntax) {
+		s.end(syntaxResult(syntax.Reason), syntax.Reason, syntax.Error())
+		return
+	}
+	if len(field.Names) > x.limits.SignedFields {
+		s.end(Policy, TooManyFields, "h= names too many fields")
+		return
+	}
+	if x.prefetched < x.limits.Signatures {
+		x.prefetched++
+		resolver.Prefetch(x.v.Resolver, keyName(field.Selector, field.Domain), resolver.TXT)
+	}
+}
+
+// syntaxResult is neutral for a field that cannot be read, permerror for one that can and
+// breaks a rule (RFC 8601 §2.7.1).
+func syntaxResult(r Reason) Result {
+	if r == Malformed || r == MissingTag {
+		return Neutral
+	}
+	return PermError
+}
+
+func (s *signature) end(result Result, reason Reason, problem string) {
+	s.Result, s.Reason, s.Problem = result, reason, problem
+}
+
+// describe fills in what the field says.
+func (s *signature) describe() {
+	f := s.field
+	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
+	s.Canonicalization = f.HeaderCanonical.String() + "/" + f.BodyCanonical.String()
+	s.SignedFields, s.BodyLength, s.B = f.Names, f.Length, f.BText
+	if f.Timestamp >= 0 && f.Timestamp < math.MaxInt32*100 {
+		s.Timestamp = time.Unix(f.Timestamp, 0).UTC()
+	}
+	if f.Expiration >= 0 && f.Expiration < math.MaxInt32*100 {
+		s.Expiration = time.Unix(f.Expiration, 0).UTC()
+	}
+}
+
+// Header ends the header section: it chooses the signatures to evaluate, those of the
+// author's organization first, hashes their header fields and asks bodies for the body
+// hashes. h must hold the fields that Field saw.
+func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []domain.Name) {
+	x.bodies = bodies
+	left := x.limits.Signatures
+	for _, own := range [...]bool{true, false} {
+		for _, s := range x.signatures {
+			if s.Result != "" || s.chosen || related(s.field.Domain, author) != own {
+				continue
+			}
+			if left == 0 {
+				s.end(Policy, TooManySignatures, "more signatures than are evaluated")
+				continue
+			}
+			left--
+			s.chosen = true
+		}
+	}
+	x.hash(h)
+}
+
+func related(d domain.Name, author []domain.Name) bool {
+	for _, a := range author {
+		if d.Registrable() == a.Registrable() {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *Verification) hash(h *message.Header) {
+	var index *canonical.Index
+	var buf []byte
+	for _, s := range x.signatures {
+		if !s.chosen {
+			continue
+		}
+		if s.FieldIndex >= h.Len() {
+			s.end(PermError, InternalError, "the header section is not the one that was seen")
+			s.chosen = false
+			continue
+		}
+		if index == nil {
+			index = canonical.NewIndex(h)
+		}
+		buf = s.headerHash(index.Select(s.FieldIndex), h.At(s.FieldIndex), buf[:0])
+		s.body = x.bodies.Request(s.field.BodyCanonical, s.field.Length)
+	}
+}
+
+// headerHash hashes the signed fields, then the signature itself without its b= value and
+// without a last CRLF (RFC 6376 §3.7). It returns buf for the next use.
+func (s *signature) headerHash(fields *canonical.Selection, own message.Field, buf []byte) []byte {
+	form := canonical.Simple
+	if s.field.HeaderCanonical == bodyhash.Relaxed {
+		form = canonical.Relaxed
+	}
+	hash := sha256.New()
+	for _, name := range s.field.Names {
+		f, ok := fields.Next(name)
+		if !ok {
+			continue // a name without a field is the null string (RFC 6376 §5.4)
+		}
+		if buf = form(buf, f); len(buf) > 4<<10 {
+			hash.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	buf = form(buf, canonical.WithoutTag(own, "b"))
+	hash.Write(buf[:len(buf)-2])
+	hash.Sum(s.digest[:0])
+	return buf
+}
+
+// Finish ends the body and gives the outcome for each signature, in the order of the
+// header section. It waits for the keys.
+func (x *Verification) Finish() []Signature {
+	if x.bodies != nil {
+		x.bodies.Close()
+	}
+	now := time.Now
+	if x.v.Now != nil {
+		now = x.v.Now
+	}
+	for _, s := range x.signatures {
+		switch {
+		case s.chosen:
+			x.evaluate(s, now())
+		case s.Result == "":
+			s.end(TempError, InternalError, "the header section did not end")
+		}
+	}
+	return x.results()
+}
+
+// evaluate is RFC 6376 §6.1.2 and §6.1.3.
+func (x *Verification) evaluate(s *signature, now time.Time) {
+	f := s.field
+	if f.Expiration >= 0 && now.Add(-expirySkew).Unix() > f.Expiration {
+		s.end(PermError, Expired, "x= is over")
+		return
+	}
+	sum, inside := x.bodies.Sum(s.body)
+	if !inside {
+		s.end(PermError, LimitBeyondBody, "l= is more than the body has")
+		return
+	}
+	s.CoveredAll = f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body)
+	sameBody := subtle.ConstantTimeCompare(sum[:], f.BodyHash) == 1
+	keys, err := LookupKey(x.ctx, x.v.Resolver, f.Selector, f.Domain)
+	if err != nil {
+		s.noKey(err, sameBody)
+		return
+	}
+	x.try(s, keys, sameBody)
+	if s.Result == Pass {
+		x.accept(s, now)
+	}
+}
+
+// noKey: a body that does not match fails whatever the key may be.
+func (s *signature) noKey(err error, sameBody bool) {
+	var syntax *SyntaxError
+	var failure *resolver.Error
+	switch {
+	case errors.Is(err, ErrNoKey):
+		s.end(PermError, KeyMissing, "no key record at "+quote(keyName(s.field.Selector, s.field.Domain)))
+	case errors.As(err, &syntax):
+		s.end(PermError, KeyMalformed, "key record, "+syntax.Error())
+	case !sameBody:
+		s.end(Fail, BodyHashMismatch, "the body changed after signing")
+	case errors.As(err, &failure):
+		s.end(TempError, KeyUnavailable, failure.Error())
+	default:
+		s.end(TempError, KeyUnavailable, "the key could not be looked up")
+	}
+}
+
+// try takes the first key that verifies, else the outcome of the first.
+func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
+	for _, k := range keys {
+		result, reason, problem := Pass, Valid, ""
+		switch unusable := k.Usable(s.field.Algorithm, s.field.Identity, s.field.Domain, x.limits.KeyBits); {
+		case unusable != "":
+			result, reason, problem = PermError, unusable, keyProblems[unusable]
+		case !sameBody:
+			result, reason, problem = Fail, BodyHashMismatch, "the body changed after signing"
+		case !k.Verifies(s.digest[:], s.field.B):
+			result, reason, problem = Fail, SignatureMismatch, "a signed header field changed, or the key is not the signer's"
+		}
+		if s.Result == "" || result == Pass {
+			s.end(result, reason, problem)
+			s.KeyBits, s.TestMode = k.Bits, k.TestMode
+		}
+		if result == Pass {
+			return
+		}
+	}
+}
+
+var keyProblems = map[Reason]string{
+	KeyRevoked:        "the key is revoked",
+	KeyTypeMismatch:   "the key is of another type than the signature",
+	KeyHashForbidden:  "the key does not allow SHA-256",
+	KeyNotForEmail:    "the key is not for email",
+	KeyStrictIdentity: "the key wants i= to be d= itself",
+	KeyTooShort:       "the key has less than 1024 bits",
+	KeyTooLong:        "the key is longer than is accepted",
+}
+
+// accept applies the local rules to a signature that verified.
+func (x *Verification) accept(s *signature, now time.Time) {
+	f := s.field
+	suffix, icann := f.Domain.PublicSuffix()
+	switch {
+	case !s.CoveredAll && (!x.v.AllowPartialBody || f.Length == 0):
+		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
+	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
+		s.end(Policy, InFuture, "t= is in the future")
+	case suffix == f.Domain && (icann || f.Domain.Labels() == 1):
+		s.end(Policy, PublicSuffix, "d= is a public suffix")
+	}
+}
+
+// results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
+// §4).
+func (x *Verification) results() []Signature {
+	all := make([]Signature, len(x.signatures))
+	for i, s := range x.signatures {
+		n := 8
+		for _, o := range x.signatures {
+			if o != s {
+				n = max(n, common(s.B, o.B)+1)
+			}
+		}
+		all[i] = s.Signature
+		all[i].B = s.B[:min(n, len(s.B), maxB)]
+	}
+	return all
+}
+
+// maxB bounds what is shown of b=.
+const maxB = 64
+
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && n < maxB && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// Verify verifies a whole message with CRLF line ends. The error is that of r, or a
+// *message.LimitError.
+func (v *Verifier) Verify(ctx context.Context, r io.Reader) ([]Signature, error) {
+	s := &sink{verification: v.Begin(ctx)}
+	if err := message.Stream(s, r, message.Limits{}); err != nil {
+		return nil, err
+	}
+	return s.verification.Finish(), nil
+}
+
+type sink struct {
+	verification *Verification
+	header       message.Header
+	bodies       bodyhash.Set
+}
+
+func (s *sink) Field(f message.Field) error {
+	s.header.Add(f)
+	s.verification.Field(f)
+	return nil
+}
+
+func (s *sink) EndHeader() error {
+	s.verification.Header(&s.header, &s.bodies, message.FindAuthor(&s.header).Domains)
+	return nil
+}
+
+func (s *sink) Write(p []byte) (int, error) { return s.bodies.Write(p) }

@@ -1,0 +1,155 @@
+// Package canonical gives header fields their canonical form and finds those that a
+// signature names (RFC 6376 §3.4, §5.4.2). DKIM and ARC share it.
+package canonical
+
+import (
+	"bytes"
+
+	"postseal/message"
+)
+
+// Relaxed appends the relaxed form of f, CRLF included: the name in lower case, no fold,
+// runs of white space as one space, none around the colon or at the end (RFC 6376 §3.4.2,
+// erratum 5839). White space is SP and HTAB alone.
+func Relaxed(dst []byte, f message.Field) []byte {
+	for _, c := range f.Name() {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	dst = append(dst, ':')
+	return append(relaxedValue(dst, f.Value()), '\r', '\n')
+}
+
+func relaxedValue(dst, v []byte) []byte {
+	start, space := len(dst), false
+	for i := 0; i < len(v); {
+		c := v[i]
+		switch {
+		case c == '\r' && i+1 < len(v) && v[i+1] == '\n':
+			i += 2
+			continue
+		case c == ' ' || c == '\t':
+			space = true
+			i++
+			continue
+		}
+		if space && len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		space = false
+		n := plainRun(v[i:])
+		dst = append(dst, v[i:i+n]...)
+		i += n
+	}
+	return dst
+}
+
+// plainRun returns the length of a prefix of v that has no white space and no CRLF after
+// its first octet.
+func plainRun(v []byte) int {
+	for i := 1; i < len(v); i++ {
+		if c := v[i]; c == ' ' || c == '\t' || c == '\r' {
+			return i
+		}
+	}
+	return len(v)
+}
+
+// Simple appends f as it was received, and CRLF (RFC 6376 §3.4.1).
+func Simple(dst []byte, f message.Field) []byte {
+	return append(append(dst, f.Raw...), '\r', '\n')
+}
+
+// WithoutTag returns f with the value of the tag name, and the white space around it,
+// deleted (RFC 6376 §3.7). Only the tag of exactly that name is touched.
+func WithoutTag(f message.Field, name string) message.Field {
+	v := f.Value()
+	for start := 0; start <= len(v); {
+		end := bytes.IndexByte(v[start:], ';')
+		if end < 0 {
+			end = len(v)
+		} else {
+			end += start
+		}
+		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 &&
+			string(bytes.Trim(v[start:start+equals], " \t\r\n")) == name {
+			offset := f.Colon + 1
+			raw := make([]byte, 0, len(f.Raw))
+			raw = append(raw, f.Raw[:offset+start+equals+1]...)
+			raw = append(raw, f.Raw[offset+end:]...)
+			return message.Field{Raw: raw, Colon: f.Colon}
+		}
+		start = end + 1
+	}
+	return f
+}
+
+// Index finds the fields of a header section by name, from the bottom up. It is made
+// once for all signatures of a message.
+type Index struct {
+	header *message.Header
+	names  map[string]int32 // lower-case name to number
+	last   []int32          // by number: the lowest field of that name
+	above  []int32          // by field: the next one of the same name above, -1 is none
+}
+
+// NewIndex indexes h.
+func NewIndex(h *message.Header) *Index {
+	x := &Index{header: h, names: make(map[string]int32, h.Len()), above: make([]int32, h.Len())}
+	var buf [64]byte
+	for i := range h.Len() {
+		name := lower(buf[:0], h.At(i).Name())
+		n, ok := x.names[string(name)]
+		if !ok {
+			n = int32(len(x.last))
+			x.names[string(name)] = n
+			x.last = append(x.last, -1)
+		}
+		x.above[i] = x.last[n]
+		x.last[n] = int32(i)
+	}
+	return x
+}
+
+func lower(dst, name []byte) []byte {
+	for _, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// Selection hands out the fields for one signature.
+type Selection struct {
+	*Index
+	next []int32
+	skip int32
+}
+
+// Select begins a selection that never hands out field skip, the signature's own.
+func (x *Index) Select(skip int) *Selection {
+	return &Selection{Index: x, next: append(make([]int32, 0, len(x.last)), x.last...), skip: int32(skip)}
+}
+
+// Next returns the lowest field of this name, in lower case, that was not handed out; ok
+// is false when there is none (RFC 6376 §5.4.2).
+func (s *Selection) Next(name string) (f message.Field, ok bool) {
+	n, known := s.names[name]
+	if !known {
+		return f, false
+	}
+	i := s.next[n]
+	if i == s.skip && i >= 0 {
+		i = s.above[i]
+	}
+	if i < 0 {
+		s.next[n] = -1
+		return f, false
+	}
+	s.next[n] = s.above[i]
+	return s.header.At(int(i)), true
+}
