@@ -1,0 +1,130 @@
+package postseal
+
+import (
+	"strings"
+
+	"postseal/dmarc"
+	"postseal/internal/domain"
+)
+
+// EnforcePolicy is the default Policy: the published policy, lowered by the enforcement
+// mode (RFC 9989 §5.4, §7.4, §8).
+type EnforcePolicy struct {
+	Mode      Enforce
+	OnError   OnError
+	Protected []string // author domains whose failures count as corroborated
+	ReplyURL  string
+}
+
+// Decide implements Policy.
+func (p *EnforcePolicy) Decide(r *Report) Decision {
+	d := p.published(r)
+	d.Applied = d.Action
+	p.enforce(r, &d)
+	if d.Applied == Reject || d.Applied == Defer {
+		d.Reply = makeReply(r, &d, p.ReplyURL)
+	}
+	return d
+}
+
+// published is what the policy of the Author Domain asks for.
+func (p *EnforcePolicy) published(r *Report) Decision {
+	switch {
+	case r.limit != "":
+		return Decision{Action: Reject, Reason: MessageLimit}
+	case r.Author.Reason != "":
+		return Decision{Action: Reject, Reason: AuthorMalformed}
+	}
+	switch r.DMARC.Result {
+	case dmarc.Pass:
+		return Decision{Action: Accept, Reason: DMARCPass}
+	case dmarc.Fail:
+		return failed(r)
+	case dmarc.TempError:
+		return Decision{Action: p.undecided(r), Reason: DMARCTempError}
+	case dmarc.PermError:
+		return Decision{Action: Accept, Reason: DMARCPermError}
+	}
+	return Decision{Action: Accept, Reason: DMARCNone}
+}
+
+func failed(r *Report) Decision {
+	d := Decision{Action: Accept, Reason: DMARCPolicyNone}
+	switch r.DMARC.Policy {
+	case dmarc.PolicyQuarantine:
+		d = Decision{Action: Quarantine, Reason: DMARCQuarantine}
+	case dmarc.PolicyReject:
+		d = Decision{Action: Reject, Reason: DMARCReject}
+	}
+	if r.DMARC.TestMode {
+		d.Override = &Override{Type: PolicyTestMode, Comment: "t=y lowers the published policy by one level"}
+	}
+	return d
+}
+
+// undecided is the action when the DNS left the verdict open (RFC 9989 §5.3.6).
+func (p *EnforcePolicy) undecided(r *Report) Action {
+	switch p.OnError {
+	case OnErrorAccept:
+		return Accept
+	case OnErrorDefer:
+		return Defer
+	}
+	known := r.DMARC.Reason == dmarc.IdentifierUnknown
+	if known && (r.DMARC.Policy == dmarc.PolicyReject || r.DMARC.Policy == dmarc.PolicyQuarantine) {
+		return Defer
+	}
+	return Accept
+}
+
+// enforce sets Applied and says why it differs from Action.
+func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
+	switch p.Mode {
+	case Observe:
+		p.lower(d, Accept, LocalPolicy, "observe: nothing is acted upon")
+	case EnforceQuarantine:
+		if d.Action == Reject && d.Reason != MessageLimit {
+			p.lower(d, Quarantine, LocalPolicy, "enforce=quarantine: never above quarantine")
+		}
+	case Guarded:
+		p.guard(r, d)
+	}
+}
+
+func (p *EnforcePolicy) lower(d *Decision, to Action, t OverrideType, comment string) {
+	if d.Action == to || d.Action == Accept {
+		return
+	}
+	d.Applied, d.Override = to, &Override{Type: t, Comment: comment}
+}
+
+// guard lowers reject to quarantine unless the failure is corroborated and nothing
+// speaks for a list or a forwarder. Such traits can be forged, so they never lead to
+// accept.
+func (p *EnforcePolicy) guard(r *Report, d *Decision) {
+	if d.Reason != DMARCReject {
+		return
+	}
+	if traits := indirectFlow(r); len(traits) > 0 {
+		p.lower(d, Quarantine, MailingList, "guarded: indirect flow: "+strings.Join(traits, ", "))
+		return
+	}
+	if len(Corroboration(r, p.Protected)) == 0 {
+		p.lower(d, Quarantine, LocalPolicy, "guarded: nothing corroborates the failure (RFC 9989 §7.4)")
+	}
+}
+
+// sameOrg reports whether a and b belong to one organization as far as a name alone can
+// tell: the Organizational Domain that DMARC found, or the public suffix list.
+func sameOrg(a string, r *Report) bool {
+	name, err := domain.Parse(a)
+	if err != nil {
+		return false
+	}
+	for _, author := range r.Author.Domains {
+		if name.Within(author) || name.Registrable() == author.Registrable() {
+			return true
+		}
+	}
+	return r.DMARC.OrgDomain != "" && name.Within(domain.Name(r.DMARC.OrgDomain))
+}

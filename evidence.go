@@ -1,0 +1,101 @@
+package postseal
+
+import (
+	"bytes"
+	"strings"
+
+	"postseal/dkim"
+	"postseal/internal/domain"
+	"postseal/spf"
+)
+
+// indirectFlow lists the traits of a mailing list or a forwarder. Each can be forged:
+// together they may lower a reject to quarantine and nothing more.
+func indirectFlow(r *Report) []string {
+	var traits []string
+	received := 0
+	h := r.header
+	seen := map[string]bool{}
+	add := func(trait string) {
+		if !seen[trait] {
+			seen[trait] = true
+			traits = append(traits, trait)
+		}
+	}
+	for i := range h.Len() {
+		f := h.At(i)
+		switch {
+		case f.Is("List-Id"):
+			add("List-Id present")
+		case f.Is("List-Post"):
+			add("List-Post present")
+		case f.Is("Precedence") && isListPrecedence(f.Value()):
+			add("Precedence: list")
+		case len(f.Raw) > 7 && strings.EqualFold(string(f.Raw[:7]), "resent-"):
+			add("Resent fields present")
+		case f.Is("Received"):
+			received++
+		}
+	}
+	if received > 1 {
+		add("several foreign Received")
+	}
+	for _, s := range r.DKIM {
+		if s.Result == dkim.Fail && sameOrg(s.Domain, r) {
+			add("broken aligned signature")
+		}
+	}
+	if r.ARC.Result == "pass" {
+		add("ARC chain passes")
+	}
+	return traits
+}
+
+func isListPrecedence(value []byte) bool {
+	v := string(bytes.ToLower(bytes.TrimSpace(value)))
+	return v == "list" || v == "bulk"
+}
+
+// Corroboration lists the evidence beside the published policy that a DMARC failure is a
+// forgery (RFC 9989 §7.4: "other knowledge and analysis").
+func Corroboration(r *Report, protected []string) []string {
+	var signals []string
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Fail && sameOrg(r.SPF[0].Domain, r) {
+		signals = append(signals, "SPF fail of the author's own domain")
+	}
+	if !signedByAuthor(r) {
+		signals = append(signals, "no signature of the author's organization")
+	}
+	if r.DMARC.NoSuchDomain {
+		signals = append(signals, "the author domain does not exist")
+	}
+	if r.IPRev != nil && r.IPRev.Result == IPRevFail {
+		signals = append(signals, "reverse DNS of the client does not match")
+	}
+	for _, p := range protected {
+		name, err := domain.Parse(p)
+		if err == nil && authorWithin(r, name) {
+			signals = append(signals, "protected domain")
+			break
+		}
+	}
+	return signals
+}
+
+func signedByAuthor(r *Report) bool {
+	for _, s := range r.DKIM {
+		if sameOrg(s.Domain, r) {
+			return true
+		}
+	}
+	return false
+}
+
+func authorWithin(r *Report, name domain.Name) bool {
+	for _, a := range r.Author.Domains {
+		if a.Within(name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,274 @@
+package postseal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/message"
+	"postseal/spf"
+)
+
+var update = flag.Bool("update", false, "rewrite generated pages")
+
+// layers is the house: a package may import those of lower layers, and of its own only
+// what allowed names. See docs/explain/architecture.md.
+var layers = [][]string{
+	{"internal/domain", "internal/tagvalue"},
+	{"resolver", "message"},
+	{"internal/dnswire", "internal/fixtures"},
+	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "resolver/stub", "resolver/dnstest"},
+	{"spf", "dkim", "dmarc", "authres"},
+	{"arc"},
+	{"."},
+	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/conf"},
+	{"server/milter", "server/policy", "server/proxy", "server/web"},
+	{"server"},
+	{"internal/cli"},
+	{"cmd/postseal"},
+}
+
+func layerOf(pkg string) int {
+	for i, l := range layers {
+		if slices.Contains(l, pkg) {
+			return i
+		}
+	}
+	return -1
+}
+
+type listed struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,Deps"}, args...)...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Skipf("go list does not run here: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p listed
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func room(importPath string) (string, bool) {
+	if importPath == "postseal" {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, "postseal/")
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		from, _ := room(p.ImportPath)
+		if layerOf(from) < 0 {
+			t.Errorf("%s is in no layer: give it one", from)
+			continue
+		}
+		for _, i := range p.Imports {
+			if to, ours := room(i); ours && layerOf(to) >= layerOf(from) {
+				t.Errorf("%s imports %s, which is not below it", from, to)
+			}
+		}
+	}
+}
+
+// TestLibraryDependencies: a Go program that calls the library pulls in the standard
+// library, miekg/dns and golang.org/x, and nothing else.
+func TestLibraryDependencies(t *testing.T) {
+	library := []string{".", "./spf", "./dkim", "./dmarc", "./authres", "./message", "./resolver", "./resolver/stub"}
+	for _, p := range list(t, library...) {
+		for _, d := range p.Deps {
+			first, _, _ := strings.Cut(d, "/")
+			if !strings.Contains(first, ".") {
+				continue
+			}
+			onlyStub := strings.HasPrefix(d, "github.com/miekg/dns") && p.ImportPath == "postseal/resolver/stub"
+			if !onlyStub && !strings.HasPrefix(d, "golang.org/x/") {
+				t.Errorf("%s depends on %s", p.ImportPath, d)
+			}
+		}
+	}
+}
+
+var rfcReference = regexp.MustCompile(`RFC (\d+)`)
+
+// TestHouse holds the house numbers: file and function length, a doc comment on every
+// exported name, RFC numbers that exist.
+func TestHouse(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (path == "testdata" || strings.HasPrefix(d.Name(), ".") && path != "."):
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		houseFile(t, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func houseFile(t *testing.T, path string) {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if n := fset.Position(f.End()).Line; n > 500 {
+		t.Errorf("%s has %d lines, at most 500", path, n)
+	}
+	exported := !strings.HasPrefix(path, "cmd/")
+	for _, decl := range f.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			from, to := fset.Position(decl.Pos()).Line, fset.Position(decl.End()).Line
+			if to-from > 60 {
+				t.Errorf("%s:%d: %s has %d lines, at most 60", path, from, decl.Name.Name, to-from)
+			}
+			if exported && decl.Name.IsExported() && decl.Doc == nil && receiverExported(decl) {
+				t.Errorf("%s:%d: %s has no doc comment", path, from, decl.Name.Name)
+			}
+		case *ast.GenDecl:
+			houseDecl(t, fset, path, decl)
+		}
+	}
+	for _, group := range f.Comments {
+		for _, m := range rfcReference.FindAllStringSubmatch(group.Text(), -1) {
+			if len(m[1]) < 3 || len(m[1]) > 4 {
+				t.Errorf("%s: %s is no RFC", path, m[0])
+			}
+		}
+	}
+}
+
+func receiverExported(f *ast.FuncDecl) bool {
+	if f.Recv == nil {
+		return true
+	}
+	typ := f.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	if index, ok := typ.(*ast.IndexExpr); ok {
+		typ = index.X
+	}
+	id, ok := typ.(*ast.Ident)
+	return ok && id.IsExported()
+}
+
+func houseDecl(t *testing.T, fset *token.FileSet, path string, decl *ast.GenDecl) {
+	for _, spec := range decl.Specs {
+		switch spec := spec.(type) {
+		case *ast.TypeSpec:
+			if spec.Name.IsExported() && decl.Doc == nil && spec.Doc == nil {
+				t.Errorf("%s: type %s has no doc comment", fset.Position(spec.Pos()), spec.Name.Name)
+			}
+		case *ast.ValueSpec:
+			for _, n := range spec.Names {
+				if n.IsExported() && decl.Doc == nil && spec.Doc == nil && spec.Comment == nil {
+					t.Errorf("%s: %s has no doc comment", fset.Position(spec.Pos()), n.Name)
+				}
+			}
+		}
+	}
+}
+
+// TestDocs keeps the generated pages as the code says.
+func TestDocs(t *testing.T) {
+	const page = "docs/reference/reasons.md"
+	want := reasonsPage(t)
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(page); err != nil || string(got) != want {
+		t.Errorf("%s is not what the code says: go test . -run TestDocs -update (%v)", page, err)
+	}
+}
+
+func reasonsPage(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Reasons\n\nEach result carries a reason of a closed set. Texts may change, reasons may not. Generated from the code.\n")
+	section := func(title, dir, kind string, reasons []string) {
+		comments := constComments(t, dir, kind)
+		fmt.Fprintf(&b, "\n## %s\n\n| reason | |\n|---|---|\n", title)
+		for _, r := range reasons {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", r, strings.ReplaceAll(comments[r], "|", `\|`))
+		}
+	}
+	section("Decision", ".", "Reason", words(postseal.Reasons()))
+	section("SPF", "spf", "Reason", words(spf.Reasons()))
+	section("DKIM", "dkim", "Reason", words(dkim.Reasons()))
+	section("DMARC", "dmarc", "Reason", words(dmarc.Reasons()))
+	section("Message", "message", "Reason", words(message.Reasons()))
+	return b.String()
+}
+
+func words[T ~string](list []T) []string {
+	all := make([]string, len(list))
+	for i, s := range list {
+		all[i] = string(s)
+	}
+	return all
+}
+
+// constComments reads the comment of each string constant of a package.
+func constComments(t *testing.T, dir, _ string) map[string]string {
+	comments := map[string]string{}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+				if lit, ok := v.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					comments[strings.Trim(lit.Value, `"`)] = strings.Join(strings.Fields(v.Comment.Text()+v.Doc.Text()), " ")
+				}
+			}
+			return true
+		})
+	}
+	return comments
+}

@@ -1,0 +1,101 @@
+package secondopinion
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+
+	blitiri "blitiri.com.ar/go/spf"
+	msgauth "github.com/emersion/go-msgauth/dkim"
+
+	"postseal/message"
+	"postseal/resolver"
+)
+
+// The guards: beyond them a library is not asked.
+const (
+	maxHeader        = 256 << 10 // octets of the header section
+	maxFields        = 500
+	maxContinuations = 100 // per field; the library's cost is quadratic in them
+	maxKeyText       = 2 << 10
+	maxSignatures    = 10
+)
+
+// ErrUnasked is the reason why a library was not asked.
+var ErrUnasked = errors.New("not asked: the input is beyond the guards")
+
+// SPF is the view of blitiri.com.ar/go/spf for the MAIL FROM identity, a result word.
+// The null reverse-path is asked as postmaster of the HELO name.
+func SPF(ctx context.Context, r resolver.Resolver, ip netip.Addr, helo, sender string) string {
+	if sender == "" {
+		sender = "postmaster@" + helo
+	}
+	result, _ := blitiri.CheckHostWithSender(net.IP(ip.Unmap().AsSlice()), helo, sender,
+		blitiri.WithContext(ctx), blitiri.WithResolver(netResolver{r}))
+	return string(result)
+}
+
+// Signature is the view of go-msgauth of one DKIM signature.
+type Signature struct {
+	Domain string
+	Result string // pass, fail or temperror
+	Err    error
+}
+
+// DKIM is the view of go-msgauth of every signature, in the order of the message. msg
+// must be whole, with CRLF line ends.
+func DKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, error) {
+	if err := guard(msg); err != nil {
+		return nil, err
+	}
+	lookup := func(name string) ([]string, error) {
+		texts, err := netResolver{r}.LookupTXT(ctx, name)
+		for _, text := range texts {
+			if len(text) > maxKeyText {
+				return nil, &net.DNSError{Err: ErrUnasked.Error(), Name: name, IsNotFound: true}
+			}
+		}
+		return texts, err
+	}
+	// A bytes.Reader writes itself in one piece; behind a pipe the library is quadratic.
+	found, err := msgauth.VerifyWithOptions(bytes.NewReader(msg), &msgauth.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxSignatures})
+	if err != nil && !errors.Is(err, msgauth.ErrTooManySignatures) {
+		return nil, err
+	}
+	signatures := make([]Signature, 0, len(found))
+	for _, v := range found {
+		s := Signature{Domain: v.Domain, Result: "pass", Err: v.Err}
+		switch {
+		case msgauth.IsTempFail(v.Err):
+			s.Result = "temperror"
+		case v.Err != nil:
+			s.Result = "fail"
+		}
+		signatures = append(signatures, s)
+	}
+	return signatures, nil
+}
+
+// guardSink counts what makes the library slow.
+type guardSink struct{ fields int }
+
+func (g *guardSink) Field(f message.Field) error {
+	if g.fields++; g.fields > maxFields || bytes.Count(f.Raw, []byte{'\n'}) > maxContinuations {
+		return ErrUnasked
+	}
+	return nil
+}
+
+func (g *guardSink) EndHeader() error            { return nil }
+func (g *guardSink) Write(p []byte) (int, error) { return len(p), nil }
+
+func guard(msg []byte) error {
+	err := message.Stream(new(guardSink), bytes.NewReader(msg), message.Limits{HeaderBytes: maxHeader, Fields: maxFields})
+	var limit *message.LimitError
+	if errors.As(err, &limit) {
+		return ErrUnasked
+	}
+	return err
+}

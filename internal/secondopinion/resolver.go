@@ -1,0 +1,90 @@
+// Package secondopinion asks two independent libraries for their view of a message:
+// blitiri.com.ar/go/spf and github.com/emersion/go-msgauth/dkim. They run behind guards,
+// because both have inputs on which they take quadratic time, and over our own resolver,
+// so that a difference is one of rules and never of the network.
+package secondopinion
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+
+	"postseal/resolver"
+)
+
+// netResolver gives a resolver.Resolver the shape that both libraries know. Both type
+// assert *net.DNSError, so errors are bare ones.
+type netResolver struct{ next resolver.Resolver }
+
+func (r netResolver) ask(ctx context.Context, name string, t resolver.Type) ([]resolver.RR, error) {
+	a, err := r.next.Lookup(ctx, strings.TrimSuffix(name, "."), t)
+	switch {
+	case err != nil:
+		return nil, &net.DNSError{Err: "lookup failed", Name: name, IsTemporary: true, IsTimeout: resolver.KindOf(err) == resolver.Timeout}
+	case len(a.Records) == 0:
+		return nil, &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
+	}
+	return a.Records, nil
+}
+
+// LookupTXT implements spf.DNSResolver.
+func (r netResolver) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	records, err := r.ask(ctx, name, resolver.TXT)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, 0, len(records))
+	for _, rr := range records {
+		texts = append(texts, rr.Text)
+	}
+	return texts, nil
+}
+
+// LookupMX implements spf.DNSResolver.
+func (r netResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	records, err := r.ask(ctx, name, resolver.MX)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]*net.MX, 0, len(records))
+	for _, rr := range records {
+		hosts = append(hosts, &net.MX{Host: rr.Target, Pref: rr.Preference})
+	}
+	return hosts, nil
+}
+
+// LookupIPAddr implements spf.DNSResolver. The library asks for both families at once;
+// one that fails counts only when the other has nothing.
+func (r netResolver) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
+	v4, err4 := r.ask(ctx, host, resolver.A)
+	v6, err6 := r.ask(ctx, host, resolver.AAAA)
+	addresses := make([]net.IPAddr, 0, len(v4)+len(v6))
+	for _, rr := range append(v4[:len(v4):len(v4)], v6...) {
+		addresses = append(addresses, net.IPAddr{IP: rr.Addr.AsSlice()})
+	}
+	if len(addresses) > 0 {
+		return addresses, nil
+	}
+	if e, ok := err4.(*net.DNSError); ok && e.IsTemporary {
+		return nil, err4
+	}
+	return nil, err6
+}
+
+// LookupAddr implements spf.DNSResolver.
+func (r netResolver) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return nil, &net.DNSError{Err: "no address", Name: addr, IsNotFound: true}
+	}
+	records, err := r.ask(ctx, resolver.ReverseName(ip), resolver.PTR)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(records))
+	for _, rr := range records {
+		names = append(names, rr.Target+".")
+	}
+	return names, nil
+}

@@ -1,0 +1,45 @@
+package postseal
+
+import (
+	"context"
+	"net/netip"
+
+	"postseal/resolver"
+)
+
+// maxReverseNames bounds the names of one address that are looked at (RFC 8601 §3).
+const maxReverseNames = 10
+
+// checkIPRev looks up the names of ip and whether one of them resolves back to it (RFC
+// 8601 §3). A reverse zone without names is permerror (§2.7.3).
+func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
+	answer, err := r.Lookup(ctx, resolver.ReverseName(ip), resolver.PTR)
+	if err != nil {
+		return IPRev{Result: IPRevTempError}
+	}
+	names := answer.Records[:min(len(answer.Records), maxReverseNames)]
+	if len(names) == 0 {
+		return IPRev{Result: IPRevPermError}
+	}
+	t := resolver.A
+	if ip.Is6() {
+		t = resolver.AAAA
+	}
+	for _, rr := range names {
+		resolver.Prefetch(r, rr.Target, t)
+	}
+	result := IPRev{Result: IPRevFail, Name: names[0].Target}
+	for _, rr := range names {
+		addresses, err := r.Lookup(ctx, rr.Target, t)
+		if err != nil {
+			result.Result = IPRevTempError
+			continue
+		}
+		for _, a := range addresses.Records {
+			if a.Addr.Unmap() == ip {
+				return IPRev{Result: IPRevPass, Name: rr.Target}
+			}
+		}
+	}
+	return result
+}

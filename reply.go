@@ -1,0 +1,94 @@
+package postseal
+
+import (
+	"strings"
+
+	"postseal/dkim"
+	"postseal/internal/smtpreply"
+	"postseal/spf"
+)
+
+// maxOutside bounds each piece of outside text in a reply line.
+const maxOutside = 120
+
+// makeReply says who asked, what failed and where to read more, in three short lines
+// (RFC 9989 §7.2, RFC 7372).
+func makeReply(r *Report, d *Decision, url string) *Reply {
+	reply := &Reply{}
+	switch d.Reason {
+	case MessageLimit:
+		reply.Code, reply.Enhanced = 552, "5.3.4"
+		reply.Lines = []string{"The header of this message is too large: " + smtpreply.Clean(string(r.limit), maxOutside)}
+	case AuthorMalformed:
+		reply.Code, reply.Enhanced = 550, "5.7.1"
+		reply.Lines = []string{"A message needs one From field with a valid address: " + smtpreply.Clean(string(r.Author.Reason), maxOutside)}
+	case DMARCTempError:
+		reply.Code, reply.Enhanced = 451, "4.4.3"
+		reply.Lines = []string{"DMARC of " + author(r) + " cannot be evaluated now: DNS trouble.", failureLine(r)}
+	default:
+		reply.Code, reply.Enhanced = 550, rejectCode(r)
+		reply.Lines = []string{author(r) + " asks receivers to refuse this message (DMARC p=" + string(r.DMARC.Policy) + ").", failureLine(r)}
+	}
+	last := "Ref " + r.Ref
+	if url != "" {
+		last = "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxOutside) + "/" + r.Ref
+	}
+	reply.Lines = append(reply.Lines, last)
+	return reply
+}
+
+func author(r *Report) string {
+	name := r.DMARC.AuthorDomain
+	if name == "" && len(r.Author.Domains) > 0 {
+		name = string(r.Author.Domains[0])
+	}
+	return smtpreply.Clean(name, maxOutside)
+}
+
+// rejectCode is 5.7.26 when neither SPF nor DKIM gave a pass (RFC 7372 §3.3), 5.7.1 when
+// something passed without being aligned.
+func rejectCode(r *Report) string {
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass {
+		return "5.7.1"
+	}
+	for _, s := range r.DKIM {
+		if s.Result == dkim.Pass {
+			return "5.7.1"
+		}
+	}
+	return "5.7.26"
+}
+
+func failureLine(r *Report) string {
+	parts := make([]string, 0, 3)
+	if len(r.SPF) > 0 {
+		s := r.SPF[0]
+		name := smtpreply.Clean(s.Domain, maxOutside)
+		if s.Code == spf.Pass {
+			parts = append(parts, "SPF: "+name+" is not "+author(r)+".")
+		} else {
+			parts = append(parts, "SPF: "+string(s.Code)+" for "+name+".")
+		}
+	}
+	parts = append(parts, "DKIM: "+dkimFailure(r)+".")
+	if ip := r.RemoteIP(); ip.IsValid() {
+		parts = append(parts, "From "+ip.String()+".")
+	}
+	return strings.Join(parts, " ")
+}
+
+func dkimFailure(r *Report) string {
+	if len(r.DKIM) == 0 {
+		return "no signature"
+	}
+	for _, s := range r.DKIM {
+		if sameOrg(s.Domain, r) && s.Result != dkim.Pass {
+			return string(s.Result) + " for " + smtpreply.Clean(s.Domain, maxOutside)
+		}
+	}
+	s := r.DKIM[0]
+	if s.Result == dkim.Pass {
+		return smtpreply.Clean(s.Domain, maxOutside) + " is not " + author(r)
+	}
+	return string(s.Result) + " for " + smtpreply.Clean(s.Domain, maxOutside)
+}

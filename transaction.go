@@ -1,0 +1,288 @@
+package postseal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/internal/bodyhash"
+	"postseal/internal/domain"
+	"postseal/message"
+	"postseal/resolver"
+	"postseal/spf"
+)
+
+// Transaction is one mail transaction (RFC 5321 §3.3): it takes the message as a
+// message.Sink, in pieces of any size, and ends with Finish or Abort. It is used by one
+// goroutine; its own questions run beside it and end with it.
+type Transaction struct {
+	v           *Verifier
+	ctx         context.Context
+	cancel      context.CancelFunc
+	started     time.Time
+	conn        Conn
+	helo        string
+	reversePath string
+	recipients  []string
+
+	ledger *resolver.Ledger
+	work   sync.WaitGroup
+	spf    []spf.Result
+	early  chan struct{} // closed when spf[0] is there
+	iprev  *IPRev
+
+	header    message.Header
+	bodies    bodyhash.Set
+	dkim      *dkim.Verification
+	author    message.Author
+	limit     message.Reason
+	bytes     int64
+	headerEnd bool
+	done      bool
+}
+
+// Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
+// brackets; "" is the null path. SPF of both identities, iprev and the question for the
+// sender's policy start here. The caller must end it with Finish or Abort.
+func (s *Session) Mail(reversePath string) *Transaction {
+	ctx, cancel := context.WithCancel(s.ctx)
+	t := &Transaction{v: s.v, ctx: ctx, cancel: cancel, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath,
+		early: make(chan struct{})}
+	t.ledger = resolver.NewLedger(ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
+	verifier := s.v.dkim
+	verifier.Resolver = t.ledger
+	t.dkim = verifier.Begin(ctx)
+	t.startSPF()
+	return t
+}
+
+func (t *Transaction) startSPF() {
+	ip := t.conn.Remote.Addr().Unmap()
+	if !ip.IsValid() {
+		close(t.early)
+		return
+	}
+	t.prefetchPolicy(t.reversePath)
+	identities := []spf.Identity{spf.MailFrom}
+	if t.reversePath != "" {
+		identities = append(identities, spf.Helo)
+	}
+	t.spf = make([]spf.Result, len(identities))
+	t.iprev = new(IPRev)
+	checker := t.v.spf
+	checker.Resolver = t.ledger
+	for i, identity := range identities {
+		request := spf.Request{IP: ip, Helo: t.helo, Sender: t.reversePath, Identity: identity}
+		t.spf[i] = spf.Result{Identity: identity, Code: spf.TempError, Reason: spf.InternalError}
+		t.work.Go(func() {
+			if i == 0 {
+				defer close(t.early)
+			}
+			defer t.recovered()
+			t.spf[i] = checker.Check(t.ctx, request)
+		})
+	}
+	t.work.Go(func() {
+		t.iprev.Result = IPRevTempError
+		defer t.recovered()
+		*t.iprev = checkIPRev(t.ctx, t.ledger, ip)
+	})
+}
+
+// prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
+// the Author Domain too.
+func (t *Transaction) prefetchPolicy(reversePath string) {
+	for i := len(reversePath) - 1; i >= 0; i-- {
+		if reversePath[i] != '@' {
+			continue
+		}
+		if name, err := domain.Parse(reversePath[i+1:]); err == nil {
+			t.evaluator().Prefetch(name)
+		}
+		return
+	}
+}
+
+func (t *Transaction) evaluator() *dmarc.Evaluator {
+	e := t.v.dmarc
+	e.Resolver = t.ledger
+	return &e
+}
+
+// recovered turns a panic into the result that was set before: temperror.
+func (t *Transaction) recovered() {
+	if p := recover(); p != nil && t.v.config.OnPanic != nil {
+		t.v.config.OnPanic(p)
+	}
+}
+
+// Rcpt records a forward-path, without its angle brackets.
+func (t *Transaction) Rcpt(forwardPath string) { t.recipients = append(t.recipients, forwardPath) }
+
+// SPF waits for the result of the MAIL FROM identity, for an answer before the message
+// comes. Without a client address, or when ctx ends first, it is none or temperror.
+func (t *Transaction) SPF(ctx context.Context) spf.Result {
+	select {
+	case <-t.early:
+	case <-ctx.Done():
+		return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
+	}
+	if len(t.spf) == 0 {
+		return spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
+	}
+	return t.spf[0]
+}
+
+// Field takes the next header field. A field beyond a limit is not kept: the message
+// then ends in a verdict, not in an error.
+func (t *Transaction) Field(f message.Field) error {
+	if t.headerEnd {
+		return errors.New("postseal: Field after EndHeader")
+	}
+	if t.limit != "" {
+		return nil
+	}
+	if reason := t.v.config.Limits.Header.Check(&t.header, f); reason != "" {
+		t.limit = reason
+		return nil
+	}
+	t.header.Add(f)
+	t.dkim.Field(f)
+	return nil
+}
+
+// EndHeader ends the header section: the Author Domain is known and its policy asked
+// for.
+func (t *Transaction) EndHeader() error {
+	if t.headerEnd {
+		return errors.New("postseal: EndHeader twice")
+	}
+	t.headerEnd = true
+	t.author = message.FindAuthor(&t.header)
+	t.dkim.Header(&t.header, &t.bodies, t.author.Domains)
+	for _, d := range t.author.Domains {
+		t.evaluator().Prefetch(d)
+	}
+	return nil
+}
+
+// Write takes the next piece of the body, with CRLF line ends.
+func (t *Transaction) Write(p []byte) (int, error) {
+	if !t.headerEnd {
+		return 0, errors.New("postseal: Write before EndHeader")
+	}
+	t.bytes += int64(len(p))
+	return t.bodies.Write(p)
+}
+
+// Abort ends the transaction without a verdict and waits for its questions to end.
+func (t *Transaction) Abort() {
+	if t.done {
+		return
+	}
+	t.done = true
+	t.cancel()
+	t.work.Wait()
+	t.ledger.Close()
+}
+
+// Finish waits for what is still open, evaluates and decides. The verdict comes in any
+// case: when ctx or the time limit ends first, what is unknown is temperror. The error
+// is for misuse only. Nothing of the transaction runs after it.
+func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
+	if t.done {
+		return nil, errors.New("postseal: Finish after the end of the transaction")
+	}
+	if !t.headerEnd {
+		if err := t.EndHeader(); err != nil {
+			return nil, err
+		}
+	}
+	stop := context.AfterFunc(ctx, t.cancel)
+	defer stop()
+	timer := time.AfterFunc(t.v.config.Limits.Timeout, t.cancel)
+	defer timer.Stop()
+	defer t.Abort()
+	return t.report(), nil
+}
+
+func (t *Transaction) report() (r *Report) {
+	r = &Report{Time: t.v.config.Now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
+		Author: t.author, header: &t.header, limit: t.limit, ARC: ARC{Result: "none", Sealers: []string{}}}
+	r.Ref = makeRef(r)
+	defer func() {
+		if p := recover(); p != nil {
+			if t.v.config.OnPanic != nil {
+				t.v.config.OnPanic(p)
+			}
+			t.cancel()
+			t.work.Wait()
+			r.DMARC = dmarc.Result{Result: dmarc.TempError}
+			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
+				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
+		}
+	}()
+	t.evaluate(r)
+	r.Cost = Cost{DNSQueries: t.ledger.Queries(), Signatures: len(r.DKIM), Bytes: t.bytes + int64(t.header.Size()),
+		Micros: time.Since(t.started).Microseconds()}
+	r.asked = t.ledger.Exchanges()
+	r.Decision = t.v.policy.Decide(r)
+	r.Headers = t.headerChanges(r)
+	return r
+}
+
+func (t *Transaction) evaluate(r *Report) {
+	r.DKIM = t.dkim.Finish()
+	t.work.Wait()
+	r.SPF, r.IPRev = t.spf, t.iprev
+	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
+		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
+		return
+	}
+	r.DMARC = t.evaluator().EvaluateAll(t.ctx, t.author.Domains, identifiers(r))
+}
+
+// identifiers lists what may align: a pass of the MAIL FROM identity and each passed
+// signature (RFC 9989 §5.3.3, §5.3.4), and those whose outcome the DNS left open.
+func identifiers(r *Report) []dmarc.Identifier {
+	ids := make([]dmarc.Identifier, 0, 1+len(r.DKIM))
+	if len(r.SPF) > 0 {
+		switch r.SPF[0].Code {
+		case spf.Pass:
+			ids = append(ids, dmarc.Identifier{Method: "spf", Domain: r.SPF[0].Domain})
+		case spf.TempError:
+			ids = append(ids, dmarc.Identifier{Method: "spf", Domain: r.SPF[0].Domain, Unknown: true})
+		}
+	}
+	for _, s := range r.DKIM {
+		switch s.Result {
+		case dkim.Pass:
+			ids = append(ids, dmarc.Identifier{Method: "dkim", Domain: s.Domain})
+		case dkim.TempError:
+			ids = append(ids, dmarc.Identifier{Method: "dkim", Domain: s.Domain, Unknown: true})
+		}
+	}
+	return ids
+}
+
+// VerifyReader verifies a whole message at once. r must have CRLF line ends:
+// message.NewCRLFReader makes them. The error is that of r.
+func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
+	s := v.Session(ctx, conn)
+	s.Helo(helo)
+	t := s.Mail(reversePath)
+	defer t.Abort()
+	err := message.Stream(t, r, v.config.Limits.Header)
+	var limit *message.LimitError
+	switch {
+	case errors.As(err, &limit):
+		t.limit = limit.Reason
+	case err != nil:
+		return nil, err
+	}
+	return t.Finish(ctx)
+}
