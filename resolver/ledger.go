@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -137,7 +138,7 @@ func (l *Ledger) begin(name string, t Type) *entry {
 func (l *Ledger) ask(e *entry) {
 	defer close(e.done)
 	start := time.Now()
-	a, err := l.next.Lookup(l.ctx, e.Name, e.Type)
+	a, err := l.lookup(e)
 	e.Took = time.Since(start)
 	if err != nil {
 		e.Err = err
@@ -147,6 +148,16 @@ func (l *Ledger) ask(e *entry) {
 	l.bytes += answerBytes(a)
 	l.mu.Unlock()
 	e.Answer = a
+}
+
+// lookup turns a panic of the resolver into a failure of this one question.
+func (l *Ledger) lookup(e *entry) (a Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Error{Name: e.Name, Type: e.Type, Kind: ServFail, Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return l.next.Lookup(l.ctx, e.Name, e.Type)
 }
 
 // Queries returns the number of distinct questions so far.
