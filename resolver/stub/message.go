@@ -125,8 +125,14 @@ func (s *server) malformed(err error) *failure {
 	return &failure{kind: resolver.Malformed, err: atServer(s, err)}
 }
 
-// read takes the answer to q out of a message that matched.
-func (s *server) read(q question, data []byte) (resolver.Answer, *failure) {
+// read takes the answer to q out of a message that matched. Should the parser panic, the
+// message is malformed.
+func (s *server) read(q question, data []byte) (a resolver.Answer, fail *failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			a, fail = resolver.Answer{}, s.malformed(fmt.Errorf("panic: %v", p))
+		}
+	}()
 	var m dns.Msg
 	if err := m.Unpack(data); err != nil {
 		return resolver.Answer{}, s.malformed(err)

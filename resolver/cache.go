@@ -1,0 +1,275 @@
+package resolver
+
+import (
+	"context"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"time"
+)
+
+// CacheOptions bounds a Cache. Zero fields take the defaults.
+type CacheOptions struct {
+	MaxBytes       int              // octets in memory, an estimate; 32 MiB
+	MinTTL         time.Duration    // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
+	MaxTTL         time.Duration    // and at most so long; 1 day (RFC 8767 §4)
+	MaxNegativeTTL time.Duration    // the same for absence; 1 hour (RFC 2308 §5)
+	Now            func() time.Time // time.Now
+}
+
+// The defaults of CacheOptions.
+const (
+	DefaultCacheBytes     = 32 << 20
+	DefaultMaxTTL         = 24 * time.Hour
+	DefaultMaxNegativeTTL = time.Hour
+)
+
+// Cache keeps answers for their TTL, and absences for that of their SOA (RFC 2308). An
+// NXDOMAIN also answers every question for the name and below it (RFC 8020 §2). Failures
+// are not kept. What it answers has a Memo. It is safe for concurrent use.
+type Cache struct {
+	next   Resolver
+	opt    CacheOptions
+	seed   maphash.Seed
+	shards []shard
+}
+
+// anyType is the type of an NXDOMAIN in the cache: it holds for all.
+const anyType Type = 0
+
+const (
+	cacheShards = 16       // a power of two
+	oneShard    = 64 << 10 // a cache of no more than this is not divided
+)
+
+// NewCache puts a cache before next.
+func NewCache(next Resolver, opt CacheOptions) *Cache {
+	if opt.MaxBytes <= 0 {
+		opt.MaxBytes = DefaultCacheBytes
+	}
+	if opt.MaxTTL <= 0 {
+		opt.MaxTTL = DefaultMaxTTL
+	}
+	if opt.MaxNegativeTTL <= 0 {
+		opt.MaxNegativeTTL = min(opt.MaxTTL, DefaultMaxNegativeTTL)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	n := cacheShards
+	if opt.MaxBytes <= oneShard {
+		n = 1
+	}
+	c := &Cache{next: next, opt: opt, seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	for i := range c.shards {
+		c.shards[i].limit = opt.MaxBytes / n
+		c.shards[i].entries = make(map[question]*cached)
+	}
+	return c
+}
+
+// Lookup implements Resolver. The TTL of an answer is what is left of it.
+func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	name = canonicalName(name)
+	if a, ok := c.peek(name, t); ok {
+		return a, nil
+	}
+	c.shard(name).missed()
+	a, err := c.next.Lookup(ctx, name, t)
+	if err != nil {
+		return a, err
+	}
+	return c.keep(name, t, a), nil
+}
+
+// Peek implements Peeker.
+func (c *Cache) Peek(name string, t Type) (Answer, bool) { return c.peek(canonicalName(name), t) }
+
+func (c *Cache) peek(name string, t Type) (Answer, bool) {
+	if !ValidName(name) {
+		return Answer{NXDomain: true}, true
+	}
+	now := c.opt.Now()
+	s := c.shard(name)
+	if a, ok := s.get(question{name, t}, now); ok {
+		return a, true
+	}
+	if a, ok := s.get(question{name, anyType}, now); ok {
+		return a, true
+	}
+	for parent := above(name); parent != ""; parent = above(parent) {
+		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok {
+			a.Canonical = name
+			return a, true
+		}
+	}
+	return Answer{}, false
+}
+
+// above is the name without its first label, "" at the end.
+func above(name string) string {
+	if i := strings.IndexByte(name, '.'); i >= 0 {
+		return name[i+1:]
+	}
+	return ""
+}
+
+func (c *Cache) shard(name string) *shard {
+	return &c.shards[maphash.String(c.seed, name)&uint64(len(c.shards)-1)]
+}
+
+// keep stores an answer and returns it as the cache will.
+func (c *Cache) keep(name string, t Type, a Answer) Answer {
+	longest := c.opt.MaxTTL
+	if len(a.Records) == 0 {
+		longest = c.opt.MaxNegativeTTL
+	}
+	ttl := max(min(a.TTL, longest), c.opt.MinTTL)
+	if ttl <= 0 {
+		return a
+	}
+	q := question{name, t}
+	if a.NXDomain && len(a.Records) == 0 && !a.Aliased(name) {
+		q.t = anyType
+	}
+	a.TTL, a.Memo = ttl, new(Memo)
+	now := c.opt.Now()
+	return c.shard(name).put(&cached{question: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
+}
+
+// CacheStats counts what a Cache did and holds.
+type CacheStats struct {
+	Hits, Misses, Evictions uint64
+	Entries, Bytes          int
+}
+
+// Stats returns the counts so far.
+func (c *Cache) Stats() CacheStats {
+	var sum CacheStats
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		sum.Hits += s.hits
+		sum.Misses += s.misses
+		sum.Evictions += s.evictions
+		sum.Entries += len(s.ring)
+		sum.Bytes += s.bytes
+		s.mu.Unlock()
+	}
+	return sum
+}
+
+// shard is a part of the cache: a map, and a ring of the same entries for the CLOCK
+// algorithm, which spares what was used since the hand passed last.
+type shard struct {
+	mu      sync.Mutex
+	entries map[question]*cached
+	ring    []*cached
+	hand    int
+	bytes   int
+	limit   int
+
+	hits, misses, evictions uint64
+}
+
+type cached struct {
+	question
+	answer  Answer
+	expires time.Time
+	size    int
+	place   int // in the ring
+	used    bool
+}
+
+func (s *shard) get(q question, now time.Time) (Answer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[q]
+	if e == nil {
+		return Answer{}, false
+	}
+	left := e.expires.Sub(now)
+	if left <= 0 {
+		s.remove(e)
+		return Answer{}, false
+	}
+	e.used = true
+	s.hits++
+	return e.left(left), true
+}
+
+// left is the answer as it is so long before its end.
+func (e *cached) left(left time.Duration) Answer {
+	a := e.answer
+	a.TTL = min(left.Truncate(time.Second), a.TTL)
+	return a
+}
+
+// put stores e, unless it is too large or an entry that still holds is there: that one
+// may have been parsed.
+func (s *shard) put(e *cached, now time.Time) Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[e.question]; old != nil {
+		if left := old.expires.Sub(now); left > 0 {
+			return old.left(left)
+		}
+		s.remove(old)
+	}
+	if e.size > s.limit {
+		return e.answer
+	}
+	for s.bytes+e.size > s.limit {
+		s.evict(now)
+	}
+	e.place = len(s.ring)
+	s.ring = append(s.ring, e)
+	s.entries[e.question] = e
+	s.bytes += e.size
+	return e.answer
+}
+
+// evict removes the next entry that has expired or was not used for a turn of the hand.
+func (s *shard) evict(now time.Time) {
+	for {
+		if s.hand >= len(s.ring) {
+			s.hand = 0
+		}
+		e := s.ring[s.hand]
+		if !e.used || !e.expires.After(now) {
+			s.remove(e)
+			s.evictions++
+			return
+		}
+		e.used = false
+		s.hand++
+	}
+}
+
+func (s *shard) remove(e *cached) {
+	last := len(s.ring) - 1
+	moved := s.ring[last]
+	s.ring[e.place], moved.place = moved, e.place
+	s.ring[last] = nil
+	s.ring = s.ring[:last]
+	delete(s.entries, e.question)
+	s.bytes -= e.size
+}
+
+func (s *shard) missed() {
+	s.mu.Lock()
+	s.misses++
+	s.mu.Unlock()
+}
+
+// cachedBytes estimates what an entry takes: the fixed part, the records, and about as
+// much again for what its Memo holds.
+func cachedBytes(name string, a Answer) int {
+	const fixed, record = 384, 112
+	n := fixed + len(name) + len(a.Canonical)
+	for i := range a.Records {
+		rr := &a.Records[i]
+		n += record + 2*len(rr.Text) + 8*len(rr.Strings) + 2*len(rr.Target) + len(rr.Data)
+	}
+	return n
+}

@@ -1,0 +1,314 @@
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postseal/resolver"
+)
+
+type clock struct{ now time.Time }
+
+func newClock() *clock { return &clock{time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time          { return c.now }
+func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
+func fixed(a resolver.Answer) *fake      { return failing(a, nil) }
+func absent(ttl time.Duration) *fake     { return fixed(resolver.Answer{NXDomain: true, TTL: ttl}) }
+func ask(t testing.TB, r resolver.Resolver, name string, typ resolver.Type) resolver.Answer {
+	t.Helper()
+	a, err := r.Lookup(t.Context(), name, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func failing(a resolver.Answer, err error) *fake {
+	return &fake{answer: func(context.Context, string, resolver.Type) (resolver.Answer, error) { return a, err }}
+}
+
+func TestCacheTTL(t *testing.T) {
+	records := []resolver.RR{{Text: "x", Strings: []int{1}}}
+	for _, c := range []struct {
+		name   string
+		answer resolver.Answer
+		opt    resolver.CacheOptions
+		lives  time.Duration
+	}{
+		{"records", resolver.Answer{Records: records, TTL: time.Minute}, resolver.CacheOptions{}, time.Minute},
+		{"NODATA", resolver.Answer{TTL: time.Minute}, resolver.CacheOptions{}, time.Minute},
+		{"NXDOMAIN", resolver.Answer{NXDomain: true, TTL: time.Minute}, resolver.CacheOptions{}, time.Minute},
+		{"TTL 0", resolver.Answer{Records: records}, resolver.CacheOptions{}, 0},
+		{"TTL 0, least TTL", resolver.Answer{Records: records}, resolver.CacheOptions{MinTTL: time.Second}, time.Second},
+		{"long TTL", resolver.Answer{Records: records, TTL: 1 << 31 * time.Second}, resolver.CacheOptions{}, 24 * time.Hour},
+		{"long TTL, bound", resolver.Answer{Records: records, TTL: 1 << 31 * time.Second}, resolver.CacheOptions{MaxTTL: time.Minute}, time.Minute},
+		{"long negative TTL", resolver.Answer{TTL: 24 * time.Hour}, resolver.CacheOptions{}, time.Hour},
+		{"long negative TTL, bound", resolver.Answer{TTL: 24 * time.Hour}, resolver.CacheOptions{MaxTTL: time.Minute}, time.Minute},
+	} {
+		now := newClock()
+		c.opt.Now = now.Now
+		next := fixed(c.answer)
+		cache := resolver.NewCache(next, c.opt)
+		if got := ask(t, cache, "e.test", resolver.TXT); got.TTL != max(c.lives, 0) || (got.Memo != nil) != (c.lives > 0) {
+			t.Errorf("%s: first answer %+v", c.name, got)
+		}
+		if c.lives > 0 {
+			now.advance(c.lives - 500*time.Millisecond)
+			a := ask(t, cache, "E.test.", resolver.TXT)
+			if want := time.Duration(0); next.count() != 1 || a.TTL != want || a.NXDomain != c.answer.NXDomain || len(a.Records) != len(c.answer.Records) {
+				t.Errorf("%s: just before the end: asked %d times, %+v", c.name, next.count(), a)
+			}
+			now.advance(500 * time.Millisecond)
+		}
+		if _, ok := cache.Peek("e.test", resolver.TXT); ok {
+			t.Errorf("%s: known after its end", c.name)
+		}
+		ask(t, cache, "e.test", resolver.TXT)
+		if next.count() != 2 {
+			t.Errorf("%s: asked %d times, want 2", c.name, next.count())
+		}
+	}
+}
+
+func TestCacheRemainingTTL(t *testing.T) {
+	now := newClock()
+	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{Now: now.Now})
+	for left := 60; left > 0; left -= 20 {
+		if a := ask(t, cache, "e.test", resolver.TXT); a.TTL != time.Duration(left)*time.Second {
+			t.Errorf("TTL = %v, want %d s", a.TTL, left)
+		}
+		now.advance(20 * time.Second)
+	}
+	now.advance(-2 * time.Hour) // a clock set back must not make an answer live longer than its TTL says
+	ask(t, cache, "f.test", resolver.TXT)
+	now.advance(-time.Hour)
+	if a := ask(t, cache, "f.test", resolver.TXT); a.TTL > time.Minute {
+		t.Errorf("TTL = %v", a.TTL)
+	}
+}
+
+// TestCacheCut: NXDOMAIN is said of the whole tree below the name (RFC 8020), unless it
+// was said of the target of a CNAME (RFC 6604).
+func TestCacheCut(t *testing.T) {
+	now := newClock()
+	next := absent(time.Minute)
+	cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
+	ask(t, cache, "e.test", resolver.TXT)
+	for _, name := range []string{"e.test", "E.TEST.", "a.e.test", "_dmarc.a.b.c.e.test"} {
+		for _, typ := range []resolver.Type{resolver.TXT, resolver.MX} {
+			a := ask(t, cache, name, typ)
+			if !a.NXDomain || a.Aliased(name) && !strings.HasSuffix(name, ".") {
+				t.Errorf("%s: %+v", name, a)
+			}
+		}
+	}
+	if next.count() != 1 {
+		t.Errorf("asked %q", next.asked)
+	}
+	for i, name := range []string{"xe.test", "e.test.other", "test"} {
+		if ask(t, cache, name, resolver.TXT); next.count() != 2+i {
+			t.Errorf("%s: asked %q", name, next.asked)
+		}
+	}
+	now.advance(time.Minute)
+	n := next.count()
+	if ask(t, cache, "a.e.test", resolver.TXT); next.count() != n+1 {
+		t.Error("the cut outlived its TTL")
+	}
+
+	next = fixed(resolver.Answer{NXDomain: true, Canonical: "target.test", TTL: time.Minute})
+	cache = resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
+	ask(t, cache, "alias.test", resolver.TXT)
+	if a := ask(t, cache, "alias.test", resolver.TXT); next.count() != 1 || !a.NXDomain {
+		t.Errorf("aliased NXDOMAIN: asked %q", next.asked)
+	}
+	ask(t, cache, "alias.test", resolver.MX)
+	ask(t, cache, "a.alias.test", resolver.TXT)
+	if next.count() != 3 {
+		t.Errorf("aliased NXDOMAIN: asked %q, want a question for another type and for a name below", next.asked)
+	}
+
+	next = fixed(resolver.Answer{TTL: time.Minute})
+	cache = resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
+	ask(t, cache, "e.test", resolver.TXT)
+	ask(t, cache, "e.test", resolver.MX)
+	ask(t, cache, "a.e.test", resolver.TXT)
+	if next.count() != 3 {
+		t.Errorf("NODATA: asked %q", next.asked)
+	}
+}
+
+func TestCacheFailure(t *testing.T) {
+	next := failing(resolver.Answer{}, &resolver.Error{Kind: resolver.ServFail})
+	cache := resolver.NewCache(next, resolver.CacheOptions{})
+	for range 2 {
+		if _, err := cache.Lookup(t.Context(), "e.test", resolver.TXT); resolver.KindOf(err) != resolver.ServFail {
+			t.Errorf("Lookup = %v", err)
+		}
+	}
+	if next.count() != 2 {
+		t.Errorf("asked %d times, want 2", next.count())
+	}
+	if a, err := cache.Lookup(t.Context(), strings.Repeat("a", 64)+".test", resolver.TXT); err != nil || !a.NXDomain || next.count() != 2 {
+		t.Errorf("impossible name: %+v, %v", a, err)
+	}
+}
+
+func TestCacheMemo(t *testing.T) {
+	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{})
+	first := ask(t, cache, "e.test", resolver.TXT)
+	if first.Memo == nil || ask(t, cache, "e.test", resolver.TXT).Memo != first.Memo {
+		t.Error("an entry has more than one Memo")
+	}
+	if ask(t, cache, "f.test", resolver.TXT).Memo == first.Memo {
+		t.Error("two entries share a Memo")
+	}
+}
+
+// TestCacheBound: the cache stays within its size, keeps what is used, and does not let
+// one huge answer drive out everything.
+func TestCacheBound(t *testing.T) {
+	for _, limit := range []int{1, 20 << 10, 1 << 20} {
+		next := static(time.Hour)
+		cache := resolver.NewCache(next, resolver.CacheOptions{MaxBytes: limit})
+		for i := range 5000 {
+			ask(t, cache, fmt.Sprintf("n%d.test", i), resolver.TXT)
+			if limit > 1000 {
+				ask(t, cache, "popular.test", resolver.TXT)
+			}
+		}
+		s := cache.Stats()
+		if s.Bytes > limit || limit > 1000 && s.Bytes < limit/2 {
+			t.Errorf("limit %d: %+v", limit, s)
+		}
+		if limit > 1000 && next.count() != 5001 {
+			t.Errorf("limit %d: asked %d times: what is used was driven out", limit, next.count())
+		}
+	}
+	huge := strings.Repeat("x", 60<<10)
+	cache := resolver.NewCache(&fake{answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
+		a := resolver.Answer{Records: []resolver.RR{{Text: "x"}}, TTL: time.Hour}
+		if name == "huge.test" {
+			a.Records[0].Text = huge
+		}
+		return a, nil
+	}}, resolver.CacheOptions{MaxBytes: 50 << 10})
+	ask(t, cache, "e.test", resolver.TXT)
+	if a := ask(t, cache, "huge.test", resolver.TXT); a.Records[0].Text != huge {
+		t.Error("a huge answer is lost")
+	}
+	if s := cache.Stats(); s.Entries != 1 || s.Evictions != 0 {
+		t.Errorf("after a huge answer: %+v", s)
+	}
+}
+
+// TestCacheEstimate holds the size estimate against the heap.
+func TestCacheEstimate(t *testing.T) {
+	const limit = 8 << 20
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{MaxBytes: limit})
+	for i := range 30000 {
+		a, err := cache.Lookup(context.Background(), fmt.Sprintf("name-%d.e.test", i), resolver.TXT)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolver.Parsed(a, func(resolver.Answer) *[64]byte { return new([64]byte) })
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	used := int(after.HeapAlloc) - int(before.HeapAlloc)
+	if s := cache.Stats(); used > limit*3/2 || s.Evictions == 0 {
+		t.Errorf("%d octets of heap, limit %d, %+v", used, limit, s)
+	}
+	runtime.KeepAlive(cache)
+}
+
+// TestCacheConcurrent runs everything at once, for the race detector.
+func TestCacheConcurrent(t *testing.T) {
+	next := &fake{answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
+		a := resolver.Answer{Canonical: name, TTL: time.Duration(1+len(name)%3) * time.Millisecond}
+		switch name[0] {
+		case 'x':
+			a.NXDomain = true
+		case 'f':
+			return resolver.Answer{}, errors.New("failed")
+		default:
+			a.Records = []resolver.RR{{Text: name}}
+		}
+		return a, nil
+	}}
+	cache := resolver.NewCache(resolver.Coalesce(resolver.NewLimit(next, 4)), resolver.CacheOptions{MaxBytes: 40 << 10})
+	var work sync.WaitGroup
+	for range 8 {
+		work.Go(func() {
+			for range 2000 {
+				n := rand.IntN(100)
+				name := fmt.Sprintf("%c%d.e.test", "axf"[n%3], n)
+				a, err := cache.Lookup(context.Background(), name, resolver.TXT)
+				switch {
+				case (err != nil) != (name[0] == 'f'):
+					t.Errorf("%s: %v", name, err)
+				case err == nil && a.NXDomain != (name[0] == 'x'):
+					t.Errorf("%s: %+v", name, a)
+				case len(a.Records) > 0 && a.Records[0].Text != name:
+					t.Errorf("%s: %+v", name, a)
+				}
+				cache.Stats()
+			}
+		})
+	}
+	work.Wait()
+}
+
+func BenchmarkCacheHit(b *testing.B) {
+	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
+	ask(b, cache, "_dmarc.example.test", resolver.TXT)
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		cache.Lookup(ctx, "_dmarc.example.test", resolver.TXT)
+	}
+}
+
+func BenchmarkCacheHitParallel(b *testing.B) {
+	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprintf("_dmarc.n%d.test", i)
+		ask(b, cache, names[i], resolver.TXT)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			cache.Peek(names[i%len(names)], resolver.TXT)
+		}
+	})
+}
+
+func BenchmarkCacheCut(b *testing.B) {
+	cache := resolver.NewCache(absent(time.Hour), resolver.CacheOptions{})
+	ask(b, cache, "e.test", resolver.TXT)
+	b.ReportAllocs()
+	for b.Loop() {
+		cache.Peek("_dmarc.a.b.c.d.e.test", resolver.TXT)
+	}
+}
+
+func TestCacheHitAllocates(t *testing.T) {
+	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
+	ask(t, cache, "e.test", resolver.TXT)
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() { cache.Lookup(ctx, "e.test", resolver.TXT) }); n != 0 {
+		t.Errorf("a hit allocates %v times", n)
+	}
+}

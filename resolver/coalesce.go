@@ -1,0 +1,103 @@
+package resolver
+
+import (
+	"context"
+	"sync"
+)
+
+// Coalesced asks identical questions that are in flight at the same time once. It is
+// safe for concurrent use.
+type Coalesced struct {
+	next    Resolver
+	mu      sync.Mutex
+	flights map[question]*flight
+}
+
+// flight is a question on its way. Its context is nobody's: it ends when the last of
+// those who wait has gone.
+type flight struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiting int // under Coalesced.mu
+	answer  Answer
+	err     error
+}
+
+// Coalesce puts a Coalesced before next.
+func Coalesce(next Resolver) *Coalesced {
+	return &Coalesced{next: next, flights: make(map[question]*flight)}
+}
+
+// Lookup implements Resolver. The end of ctx ends the wait, and the question itself if
+// nobody else waits for it.
+func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	if !ValidName(name) {
+		return Answer{NXDomain: true}, nil
+	}
+	q := question{canonicalName(name), t}
+	if err := ctx.Err(); err != nil {
+		return Answer{}, q.abandoned(err)
+	}
+	f := c.join(q)
+	select {
+	case <-f.done:
+		return f.answer, f.err
+	case <-ctx.Done():
+		c.leave(q, f)
+		return Answer{}, q.abandoned(ctx.Err())
+	}
+}
+
+// abandoned is the error of a caller whose context ended.
+func (q question) abandoned(err error) error {
+	return &Error{Name: q.name, Type: q.t, Kind: KindOf(err), Err: err}
+}
+
+// Peek implements Peeker, if next does.
+func (c *Coalesced) Peek(name string, t Type) (Answer, bool) { return peekNext(c.next, name, t) }
+
+func peekNext(next Resolver, name string, t Type) (Answer, bool) {
+	if p, ok := next.(Peeker); ok {
+		return p.Peek(name, t)
+	}
+	return Answer{}, false
+}
+
+func (c *Coalesced) join(q question) *flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.flights[q]
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		var ctx context.Context
+		ctx, f.cancel = context.WithCancel(context.Background())
+		c.flights[q] = f
+		go c.fly(ctx, q, f)
+	}
+	f.waiting++
+	return f
+}
+
+func (c *Coalesced) fly(ctx context.Context, q question, f *flight) {
+	f.answer, f.err = c.next.Lookup(ctx, q.name, q.t)
+	f.cancel()
+	c.mu.Lock()
+	c.land(q, f)
+	c.mu.Unlock()
+	close(f.done)
+}
+
+func (c *Coalesced) leave(q question, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.waiting--; f.waiting == 0 {
+		f.cancel()
+		c.land(q, f) // who asks from now on starts anew
+	}
+}
+
+func (c *Coalesced) land(q question, f *flight) {
+	if c.flights[q] == f {
+		delete(c.flights, q)
+	}
+}

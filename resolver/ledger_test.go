@@ -1,0 +1,132 @@
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postseal/resolver"
+)
+
+func TestLedgerAsksOnce(t *testing.T) {
+	next := static(time.Minute)
+	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	defer l.Close()
+	l.Prefetch("E.test.", resolver.TXT)
+	var work sync.WaitGroup
+	for range 10 {
+		work.Go(func() {
+			if a, err := l.Lookup(t.Context(), "e.Test", resolver.TXT); err != nil || a.Records[0].Text != "e.test TXT" {
+				t.Errorf("Lookup = %+v, %v", a, err)
+			}
+		})
+	}
+	work.Wait()
+	if _, err := l.Lookup(t.Context(), "e.test", resolver.MX); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(next.asked, ", "); got != "e.test TXT, e.test MX" || l.Queries() != 2 {
+		t.Errorf("asked %s, counted %d", got, l.Queries())
+	}
+	var got []string
+	for _, x := range l.Exchanges() {
+		got = append(got, fmt.Sprintf("%s %s %d %v", x.Name, x.Type, len(x.Answer.Records), x.Err))
+	}
+	if s := strings.Join(got, ", "); s != "e.test TXT 1 <nil>, e.test MX 1 <nil>" {
+		t.Errorf("Exchanges = %s", s)
+	}
+}
+
+// TestLedgerImpossibleName: no sender can spend the budget, or force a failure, with
+// names that cannot exist.
+func TestLedgerImpossibleName(t *testing.T) {
+	next := static(time.Minute)
+	l := resolver.NewLedger(t.Context(), next, resolver.Budget{Queries: 1})
+	defer l.Close()
+	for range 3 {
+		if a, err := l.Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
+			t.Errorf("Lookup = %+v, %v", a, err)
+		}
+	}
+	if next.count() != 0 || l.Queries() != 0 {
+		t.Errorf("asked %q, counted %d", next.asked, l.Queries())
+	}
+}
+
+func TestLedgerBudget(t *testing.T) {
+	next := static(time.Minute)
+	l := resolver.NewLedger(t.Context(), next, resolver.Budget{Queries: 3})
+	defer l.Close()
+	for i := range 5 {
+		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
+		if over := i >= 3; over != (err != nil) || over && resolver.KindOf(err) != resolver.OverBudget {
+			t.Errorf("question %d: %v", i, err)
+		}
+	}
+	if _, err := l.Lookup(t.Context(), "n0.test", resolver.TXT); err != nil {
+		t.Errorf("a question asked before: %v", err)
+	}
+	if next.count() != 3 {
+		t.Errorf("asked %q", next.asked)
+	}
+
+	next = static(time.Minute)
+	l = resolver.NewLedger(t.Context(), next, resolver.Budget{Bytes: 40})
+	defer l.Close()
+	for i := range 4 {
+		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
+		if over := i >= 2; over != (resolver.KindOf(err) == resolver.OverBudget && err != nil) {
+			t.Errorf("bytes, question %d: %v", i, err)
+		}
+	}
+}
+
+func TestLedgerContext(t *testing.T) {
+	next := held(nil)
+	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := l.Lookup(ctx, "e.test", resolver.TXT)
+	if resolver.KindOf(err) != resolver.Timeout || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lookup = %v, want a timeout", err)
+	}
+	if n := len(l.Exchanges()); n != 0 {
+		t.Errorf("%d exchanges while the only question is in flight", n)
+	}
+	l.Close() // ends the question, and waits for it
+	if x := l.Exchanges(); len(x) != 1 || resolver.KindOf(x[0].Err) != resolver.Canceled {
+		t.Errorf("Exchanges = %+v", x)
+	}
+	if _, err := l.Lookup(t.Context(), "f.test", resolver.TXT); resolver.KindOf(err) != resolver.OverBudget {
+		t.Errorf("Lookup after Close = %v", err)
+	}
+	l.Prefetch("g.test", resolver.TXT)
+	if next.count() != 1 {
+		t.Errorf("asked %q", next.asked)
+	}
+}
+
+// TestLedgerWarm: what a cache knows needs no goroutine, and is still counted and kept.
+func TestLedgerWarm(t *testing.T) {
+	next := static(time.Minute)
+	cache := resolver.NewCache(next, resolver.CacheOptions{})
+	if _, err := cache.Lookup(t.Context(), "e.test", resolver.TXT); err != nil {
+		t.Fatal(err)
+	}
+	l := resolver.NewLedger(t.Context(), cache, resolver.Budget{})
+	defer l.Close()
+	if _, ok := l.Peek("e.test", resolver.TXT); ok {
+		t.Error("Peek knows what was not asked")
+	}
+	l.Prefetch("e.test", resolver.TXT)
+	if a, ok := l.Peek("e.test", resolver.TXT); !ok || a.Memo == nil {
+		t.Errorf("Peek = %+v, %v", a, ok)
+	}
+	if len(l.Exchanges()) != 1 || l.Queries() != 1 || next.count() != 1 {
+		t.Errorf("%d exchanges, %d queries, asked %q", len(l.Exchanges()), l.Queries(), next.asked)
+	}
+}
