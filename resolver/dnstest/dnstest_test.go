@@ -179,6 +179,7 @@ func TestSyntax(t *testing.T) {
 		{"; SECURE", "zone:1:1: SECURE needs"},
 		{"\ne.test. IN A 192.0.2.300\n", "zone:2:"},
 		{"e.test. IN NOTYPE x", "zone:1:"},
+		{"e.test. A 192.0.2.1\n$generate 1-65535 a$ A 192.0.2.1\n", "zone:2:1: $GENERATE"},
 		{"$INCLUDE /etc/passwd\n", "zone:1:"},
 		{"e.test. IN TXT \"open\n", "zone:"},
 	} {
@@ -244,4 +245,32 @@ func TestServer(t *testing.T) {
 	if udp, tcp := server.Queries(); udp != 6 || tcp != 1 {
 		t.Errorf("Queries = %d, %d, want 6, 1", udp, tcp)
 	}
+}
+
+// FuzzParse: no text makes the parser or a lookup panic, and an error has a place.
+func FuzzParse(f *testing.F) {
+	f.Add(zoneText, "alias.e.test")
+	f.Add("e.test. IN TYPE6 \\# 4 c0000201\n", "e.test")
+	f.Add("e.test. IN TYPE5 \\# 1 00\n", "e.test")
+	f.Add("$GENERATE 1-3 n$.e.test. A 192.0.2.$\n", "n1.e.test")
+	f.Add("; FAULT e.test ANY BOGUS\n$TTL x\n", "e.test")
+	f.Add("*. IN CNAME a.\n. IN SOA . . 1 2 3 4 5\n", "b")
+	f.Fuzz(func(t *testing.T, text, name string) {
+		if len(text) > 4096 {
+			return
+		}
+		z, err := dnstest.Parse(text)
+		var syntax *dnstest.SyntaxError
+		if err != nil {
+			if !errors.As(err, &syntax) || syntax.Line < 1 || syntax.Msg == "" {
+				t.Errorf("Parse = %#v", err)
+			}
+			return
+		}
+		for _, typ := range []resolver.Type{resolver.A, resolver.CNAME, resolver.TXT, resolver.SOA} {
+			if a, err := z.Lookup(t.Context(), name, typ); err == nil && a.NXDomain && len(a.Records) > 0 {
+				t.Errorf("NXDOMAIN with records: %+v", a)
+			}
+		}
+	})
 }

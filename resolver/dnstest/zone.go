@@ -115,10 +115,16 @@ func syntaxError(file string, err error) error {
 var faultKinds = map[string]resolver.Kind{"SERVFAIL": resolver.ServFail, "TIMEOUT": resolver.Timeout,
 	"REFUSED": resolver.Refused, "BOGUS": resolver.Bogus}
 
-// directive reads a FAULT or SECURE comment and returns what is wrong with it.
+// directive reads a FAULT or SECURE comment and returns what is wrong with it. $GENERATE
+// is no part of RFC 1035, and makes a million records of a line.
 func (z *Zone) directive(line string) string {
-	comment, ok := strings.CutPrefix(strings.TrimSpace(line), ";")
+	const generate = "$GENERATE"
+	line = strings.TrimSpace(line)
+	comment, ok := strings.CutPrefix(line, ";")
 	if !ok {
+		if len(line) >= len(generate) && strings.EqualFold(line[:len(generate)], generate) {
+			return "$GENERATE is not supported"
+		}
 		return ""
 	}
 	words := strings.Fields(comment)
@@ -254,7 +260,8 @@ func (z *Zone) walk(name string, t resolver.Type) path {
 func (z *Zone) soa(name string) *dns.SOA {
 	for {
 		if set := z.names[name][resolver.SOA]; set != nil {
-			return set.raw[0].(*dns.SOA)
+			soa, _ := set.raw[0].(*dns.SOA)
+			return soa
 		}
 		if name == "" {
 			return nil
