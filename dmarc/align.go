@@ -29,9 +29,15 @@ func (a *aligner) compare(ids []Identifier) []Compared {
 	}
 	slices.SortStableFunc(list, func(x, y Compared) int { return rank(x.Identifier) - rank(y.Identifier) })
 	names := make([]domain.Name, len(list))
+	ahead := 0
 	for i := range list {
 		names[i], _ = domain.Parse(list[i].Domain) // no name at all aligns with nothing
-		if list[i].Alignment = a.first(list[i].Method, names[i]); list[i].Alignment == AlignmentUnknown {
+		list[i].Alignment = a.first(list[i].Method, names[i])
+		if list[i].Alignment != AlignmentUnknown || slices.Contains(names[:i], names[i]) {
+			continue
+		}
+		if ahead < a.maxIdentifiers() && a.author.fixed == "" {
+			ahead++
 			a.prefetch(walkNames(names[i]))
 		}
 	}
@@ -81,6 +87,14 @@ func (a *aligner) first(method string, name domain.Name) Alignment {
 
 // relaxed compares Organizational Domains; before are the identifiers already compared.
 func (a *aligner) relaxed(before []Compared, c *Compared, name domain.Name) {
+	if a.author.fixed != "" { // RFC 7489 §3.1.1: the list knows, without a query
+		org := name.Registrable()
+		c.OrgDomain, c.Alignment = string(org), AlignmentNo
+		if org == a.author.fixed {
+			c.Alignment = AlignmentYes
+		}
+		return
+	}
 	for i := range before {
 		// The mode may differ, but then only one of the two takes a walk.
 		if before[i].Walk != nil && before[i].Walk[0].Domain == name {

@@ -62,8 +62,9 @@ func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
 	return r
 }
 
-// discover fills in everything that does not depend on identifiers. Result stays empty
-// when a policy applies; own tells that the record is that of author itself.
+// discover fills in everything that does not depend on identifiers, and returns the walk
+// and the Organizational Domains that are possible. Result stays empty when a policy
+// applies.
 func (s *session) discover(author domain.Name) (r Result, w *walk, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: s.discovery()}
 	if author == "" {
@@ -100,13 +101,7 @@ func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
 	case len(orgs) != 1:
 		return nil, false
 	}
-	if st := w.at(orgs[0]); st != nil && st.Record != nil {
-		return st, true
-	}
-	if w.unknown {
-		return nil, false
-	}
-	return w.above(orgs[0]), true
+	return w.from(orgs[0])
 }
 
 // apply fills in the policy that st gives (RFC 9989 §4.10.1).

@@ -67,17 +67,18 @@ func (w *walk) end(p progress) (org domain.Name, guarded bool) {
 }
 
 // orgs returns the Organizational Domains that are possible: one, unless a step that
-// matters is unknown.
+// matters is unknown. guarded tells that each of them is the guard's.
 func (w *walk) orgs() (orgs []domain.Name, guarded bool) {
 	if w.fixed != "" {
 		return []domain.Name{w.fixed}, false
 	}
+	guarded = true
 	for _, p := range w.fold([]progress{{}}, w.steps) {
 		org, g := w.end(p)
 		if !slices.Contains(orgs, org) {
 			orgs = append(orgs, org)
 		}
-		guarded = guarded || g && !w.unknown
+		guarded = guarded && g
 	}
 	return orgs, guarded
 }
@@ -108,9 +109,6 @@ func (w *walk) fold(from []progress, steps []Step) []progress {
 // canShare reports whether some outcome of the unknown steps gives both walks the same
 // Organizational Domain. Steps at the same name have the same outcome in both.
 func canShare(a, b *walk) bool {
-	if a.fixed != "" || b.fixed != "" {
-		return a.fixed == b.fixed
-	}
 	na, nb := len(a.steps), len(b.steps)
 	for na > 0 && nb > 0 && a.steps[na-1].Domain == b.steps[nb-1].Domain {
 		na, nb = na-1, nb-1

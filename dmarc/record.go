@@ -78,10 +78,13 @@ func Parse(text string) (r *Record, ok bool) {
 	for tags.next() {
 		// RFC 9989 §4.7 refers to DKIM's syntax, where a repeated tag spoils the list;
 		// §4.8 ignores errors. The first one wins, so that nothing appended can override.
-		if id := tagID(tags.tag.name); id != 0 && !seen.has(id) {
+		if id := tagID(tags.tag.name); id != 0 && tags.tag.equals && !seen.has(id) {
 			seen.add(id)
 			r.set(id, tags.tag.value)
 		}
+	}
+	if !seen.has(tagRUF) {
+		r.FO = "0" // §4.7: ignored without ruf
 	}
 	r.broken = r.P == "" || seen.has(tagSP) && r.SP == "" || seen.has(tagNP) && r.NP == ""
 	return r, true

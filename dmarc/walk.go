@@ -164,9 +164,9 @@ func (s *session) listWalk(start domain.Name) *walk {
 	return w
 }
 
-// floor is the name one label below the ICANN public suffix of name; none when name is
-// no longer than that or the list does not know it. A registry that publishes a record
-// without psd=y would make one organization of all its customers (RFC 9989 §11.8).
+// floor is the name one label below the ICANN public suffix of name, and name itself when
+// it is no longer than that; none when the list does not know it. A registry that publishes
+// a record without psd=y would make one organization of all its customers (RFC 9989 §11.8).
 func floor(name domain.Name) domain.Name {
 	suffix, icann := name.PublicSuffix()
 	for !icann {
@@ -176,30 +176,22 @@ func floor(name domain.Name) domain.Name {
 		}
 		suffix, icann = parent.PublicSuffix()
 	}
-	n := suffix.Labels() + 1
-	if name.Labels() < n {
-		return ""
-	}
-	return name.Last(n)
+	return name.Last(suffix.Labels() + 1)
 }
 
-// at returns the step at name, if the walk came there.
-func (w *walk) at(name domain.Name) *Step {
+// from returns the longest of org and the names above it that has a record: that of the
+// Organizational Domain, else that of the public suffix (RFC 9989 §4.10.1). known is false
+// when a failed lookup hides which one it is.
+func (w *walk) from(org domain.Name) (st *Step, known bool) {
 	for i := range w.steps {
-		if w.steps[i].Domain == name {
-			return &w.steps[i]
+		st := &w.steps[i]
+		switch {
+		case !org.Within(st.Domain):
+		case st.Outcome == FoundUnknown:
+			return nil, false
+		case st.Record != nil:
+			return st, true
 		}
 	}
-	return nil
-}
-
-// above returns the longest name above org that has a record: the public suffix (RFC
-// 9989 §4.10.1).
-func (w *walk) above(org domain.Name) *Step {
-	for i := range w.steps {
-		if st := &w.steps[i]; st.Record != nil && st.Domain != org && org.Within(st.Domain) {
-			return st
-		}
-	}
-	return nil
+	return nil, true
 }
