@@ -1,8 +1,10 @@
 package authres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -13,24 +15,25 @@ type Field struct {
 	Results    []Result // empty is "none"
 }
 
-// Result is the result of one method.
+// Result is the result of one method (RFC 8601 §2.2 resinfo).
 type Result struct {
-	Method     string // spf, dkim, dmarc, …
+	Method     string // spf, dkim, dmarc, …; lower case
 	Version    int    // of the method; 0 when absent
-	Value      string // the result word
+	Value      string // the result word; lower case
 	Reason     string
-	Comment    string // written behind the result word; Parse does not keep comments
+	Comment    string // the comment behind the result word, its white space made single spaces
 	Properties []Property
 }
 
-// Property is ptype.property=pvalue.
+// Property is ptype.property=pvalue (RFC 8601 §2.2 propspec).
 type Property struct {
 	Type, Name, Value string
 }
 
-// Bounds of what is written: a line stays below 998 octets (RFC 5322 §2.1.1).
+// Bounds of what is written, in octets: with them even a line that cannot be folded stays
+// below 998 (RFC 5322 §2.1.1).
 const (
-	column     = 78
+	maxColumn  = 78
 	maxKeyword = 64
 	maxValue   = 400
 	maxComment = 200
@@ -40,179 +43,173 @@ const (
 // before column 78 where it can be, and ends without a line end. Whatever the strings
 // hold, it has no other control octet, and no value leaves its quotes or its comment.
 func (f Field) Value() string {
-	w := writer{column: len("Authentication-Results:")}
-	w.word(value(f.AuthservID))
+	w := writer{buf: make([]byte, 0, 128+128*len(f.Results)), column: len("Authentication-Results:")}
+	start := w.space()
+	w.value(f.AuthservID)
+	w.column += len(w.buf) - start
 	if f.Version > 0 {
-		w.word(strconv.Itoa(f.Version))
+		start = w.space()
+		w.buf = strconv.AppendInt(w.buf, int64(f.Version), 10)
+		w.fit(start)
 	}
 	if len(f.Results) == 0 {
-		w.b.WriteByte(';')
-		w.word("none")
+		w.buf = append(w.buf, ";"...)
+		w.column++
+		start = w.space()
+		w.buf = append(w.buf, "none"...)
+		w.fit(start)
 	}
-	for i := range f.Results {
-		w.b.WriteByte(';')
+	for i := range f.Results[:min(len(f.Results), maxResults)] {
 		w.result(&f.Results[i])
 	}
-	return w.b.String()
+	return string(w.buf)
 }
 
+// writer appends words and keeps the column. A word is what lies between two calls of
+// space and fit.
 type writer struct {
-	b      strings.Builder
-	column int
+	buf    []byte
+	column int // of the end of buf, a tab counted as 8
 }
 
-// word writes white space and s, on a new line when s does not fit.
-func (w *writer) word(s string) {
-	if w.column+1+len(s) >= column && w.column > 8 {
-		w.fold()
-	} else {
-		w.b.WriteByte(' ')
-		w.column++
+// space begins a word and returns where.
+func (w *writer) space() int {
+	w.buf = append(w.buf, ' ')
+	return len(w.buf) - 1
+}
+
+// fit ends the word that began at start. A word that reaches too far, with room for the ";"
+// behind it, goes to a new line.
+func (w *writer) fit(start int) {
+	w.column += len(w.buf) - start
+	if w.column+1 >= maxColumn {
+		w.foldAt(start)
 	}
-	w.b.WriteString(s)
-	w.column += len(s)
 }
 
-func (w *writer) fold() {
-	w.b.WriteString("\r\n\t")
-	w.column = 8
+// foldAt makes the space at start a fold.
+func (w *writer) foldAt(start int) {
+	w.buf = slices.Replace(w.buf, start, start+1, '\r', '\n', '\t')
+	w.column = 8 + len(w.buf) - start - len("\r\n\t")
 }
 
 // result begins a line for each method: the field is read by people too.
 func (w *writer) result(r *Result) {
-	method := keyword(r.Method)
+	w.buf = append(w.buf, ';')
+	start := w.space()
+	w.keyword(r.Method)
 	if r.Version > 0 {
-		method += "/" + strconv.Itoa(r.Version)
+		w.buf = append(w.buf, '/')
+		w.buf = strconv.AppendInt(w.buf, int64(r.Version), 10)
 	}
-	w.fold()
-	s := method + "=" + keyword(r.Value)
-	w.b.WriteString(s)
-	w.column += len(s)
-	if r.Comment != "" {
-		w.word("(" + comment(r.Comment) + ")")
-	}
+	w.buf = append(w.buf, '=')
+	w.keyword(r.Value)
+	w.foldAt(start)
+	w.comment(r.Comment)
 	if r.Reason != "" {
-		w.word("reason=" + quoted(r.Reason))
+		start = w.space()
+		w.buf = append(w.buf, "reason="...)
+		w.value(r.Reason)
+		w.fit(start)
 	}
-	for _, p := range r.Properties {
-		w.word(keyword(p.Type) + "." + keyword(p.Name) + "=" + propertyValue(p.Value))
+	for i := range r.Properties[:min(len(r.Properties), maxProperties)] {
+		p := &r.Properties[i]
+		start = w.space()
+		w.keyword(p.Type)
+		w.buf = append(w.buf, '.')
+		w.keyword(p.Name)
+		w.buf = append(w.buf, '=')
+		w.propertyValue(p.Value)
+		w.fit(start)
 	}
 }
 
-// keyword keeps what a Keyword may hold (RFC 8601 §2.2, RFC 5321 §4.1.2).
-func keyword(s string) string {
-	ok := s != "" && len(s) <= maxKeyword && s[len(s)-1] != '-'
-	for i := 0; ok && i < len(s); i++ {
-		ok = isAlnum(s[i]) || s[i] == '-' || s[i] == '_'
-	}
-	if ok {
-		return s
-	}
-	b := []byte(s[:min(len(s), maxKeyword)])
-	for i, c := range b {
-		if !isAlnum(c) && c != '-' && c != '_' {
-			b[i] = 'x'
+// keyword keeps what a Keyword may hold (RFC 8601 §2.2, RFC 5321 §4.1.2 Ldh-str); any other
+// octet becomes "x", and so does a keyword of nothing.
+func (w *writer) keyword(s string) {
+	for i := range len(s[:min(len(s), maxKeyword)]) {
+		c := s[i]
+		if !isAlnum(c) && c != '-' {
+			c = 'x'
 		}
+		w.buf = append(w.buf, c)
 	}
-	return strings.TrimRight(string(b), "-") + "x"
+	if s == "" || w.buf[len(w.buf)-1] == '-' {
+		w.buf = append(w.buf, 'x')
+	}
 }
 
-func isAlnum(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' }
-
-// isToken is the token of RFC 2045 §5.1.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= 0x20 || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?=`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// value is a token where s is one, else a quoted-string.
-func value(s string) string {
+// value is a token where s is one, else a quoted-string (RFC 2045 §5.1).
+func (w *writer) value(s string) {
 	if len(s) <= maxValue && isToken(s) {
-		return s
+		w.buf = append(w.buf, s...)
+		return
 	}
-	return quoted(s)
+	w.quoted(s)
 }
 
-// propertyValue is a value, or a mailbox or domain with "@" (RFC 8601 §2.2 pvalue).
-func propertyValue(s string) string {
-	if at := strings.LastIndexByte(s, '@'); at >= 0 && len(s) <= maxValue && (at == 0 || isDotAtom(s[:at])) && isDomain(s[at+1:]) {
-		return s
+// propertyValue is a value, or [local-part] "@" domain-name (RFC 8601 §2.2 pvalue).
+func (w *writer) propertyValue(s string) {
+	at := strings.LastIndexByte(s, '@')
+	if at >= 0 && len(s) <= maxValue && (at == 0 || isDotAtom(s[:at])) && isHostName(s[at+1:]) {
+		w.buf = append(w.buf, s...)
+		return
 	}
-	return value(s)
+	w.value(s)
 }
 
-func isDotAtom(s string) bool {
-	for part := range strings.SplitSeq(s, ".") {
-		if part == "" {
-			return false
+// quoted writes s in quotes. What is not printable becomes "?", and no rune is cut.
+func (w *writer) quoted(s string) {
+	w.buf = append(w.buf, '"')
+	for n := 0; n < len(s); {
+		r, size := utf8.DecodeRuneInString(s[n:])
+		if n+size > maxValue {
+			break
 		}
-		for i := range len(part) {
-			if !isAlnum(part[i]) && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", part[i]) < 0 {
-				return false
-			}
+		switch {
+		case r == '"', r == '\\':
+			w.buf = append(w.buf, '\\', byte(r))
+		case r == utf8.RuneError, !unicode.IsPrint(r):
+			w.buf = append(w.buf, '?')
+		default:
+			w.buf = append(w.buf, s[n:n+size]...)
 		}
+		n += size
 	}
-	return true
+	w.buf = append(w.buf, '"')
 }
 
-func isDomain(s string) bool {
-	for i := range len(s) {
-		if !isAlnum(s[i]) && s[i] != '-' && s[i] != '.' && s[i] != '_' {
-			return false
+// comment writes s between parentheses and folds it between its words. Only printable
+// ASCII is kept as it is.
+func (w *writer) comment(s string) {
+	first, start := true, 0
+	for word := range strings.FieldsSeq(s[:min(len(s), maxComment)]) {
+		if !first {
+			w.fit(start)
 		}
+		start = w.space()
+		if first {
+			w.buf = append(w.buf, '(')
+		}
+		first = false
+		w.escaped(word)
 	}
-	return s != "" && s[0] != '.'
+	if !first {
+		w.buf = append(w.buf, ')')
+		w.fit(start)
+	}
 }
 
-func quoted(s string) string {
-	s = printable(s, maxValue)
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(s[i])
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-func comment(s string) string {
-	s = printable(s, maxComment)
-	var b strings.Builder
-	for i := range len(s) {
-		if s[i] == '(' || s[i] == ')' || s[i] == '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// printable replaces control octets and invalid UTF-8 by "?" and bounds s.
-func printable(s string, most int) string {
-	if len(s) > most {
-		s = s[:most]
-		for len(s) > 0 && !utf8.ValidString(s[max(0, len(s)-utf8.UTFMax):]) && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+func (w *writer) escaped(word string) {
+	for i := range len(word) {
+		c := word[i]
+		switch {
+		case c == '(', c == ')', c == '\\':
+			w.buf = append(w.buf, '\\', c)
+		case c < 0x20, c > 0x7e:
+			w.buf = append(w.buf, '?')
+		default:
+			w.buf = append(w.buf, c)
 		}
 	}
-	clean := true
-	for i := range len(s) {
-		clean = clean && s[i] >= 0x20 && s[i] < 0x7f
-	}
-	if clean {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError || r == 0x2028 || r == 0x2029 {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
 }

@@ -1,258 +1,155 @@
 package authres
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // SyntaxError says where a field follows no rule of RFC 8601 §2.2.
 type SyntaxError struct {
-	Offset int
+	Offset int // octet in the body, 0 is the first
 	Msg    string
 }
 
 // Error names the octet and what is wrong there.
-func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
+func (e *SyntaxError) Error() string { return "octet " + strconv.Itoa(e.Offset) + ": " + e.Msg }
 
 // Bounds of what is read.
 const (
+	maxLength     = 64 << 10
 	maxNesting    = 32
 	maxResults    = 200
 	maxProperties = 100
+	maxVersion    = 999_999
 )
 
-// Parse reads the body of an Authentication-Results field. Comments are passed over: what
-// stands in one, or in quotes, is no result. The error is a *SyntaxError; the Field then
-// holds what came before it, the AuthservID above all.
+// Parse reads the body of an Authentication-Results field (RFC 8601 §2.2). What stands in
+// a comment, or in quotes, is no result. Of comments only the first behind each result
+// word is kept.
+//
+// Three things that others write are read too: a field that ends behind its authserv-id or
+// behind a ";", a value that lacks the quotes it needs, and a pair without a ptype such as
+// action=none, which is passed over. The error is a *SyntaxError; the Field then holds
+// what came before it.
 func Parse(body []byte) (Field, error) {
-	p := &parser{s: string(body)}
+	if len(body) > maxLength {
+		return Field{}, &SyntaxError{maxLength, "field too long"}
+	}
+	p := &scanner{s: string(body)}
 	f := Field{}
-	if !p.cfws() {
-		return f, p.fail("comment without an end")
-	}
-	id, ok := p.value()
-	if !ok {
-		return f, p.fail("no authserv-id")
-	}
-	f.AuthservID = id
-	if !p.cfws() {
-		return f, p.fail("comment without an end")
-	}
-	if v, ok := p.number(); ok {
-		f.Version = v
-		if !p.cfws() {
-			return f, p.fail("comment without an end")
+	p.identity(&f)
+	for n := 0; !p.end(); n++ {
+		if n == maxResults {
+			p.fail(p.pos, "too many results")
+			break
+		}
+		p.take(';') // identity and result stop nowhere else
+		if p.cfws(); p.end() {
+			break
+		}
+		start := p.pos
+		r := Result{Method: strings.ToLower(p.keyword())}
+		if p.cfws(); r.Method == "none" && p.bad == nil && (p.end() || p.peek() == ';') {
+			if n > 0 || !p.end() {
+				p.fail(start, `"none" beside results`)
+			}
+			break
+		}
+		if p.result(&r); p.bad == nil {
+			f.Results = append(f.Results, r)
 		}
 	}
-	if p.pos == len(p.s) { // RFC 8601 wants a result or "none"; a field without is seen often
-		return f, nil
-	}
-	for p.pos < len(p.s) {
-		done, err := p.result(&f)
-		if err != nil || done {
-			return f, err
-		}
+	if p.bad != nil {
+		return f, p.bad
 	}
 	return f, nil
 }
 
-type parser struct {
-	s   string
-	pos int
-}
-
-func (p *parser) fail(msg string) error { return &SyntaxError{p.pos, msg} }
-
-// result reads ";" and one resinfo, or "none", or the end after a trailing ";".
-func (p *parser) result(f *Field) (done bool, err error) {
-	if !p.byte(';') {
-		return false, p.fail(`no ";"`)
-	}
-	if !p.cfws() {
-		return false, p.fail("comment without an end")
-	}
-	if p.pos == len(p.s) {
-		return true, nil
-	}
-	if len(f.Results) == maxResults {
-		return false, p.fail("too many results")
-	}
-	r := Result{Method: strings.ToLower(p.keyword())}
-	if r.Method == "" {
-		return false, p.fail("no method")
-	}
+// identity reads authserv-id and version, up to the ";" or the end.
+func (p *scanner) identity(f *Field) {
 	p.cfws()
-	if r.Method == "none" && (p.pos == len(p.s) || p.s[p.pos] == ';') {
-		return false, nil
+	start := p.pos
+	id, ok := p.value()
+	if !ok || id == "" {
+		p.fail(start, "no authserv-id")
+		return
 	}
-	if err := p.methodResult(&r); err != nil {
-		return false, err
+	if !utf8.ValidString(id) {
+		p.fail(start, "authserv-id is no UTF-8")
+		return
 	}
-	for n := 0; ; n++ {
-		if !p.cfws() {
-			return false, p.fail("comment without an end")
-		}
-		if p.pos == len(p.s) || p.s[p.pos] == ';' {
-			f.Results = append(f.Results, r)
-			return p.pos == len(p.s), nil
-		}
-		if n == maxProperties {
-			return false, p.fail("too many properties")
-		}
-		if err := p.property(&r); err != nil {
-			return false, err
-		}
+	f.AuthservID = id
+	if p.cfws() && !p.end() && p.peek() != ';' {
+		f.Version = p.number()
+		p.cfws()
+	}
+	if !p.end() && p.peek() != ';' {
+		p.fail(p.pos, `no ";" behind the authserv-id`)
 	}
 }
 
-func (p *parser) methodResult(r *Result) error {
-	if p.byte('/') {
+// result reads what follows a method, up to the ";" or the end.
+func (p *scanner) result(r *Result) {
+	if r.Method == "" {
+		p.fail(p.pos, "no method")
+		return
+	}
+	if p.take('/') {
 		p.cfws()
-		v, ok := p.number()
-		if !ok {
-			return p.fail("no version of a method")
-		}
-		r.Version = v
+		r.Version = p.number()
 		p.cfws()
 	}
-	if !p.byte('=') {
-		return p.fail(`no "=" behind a method`)
+	if !p.take('=') {
+		p.fail(p.pos, `no "=" behind a method`)
+		return
 	}
 	p.cfws()
 	if r.Value = strings.ToLower(p.keyword()); r.Value == "" {
-		return p.fail("no result word")
+		p.fail(p.pos, "no result word")
+		return
 	}
-	return nil
+	p.cfws()
+	r.Comment = text(p.comment)
+	for n := 0; !p.end() && p.peek() != ';'; n++ {
+		if n > maxProperties {
+			p.fail(p.pos, "too many properties")
+			return
+		}
+		p.property(r)
+		p.cfws()
+	}
 }
 
 // property reads reason=value, or ptype.property=pvalue.
-func (p *parser) property(r *Result) error {
-	first := p.keyword()
-	if first == "" {
-		return p.fail("no property")
+func (p *scanner) property(r *Result) {
+	start := p.pos
+	kind, name := p.keyword(), ""
+	if kind == "" {
+		p.fail(start, "no property")
+		return
 	}
 	p.cfws()
-	second := ""
-	if p.byte('.') {
+	if p.take('.') {
 		p.cfws()
-		if second = p.keyword(); second == "" {
-			return p.fail("no property behind a type")
+		if name = p.keyword(); name == "" {
+			p.fail(p.pos, "no property behind a type")
+			return
 		}
 		p.cfws()
 	}
-	if !p.byte('=') {
-		return p.fail(`no "=" behind a property`)
+	if !p.take('=') {
+		p.fail(p.pos, `no "=" behind a property`)
+		return
 	}
 	p.cfws()
 	v, ok := p.propertyValue()
 	switch {
 	case !ok:
-		return p.fail("no value")
-	case second != "":
-		r.Properties = append(r.Properties, Property{strings.ToLower(first), strings.ToLower(second), v})
-	case strings.EqualFold(first, "reason"):
+		p.fail(p.pos, "no value")
+	case name != "":
+		r.Properties = append(r.Properties, Property{strings.ToLower(kind), strings.ToLower(name), v})
+	case strings.EqualFold(kind, "reason") && r.Reason == "":
 		r.Reason = v
-	default:
-		return p.fail("a property without a type")
 	}
-	return nil
-}
-
-func (p *parser) byte(c byte) bool {
-	if p.pos < len(p.s) && p.s[p.pos] == c {
-		p.pos++
-		return true
-	}
-	return false
-}
-
-// cfws passes white space, folds and comments, nested ones too. It reports whether all
-// comments end.
-func (p *parser) cfws() bool {
-	depth := 0
-	for p.pos < len(p.s) {
-		switch c := p.s[p.pos]; {
-		case c == '(':
-			if depth++; depth > maxNesting {
-				return false
-			}
-		case depth > 0 && c == ')':
-			depth--
-		case depth > 0 && c == '\\':
-			p.pos++
-		case depth > 0, c == ' ', c == '\t', c == '\r', c == '\n':
-		default:
-			return true
-		}
-		p.pos++
-	}
-	p.pos = len(p.s)
-	return depth == 0
-}
-
-func (p *parser) keyword() string {
-	start := p.pos
-	for p.pos < len(p.s) && (isAlnum(p.s[p.pos]) || p.s[p.pos] == '-' || p.s[p.pos] == '_') {
-		p.pos++
-	}
-	return p.s[start:p.pos]
-}
-
-func (p *parser) number() (int, bool) {
-	start := p.pos
-	for p.pos < len(p.s) && p.s[p.pos] >= '0' && p.s[p.pos] <= '9' {
-		p.pos++
-	}
-	n, err := strconv.Atoi(p.s[start:min(p.pos, start+9)])
-	return n, err == nil
-}
-
-// value is a token or a quoted-string.
-func (p *parser) value() (string, bool) {
-	if p.pos < len(p.s) && p.s[p.pos] == '"' {
-		return p.quoted()
-	}
-	start := p.pos
-	for p.pos < len(p.s) && (p.s[p.pos] >= 0x80 || isToken(p.s[p.pos:p.pos+1])) {
-		p.pos++
-	}
-	return p.s[start:p.pos], p.pos > start
-}
-
-func (p *parser) quoted() (string, bool) {
-	var b strings.Builder
-	for p.pos++; p.pos < len(p.s); p.pos++ {
-		switch c := p.s[p.pos]; c {
-		case '"':
-			p.pos++
-			return b.String(), true
-		case '\\':
-			if p.pos++; p.pos < len(p.s) {
-				b.WriteByte(p.s[p.pos])
-			}
-		case '\r', '\n':
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", false
-}
-
-// propertyValue is a value, or [local-part] "@" domain. Values that others write without
-// the quotes they need, such as an IPv6 address, are read up to white space or ";".
-func (p *parser) propertyValue() (string, bool) {
-	local := ""
-	if p.pos < len(p.s) && p.s[p.pos] == '"' {
-		v, ok := p.quoted()
-		if !ok || p.pos == len(p.s) || p.s[p.pos] != '@' {
-			return v, ok
-		}
-		local = v
-	}
-	start := p.pos
-	for p.pos < len(p.s) && strings.IndexByte(" \t\r\n;()\"", p.s[p.pos]) < 0 {
-		p.pos++
-	}
-	return local + p.s[start:p.pos], p.pos > start
 }
