@@ -77,10 +77,7 @@ func trim(s string, start, end int) (int, int) {
 // allowed. The error is an *Error.
 func Parse(s string) ([]Tag, error) {
 	tags := make([]Tag, 0, 12)
-	rest := strings.TrimRight(s, fws)
-	if strings.HasSuffix(rest, ";") {
-		rest = rest[:len(rest)-1]
-	}
+	rest := strings.TrimSuffix(strings.TrimRight(s, fws), ";")
 	for start := 0; start <= len(rest); {
 		end := strings.IndexByte(rest[start:], ';')
 		if end < 0 {
@@ -141,7 +138,7 @@ func Get(tags []Tag, name string) (Tag, bool) {
 
 // StripFWS returns s without any folding white space, as base64 and lists allow it.
 func StripFWS(s string) string {
-	if strings.IndexAny(s, fws) < 0 {
+	if !strings.ContainsAny(s, fws) {
 		return s
 	}
 	b := make([]byte, 0, len(s))
