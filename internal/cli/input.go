@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+
+	"postseal/message"
+)
+
+// input is a message to read once. Its header section has been looked at; r gives the
+// whole message with CRLF line ends.
+type input struct {
+	name   string
+	r      io.Reader
+	header *message.Header
+	close  func()
+}
+
+// open opens path, "-" being stdin, and makes sure that it looks like a message. Its
+// body is not read.
+func (a *app) open(path string, raw bool) (*input, error) {
+	in := &input{name: path, close: func() {}}
+	var r io.Reader = a.stdin
+	if path == "-" {
+		in.name = "<stdin>"
+	} else {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, openFailure(path, err)
+		}
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
+			f.Close()
+			return nil, failf(exitNoInput, "%s: is a directory", path).or("name the files in it: %s/*.eml", path)
+		}
+		r, in.close = f, func() { f.Close() }
+	}
+	if !raw {
+		r = message.NewCRLFReader(r)
+	}
+	if err := in.peek(r); err != nil {
+		in.close()
+		return nil, err
+	}
+	return in, nil
+}
+
+// peek reads the header section and puts it back in front of r.
+func (in *input) peek(r io.Reader) error {
+	var seen bytes.Buffer
+	p := &peeker{}
+	err := message.Stream(p, io.TeeReader(r, &seen), message.Limits{})
+	var limit *message.LimitError
+	switch {
+	case err == nil, errors.Is(err, errPeeked), errors.As(err, &limit):
+	default:
+		return failf(exitNoInput, "%s: %v", in.name, errors.Unwrap(err))
+	}
+	in.header = &p.header
+	in.r = io.MultiReader(&seen, r)
+	return in.check(seen.Bytes(), limit != nil)
+}
+
+func (in *input) check(head []byte, overLimit bool) error {
+	switch {
+	case len(head) == 0:
+		return failf(exitData, "%s: is empty", in.name).or("a message has header fields, at least From and Date")
+	case bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
+		f := failf(exitData, "%s: is binary, not a message", in.name)
+		if kind := container(head); kind != "" {
+			return f.or("it looks like %s: unpack it first", kind)
+		}
+		return f.or("a message is text that begins with header fields such as From: and Date:")
+	case in.header.Len() == 0 && !overLimit:
+		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
+		if head[0] == '\r' || head[0] == '\n' {
+			return f.or("the first line is empty: the header section must come first")
+		}
+		return f.or("the first line must be a field such as \"From: someone@example.com\"")
+	}
+	return nil
+}
+
+// container names a well-known form that mail is packed in.
+func container(head []byte) string {
+	for magic, kind := range map[string]string{"\x1f\x8b": "gzip", "PK\x03\x04": "a zip archive", "BZh": "bzip2",
+		"\xfd7zXZ": "xz", "\xd0\xcf\x11\xe0": "an Outlook .msg file", "\x28\xb5\x2f\xfd": "zstd"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return kind
+		}
+	}
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return "UTF-16 text"
+	}
+	return ""
+}
+
+var errPeeked = errors.New("header section read")
+
+// peeker is a Sink that keeps the header section and stops behind it.
+type peeker struct{ header message.Header }
+
+func (p *peeker) Field(f message.Field) error { p.header.Add(f); return nil }
+func (p *peeker) EndHeader() error            { return errPeeked }
+func (p *peeker) Write([]byte) (int, error)   { return 0, errPeeked }

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/dmarc"
+	"postseal/resolver"
+)
+
+// verifyFlags are those of verify.
+type verifyFlags struct {
+	ip         string
+	helo       string
+	from       string
+	recipients []string
+	authservID string
+	enforce    string
+	discovery  string
+	receivedBy string
+	trace      bool
+	raw        bool
+
+	fromGiven bool
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var f verifyFlags
+	c := &cobra.Command{
+		Use:   "verify [flags] FILE...|-",
+		Short: "Verify messages and say what to do with them, and why",
+		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
+quarantine, reject or defer. A message does not hold its envelope: give it with --ip,
+--helo and --from, or let --received-by take it from the trace fields of your own mail
+server. Without a client address SPF is skipped.
+
+Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict
+that DNS trouble left open, 65 not a message, 66 no such file. With several files: the
+highest of the errors, else 1 if any is quarantined or rejected, else 2 if any is
+undecided, else 0.`,
+		Example: `  postseal verify --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test a.eml
+  postseal verify --received-by mx.example.net --format jsonl ~/Maildir/cur/*
+  postseal verify --trace --zone testdata/zones/mail.zone - < a.eml`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("verify: FILE is missing").or("name one or more messages, or - for standard input")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			f.fromGiven = c.Flags().Changed("from")
+			return a.verify(c.Context(), &f, args)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.ip, "ip", "", "`ADDR` of the client that delivered the message")
+	flags.StringVar(&f.helo, "helo", "", "`NAME` that the client gave in HELO or EHLO")
+	flags.StringVar(&f.from, "from", "", "`REVERSE-PATH` of MAIL FROM; \"\" is the null path")
+	flags.StringArrayVar(&f.recipients, "rcpt", nil, "`ADDR` of RCPT TO (repeatable)")
+	flags.StringVar(&f.receivedBy, "received-by", "", "take the envelope from the Received field stamped by `HOST`")
+	flags.StringVar(&f.authservID, "authserv-id", "", "`NAME` of this verifier in Authentication-Results (default localhost)")
+	flags.StringVar(&f.enforce, "enforce", "", "`MODE`: observe, quarantine, guarded, strict (default guarded)")
+	flags.StringVar(&f.discovery, "discovery", string(dmarc.TreeWalk), "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489)")
+	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
+	flags.BoolVar(&f.raw, "raw", false, "keep the octets of the file: do not read LF as CRLF")
+	return c
+}
+
+func (f *verifyFlags) check(c *config) error {
+	if f.enforce == "" {
+		f.enforce = string(c.Enforce)
+	}
+	if f.enforce == "" {
+		f.enforce = string(postseal.Guarded)
+	}
+	if f.authservID == "" {
+		f.authservID = c.AuthservID
+	}
+	if err := oneOf("--enforce", f.enforce, enforceModes...); err != nil {
+		return err
+	}
+	if err := oneOf("--discovery", f.discovery, string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
+		return err
+	}
+	if f.receivedBy != "" && f.ip != "" {
+		return usage("--received-by and --ip exclude each other").or("--received-by takes the address from the message")
+	}
+	return nil
+}
+
+// parseIP reads an address, in brackets or not.
+func parseIP(flag, s string) (netip.Addr, error) {
+	if s == "" {
+		return netip.Addr{}, nil
+	}
+	if ip, ok := literal(s); ok {
+		return ip, nil
+	}
+	f := usage("%s %q is no IP address", flag, s)
+	if strings.Contains(s, "/") {
+		return netip.Addr{}, f.or("one address, not a network")
+	}
+	return netip.Addr{}, f.or("write it like 192.0.2.25 or 2001:db8::25")
+}
+
+// bare takes the angle brackets off a path.
+func bare(path string) string {
+	if strings.HasPrefix(path, "<") && strings.HasSuffix(path, ">") {
+		return path[1 : len(path)-1]
+	}
+	return path
+}
+
+func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error {
+	if err := f.check(&a.config); err != nil {
+		return err
+	}
+	ip, err := parseIP("--ip", f.ip)
+	if err != nil {
+		return err
+	}
+	dns, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return err
+	}
+	v, err := postseal.New(postseal.Config{Resolver: dns, AuthservID: f.authservID, Enforce: postseal.Enforce(f.enforce),
+		Discovery: dmarc.Discovery(f.discovery), OnError: postseal.OnError(a.config.DNS.OnError), Now: clock,
+		OnPanic: func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }})
+	if err != nil {
+		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
+	}
+	e := envelope{ip: ip, helo: f.helo, from: bare(f.from), recipients: f.recipients}
+	unreachable := &outage{}
+	for i, path := range files {
+		if ctx.Err() != nil {
+			return failf(exitTempFail, "interrupted: %d of %d messages are verified", i, len(files))
+		}
+		if err := a.verifyFile(ctx, v, f, e, path, i, unreachable); err != nil {
+			a.fail(err)
+		}
+	}
+	unreachable.hint(a)
+	return nil
+}
+
+func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, f *verifyFlags, e envelope, path string, n int, down *outage) error {
+	in, err := a.open(path, f.raw)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if f.receivedBy != "" {
+		derived, bad := derive(in.header, f.receivedBy)
+		if bad != nil {
+			bad.msg = in.name + ": " + bad.msg
+			return bad
+		}
+		e = f.override(derived)
+	}
+	var conn postseal.Conn
+	if e.ip.IsValid() {
+		conn.Remote = netip.AddrPortFrom(e.ip, 0)
+	}
+	r, err := postseal.VerifyReader(ctx, v, conn, e.helo, e.from, a.progress(in))
+	if err != nil {
+		return failf(exitNoInput, "%s: %v", in.name, err)
+	}
+	if ctx.Err() != nil {
+		return failf(exitTempFail, "%s: interrupted", in.name)
+	}
+	r.File, r.Recipients = in.name, e.recipients
+	down.watch(r.Exchanges())
+	code := exitCode(r)
+	a.raise(code)
+	if a.wantJSON() {
+		if f.trace {
+			return a.json(withTrace{r})
+		}
+		return a.json(r)
+	}
+	view := &view{app: a, r: r, e: e, style: a.style, path: path, code: code}
+	view.write(f, n)
+	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
+		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
+	}
+	return nil
+}
+
+// override lets flags win over what the message says.
+func (f *verifyFlags) override(e envelope) envelope {
+	if f.helo != "" {
+		e.helo = f.helo
+	}
+	if f.fromGiven {
+		e.from = bare(f.from)
+	}
+	e.recipients = f.recipients
+	return e
+}
+
+// exitCode is 0 for accept, 1 for quarantine and reject, 2 for defer and for a verdict
+// that the DNS left open.
+func exitCode(r *postseal.Report) int {
+	switch r.Decision.Applied {
+	case postseal.Quarantine, postseal.Reject:
+		return exitNo
+	case postseal.Defer:
+		return exitUndecided
+	}
+	if r.DMARC.Result == dmarc.TempError {
+		return exitUndecided
+	}
+	return exitOK
+}
+
+// outage watches whether any name server answers at all.
+type outage struct {
+	asked, lost int
+	last        string
+}
+
+func (o *outage) watch(exchanges []resolver.Exchange) {
+	for i := range exchanges {
+		e := &exchanges[i]
+		o.asked++
+		if e.Err == nil {
+			continue
+		}
+		switch kind := resolver.KindOf(e.Err); kind {
+		case resolver.Timeout, resolver.Network:
+			o.lost++
+			o.last = fmt.Sprint(e.Err)
+		}
+	}
+}
+
+func (o *outage) hint(a *app) {
+	if o.lost == 0 || len(a.flags.zones) > 0 {
+		return
+	}
+	list, err := a.servers()
+	if err != nil {
+		return
+	}
+	servers := strings.Join(list, ", ")
+	if o.lost == o.asked {
+		a.hint("no name server answered (%s): %s\nname another one with --resolver HOST, or answer from a file with --zone FILE", servers, o.last)
+		return
+	}
+	a.hint("%d of %d DNS questions got no answer from %s; the last: %s", o.lost, o.asked, servers, o.last)
+}

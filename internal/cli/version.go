@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			version, revision := buildVersion()
+			if a.wantJSON() {
+				return a.json(map[string]string{"schema": "postseal.version/1", "version": version, "revision": revision, "go": runtime.Version()})
+			}
+			v := &view{app: a, style: a.style}
+			v.line("postseal %s", version)
+			if revision != "" {
+				v.line("revision %s", revision)
+			}
+			v.line("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return nil
+		},
+	}
+}
+
+func buildVersion() (version, revision string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return info.Main.Version, revision
+}
