@@ -191,7 +191,14 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	a.addGlobalFlags(root.PersistentFlags())
-	root.AddCommand(a.verifyCommand(), a.spfCommand(), a.dkimCommand(), a.dmarcCommand(), a.lintCommand(), a.versionCommand())
+	root.AddCommand(
+		a.verifyCommand(),
+		a.spfCommand(),
+		a.dkimCommand(),
+		a.dmarcCommand(),
+		a.lintCommand(),
+		a.versionCommand(),
+	)
 	return root
 }
 
