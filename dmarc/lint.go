@@ -31,7 +31,7 @@ type Problem struct {
 func Lint(text string) []Problem {
 	tags, ok := split(text)
 	if !ok {
-		return []Problem{{ID: "dmarc.no-record", Severity: SeverityError, Message: "no DMARC record: it must begin with v=DMARC1, in this case",
+		return []Problem{{ID: "dmarc.not-recognised", Severity: SeverityError, Message: "no DMARC record: it must begin with v=DMARC1, in this case",
 			Fix: "begin the record with v=DMARC1;", RFC: "9989 §4.8"}}
 	}
 	l := &linter{record: nil}
@@ -69,7 +69,7 @@ func (l *linter) tag(t tag, seen *tagSet) {
 		l.add("syntax", SeverityError, t.nameOffset, `"`+clip(t.name)+`" has no "="; receivers ignore it`, `write tags as name=value; between them ";"`, "9989 §4.8")
 		return
 	case removedTags[name] != "":
-		l.add("removed-tag", SeverityWarning, t.nameOffset, removedTags[name], "remove "+name, "9989 §4.7")
+		l.add("obsolete-tag", SeverityWarning, t.nameOffset, removedTags[name], "remove "+name, "9989 §4.7")
 		return
 	case name == "v":
 		l.add("duplicate-tag", SeverityError, t.nameOffset, "a second v=; receivers may discard the record", "remove it", "9989 §4.7")
@@ -115,7 +115,7 @@ func (l *linter) uris(name string, t tag) {
 		case !strings.HasPrefix(lower(u), "mailto:"):
 			l.add("uri-scheme", SeverityWarning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
 		case sized:
-			l.add("uri-size", SeverityInfo, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
+			l.add("obsolete-size", SeverityInfo, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
 		}
 		offset += len(part) + 1
 	}
@@ -131,10 +131,10 @@ func (l *linter) whole(text string, seen tagSet) {
 		l.add("policy-dropped", SeverityError, 0, "no valid p, or an invalid sp or np: receivers act as if p=none", "correct p, sp and np", "9989 §4.10.1")
 	}
 	if r.Test && r.own() != PolicyNone {
-		l.add("test-mode", SeverityInfo, 0, "t=y: receivers apply the policy one level lower", "remove t=y when the tests are over", "9989 §4.7")
+		l.add("testing", SeverityInfo, 0, "t=y: receivers apply the policy one level lower", "remove t=y when the tests are over", "9989 §4.7")
 	}
 	if len(r.RUA) == 0 {
-		l.add("no-reports", SeverityInfo, len(text), "without rua nobody tells you who sends as you", "add rua=mailto:…", "9989 §4.7")
+		l.add("rua-missing", SeverityInfo, len(text), "without rua nobody tells you who sends as you", "add rua=mailto:…", "9989 §4.7")
 	}
 	if seen.has(tagFO) && !seen.has(tagRUF) {
 		l.add("fo-without-ruf", SeverityInfo, 0, "fo means nothing without ruf", "remove fo, or add ruf", "9989 §4.7")

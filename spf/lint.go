@@ -1,15 +1,21 @@
 package spf
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
 
 // Severity is how bad a Problem is.
 type Severity string
 
 // The severities.
 const (
-	Error   Severity = "error"
-	Warning Severity = "warn"
-	Info    Severity = "info"
+	Critical Severity = "critical"
+	Error    Severity = "error"
+	Warning  Severity = "warn"
+	Info     Severity = "info"
 )
 
 // Problem is a finding about the text of a record.
@@ -22,68 +28,159 @@ type Problem struct {
 	RFC      string
 }
 
+// maxText is the length from which an answer may not fit 512 octets (RFC 7208 §3.4).
+const maxText = 450
+
 // Lint says what is wrong with the text of a record, or unwise in it, without asking the
 // DNS.
 func Lint(text string) []Problem {
 	r, err := Parse(text)
 	if err != nil {
 		e := err.(*SyntaxError)
-		return []Problem{{ID: "spf.syntax", Severity: Error, Offset: e.Offset, Message: e.Msg,
-			Fix: "receivers answer permerror: correct or remove this term", RFC: "7208 §4.6"}}
+		return []Problem{{ID: "spf.syntax", Severity: Error, Offset: e.Offset, Message: e.Msg, Fix: syntaxFix(text, e.Offset), RFC: "7208 §4.6"}}
 	}
-	var problems []Problem
-	add := func(id string, s Severity, offset int, message, fix, rfc string) {
-		problems = append(problems, Problem{id, s, offset, message, fix, rfc})
-	}
-	lookups, afterAll := 0, -1
+	l := &linter{record: r, seen: map[string]bool{}}
 	for i := range r.Directives {
-		d := &r.Directives[i]
-		if d.Lookups() {
-			lookups++
-		}
-		if afterAll >= 0 {
-			add("spf.after-all", Warning, d.Offset, "terms after all are never evaluated", "remove "+d.Text, "7208 §5.1")
-		}
-		switch d.Mechanism {
-		case All:
-			afterAll = i
-			lintAll(d, add)
-		case PTR:
-			add("spf.ptr", Warning, d.Offset, "ptr is slow, unreliable and should not be published", "list addresses with ip4 and ip6", "7208 §5.5")
-		case IP4, IP6:
-			lintRange(d, add)
-		}
+		l.directive(&r.Directives[i])
 	}
-	if r.Redirect != nil {
-		lookups++
-		if r.HasAll {
-			add("spf.redirect-unused", Warning, r.Redirect.Offset, "redirect is ignored where all stands", "remove one of them", "7208 §5.1")
-		}
-	}
-	if lookups > DefaultLookups {
-		add("spf.lookup-limit", Error, 0, fmt.Sprintf("%d terms cost a DNS lookup, the limit is 10: permerror", lookups),
+	l.modifiers()
+	if l.lookups > DefaultLookups {
+		l.add("lookup-limit", Error, 0, fmt.Sprintf("%d terms cost a DNS lookup, the limit is 10: permerror", l.lookups),
 			"replace includes by addresses, or drop what no longer sends", "7208 §4.6.4")
 	}
 	if !r.HasAll && r.Redirect == nil {
-		add("spf.all-missing", Warning, len(text), "no all and no redirect: the default is neutral", "end the record in -all or ~all", "7208 §4.7")
+		l.add("all-missing", Warning, len(text), "no all and no redirect: the default is neutral", "end the record in -all or ~all", "7208 §4.7")
 	}
-	if len(text) > 450 {
-		add("spf.long", Info, 0, fmt.Sprintf("%d octets may not fit a DNS answer of 512 octets", len(text)), "keep it below 450", "7208 §3.4")
+	if len(text) > maxText {
+		l.add("size", Warning, 0, fmt.Sprintf("%d octets may not fit a DNS answer of 512 octets", len(text)), "keep it below 450", "7208 §3.4")
 	}
-	return problems
+	return l.problems
 }
 
-func lintAll(d *Directive, add func(id string, s Severity, offset int, message, fix, rfc string)) {
+// syntaxFix says how to mend the term at offset, with the most likely slip.
+func syntaxFix(text string, offset int) string {
+	start := strings.LastIndexByte(text[:min(offset, len(text))], ' ') + 1
+	term, _, _ := strings.Cut(text[start:], " ")
+	for _, all := range []string{"-all", "~all", "?all", "+all"} {
+		if before, ok := strings.CutSuffix(strings.ToLower(term), all); ok && before != "" {
+			return "put a space before " + all
+		}
+	}
+	name := strings.ToLower(strings.TrimLeft(term, "+-~?"))
+	sign := byte(0)
+	if i := strings.IndexAny(name, ":=/"); i >= 0 {
+		name, sign = name[:i], name[i]
+	}
+	if meant := slipOf(name); meant != "" && !(meant == name+":" && sign != '=') {
+		return "did you mean " + meant + "?"
+	}
+	return "receivers answer permerror: correct or remove this term"
+}
+
+type linter struct {
+	record   *Record
+	lookups  int
+	afterAll bool
+	seen     map[string]bool
+	problems []Problem
+}
+
+func (l *linter) add(id string, s Severity, offset int, message, fix, rfc string) {
+	l.problems = append(l.problems, Problem{"spf." + id, s, offset, message, fix, rfc})
+}
+
+func (l *linter) directive(d *Directive) {
+	if l.afterAll {
+		l.add("after-all", Warning, d.Offset, "terms after all are never evaluated", "remove "+d.written(l.record), "7208 §5.1")
+		return
+	}
+	if key := strings.ToLower(d.Text); l.seen[key] {
+		l.add("duplicate", Info, d.Offset, quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
+	} else {
+		l.seen[key] = true
+	}
+	if d.Lookups() {
+		l.lookups++
+	}
+	switch d.Mechanism {
+	case All:
+		l.afterAll = true
+		l.all(d)
+	case PTR:
+		l.add("ptr", Warning, d.Offset, "ptr is slow, unreliable and should not be published", "list addresses with ip4 and ip6", "7208 §5.5")
+	case IP4, IP6:
+		l.ranges(d)
+	}
+	if d.Target != nil && d.Target.Has("slo") {
+		l.add("sender-macro", Info, d.Offset, "the answer depends on the sender: receivers cannot reuse it for the next message", "use such macros only where each sender has its own hosts", "7208 §7.3")
+	}
+}
+
+func (l *linter) all(d *Directive) {
 	switch d.Qualifier {
 	case Pass:
-		add("spf.all-permissive", Error, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
+		l.add("all-permissive", Critical, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
 	case Neutral:
-		add("spf.all-permissive", Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
+		l.add("all-neutral", Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
 	}
 }
 
-func lintRange(d *Directive, add func(id string, s Severity, offset int, message, fix, rfc string)) {
-	if d.Qualifier == Pass && (d.Prefix.Addr().Is4() && d.Prefix.Bits() < 16 || d.Prefix.Addr().Is6() && d.Prefix.Bits() < 32) {
-		add("spf.wide-range", Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
+// The widest ranges that pass without a word.
+const (
+	widest4 = 17
+	widest6 = 33
+)
+
+func (l *linter) ranges(d *Directive) {
+	ip, bits := d.Prefix.Addr(), d.Prefix.Bits()
+	if d.Qualifier == Pass && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
+		l.add("cidr-wide", Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
 	}
+	if private(d.Prefix) {
+		l.add("private-range", Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.written(l.record), "6890 §2.2.2")
+	}
+}
+
+func private(p netip.Prefix) bool {
+	ip := p.Addr()
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
+}
+
+func (l *linter) modifiers() {
+	r := l.record
+	if r.Redirect != nil {
+		if r.HasAll {
+			l.add("redirect-unused", Warning, r.Redirect.Offset, "redirect is ignored where all stands", "remove one of them", "7208 §5.1")
+		} else {
+			l.lookups++
+		}
+	}
+	for i := range r.Unknown {
+		m := &r.Unknown[i]
+		if meant := slipOf(m.Name); meant != "" {
+			l.add("typo", Error, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
+			continue
+		}
+		l.add("unknown-modifier", Info, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
+	}
+}
+
+// slips are misspellings seen in the field.
+var slips = map[string]string{"ipv4": "ip4:", "ip": "ip4:", "ipv6": "ip6:", "incl": "include:", "includes": "include:", "inlcude": "include:",
+	"inculde": "include:", "incude": "include:", "redir": "redirect=", "redirct": "redirect=", "redirects": "redirect=", "exist": "exists:",
+	"al": "all", "alll": "all", "mxs": "mx", "host": "a:"}
+
+// slipOf returns the term that name was most likely meant to be: a known slip, or a
+// mechanism that was written with "=", or redirect and exp with ":".
+func slipOf(name string) string {
+	if meant := slips[name]; meant != "" {
+		return meant
+	}
+	switch {
+	case slices.Contains([]string{"include", "ip4", "ip6", "a", "mx", "ptr", "exists"}, name):
+		return name + ":"
+	case name == "redirect" || name == "exp":
+		return name + "="
+	}
+	return ""
 }

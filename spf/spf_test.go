@@ -305,21 +305,50 @@ func TestExplore(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	for record, want := range map[string]string{
-		"v=spf1 ip4:192.0.2.1 -all":         "",
-		"v=spf1 +all":                       "spf.all-permissive",
-		"v=spf1 ptr -all":                   "spf.ptr",
-		"v=spf1 ip4:10.0.0.0/8 -all":        "spf.wide-range",
-		"v=spf1 a":                          "spf.all-missing",
-		"v=spf1 -all a":                     "spf.after-all",
-		"v=spf1 redirect=x.test -all":       "spf.redirect-unused",
-		"v=spf1 foo -all":                   "spf.syntax",
-		"v=spf1 a a a a a a a a a a a -all": "spf.lookup-limit",
+		"v=spf1 ip4:192.0.2.1 -all":      "",
+		"v=spf1 +all":                    "spf.all-permissive",
+		"v=spf1 ptr -all":                "spf.ptr",
+		"v=spf1 ip4:203.0.0.0/16 -all":   "spf.cidr-wide",
+		"v=spf1 ip4:203.0.0.0/17 -all":   "",
+		"v=spf1 ip6:2001:db8::/32 -all":  "spf.cidr-wide",
+		"v=spf1 -ip4:203.0.0.0/8 ~all":   "",
+		"v=spf1 ip4:10.1.0.0/24 -all":    "spf.private-range",
+		"v=spf1 ?all":                    "spf.all-neutral",
+		"v=spf1 a A -all":                "spf.duplicate",
+		"v=spf1 include=x.test -all":     "spf.typo",
+		"v=spf1 x-note=y -all":           "spf.unknown-modifier",
+		"v=spf1 exists:%{l}.x.test -all": "spf.sender-macro",
+		"v=spf1 exists:%{i}.x.test -all": "",
+		"v=spf1 a":                       "spf.all-missing",
+		"v=spf1 -all a":                  "spf.after-all",
+		"v=spf1 redirect=x.test -all":    "spf.redirect-unused",
+		"v=spf1 foo -all":                "spf.syntax",
+		"v=spf1 a mx a:a.t mx:a.t a:b.t mx:b.t a:c.t mx:c.t a:d.t a:e.t a:f.t -all": "spf.lookup-limit",
+		"v=spf1 a mx a:a.t mx:a.t a:b.t mx:b.t a:c.t mx:c.t a:d.t a:e.t -all a":     "spf.after-all",
 	} {
 		var ids []string
 		for _, p := range spf.Lint(record) {
 			ids = append(ids, p.ID)
 		}
 		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("%q: got %q, want %q", record, got, want)
+		}
+	}
+}
+
+func TestLintFix(t *testing.T) {
+	for record, want := range map[string]string{
+		"v=spf1 include:x.test~all":   "put a space before ~all",
+		"v=spf1 ipv4:192.0.2.1 -all":  "did you mean ip4:?",
+		"v=spf1 redirect:x.test":      "did you mean redirect=?",
+		"v=spf1 ip4:192.0.2.256 -all": "receivers answer permerror: correct or remove this term",
+	} {
+		p := spf.Lint(record)
+		if len(p) != 1 || p[0].ID != "spf.syntax" {
+			t.Errorf("%q: got %+v", record, p)
+			continue
+		}
+		if got := p[0].Fix; got != want {
 			t.Errorf("%q: got %q, want %q", record, got, want)
 		}
 	}
@@ -384,6 +413,33 @@ func BenchmarkCheck(b *testing.B) {
 	for b.Loop() {
 		if r := c.Check(b.Context(), q); r.Code != spf.Pass {
 			b.Fatal(r)
+		}
+	}
+}
+
+// TestExploreAgrees: what a tree counts, a check counts. A client that nothing matches
+// pays for every term; limits are far away.
+func TestExploreAgrees(t *testing.T) {
+	z, err := dnstest.Parse(`$TTL 60
+one.test. TXT "v=spf1 a mx a:gone.test include:two.test ip4:192.0.2.1 exists:no.test ?all a:never.test"
+one.test. A 198.51.100.1
+two.test. TXT "v=spf1 a:gone2.test ip4:192.0.2.0/24 redirect=three.test"
+three.test. TXT "v=spf1 mx:gone3.test a:v4.test a:v6.test"
+v4.test. A 198.51.100.2
+v6.test. AAAA 2001:db8:1::1
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := spf.Limits{Lookups: 100, VoidLookups: 100}
+	for _, name := range []string{"one.test", "two.test", "three.test"} {
+		c := &spf.Checker{Resolver: z, Limits: limits}
+		tree := c.Explore(t.Context(), name)
+		v4 := check(t, c, "203.0.113.9", "h.test", "x@"+name, spf.MailFrom)
+		v6 := check(t, c, "2001:db8:9::9", "h.test", "x@"+name, spf.MailFrom)
+		if tree.Lookups != v4.Lookups || tree.Lookups != v6.Lookups || tree.Voids4 != v4.VoidLookups || tree.Voids6 != v6.VoidLookups {
+			t.Errorf("%s: tree %d lookups, %d and %d voids; IPv4 check %d, %d; IPv6 check %d, %d", name, tree.Lookups, tree.Voids4, tree.Voids6,
+				v4.Lookups, v4.VoidLookups, v6.Lookups, v6.VoidLookups)
 		}
 	}
 }

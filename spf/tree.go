@@ -16,7 +16,9 @@ const maxTree = 100
 type Tree struct {
 	Root        *Node
 	Lookups     int  // the most that a check can cost; over 10 is permerror (RFC 7208 §4.6.4)
-	VoidLookups int  // terms with a static name that resolves to nothing
+	VoidLookups int  // the greater of the next two
+	Voids4      int  // terms with a static name that are void lookups for an IPv4 client
+	Voids6      int  // the same for an IPv6 client
 	Incomplete  bool // there is more than is followed
 }
 
@@ -41,10 +43,16 @@ type Term struct {
 	Lookup    int            // number of this lookup in the whole tree, 0 for none
 	Name      string         // what is looked up; "" when it has macros
 	Addresses []netip.Prefix // authorized by this term itself
-	Void      bool
+	Void4     bool           // a void lookup for an IPv4 client
+	Void6     bool           // a void lookup for an IPv6 client
 	Problem   string
+	Failed    bool  // Problem is a lookup that failed: nothing is known
+	Unused    bool  // behind all: never evaluated, not followed
 	Child     *Node // include, redirect
 }
+
+// Void reports whether what the term looks up is not there for any client.
+func (t *Term) Void() bool { return t.Void4 && t.Void6 }
 
 // redirectTerm is the Mechanism of a Term that is the modifier redirect.
 const redirectTerm Mechanism = "redirect"
@@ -57,6 +65,7 @@ func (c *Checker) Explore(ctx context.Context, name string) *Tree {
 	x := &explorer{evaluation: &evaluation{Checker: c, ctx: ctx, limits: c.Limits.orDefault()}, tree: &Tree{}}
 	x.tree.Root = x.node(name, nil)
 	x.tree.Lookups = x.tree.Root.Lookups
+	x.tree.VoidLookups = max(x.tree.Voids4, x.tree.Voids6)
 	return x.tree
 }
 
@@ -86,14 +95,40 @@ func (x *explorer) node(name string, above []string) *Node {
 		return n
 	}
 	n.Record, n.Text = r, r.Text
+	x.prefetchAll(r, name)
 	path := append(above[:len(above):len(above)], name)
+	after := false
 	for i := range r.Directives {
+		if after {
+			d := &r.Directives[i]
+			n.add(Term{Text: d.written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: d.Qualifier, Unused: true})
+			continue
+		}
 		n.add(x.directive(&r.Directives[i], r, name, path))
+		after = r.Directives[i].Mechanism == All
 	}
 	if r.Redirect != nil && !r.HasAll {
 		n.add(x.child(Term{Text: r.Redirect.Text, Offset: r.Redirect.Offset, Mechanism: redirectTerm}, r.Redirect.Value, path))
 	}
 	return n
+}
+
+// prefetchAll asks at once for every static name of the record.
+func (x *explorer) prefetchAll(r *Record, name string) {
+	for i := range r.Directives {
+		d := &r.Directives[i]
+		if d.Mechanism == All {
+			return
+		}
+		target, static := d.staticTarget(name)
+		if !d.Lookups() || !static {
+			continue
+		}
+		x.prefetchTerm(d.Mechanism, target)
+		if d.Mechanism == A {
+			resolver.Prefetch(x.Resolver, target, resolver.A)
+		}
+	}
 }
 
 func (n *Node) add(t Term) {
@@ -107,11 +142,7 @@ func (n *Node) add(t Term) {
 }
 
 func (x *explorer) directive(d *Directive, r *Record, name string, path []string) Term {
-	t := Term{Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: d.Qualifier}
-	t.Text = d.Text
-	if c := r.Text[d.Offset]; c == '+' || c == '-' || c == '~' || c == '?' {
-		t.Text = string(c) + d.Text
-	}
+	t := Term{Text: d.written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: d.Qualifier}
 	switch d.Mechanism {
 	case All:
 		return t
@@ -135,9 +166,17 @@ func (x *explorer) directive(d *Directive, r *Record, name string, path []string
 		x.mx(&t, d, target)
 	case Exists:
 		a, err := x.lookup(target, resolver.A)
-		x.note(&t, a, err)
+		x.note(&t, len(a.Records) == 0, len(a.Records) == 0, err)
 	}
 	return t
+}
+
+// written is the directive as it stands in the record.
+func (d *Directive) written(r *Record) string {
+	if c := r.Text[d.Offset]; c == '+' || c == '-' || c == '~' || c == '?' {
+		return string(c) + d.Text
+	}
+	return d.Text
 }
 
 func (x *explorer) child(t Term, m *MacroString, path []string) Term {
@@ -153,13 +192,17 @@ func (x *explorer) child(t Term, m *MacroString, path []string) Term {
 }
 
 // note records a failed or void lookup in t.
-func (x *explorer) note(t *Term, a resolver.Answer, err error) {
-	switch {
-	case err != nil:
-		t.Problem = err.Error()
-	case len(a.Records) == 0:
-		t.Void = true
-		x.tree.VoidLookups++
+func (x *explorer) note(t *Term, void4, void6 bool, err error) {
+	if err != nil {
+		t.Problem, t.Failed = err.Error(), true
+		return
+	}
+	t.Void4, t.Void6 = void4, void6
+	if void4 {
+		x.tree.Voids4++
+	}
+	if void6 {
+		x.tree.Voids6++
 	}
 }
 
@@ -169,7 +212,7 @@ func (x *explorer) addresses(t *Term, d *Directive, target string) {
 	if err == nil {
 		err = err6
 	}
-	x.note(t, resolver.Answer{Records: append(v4.Records[:len(v4.Records):len(v4.Records)], v6.Records...)}, err)
+	x.note(t, len(v4.Records) == 0, len(v6.Records) == 0, err)
 	d.authorize(t, v4)
 	d.authorize(t, v6)
 }
@@ -188,7 +231,7 @@ func (d *Directive) authorize(t *Term, a resolver.Answer) {
 
 func (x *explorer) mx(t *Term, d *Directive, target string) {
 	mx, err := x.lookup(target, resolver.MX)
-	x.note(t, mx, err)
+	x.note(t, len(mx.Records) == 0, len(mx.Records) == 0, err)
 	if len(mx.Records) > x.limits.Names {
 		t.Problem = "more than 10 MX records: permerror"
 		return
@@ -198,9 +241,12 @@ func (x *explorer) mx(t *Term, d *Directive, target string) {
 			continue
 		}
 		for _, family := range []resolver.Type{resolver.A, resolver.AAAA} {
-			if a, err := x.lookup(mx.Records[i].Target, family); err == nil {
-				d.authorize(t, a)
+			a, err := x.lookup(mx.Records[i].Target, family)
+			if err != nil {
+				t.Problem, t.Failed = err.Error(), true
+				continue
 			}
+			d.authorize(t, a)
 		}
 	}
 }

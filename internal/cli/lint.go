@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -84,36 +83,16 @@ func lintDMARC(text string) []lintProblem {
 }
 
 func lintDKIM(text string) []lintProblem {
-	k, err := dkim.ParseKey(text)
-	var syntax *dkim.SyntaxError
-	if errors.As(err, &syntax) {
-		return []lintProblem{{"dkim.syntax", "error", syntax.Offset, syntax.Msg, "verifiers answer permerror: correct the record", "6376 §3.6.1"}}
-	}
 	var list []lintProblem
-	add := func(id, severity, message, fix, rfc string) {
-		list = append(list, lintProblem{id, severity, 0, message, fix, rfc})
-	}
-	switch reason := k.Usable(k.Type+"-sha256", "", "", dkim.DefaultKeyBits); {
-	case k.Revoked:
-		add("dkim.revoked", "warn", "p= is empty: the key is revoked", "publish a key, or remove the record", "6376 §3.6.1")
-	case k.Type != "rsa" && k.Type != "ed25519":
-		add("dkim.key-type", "error", "k= is neither rsa nor ed25519: nobody can verify with it", "use k=rsa or k=ed25519", "6376 §3.6.1")
-	case reason != "":
-		add("dkim.unusable", "error", "no verifier may use this key: "+strings.TrimPrefix(string(reason), "dkim."), "publish another key", "6376 §6.1.2")
-	case k.Type == "rsa" && k.Bits < 2048:
-		add("dkim.short-key", "warn", "less than 2048 bits", "make a key of 2048 bits", "8301 §3.2")
-	case k.Bits > 4096:
-		add("dkim.long-key", "warn", "verifiers need not support more than 4096 bits", "make a key of 2048 bits", "8301 §3.2")
-	}
-	if k.TestMode {
-		add("dkim.test-mode", "warn", "t=y: some verifiers give such signatures no weight", "remove t=y when the tests are over", "6376 §3.6.1")
+	for _, p := range dkim.Lint(text) {
+		list = append(list, lintProblem{p.ID, string(p.Severity), p.Offset, p.Message, p.Fix, p.RFC})
 	}
 	return list
 }
 
 func (a *app) lint(what, text string, problems []lintProblem) error {
 	for _, p := range problems {
-		if p.Severity == "error" {
+		if p.Severity == "error" || p.Severity == "critical" {
 			a.raise(exitNo)
 		}
 	}
@@ -129,7 +108,7 @@ func (a *app) lint(what, text string, problems []lintProblem) error {
 		return nil
 	}
 	for _, p := range problems {
-		tone := map[string]term.Tone{"error": term.Bad, "warn": term.Warn}[p.Severity]
+		tone := map[string]term.Tone{"critical": term.Bad, "error": term.Bad, "warn": term.Warn}[p.Severity]
 		v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Bold(p.ID), v.style.Dim("octet "+strconv.Itoa(p.Offset)+", RFC "+p.RFC))
 		for _, l := range wrap(v.clean(p.Message)+v.style.Text(" — ")+v.clean(p.Fix), term.Width-4) {
 			v.line("   %s", l)

@@ -58,7 +58,7 @@ func makeNodeJSON(n *spf.Node) *nodeJSON {
 		if addresses == nil {
 			addresses = []netip.Prefix{}
 		}
-		j.Terms = append(j.Terms, termJSON{t.Text, t.Offset, t.Lookup, t.Name, addresses, t.Void, t.Problem, makeNodeJSON(t.Child)})
+		j.Terms = append(j.Terms, termJSON{t.Text, t.Offset, t.Lookup, t.Name, addresses, t.Void(), t.Problem, makeNodeJSON(t.Child)})
 	}
 	return j
 }
@@ -129,7 +129,7 @@ func (v *view) term(t *spf.Term, prefix string) {
 	switch {
 	case t.Problem != "":
 		text += "  " + v.style.Red(v.clean(t.Problem))
-	case t.Void:
+	case t.Void():
 		text += "  " + v.style.Yellow("void: resolves to nothing")
 	case t.Name == "" && t.Lookup > 0:
 		text += "  " + v.style.Dim("depends on the client and sender")
