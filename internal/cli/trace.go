@@ -310,20 +310,30 @@ func makeExchange(e *resolver.Exchange) exchangeJSON {
 	return j
 }
 
-// withTrace is a report whose JSON ends in its trace.
-type withTrace struct{ *postseal.Report }
+// extended is a report whose JSON ends in further fields.
+type extended struct {
+	*postseal.Report
+	extra []jsonField
+}
 
-// MarshalJSON adds the trace to the JSON of the report.
-func (w withTrace) MarshalJSON() ([]byte, error) {
-	report, err := w.Report.MarshalJSON()
+type jsonField struct {
+	name  string
+	value any
+}
+
+// MarshalJSON adds the fields to the JSON of the report.
+func (e extended) MarshalJSON() ([]byte, error) {
+	text, err := e.Report.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	trace, err := json.Marshal(makeTrace(w.Report))
-	if err != nil {
-		return nil, err
+	text = bytes.TrimSuffix(text, []byte("}"))
+	for _, f := range e.extra {
+		value, err := json.Marshal(f.value)
+		if err != nil {
+			return nil, err
+		}
+		text = fmt.Appendf(text, `,%q:%s`, f.name, value)
 	}
-	report = bytes.TrimSuffix(report, []byte("}"))
-	report = append(report, `,"trace":`...)
-	return append(append(report, trace...), '}'), nil
+	return append(text, '}'), nil
 }

@@ -24,6 +24,7 @@ type verifyFlags struct {
 	discovery  string
 	receivedBy string
 	trace      bool
+	opinion    bool
 	raw        bool
 
 	fromGiven bool
@@ -68,6 +69,7 @@ undecided, else 0.`,
 	flags.StringVar(&f.enforce, "enforce", "", "`MODE`: observe, quarantine, guarded, strict (default guarded)")
 	flags.StringVar(&f.discovery, "discovery", string(dmarc.TreeWalk), "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489)")
 	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
+	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
 	flags.BoolVar(&f.raw, "raw", false, "keep the octets of the file: do not read LF as CRLF")
 	return c
 }
@@ -145,7 +147,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 		if ctx.Err() != nil {
 			return failf(exitTempFail, "interrupted: %d of %d messages are verified", i, len(files))
 		}
-		if err := a.verifyFile(ctx, v, f, e, path, i, unreachable); err != nil {
+		if err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable); err != nil {
 			a.fail(err)
 		}
 	}
@@ -153,7 +155,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	return nil
 }
 
-func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, f *verifyFlags, e envelope, path string, n int, down *outage) error {
+func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver.Resolver, f *verifyFlags, e envelope, path string, n int, down *outage) error {
 	in, err := a.open(path, f.raw)
 	if err != nil {
 		return err
@@ -171,7 +173,8 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, f *verifyFla
 	if e.ip.IsValid() {
 		conn.Remote = netip.AddrPortFrom(e.ip, 0)
 	}
-	r, err := postseal.VerifyReader(ctx, v, conn, e.helo, e.from, a.progress(in))
+	second := &second{wanted: f.opinion, dns: dns}
+	r, err := postseal.VerifyReader(ctx, v, conn, e.helo, e.from, second.watch(a.progress(in)))
 	if err != nil {
 		return failf(exitNoInput, "%s: %v", in.name, err)
 	}
@@ -180,20 +183,30 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, f *verifyFla
 	}
 	r.File, r.Recipients = in.name, e.recipients
 	down.watch(r.Exchanges())
+	second.ask(ctx, r)
 	code := exitCode(r)
 	a.raise(code)
 	if a.wantJSON() {
-		if f.trace {
-			return a.json(withTrace{r})
-		}
-		return a.json(r)
+		return a.json(f.extend(r, second))
 	}
-	view := &view{app: a, r: r, e: e, style: a.style, path: path, code: code}
+	view := &view{app: a, r: r, e: e, style: a.style, path: path, code: code, opinions: second.opinions}
 	view.write(f, n)
 	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
 	}
 	return nil
+}
+
+// extend adds to the JSON what flags ask for.
+func (f *verifyFlags) extend(r *postseal.Report, s *second) extended {
+	e := extended{Report: r}
+	if f.trace {
+		e.extra = append(e.extra, jsonField{"trace", makeTrace(r)})
+	}
+	if f.opinion {
+		e.extra = append(e.extra, jsonField{"second_opinion", s.opinions})
+	}
+	return e
 }
 
 // override lets flags win over what the message says.

@@ -7,6 +7,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/internal/secondopinion"
 	"postseal/internal/term"
 	"postseal/message"
 	"postseal/spf"
@@ -21,6 +22,8 @@ type view struct {
 	path  string
 	code  int
 	width int // of the result column
+
+	opinions []secondopinion.Opinion
 }
 
 const (
@@ -48,6 +51,9 @@ func (v *view) write(f *verifyFlags, n int) {
 	v.verdict()
 	if f.trace {
 		v.trace()
+	}
+	if f.opinion {
+		v.secondOpinion()
 	}
 	v.foot(f)
 }

@@ -47,9 +47,13 @@ type Signature struct {
 // DKIM is the view of go-msgauth of every signature, in the order of the message. msg
 // must be whole, with CRLF line ends.
 func DKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, error) {
-	if err := guard(msg); err != nil {
+	if _, err := guard(msg); err != nil {
 		return nil, err
 	}
+	return askDKIM(ctx, r, msg)
+}
+
+func askDKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, error) {
 	lookup := func(name string) ([]string, error) {
 		texts, err := netResolver{r}.LookupTXT(ctx, name)
 		for _, text := range texts {
@@ -78,24 +82,26 @@ func DKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, er
 	return signatures, nil
 }
 
-// guardSink counts what makes the library slow.
-type guardSink struct{ fields int }
+// guardSink counts what makes the library slow, and keeps the header section.
+type guardSink struct{ header message.Header }
 
 func (g *guardSink) Field(f message.Field) error {
-	if g.fields++; g.fields > maxFields || bytes.Count(f.Raw, []byte{'\n'}) > maxContinuations {
+	if g.header.Len() == maxFields || bytes.Count(f.Raw, []byte{'\n'}) > maxContinuations {
 		return ErrUnasked
 	}
+	g.header.Add(f)
 	return nil
 }
 
 func (g *guardSink) EndHeader() error            { return nil }
 func (g *guardSink) Write(p []byte) (int, error) { return len(p), nil }
 
-func guard(msg []byte) error {
-	err := message.Stream(new(guardSink), bytes.NewReader(msg), message.Limits{HeaderBytes: maxHeader, Fields: maxFields})
+func guard(msg []byte) (*message.Header, error) {
+	g := &guardSink{}
+	err := message.Stream(g, bytes.NewReader(msg), message.Limits{HeaderBytes: maxHeader, Fields: maxFields})
 	var limit *message.LimitError
 	if errors.As(err, &limit) {
-		return ErrUnasked
+		err = ErrUnasked
 	}
-	return err
+	return &g.header, err
 }

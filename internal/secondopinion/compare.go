@@ -1,0 +1,194 @@
+package secondopinion
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/resolver"
+	"postseal/spf"
+)
+
+// The libraries that are asked.
+const (
+	SPFLibrary  = "blitiri.com.ar/go/spf"
+	DKIMLibrary = "go-msgauth/dkim"
+)
+
+// Opinion is the view of one library beside ours.
+type Opinion struct {
+	Method   string `json:"method"` // spf or dkim
+	Library  string `json:"library"`
+	Domain   string `json:"domain"`
+	Selector string `json:"selector,omitempty"` // of a signature
+	Ours     string `json:"ours"`               // our result word
+	Theirs   string `json:"theirs"`             // the library's, "" when it was not asked
+	Agrees   bool   `json:"agrees"`
+	Rule     *Rule  `json:"rule,omitempty"`    // what decides a known difference
+	Problem  string `json:"problem,omitempty"` // why the library was not asked, or what it says
+}
+
+// Known reports whether the opinions agree, the difference is a known one, or nobody was
+// asked.
+func (o *Opinion) Known() bool { return o.Agrees || o.Rule != nil || o.Theirs == "" }
+
+// String is one line for people.
+func (o *Opinion) String() string {
+	subject := o.Method + " " + o.Domain
+	if o.Selector != "" {
+		subject += " s=" + o.Selector
+	}
+	switch {
+	case o.Theirs == "":
+		return fmt.Sprintf("%s: %s was not asked: %s", subject, o.Library, o.Problem)
+	case o.Agrees:
+		return fmt.Sprintf("%s: %s agrees: %s", subject, o.Library, o.Theirs)
+	case o.Rule != nil:
+		return fmt.Sprintf("%s: %s says %s, postseal %s: %s", subject, o.Library, o.Theirs, o.Ours, o.Rule)
+	}
+	return fmt.Sprintf("%s: %s says %s, postseal %s, for no known reason: please report it", subject, o.Library, o.Theirs, o.Ours)
+}
+
+// Compare asks the libraries about a message that was verified, with the DNS answers that
+// the verdict rests on. msg is nil when it was too long to keep.
+func Compare(ctx context.Context, next resolver.Resolver, r *postseal.Report, msg []byte) []Opinion {
+	dns := newReplay(next, r.Exchanges())
+	var all []Opinion
+	if len(r.SPF) > 0 {
+		q := spf.Request{IP: r.RemoteIP(), Helo: r.Helo, Sender: r.ReversePath}
+		all = append(all, CompareSPF(ctx, dns, q, r.SPF[0]))
+	}
+	if len(r.DKIM) == 0 {
+		return all
+	}
+	if msg == nil {
+		return append(all, Opinion{Method: "dkim", Library: DKIMLibrary, Problem: ErrUnasked.Error()})
+	}
+	return append(all, CompareDKIM(ctx, dns, msg, r.DKIM)...)
+}
+
+// CompareSPF asks about one check of the MAIL FROM identity.
+func CompareSPF(ctx context.Context, r resolver.Resolver, q spf.Request, ours spf.Result) Opinion {
+	dns := &recorder{next: r}
+	o := Opinion{Method: "spf", Library: SPFLibrary, Domain: ours.Domain, Ours: string(ours.Code)}
+	o.Theirs = SPF(ctx, dns, q.IP, q.Helo, q.Sender)
+	o.Agrees = o.Theirs == o.Ours
+	if !o.Agrees {
+		o.Rule = spfRule(&spfView{ip: q.IP.Unmap(), helo: q.Helo, sender: q.Sender, ours: ours, theirs: o.Theirs,
+			records: dns.spfRecords(), failed: dns.failed})
+	}
+	return o
+}
+
+// CompareDKIM asks about every signature of a message.
+func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dkim.Signature) []Opinion {
+	dns := &recorder{next: r}
+	header, err := guard(msg)
+	var theirs []Signature
+	if err == nil {
+		theirs, err = askDKIM(ctx, dns, msg)
+	}
+	all := make([]Opinion, 0, len(ours))
+	for i, s := range ours {
+		o := Opinion{Method: "dkim", Library: DKIMLibrary, Domain: s.Domain, Selector: s.Selector, Ours: string(s.Result)}
+		switch {
+		case err != nil:
+			o.Problem = err.Error()
+		case i >= len(theirs):
+			o.Problem = "it looks at ten signatures at most"
+		default:
+			o.compare(&dkimView{ours: &s, theirs: &theirs[i], header: header, keys: dns.texts})
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func (o *Opinion) compare(v *dkimView) {
+	o.Theirs = v.theirs.Result
+	o.Agrees = o.Theirs == dkimWord(v.ours.Result)
+	if v.theirs.Err != nil {
+		o.Problem = v.theirs.Err.Error()
+	}
+	if !o.Agrees {
+		o.Rule = dkimRule(v)
+	}
+}
+
+// dkimWord is the word of the library, which knows pass, fail and temperror.
+func dkimWord(r dkim.Result) string {
+	switch r {
+	case dkim.Pass:
+		return "pass"
+	case dkim.TempError:
+		return "temperror"
+	}
+	return "fail"
+}
+
+// replay answers with what was answered before, so that a difference is one of rules and
+// never of the network; only new questions go on.
+type replay struct {
+	known map[question]*resolver.Exchange
+	next  resolver.Resolver
+}
+
+func newReplay(next resolver.Resolver, asked []resolver.Exchange) *replay {
+	r := &replay{known: make(map[question]*resolver.Exchange, len(asked)), next: next}
+	for i := range asked {
+		r.known[ask(asked[i].Name, asked[i].Type)] = &asked[i]
+	}
+	return r
+}
+
+// Lookup implements resolver.Resolver.
+func (r *replay) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if e := r.known[ask(name, t)]; e != nil {
+		return e.Answer, e.Err
+	}
+	return r.next.Lookup(ctx, name, t)
+}
+
+func ask(name string, t resolver.Type) question {
+	return question{strings.ToLower(strings.TrimSuffix(name, ".")), t}
+}
+
+type question struct {
+	name string
+	t    resolver.Type
+}
+
+// recorder keeps what the predicates of the rules need to know of the DNS.
+type recorder struct {
+	next   resolver.Resolver
+	mu     sync.Mutex
+	texts  []string // of every TXT answer
+	failed bool     // some lookup failed
+}
+
+// Lookup implements resolver.Resolver.
+func (r *recorder) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	a, err := r.next.Lookup(ctx, name, t)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = r.failed || err != nil
+	if t == resolver.TXT {
+		for i := range a.Records {
+			r.texts = append(r.texts, a.Records[i].Text)
+		}
+	}
+	return a, err
+}
+
+func (r *recorder) spfRecords() []string {
+	var records []string
+	for _, text := range r.texts {
+		if spf.IsRecord(text) {
+			records = append(records, text)
+		}
+	}
+	return records
+}
