@@ -109,11 +109,17 @@ type stream struct {
 	snapshots []snapshot // by rising limit
 	next      int        // the first snapshot not taken
 
-	blank   int64 // CRLFs held back
-	cr      bool  // a CR held back
-	space   bool  // white space held back (relaxed)
-	scratch [64]byte
+	blank int64 // CRLFs held back
+	cr    bool  // a CR held back
+	space bool  // white space held back (relaxed)
+
+	staged int // octets in stage
+	stage  [stageSize]byte
 }
+
+// stageSize: short runs are gathered before they are hashed, since each call of the hash
+// has its price.
+const stageSize = 512
 
 func (s *stream) addLimit(limit int64) {
 	i := 0
@@ -128,8 +134,37 @@ func (s *stream) addLimit(limit int64) {
 	s.snapshots[i] = snapshot{limit: limit}
 }
 
-// emit hashes canonical octets and takes the snapshots on the way.
+// emit takes canonical octets.
 func (s *stream) emit(p []byte) {
+	if len(p) < stageSize/4 {
+		if s.staged+len(p) > stageSize {
+			s.flush()
+		}
+		s.staged += copy(s.stage[s.staged:], p)
+		return
+	}
+	s.flush()
+	s.digest(p)
+}
+
+// emitOctet is emit of one octet.
+func (s *stream) emitOctet(c byte) {
+	if s.staged == stageSize {
+		s.flush()
+	}
+	s.stage[s.staged] = c
+	s.staged++
+}
+
+// flush hashes what is staged.
+func (s *stream) flush() {
+	n := s.staged
+	s.staged = 0
+	s.digest(s.stage[:n])
+}
+
+// digest hashes canonical octets and takes the snapshots on the way.
+func (s *stream) digest(p []byte) {
 	for s.next < len(s.snapshots) && s.snapshots[s.next].limit <= s.length+int64(len(p)) {
 		n := int(s.snapshots[s.next].limit - s.length)
 		s.hash.Write(p[:n])
@@ -176,17 +211,12 @@ func (s *stream) begin() {
 	}
 	if s.space {
 		s.space = false
-		s.emit(s.one(' '))
+		s.emitOctet(' ')
 	}
 	if s.cr {
 		s.cr = false
-		s.emit(s.one('\r'))
+		s.emitOctet('\r')
 	}
-}
-
-func (s *stream) one(c byte) []byte {
-	s.scratch[0] = c
-	return s.scratch[:1]
 }
 
 // lineEnd holds a CRLF back: it may be one of those that end the body.
@@ -195,32 +225,31 @@ func (s *stream) lineEnd() {
 	s.blank++
 }
 
-// writeSimple passes everything up to the CRs and LFs at the end of p, which may be
-// trailing blank lines (RFC 6376 §3.4.3).
+// writeSimple passes everything but the line ends at the end of p, which may be trailing
+// blank lines, and a last CR, which may begin one (RFC 6376 §3.4.3).
 func (s *stream) writeSimple(p []byte) {
 	if s.cr && len(p) > 0 && p[0] == '\n' {
 		s.lineEnd()
 		p = p[1:]
 	}
-	if n := len(bytes.TrimRight(p, "\r\n")); n > 0 {
+	if len(p) == 0 {
+		return
+	}
+	n := len(p)
+	half := p[n-1] == '\r'
+	if half {
+		n--
+	}
+	ends := n
+	for n >= 2 && p[n-1] == '\n' && p[n-2] == '\r' {
+		n -= 2
+	}
+	if n > 0 || s.cr {
 		s.begin()
 		s.emit(p[:n])
-		p = p[n:]
 	}
-	for i, c := range p {
-		switch {
-		case c == '\n' && s.cr:
-			s.lineEnd()
-		case c == '\n':
-			s.begin()
-			s.emit(p[i : i+1])
-		case s.cr:
-			s.begin()
-			s.cr = true
-		default:
-			s.cr = true
-		}
-	}
+	s.blank += int64(ends-n) / 2
+	s.cr = half
 }
 
 // writeRelaxed passes runs that canonicalization leaves alone (RFC 6376 §3.4.4).
@@ -230,6 +259,9 @@ func (s *stream) writeRelaxed(p []byte) {
 		switch {
 		case s.cr && c == '\n':
 			s.lineEnd()
+		case c == '\r' && !s.cr && len(p) > 1 && p[1] == '\n':
+			s.lineEnd()
+			p = p[1:]
 		case c == '\r':
 			if s.cr {
 				s.begin()
@@ -240,6 +272,9 @@ func (s *stream) writeRelaxed(p []byte) {
 				s.begin()
 			}
 			s.space = true
+			for len(p) > 1 && (p[1] == ' ' || p[1] == '\t') {
+				p = p[1:]
+			}
 		default:
 			s.begin()
 			n := relaxedRun(p)
@@ -252,36 +287,14 @@ func (s *stream) writeRelaxed(p []byte) {
 }
 
 // relaxedRun returns the length of a prefix of p, whose first octet is content, that is
-// its own canonical form: no tab, no run of spaces, no space before a line end, no
-// trailing line end. Single spaces inside a line are passed.
+// its own canonical form and ends in content: what may still be dropped stays behind it.
 func relaxedRun(p []byte) int {
-	i := 1
-	for i < len(p) {
-		c := p[i]
-		switch {
-		case c > '\r' && c != ' ', c == '\n':
-			i++
-		case c == ' ':
-			if i+1 >= len(p) || isSpace(p[i+1]) {
-				return i
-			}
-			i += 2
-		case c == '\r':
-			// A line end inside the run: content must follow it at once.
-			if i+2 >= len(p) || p[i+1] != '\n' || isSpace(p[i+2]) {
-				return i
-			}
-			i += 3
-		case c == '\t':
-			return i
-		default:
-			i++
-		}
+	n := scan(p)
+	for n > 1 && (p[n-1] == ' ' || p[n-1] == '\r' || p[n-1] == '\n' && p[n-2] == '\r') {
+		n--
 	}
-	return i
+	return max(n, 1)
 }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // close drops the blank lines at the end and adds the one CRLF that each algorithm wants:
 // simple always (RFC 6376 §3.4.3), relaxed only behind content (§3.4.4).
@@ -289,8 +302,9 @@ func (s *stream) close() {
 	if s.cr { // a bare CR at the very end is content
 		s.begin()
 	}
+	s.flush()
 	if !s.relaxed || s.length > 0 {
-		s.emit(crlfs[:2])
+		s.digest(crlfs[:2])
 	}
 	for s.next < len(s.snapshots) && s.snapshots[s.next].limit <= s.length {
 		s.take()

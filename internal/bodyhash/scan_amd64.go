@@ -1,0 +1,19 @@
+package bodyhash
+
+var haveAVX2 = detectAVX2()
+
+// scanWide is scanWords, 32 octets at a time where the processor can.
+func scanWide(p []byte) int {
+	if haveAVX2 && len(p) >= 64 {
+		return scanAVX2(&p[0], len(p))
+	}
+	return scanWords(p)
+}
+
+// scanAVX2 is scanWords in steps of 32 octets. n is at least 33.
+//
+//go:noescape
+func scanAVX2(p *byte, n int) int
+
+// detectAVX2 asks the processor, and whether the system saves the wide registers.
+func detectAVX2() bool
