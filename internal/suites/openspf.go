@@ -91,11 +91,11 @@ func words(n yaml.Node) []string {
 // SPFZone answers from the zonedata of a scenario.
 type SPFZone struct {
 	records  map[string]map[resolver.Type][]resolver.RR
-	timeouts map[string]bool // "name" for every type not listed, "name TYPE" for one
+	failures map[string]resolver.Kind // "name" for every type not listed, "name TYPE" for one
 }
 
 func newSPFZone(data map[string]yaml.Node) (*SPFZone, error) {
-	z := &SPFZone{records: map[string]map[resolver.Type][]resolver.RR{}, timeouts: map[string]bool{}}
+	z := &SPFZone{records: map[string]map[resolver.Type][]resolver.RR{}, failures: map[string]resolver.Kind{}}
 	for name, node := range data {
 		name = strings.ToLower(name)
 		z.records[name] = map[resolver.Type][]resolver.RR{}
@@ -112,20 +112,22 @@ func newSPFZone(data map[string]yaml.Node) (*SPFZone, error) {
 	return z, nil
 }
 
+var failureKinds = map[string]resolver.Kind{"TIMEOUT": resolver.Timeout, "SERVFAIL": resolver.ServFail}
+
 // add takes one entry. Records of type SPF stand for TXT too, unless the name has TXT of
 // its own (the suite's convention); TXT: NONE suppresses that copy.
 func (z *SPFZone) add(name string, entry *yaml.Node, hasTXT bool) error {
 	if entry.Kind == yaml.ScalarNode {
-		z.timeouts[name] = true
+		z.failures[name] = resolver.Timeout
 		return nil
 	}
 	kind, value := entry.Content[0].Value, entry.Content[1]
-	if kind == "TIMEOUT" {
-		z.timeouts[name] = true
+	if failure, ok := failureKinds[kind]; ok {
+		z.failures[name] = failure
 		return nil
 	}
 	if value.Kind == yaml.ScalarNode && value.Value == "TIMEOUT" {
-		z.timeouts[name+" "+kind] = true
+		z.failures[name+" "+kind] = resolver.Timeout
 		return nil
 	}
 	if value.Kind == yaml.ScalarNode && value.Value == "NONE" {
@@ -176,8 +178,12 @@ func (z *SPFZone) Lookup(_ context.Context, name string, t resolver.Type) (resol
 			name = cname[0].Target
 			continue
 		}
-		if z.timeouts[name+" "+t.String()] || z.timeouts[name] && len(records[t]) == 0 {
-			return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
+		failure := z.failures[name+" "+t.String()]
+		if failure == "" && len(records[t]) == 0 {
+			failure = z.failures[name]
+		}
+		if failure != "" {
+			return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: failure}
 		}
 		return resolver.Answer{Records: records[t], NXDomain: !ok, Canonical: name}, nil
 	}
