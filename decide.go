@@ -17,8 +17,11 @@ type EnforcePolicy struct {
 }
 
 // Decide implements Policy.
-func (p *EnforcePolicy) Decide(r *Report) Decision {
-	d := p.published(r)
+func (p *EnforcePolicy) Decide(r *Report) Decision { return p.Enforce(r, p.Published(r)) }
+
+// Enforce carries d.Action out as far as the mode allows, and makes the reply. A policy of
+// one's own calls it with what Published says and local rules made of it.
+func (p *EnforcePolicy) Enforce(r *Report, d Decision) Decision {
 	d.Applied = d.Action
 	p.enforce(r, &d)
 	if d.Applied == Reject || d.Applied == Defer {
@@ -27,8 +30,8 @@ func (p *EnforcePolicy) Decide(r *Report) Decision {
 	return d
 }
 
-// published is what the policy of the Author Domain asks for.
-func (p *EnforcePolicy) published(r *Report) Decision {
+// Published is what the policy of the Author Domain asks for, before the mode.
+func (p *EnforcePolicy) Published(r *Report) Decision {
 	switch {
 	case r.limit != "":
 		return Decision{Action: Reject, Reason: MessageLimit}

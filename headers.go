@@ -108,5 +108,8 @@ func dmarcResult(r *Report) authres.Result {
 	if d.Policy != "" {
 		result.Properties = append(result.Properties, authres.Property{Type: "policy", Name: "dmarc", Value: string(d.Policy)})
 	}
+	if o := r.Decision.Override; o != nil {
+		result.Properties = append(result.Properties, authres.Property{Type: "policy", Name: "override-reason", Value: string(o.Type)})
+	}
 	return result
 }

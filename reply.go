@@ -25,6 +25,13 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 	case DMARCTempError:
 		reply.Code, reply.Enhanced = 451, "4.4.3"
 		reply.Lines = []string{"DMARC of " + author(r) + " cannot be evaluated now: DNS trouble.", failureLine(r)}
+	case LocalRule:
+		reply.Code, reply.Enhanced = 550, "5.7.1"
+		reply.Lines = []string{"A local rule of the receiver refuses this message."}
+		if d.Applied == Defer {
+			reply.Code, reply.Enhanced = 451, "4.7.1"
+			reply.Lines = []string{"A local rule of the receiver asks to send this message again later."}
+		}
 	default:
 		reply.Code, reply.Enhanced = 550, rejectCode(r)
 		reply.Lines = []string{author(r) + " asks receivers to refuse this message (DMARC p=" + string(r.DMARC.Policy) + ").", failureLine(r)}
