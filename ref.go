@@ -4,31 +4,30 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"hash"
+	"hash/crc32"
 )
 
 // crockford has no letters that are mistaken for digits.
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// makeRef derives the short reference of a verdict from its envelope, clock and header,
-// so that the same evidence has the same reference. Eight characters, 40 bits.
-func makeRef(r *Report) string {
-	h := sha256.New()
-	var clock [8]byte
-	binary.BigEndian.PutUint64(clock[:], uint64(r.Time.UnixNano()))
-	h.Write(clock[:])
-	writeString(h, r.Conn.Remote.String())
-	writeString(h, r.Helo)
-	writeString(h, r.ReversePath)
-	for i := range r.header.Len() {
-		h.Write(r.header.At(i).Raw)
-		h.Write([]byte{'\n'})
-	}
-	var sum [sha256.Size]byte
-	return crockford.EncodeToString(h.Sum(sum[:0])[:5])
-}
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func writeString(h hash.Hash, s string) {
-	h.Write([]byte(s))
-	h.Write([]byte{0})
+// makeRef derives the short reference of a verdict from its envelope, clock and header,
+// so that the same evidence has the same reference. Eight characters, 40 bits. The header
+// only has to tell messages of one envelope and moment apart: a checksum of it does.
+func makeRef(r *Report) string {
+	buf := make([]byte, 0, 512)
+	buf = binary.BigEndian.AppendUint64(buf, uint64(r.Time.UnixNano()))
+	buf = r.Conn.Remote.AppendTo(buf)
+	for _, s := range [...]string{"", r.Helo, r.ReversePath} {
+		buf = append(append(buf, 0), s...)
+	}
+	sum := uint32(0)
+	for i := range r.header.Len() {
+		raw := r.header.At(i).Raw
+		sum = crc32.Update(sum, castagnoli, raw)
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(raw)))
+	}
+	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, sum))
+	return crockford.EncodeToString(digest[:5])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,7 +23,6 @@ import (
 type Transaction struct {
 	v           *Verifier
 	ctx         context.Context
-	cancel      context.CancelFunc
 	started     time.Time
 	conn        Conn
 	helo        string
@@ -32,7 +32,7 @@ type Transaction struct {
 	ledger *resolver.Ledger
 	work   sync.WaitGroup
 	spf    []spf.Result
-	early  chan struct{} // closed when spf[0] is there
+	early  chan struct{} // closed when spf[0] is there; nil: it was there at once
 	iprev  *IPRev
 
 	header    message.Header
@@ -49,13 +49,11 @@ type Transaction struct {
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
 // sender's policy start here. The caller must end it with Finish or Abort.
 func (s *Session) Mail(reversePath string) *Transaction {
-	ctx, cancel := context.WithCancel(s.ctx)
-	t := &Transaction{v: s.v, ctx: ctx, cancel: cancel, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath,
-		early: make(chan struct{})}
-	t.ledger = resolver.NewLedger(ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
+	t := &Transaction{v: s.v, ctx: s.ctx, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
+	t.ledger = resolver.NewLedger(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
 	verifier.Resolver = t.ledger
-	t.dkim = verifier.Begin(ctx)
+	t.dkim = verifier.Begin(s.ctx)
 	t.startSPF()
 	return t
 }
@@ -63,33 +61,55 @@ func (s *Session) Mail(reversePath string) *Transaction {
 func (t *Transaction) startSPF() {
 	ip := t.conn.Remote.Addr().Unmap()
 	if !ip.IsValid() {
-		close(t.early)
 		return
 	}
 	t.prefetchPolicy(t.reversePath)
-	identities := []spf.Identity{spf.MailFrom}
+	t.spf = append(t.spf, spf.Result{Identity: spf.MailFrom})
 	if t.reversePath != "" {
-		identities = append(identities, spf.Helo)
+		t.spf = append(t.spf, spf.Result{Identity: spf.Helo})
 	}
-	t.spf = make([]spf.Result, len(identities))
-	t.iprev = new(IPRev)
 	checker := t.v.spf
 	checker.Resolver = t.ledger
-	for i, identity := range identities {
-		request := spf.Request{IP: ip, Helo: t.helo, Sender: t.reversePath, Identity: identity}
-		t.spf[i] = spf.Result{Identity: identity, Code: spf.TempError, Reason: spf.InternalError}
-		t.work.Go(func() {
-			if i == 0 {
-				defer close(t.early)
-			}
-			defer t.recovered()
-			t.spf[i] = checker.Check(t.ctx, request)
-		})
+	for i := range t.spf {
+		t.checkSPF(&checker, i, spf.Request{IP: ip, Helo: t.helo, Sender: t.reversePath, Identity: t.spf[i].Identity})
+	}
+	t.iprev = &IPRev{Result: IPRevTempError}
+	t.startIPRev(ip)
+}
+
+// checkSPF evaluates at once what the cache knows, and in the background what it does not.
+func (t *Transaction) checkSPF(checker *spf.Checker, i int, q spf.Request) {
+	unknown := spf.Result{Identity: q.Identity, Code: spf.TempError, Reason: spf.InternalError}
+	t.spf[i] = unknown
+	if t.recovered(func() {
+		if r, ok := checker.CheckKnown(q); ok {
+			t.spf[i] = r
+		}
+	}); t.spf[i].Reason != unknown.Reason {
+		return
+	}
+	early := make(chan struct{})
+	if i == 0 {
+		t.early = early
 	}
 	t.work.Go(func() {
-		t.iprev.Result = IPRevTempError
-		defer t.recovered()
-		*t.iprev = checkIPRev(t.ctx, t.ledger, ip)
+		defer close(early)
+		t.recovered(func() { t.spf[i] = checker.Check(t.ctx, q) })
+	})
+}
+
+func (t *Transaction) startIPRev(ip netip.Addr) {
+	known := resolver.Known{Peeker: t.ledger}
+	t.recovered(func() {
+		if r := checkIPRev(t.ctx, &known, ip); !known.Missed {
+			*t.iprev = r
+		}
+	})
+	if !known.Missed {
+		return
+	}
+	t.work.Go(func() {
+		t.recovered(func() { *t.iprev = checkIPRev(t.ctx, t.ledger, ip) })
 	})
 }
 
@@ -113,11 +133,14 @@ func (t *Transaction) evaluator() *dmarc.Evaluator {
 	return &e
 }
 
-// recovered turns a panic into the result that was set before: temperror.
-func (t *Transaction) recovered() {
-	if p := recover(); p != nil && t.v.config.OnPanic != nil {
-		t.v.config.OnPanic(p)
-	}
+// recovered runs work. A panic leaves the result that was set before: temperror.
+func (t *Transaction) recovered(work func()) {
+	defer func() {
+		if p := recover(); p != nil && t.v.config.OnPanic != nil {
+			t.v.config.OnPanic(p)
+		}
+	}()
+	work()
 }
 
 // Rcpt records a forward-path, without its angle brackets.
@@ -126,13 +149,15 @@ func (t *Transaction) Rcpt(forwardPath string) { t.recipients = append(t.recipie
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message
 // comes. Without a client address, or when ctx ends first, it is none or temperror.
 func (t *Transaction) SPF(ctx context.Context) spf.Result {
-	select {
-	case <-t.early:
-	case <-ctx.Done():
-		return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
-	}
 	if len(t.spf) == 0 {
 		return spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
+	}
+	if t.early != nil {
+		select {
+		case <-t.early:
+		case <-ctx.Done():
+			return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
+		}
 	}
 	return t.spf[0]
 }
@@ -185,7 +210,7 @@ func (t *Transaction) Abort() {
 		return
 	}
 	t.done = true
-	t.cancel()
+	t.ledger.Cancel()
 	t.work.Wait()
 	t.ledger.Close()
 }
@@ -202,9 +227,11 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	stop := context.AfterFunc(ctx, t.cancel)
-	defer stop()
-	timer := time.AfterFunc(t.v.config.Limits.Timeout, t.cancel)
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, t.ledger.Cancel)
+		defer stop()
+	}
+	timer := time.AfterFunc(t.v.config.Limits.Timeout, t.ledger.Cancel)
 	defer timer.Stop()
 	defer t.Abort()
 	return t.report(), nil
@@ -219,7 +246,7 @@ func (t *Transaction) report() (r *Report) {
 			if t.v.config.OnPanic != nil {
 				t.v.config.OnPanic(p)
 			}
-			t.cancel()
+			t.ledger.Cancel()
 			t.work.Wait()
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,

@@ -211,18 +211,23 @@ func containsFrom(names []string) bool {
 }
 
 func fieldNames(value string) ([]string, bool) {
+	for i := range len(value) { // before strings.ToLower, which makes ASCII of some other letters
+		if value[i] >= 0x7f {
+			return nil, false
+		}
+	}
 	names := make([]string, 0, strings.Count(value, ":")+1)
-	for n := range strings.SplitSeq(value, ":") {
+	for n := range strings.SplitSeq(strings.ToLower(value), ":") {
 		n = strings.Trim(n, " \t\r\n")
 		if n == "" {
 			return nil, false
 		}
 		for i := range len(n) {
-			if n[i] < 33 || n[i] > 126 || n[i] == ';' {
+			if n[i] < 33 || n[i] == ';' {
 				return nil, false
 			}
 		}
-		names = append(names, strings.ToLower(n))
+		names = append(names, n)
 	}
 	return names, true
 }

@@ -9,8 +9,17 @@ type Header struct {
 
 type span struct{ start, colon, end int }
 
+// What an ordinary header section takes.
+const (
+	usualOctets = 4 << 10
+	usualFields = 32
+)
+
 // Add appends a copy of f.
 func (h *Header) Add(f Field) {
+	if h.fields == nil {
+		h.octets, h.fields = make([]byte, 0, usualOctets), make([]span, 0, usualFields)
+	}
 	start := len(h.octets)
 	h.octets = append(h.octets, f.Raw...)
 	h.fields = append(h.fields, span{start, f.Colon, len(h.octets)})

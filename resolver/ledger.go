@@ -36,16 +36,24 @@ type Ledger struct {
 	next   Resolver
 	peeker Peeker // next, when it can peek
 	budget Budget
-	ctx    context.Context
-	cancel context.CancelFunc
+	parent context.Context
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	entries map[question]*entry
-	order   []*entry
-	bytes   int
-	closed  bool
+	mu     sync.Mutex
+	ctx    context.Context // of the questions in flight, made for the first
+	cancel context.CancelFunc
+	order  []*entry
+	index  map[question]*entry // once there are many
+	bytes  int
+	closed bool
+
+	room      [usualQuestions]entry // the first entries and the order of them
+	orderRoom [usualQuestions]*entry
 }
+
+// usualQuestions is what an ordinary message asks; up to here a search is cheaper than a
+// map.
+const usualQuestions = 20
 
 type question struct {
 	name string
@@ -57,8 +65,8 @@ type entry struct {
 	done chan struct{} // nil when the answer was known at once
 }
 
-// NewLedger begins the ledger of one transaction. Questions in flight end with ctx or
-// with Close.
+// NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
+// Cancel or with Close.
 func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
 	if budget.Queries == 0 {
 		budget.Queries = DefaultQueries
@@ -66,9 +74,9 @@ func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
 	if budget.Bytes == 0 {
 		budget.Bytes = DefaultBytes
 	}
-	l := &Ledger{next: next, budget: budget, entries: make(map[question]*entry, 16)}
+	l := &Ledger{next: next, budget: budget, parent: ctx}
 	l.peeker, _ = next.(Peeker)
-	l.ctx, l.cancel = context.WithCancel(ctx)
+	l.order = l.orderRoom[:0]
 	return l
 }
 
@@ -78,67 +86,148 @@ func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t) }
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
 func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
 	e := l.begin(name, t)
-	if e.done == nil {
+	if e.known() {
 		return e.Answer, e.Err
-	}
-	select {
-	case <-e.done:
-		return e.Answer, e.Err
-	default:
 	}
 	select {
 	case <-e.done:
 		return e.Answer, e.Err
 	case <-ctx.Done():
 		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(ctx.Err()), Err: ctx.Err()}
+	case <-l.ctx.Done(): // made before the entry was, and never changed
+		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(l.ctx.Err()), Err: l.ctx.Err()}
 	}
 }
 
-// Peek implements Peeker: it knows what was asked before and what next knows.
+// known reports whether the outcome is there.
+func (e *entry) known() bool {
+	if e.done == nil {
+		return true
+	}
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Peek implements Peeker: it knows what was asked before and what next knows, which then
+// counts as asked.
 func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
+	q := question{canonicalName(name), t}
+	if !ValidName(q.name) {
+		return Answer{NXDomain: true}, true
+	}
 	l.mu.Lock()
-	e := l.entries[question{name, t}]
-	l.mu.Unlock()
-	if e == nil || e.done != nil {
+	defer l.mu.Unlock()
+	e := l.find(q)
+	if e == nil {
+		e = l.peek(q)
+	}
+	if e == nil || !e.known() {
 		return Answer{}, false
 	}
 	return e.Answer, e.Err == nil
 }
 
-func (l *Ledger) begin(name string, t Type) *entry {
-	q := question{canonicalName(name), t}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.entries[q]; e != nil {
-		return e
+// find returns the entry of a question, nil when it was not asked.
+func (l *Ledger) find(q question) *entry {
+	if l.index != nil {
+		return l.index[q]
 	}
-	e := &entry{Exchange: Exchange{Name: q.name, Type: t}}
-	if !ValidName(q.name) {
-		e.Answer = Answer{NXDomain: true}
-		return e
-	}
-	if l.closed || len(l.order) >= l.budget.Queries || l.bytes > l.budget.Bytes {
-		e.Err = &Error{Name: q.name, Type: t, Kind: OverBudget}
-		return e
-	}
-	l.entries[q] = e
-	l.order = append(l.order, e)
-	if l.peeker != nil {
-		if a, ok := l.peeker.Peek(q.name, t); ok {
-			e.Answer = a
-			l.bytes += answerBytes(a)
+	for _, e := range l.order {
+		if e.Type == q.t && e.Name == q.name {
 			return e
 		}
 	}
-	e.done = make(chan struct{})
-	l.work.Go(func() { l.ask(e) })
+	return nil
+}
+
+// add makes an entry for a question that has none.
+func (l *Ledger) add(q question) *entry {
+	var e *entry
+	if n := len(l.order); n < len(l.room) {
+		e = &l.room[n]
+	} else {
+		e = new(entry)
+	}
+	e.Name, e.Type = q.name, q.t
+	l.order = append(l.order, e)
+	switch {
+	case l.index != nil:
+		l.index[q] = e
+	case len(l.order) == usualQuestions:
+		l.index = make(map[question]*entry, 4*usualQuestions)
+		for _, e := range l.order {
+			l.index[question{e.Name, e.Type}] = e
+		}
+	}
 	return e
 }
 
-func (l *Ledger) ask(e *entry) {
+// peek answers a question from what next knows, nil when it does not.
+func (l *Ledger) peek(q question) *entry {
+	if l.peeker == nil || l.spent() {
+		return nil
+	}
+	a, ok := l.peeker.Peek(q.name, q.t)
+	if !ok {
+		return nil
+	}
+	e := l.add(q)
+	e.Answer = a
+	l.bytes += answerBytes(a)
+	return e
+}
+
+func (l *Ledger) spent() bool {
+	return l.closed || len(l.order) >= l.budget.Queries || l.bytes > l.budget.Bytes
+}
+
+func (l *Ledger) begin(name string, t Type) *entry {
+	q := question{canonicalName(name), t}
+	if !ValidName(q.name) {
+		return &entry{Exchange: Exchange{Name: q.name, Type: t, Answer: Answer{NXDomain: true}}}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.find(q); e != nil {
+		return e
+	}
+	if l.spent() {
+		return &entry{Exchange: Exchange{Name: q.name, Type: t, Err: &Error{Name: q.name, Type: t, Kind: OverBudget}}}
+	}
+	if e := l.peek(q); e != nil {
+		return e
+	}
+	e := l.add(q)
+	e.done = make(chan struct{})
+	ctx := l.context()
+	l.work.Go(func() { l.ask(ctx, e) })
+	return e
+}
+
+// context is that of the questions in flight. The lock is held.
+func (l *Ledger) context() context.Context {
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancel(l.parent)
+	}
+	return l.ctx
+}
+
+// Cancel ends what is in flight; later questions that nobody knows the answer to fail.
+func (l *Ledger) Cancel() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.context()
+	l.cancel()
+}
+
+func (l *Ledger) ask(ctx context.Context, e *entry) {
 	defer close(e.done)
 	start := time.Now()
-	a, err := l.lookup(e)
+	a, err := l.lookup(ctx, e)
 	e.Took = time.Since(start)
 	if err != nil {
 		e.Err = err
@@ -151,13 +240,13 @@ func (l *Ledger) ask(e *entry) {
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
-func (l *Ledger) lookup(e *entry) (a Answer, err error) {
+func (l *Ledger) lookup(ctx context.Context, e *entry) (a Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Error{Name: e.Name, Type: e.Type, Kind: ServFail, Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	return l.next.Lookup(l.ctx, e.Name, e.Type)
+	return l.next.Lookup(ctx, e.Name, e.Type)
 }
 
 // Queries returns the number of distinct questions so far.
@@ -171,8 +260,10 @@ func (l *Ledger) Queries() int {
 func (l *Ledger) Close() {
 	l.mu.Lock()
 	l.closed = true
+	if l.cancel != nil {
+		l.cancel()
+	}
 	l.mu.Unlock()
-	l.cancel()
 	l.work.Wait()
 }
 
@@ -183,14 +274,9 @@ func (l *Ledger) Exchanges() []Exchange {
 	defer l.mu.Unlock()
 	all := make([]Exchange, 0, len(l.order))
 	for _, e := range l.order {
-		if e.done != nil {
-			select {
-			case <-e.done:
-			default:
-				continue
-			}
+		if e.known() {
+			all = append(all, e.Exchange)
 		}
-		all = append(all, e.Exchange)
 	}
 	return all
 }

@@ -67,13 +67,29 @@ type Request struct {
 // Check evaluates one identity. The outcome is always a Result; without an address or a
 // domain it is none.
 func (c *Checker) Check(ctx context.Context, q Request) Result {
-	if q.Identity == "" {
-		q.Identity = MailFrom
-	}
 	limits := c.Limits.orDefault()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	e := &evaluation{Checker: c, ctx: ctx, limits: limits, ip: q.IP.Unmap().WithZone(""), helo: q.Helo, cacheable: true, ttl: -1}
+	return c.check(ctx, c.Resolver, limits, q)
+}
+
+// CheckKnown is Check on what the Resolver knows without waiting, if it is a
+// resolver.Peeker; ok is false when an answer is missing, and nothing was asked then.
+func (c *Checker) CheckKnown(q Request) (r Result, ok bool) {
+	peeker, can := c.Resolver.(resolver.Peeker)
+	if !can {
+		return Result{}, false
+	}
+	known := &resolver.Known{Peeker: peeker}
+	r = c.check(context.Background(), known, c.Limits.orDefault(), q)
+	return r, !known.Missed
+}
+
+func (c *Checker) check(ctx context.Context, dns resolver.Resolver, limits Limits, q Request) Result {
+	if q.Identity == "" {
+		q.Identity = MailFrom
+	}
+	e := &evaluation{Checker: c, dns: dns, ctx: ctx, limits: limits, ip: q.IP.Unmap().WithZone(""), helo: q.Helo, cacheable: true, ttl: -1}
 	start := e.identify(q)
 	o := outcome{code: None, reason: NoDomain, problem: quote(start) + " is no domain that could have a record"}
 	if e.ip.IsValid() && multiLabel(e.senderDomain) {
@@ -131,6 +147,9 @@ func multiLabel(s string) bool {
 	if !resolver.ValidName(s) || strings.IndexByte(strings.TrimSuffix(s, "."), '.') < 0 {
 		return false
 	}
+	if !isDigit(s[len(s)-1]) {
+		return true // no address ends like this; IPv6 has no dot, or ends in an IPv4 address
+	}
 	_, err := netip.ParseAddr(s)
 	return err != nil
 }
@@ -147,6 +166,7 @@ func isASCII(s string) bool {
 // evaluation is the state that one check shares through its recursion.
 type evaluation struct {
 	*Checker
+	dns    resolver.Resolver
 	ctx    context.Context
 	limits Limits
 
@@ -247,7 +267,7 @@ func parseAnswer(a resolver.Answer) *parsedAnswer {
 }
 
 func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, error) {
-	a, err := e.Resolver.Lookup(e.ctx, name, t)
+	a, err := e.dns.Lookup(e.ctx, name, t)
 	if err == nil && (e.ttl < 0 || a.TTL < e.ttl) {
 		e.ttl = a.TTL
 	}
@@ -255,7 +275,7 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 }
 
 func (e *evaluation) dnsFailure(err error) outcome {
-	if e.ctx.Err() != nil {
+	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
 		return failed(TempError, TimeLimit, "the check took too long or was cancelled")
 	}
 	return failed(TempError, DNSFailure, err.Error())

@@ -182,7 +182,7 @@ func (e *evaluation) matchMX(d *Directive, target string) (bool, outcome) {
 	}
 	for i := range mx.Records {
 		if mx.Records[i].Target != "" { // null MX (RFC 7505)
-			resolver.Prefetch(e.Resolver, mx.Records[i].Target, e.family())
+			resolver.Prefetch(e.dns, mx.Records[i].Target, e.family())
 		}
 	}
 	for i := range mx.Records {
@@ -234,7 +234,7 @@ func (e *evaluation) reverseNames() (names []string, void bool) {
 	}
 	for i := range a.Records[:min(len(a.Records), e.limits.Names)] {
 		names = append(names, a.Records[i].Target)
-		resolver.Prefetch(e.Resolver, a.Records[i].Target, e.family())
+		resolver.Prefetch(e.dns, a.Records[i].Target, e.family())
 	}
 	return names, len(a.Records) == 0
 }
@@ -280,7 +280,7 @@ func (e *evaluation) prefetch(r *Record, name string) {
 	}
 	if r.Redirect != nil && left > 0 {
 		if target, ok := r.Redirect.Value.Static(); ok {
-			resolver.Prefetch(e.Resolver, truncateName(target), resolver.TXT)
+			resolver.Prefetch(e.dns, truncateName(target), resolver.TXT)
 		}
 	}
 }
@@ -296,13 +296,13 @@ func (d *Directive) staticTarget(name string) (string, bool) {
 func (e *evaluation) prefetchTerm(m Mechanism, target string) {
 	switch m {
 	case Include:
-		resolver.Prefetch(e.Resolver, target, resolver.TXT)
+		resolver.Prefetch(e.dns, target, resolver.TXT)
 	case A:
-		resolver.Prefetch(e.Resolver, target, e.family())
+		resolver.Prefetch(e.dns, target, e.family())
 	case MX:
-		resolver.Prefetch(e.Resolver, target, resolver.MX)
+		resolver.Prefetch(e.dns, target, resolver.MX)
 	case Exists:
-		resolver.Prefetch(e.Resolver, target, resolver.A)
+		resolver.Prefetch(e.dns, target, resolver.A)
 	}
 }
 
@@ -399,7 +399,7 @@ func (e *evaluation) explain(o outcome) string {
 	if !usable {
 		return ""
 	}
-	a, err := e.Resolver.Lookup(e.ctx, name, resolver.TXT)
+	a, err := e.dns.Lookup(e.ctx, name, resolver.TXT)
 	if err != nil || len(a.Records) != 1 || len(a.Records[0].Text) > maxExpansion {
 		return ""
 	}

@@ -4,6 +4,7 @@ package canonical
 
 import (
 	"bytes"
+	"math/bits"
 
 	"postseal/message"
 )
@@ -90,37 +91,61 @@ func WithoutTag(f message.Field, name string) message.Field {
 // once for all signatures of a message.
 type Index struct {
 	header *message.Header
-	names  map[string]int32 // lower-case name to number
-	last   []int32          // by number: the lowest field of that name
-	above  []int32          // by field: the next one of the same name above, -1 is none
+	slots  []int32 // hash table of names: number of a name plus 1, 0 is free
+	last   []int32 // by number: the lowest field of that name
+	above  []int32 // by field: the next one of the same name above, -1 is none
 }
 
 // NewIndex indexes h.
 func NewIndex(h *message.Header) *Index {
-	x := &Index{header: h, names: make(map[string]int32, h.Len()), above: make([]int32, h.Len())}
-	var buf [64]byte
-	for i := range h.Len() {
-		name := lower(buf[:0], h.At(i).Name())
-		n, ok := x.names[string(name)]
-		if !ok {
-			n = int32(len(x.last))
-			x.names[string(name)] = n
+	n := h.Len()
+	slots := 1 << bits.Len(uint(2*n))
+	room := make([]int32, slots+2*n)
+	x := &Index{header: h, slots: room[:slots], last: room[slots : slots : slots+n], above: room[slots+n:]}
+	for i := range n {
+		slot := slotOf(x, h.At(i).Name())
+		if *slot == 0 {
 			x.last = append(x.last, -1)
+			*slot = int32(len(x.last))
 		}
-		x.above[i] = x.last[n]
-		x.last[n] = int32(i)
+		number := *slot - 1
+		x.above[i] = x.last[number]
+		x.last[number] = int32(i)
 	}
 	return x
 }
 
-func lower(dst, name []byte) []byte {
-	for _, c := range name {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
+// slotOf returns the place of a name in any case: the one that it has, or a free one.
+func slotOf[T []byte | string](x *Index, name T) *int32 {
+	hash := uint32(2166136261) // FNV-1a
+	for i := range len(name) {
+		hash = (hash ^ uint32(lower(name[i]))) * 16777619
 	}
-	return dst
+	for i := hash; ; i++ {
+		slot := &x.slots[i&uint32(len(x.slots)-1)]
+		if *slot == 0 || sameName(x.header.At(int(x.last[*slot-1])).Name(), name) {
+			return slot
+		}
+	}
+}
+
+func sameName[T []byte | string](a []byte, b T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(b) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // Selection hands out the fields for one signature.
@@ -135,13 +160,14 @@ func (x *Index) Select(skip int) *Selection {
 	return &Selection{Index: x, next: append(make([]int32, 0, len(x.last)), x.last...), skip: int32(skip)}
 }
 
-// Next returns the lowest field of this name, in lower case, that was not handed out; ok
+// Next returns the lowest field of this name, in any case, that was not handed out; ok
 // is false when there is none (RFC 6376 §5.4.2).
 func (s *Selection) Next(name string) (f message.Field, ok bool) {
-	n, known := s.names[name]
-	if !known {
+	slot := *slotOf(s.Index, name)
+	if slot == 0 {
 		return f, false
 	}
+	n := slot - 1
 	i := s.next[n]
 	if i == s.skip && i >= 0 {
 		i = s.above[i]
