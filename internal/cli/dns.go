@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -27,6 +28,19 @@ func (a *app) resolver() (resolver.Resolver, error) {
 	}
 	a.client = client
 	return resolver.NewCache(resolver.Coalesce(client), resolver.CacheOptions{}), nil
+}
+
+// dns is what answers the questions of one command, with the record of what was asked.
+func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
+	r, err := a.resolver()
+	if err != nil {
+		return nil, nil, err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return nil, nil, err
+	}
+	return resolver.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
 }
 
 // tries is how often a silent name server is asked within --dns-timeout.

@@ -14,7 +14,7 @@ type envelope struct {
 	helo       string
 	from       string
 	recipients []string
-	derived    string // where it was taken from, "" when it was given
+	derived    []string // where it was taken from, nil when it was given
 }
 
 const maxTrace = 4096 // octets of a trace field that are looked at
@@ -45,9 +45,9 @@ func derive(h *message.Header, host string) (envelope, *failure) {
 				return e, failf(exitData, "the Received field by %s names no client address", host).or("give the envelope with --ip, --helo and --from")
 			}
 			e.ip, e.helo = r.ip, r.from
-			e.derived = "Received field by " + r.by
+			e.derived = []string{"Received by " + r.by}
 			if !haveFrom {
-				e.derived += "; there is no Return-Path above it, so the null reverse-path is assumed"
+				e.derived = append(e.derived, "no Return-Path above it: the null reverse-path is assumed")
 			}
 			return e, nil
 		}

@@ -18,6 +18,8 @@ type input struct {
 	close  func()
 }
 
+const rawUsage = "keep the octets of the file: do not read LF as CRLF"
+
 // open opens path, "-" being stdin, and makes sure that it looks like a message. Its
 // body is not read.
 func (a *app) open(path string, raw bool) (*input, error) {

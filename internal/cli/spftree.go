@@ -25,11 +25,19 @@ Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 DNS trouble.`,
 	}
 }
 
+type treeJSON struct {
+	Schema      string    `json:"schema"`
+	Lookups     int       `json:"lookups"`
+	VoidLookups int       `json:"void_lookups"`
+	Incomplete  bool      `json:"incomplete"`
+	Root        *nodeJSON `json:"root"`
+}
+
 type nodeJSON struct {
 	Domain  string     `json:"domain"`
-	Result  string     `json:"result,omitempty"`
-	Reason  string     `json:"reason,omitempty"`
-	Problem string     `json:"problem,omitempty"`
+	Result  string     `json:"result"`
+	Reason  string     `json:"reason"`
+	Problem string     `json:"problem"`
 	Record  string     `json:"record"`
 	Lookups int        `json:"lookups"`
 	Terms   []termJSON `json:"terms"`
@@ -38,11 +46,11 @@ type nodeJSON struct {
 type termJSON struct {
 	Text      string         `json:"text"`
 	Offset    int            `json:"offset"`
-	Lookup    int            `json:"lookup,omitempty"`
-	Name      string         `json:"name,omitempty"`
+	Lookup    int            `json:"lookup"`
+	Name      string         `json:"name"`
 	Addresses []netip.Prefix `json:"addresses"`
-	Void      bool           `json:"void,omitempty"`
-	Problem   string         `json:"problem,omitempty"`
+	Void      bool           `json:"void"`
+	Problem   string         `json:"problem"`
 	Child     *nodeJSON      `json:"child,omitempty"`
 }
 
@@ -80,8 +88,7 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 		a.raise(exitNo)
 	}
 	if a.wantJSON() {
-		return a.json(map[string]any{"schema": "postseal.spf-tree/1", "lookups": tree.Lookups, "void_lookups": tree.VoidLookups,
-			"incomplete": tree.Incomplete, "root": makeNodeJSON(tree.Root)})
+		return a.json(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
 	}
 	a.showTree(tree)
 	return nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"postseal"
@@ -65,14 +66,17 @@ func dmarcTone(d *dmarc.Result) term.Tone {
 	return term.Warn
 }
 
-func spfStory(s spf.Result) string {
+func spfStory(s *spf.Result) string {
 	where := ""
-	if len(s.Path) > 0 {
+	if len(s.Path) > 1 {
 		where = " in " + strings.Join(s.Path, " → ")
 	}
 	switch s.Reason {
 	case spf.Match:
-		return "matched " + s.Mechanism + where
+		if s.Mechanism == "all" {
+			return "no other term matched; " + qualifiers[s.Code] + "all applies" + where
+		}
+		return "matched " + qualifiers[s.Code] + s.Mechanism + where
 	case spf.Default:
 		return "no mechanism matched" + where + ": neutral by default"
 	case spf.NoRecord:
@@ -80,35 +84,23 @@ func spfStory(s spf.Result) string {
 	case spf.NoDomain:
 		return orWord(s.Problem, "there is no domain to check")
 	}
-	text := orWord(s.Problem, string(s.Reason))
-	if len(s.Path) > 1 {
-		text += " (" + strings.Join(s.Path, " → ") + ")"
-	}
-	return text
+	return orWord(s.Problem, string(s.Reason)) + where
 }
 
-// dkimStory returns what stands beside a signature and what below it.
-func dkimStory(s *dkim.Signature) (beside, below string) {
-	if s.Result == dkim.Pass {
-		beside = s.Canonicalization + ", "
-		switch {
-		case s.CoveredAll:
-			beside += "whole body signed"
-		default:
-			beside += fmt.Sprintf("only %d octets of the body signed", s.BodyLength)
-		}
-		if s.TestMode {
-			below = "the key is in test mode (t=y)"
-		}
-		return beside, below
+// qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
+var qualifiers = map[spf.Code]string{spf.Fail: "-", spf.SoftFail: "~", spf.Neutral: "?"}
+
+// dkimStory returns what stands beside a signature.
+func dkimStory(s *dkim.Signature) string {
+	switch {
+	case s.Result == dkim.Pass && s.CoveredAll:
+		return s.Canonicalization + ", whole body"
+	case s.Result == dkim.Pass:
+		return fmt.Sprintf("%s, only %d octets of the body", s.Canonicalization, s.BodyLength)
+	case s.Reason == dkim.KeyUnavailable:
+		return "the key cannot be looked up: " + s.Problem
 	}
-	if s.Problem == "" {
-		return string(s.Reason), ""
-	}
-	if len(s.Problem) > 45 {
-		return strings.TrimPrefix(string(s.Reason), "dkim."), s.Problem
-	}
-	return s.Problem, ""
+	return orWord(s.Problem, string(s.Reason))
 }
 
 // publishedText shows the tags that matter, where they are not the default.
@@ -118,7 +110,7 @@ func publishedText(p dmarc.Published) string {
 	}
 	tags := []string{"p=" + p.P}
 	for _, t := range []struct{ name, value, plain string }{{"sp", p.SP, ""}, {"np", p.NP, ""}, {"t", p.T, "n"},
-		{"psd", p.PSD, "u"}, {"adkim", p.ADKIM, ""}, {"aspf", p.ASPF, ""}} {
+		{"psd", p.PSD, "u"}, {"adkim", p.ADKIM, "r"}, {"aspf", p.ASPF, "r"}} {
 		if t.value != t.plain && t.value != "" {
 			tags = append(tags, t.name+"="+t.value)
 		}
@@ -126,44 +118,55 @@ func publishedText(p dmarc.Published) string {
 	return strings.Join(tags, " ")
 }
 
-// alignmentStory tells of each identifier how it relates to the Author Domain.
-func alignmentStory(d *dmarc.Result, signatures []dkim.Signature) []string {
-	var parts []string
+// comparedStories tell of each identifier how it relates to the Author Domain. Equal ones
+// are told once.
+func comparedStories(d *dmarc.Result) []string {
+	var relations []string
+	methods := map[string][]string{}
 	for i := range d.Compared {
-		parts = append(parts, compared(d, &d.Compared[i]))
+		c := &d.Compared[i]
+		relation := compared(d, c)
+		if !slices.Contains(relations, relation) {
+			relations = append(relations, relation)
+		}
+		if !slices.Contains(methods[relation], c.Method) {
+			methods[relation] = append(methods[relation], c.Method)
+		}
 	}
-	var lines []string
-	if len(parts) > 0 {
-		lines = append(lines, strings.Join(parts, " · "))
+	for i, r := range relations {
+		relations[i] = strings.Join(methods[r], " and ") + " " + r
 	}
+	return relations
+}
+
+// brokenStories tell of the signatures that would align if they were good.
+func brokenStories(d *dmarc.Result, signatures []dkim.Signature) []string {
+	var list []string
 	for i := range signatures {
 		s := &signatures[i]
 		if s.Result == dkim.Pass || s.Result == dkim.TempError || !related(s.Domain, d.AuthorDomain, d.OrgDomain) {
 			continue
 		}
-		lines = append(lines, "dkim "+s.Domain+" is aligned but "+brokenWord(s))
+		if text := "dkim " + s.Domain + " is aligned but " + brokenWord(s); !slices.Contains(list, text) {
+			list = append(list, text)
+		}
 	}
-	if len(lines) == 0 && d.Result == dmarc.Fail {
-		lines = append(lines, "nothing is authenticated that could align")
-	}
-	return lines
+	return list
 }
 
+// compared is the relation of one identifier, without its method.
 func compared(d *dmarc.Result, c *dmarc.Compared) string {
-	sign := " ≠ "
 	switch {
-	case c.Alignment == dmarc.AlignmentYes && !c.Unknown:
-		sign = " = "
 	case c.Alignment == dmarc.AlignmentUnknown:
-		return c.Method + " " + c.Domain + " may align: DNS trouble"
-	case c.Alignment == dmarc.AlignmentYes:
-		return c.Method + " " + c.Domain + " would align: DNS trouble"
+		return c.Domain + " may align: DNS trouble"
+	case c.Alignment == dmarc.AlignmentYes && c.Unknown:
+		return c.Domain + " would align: DNS trouble"
+	case c.Alignment != dmarc.AlignmentYes:
+		return c.Domain + " ≠ " + d.AuthorDomain
+	case c.Domain != d.AuthorDomain:
+		return c.Domain + " = " + d.AuthorDomain + " (relaxed)"
 	}
-	text := c.Method + " " + c.Domain + sign + d.AuthorDomain
-	if sign == " = " && c.Domain != d.AuthorDomain {
-		text += " (relaxed)"
-	}
-	return text
+	return c.Domain + " = " + d.AuthorDomain
 }
 
 func brokenWord(s *dkim.Signature) string {
@@ -186,13 +189,17 @@ func related(name, author, org string) bool {
 	return n.Within(a) || n.Registrable() == a.Registrable() || org != "" && n.Within(domain.Name(org))
 }
 
+// overrideStory says why what is done differs from the published policy.
+func overrideStory(d *postseal.Decision) string {
+	if d.Action != d.Applied {
+		return "lowered from " + string(d.Action) + " — " + d.Override.Comment
+	}
+	return "(" + strings.ReplaceAll(string(d.Override.Type), "_", " ") + ": " + d.Override.Comment + ")"
+}
+
 // verdictStory says why the verdict is what it is.
 func verdictStory(r *postseal.Report) string {
 	d, m := &r.Decision, &r.DMARC
-	lowered := ""
-	if d.Action != d.Applied {
-		lowered = "; " + string(d.Action) + " lowered to " + string(d.Applied)
-	}
 	author := orWord(m.AuthorDomain, "the author domain")
 	switch d.Reason {
 	case postseal.DMARCPass:
@@ -205,19 +212,19 @@ func verdictStory(r *postseal.Report) string {
 	case postseal.DMARCPolicyNone:
 		return "DMARC fails, and the policy of " + author + " is none" + testMode(m)
 	case postseal.DMARCQuarantine:
-		return author + " asks to quarantine what fails DMARC" + testMode(m) + lowered
+		return author + " asks to quarantine what fails DMARC" + testMode(m)
 	case postseal.DMARCReject:
-		text := author + " asks to reject what fails DMARC" + lowered
+		text := author + " asks to reject what fails DMARC"
 		if signals := postseal.Corroboration(r, nil); d.Applied == postseal.Reject && len(signals) > 0 {
 			text += "; corroborated: " + strings.Join(signals, ", ")
 		}
 		return text
 	case postseal.DMARCTempError:
-		return "the DNS leaves open whether " + author + " passes" + lowered
+		return "the DNS leaves open whether " + author + " passes"
 	case postseal.DMARCPermError:
 		return "the DMARC record of " + author + " cannot be applied"
 	case postseal.AuthorMalformed:
-		return authorStory(string(r.Author.Reason)) + lowered
+		return authorStory(string(r.Author.Reason))
 	case postseal.MessageLimit:
 		return "the header section is over a limit: " + string(r.Limit())
 	}

@@ -17,8 +17,8 @@ import (
 
 // trace prints every step behind the verdict.
 func (v *view) trace() {
-	for _, s := range v.r.SPF {
-		v.traceSPF(s)
+	for i := range v.r.SPF {
+		v.traceSPF(&v.r.SPF[i])
 	}
 	for i := range v.r.DKIM {
 		v.traceDKIM(&v.r.DKIM[i])
@@ -31,7 +31,14 @@ func (v *view) trace() {
 // section begins a part of the trace.
 func (v *view) section(title, rest string) {
 	v.line("")
-	v.line(" %s  %s", v.style.Bold(title), v.clean(rest))
+	indent := 1 + len(title) + 2
+	for i, l := range wrap(v.clean(rest), term.Width-indent) {
+		if i == 0 {
+			v.line(" %s  %s", v.style.Bold(title), l)
+			continue
+		}
+		v.line("%*s%s", indent, "", l)
+	}
 }
 
 // item is one line of a part: a label column and text, which wraps into its column.
@@ -47,7 +54,7 @@ func (v *view) item(label string, width int, text string) {
 	}
 }
 
-func (v *view) traceSPF(s spf.Result) {
+func (v *view) traceSPF(s *spf.Result) {
 	v.section("SPF", fmt.Sprintf("%s %s: %s", s.Identity, orWord(s.Domain, "(no domain)"), s.Code))
 	const width = 10
 	v.item("reason", width, string(s.Reason)+", "+spfStory(s))
@@ -67,7 +74,7 @@ func (v *view) traceSPF(s spf.Result) {
 		v.item(fmt.Sprintf("%8d", spend.Lookup), width, text)
 	}
 	if s.Cacheable {
-		v.item("valid", width, "for any sender at the domain from this address, for "+s.TTL.String())
+		v.item("valid", width, "for any sender at the domain from this address, for "+lifetime(s.TTL))
 	}
 }
 
@@ -92,9 +99,11 @@ func (v *view) traceDKIM(s *dkim.Signature) {
 }
 
 func (v *view) traceDMARC(d *dmarc.Result) {
-	v.section("DMARC", fmt.Sprintf("%s: %s", orWord(d.AuthorDomain, "(no author domain)"), d.Result))
+	v.section("DMARC", strings.TrimSuffix(orWord(d.AuthorDomain, "(no author domain)")+": "+string(d.Result), ": "))
 	const width = 10
-	v.item("reason", width, strings.TrimSuffix(string(d.Reason)+", "+d.Problem, ", "))
+	if d.Reason != "" {
+		v.item("reason", width, strings.TrimSuffix(string(d.Reason)+", "+d.Problem, ", "))
+	}
 	for i, step := range d.Walk {
 		label := ""
 		if i == 0 {
@@ -110,7 +119,7 @@ func (v *view) traceDMARC(d *dmarc.Result) {
 	}
 	for i := range d.Compared {
 		c := &d.Compared[i]
-		v.item("compared", width, compared(d, c)+orgText(c))
+		v.item("compared", width, c.Method+" "+compared(d, c)+orgText(c))
 		for _, step := range c.Walk {
 			v.item("", width, "  "+stepText(&step))
 		}
@@ -148,43 +157,23 @@ func (v *view) traceDNS(exchanges []resolver.Exchange) {
 	for i := range exchanges {
 		e := &exchanges[i]
 		tone, text := answerStory(e)
-		right := "TTL " + e.Answer.TTL.String()
+		right := "TTL " + lifetime(e.Answer.TTL)
 		if e.Err != nil || e.Answer.TTL == 0 {
 			right = ""
 		}
-		if e.Took > 0 {
-			right = strings.TrimPrefix(right+", "+duration2(e.Took), ", ")
+		if e.Took > 0 && len(v.app.flags.zones) == 0 {
+			right = strings.TrimPrefix(right+", "+short(e.Took), ", ")
 		}
-		left := " " + v.style.Symbol(tone) + " " + term.Pad(e.Type.String(), 5) + " " + v.clean(e.Name)
+		left := " " + v.style.Symbol(tone) + " " + term.Pad(e.Type.String(), 5) + " " + v.style.Clean(e.Name, 60)
 		gap := max(term.Width-term.Columns(left)-len(right), 3)
 		if right != "" {
 			left += strings.Repeat(" ", gap) + v.style.Dim(right)
 		}
 		v.line("%s", left)
-		for _, l := range wrapHard(v.clean(text), term.Width-9) {
+		for _, l := range wrap(v.clean(text), term.Width-9) {
 			v.line("%9s%s", "", l)
 		}
 	}
-}
-
-// wrapHard is wrap, but breaks words that are longer than a line too.
-func wrapHard(text string, columns int) []string {
-	var lines []string
-	for _, l := range wrap(text, columns) {
-		for term.Columns(l) > columns {
-			cut := 0
-			for i := range l {
-				if term.Columns(l[:i]) > columns {
-					break
-				}
-				cut = i
-			}
-			lines = append(lines, l[:cut])
-			l = l[cut:]
-		}
-		lines = append(lines, l)
-	}
-	return lines
 }
 
 func (v *view) traceHeaders() {
@@ -194,12 +183,12 @@ func (v *view) traceHeaders() {
 		v.line("   - %s no. %d from the top", v.clean(ref.Name), ref.Index)
 	}
 	for _, f := range h.Add {
-		for i, l := range strings.Split(f.Value, "\r\n") {
+		for i, l := range wrap(v.style.Clean(f.Name+":"+f.Value, 0), term.Width-8) {
 			if i == 0 {
-				v.line("   + %s:%s", v.clean(f.Name), v.clean(l))
+				v.line("   + %s", l)
 				continue
 			}
-			v.line("        %s", strings.TrimSpace(v.clean(l)))
+			v.line("        %s", l)
 		}
 	}
 	v.line("")
@@ -233,8 +222,8 @@ type dmarcTraceJSON struct {
 type stepJSON struct {
 	Name    string `json:"name"`
 	Outcome string `json:"outcome"`
-	Record  string `json:"record,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Record  string `json:"record"`
+	Error   string `json:"error"`
 }
 
 type comparedJSON struct {

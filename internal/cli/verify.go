@@ -70,7 +70,7 @@ undecided, else 0.`,
 	flags.StringVar(&f.discovery, "discovery", string(dmarc.TreeWalk), "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489)")
 	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
 	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
-	flags.BoolVar(&f.raw, "raw", false, "keep the octets of the file: do not read LF as CRLF")
+	flags.BoolVar(&f.raw, "raw", false, rawUsage)
 	return c
 }
 
@@ -181,7 +181,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if ctx.Err() != nil {
 		return failf(exitTempFail, "%s: interrupted", in.name)
 	}
-	r.File, r.Recipients = in.name, e.recipients
+	r.File, r.Recipients = path, e.recipients
 	down.watch(r.Exchanges())
 	second.ask(ctx, r)
 	code := exitCode(r)
@@ -189,7 +189,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if a.wantJSON() {
 		return a.json(f.extend(r, second))
 	}
-	view := &view{app: a, r: r, e: e, style: a.style, path: path, code: code, opinions: second.opinions}
+	view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: second.opinions}
 	view.write(f, n)
 	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")

@@ -7,6 +7,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
+type versionJSON struct {
+	Schema   string `json:"schema"`
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Go       string `json:"go"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -15,7 +22,7 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			version, revision := buildVersion()
 			if a.wantJSON() {
-				return a.json(map[string]string{"schema": "postseal.version/1", "version": version, "revision": revision, "go": runtime.Version()})
+				return a.json(versionJSON{"postseal.version/1", version, revision, runtime.Version()})
 			}
 			v := &view{app: a, style: a.style}
 			v.line("postseal %s", version)

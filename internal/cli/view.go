@@ -2,11 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/dmarc"
 	"postseal/internal/secondopinion"
 	"postseal/internal/term"
 	"postseal/message"
@@ -19,27 +21,22 @@ type view struct {
 	r     *postseal.Report
 	e     envelope
 	style term.Style
-	path  string
+	name  string // of the message
 	code  int
 	width int // of the result column
 
 	opinions []secondopinion.Opinion
 }
 
-const (
-	methodWidth = 6
-	maxOutside  = 400 // columns of one piece of text with outside words in it
-)
-
 func (v *view) write(f *verifyFlags, n int) {
 	if v.app.flags.quiet {
-		v.short()
+		v.one()
 		return
 	}
 	if n > 0 {
 		v.line("")
 	}
-	v.width = v.resultWidth()
+	v.width = v.resultWidth(v.words()...)
 	v.head()
 	v.envelope()
 	v.spf()
@@ -58,132 +55,118 @@ func (v *view) write(f *verifyFlags, n int) {
 	v.foot(f)
 }
 
-// short is the one line of --quiet.
-func (v *view) short() {
+// one is the line of --quiet.
+func (v *view) one() {
 	d := v.r.Decision
 	v.line("%s  %s  %s  %s", v.style.Paint(actionTone(d.Applied), fmt.Sprintf("%-10s", d.Applied)), v.ref(),
-		fmt.Sprintf("%-18s", d.Reason), v.clean(v.r.File))
+		fmt.Sprintf("%-18s", d.Reason), v.clean(v.name))
 }
 
-func (v *view) line(format string, args ...any) {
-	fmt.Fprintf(v.app.out, format+"\n", args...)
-}
-
-// clean makes text fit to show: our own signs in what the terminal knows, outside
-// octets harmless.
-func (v *view) clean(text string) string { return v.style.Clean(v.style.Text(text), maxOutside) }
-
-// head tells which message it is.
+// head tells which message it is: on one line where it fits, else a line a field.
 func (v *view) head() {
-	h := v.r.Header()
-	from, subject := "(no From)", ""
-	if i := h.Index("From"); i >= 0 {
-		from = v.from(h.At(i).Value())
-		if n := h.Count("From"); n > 1 {
-			from += fmt.Sprintf(" and %d more", n-1)
-		}
+	const gap = 3
+	name := v.style.Clean(v.name, 60)
+	indent := term.Columns(name) + gap
+	if indent > term.Width/2 {
+		indent = 2
 	}
-	if i := h.Index("Subject"); i >= 0 {
-		subject = message.DecodeText(h.At(i).Value(), 4*term.Width)
+	from := v.style.Dim("From:") + " " + v.from(term.Width-indent-len("From: "))
+	subject := v.subject(term.Width - indent - len("Subject: "))
+	oneLine := v.style.Bold(name) + "   " + from
+	if subject != "" {
+		oneLine += "   " + subject
 	}
-	name := v.style.Clean(v.r.File, 60)
-	room := term.Width - term.Columns(name) - len("   From: ")
-	from = v.style.Clean(from, max(room, 30))
-	line := v.style.Bold(name) + "   " + v.style.Dim("From:") + " " + from
-	if subject == "" {
-		v.line("%s", line)
+	switch {
+	case term.Columns(oneLine) <= term.Width:
+		v.line("%s", oneLine)
 		return
+	case indent > 2:
+		v.line("%s   %s", v.style.Bold(name), from)
+	default:
+		v.line("%s", v.style.Bold(name))
+		v.line("%*s%s", indent, "", from)
 	}
-	room -= term.Columns(from) + len("   Subject: ")
-	subject = v.style.Clean(subject, max(room, 0))
-	if room < min(term.Columns(subject), 20) || room <= 0 {
-		v.line("%s", line)
-		line, subject = strings.Repeat(" ", 2), v.style.Clean(message.DecodeText(h.At(h.Index("Subject")).Value(), 4*term.Width), term.Width-13)
+	if subject != "" {
+		v.line("%*s%s", indent, "", subject)
 	}
-	v.line("%s   %s %s", line, v.style.Dim("Subject:"), subject)
 }
 
-// from shows the first author: its name decoded, its address as it is.
-func (v *view) from(value []byte) string {
-	mailboxes, err := message.ParseMailboxes(value)
+func (v *view) subject(room int) string {
+	h := v.r.Header()
+	i := h.Index("Subject")
+	if i < 0 {
+		return ""
+	}
+	return v.style.Dim("Subject:") + " " + v.style.Clean(message.DecodeText(h.At(i).Value(), 4*term.Width), room)
+}
+
+// from shows the first author: the name decoded and the address as it is. Where both
+// have no room the name is cut, never the domain.
+func (v *view) from(room int) string {
+	h := v.r.Header()
+	i := h.Index("From")
+	if i < 0 {
+		return "(no From)"
+	}
+	mailboxes, err := message.ParseMailboxes(h.At(i).Value())
 	if err != nil || len(mailboxes) == 0 {
-		return strings.TrimSpace(string(value))
+		return v.style.Clean(strings.TrimSpace(string(h.At(i).Value())), room)
+	}
+	more := ""
+	if n := h.Count("From") + len(mailboxes) - 2; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
 	}
 	m := mailboxes[0]
-	text := "<" + m.Address() + ">"
-	if name := m.DisplayName(60); name != "" {
-		text = `"` + strings.ReplaceAll(name, `"`, "'") + `" ` + text
+	address := v.style.Clean("<"+m.Address()+">", 0) + more
+	if left := room - term.Columns(address) - len(`"" `); left >= 8 && m.DisplayName(60) != "" {
+		return `"` + v.style.Clean(strings.ReplaceAll(m.DisplayName(60), `"`, "'"), left) + `" ` + address
 	}
-	if len(mailboxes) > 1 {
-		text += fmt.Sprintf(" and %d more", len(mailboxes)-1)
+	if at := strings.LastIndexByte(address, '@'); term.Columns(address) > room && at > 0 {
+		address = v.style.Text("<…") + address[at:]
 	}
-	return text
+	return v.style.Clean(address, room)
 }
 
 func (v *view) envelope() {
-	if v.e.derived == "" {
+	if v.e.derived == nil {
 		return
 	}
-	v.line(" %s", v.style.Dim(v.style.Text(fmt.Sprintf("envelope   ip %s  helo %s  from <%s> — from the %s",
-		v.e.ip, v.clean(v.e.helo), v.clean(v.e.from), v.clean(v.e.derived)))))
-}
-
-// result writes the first line of one method; right stands at the right edge.
-func (v *view) result(tone term.Tone, method, result, text, right string) {
-	line := " " + v.style.Symbol(tone) + " " + v.style.Bold(term.Pad(method, methodWidth)) + " " +
-		v.style.Paint(tone, term.Pad(result, v.width)) + "  " + text
-	if right != "" {
-		gap := term.Width - term.Columns(line) - term.Columns(right)
-		line += strings.Repeat(" ", max(gap, 3)) + v.style.Dim(right)
-	}
-	v.line("%s", line)
-}
-
-// detail writes text below a result, wrapped.
-func (v *view) detail(text string) {
-	indent := strings.Repeat(" ", 3+methodWidth+1+v.width+2)
-	for _, l := range wrap(text, term.Width-len(indent)) {
-		v.line("%s%s", indent, l)
+	parts := append([]string{v.e.ip.String(), "helo " + orWord(v.e.helo, "(none)"), "from <" + v.e.from + ">"}, v.e.derived...)
+	label := " envelope  "
+	for _, l := range v.pack(parts, term.Width-len(label)) {
+		v.line("%s", v.style.Dim(label+l))
+		label = strings.Repeat(" ", len(label))
 	}
 }
 
-// wrap breaks text at spaces into lines of at most columns, where it can.
-func wrap(text string, columns int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case term.Columns(line)+1+term.Columns(word) > columns:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-func (v *view) resultWidth() int {
+// resultWidth is that of the longest result word.
+func (v *view) resultWidth(words ...string) int {
 	width := len("pass")
-	grow := func(s string) { width = max(width, len(s)) }
-	if len(v.r.SPF) == 0 {
-		grow("skipped")
-	} else {
-		grow(string(v.r.SPF[0].Code))
-	}
-	for _, s := range v.r.DKIM {
-		grow(string(s.Result))
-	}
-	grow(string(v.r.DMARC.Result))
-	if v.r.IPRev != nil {
-		grow(string(v.r.IPRev.Result))
+	for _, w := range words {
+		width = max(width, len(w))
 	}
 	return width
+}
+
+// words are all results that a report shows.
+func (v *view) words() []string {
+	list := append(v.dkimWords(), string(v.r.DMARC.Result))
+	if len(v.r.SPF) == 0 {
+		return append(list, "skipped")
+	}
+	list = append(list, string(v.r.SPF[0].Code))
+	if v.r.IPRev != nil {
+		list = append(list, string(v.r.IPRev.Result))
+	}
+	return list
+}
+
+func (v *view) dkimWords() []string {
+	var list []string
+	for i := range v.r.DKIM {
+		list = append(list, string(v.r.DKIM[i].Result))
+	}
+	return list
 }
 
 func (v *view) spf() {
@@ -191,16 +174,19 @@ func (v *view) spf() {
 		v.result(term.Muted, "SPF", "skipped", v.style.Dim("no client address"), "")
 		return
 	}
-	s := v.r.SPF[0]
-	text := v.clean(orWord(s.Domain, "(no domain)")) + v.style.Text(" ← ") + v.r.RemoteIP().String()
+	v.oneSPF(&v.r.SPF[0], v.r.RemoteIP())
+	if len(v.r.SPF) > 1 && (v.r.SPF[1].Code != spf.None || v.app.flags.verbose) {
+		helo := v.r.SPF[1]
+		v.detail(v.clean(fmt.Sprintf("helo %s: %s", orWord(helo.Domain, "(none)"), helo.Code)))
+	}
+}
+
+func (v *view) oneSPF(s *spf.Result, client netip.Addr) {
+	text := v.clean(orWord(s.Domain, "(no domain)") + " ← " + client.String())
 	v.result(spfTone(s.Code), "SPF", string(s.Code), text, fmt.Sprintf("%d/10 lookups", s.Lookups))
 	v.detail(v.clean(spfStory(s)))
 	if s.Explanation != "" {
 		v.detail("the domain explains: " + v.clean(s.Explanation))
-	}
-	if len(v.r.SPF) > 1 && (v.r.SPF[1].Code != spf.None || v.app.flags.verbose) {
-		helo := v.r.SPF[1]
-		v.detail(v.clean(fmt.Sprintf("helo %s: %s", orWord(helo.Domain, "(none)"), helo.Code)))
 	}
 }
 
@@ -209,29 +195,37 @@ func (v *view) dkim() {
 		v.result(term.Muted, "DKIM", "none", v.style.Dim("no signature"), "")
 		return
 	}
-	idWidth, algorithmWidth := 0, 0
+	idWidth, algorithmWidth, storyWidth := 0, 0, 0
 	for i := range v.r.DKIM {
 		s := &v.r.DKIM[i]
-		idWidth = min(max(idWidth, term.Columns(v.signatureID(s))), 38)
+		idWidth = max(idWidth, term.Columns(v.signatureID(s)))
 		algorithmWidth = max(algorithmWidth, term.Columns(v.algorithm(s)))
+		storyWidth = max(storyWidth, term.Columns(v.clean(dkimStory(s))))
 	}
+	beside := idWidth+2+algorithmWidth+2+storyWidth <= v.room()
 	for i := range v.r.DKIM {
 		s := &v.r.DKIM[i]
-		text := term.Pad(v.signatureID(s), idWidth) + "   " + term.Pad(v.algorithm(s), algorithmWidth) + "   "
-		beside, below := dkimStory(s)
-		v.result(dkimTone(s.Result), "DKIM", string(s.Result), text+v.clean(beside), "")
-		if below != "" {
-			v.detail(v.clean(below))
+		text := term.Pad(v.signatureID(s), idWidth) + "  " + term.Pad(v.algorithm(s), algorithmWidth)
+		if beside {
+			text += "  " + v.clean(dkimStory(s))
+		}
+		v.result(dkimTone(s.Result), "DKIM", string(s.Result), strings.TrimRight(text, " "), "")
+		if !beside {
+			v.detail(v.clean(dkimStory(s)))
+		}
+		if s.Result == dkim.Pass && s.TestMode {
+			v.detail("the key is in test mode (t=y)")
 		}
 	}
 }
 
+// signatureID leaves room for the algorithm.
 func (v *view) signatureID(s *dkim.Signature) string {
-	return v.style.Clean("d="+s.Domain+" s="+s.Selector, 60)
+	return v.style.Clean("d="+s.Domain+" s="+s.Selector, v.room()-20)
 }
 
 func (v *view) algorithm(s *dkim.Signature) string {
-	text := v.style.Clean(s.Algorithm, 20)
+	text := v.style.Clean(s.Algorithm, 15)
 	if s.KeyBits > 0 && strings.HasPrefix(s.Algorithm, "rsa") {
 		text += fmt.Sprintf(" %d", s.KeyBits)
 	}
@@ -240,21 +234,29 @@ func (v *view) algorithm(s *dkim.Signature) string {
 
 func (v *view) dmarc() {
 	d := &v.r.DMARC
-	text := v.clean(orWord(d.AuthorDomain, "(no author domain)"))
+	text := orWord(d.AuthorDomain, "(no author domain)")
 	if p := publishedText(d.Published); p != "" {
-		text += " " + v.clean(p)
+		text += " " + p
 	}
-	right := ""
-	if d.PolicyDomain != "" {
-		right = v.style.Clean("_dmarc."+d.PolicyDomain, 40) + ", " + plural(d.Queries, "query", "queries")
+	v.result(dmarcTone(d), "DMARC", string(d.Result), v.clean(text), v.whose(d))
+	v.details(comparedStories(d))
+	if d.Result != dmarc.Pass {
+		v.details(brokenStories(d, v.r.DKIM))
 	}
-	v.result(dmarcTone(d), "DMARC", string(d.Result), text, right)
-	for _, l := range alignmentStory(d, v.r.DKIM) {
-		v.detail(v.clean(l))
-	}
-	if d.Problem != "" {
+	switch {
+	case d.Problem != "":
 		v.detail(v.clean(d.Problem))
+	case d.Reason == dmarc.NoIdentifier:
+		v.detail("nothing is authenticated that could align")
 	}
+}
+
+// whose says where the policy was found, and with how many questions.
+func (v *view) whose(d *dmarc.Result) string {
+	if d.PolicyDomain == "" {
+		return ""
+	}
+	return v.style.Clean("_dmarc."+d.PolicyDomain, 50) + ", " + plural(d.Queries, "query", "queries")
 }
 
 func (v *view) arc() {
@@ -295,31 +297,39 @@ func (v *view) forged() {
 func (v *view) verdict() {
 	d := v.r.Decision
 	const label = " VERDICT  "
-	reason := verdictStory(v.r)
-	first := v.style.Bold(v.style.Paint(actionTone(d.Applied), string(d.Applied)))
-	lines := wrap(v.clean(reason), term.Width-len(label)-len(d.Applied)-3)
-	rest := ""
-	if len(lines) > 0 {
-		rest = v.style.Text(" — ") + lines[0]
-		lines = wrap(strings.Join(lines[1:], " "), term.Width-len(label))
+	room := term.Width - len(label)
+	for i, l := range wrap(v.clean(string(d.Applied)+" — "+verdictStory(v.r)), room) {
+		if i > 0 {
+			v.line("%*s%s", len(label), "", l)
+			continue
+		}
+		action := string(d.Applied)
+		l = v.style.Bold(v.style.Paint(actionTone(d.Applied), action)) + strings.TrimPrefix(l, action)
+		v.line("%s%s", v.style.Bold(label), l)
 	}
-	v.line("%s%s%s", v.style.Bold(label), first, rest)
-	for _, l := range lines {
-		v.line("%*s%s", len(label), "", l)
-	}
-	if o := d.Override; o != nil {
-		text := strings.ReplaceAll(string(o.Type), "_", " ") + ": " + o.Comment
-		for _, l := range wrap(v.clean("("+text+")"), term.Width-len(label)) {
+	if d.Override != nil {
+		for _, l := range wrap(v.clean(overrideStory(&d)), room) {
 			v.line("%*s%s", len(label), "", l)
 		}
 	}
-	if r := d.Reply; r != nil && d.Applied != postseal.Accept {
-		for i, l := range r.Lines {
-			sep := "-"
-			if i == len(r.Lines)-1 {
-				sep = " "
+	if d.Reply != nil && d.Applied != postseal.Accept {
+		v.reply(d.Reply, len(label))
+	}
+}
+
+// reply shows what an SMTP client would be told.
+func (v *view) reply(r *postseal.Reply, indent int) {
+	for i, text := range r.Lines {
+		sep := "-"
+		if i == len(r.Lines)-1 {
+			sep = " "
+		}
+		code := fmt.Sprintf("%d%s%s ", r.Code, sep, r.Enhanced)
+		for n, l := range wrap(v.clean(text), term.Width-indent-len(code)) {
+			if n > 0 {
+				code = strings.Repeat(" ", len(code))
 			}
-			v.line("%*s%s", len(label), "", v.style.Dim(v.clean(fmt.Sprintf("%d%s%s %s", r.Code, sep, r.Enhanced, l))))
+			v.line("%*s%s", indent, "", v.style.Dim(code+l))
 		}
 	}
 }
@@ -333,37 +343,11 @@ func (v *view) ref() string {
 
 func (v *view) foot(f *verifyFlags) {
 	took := time.Duration(v.r.Cost.Micros) * time.Microsecond
-	text := fmt.Sprintf(" %s, %s · ref %s", plural(v.r.Cost.DNSQueries, "DNS query", "DNS queries"), duration2(took), v.ref())
-	if !f.trace && len(v.path) <= 40 {
-		text += " · more: postseal verify --trace " + v.style.Clean(v.path, 40)
+	text := fmt.Sprintf(" %s, %s · ref %s", plural(v.r.Cost.DNSQueries, "DNS query", "DNS queries"), short(took), v.ref())
+	if !f.trace {
+		text += " · every step: --trace"
 	}
-	right := fmt.Sprintf("[exit %d]", v.code)
 	text = v.style.Text(text)
-	gap := max(term.Width-term.Columns(text)-len(right), 3)
-	v.line("%s", v.style.Dim(text+strings.Repeat(" ", gap)+right))
-}
-
-// duration2 shows d with two digits.
-func duration2(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
+	right := fmt.Sprintf("[exit %d]", v.code)
+	v.line("%s", v.style.Dim(fmt.Sprintf("%s%*s", text, term.Width-term.Columns(text), right)))
 }

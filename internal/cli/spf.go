@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/spf"
+)
+
+func (a *app) spfCommand() *cobra.Command {
+	return a.group("spf", "Evaluate or explore SPF records", a.spfCheckCommand(), a.spfTreeCommand())
+}
+
+func (a *app) spfCheckCommand() *cobra.Command {
+	var ip, helo, from, identity string
+	c := &cobra.Command{
+		Use:   "check --ip ADDR [--helo NAME] [--from SENDER]",
+		Short: "Evaluate SPF for one client and sender",
+		Long: `Check is check_host() of RFC 7208. Without --from, or with --from "", the identity is
+postmaster at the HELO name.
+
+Exit codes: 0 pass, none, neutral; 1 fail, softfail, permerror; 2 temperror.`,
+		Example: `  postseal spf check --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test`,
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			addr, err := parseIP("--ip", ip)
+			switch {
+			case err != nil:
+				return err
+			case !addr.IsValid():
+				return usage("spf check: --ip is missing").or("the address of the client, such as --ip 192.0.2.25")
+			case from == "" && helo == "":
+				return usage("spf check: --from and --helo are missing").or("one of them names the domain to check")
+			}
+			if err := oneOf("--identity", identity, string(spf.MailFrom), string(spf.Helo)); err != nil {
+				return err
+			}
+			return a.spfCheck(c.Context(), spf.Request{IP: addr, Helo: helo, Sender: bare(from), Identity: spf.Identity(identity)})
+		},
+	}
+	c.Flags().StringVar(&ip, "ip", "", "`ADDR` of the client")
+	c.Flags().StringVar(&helo, "helo", "", "`NAME` that the client gave in HELO or EHLO")
+	c.Flags().StringVar(&from, "from", "", "`SENDER`: the reverse-path of MAIL FROM")
+	c.Flags().StringVar(&identity, "identity", string(spf.MailFrom), "`IDENTITY` to check: mailfrom, helo")
+	return c
+}
+
+func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
+	dns, clock, err := a.dns(ctx)
+	if err != nil {
+		return err
+	}
+	defer dns.Close()
+	r := (&spf.Checker{Resolver: dns, Now: clock}).Check(ctx, q)
+	switch r.Code {
+	case spf.Fail, spf.SoftFail, spf.PermError:
+		a.raise(exitNo)
+	case spf.TempError:
+		a.raise(exitUndecided)
+	}
+	if a.wantJSON() {
+		return a.json(struct {
+			Schema string `json:"schema"`
+			postseal.SPFJSON
+		}{"postseal.spf/1", postseal.MakeSPFJSON(r)})
+	}
+	v := &view{app: a, style: a.style}
+	v.width = v.resultWidth(string(r.Code))
+	v.oneSPF(&r, q.IP)
+	if a.flags.quiet {
+		return nil
+	}
+	v.traceSPF(&r)
+	v.traceDNS(dns.Exchanges())
+	return nil
+}
