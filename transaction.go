@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/netip"
-	"sync"
 	"time"
 
 	"postseal/dkim"
@@ -30,10 +28,8 @@ type Transaction struct {
 	recipients  []string
 
 	ledger *resolver.Ledger
-	work   sync.WaitGroup
-	spf    []spf.Result
-	early  chan struct{} // closed when spf[0] is there; nil: it was there at once
-	iprev  *IPRev
+	check  SPFCheck  // unused when there is a shared one
+	shared *SPFCheck // of another door, which goes on without us; nil is none
 
 	header    message.Header
 	bodies    bodyhash.Set
@@ -48,69 +44,25 @@ type Transaction struct {
 // Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
 // sender's policy start here. The caller must end it with Finish or Abort.
-func (s *Session) Mail(reversePath string) *Transaction {
+func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(reversePath, nil) }
+
+// MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
+// is nil, or of another client, HELO name or reverse-path, is not used.
+func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v, ctx: s.ctx, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
 	t.ledger = resolver.NewLedger(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
 	verifier.Resolver = t.ledger
 	t.dkim = verifier.Begin(s.ctx)
-	t.startSPF()
+	if s.conn.Remote.Addr().IsValid() {
+		t.prefetchPolicy(reversePath)
+	}
+	if shared != nil && shared.fits(s.conn, s.helo, reversePath) {
+		t.shared = shared
+	} else {
+		t.check.start(s.ctx, s.v, t.ledger, s.conn, s.helo, reversePath)
+	}
 	return t
-}
-
-func (t *Transaction) startSPF() {
-	ip := t.conn.Remote.Addr().Unmap()
-	if !ip.IsValid() {
-		return
-	}
-	t.prefetchPolicy(t.reversePath)
-	t.spf = append(t.spf, spf.Result{Identity: spf.MailFrom})
-	if t.reversePath != "" {
-		t.spf = append(t.spf, spf.Result{Identity: spf.Helo})
-	}
-	checker := t.v.spf
-	checker.Resolver = t.ledger
-	for i := range t.spf {
-		t.checkSPF(&checker, i, spf.Request{IP: ip, Helo: t.helo, Sender: t.reversePath, Identity: t.spf[i].Identity})
-	}
-	t.iprev = &IPRev{Result: IPRevTempError}
-	t.startIPRev(ip)
-}
-
-// checkSPF evaluates at once what the cache knows, and in the background what it does not.
-func (t *Transaction) checkSPF(checker *spf.Checker, i int, q spf.Request) {
-	unknown := spf.Result{Identity: q.Identity, Code: spf.TempError, Reason: spf.InternalError}
-	t.spf[i] = unknown
-	if t.recovered(func() {
-		if r, ok := checker.CheckKnown(q); ok {
-			t.spf[i] = r
-		}
-	}); t.spf[i].Reason != unknown.Reason {
-		return
-	}
-	early := make(chan struct{})
-	if i == 0 {
-		t.early = early
-	}
-	t.work.Go(func() {
-		defer close(early)
-		t.recovered(func() { t.spf[i] = checker.Check(t.ctx, q) })
-	})
-}
-
-func (t *Transaction) startIPRev(ip netip.Addr) {
-	known := resolver.Known{Peeker: t.ledger}
-	t.recovered(func() {
-		if r := checkIPRev(t.ctx, &known, ip); !known.Missed {
-			*t.iprev = r
-		}
-	})
-	if !known.Missed {
-		return
-	}
-	t.work.Go(func() {
-		t.recovered(func() { *t.iprev = checkIPRev(t.ctx, t.ledger, ip) })
-	})
 }
 
 // prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
@@ -133,33 +85,16 @@ func (t *Transaction) evaluator() *dmarc.Evaluator {
 	return &e
 }
 
-// recovered runs work. A panic leaves the result that was set before: temperror.
-func (t *Transaction) recovered(work func()) {
-	defer func() {
-		if p := recover(); p != nil && t.v.config.OnPanic != nil {
-			t.v.config.OnPanic(p)
-		}
-	}()
-	work()
-}
-
 // Rcpt records a forward-path, without its angle brackets.
 func (t *Transaction) Rcpt(forwardPath string) { t.recipients = append(t.recipients, forwardPath) }
 
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message
 // comes. Without a client address, or when ctx ends first, it is none or temperror.
 func (t *Transaction) SPF(ctx context.Context) spf.Result {
-	if len(t.spf) == 0 {
-		return spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
+	if t.shared != nil {
+		return t.shared.First(ctx)
 	}
-	if t.early != nil {
-		select {
-		case <-t.early:
-		case <-ctx.Done():
-			return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
-		}
-	}
-	return t.spf[0]
+	return t.check.First(ctx)
 }
 
 // Field takes the next header field. A field beyond a limit is not kept: the message
@@ -211,7 +146,7 @@ func (t *Transaction) Abort() {
 	}
 	t.done = true
 	t.ledger.Cancel()
-	t.work.Wait()
+	t.check.work.Wait()
 	t.ledger.Close()
 }
 
@@ -234,7 +169,18 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 	timer := time.AfterFunc(t.v.config.Limits.Timeout, t.ledger.Cancel)
 	defer timer.Stop()
 	defer t.Abort()
+	t.join(ctx)
 	return t.report(), nil
+}
+
+// join takes the results of a shared check, as far as they come in time.
+func (t *Transaction) join(ctx context.Context) {
+	if t.shared == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.v.config.Limits.Timeout)
+	defer cancel()
+	t.check.results, t.check.iprev = t.shared.Wait(ctx)
 }
 
 func (t *Transaction) report() (r *Report) {
@@ -247,16 +193,21 @@ func (t *Transaction) report() (r *Report) {
 				t.v.config.OnPanic(p)
 			}
 			t.ledger.Cancel()
-			t.work.Wait()
+			t.check.work.Wait()
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
 				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
 		}
 	}()
 	t.evaluate(r)
-	r.Cost = Cost{DNSQueries: t.ledger.Queries(), Signatures: len(r.DKIM), Bytes: t.bytes + int64(t.header.Size()),
-		Micros: time.Since(t.started).Microseconds()}
 	r.asked = t.ledger.Exchanges()
+	queries := t.ledger.Queries()
+	if t.shared != nil {
+		r.asked = append(t.shared.ledger.Exchanges(), r.asked...)
+		queries += t.shared.ledger.Queries()
+	}
+	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(t.header.Size()),
+		Micros: time.Since(t.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
 	r.Headers = t.headerChanges(r)
 	return r
@@ -264,8 +215,8 @@ func (t *Transaction) report() (r *Report) {
 
 func (t *Transaction) evaluate(r *Report) {
 	r.DKIM = t.dkim.Finish()
-	t.work.Wait()
-	r.SPF, r.IPRev = t.spf, t.iprev
+	t.check.work.Wait()
+	r.SPF, r.IPRev = t.check.results, t.check.iprev
 	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 		return
