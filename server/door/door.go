@@ -1,0 +1,119 @@
+// Package door is what the doors of the daemon share: the configuration in force, SPF
+// checks, serving with bounds and an orderly end, one log line and the metrics of each
+// verdict.
+package door
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"postseal"
+	"postseal/resolver"
+)
+
+// Door is one way in. *http.Server is one too. Serve returns after Shutdown or Close, with
+// an error that says so.
+type Door interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error // waits for messages in flight
+	Close() error                   // does not
+}
+
+// Snapshot is one configuration. It is immutable: whoever begins a message takes the
+// current one and keeps it to the end of the message.
+type Snapshot struct {
+	Verifier   *postseal.Verifier
+	Resolver   resolver.Resolver
+	AuthservID string
+	Enforce    postseal.Enforce
+	Trusted    Networks // clients whose mail passes unchecked
+	Relays     Networks // our own relays: the client is the one that their trace fields name
+}
+
+// Networks is a set of addresses. The zero value is empty.
+type Networks struct{ table *bart.Lite }
+
+// NewNetworks makes a set of prefixes.
+func NewNetworks(prefixes ...netip.Prefix) Networks {
+	t := new(bart.Lite)
+	for _, p := range prefixes {
+		t.Insert(p.Masked())
+	}
+	return Networks{t}
+}
+
+// Contains reports whether ip is in the set. An IPv4 address may be mapped into IPv6.
+func (n Networks) Contains(ip netip.Addr) bool {
+	return n.table != nil && ip.IsValid() && n.table.Contains(ip.Unmap().WithZone(""))
+}
+
+// Engine is what all doors work with. It is safe for concurrent use.
+type Engine struct {
+	Log     *slog.Logger
+	Metrics *Metrics
+	SPF     *SPFCache
+
+	current   atomic.Pointer[Snapshot]
+	recorders []func(Verdict)
+}
+
+// NewEngine begins with the configuration s. Each recorder is given every verdict after it
+// is logged; it must not block.
+func NewEngine(s *Snapshot, log *slog.Logger, m *Metrics, recorders ...func(Verdict)) *Engine {
+	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders}
+	e.current.Store(s)
+	return e
+}
+
+// Close ends what runs apart from any door.
+func (e *Engine) Close() { e.SPF.Close() }
+
+// Current is the configuration in force.
+func (e *Engine) Current() *Snapshot { return e.current.Load() }
+
+// Swap puts s in force for messages that begin from now on.
+func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
+
+// Verdict is one message as a door ended it.
+type Verdict struct {
+	Door     string // Milter, SMTP or HTTP
+	QueueID  string // of the MTA, "" when there is none
+	Report   *postseal.Report
+	Snapshot *Snapshot     // the configuration that decided
+	Took     time.Duration // from the end of the message to the answer
+}
+
+// Record writes the one log line of a message and counts it.
+func (e *Engine) Record(v Verdict) {
+	e.logVerdict(v)
+	e.Metrics.verdict(v)
+	for _, record := range e.recorders {
+		record(v)
+	}
+}
+
+// Recover is to be deferred around what works on outside input: a panic is logged and
+// counted, and ends no more than that. It reports through *failed, if not nil.
+func (e *Engine) Recover(where string, failed *bool) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if failed != nil {
+		*failed = true
+	}
+	e.Panicked(where, p)
+}
+
+// Panicked logs and counts a recovered panic.
+func (e *Engine) Panicked(where string, p any) {
+	e.Metrics.Panics.Inc()
+	e.Log.Error("a defect of postseal, please report it", "where", where, "panic", text(p), "stack", string(debug.Stack()))
+}
