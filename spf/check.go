@@ -96,11 +96,11 @@ func (c *Checker) check(ctx context.Context, dns resolver.Resolver, limits Limit
 		o = e.checkHost(e.senderDomain, nil)
 	}
 	r := Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: o.path,
-		Lookups: e.lookups, VoidLookups: e.voids, Spent: e.spent, Problem: o.problem, TTL: max(e.ttl, 0)}
+		Lookups: e.lookups, VoidLookups: e.voids, Spent: e.spent, Problem: o.problem}
 	if o.code == Fail && o.exp != nil && o.reason == Match {
 		r.Explanation = e.explain(o)
 	}
-	r.Cacheable = e.cacheable && e.ttl > 0 && o.code != TempError
+	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
 	return r
 }
 

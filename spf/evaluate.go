@@ -91,7 +91,7 @@ func (e *evaluation) target(m *MacroString, name string) (target string, usable 
 	if !e.localASCII && m.Has("sl") {
 		return "", false
 	}
-	return truncateName(m.expand(e.macro(name))), true
+	return m.expandName(e.macro(name)), true
 }
 
 // spend counts a term that costs a lookup (RFC 7208 §4.6.4).
@@ -399,7 +399,7 @@ func (e *evaluation) explain(o outcome) string {
 	if !usable {
 		return ""
 	}
-	a, err := e.dns.Lookup(e.ctx, name, resolver.TXT)
+	a, err := e.lookup(name, resolver.TXT)
 	if err != nil || len(a.Records) != 1 || len(a.Records[0].Text) > maxExpansion {
 		return ""
 	}
@@ -407,7 +407,10 @@ func (e *evaluation) explain(o outcome) string {
 	if err != nil {
 		return ""
 	}
-	text := []byte(m.expand(e.macro(o.domain)))
+	if m.Has("slohtr") {
+		e.cacheable = false
+	}
+	text := []byte(m.expandText(e.macro(o.domain)))
 	for i, c := range text {
 		if c < 0x20 || c > 0x7e {
 			text[i] = '?'

@@ -116,11 +116,11 @@ func parseMacro(s string, in where) (p macroPart, n int, msg string) {
 		digits++
 	}
 	if digits > 0 {
-		keep, err := strconv.Atoi(body[:min(digits, 9)])
-		if err != nil || keep == 0 {
+		significant := strings.TrimLeft(body[:digits], "0")
+		if significant == "" {
 			return p, 0, "a macro cannot keep 0 parts"
 		}
-		p.keep = keep
+		p.keep, _ = strconv.Atoi(significant[:min(len(significant), 9)]) // no value has so many parts
 	}
 	body = body[digits:]
 	if body != "" && body[0]|0x20 == 'r' {
@@ -197,22 +197,25 @@ func isTopLabel(s string) bool {
 	return !numeric
 }
 
-// expand replaces the macros; value gives the text of a letter.
-func (m *MacroString) expand(value func(letter byte) string) string {
-	if s, ok := m.Static(); ok {
-		return s
+// expandName replaces the macros of a domain-spec and drops leading labels until the name
+// fits 253 octets (RFC 7208 §7.3); value gives the text of a letter. While it is made, what
+// lies too far to the left to stay is dropped.
+func (m *MacroString) expandName(value func(letter byte) string) string {
+	var b []byte
+	for i := range m.parts {
+		b = append(b, m.parts[i].text(value)...)
+		if len(b) > maxExpansion {
+			b = b[len(b)-maxExpansion:]
+		}
 	}
+	return truncateName(string(b))
+}
+
+// expandText replaces the macros of an explanation, as far as maxExpansion.
+func (m *MacroString) expandText(value func(letter byte) string) string {
 	var b strings.Builder
-	for _, p := range m.parts {
-		if p.letter == 0 {
-			b.WriteString(p.literal)
-			continue
-		}
-		v := p.transform(value(p.letter))
-		if p.escape {
-			v = escapeURL(v)
-		}
-		b.WriteString(v)
+	for i := range m.parts {
+		b.WriteString(m.parts[i].text(value))
 		if b.Len() > maxExpansion {
 			break
 		}
@@ -220,8 +223,20 @@ func (m *MacroString) expand(value func(letter byte) string) string {
 	return b.String()
 }
 
-// maxExpansion bounds an expansion while it is made; a name is cut to 253 octets
-// afterwards, an explanation to maxExplanation.
+// text is what the part comes to.
+func (p *macroPart) text(value func(letter byte) string) string {
+	if p.letter == 0 {
+		return p.literal
+	}
+	v := p.transform(value(p.letter))
+	if p.escape {
+		v = escapeURL(v)
+	}
+	return v
+}
+
+// maxExpansion bounds an expansion while it is made, far above the 253 octets of a name
+// and maxExplanation.
 const maxExpansion = 4096
 
 // transform splits, reverses, keeps the right-most parts and joins with dots (RFC 7208

@@ -11,9 +11,11 @@ func (r Result) ReceivedSPF(q Request, receiver string) string {
 	var f folder
 	f.word(map[Code]string{None: "None", Pass: "Pass", Fail: "Fail", SoftFail: "SoftFail", Neutral: "Neutral",
 		TempError: "TempError", PermError: "PermError"}[r.Code])
-	f.word("(" + comment(r, q.IP) + ")")
+	f.comment(comment(r, q.IP))
 	f.pair("identity", string(r.Identity))
-	f.pair("client-ip", q.IP.Unmap().String())
+	if q.IP.IsValid() {
+		f.pair("client-ip", q.IP.Unmap().String())
+	}
 	f.pair("envelope-from", q.Sender)
 	f.pair("helo", q.Helo)
 	if r.Mechanism != "" {
@@ -71,10 +73,25 @@ func (f *folder) word(s string) {
 	f.column += len(s)
 }
 
+// comment writes text in parentheses, which it has none of, and folds it between its words.
+func (f *folder) comment(text string) {
+	words := strings.Fields(text)
+	for i, w := range words {
+		if i == 0 {
+			w = "(" + w
+		}
+		if i == len(words)-1 {
+			w += ")"
+		}
+		f.word(w)
+	}
+}
+
 func (f *folder) pair(key, value string) { f.word(key + "=" + quotedValue(value) + ";") }
 
-// maxValue keeps a line below the 998 octets of RFC 5322 §2.1.1.
-const maxValue = 500
+// maxValue keeps a line below the 998 octets of RFC 5322 §2.1.1, even if each octet of the
+// value needs a backslash.
+const maxValue = 400
 
 // quotedValue is a dot-atom where it is one, else a quoted-string.
 func quotedValue(s string) string {
