@@ -73,6 +73,19 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return v.failed && v.ours.Code != spf.TempError && v.theirs == "temperror" }},
 	{Rule{"null-sender-macros", "7208 §4.3", Ours, "the local part of a sender without one is postmaster: the library leaves it empty"},
 		func(v *spfView) bool { return emptyLocal(v.sender) && v.anyMacro("slo") }},
+	{Rule{"long-name", "7208 §7.3", Ours, "an expanded name over 253 octets loses labels on its left: the library looks it up whole"},
+		(*spfView).mayBeTruncated},
+}
+
+// mayBeTruncated reports whether a name that we looked up, with a label of 63 octets more
+// on its left, would be over 253 octets.
+func (v *spfView) mayBeTruncated() bool {
+	for _, s := range v.ours.Spent {
+		if len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{") {
+			return true
+		}
+	}
+	return false
 }
 
 // syntaxReasons are those of a record that is none.
