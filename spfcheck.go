@@ -74,8 +74,9 @@ func (c *SPFCheck) evaluate(checker *spf.Checker, i int) {
 	q := spf.Request{IP: c.ip, Helo: c.helo, Sender: c.reversePath, Identity: c.results[i].Identity}
 	known := false
 	c.recovered(func() {
-		if r, ok := checker.CheckKnown(q); ok {
-			c.results[i], known = r, true
+		var r spf.Result
+		if known = checker.CheckKnown(q, &r); known {
+			c.results[i] = r
 		}
 	})
 	if known {

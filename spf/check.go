@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"postseal/internal/domain"
@@ -66,42 +67,67 @@ type Request struct {
 
 // Check evaluates one identity. The outcome is always a Result; without an address or a
 // domain it is none.
-func (c *Checker) Check(ctx context.Context, q Request) Result {
+func (c *Checker) Check(ctx context.Context, q Request) (r Result) {
 	limits := c.Limits.orDefault()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	return c.check(ctx, c.Resolver, limits, q)
+	e := evaluations.Get().(*evaluation)
+	e.begin(c, c.Resolver, ctx, limits)
+	e.check(q, &r)
+	e.end()
+	return r
 }
 
 // CheckKnown is Check on what the Resolver knows without waiting, if it is a
-// resolver.Peeker; ok is false when an answer is missing, and nothing was asked then.
-func (c *Checker) CheckKnown(q Request) (r Result, ok bool) {
+// resolver.Peeker. ok is false when an answer is missing: nothing was asked then and r
+// means nothing. The slices of r are used again.
+func (c *Checker) CheckKnown(q Request, r *Result) (ok bool) {
 	peeker, can := c.Resolver.(resolver.Peeker)
 	if !can {
-		return Result{}, false
+		return false
 	}
-	known := &resolver.Known{Peeker: peeker}
-	r = c.check(context.Background(), known, c.Limits.orDefault(), q)
-	return r, !known.Missed
+	e := evaluations.Get().(*evaluation)
+	e.known = resolver.Known{Peeker: peeker}
+	e.begin(c, &e.known, context.Background(), c.Limits.orDefault())
+	e.check(q, r)
+	ok = !e.known.Missed
+	e.end()
+	return ok
 }
 
-func (c *Checker) check(ctx context.Context, dns resolver.Resolver, limits Limits, q Request) Result {
+// evaluations are used again, since each has room for what an ordinary check needs. One
+// that panicked is not.
+var evaluations = sync.Pool{New: func() any { return new(evaluation) }}
+
+func (e *evaluation) begin(c *Checker, dns resolver.Resolver, ctx context.Context, limits Limits) {
+	e.Checker, e.dns, e.ctx, e.limits, e.cacheable, e.ttl = c, dns, ctx, limits, true, -1
+}
+
+// end gives e back, with its room and nothing else.
+func (e *evaluation) end() {
+	clear(e.spent)
+	*e = evaluation{path: e.path[:0], decided: e.decided[:0], spent: e.spent[:0]}
+	evaluations.Put(e)
+}
+
+func (e *evaluation) check(q Request, r *Result) {
 	if q.Identity == "" {
 		q.Identity = MailFrom
 	}
-	e := &evaluation{Checker: c, dns: dns, ctx: ctx, limits: limits, ip: q.IP.Unmap().WithZone(""), helo: q.Helo, cacheable: true, ttl: -1}
+	e.ip, e.helo = q.IP.Unmap().WithZone(""), q.Helo
 	start := e.identify(q)
-	o := outcome{code: None, reason: NoDomain, problem: quote(start) + " is no domain that could have a record"}
+	var o outcome
 	if e.ip.IsValid() && multiLabel(e.senderDomain) {
-		o = e.checkHost(e.senderDomain, nil)
+		o = e.checkHost(e.senderDomain)
+	} else {
+		o = failed(None, NoDomain, quote(start)+" is no domain that could have a record")
 	}
-	r := Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: o.path,
-		Lookups: e.lookups, VoidLookups: e.voids, Spent: e.spent, Problem: o.problem}
+	*r = Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: append(r.Path[:0], e.decided...),
+		Lookups: e.lookups, VoidLookups: e.voids, Spent: append(r.Spent[:0], e.spent...), Problem: o.problem}
 	if o.code == Fail && o.exp != nil && o.reason == Match {
 		r.Explanation = e.explain(o)
 	}
 	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
-	return r
 }
 
 // identify sets the sender and its parts and returns the domain to check (RFC 7208 §4.1,
@@ -167,6 +193,7 @@ func isASCII(s string) bool {
 type evaluation struct {
 	*Checker
 	dns    resolver.Resolver
+	known  resolver.Known // dns, when nothing may be waited for
 	ctx    context.Context
 	limits Limits
 
@@ -175,6 +202,8 @@ type evaluation struct {
 	local, senderDomain string
 	localASCII          bool
 
+	path           []string // the records being evaluated, outermost first
+	decided        []string // the path to the record that decided last
 	lookups, voids int
 	spent          []Spend
 	ttl            time.Duration // -1 before the first answer
@@ -187,7 +216,7 @@ type outcome struct {
 	code      Code
 	reason    Reason
 	mechanism string
-	path      []string
+	deep      bool // decided below the record at hand: evaluation.decided is set
 	problem   string
 	exp       *Modifier // of the record that decided
 	domain    string    // of that record
@@ -197,16 +226,17 @@ func failed(code Code, reason Reason, problem string) outcome {
 	return outcome{code: code, reason: reason, problem: problem}
 }
 
-// checkHost is check_host() for one domain; path is how it was reached.
-func (e *evaluation) checkHost(name string, path []string) outcome {
-	path = append(path[:len(path):len(path)], name)
+// checkHost is check_host() for one domain.
+func (e *evaluation) checkHost(name string) outcome {
+	e.path = append(e.path, name)
 	r, o := e.record(name)
 	if r != nil {
-		o = e.evaluate(r, name, path)
+		o = e.evaluate(r, name)
 	}
-	if o.path == nil {
-		o.path = path
+	if !o.deep {
+		e.decided, o.deep = append(e.decided[:0], e.path...), true
 	}
+	e.path = e.path[:len(e.path)-1]
 	return o
 }
 

@@ -10,11 +10,14 @@ import (
 )
 
 // evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1).
-func (e *evaluation) evaluate(r *Record, name string, path []string) outcome {
+func (e *evaluation) evaluate(r *Record, name string) outcome {
 	e.prefetch(r, name)
 	for i := range r.Directives {
 		d := &r.Directives[i]
-		matched, o := e.match(d, name, path)
+		if d.Prefix.IsValid() && !d.Prefix.Contains(e.ip) {
+			continue // the most of all directives: kept short
+		}
+		matched, o := e.match(d, name)
 		if o.code != "" {
 			return o
 		}
@@ -27,12 +30,12 @@ func (e *evaluation) evaluate(r *Record, name string, path []string) outcome {
 		}
 	}
 	if r.Redirect != nil && !r.HasAll {
-		return e.redirect(r.Redirect, name, path)
+		return e.redirect(r.Redirect, name)
 	}
 	return outcome{code: Neutral, reason: Default, mechanism: "default"}
 }
 
-func (e *evaluation) redirect(m *Modifier, name string, path []string) outcome {
+func (e *evaluation) redirect(m *Modifier, name string) outcome {
 	target, usable := e.target(m.Value, name)
 	if !usable {
 		return outcome{code: Neutral, reason: Default, mechanism: "default"}
@@ -40,16 +43,16 @@ func (e *evaluation) redirect(m *Modifier, name string, path []string) outcome {
 	if o := e.spend(name, m.Text, target); o.code != "" {
 		return o
 	}
-	o := e.checkHost(target, path)
+	o := e.checkHost(target)
 	if o.code == None {
-		return outcome{code: PermError, reason: RedirectNoRecord, path: o.path, problem: "redirect: " + o.problem}
+		return outcome{code: PermError, reason: RedirectNoRecord, deep: true, problem: "redirect: " + o.problem}
 	}
 	return o
 }
 
 // match reports whether d matches. An outcome with a code ends the check; one without
-// may name the inner mechanism and path of an include.
-func (e *evaluation) match(d *Directive, name string, path []string) (bool, outcome) {
+// may name the inner mechanism of an include.
+func (e *evaluation) match(d *Directive, name string) (bool, outcome) {
 	switch d.Mechanism {
 	case All:
 		return true, outcome{}
@@ -68,7 +71,7 @@ func (e *evaluation) match(d *Directive, name string, path []string) (bool, outc
 	}
 	switch d.Mechanism {
 	case Include:
-		return e.include(target, path)
+		return e.include(target)
 	case A:
 		return e.matchAddress(d, target)
 	case MX:
@@ -120,15 +123,15 @@ func (e *evaluation) void() outcome {
 }
 
 // include maps the inner result (RFC 7208 §5.2).
-func (e *evaluation) include(target string, path []string) (bool, outcome) {
-	inner := e.checkHost(target, path)
+func (e *evaluation) include(target string) (bool, outcome) {
+	inner := e.checkHost(target)
 	switch inner.code {
 	case Pass:
-		return true, outcome{mechanism: inner.mechanism, path: inner.path}
+		return true, outcome{mechanism: inner.mechanism, deep: true}
 	case TempError, PermError:
 		return false, inner
 	case None:
-		return false, outcome{code: PermError, reason: IncludeNoRecord, path: inner.path, problem: "include: " + inner.problem}
+		return false, outcome{code: PermError, reason: IncludeNoRecord, deep: true, problem: "include: " + inner.problem}
 	}
 	return false, outcome{}
 }
@@ -262,6 +265,9 @@ func within(name, target string) bool {
 // prefetch asks at once for what the record will most likely need: the static targets up
 // to the first directive that matches without a lookup.
 func (e *evaluation) prefetch(r *Record, name string) {
+	if _, ok := e.dns.(resolver.Prefetcher); !ok {
+		return
+	}
 	left := e.limits.Lookups - e.lookups
 	for i := range r.Directives {
 		d := &r.Directives[i]
