@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/domain", "internal/tagvalue"},
+	{"internal/domain", "internal/tagvalue", "internal/nearest"},
 	{"resolver", "message"},
 	{"internal/dnswire", "internal/fixtures"},
 	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "resolver/stub", "resolver/dnstest"},

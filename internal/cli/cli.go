@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/nearest"
 	"postseal/internal/term"
 	"postseal/resolver/stub"
 )
@@ -235,7 +236,7 @@ func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 		names = append(names, sub.Name())
 	}
 	f := usage("there is no command %q", c.CommandPath()+" "+args[0])
-	if guess := nearest(args[0], names); guess != "" {
+	if guess := nearest.Of(args[0], names); guess != "" {
 		return f.or("did you mean %s %s?", c.CommandPath(), guess)
 	}
 	return f.or("see %s --help", c.CommandPath())

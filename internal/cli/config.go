@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/nearest"
+
 	"github.com/pelletier/go-toml/v2"
 
 	"postseal"
@@ -80,7 +82,7 @@ func among(value string, allowed []string) error {
 		}
 	}
 	msg := fmt.Sprintf("%q is not one of %s", value, strings.Join(allowed, ", "))
-	if guess := nearest(value, allowed); guess != "" {
+	if guess := nearest.Of(value, allowed); guess != "" {
 		msg += fmt.Sprintf("; did you mean %q?", guess)
 	}
 	return errors.New(msg)
@@ -149,7 +151,7 @@ func configFailure(path string, err error) *failure {
 			key := e.Key()
 			line := fmt.Sprintf("%s:%d:%d: there is no key %q", path, row, column, strings.Join(key, "."))
 			if len(key) > 0 {
-				if guess := nearest(key[len(key)-1], configKeys); guess != "" {
+				if guess := nearest.Of(key[len(key)-1], configKeys); guess != "" {
 					line += fmt.Sprintf("; did you mean %q?", guess)
 				}
 			}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"postseal/internal/nearest"
 )
 
 // The exit codes. From 64 on they are those of sysexits(3).
@@ -89,7 +91,7 @@ func similarFile(path string) string {
 	}
 	defer f.Close()
 	names, _ := f.Readdirnames(1000)
-	if guess := nearest(base, names); guess != "" {
+	if guess := nearest.Of(base, names); guess != "" {
 		return prefix + guess
 	}
 	return ""

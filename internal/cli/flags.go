@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/nearest"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -92,7 +94,7 @@ func oneOf(flag, value string, allowed ...string) error {
 		}
 	}
 	f := usage("%s %q is not one of %s", flag, value, strings.Join(allowed, ", "))
-	if guess := nearest(value, allowed); guess != "" {
+	if guess := nearest.Of(value, allowed); guess != "" {
 		return f.or("did you mean %s %s?", flag, guess)
 	}
 	return f
@@ -109,7 +111,7 @@ func flagError(c *cobra.Command, err error) error {
 	add := func(flag *pflag.Flag) { names = append(names, flag.Name) }
 	c.Flags().VisitAll(add)
 	c.InheritedFlags().VisitAll(add)
-	if guess := nearest(name, names); guess != "" {
+	if guess := nearest.Of(name, names); guess != "" {
 		return f.or("did you mean --%s?", guess)
 	}
 	return f.or("see %s --help", c.CommandPath())

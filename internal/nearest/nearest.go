@@ -1,8 +1,9 @@
-package cli
+// Package nearest finds what a mistyped word was most likely meant to be.
+package nearest
 
-// nearest returns the candidate that word is most likely a slip of, "" when none is
+// Of returns the candidate that word is most likely a slip of, "" when none is
 // near.
-func nearest(word string, candidates []string) string {
+func Of(word string, candidates []string) string {
 	best, at := "", 1+len(word)/3
 	for _, c := range candidates {
 		if d := distance(word, c); d <= at && d < len(c) && (best == "" || d < at) {
