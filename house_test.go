@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"internal/domain", "internal/tagvalue", "internal/nearest"},
 	{"resolver", "message"},
 	{"internal/dnswire", "internal/fixtures"},
-	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "resolver/stub", "resolver/dnstest"},
+	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "internal/received", "resolver/stub", "resolver/dnstest"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc"},
 	{"."},

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"net/netip"
 	"strings"
 
+	"postseal/internal/received"
 	"postseal/message"
 )
 
@@ -32,20 +32,20 @@ func derive(h *message.Header, host string) (envelope, *failure) {
 		case f.Is("Return-Path") && !haveFrom:
 			e.from, haveFrom = returnPath(f.Value()), true
 		case f.Is("Received"):
-			r := parseReceived(f.Value())
-			if r.by == "" && r.from != "" {
+			r := received.Parse(f.Value())
+			if r.By == "" && r.From != "" {
 				// A client may have spoilt the field with its HELO, so as to be looked for below.
 				return e, failf(exitData, "a Received field has no readable by clause: nothing below it can be trusted").or("give the envelope with --ip, --helo and --from")
 			}
-			if !strings.EqualFold(strings.TrimSuffix(r.by, "."), strings.TrimSuffix(host, ".")) {
-				hosts = append(hosts, r.by)
+			if !strings.EqualFold(strings.TrimSuffix(r.By, "."), strings.TrimSuffix(host, ".")) {
+				hosts = append(hosts, r.By)
 				continue
 			}
-			if !r.ip.IsValid() {
+			if !r.IP.IsValid() {
 				return e, failf(exitData, "the Received field by %s names no client address", host).or("give the envelope with --ip, --helo and --from")
 			}
-			e.ip, e.helo = r.ip, r.from
-			e.derived = []string{"Received by " + r.by}
+			e.ip, e.helo = r.IP, r.From
+			e.derived = []string{"Received by " + r.By}
 			if !haveFrom {
 				e.derived = append(e.derived, "no Return-Path above it: the null reverse-path is assumed")
 			}
@@ -82,126 +82,4 @@ func returnPath(value []byte) string {
 		}
 	}
 	return s
-}
-
-// trace is what a Received field says of its hop.
-type trace struct {
-	from string // what the client called itself
-	by   string // who stamped the field
-	ip   netip.Addr
-}
-
-// parseReceived reads the from and by clauses (RFC 5321 §4.4). The address is the one in
-// brackets within the comment of the from clause, "(name [192.0.2.1])", or a from clause
-// that is an address literal. "from [..] (HELO name)" and "from x (HELO name)", the forms
-// of qmail and Exim, give the name in the comment.
-func parseReceived(value []byte) trace {
-	var t trace
-	words := traceWords(value[:min(len(value), maxTrace)])
-	clause := ""
-	for _, w := range words {
-		if !w.comment {
-			switch strings.ToLower(w.text) {
-			case "from", "by", "via", "with", "id", "for":
-				clause = strings.ToLower(w.text)
-				continue
-			}
-		}
-		switch {
-		case clause == "from" && w.comment:
-			t.fromComment(w.text)
-		case clause == "from" && t.from == "":
-			t.from = w.text
-			if ip, ok := literal(w.text); ok {
-				t.ip = ip
-			}
-		case clause == "by" && !w.comment && t.by == "":
-			t.by = strings.TrimSuffix(w.text, ";")
-		}
-	}
-	return t
-}
-
-// fromComment reads the comment of the from clause. What the client called itself is its
-// own word: an address in it is never taken for the client's.
-func (t *trace) fromComment(text string) {
-	words := strings.Fields(text)
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		key, name, ok := strings.Cut(w, "=")
-		switch {
-		case ok && strings.EqualFold(key, "helo"):
-			t.from = name
-		case (strings.EqualFold(w, "helo") || strings.EqualFold(w, "ehlo")) && i+1 < len(words):
-			i++
-			t.from = words[i]
-		case w[0] == '[' && strings.IndexByte(w, ']') > 0:
-			if ip, ok := literal(w[:strings.IndexByte(w, ']')+1]); ok {
-				t.ip = ip
-			}
-		case !t.ip.IsValid() && len(words) == 1:
-			t.ip, _ = literal(w)
-		}
-	}
-}
-
-// literal reads an address with or without brackets and the tag IPv6: (RFC 5321 §4.1.3).
-func literal(s string) (netip.Addr, bool) {
-	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
-		s = s[5:]
-	}
-	ip, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	return ip.WithZone("").Unmap(), true
-}
-
-type traceWord struct {
-	text    string
-	comment bool
-}
-
-// traceWords splits a Received value into words and top-level comments, up to the date.
-func traceWords(value []byte) []traceWord {
-	var words []traceWord
-	for i := 0; i < len(value); {
-		switch c := value[i]; {
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-			i++
-		case c == ';':
-			return words
-		case c == '(':
-			end := commentEnd(value, i)
-			words = append(words, traceWord{string(value[i+1 : max(i+1, end-1)]), true})
-			i = end
-		default:
-			n := bytes.IndexAny(value[i:], " \t\r\n;(")
-			if n < 0 {
-				n = len(value) - i
-			}
-			words = append(words, traceWord{string(value[i : i+n]), false})
-			i += n
-		}
-	}
-	return words
-}
-
-// commentEnd is the offset behind the comment that opens at i.
-func commentEnd(value []byte, i int) int {
-	depth := 0
-	for ; i < len(value); i++ {
-		switch value[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return len(value)
 }

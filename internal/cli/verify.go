@@ -10,6 +10,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/received"
 	"postseal/resolver"
 )
 
@@ -101,7 +102,7 @@ func parseIP(flag, s string) (netip.Addr, error) {
 	if s == "" {
 		return netip.Addr{}, nil
 	}
-	if ip, ok := literal(s); ok {
+	if ip, ok := received.Literal(s); ok {
 		return ip, nil
 	}
 	f := usage("%s %q is no IP address", flag, s)
