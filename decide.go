@@ -13,7 +13,9 @@ type EnforcePolicy struct {
 	Mode      Enforce
 	OnError   OnError
 	Protected []string // author domains whose failures count as corroborated
-	ReplyURL  string
+	// TrustedSealers are the ARC sealers that are believed.
+	TrustedSealers []string
+	ReplyURL       string
 }
 
 // Decide implements Policy.
@@ -82,6 +84,10 @@ func (p *EnforcePolicy) undecided(r *Report) Action {
 
 // enforce sets Applied and says why it differs from Action.
 func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
+	if comment, ok := sealedPass(r, p.TrustedSealers); ok && isVerdictOfPolicy(d.Reason) {
+		p.lower(d, Accept, LocalPolicy, comment)
+		return
+	}
 	switch p.Mode {
 	case Observe:
 		p.lower(d, Accept, LocalPolicy, "observe: nothing is acted upon")
@@ -92,6 +98,12 @@ func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
 	case Guarded:
 		p.guard(r, d)
 	}
+}
+
+// isVerdictOfPolicy tells what a trusted sealer may override: what DMARC says, never what is
+// wrong with the message itself.
+func isVerdictOfPolicy(r Reason) bool {
+	return r == DMARCReject || r == DMARCQuarantine || r == DMARCTempError
 }
 
 func (p *EnforcePolicy) lower(d *Decision, to Action, t OverrideType, comment string) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/internal/domain"
 	"postseal/spf"
@@ -45,7 +46,7 @@ func indirectFlow(r *Report) []string {
 			add("broken aligned signature")
 		}
 	}
-	if r.ARC.Result == "pass" {
+	if r.ARC.Result == arc.Pass {
 		add("ARC chain passes")
 	}
 	return traits

@@ -1,8 +1,10 @@
 package postseal
 
 import (
+	"strconv"
 	"strings"
 
+	"postseal/arc"
 	"postseal/authres"
 	"postseal/dkim"
 	"postseal/spf"
@@ -58,8 +60,8 @@ func (r *Report) authResults(id string) authres.Field {
 		f.Results = append(f.Results, dkimResult(&r.DKIM[i]))
 	}
 	f.Results = append(f.Results, dmarcResult(r))
-	if r.ARC.Result != "none" {
-		f.Results = append(f.Results, authres.Result{Method: "arc", Value: r.ARC.Result})
+	if r.ARC.Result != arc.None {
+		f.Results = append(f.Results, arcResult(r))
 	}
 	if r.IPRev != nil {
 		f.Results = append(f.Results, authres.Result{Method: "iprev", Value: string(r.IPRev.Result),
@@ -92,6 +94,22 @@ func dkimResult(s *dkim.Signature) authres.Result {
 		if p.Value != "" {
 			result.Properties = append(result.Properties, p)
 		}
+	}
+	return result
+}
+
+// arcResult names the client that the chain came from, and how far back its signatures
+// hold (RFC 8617 §6).
+func arcResult(r *Report) authres.Result {
+	result := authres.Result{Method: "arc", Value: string(r.ARC.Result)}
+	if r.ARC.Result != arc.Pass {
+		result.Reason = strings.TrimPrefix(string(r.ARC.Reason), "arc.")
+	}
+	if ip := r.RemoteIP(); ip.IsValid() {
+		result.Properties = append(result.Properties, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
+	}
+	if r.ARC.Result == arc.Pass {
+		result.Properties = append(result.Properties, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
 	}
 	return result
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"postseal"
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/message"
@@ -29,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/domain", "internal/tagvalue", "internal/nearest"},
+	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin"},
 	{"resolver", "message"},
 	{"internal/dnswire", "internal/fixtures"},
 	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "internal/received", "resolver/stub", "resolver/dnstest"},
@@ -238,6 +239,7 @@ func reasonsPage(t *testing.T) string {
 	section("Decision", ".", "Reason", words(postseal.Reasons()))
 	section("SPF", "spf", "Reason", words(spf.Reasons()))
 	section("DKIM", "dkim", "Reason", words(dkim.Reasons()))
+	section("ARC", "arc", "Reason", words(arc.Reasons()))
 	section("DMARC", "dmarc", "Reason", words(dmarc.Reasons()))
 	section("Message", "message", "Reason", words(message.Reasons()))
 	return b.String()

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"time"
 
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/domain"
@@ -62,7 +63,8 @@ type Config struct {
 	OnError    OnError           // default OnErrorAuto
 	Policy     Policy            // default: the policy of Enforce and OnError
 	ReplyURL   string            // prefix of the page of a verdict, shown in replies; "" hides it
-	// TrustedSealers are the ARC sealers whose passing chain overrides a policy.
+	// TrustedSealers are the d= of ARC sealers that are believed: their passing chain
+	// overrides a policy when it says that the author passed DMARC (RFC 8617 §7.2.1).
 	TrustedSealers []string
 	// Protected are author domains whose failures count as corroborated, such as one's own.
 	Protected []string
@@ -94,6 +96,7 @@ type Verifier struct {
 	config Config
 	spf    spf.Checker
 	dkim   dkim.Verifier
+	arc    arc.Verifier
 	dmarc  dmarc.Evaluator
 	policy Policy
 }
@@ -107,17 +110,14 @@ func New(c Config) (*Verifier, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("postseal: %w", err)
 	}
-	for _, p := range c.Protected {
-		if _, err := domain.Parse(p); err != nil {
-			return nil, fmt.Errorf("postseal: Config.Protected: %w", err)
-		}
-	}
 	v := &Verifier{config: c, policy: c.Policy,
 		spf:   spf.Checker{Receiver: c.AuthservID, Limits: c.Limits.SPF, Now: c.Now},
 		dkim:  dkim.Verifier{Limits: c.Limits.DKIM, Now: c.Now, AllowPartialBody: c.AllowPartialBody},
+		arc:   arc.Verifier{Now: c.Now, AllowPartialBody: c.AllowPartialBody},
 		dmarc: dmarc.Evaluator{Discovery: c.Discovery, NoGuard: c.NoPSLGuard}}
 	if v.policy == nil {
-		v.policy = &EnforcePolicy{Mode: c.Enforce, OnError: c.OnError, Protected: c.Protected, ReplyURL: c.ReplyURL}
+		v.policy = &EnforcePolicy{Mode: c.Enforce, OnError: c.OnError, Protected: c.Protected, TrustedSealers: c.TrustedSealers,
+			ReplyURL: c.ReplyURL}
 	}
 	return v, nil
 }
@@ -158,6 +158,16 @@ func (c *Config) check() error {
 	case dmarc.TreeWalk, dmarc.PSL:
 	default:
 		return fmt.Errorf("Config.Discovery: %q is not one of treewalk, psl", c.Discovery)
+	}
+	for _, p := range c.Protected {
+		if _, err := domain.Parse(p); err != nil {
+			return fmt.Errorf("Config.Protected: %w", err)
+		}
+	}
+	for _, s := range c.TrustedSealers {
+		if _, err := domain.Parse(s); err != nil {
+			return fmt.Errorf("Config.TrustedSealers: %w", err)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/message"
@@ -84,11 +85,23 @@ type Decision struct {
 
 // ARC is the outcome of ARC chain validation (RFC 8617 §5.2).
 type ARC struct {
-	Result     string   `json:"result"`
-	Reason     string   `json:"reason"`
-	Instances  int      `json:"instances"`
-	OldestPass int      `json:"oldest_pass"`
-	Sealers    []string `json:"sealers"`
+	Result     arc.Code   `json:"result"`
+	Reason     arc.Reason `json:"reason"`
+	Instances  int        `json:"instances"`
+	OldestPass int        `json:"oldest_pass"`
+	Sealers    []string   `json:"sealers"` // d= of each ARC-Seal, instance 1 first
+	Trusted    bool       `json:"trusted"` // the chain passes, and its newest sealer is one of Config.TrustedSealers
+	Problem    string     `json:"problem"`
+}
+
+// MakeARC gives r the shape of a Report. trusted are the sealers that are believed.
+func MakeARC(r arc.Result, trusted []string) ARC {
+	sealers := make([]string, 0, len(r.Sealers))
+	for _, s := range r.Sealers {
+		sealers = append(sealers, s.Domain)
+	}
+	return ARC{Result: r.Code, Reason: r.Reason, Instances: r.Instances, OldestPass: r.OldestPass, Sealers: sealers,
+		Trusted: oldestTrusted(&r, trusted) > 0, Problem: r.Problem}
 }
 
 // IPRevResult is an iprev result word (RFC 8601 §2.7.3).
@@ -159,6 +172,7 @@ type Report struct {
 	Cost     Cost
 
 	header *message.Header
+	chain  arc.Result
 	asked  []resolver.Exchange
 	limit  message.Reason
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/bodyhash"
@@ -34,6 +35,7 @@ type Transaction struct {
 	header    message.Header
 	bodies    bodyhash.Set
 	dkim      *dkim.Verification
+	arc       *arc.Validation
 	author    message.Author
 	limit     message.Reason
 	bytes     int64
@@ -54,6 +56,9 @@ func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction
 	verifier := s.v.dkim
 	verifier.Resolver = t.ledger
 	t.dkim = verifier.Begin(s.ctx)
+	validator := s.v.arc
+	validator.Resolver = t.ledger
+	t.arc = validator.Begin(s.ctx)
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(reversePath)
 	}
@@ -112,6 +117,7 @@ func (t *Transaction) Field(f message.Field) error {
 	}
 	t.header.Add(f)
 	t.dkim.Field(f)
+	t.arc.Field(f)
 	return nil
 }
 
@@ -124,6 +130,7 @@ func (t *Transaction) EndHeader() error {
 	t.headerEnd = true
 	t.author = message.FindAuthor(&t.header)
 	t.dkim.Header(&t.header, &t.bodies, t.author.Domains)
+	t.arc.Header(&t.header, &t.bodies)
 	for _, d := range t.author.Domains {
 		t.evaluator().Prefetch(d)
 	}
@@ -185,7 +192,7 @@ func (t *Transaction) join(ctx context.Context) {
 
 func (t *Transaction) report() (r *Report) {
 	r = &Report{Time: t.v.config.Now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
-		Author: t.author, header: &t.header, limit: t.limit, ARC: ARC{Result: "none", Sealers: []string{}}}
+		Author: t.author, header: &t.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)}
 	r.Ref = makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {
@@ -219,9 +226,12 @@ func (t *Transaction) evaluate(r *Report) {
 	r.SPF, r.IPRev = t.check.results, t.check.iprev
 	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
-		return
+	} else {
+		r.DMARC = t.evaluator().EvaluateAll(t.ctx, t.author.Domains, identifiers(r))
 	}
-	r.DMARC = t.evaluator().EvaluateAll(t.ctx, t.author.Domains, identifiers(r))
+	// The chain is last: a slow key of a sealer takes no time from what decides.
+	r.chain = t.arc.Finish()
+	r.ARC = MakeARC(r.chain, t.v.config.TrustedSealers)
 }
 
 // identifiers lists what may align: a pass of the MAIL FROM identity and each passed

@@ -21,30 +21,56 @@ const (
 	NoChain           Reason = "arc.NoChain"           // the message has no ARC Set
 	Valid             Reason = "arc.Valid"             // the chain validates (RFC 8617 §5.2)
 	TooManySets       Reason = "arc.TooManySets"       // more than 50 instances (§4.2.1)
-	Malformed         Reason = "arc.Malformed"         // a field that cannot be read (§4.1)
+	Malformed         Reason = "arc.Malformed"         // a field that cannot be read, or lacks a tag (§4.1)
 	InvalidInstance   Reason = "arc.InvalidInstance"   // no i= from 1 to 50 (§4.2.1)
 	IncompleteSet     Reason = "arc.IncompleteSet"     // an instance without one of its three fields (§5.2)
 	DuplicateField    Reason = "arc.DuplicateField"    // an instance with a field twice (§5.2)
 	ChainFailed       Reason = "arc.ChainFailed"       // the newest seal says cv=fail (§5.2)
 	WrongChainStatus  Reason = "arc.WrongChainStatus"  // cv= is not none for i=1, pass for the others (§5.2)
 	SealCoversHeader  Reason = "arc.SealCoversHeader"  // an ARC-Seal with h= (§4.1.3)
-	ForbiddenField    Reason = "arc.ForbiddenField"    // h= of an ARC-Message-Signature names an ARC field (§4.1.2)
+	SealSigned        Reason = "arc.SealSigned"        // h= of an ARC-Message-Signature names ARC-Seal (§4.1.2)
 	FromNotSigned     Reason = "arc.FromNotSigned"     // h= does not name From (RFC 6376 §5.4)
 	AlgorithmUnknown  Reason = "arc.AlgorithmUnknown"  // a= is no algorithm that may verify (RFC 8301 §3.1)
 	BodyHashMismatch  Reason = "arc.BodyHashMismatch"  // the body changed after the newest signature (§5.2)
 	SignatureMismatch Reason = "arc.SignatureMismatch" // the newest ARC-Message-Signature does not verify (§5.2)
 	SealMismatch      Reason = "arc.SealMismatch"      // an ARC-Seal does not verify (§5.2)
+	BodyNotCovered    Reason = "arc.BodyNotCovered"    // l= of the newest signature leaves part of the body unsigned (RFC 6376 §8.2)
 	Expired           Reason = "arc.Expired"           // x= of the newest signature is over (RFC 6376 §3.5)
 	KeyUnusable       Reason = "arc.KeyUnusable"       // a key that is not there, cannot be looked up or cannot be used (§5.2.1)
 	InternalError     Reason = "arc.InternalError"     // a defect of ours
 )
 
 var reasons = [...]Reason{NoChain, Valid, TooManySets, Malformed, InvalidInstance, IncompleteSet, DuplicateField, ChainFailed,
-	WrongChainStatus, SealCoversHeader, ForbiddenField, FromNotSigned, AlgorithmUnknown, BodyHashMismatch, SignatureMismatch,
-	SealMismatch, Expired, KeyUnusable, InternalError}
+	WrongChainStatus, SealCoversHeader, SealSigned, FromNotSigned, AlgorithmUnknown, BodyHashMismatch, SignatureMismatch,
+	SealMismatch, BodyNotCovered, Expired, KeyUnusable, InternalError}
 
 // Reasons lists every Reason.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }
+
+// problems says each fault for a person.
+var problems = map[Reason]string{
+	TooManySets:       "more than 50 sets",
+	Malformed:         "a field cannot be read",
+	InvalidInstance:   "a field without an instance from 1 to 50",
+	IncompleteSet:     "a field of the set is missing",
+	DuplicateField:    "a field of the set is there twice",
+	ChainFailed:       "the newest sealer found the chain broken",
+	WrongChainStatus:  "cv= is not what this place in the chain wants",
+	SealCoversHeader:  "the seal has an h=",
+	SealSigned:        "the message signature names ARC-Seal",
+	FromNotSigned:     "the message signature does not cover From",
+	AlgorithmUnknown:  "an algorithm that may not verify",
+	BodyHashMismatch:  "the body changed after sealing",
+	SignatureMismatch: "a signed header field changed after sealing, or the key is another",
+	SealMismatch:      "the seal does not hold",
+	BodyNotCovered:    "the message signature leaves part of the body unsigned",
+	Expired:           "the message signature is over",
+	KeyUnusable:       "a key is missing, cannot be looked up or cannot be used",
+	InternalError:     "the header section did not end",
+}
+
+// Sealer is who made an ARC-Seal: its d= and s=, empty when they cannot be read.
+type Sealer struct{ Domain, Selector string }
 
 // Result is the outcome for a message.
 type Result struct {
@@ -53,8 +79,7 @@ type Result struct {
 	Instance   int      // the instance at fault, 0 for the whole chain
 	Instances  int      // ARC Sets in the message
 	OldestPass int      // the oldest instance whose signature still verifies with all newer ones, 0 is all (RFC 8617 §5.2)
-	Sealers    []string // d= of each ARC-Seal, instance 1 first; claims, unless Code is Pass
-	Selectors  []string // s= of each ARC-Seal
-	Results    [][]byte // the ARC-Authentication-Results of each instance behind "i=N;"
+	Sealers    []Sealer // of instance 1 first; claims, unless Code is Pass
+	Results    [][]byte // the authres-payload of each instance, instance 1 first
 	Problem    string   // what went wrong, for a person
 }

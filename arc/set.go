@@ -1,13 +1,11 @@
 package arc
 
 import (
-	"encoding/base64"
-	"math"
+	"errors"
 	"strconv"
 	"strings"
 
-	"postseal/internal/bodyhash"
-	"postseal/internal/domain"
+	"postseal/dkim"
 	"postseal/internal/tagvalue"
 	"postseal/message"
 )
@@ -15,7 +13,11 @@ import (
 // MaxSets is the most instances of a chain (RFC 8617 §4.2.1).
 const MaxSets = 50
 
-// kind is one of the three fields of an ARC Set (RFC 8617 §4.1).
+// maxNames bounds h=, as for DKIM.
+const maxNames = dkim.DefaultSignedFields
+
+// kind is one of the three fields of an ARC Set (RFC 8617 §4.1), in the order in which a
+// seal covers them (§5.1.1).
 type kind int
 
 const (
@@ -38,175 +40,175 @@ func kindOf(f message.Field) (kind, bool) {
 	return 0, false
 }
 
-// set is the three fields of one instance: their positions in the header section, -1
-// while missing.
+// set is the three fields of one instance.
 type set struct {
-	index     [3]int
-	signature *signature // of the ARC-Message-Signature
-	seal      *signature
-	results   []byte // of the ARC-Authentication-Results, behind its instance
-	body      int    // index of the body hash
-	digest    [32]byte
+	index     [3]int      // positions in the header section, -1 while missing
+	signature *dkim.Field // the ARC-Message-Signature, nil while it is missing or malformed
+	seal      *dkim.Field // the ARC-Seal
+	status    string      // its cv=, lower case
+	results   []byte      // the authres-payload of the ARC-Authentication-Results
+	body      int         // index of the body hash
+	digests   [3][32]byte // what the signature and the seal are made over
 }
 
-// signature is what an ARC-Message-Signature or an ARC-Seal says (RFC 8617 §4.1.2,
-// §4.1.3).
-type signature struct {
-	instance   int
-	algorithm  string
-	b          []byte
-	bodyHash   []byte
-	header     bodyhash.Canonicalization
-	body       bodyhash.Canonicalization
-	d          domain.Name
-	selector   domain.Name
-	names      []string // h=, lower case
-	length     int64
-	expiration int64
-	chain      string // cv=
-	hasHeader  bool   // an h= is there
-}
-
-// parseInstance reads i=, which comes first in an ARC-Authentication-Results (RFC 8617
-// §4.1.1), and returns what follows.
-func parseInstance(value []byte) (n int, rest []byte, ok bool) {
-	first, after, found := strings.Cut(string(value), ";")
-	name, number, hasValue := strings.Cut(first, "=")
-	if !found || !hasValue || strings.Trim(name, " \t\r\n") != "i" {
+// parseResults reads the instance, which stands first in an ARC-Authentication-Results,
+// and returns the authres-payload behind it (RFC 8617 §4.1.1). The payload may be anything
+// (§3.4).
+func parseResults(value []byte) (n int, payload []byte, ok bool) {
+	rest, ok := strings.CutPrefix(skipCFWS(string(value)), "i")
+	if !ok {
 		return 0, nil, false
 	}
-	n, ok = instance(strings.Trim(number, " \t\r\n"))
-	return n, []byte(after), ok
+	rest, ok = strings.CutPrefix(skipCFWS(rest), "=")
+	if !ok {
+		return 0, nil, false
+	}
+	rest = skipCFWS(rest)
+	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+	n, ok = position(rest[:digits])
+	if !ok {
+		return 0, nil, false
+	}
+	rest, ok = strings.CutPrefix(skipCFWS(rest[digits:]), ";")
+	return n, []byte(rest), ok
 }
 
-func instance(s string) (int, bool) {
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= 1 && len(s) <= 4 && s[0] >= '1' && s[0] <= '9'
+// position reads 1*2DIGIT from 1 on (RFC 8617 §3.9, §4.2.1). What is above MaxSets is a
+// number too.
+func position(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	return int(n), err == nil && len(s) <= 2 && n >= 1
 }
 
-// parseSignature reads the tags of an ARC-Message-Signature or ARC-Seal. The reason is ""
-// when all is well; the instance is returned as soon as it is known.
-func parseSignature(value string, k kind) (s *signature, reason Reason) {
-	s = &signature{length: bodyhash.NoLimit, expiration: -1}
+// skipCFWS drops white space and comments from the beginning of s (RFC 5322 §3.2.2). What
+// is no comment stays.
+func skipCFWS(s string) string {
+	for {
+		s = strings.TrimLeft(s, " \t\r\n")
+		end := commentEnd(s)
+		if end == 0 {
+			return s
+		}
+		s = s[end:]
+	}
+}
+
+// commentEnd returns the length of the comment that s begins with, 0 without one.
+func commentEnd(s string) int {
+	if !strings.HasPrefix(s, "(") {
+		return 0
+	}
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case '\\':
+			i++
+		}
+	}
+	return 0
+}
+
+// parseSignature reads an ARC-Message-Signature or an ARC-Seal, whose tags are those of
+// DKIM but for i=, v= and cv= (RFC 8617 §4.1.2, §4.1.3). The reason is "" when all is well;
+// the instance is 0 when it cannot be read.
+func parseSignature(value string, k kind) (f *dkim.Field, n int, status string, reason Reason) {
 	tags, err := tagvalue.Parse(value)
 	if err != nil {
-		return s, Malformed
+		return nil, 0, "", Malformed
 	}
 	i, _ := tagvalue.Get(tags, "i")
-	var ok bool
-	if s.instance, ok = instance(i.Value); !ok {
-		s.instance = 0
-		return s, InvalidInstance
+	n, ok := position(i.Value)
+	if !ok {
+		return nil, 0, "", InvalidInstance
 	}
+	if k == seal {
+		f, status, reason = parseSeal(tags)
+		return f, n, status, reason
+	}
+	f, reason = parseMessageSignature(tags)
+	return f, n, "", reason
+}
+
+// parseSeal knows the tags of RFC 8617 §4.1.3 alone. cv= is a word of the ABNF, in any case
+// of letters (§3.9).
+func parseSeal(tags []tagvalue.Tag) (f *dkim.Field, status string, reason Reason) {
+	if _, ok := tagvalue.Get(tags, "h"); ok {
+		return nil, "", SealCoversHeader
+	}
+	cv, ok := tagvalue.Get(tags, "cv")
+	if !ok {
+		return nil, "", Malformed
+	}
+	f, err := dkim.ParseTags(only(tags, "a", "b", "d", "s", "t"), "a", "b", "d", "s")
+	return f, strings.ToLower(cv.Value), reasonOf(err)
+}
+
+// parseMessageSignature: an ARC-Message-Signature cannot cover an ARC-Seal, which is made
+// after it. RFC 8617 §4.1.2 asks sealers not to cover the other two fields either, lest the
+// signature break; one that holds is none the worse for it, and §5.2 does not ask.
+func parseMessageSignature(tags []tagvalue.Tag) (*dkim.Field, Reason) {
+	tags = only(tags, "a", "b", "bh", "c", "d", "h", "l", "q", "s", "t", "x")
+	for i := range tags {
+		if tags[i].Name == "h" {
+			tags[i].Value = withoutBlanks(tags[i].Value)
+		}
+	}
+	f, err := dkim.ParseTags(tags, "a", "b", "bh", "d", "h", "s")
+	if reason := reasonOf(err); reason != "" {
+		return f, reason
+	}
+	for _, name := range f.Names {
+		if name == "arc-seal" {
+			return f, SealSigned
+		}
+	}
+	if len(f.Names) > maxNames {
+		return f, Malformed
+	}
+	return f, ""
+}
+
+// withoutBlanks takes the empty names out of h=: they stand for no field, and sealers are
+// known to write them.
+func withoutBlanks(list string) string {
+	var kept []string
+	for name := range strings.SplitSeq(list, ":") {
+		if tagvalue.StripFWS(name) != "" {
+			kept = append(kept, name)
+		}
+	}
+	return strings.Join(kept, ":")
+}
+
+// only returns the tags of these names.
+func only(tags []tagvalue.Tag, names ...string) []tagvalue.Tag {
+	kept := make([]tagvalue.Tag, 0, len(names))
 	for _, t := range tags {
-		if !s.set(t) {
-			return s, Malformed
+		for _, name := range names {
+			if t.Name == name {
+				kept = append(kept, t)
+			}
 		}
 	}
-	return s, s.complete(tags, k)
+	return kept
 }
 
-func (s *signature) set(t tagvalue.Tag) (ok bool) {
-	var err error
-	switch t.Name {
-	case "a":
-		s.algorithm = t.Value
-	case "b":
-		s.b, ok = decode(t.Value)
-		return ok
-	case "bh":
-		s.bodyHash, ok = decode(t.Value)
-		return ok
-	case "c":
-		return s.canonical(t.Value)
-	case "d":
-		s.d, err = domain.Parse(t.Value)
-	case "s":
-		s.selector, err = domain.Parse(t.Value)
-	case "h":
-		s.hasHeader = true
-		for n := range strings.SplitSeq(t.Value, ":") {
-			s.names = append(s.names, strings.ToLower(strings.Trim(n, " \t\r\n")))
-		}
-	case "l":
-		s.length, ok = number(t.Value, 76)
-		return ok
-	case "x":
-		s.expiration, ok = number(t.Value, 12)
-		return ok
-	case "t":
-		_, ok = number(t.Value, 12)
-		return ok
-	case "cv":
-		s.chain = strings.ToLower(t.Value)
+func reasonOf(err error) Reason {
+	var syntax *dkim.SyntaxError
+	if !errors.As(err, &syntax) {
+		return ""
 	}
-	return err == nil
-}
-
-func (s *signature) canonical(value string) bool {
-	header, body, _ := strings.Cut(value, "/")
-	words := map[string]bodyhash.Canonicalization{"simple": bodyhash.Simple, "relaxed": bodyhash.Relaxed, "": bodyhash.Simple}
-	var ok, bodyOK bool
-	s.header, ok = words[header]
-	s.body, bodyOK = words[body]
-	return ok && bodyOK
-}
-
-// complete checks what the field must have (RFC 8617 §4.1.2, §4.1.3).
-func (s *signature) complete(tags []tagvalue.Tag, k kind) Reason {
-	required := []string{"a", "b", "d", "s", "cv"}
-	if k == ams {
-		required = []string{"a", "b", "bh", "d", "s", "h"}
-	}
-	for _, name := range required {
-		if t, ok := tagvalue.Get(tags, name); !ok || t.Value == "" {
-			return Malformed
-		}
-	}
-	switch {
-	case k == seal && s.hasHeader:
-		return SealCoversHeader
-	case s.algorithm != "rsa-sha256" && s.algorithm != "ed25519-sha256":
+	switch syntax.Reason {
+	case dkim.AlgorithmUnknown, dkim.AlgorithmForbidden:
 		return AlgorithmUnknown
-	case k == ams:
-		return s.coverage()
-	}
-	return ""
-}
-
-func (s *signature) coverage() Reason {
-	from := false
-	for _, n := range s.names {
-		if strings.HasPrefix(n, "arc-") {
-			return ForbiddenField
-		}
-		from = from || n == "from"
-	}
-	switch {
-	case len(s.names) > maxNames, len(s.bodyHash) != 32:
-		return Malformed
-	case !from:
+	case dkim.FromNotSigned:
 		return FromNotSigned
 	}
-	return ""
-}
-
-// maxNames bounds h=.
-const maxNames = 1000
-
-func decode(value string) ([]byte, bool) {
-	data, err := base64.StdEncoding.DecodeString(tagvalue.StripFWS(value))
-	return data, err == nil
-}
-
-// number reads up to most digits; what exceeds an int64 is its maximum.
-func number(s string, most int) (int64, bool) {
-	if s == "" || len(s) > most || strings.Trim(s, "0123456789") != "" {
-		return -1, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return math.MaxInt64, true
-	}
-	return n, true
+	return Malformed
 }

@@ -1,17 +1,18 @@
 package arc
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
 	"postseal/dkim"
 	"postseal/internal/bodyhash"
 	"postseal/internal/canonical"
-	"postseal/internal/domain"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -23,6 +24,8 @@ const expirySkew = 300 * time.Second
 type Verifier struct {
 	Resolver resolver.Resolver // required
 	Now      func() time.Time  // default time.Now
+	// AllowPartialBody accepts an l= that leaves some of the body unsigned, but never l=0.
+	AllowPartialBody bool
 }
 
 // Validation is the work on one message: Field for each header field, Header, the body
@@ -33,8 +36,7 @@ type Validation struct {
 	fields int
 	sets   []*set // by instance, from 1
 	fault  fault
-	header *message.Header
-	bodies *bodyhash.Set
+	bodies *bodyhash.Set // nil until Header
 }
 
 // fault is the first thing that is wrong.
@@ -52,43 +54,51 @@ func (x *Validation) fail(reason Reason, instance int) {
 // Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Validation { return &Validation{v: *v, ctx: ctx} }
 
-// Field looks at the next header field. The keys of a set are asked for at once.
+// Field looks at the next header field. A key is asked for as the field that needs it
+// arrives.
 func (x *Validation) Field(f message.Field) {
 	index := x.fields
 	x.fields++
 	k, ok := kindOf(f)
+	switch {
+	case !ok:
+	case k == aar:
+		x.results(f, index)
+	default:
+		x.signature(f, k, index)
+	}
+}
+
+func (x *Validation) results(f message.Field, index int) {
+	n, payload, ok := parseResults(f.Value())
 	if !ok {
+		x.fail(InvalidInstance, 0)
 		return
 	}
-	if k == aar {
-		n, rest, ok := parseInstance(f.Value())
-		if !ok {
-			x.fail(InvalidInstance, 0)
-			return
-		}
-		if s := x.place(k, n, index); s != nil {
-			s.results = rest
-		}
-		return
+	if s := x.place(aar, n, index); s != nil {
+		s.results = bytes.Clone(payload)
 	}
-	parsed, reason := parseSignature(string(f.Value()), k)
+}
+
+func (x *Validation) signature(f message.Field, k kind, index int) {
+	parsed, n, status, reason := parseSignature(string(f.Value()), k)
 	if reason != "" {
-		x.fail(reason, parsed.instance)
-		if parsed.instance == 0 {
-			return
-		}
+		x.fail(reason, n)
 	}
-	s := x.place(k, parsed.instance, index)
+	if n == 0 {
+		return
+	}
+	s := x.place(k, n, index)
 	if s == nil {
 		return
 	}
-	if k == ams {
-		s.signature = parsed
+	if k == seal {
+		s.seal, s.status = parsed, status
 	} else {
-		s.seal = parsed
+		s.signature = parsed
 	}
 	if reason == "" {
-		resolver.Prefetch(x.v.Resolver, string(parsed.selector)+"._domainkey."+string(parsed.d), resolver.TXT)
+		dkim.PrefetchKey(x.v.Resolver, parsed.Selector, parsed.Domain)
 	}
 }
 
@@ -111,29 +121,28 @@ func (x *Validation) place(k kind, n, index int) *set {
 }
 
 // Header ends the header section: it checks the structure of the chain, hashes what the
-// signatures cover and asks bodies for the body hashes. h must hold the fields that Field
-// saw.
+// signatures and seals cover and asks bodies for the body hashes. h must hold the fields
+// that Field saw.
 func (x *Validation) Header(h *message.Header, bodies *bodyhash.Set) {
-	x.header, x.bodies = h, bodies
+	x.bodies = bodies
 	if len(x.sets) == 0 && x.fault.reason == "" {
 		return
 	}
 	x.structure()
-	if x.fault.reason != "" || h.Len() < x.fields {
+	switch {
+	case x.fault.reason != "":
+		return
+	case h.Len() < x.fields:
+		x.fail(InternalError, 0)
 		return
 	}
-	index := canonical.NewIndex(h)
-	var buf []byte
-	for _, s := range x.sets {
-		s.body = bodies.Request(s.signature.body, s.signature.length)
-		buf = s.hash(index.Select(s.index[ams]), h.At(s.index[ams]), buf[:0])
-	}
+	x.hash(h)
 }
 
-// structure: one field of each kind in every instance, cv=none in the first, cv=pass in
-// the others (RFC 8617 §5.2 step 3). A newest cv=fail goes first (step 2).
+// structure: a newest cv=fail ends all (RFC 8617 §5.2 step 2). Else there is one field of
+// each kind in every instance, cv=none in the first and cv=pass in the others (step 3).
 func (x *Validation) structure() {
-	if n := len(x.sets); n > 0 && x.sets[n-1].seal != nil && x.sets[n-1].seal.chain == "fail" {
+	if n := len(x.sets); n > 0 && x.sets[n-1].status == "fail" {
 		x.fault = fault{ChainFailed, n}
 		return
 	}
@@ -145,76 +154,82 @@ func (x *Validation) structure() {
 		switch {
 		case s.index[aar] < 0 || s.index[ams] < 0 || s.index[seal] < 0:
 			x.fail(IncompleteSet, i+1)
-		case s.seal == nil || s.signature == nil:
-			x.fail(Malformed, i+1)
-		case s.seal.chain != want:
+		case s.status != want:
 			x.fail(WrongChainStatus, i+1)
 		}
 	}
 }
 
-// hash is the header hash of an ARC-Message-Signature, made as for DKIM (RFC 8617
-// §4.1.2).
-func (s *set) hash(fields *canonical.Selection, own message.Field, buf []byte) []byte {
-	form := canonical.Simple
-	if s.signature.header == bodyhash.Relaxed {
-		form = canonical.Relaxed
-	}
-	h := sha256.New()
-	for _, name := range s.signature.names {
-		if f, ok := fields.Next(name); ok {
-			buf = form(buf[:0], f)
-			h.Write(buf)
+// hash goes over the sets once, oldest first. A seal covers all sets up to its own: their
+// fields in order, its own last, without b= and the last CRLF (RFC 8617 §5.1.1).
+func (x *Validation) hash(h *message.Header) {
+	index := canonical.NewIndex(h)
+	chain := sha256.New()
+	var buf []byte
+	for _, s := range x.sets {
+		s.body = x.bodies.Request(s.signature.BodyCanonical, s.signature.Length)
+		s.digests[ams] = s.signature.HeaderDigest(index.Select(s.index[ams]), h.At(s.index[ams]))
+		for _, k := range [...]kind{aar, ams} {
+			buf = canonical.Relaxed(buf[:0], h.At(s.index[k]))
+			chain.Write(buf)
 		}
+		own := h.At(s.index[seal])
+		buf = canonical.Relaxed(buf[:0], canonical.WithoutTag(own, "b"))
+		s.digests[seal] = sumWith(chain, buf[:len(buf)-2])
+		buf = canonical.Relaxed(buf[:0], own)
+		chain.Write(buf)
 	}
-	buf = form(buf[:0], canonical.WithoutTag(own, "b"))
-	h.Write(buf[:len(buf)-2])
-	h.Sum(s.digest[:0])
-	return buf
+}
+
+// sumWith is the hash of what h has taken so far and p, and leaves h as it is.
+func sumWith(h hash.Hash, p []byte) (sum [sha256.Size]byte) {
+	clone, err := h.(hash.Cloner).Clone()
+	if err != nil {
+		panic(err) // SHA-256 of the standard library can be cloned
+	}
+	clone.Write(p)
+	clone.Sum(sum[:0])
+	return sum
 }
 
 // Finish ends the body and validates the chain (RFC 8617 §5.2). It waits for the keys.
 func (x *Validation) Finish() Result {
-	if x.bodies != nil {
-		x.bodies.Close()
+	if len(x.sets) == 0 && x.fault.reason == "" {
+		return Result{Code: None, Reason: NoChain}
 	}
 	r := x.describe()
-	switch {
-	case r.Code == None:
-		return r
-	case x.fault.reason == "":
+	if x.bodies == nil {
+		x.fail(InternalError, 0)
+	} else {
+		x.bodies.Close()
+	}
+	if x.fault.reason == "" {
 		x.verify(&r)
 	}
 	if x.fault.reason != "" {
-		r.Code, r.Reason, r.Instance = Fail, x.fault.reason, x.fault.instance
-		if r.Problem == "" {
-			r.Problem = fmt.Sprintf("instance %d of %d", r.Instance, r.Instances)
+		r.Code, r.Reason, r.Instance, r.OldestPass = Fail, x.fault.reason, x.fault.instance, 0
+		r.Problem = problems[r.Reason]
+		if r.Instance > 0 {
+			r.Problem = fmt.Sprintf("i=%d: %s", r.Instance, r.Problem)
 		}
 	}
 	return r
 }
 
 func (x *Validation) describe() Result {
-	r := Result{Code: None, Reason: NoChain, Instances: len(x.sets)}
-	if x.fault.reason == "" && len(x.sets) == 0 {
-		return r
-	}
-	r.Code, r.Reason = Pass, Valid
+	r := Result{Code: Pass, Reason: Valid, Instances: len(x.sets)}
 	for _, s := range x.sets {
-		d, selector := "", ""
+		var sealer Sealer
 		if s.seal != nil {
-			d, selector = string(s.seal.d), string(s.seal.selector)
+			sealer = Sealer{string(s.seal.Domain), string(s.seal.Selector)}
 		}
-		r.Sealers, r.Selectors, r.Results = append(r.Sealers, d), append(r.Selectors, selector), append(r.Results, s.results)
-	}
-	if x.header == nil {
-		x.fail(InternalError, 0)
+		r.Sealers, r.Results = append(r.Sealers, sealer), append(r.Results, s.results)
 	}
 	return r
 }
 
-// verify checks the newest signature, then every seal from the newest on, and how far back
-// the signatures still hold.
+// verify checks the newest signature, then how far back the others still hold, then every
+// seal from the newest on (RFC 8617 §5.2 steps 4 to 6).
 func (x *Validation) verify(r *Result) {
 	n := len(x.sets)
 	if reason := x.signatureHolds(x.sets[n-1]); reason != "" {
@@ -222,67 +237,53 @@ func (x *Validation) verify(r *Result) {
 		return
 	}
 	for i := n; i >= 1; i-- {
-		if reason := x.sealHolds(i); reason != "" {
+		s := x.sets[i-1]
+		if reason := x.checks(s.seal, s.digests[seal][:], SealMismatch); reason != "" {
 			x.fail(reason, i)
 			return
 		}
 	}
-	for i := n - 1; i >= 1; i-- {
+	for i := n - 1; i >= 1 && r.OldestPass == 0; i-- {
 		if x.signatureHolds(x.sets[i-1]) != "" {
 			r.OldestPass = i + 1
-			return
 		}
 	}
 }
 
+// signatureHolds says why an ARC-Message-Signature does not verify, "" when it does.
 func (x *Validation) signatureHolds(s *set) Reason {
 	now := time.Now
 	if x.v.Now != nil {
 		now = x.v.Now
 	}
-	if e := s.signature.expiration; e >= 0 && now().Add(-expirySkew).Unix() > e {
+	f := s.signature
+	if f.Expiration >= 0 && now().Add(-expirySkew).Unix() > f.Expiration {
 		return Expired
 	}
 	sum, inside := x.bodies.Sum(s.body)
-	if !inside || subtle.ConstantTimeCompare(sum[:], s.signature.bodyHash) != 1 {
+	if !inside || subtle.ConstantTimeCompare(sum[:], f.BodyHash) != 1 {
 		return BodyHashMismatch
 	}
-	return x.checks(s.signature, s.digest[:], SignatureMismatch)
-}
-
-// sealHolds checks ARC-Seal i over all sets up to its own, in order, its own seal last and
-// without b= (RFC 8617 §5.1.1).
-func (x *Validation) sealHolds(i int) Reason {
-	h := sha256.New()
-	var buf []byte
-	for j := 1; j <= i; j++ {
-		for k := aar; k <= seal; k++ {
-			f := x.header.At(x.sets[j-1].index[k])
-			if j == i && k == seal {
-				buf = canonical.Relaxed(buf[:0], canonical.WithoutTag(f, "b"))
-				h.Write(buf[:len(buf)-2])
-				continue
-			}
-			buf = canonical.Relaxed(buf[:0], f)
-			h.Write(buf)
-		}
+	covered := f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body) || x.v.AllowPartialBody
+	if !covered || f.Length == 0 {
+		return BodyNotCovered
 	}
-	return x.checks(x.sets[i-1].seal, h.Sum(nil), SealMismatch)
+	return x.checks(f, s.digests[ams][:], SignatureMismatch)
 }
 
 // checks verifies with any of the keys; a key that is not to be had is a failure, not a
 // temporary error (RFC 8617 §5.2.1).
-func (x *Validation) checks(s *signature, digest []byte, mismatch Reason) Reason {
-	keys, err := dkim.LookupKey(x.ctx, x.v.Resolver, s.selector, s.d)
+func (x *Validation) checks(f *dkim.Field, digest []byte, mismatch Reason) Reason {
+	keys, err := dkim.LookupKey(x.ctx, x.v.Resolver, f.Selector, f.Domain)
 	if err != nil {
 		return KeyUnusable
 	}
 	reason := KeyUnusable
 	for _, k := range keys {
-		if k.Usable(s.algorithm, s.d, s.d, dkim.DefaultKeyBits) != "" {
+		if k.Usable(f.Algorithm, f.Domain, f.Domain, dkim.DefaultKeyBits) != "" {
 			continue
 		}
-		if k.Verifies(digest, s.b) {
+		if k.Verifies(digest, f.B) {
 			return ""
 		}
 		reason = mismatch
@@ -318,8 +319,3 @@ func (s *sink) EndHeader() error {
 }
 
 func (s *sink) Write(p []byte) (int, error) { return s.bodies.Write(p) }
-
-// SealedBy reports whether the newest sealer is d.
-func (r *Result) SealedBy(d domain.Name) bool {
-	return len(r.Sealers) > 0 && r.Sealers[len(r.Sealers)-1] == string(d)
-}

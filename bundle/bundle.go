@@ -3,7 +3,7 @@
 // a bug report and a replay.
 //
 // The file is a txtar archive. Its comment holds "key: value" lines (expect, reason, rfc,
-// comment, now, enforce, discovery, authserv-id, on-error), its files are zone, envelope,
+// comment, now, enforce, discovery, authserv-id, trusted-sealers, on-error), its files are zone, envelope,
 // message (line ends are read as CRLF) or message.base64 (octet for octet).
 package bundle
 
@@ -35,6 +35,7 @@ type Bundle struct {
 	Enforce    postseal.Enforce
 	Discovery  dmarc.Discovery
 	OnError    postseal.OnError
+	Sealers    []string // trusted ARC sealers
 	AuthservID string
 	Zone       string
 	Envelope   Envelope
@@ -91,10 +92,12 @@ func (b *Bundle) set(key, value string) (err error) {
 		b.Discovery = dmarc.Discovery(value)
 	case "on-error":
 		b.OnError = postseal.OnError(value)
+	case "trusted-sealers":
+		b.Sealers = strings.Fields(value)
 	case "authserv-id":
 		b.AuthservID = value
 	default:
-		return fmt.Errorf("unknown key %q; known are expect, reason, rfc, comment, now, enforce, discovery, on-error, authserv-id", key)
+		return fmt.Errorf("unknown key %q; known are expect, reason, rfc, comment, now, enforce, discovery, on-error, trusted-sealers, authserv-id", key)
 	}
 	return err
 }
@@ -151,7 +154,7 @@ func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
 		return nil, fmt.Errorf("zone: %w", err)
 	}
 	v, err := postseal.New(postseal.Config{Resolver: zone, AuthservID: b.AuthservID, Enforce: b.Enforce, Discovery: b.Discovery,
-		OnError: b.OnError, Now: func() time.Time { return b.Now }})
+		OnError: b.OnError, TrustedSealers: b.Sealers, Now: func() time.Time { return b.Now }})
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +186,7 @@ func (b *Bundle) Check(r *postseal.Report) []string {
 func factsOf(r *postseal.Report) map[string]string {
 	facts := map[string]string{
 		"dmarc": string(r.DMARC.Result), "policy": string(r.DMARC.Policy), "org": r.DMARC.OrgDomain, "policy-domain": r.DMARC.PolicyDomain,
-		"arc": r.ARC.Result, "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
+		"arc": string(r.ARC.Result), "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
 		"spf": "skipped", "helo": "skipped", "iprev": "skipped", "removed": fmt.Sprint(len(r.Headers.Remove)),
 	}
 	var signatures, domains []string
@@ -203,6 +206,9 @@ func factsOf(r *postseal.Report) map[string]string {
 	if r.IPRev != nil {
 		facts["iprev"] = string(r.IPRev.Result)
 	}
+	if r.Decision.Override != nil {
+		facts["override"] = string(r.Decision.Override.Type)
+	}
 	if r.Decision.Reply != nil {
 		facts["reply"] = fmt.Sprint(r.Decision.Reply.Code)
 		facts["enhanced"] = r.Decision.Reply.Enhanced
@@ -211,7 +217,7 @@ func factsOf(r *postseal.Report) map[string]string {
 }
 
 func reasonsOf(r *postseal.Report) []string {
-	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), r.ARC.Reason, string(r.Limit())}
+	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), string(r.ARC.Reason), string(r.Limit())}
 	for _, s := range r.SPF {
 		reasons = append(reasons, string(s.Reason))
 	}

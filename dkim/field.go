@@ -1,9 +1,11 @@
 package dkim
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +51,19 @@ func ParseSignature(value string) (*Field, error) {
 		e := err.(*tagvalue.Error)
 		return s, &SyntaxError{e.Offset, Malformed, e.Msg}
 	}
+	return s, s.fill(tags, "v", "a", "b", "bh", "d", "h", "s")
+}
+
+// ParseTags makes a Field of tags with the meaning that they have in a DKIM-Signature, as
+// other signatures borrow them (RFC 8617 §4.1.2, §4.1.3). The tags named by required must be
+// there. The error is a *SyntaxError.
+func ParseTags(tags []tagvalue.Tag, required ...string) (*Field, error) {
+	s := &Field{Length: bodyhash.NoLimit, Timestamp: -1, Expiration: -1}
+	return s, s.fill(tags, required...)
+}
+
+// fill takes all tags, those behind the first fault too. Its error is that of the first.
+func (s *Field) fill(tags []tagvalue.Tag, required ...string) error {
 	var first *SyntaxError
 	for _, t := range tags {
 		if e := s.set(t); e != nil && first == nil {
@@ -56,12 +71,12 @@ func ParseSignature(value string) (*Field, error) {
 		}
 	}
 	if first == nil {
-		first = s.complete(tags)
+		first = s.complete(tags, required)
 	}
 	if first != nil {
-		return s, first
+		return first
 	}
-	return s, nil
+	return nil
 }
 
 // set takes one tag; names are case-sensitive, unknown ones ignored (RFC 6376 §3.2).
@@ -175,8 +190,8 @@ func queryMethod(value string, wrong func(Reason, string) *SyntaxError) *SyntaxE
 }
 
 // complete checks what concerns several tags.
-func (s *Field) complete(tags []tagvalue.Tag) *SyntaxError {
-	for _, name := range [...]string{"v", "a", "b", "bh", "d", "h", "s"} {
+func (s *Field) complete(tags []tagvalue.Tag, required []string) *SyntaxError {
+	for _, name := range required {
 		if _, ok := tagvalue.Get(tags, name); !ok {
 			return &SyntaxError{0, MissingTag, "required tag " + name + "= is missing"}
 		}
@@ -189,25 +204,16 @@ func (s *Field) complete(tags []tagvalue.Tag) *SyntaxError {
 		return t.ValueOffset
 	}
 	switch {
-	case len(s.BodyHash) != 32:
+	case s.BodyHash != nil && len(s.BodyHash) != sha256.Size:
 		return &SyntaxError{offset("bh"), Malformed, "bh=: not the 32 octets of SHA-256"}
 	case !s.Identity.Within(s.Domain):
 		return &SyntaxError{offset("i"), IdentityMismatch, "i= is not within d="}
-	case !containsFrom(s.Names):
+	case s.Names != nil && !slices.Contains(s.Names, "from"):
 		return &SyntaxError{offset("h"), FromNotSigned, "h= does not name From"}
 	case s.Expiration >= 0 && s.Timestamp >= 0 && s.Expiration <= s.Timestamp:
 		return &SyntaxError{offset("x"), Malformed, "x= is not after t="}
 	}
 	return nil
-}
-
-func containsFrom(names []string) bool {
-	for _, n := range names {
-		if n == "from" {
-			return true
-		}
-	}
-	return false
 }
 
 func fieldNames(value string) ([]string, bool) {

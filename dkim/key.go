@@ -182,6 +182,11 @@ func parseKeys(a resolver.Answer) *keySet {
 // keyName is where the key of a selector lies (RFC 6376 §3.6.2.1).
 func keyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
 
+// PrefetchKey tells r that the keys of a selector will be looked up.
+func PrefetchKey(r resolver.Resolver, selector, d domain.Name) {
+	resolver.Prefetch(r, keyName(selector, d), resolver.TXT)
+}
+
 // LookupKey asks for the keys of a selector, at most three. The error is a
 // *resolver.Error when the lookup failed, ErrNoKey without a record, a *SyntaxError when
 // no record is a key.

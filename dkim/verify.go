@@ -113,7 +113,7 @@ func (x *Verification) Field(f message.Field) {
 	}
 	if x.prefetched < x.limits.Signatures {
 		x.prefetched++
-		resolver.Prefetch(x.v.Resolver, keyName(field.Selector, field.Domain), resolver.TXT)
+		PrefetchKey(x.v.Resolver, field.Selector, field.Domain)
 	}
 }
 
@@ -177,7 +177,6 @@ func related(d domain.Name, author []domain.Name) bool {
 
 func (x *Verification) hash(h *message.Header) {
 	var index *canonical.Index
-	var buf []byte
 	for _, s := range x.signatures {
 		if !s.chosen {
 			continue
@@ -190,20 +189,20 @@ func (x *Verification) hash(h *message.Header) {
 		if index == nil {
 			index = canonical.NewIndex(h)
 		}
-		buf = s.headerHash(index.Select(s.FieldIndex), h.At(s.FieldIndex), buf[:0])
+		s.digest = s.field.HeaderDigest(index.Select(s.FieldIndex), h.At(s.FieldIndex))
 		s.body = x.bodies.Request(s.field.BodyCanonical, s.field.Length)
 	}
 }
 
-// headerHash hashes the signed fields, then the signature itself without its b= value and
-// without a last CRLF (RFC 6376 §3.7). It returns buf for the next use.
-func (s *signature) headerHash(fields *canonical.Selection, own message.Field, buf []byte) []byte {
+// HeaderDigest hashes the signed fields, then the signature itself, own, without its b=
+// value and without a last CRLF (RFC 6376 §3.7). fields must not hand out own.
+func (s *Field) HeaderDigest(fields *canonical.Selection, own message.Field) (digest [sha256.Size]byte) {
 	form := canonical.Simple
-	if s.field.HeaderCanonical == bodyhash.Relaxed {
+	if s.HeaderCanonical == bodyhash.Relaxed {
 		form = canonical.Relaxed
 	}
-	hash := sha256.New()
-	for _, name := range s.field.Names {
+	hash, buf := sha256.New(), make([]byte, 0, 2<<10)
+	for _, name := range s.Names {
 		f, ok := fields.Next(name)
 		if !ok {
 			continue // a name without a field is the null string (RFC 6376 §5.4)
@@ -215,8 +214,8 @@ func (s *signature) headerHash(fields *canonical.Selection, own message.Field, b
 	}
 	buf = form(buf, canonical.WithoutTag(own, "b"))
 	hash.Write(buf[:len(buf)-2])
-	hash.Sum(s.digest[:0])
-	return buf
+	hash.Sum(digest[:0])
+	return digest
 }
 
 // Finish ends the body and gives the outcome for each signature, in the order of the

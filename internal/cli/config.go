@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"postseal"
+	"postseal/internal/domain"
 )
 
 // config is the part of the configuration file that a single run uses. The tables of
@@ -22,6 +23,7 @@ type config struct {
 	AuthservID string    `toml:"authserv_id"`
 	Enforce    enforce   `toml:"enforce"`
 	DNS        dnsConfig `toml:"dns"`
+	ARC        arcConfig `toml:"arc"`
 
 	Listen map[string]any `toml:"listen"`
 	Proxy  map[string]any `toml:"proxy"`
@@ -34,7 +36,21 @@ type dnsConfig struct {
 	OnError onError  `toml:"on_error"`
 }
 
+type arcConfig struct {
+	TrustedSealers []sealer `toml:"trusted_sealers"`
+}
+
+// sealers lists the domains as the library wants them.
+func (c arcConfig) sealers() []string {
+	list := make([]string, 0, len(c.TrustedSealers))
+	for _, s := range c.TrustedSealers {
+		list = append(list, string(s))
+	}
+	return list
+}
+
 type (
+	sealer   string
 	enforce  string
 	onError  string
 	server   string
@@ -62,6 +78,13 @@ func (o *onError) UnmarshalText(text []byte) error {
 func (s *server) UnmarshalText(text []byte) error {
 	address, err := serverAddress(string(text))
 	*s = server(address)
+	return err
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *sealer) UnmarshalText(text []byte) error {
+	name, err := domain.Parse(string(text))
+	*s = sealer(name)
 	return err
 }
 
@@ -139,7 +162,7 @@ func (a *app) loadConfig() error {
 	return nil
 }
 
-var configKeys = []string{"authserv_id", "enforce", "dns", "servers", "timeout", "on_error", "listen", "proxy", "store"}
+var configKeys = []string{"authserv_id", "enforce", "dns", "servers", "timeout", "on_error", "listen", "proxy", "store", "arc", "trusted_sealers"}
 
 func configFailure(path string, err error) *failure {
 	var unknown *toml.StrictMissingError

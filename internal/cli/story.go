@@ -103,6 +103,24 @@ func dkimStory(s *dkim.Signature) string {
 	return orWord(s.Problem, string(s.Reason))
 }
 
+// arcStory names who sealed, the newest first.
+func arcStory(a *postseal.ARC) string {
+	var sealers []string
+	for _, s := range slices.Backward(a.Sealers) {
+		if s != "" && len(sealers) < 4 {
+			sealers = append(sealers, s)
+		}
+	}
+	text := fmt.Sprintf("i=%d", a.Instances)
+	if len(sealers) > 0 {
+		text += " sealed by " + strings.Join(sealers, ", ")
+	}
+	if len(a.Sealers) > 4 {
+		text += ", …"
+	}
+	return text
+}
+
 // publishedText shows the tags that matter, where they are not the default.
 func publishedText(p dmarc.Published) string {
 	if p.P == "" {

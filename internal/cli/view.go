@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/secondopinion"
@@ -261,14 +262,23 @@ func (v *view) whose(d *dmarc.Result) string {
 
 func (v *view) arc() {
 	a := v.r.ARC
-	if a.Result == "" || a.Result == "none" {
+	if a.Result == "" || a.Result == arc.None {
 		return
 	}
-	tone := term.Warn
-	if a.Result == "fail" {
-		tone = term.Bad
+	tone, beside := term.Warn, "not in trusted_sealers"
+	switch {
+	case a.Result == arc.Fail:
+		tone, beside = term.Bad, ""
+	case a.Trusted:
+		tone, beside = term.Good, "in trusted_sealers"
 	}
-	v.result(tone, "ARC", a.Result, v.clean(fmt.Sprintf("i=%d sealed by %s", a.Instances, strings.Join(a.Sealers, ", "))), "")
+	v.result(tone, "ARC", string(a.Result), v.clean(arcStory(&a)), beside)
+	if a.Problem != "" {
+		v.detail(v.clean(a.Problem))
+	}
+	if a.OldestPass > 0 {
+		v.detail(fmt.Sprintf("changed before i=%d: the older signatures do not hold", a.OldestPass))
+	}
 }
 
 func (v *view) iprev() {

@@ -1,0 +1,123 @@
+package postseal
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postseal/arc"
+	"postseal/authres"
+	"postseal/internal/domain"
+)
+
+// oldestTrusted is the oldest instance up to which, from the newest on, every sealer is
+// trusted; 0 when the newest is not, or the chain does not pass. What an instance says is
+// worth as much as its sealer: behind the first one that is not trusted, all of it may be
+// made up.
+func oldestTrusted(r *arc.Result, trusted []string) int {
+	if r.Code != arc.Pass {
+		return 0
+	}
+	oldest := 0
+	for i, s := range slices.Backward(r.Sealers) {
+		if !isSealer(s.Domain, trusted) {
+			break
+		}
+		oldest = i + 1
+	}
+	return oldest
+}
+
+func isSealer(d string, trusted []string) bool {
+	return slices.ContainsFunc(trusted, func(t string) bool {
+		name, err := domain.Parse(t)
+		return err == nil && string(name) == d
+	})
+}
+
+// sealedPass reports whether a trusted sealer has seen every author of the message pass
+// DMARC, and tells it in the form of RFC 8617 §7.2.2. The sealer is the oldest of those that
+// are trusted without a break: what came to it from others, it has judged itself.
+func sealedPass(r *Report, trusted []string) (comment string, ok bool) {
+	oldest := oldestTrusted(&r.chain, trusted)
+	if oldest == 0 || len(r.Author.Domains) == 0 {
+		return "", false
+	}
+	field, err := authres.Parse(r.chain.Results[oldest-1])
+	if err != nil {
+		return "", false
+	}
+	for _, author := range r.Author.Domains {
+		if !passed(&field, author) {
+			return "", false
+		}
+	}
+	return chainComment(&r.chain), true
+}
+
+// passed reports whether f has dmarc=pass for this author, and no other result of it.
+func passed(f *authres.Field, author domain.Name) bool {
+	found := false
+	for i := range f.Results {
+		result := &f.Results[i]
+		if result.Method != "dmarc" || !isAbout(result, author) {
+			continue
+		}
+		if result.Value != "pass" {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// isAbout compares header.from, which some write with a local part.
+func isAbout(result *authres.Result, author domain.Name) bool {
+	for _, p := range result.Properties {
+		if p.Type != "header" || p.Name != "from" {
+			continue
+		}
+		name, err := domain.Parse(p.Value[strings.LastIndexByte(p.Value, '@')+1:])
+		return err == nil && name == author
+	}
+	return false
+}
+
+// maxCommentSets bounds how many sets a comment names; of a longer chain it names the
+// newest ones and the first.
+const maxCommentSets = 8
+
+// chainComment is the comment of RFC 8617 §7.2.2: domain and selector of each seal, newest
+// first, and the client that instance 1 came from. All words are checked names.
+func chainComment(r *arc.Result) string {
+	words := []string{"arc=pass"}
+	for i, s := range slices.Backward(r.Sealers) {
+		if n := i + 1; n == 1 || len(r.Sealers)-n < maxCommentSets-1 {
+			words = append(words, fmt.Sprintf("as[%d].d=%s as[%d].s=%s", n, s.Domain, n, s.Selector))
+		}
+	}
+	if ip := firstClient(r); ip.IsValid() {
+		words = append(words, "remote-ip[1]="+ip.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// firstClient is the address that the first sealer says the message came from: in
+// smtp.remote-ip (RFC 8617 §6) or policy.iprev (RFC 8601 §2.7.3).
+func firstClient(r *arc.Result) netip.Addr {
+	field, err := authres.Parse(r.Results[0])
+	if err != nil {
+		return netip.Addr{}
+	}
+	for _, result := range field.Results {
+		for _, p := range result.Properties {
+			if p.Type == "smtp" && (p.Name == "remote-ip" || p.Name == "client-ip") || p.Type == "policy" && p.Name == "iprev" {
+				if ip, err := netip.ParseAddr(p.Value); err == nil {
+					return ip.Unmap().WithZone("")
+				}
+			}
+		}
+	}
+	return netip.Addr{}
+}
