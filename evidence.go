@@ -46,7 +46,7 @@ func indirectFlow(r *Report) []string {
 			add("broken aligned signature")
 		}
 	}
-	if r.ARC.Result == arc.Pass {
+	if r.chain.Code == arc.Pass {
 		add("ARC chain passes")
 	}
 	return traits

@@ -60,7 +60,7 @@ func (r *Report) authResults(id string) authres.Field {
 		f.Results = append(f.Results, dkimResult(&r.DKIM[i]))
 	}
 	f.Results = append(f.Results, dmarcResult(r))
-	if r.ARC.Result != arc.None {
+	if r.chain.Code == arc.Pass || r.chain.Code == arc.Fail {
 		f.Results = append(f.Results, arcResult(r))
 	}
 	if r.IPRev != nil {
@@ -101,14 +101,14 @@ func dkimResult(s *dkim.Signature) authres.Result {
 // arcResult names the client that the chain came from, and how far back its signatures
 // hold (RFC 8617 §6).
 func arcResult(r *Report) authres.Result {
-	result := authres.Result{Method: "arc", Value: string(r.ARC.Result)}
-	if r.ARC.Result != arc.Pass {
-		result.Reason = strings.TrimPrefix(string(r.ARC.Reason), "arc.")
+	result := authres.Result{Method: "arc", Value: r.ARC.Result}
+	if r.chain.Code != arc.Pass {
+		result.Reason = strings.TrimPrefix(r.ARC.Reason, "arc.")
 	}
 	if ip := r.RemoteIP(); ip.IsValid() {
 		result.Properties = append(result.Properties, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
 	}
-	if r.ARC.Result == arc.Pass {
+	if r.chain.Code == arc.Pass {
 		result.Properties = append(result.Properties, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
 	}
 	return result

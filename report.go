@@ -85,13 +85,13 @@ type Decision struct {
 
 // ARC is the outcome of ARC chain validation (RFC 8617 §5.2).
 type ARC struct {
-	Result     arc.Code   `json:"result"`
-	Reason     arc.Reason `json:"reason"`
-	Instances  int        `json:"instances"`
-	OldestPass int        `json:"oldest_pass"`
-	Sealers    []string   `json:"sealers"` // d= of each ARC-Seal, instance 1 first
-	Trusted    bool       `json:"trusted"` // the chain passes, and its newest sealer is one of Config.TrustedSealers
-	Problem    string     `json:"problem"`
+	Result     string   `json:"result"`
+	Reason     string   `json:"reason"`
+	Instances  int      `json:"instances"`
+	OldestPass int      `json:"oldest_pass"`
+	Sealers    []string `json:"sealers"` // d= of each ARC-Seal, instance 1 first
+	Trusted    bool     `json:"trusted"` // the chain passes, and its newest sealer is one of Config.TrustedSealers
+	Problem    string   `json:"problem"`
 }
 
 // MakeARC gives r the shape of a Report. trusted are the sealers that are believed.
@@ -100,7 +100,7 @@ func MakeARC(r arc.Result, trusted []string) ARC {
 	for _, s := range r.Sealers {
 		sealers = append(sealers, s.Domain)
 	}
-	return ARC{Result: r.Code, Reason: r.Reason, Instances: r.Instances, OldestPass: r.OldestPass, Sealers: sealers,
+	return ARC{Result: string(r.Code), Reason: string(r.Reason), Instances: r.Instances, OldestPass: r.OldestPass, Sealers: sealers,
 		Trusted: oldestTrusted(&r, trusted) > 0, Problem: r.Problem}
 }
 

@@ -109,7 +109,7 @@ func TestChainComment(t *testing.T) {
 func TestSealedNeverDefers(t *testing.T) {
 	text := twin.SealAll(forwarded, hop("down.test", "x; dmarc=pass header.from=acme.test"))
 	r := receive(t, postseal.Config{TrustedSealers: []string{"down.test"}}, text, "; FAULT s._domainkey.down.test TXT TIMEOUT")
-	if r.ARC.Result != arc.Fail || r.ARC.Trusted || r.Decision.Applied != postseal.Reject {
+	if r.ARC.Result != string(arc.Fail) || r.ARC.Trusted || r.Decision.Applied != postseal.Reject {
 		t.Errorf("got arc=%s trusted=%t, applied %s", r.ARC.Result, r.ARC.Trusted, r.Decision.Applied)
 	}
 }

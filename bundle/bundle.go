@@ -186,7 +186,7 @@ func (b *Bundle) Check(r *postseal.Report) []string {
 func factsOf(r *postseal.Report) map[string]string {
 	facts := map[string]string{
 		"dmarc": string(r.DMARC.Result), "policy": string(r.DMARC.Policy), "org": r.DMARC.OrgDomain, "policy-domain": r.DMARC.PolicyDomain,
-		"arc": string(r.ARC.Result), "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
+		"arc": r.ARC.Result, "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
 		"spf": "skipped", "helo": "skipped", "iprev": "skipped", "removed": fmt.Sprint(len(r.Headers.Remove)),
 	}
 	var signatures, domains []string
@@ -217,7 +217,7 @@ func factsOf(r *postseal.Report) map[string]string {
 }
 
 func reasonsOf(r *postseal.Report) []string {
-	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), string(r.ARC.Reason), string(r.Limit())}
+	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), r.ARC.Reason, string(r.Limit())}
 	for _, s := range r.SPF {
 		reasons = append(reasons, string(s.Reason))
 	}

@@ -46,7 +46,7 @@ func (a *app) arcVerify(ctx context.Context, path string) error {
 	if result.Code != arc.Pass {
 		a.raise(exitNo)
 	}
-	chain := postseal.MakeARC(result, a.config.ARC.sealers())
+	chain := postseal.MakeARC(result, a.config.ARC.TrustedSealers)
 	if a.wantJSON() {
 		return a.json(struct {
 			Schema string `json:"schema"`

@@ -37,20 +37,19 @@ type dnsConfig struct {
 }
 
 type arcConfig struct {
-	TrustedSealers []sealer `toml:"trusted_sealers"`
+	TrustedSealers []string `toml:"trusted_sealers"`
 }
 
-// sealers lists the domains as the library wants them.
-func (c arcConfig) sealers() []string {
-	list := make([]string, 0, len(c.TrustedSealers))
+func (c arcConfig) check() error {
 	for _, s := range c.TrustedSealers {
-		list = append(list, string(s))
+		if _, err := domain.Parse(s); err != nil {
+			return fmt.Errorf("arc.trusted_sealers: %w", err)
+		}
 	}
-	return list
+	return nil
 }
 
 type (
-	sealer   string
 	enforce  string
 	onError  string
 	server   string
@@ -78,13 +77,6 @@ func (o *onError) UnmarshalText(text []byte) error {
 func (s *server) UnmarshalText(text []byte) error {
 	address, err := serverAddress(string(text))
 	*s = server(address)
-	return err
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *sealer) UnmarshalText(text []byte) error {
-	name, err := domain.Parse(string(text))
-	*s = sealer(name)
 	return err
 }
 
@@ -158,6 +150,9 @@ func (a *app) loadConfig() error {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&a.config); err != nil {
 		return configFailure(path, err)
+	}
+	if err := a.config.ARC.check(); err != nil {
+		return failf(exitConfig, "%s: %v", path, err)
 	}
 	return nil
 }

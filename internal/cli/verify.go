@@ -137,7 +137,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 		return err
 	}
 	v, err := postseal.New(postseal.Config{Resolver: dns, AuthservID: f.authservID, Enforce: postseal.Enforce(f.enforce),
-		Discovery: dmarc.Discovery(f.discovery), OnError: postseal.OnError(a.config.DNS.OnError), TrustedSealers: a.config.ARC.sealers(), Now: clock,
+		Discovery: dmarc.Discovery(f.discovery), OnError: postseal.OnError(a.config.DNS.OnError), TrustedSealers: a.config.ARC.TrustedSealers, Now: clock,
 		OnPanic: func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }})
 	if err != nil {
 		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))

@@ -262,17 +262,17 @@ func (v *view) whose(d *dmarc.Result) string {
 
 func (v *view) arc() {
 	a := v.r.ARC
-	if a.Result == "" || a.Result == arc.None {
+	if a.Result == "" || a.Result == string(arc.None) {
 		return
 	}
 	tone, beside := term.Warn, "not in trusted_sealers"
 	switch {
-	case a.Result == arc.Fail:
+	case a.Result == string(arc.Fail):
 		tone, beside = term.Bad, ""
 	case a.Trusted:
 		tone, beside = term.Good, "in trusted_sealers"
 	}
-	v.result(tone, "ARC", string(a.Result), v.clean(arcStory(&a)), beside)
+	v.result(tone, "ARC", a.Result, v.clean(arcStory(&a)), beside)
 	if a.Problem != "" {
 		v.detail(v.clean(a.Problem))
 	}

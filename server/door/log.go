@@ -70,7 +70,7 @@ func (e *Engine) logVerdict(v Verdict) {
 		add("policy", r.DMARC.PolicyDomain)
 	}
 	if r.ARC.Result != "none" {
-		add("arc", string(r.ARC.Result))
+		add("arc", r.ARC.Result)
 	}
 	if r.IPRev != nil {
 		add("iprev", string(r.IPRev.Result))

@@ -115,7 +115,7 @@ func (m *Metrics) verdict(v Verdict) {
 		m.Signatures.WithLabelValues(string(s.Result), algorithm(s.Algorithm)).Inc()
 	}
 	m.DMARC.WithLabelValues(string(r.DMARC.Result), string(r.DMARC.Policy), disposition(d.Applied)).Inc()
-	m.ARC.WithLabelValues(string(r.ARC.Result)).Inc()
+	m.ARC.WithLabelValues(r.ARC.Result).Inc()
 	if d.Override != nil {
 		m.Overrides.WithLabelValues(string(d.Override.Type)).Inc()
 	}
