@@ -127,7 +127,7 @@ type Peeker interface {
 type Kind string
 
 // The kinds of failure. OverBudget: the transaction has spent its questions. Canceled:
-// the caller went away.
+// the caller went away. Missing: a recording holds no answer.
 const (
 	Timeout    Kind = "timeout"
 	ServFail   Kind = "servfail"
@@ -137,6 +137,7 @@ const (
 	Network    Kind = "network"
 	OverBudget Kind = "budget"
 	Canceled   Kind = "canceled"
+	Missing    Kind = "missing"
 )
 
 // Error is a question without an answer. It is always temporary in the sense of RFC

@@ -5,6 +5,10 @@
 // make faults: "; FAULT <name> <TYPE|ANY> SERVFAIL|TIMEOUT|REFUSED|BOGUS", and "; SECURE
 // <name>", which marks the answers of a name as DNSSEC-validated. A name that no zone
 // holds is NXDOMAIN.
+//
+// Text with a line "; RECORDED" is the answers that somebody got, and no zone: a question
+// that it does not answer fails with resolver.Missing. "; NODATA <name> <TYPE> <seconds>"
+// and "; NXDOMAIN <name> <seconds>" are answers without records.
 package dnstest
 
 import (
@@ -32,6 +36,10 @@ type Zone struct {
 	exists map[string]bool // names with records, and the empty non-terminals above them
 	faults map[string]resolver.Kind
 	secure map[string]bool
+
+	recorded bool                     // answers and no zone: what is not there is not known
+	nodata   map[string]time.Duration // "name TYPE" to the TTL
+	nxdomain map[string]time.Duration
 }
 
 type rrset struct {
@@ -53,7 +61,8 @@ func (e *SyntaxError) Error() string {
 }
 
 func newZone() *Zone {
-	return &Zone{names: map[string]map[resolver.Type]*rrset{}, exists: map[string]bool{}, faults: map[string]resolver.Kind{}, secure: map[string]bool{}}
+	return &Zone{names: map[string]map[resolver.Type]*rrset{}, exists: map[string]bool{}, faults: map[string]resolver.Kind{}, secure: map[string]bool{},
+		nodata: map[string]time.Duration{}, nxdomain: map[string]time.Duration{}}
 }
 
 // Parse reads one zone from each text. The error is a *SyntaxError.
@@ -112,46 +121,6 @@ func syntaxError(file string, err error) error {
 	return e
 }
 
-var faultKinds = map[string]resolver.Kind{"SERVFAIL": resolver.ServFail, "TIMEOUT": resolver.Timeout,
-	"REFUSED": resolver.Refused, "BOGUS": resolver.Bogus}
-
-// directive reads a FAULT or SECURE comment and returns what is wrong with it. $GENERATE
-// is no part of RFC 1035, and makes a million records of a line.
-func (z *Zone) directive(line string) string {
-	const generate = "$GENERATE"
-	line = strings.TrimSpace(line)
-	comment, ok := strings.CutPrefix(line, ";")
-	if !ok {
-		if len(line) >= len(generate) && strings.EqualFold(line[:len(generate)], generate) {
-			return "$GENERATE is not supported"
-		}
-		return ""
-	}
-	words := strings.Fields(comment)
-	switch {
-	case len(words) > 0 && words[0] == "FAULT":
-		if len(words) != 4 {
-			return "FAULT needs a name, a type or ANY, and SERVFAIL, TIMEOUT, REFUSED or BOGUS"
-		}
-		kind, ok := faultKinds[words[3]]
-		if !ok {
-			return fmt.Sprintf("FAULT: %q is not one of SERVFAIL, TIMEOUT, REFUSED, BOGUS", words[3])
-		}
-		if _, ok := resolver.ParseType(words[2]); !ok && words[2] != "ANY" {
-			return fmt.Sprintf("FAULT: %q is no record type", words[2])
-		}
-		z.faults[key(words[1])+" "+words[2]] = kind
-	case len(words) > 0 && words[0] == "SECURE":
-		if len(words) != 2 {
-			return "SECURE needs a name"
-		}
-		z.secure[key(words[1])] = true
-	}
-	return ""
-}
-
-func key(name string) string { return dnswire.Lower(strings.TrimSuffix(name, ".")) }
-
 func (z *Zone) add(rr dns.RR) {
 	name := dnswire.Name(rr.Header().Name)
 	if z.names[name] == nil {
@@ -201,7 +170,10 @@ func (z *Zone) answer(name string, t resolver.Type) (resolver.Answer, resolver.K
 	if !resolver.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, ""
 	}
-	p := z.walk(key(name), t)
+	p := z.walk(dnswire.Lower(strings.TrimSuffix(name, ".")), t)
+	if z.recorded && p.fault == "" && p.set == nil {
+		return z.absence(p, t)
+	}
 	if p.fault != "" {
 		return resolver.Answer{}, p.fault
 	}
@@ -213,6 +185,25 @@ func (z *Zone) answer(name string, t resolver.Type) (resolver.Answer, resolver.K
 		a.Records, a.TTL = p.set.records, p.set.ttl
 	} else if soa := z.soa(p.end); soa != nil {
 		a.TTL = time.Duration(min(soa.Hdr.Ttl, soa.Minttl)) * time.Second
+	}
+	for _, alias := range p.aliases {
+		a.TTL = min(a.TTL, alias.set.ttl)
+	}
+	return a, ""
+}
+
+// absence is a recorded answer without records.
+func (z *Zone) absence(p path, t resolver.Type) (resolver.Answer, resolver.Kind) {
+	a := resolver.Answer{Canonical: p.end, Security: resolver.Insecure}
+	if p.secure {
+		a.Security = resolver.Secure
+	}
+	var known bool
+	if a.TTL, a.NXDomain = z.nxdomain[p.end]; !a.NXDomain {
+		a.TTL, known = z.nodata[p.end+" "+t.String()]
+	}
+	if !a.NXDomain && !known {
+		return resolver.Answer{}, resolver.Missing
 	}
 	for _, alias := range p.aliases {
 		a.TTL = min(a.TTL, alias.set.ttl)
