@@ -33,7 +33,7 @@ func (a *app) arcVerify(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	in, err := a.open(path, false)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (a *app) arcVerify(ctx context.Context, path string) error {
 	if result.Code != arc.Pass {
 		a.raise(exitNo)
 	}
-	chain := postseal.MakeARC(result, a.config.ARC.TrustedSealers)
+	chain := postseal.MakeARC(result, a.config.ARC.names())
 	if a.wantJSON() {
 		return a.json(struct {
 			Schema string `json:"schema"`

@@ -92,6 +92,7 @@ func gravity(code int) int {
 func (a *app) fail(err error) {
 	f := asFailure(err)
 	a.raise(f.code)
+	a.flush()
 	if a.flags.logFormat == "json" {
 		line, _ := json.Marshal(map[string]any{"level": "error", "msg": f.msg, "hint": f.hint, "code": f.code})
 		fmt.Fprintf(a.stderr, "%s\n", line)
@@ -107,6 +108,7 @@ func (a *app) hint(format string, args ...any) {
 	if a.flags.quiet || a.flags.logFormat == "json" {
 		return
 	}
+	a.flush()
 	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow("hint:"), a.lines(fmt.Sprintf(format, args...)))
 }
 
@@ -138,11 +140,20 @@ func (a *app) openOutput() error {
 	return nil
 }
 
+// flush writes out what there is, so that results and diagnostics keep their order on a
+// terminal. Its error comes again from every later call: closeOutput tells it.
+func (a *app) flush() error {
+	if a.out == nil {
+		return nil
+	}
+	return a.out.Flush()
+}
+
 func (a *app) closeOutput() error {
 	if a.out == nil {
 		return nil
 	}
-	err := a.out.Flush()
+	err := a.flush()
 	if a.file != nil {
 		err = errors.Join(err, a.file.Close())
 	}
@@ -190,7 +201,9 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", term.Width)))
+	root.Version, _ = buildVersion()
+	root.SetVersionTemplate("postseal {{.Version}}\n")
 	a.addGlobalFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.verifyCommand(),
@@ -201,6 +214,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.lintCommand(),
 		a.versionCommand(),
 	)
+	a.addCompletions(root)
 	return root
 }
 
@@ -261,4 +275,12 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// atMostOne allows one argument.
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage("%s: %q is one argument too many", c.CommandPath(), args[1]).or("usage: %s", c.UseLine())
+	}
+	return nil
 }

@@ -9,12 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/nearest"
-
 	"github.com/pelletier/go-toml/v2"
 
 	"postseal"
 	"postseal/internal/domain"
+	"postseal/internal/nearest"
 )
 
 // config is the part of the configuration file that a single run uses. The tables of
@@ -37,22 +36,23 @@ type dnsConfig struct {
 }
 
 type arcConfig struct {
-	TrustedSealers []string `toml:"trusted_sealers"`
+	TrustedSealers []sealer `toml:"trusted_sealers"`
 }
 
-func (c arcConfig) check() error {
-	for _, s := range c.TrustedSealers {
-		if _, err := domain.Parse(s); err != nil {
-			return fmt.Errorf("arc.trusted_sealers: %w", err)
-		}
+func (c arcConfig) names() []string {
+	list := make([]string, len(c.TrustedSealers))
+	for i, s := range c.TrustedSealers {
+		list[i] = s.domain
 	}
-	return nil
+	return list
 }
 
+// The values are structs: the decoder asks no UnmarshalText of what is a string in Go.
 type (
-	enforce  string
-	onError  string
-	server   string
+	enforce  struct{ mode postseal.Enforce }
+	onError  struct{ mode postseal.OnError }
+	server   struct{ address string }
+	sealer   struct{ domain string }
 	duration time.Duration
 )
 
@@ -63,20 +63,27 @@ var (
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (e *enforce) UnmarshalText(text []byte) error {
-	*e = enforce(text)
+	e.mode = postseal.Enforce(text)
 	return among(string(text), enforceModes)
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (o *onError) UnmarshalText(text []byte) error {
-	*o = onError(text)
+	o.mode = postseal.OnError(text)
 	return among(string(text), onErrorModes)
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *server) UnmarshalText(text []byte) error {
-	address, err := serverAddress(string(text))
-	*s = server(address)
+	var err error
+	s.address, err = serverAddress(string(text))
+	return err
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *sealer) UnmarshalText(text []byte) error {
+	name, err := domain.Parse(string(text))
+	s.domain = string(name)
 	return err
 }
 
@@ -150,9 +157,6 @@ func (a *app) loadConfig() error {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&a.config); err != nil {
 		return configFailure(path, err)
-	}
-	if err := a.config.ARC.check(); err != nil {
-		return failf(exitConfig, "%s: %v", path, err)
 	}
 	return nil
 }

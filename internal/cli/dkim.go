@@ -53,7 +53,7 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	in, err := a.open(path, raw)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	keys, err := dkim.LookupKey(ctx, dns, s, d)
 	at := string(s) + "._domainkey." + string(d)
 	a.raise(keyExit(keys, err))

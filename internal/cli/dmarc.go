@@ -54,6 +54,12 @@ Exit codes: 0 pass or none, 1 fail or permerror, 2 temperror.`,
 	return a.group("dmarc", "Find DMARC policies, evaluate DMARC", policy, check)
 }
 
+// The result words of RFC 8601 §2.7.1 and §2.7.2.
+var (
+	spfWords  = []string{"none", "pass", "fail", "softfail", "neutral", "temperror", "permerror"}
+	dkimWords = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
+)
+
 // identifiers reads RESULT=DOMAIN. It is never nil: that is how a check differs from a
 // policy.
 func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, error) {
@@ -78,12 +84,12 @@ func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, er
 		return nil
 	}
 	if spfResult != "" {
-		if err := add("spf", spfResult, "none", "pass", "fail", "softfail", "neutral", "temperror", "permerror"); err != nil {
+		if err := add("spf", spfResult, spfWords...); err != nil {
 			return nil, err
 		}
 	}
 	for _, s := range dkimResults {
-		if err := add("dkim", s, "none", "pass", "fail", "policy", "neutral", "temperror", "permerror"); err != nil {
+		if err := add("dkim", s, dkimWords...); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +109,7 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	e := &dmarc.Evaluator{Resolver: dns, Discovery: dmarc.Discovery(discovery)}
 	e.Prefetch(name)
 	var r dmarc.Result

@@ -43,6 +43,14 @@ func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
 	return resolver.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
 }
 
+// done ends the questions of one command, and says when name servers did not answer.
+func (a *app) done(dns *resolver.Ledger) {
+	var down outage
+	down.watch(dns.Exchanges())
+	dns.Close()
+	down.hint(a)
+}
+
 // tries is how often a silent name server is asked within --dns-timeout.
 const tries = 2
 
@@ -81,7 +89,7 @@ func (a *app) servers() ([]string, error) {
 	}
 	if len(list) == 0 {
 		for _, s := range a.config.DNS.Servers {
-			list = append(list, string(s))
+			list = append(list, s.address)
 		}
 	}
 	if len(list) > 0 {

@@ -15,6 +15,7 @@ type input struct {
 	name   string
 	r      io.Reader
 	header *message.Header
+	cut    bool // the end comes in the middle of a header line
 	close  func()
 }
 
@@ -53,14 +54,16 @@ func (a *app) open(path string, raw bool) (*input, error) {
 func (in *input) peek(r io.Reader) error {
 	var seen bytes.Buffer
 	p := &peeker{}
-	err := message.Stream(p, io.TeeReader(r, &seen), message.Limits{})
+	tee := &teeReader{r: r, w: &seen}
+	err := message.Stream(p, tee, message.Limits{})
 	var limit *message.LimitError
 	switch {
 	case err == nil, errors.Is(err, errPeeked), errors.As(err, &limit):
 	default:
-		return failf(exitNoInput, "%s: %v", in.name, errors.Unwrap(err))
+		return openFailure(in.name, err)
 	}
 	in.header = &p.header
+	in.cut = tee.ended && !bytes.HasSuffix(seen.Bytes(), []byte("\n")) && !bytes.Contains(seen.Bytes(), []byte("\r\n\r\n"))
 	in.r = io.MultiReader(&seen, r)
 	return in.check(seen.Bytes(), limit != nil)
 }
@@ -107,3 +110,18 @@ type peeker struct{ header message.Header }
 func (p *peeker) Field(f message.Field) error { p.header.Add(f); return nil }
 func (p *peeker) EndHeader() error            { return errPeeked }
 func (p *peeker) Write([]byte) (int, error)   { return 0, errPeeked }
+
+// teeReader is an io.TeeReader that knows whether the end was met.
+type teeReader struct {
+	r     io.Reader
+	w     *bytes.Buffer
+	ended bool
+}
+
+// Read implements io.Reader.
+func (t *teeReader) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.w.Write(p[:n])
+	t.ended = err == io.EOF
+	return n, err
+}

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"io"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +27,7 @@ func (a *app) lintCommand() *cobra.Command {
 		return &cobra.Command{
 			Use:   name + " [TEXT|-]",
 			Short: "Check the text of " + what,
-			Args:  cobra.MaximumNArgs(1),
+			Args:  atMostOne,
 			RunE: func(_ *cobra.Command, args []string) error {
 				text, err := a.lintText(args)
 				if err != nil {
@@ -42,7 +42,7 @@ func (a *app) lintCommand() *cobra.Command {
 	c.Long = `Lint checks the text of a record without asking the DNS. The text is an argument, or
 standard input with -.
 
-Exit codes: 0 no error, 1 errors, 65 no record at all.`
+Exit codes: 0 no error, 1 errors, 65 no text.`
 	return c
 }
 
@@ -50,6 +50,9 @@ const maxRecord = 64 << 10
 
 func (a *app) lintText(args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
+		if strings.TrimSpace(args[0]) == "" {
+			return "", failf(exitData, "the text of the record is empty").or("give it as one line without quotes")
+		}
 		return args[0], nil
 	}
 	data, err := io.ReadAll(io.LimitReader(a.stdin, maxRecord+1))
@@ -90,6 +93,13 @@ func lintDKIM(text string) []lintProblem {
 	return list
 }
 
+type lintJSON struct {
+	Schema   string        `json:"schema"`
+	Kind     string        `json:"kind"`
+	Text     string        `json:"text"`
+	Problems []lintProblem `json:"problems"`
+}
+
 func (a *app) lint(what, text string, problems []lintProblem) error {
 	for _, p := range problems {
 		if p.Severity == "error" || p.Severity == "critical" {
@@ -97,22 +107,50 @@ func (a *app) lint(what, text string, problems []lintProblem) error {
 		}
 	}
 	if a.wantJSON() {
-		if problems == nil {
-			problems = []lintProblem{}
-		}
-		return a.json(map[string]any{"schema": "postseal.lint/1", "kind": what, "text": text, "problems": problems})
+		return a.json(lintJSON{"postseal.lint/1", what, text, append([]lintProblem{}, problems...)})
 	}
 	v := &view{app: a, style: a.style}
 	if len(problems) == 0 {
-		v.line(" %s %s", v.style.Symbol(term.Good), "nothing to mend")
+		v.line(" %s nothing to mend", v.style.Symbol(term.Good))
 		return nil
 	}
 	for _, p := range problems {
-		tone := map[string]term.Tone{"critical": term.Bad, "error": term.Bad, "warn": term.Warn}[p.Severity]
-		v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Bold(p.ID), v.style.Dim("octet "+strconv.Itoa(p.Offset)+", RFC "+p.RFC))
-		for _, l := range wrap(v.clean(p.Message)+v.style.Text(" — ")+v.clean(p.Fix), term.Width-4) {
-			v.line("   %s", l)
-		}
+		v.problem(&p, text)
 	}
 	return nil
+}
+
+func (v *view) problem(p *lintProblem, text string) {
+	tone := map[string]term.Tone{"critical": term.Bad, "error": term.Bad, "warn": term.Warn}[p.Severity]
+	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Bold(p.ID), v.style.Dim(p.Severity+", RFC "+v.style.Text(p.RFC)))
+	if v.app.flags.quiet {
+		return
+	}
+	for _, l := range wrap(v.clean(p.Message), term.Width-3) {
+		v.line("   %s", l)
+	}
+	if p.Offset > 0 {
+		excerpt, column := v.excerpt(text, p.Offset)
+		v.line("   %s", v.style.Dim(excerpt))
+		v.line("   %*s%s", column, "", v.style.Paint(tone, "^"))
+	}
+	for _, l := range wrap(v.clean("fix: "+p.Fix), term.Width-3) {
+		v.line("   %s", l)
+	}
+}
+
+// excerpt is the part of text around offset that fits a line, and the column of offset.
+func (v *view) excerpt(text string, offset int) (string, int) {
+	const room = term.Width - 3
+	offset = min(offset, len(text))
+	before, start := v.style.Clean(text[:offset], 0), 0
+	for term.Columns(before) > room*2/3 {
+		start += (offset - start + 7) / 8
+		for start < offset && !utf8.RuneStart(text[start]) {
+			start++
+		}
+		before = v.style.Text("…") + v.style.Clean(text[start:offset], 0)
+	}
+	column := term.Columns(before)
+	return before + v.style.Clean(text[offset:], room-column), column
 }

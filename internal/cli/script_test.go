@@ -61,6 +61,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"columns": scriptColumns,
 	"dns":     scriptDNS,
 	"deaf":    scriptDeaf,
+	"binary":  scriptBinary,
 }
 
 // scriptExits runs a program and wants an exit code: exits CODE PROGRAM ARGS...
@@ -193,6 +194,16 @@ func scriptDeaf(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { conn.Close() })
 	ts.Setenv(args[0], conn.LocalAddr().String())
+}
+
+// scriptBinary writes a file from a Go string: binary FILE TEXT.
+func scriptBinary(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: binary FILE TEXT")
+	}
+	data, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(data), 0o644))
 }
 
 // run is the program within the test: the same as the real one, but for the terminal.

@@ -52,7 +52,7 @@ func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	r := (&spf.Checker{Resolver: dns, Now: clock}).Check(ctx, q)
 	switch r.Code {
 	case spf.Fail, spf.SoftFail, spf.PermError:

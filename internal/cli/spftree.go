@@ -2,13 +2,11 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 
 	"github.com/spf13/cobra"
 
 	"postseal/internal/domain"
-	"postseal/internal/term"
 	"postseal/spf"
 )
 
@@ -79,81 +77,55 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer dns.Close()
+	defer a.done(dns)
 	tree := (&spf.Checker{Resolver: dns, Now: clock}).Explore(ctx, name)
-	switch {
-	case tree.Root.Code == spf.TempError:
+	word := treeResult(tree)
+	switch word {
+	case spf.TempError:
 		a.raise(exitUndecided)
-	case tree.Root.Code != "" || tree.Lookups > spf.DefaultLookups || tree.VoidLookups > spf.DefaultVoidLookups:
+	case spf.PermError, spf.None:
 		a.raise(exitNo)
 	}
 	if a.wantJSON() {
 		return a.json(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
 	}
-	a.showTree(tree)
+	a.showTree(tree, word)
 	return nil
 }
 
-func (a *app) showTree(tree *spf.Tree) {
-	v := &view{app: a, style: a.style, width: 4}
-	tone, word := term.Good, "ok"
+// treeResult is what receivers may answer for the record alone, "" when nothing stands in
+// the way. An include or redirect to a name without a valid record is a permerror (RFC
+// 7208 §5.2, §6.1).
+func treeResult(tree *spf.Tree) spf.Code {
 	if tree.Root.Code != "" {
-		tone, word = term.Bad, string(tree.Root.Code)
-	} else if tree.Lookups > spf.DefaultLookups || tree.VoidLookups > spf.DefaultVoidLookups {
-		tone, word = term.Bad, string(spf.PermError)
+		return tree.Root.Code
 	}
-	v.width = len(word)
-	v.result(tone, "SPF", word, v.clean(tree.Root.Domain), fmt.Sprintf("%d/%d lookups, %d/%d void", tree.Lookups, spf.DefaultLookups,
-		tree.VoidLookups, spf.DefaultVoidLookups))
-	v.node(tree.Root, " ")
-	if tree.Incomplete {
-		v.line(" %s", v.style.Yellow("the tree goes on; not all of it was followed"))
+	result := nodeResult(tree.Root)
+	if tree.Lookups > spf.DefaultLookups || tree.VoidLookups > spf.DefaultVoidLookups {
+		result = spf.PermError
 	}
+	return result
 }
 
-func (v *view) node(n *spf.Node, indent string) {
-	if n.Problem != "" {
-		v.line("%s%s %s", indent, v.style.Symbol(term.Bad), v.clean(n.Problem))
-		return
-	}
-	for _, l := range wrap(v.clean(n.Text), max(term.Width-term.Columns(indent), 20)) {
-		v.line("%s%s", indent, v.style.Dim(l))
-	}
+func nodeResult(n *spf.Node) (result spf.Code) {
 	for i := range n.Terms {
-		branch, below := "├─ ", "│  "
-		if i == len(n.Terms)-1 {
-			branch, below = "└─ ", "   "
+		t := &n.Terms[i]
+		if t.Failed {
+			result = spf.TempError
 		}
-		v.term(&n.Terms[i], indent+v.style.Text(branch))
-		if c := n.Terms[i].Child; c != nil {
-			v.node(c, indent+v.style.Text(below))
+		if t.Child == nil {
+			continue
 		}
-	}
-}
-
-func (v *view) term(t *spf.Term, prefix string) {
-	text := prefix + v.style.Clean(t.Text, 60)
-	switch {
-	case t.Problem != "":
-		text += "  " + v.style.Red(v.clean(t.Problem))
-	case t.Void():
-		text += "  " + v.style.Yellow("void: resolves to nothing")
-	case t.Name == "" && t.Lookup > 0:
-		text += "  " + v.style.Dim("depends on the client and sender")
-	case t.Mechanism == spf.A || t.Mechanism == spf.MX:
-		text += "  " + v.style.Dim(plural(len(t.Addresses), "address", "addresses"))
-	}
-	right := ""
-	if t.Lookup > 0 {
-		right = fmt.Sprintf("lookup %d", t.Lookup)
-		if t.Child != nil && t.Child.Lookups > 0 {
-			right = fmt.Sprintf("lookup %d + %d below", t.Lookup, t.Child.Lookups)
+		below := t.Child.Code
+		if below == "" {
+			below = nodeResult(t.Child)
+		}
+		switch below {
+		case spf.None, spf.PermError:
+			return spf.PermError
+		case spf.TempError:
+			result = spf.TempError
 		}
 	}
-	gap := max(term.Width-term.Columns(text)-len(right), 2)
-	if right == "" {
-		v.line("%s", text)
-		return
-	}
-	v.line("%s%*s%s", text, gap, "", v.style.Dim(right))
+	return result
 }

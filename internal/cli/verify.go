@@ -77,7 +77,7 @@ undecided, else 0.`,
 
 func (f *verifyFlags) check(c *config) error {
 	if f.enforce == "" {
-		f.enforce = string(c.Enforce)
+		f.enforce = string(c.Enforce.mode)
 	}
 	if f.enforce == "" {
 		f.enforce = string(postseal.Guarded)
@@ -137,7 +137,8 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 		return err
 	}
 	v, err := postseal.New(postseal.Config{Resolver: dns, AuthservID: f.authservID, Enforce: postseal.Enforce(f.enforce),
-		Discovery: dmarc.Discovery(f.discovery), OnError: postseal.OnError(a.config.DNS.OnError), TrustedSealers: a.config.ARC.TrustedSealers, Now: clock,
+		Discovery: dmarc.Discovery(f.discovery), OnError: a.config.DNS.OnError.mode,
+		TrustedSealers: a.config.ARC.names(), Now: clock,
 		OnPanic: func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }})
 	if err != nil {
 		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
@@ -151,6 +152,9 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 		if err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable); err != nil {
 			a.fail(err)
 		}
+		if a.flush() != nil {
+			return nil // closeOutput tells
+		}
 	}
 	unreachable.hint(a)
 	return nil
@@ -162,6 +166,9 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		return err
 	}
 	defer in.close()
+	if in.cut {
+		a.hint("%s ends within its header section: it may have been cut off", in.name)
+	}
 	if f.receivedBy != "" {
 		derived, bad := derive(in.header, f.receivedBy)
 		if bad != nil {
