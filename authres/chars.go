@@ -23,6 +23,18 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// isKeyword is a Keyword (RFC 5321 §4.1.2); others write the underscore too.
+func isKeyword(s string) bool {
+	for i := range len(s) {
+		if !isKeywordChar(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isKeywordChar(c byte) bool { return isAlnum(c) || c == '-' || c == '_' }
+
 // isDotAtom is the dot-atom-text of RFC 5322 §3.2.3.
 func isDotAtom(s string) bool {
 	last := byte('.')

@@ -124,12 +124,15 @@ func (w *writer) result(r *Result) {
 	}
 }
 
-// keyword keeps what a Keyword may hold (RFC 8601 §2.2, RFC 5321 §4.1.2 Ldh-str); any other
-// octet becomes "x", and so does a keyword of nothing.
+// keyword keeps what a Keyword may hold (RFC 8601 §2.2, RFC 5321 §4.1.2 Ldh-str), in lower
+// case; any other octet becomes "x", and so does a keyword of nothing.
 func (w *writer) keyword(s string) {
 	for i := range len(s[:min(len(s), maxKeyword)]) {
 		c := s[i]
-		if !isAlnum(c) && c != '-' {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case !isAlnum(c) && c != '-':
 			c = 'x'
 		}
 		w.buf = append(w.buf, c)

@@ -12,14 +12,14 @@ const own = "x-postseal-"
 
 // Forged reports whether a received field pretends to come from one of the authserv-ids
 // ids, and is to be removed (RFC 8601 §5): an Authentication-Results field with such an
-// id, with none that can be read, or of a version not known; a Received-SPF field whose
-// receiver is such an id or cannot be read; and every X-Postseal field. What stands behind
-// a foreign id does not matter. An ARC-Authentication-Results field is sealed and stays.
+// id, of a version not known, or that Parse cannot read; a Received-SPF field whose
+// receiver is such an id or cannot be read; and every X-Postseal field. An
+// ARC-Authentication-Results field is sealed and stays.
 func Forged(f message.Field, ids []string) bool {
 	name := f.Name()
 	switch {
 	case f.Is("Authentication-Results"):
-		return forgedResults(string(f.Value()), ids)
+		return forgedResults(f.Value(), ids)
 	case f.Is("Received-SPF"):
 		receivers, ok := receivers(string(f.Value()))
 		return !ok || anyOf(receivers, ids)
@@ -27,13 +27,10 @@ func Forged(f message.Field, ids []string) bool {
 	return len(name) >= len(own) && strings.EqualFold(string(name[:len(own)]), own)
 }
 
-func forgedResults(body string, ids []string) bool {
-	if len(body) > maxLength || hasStrayLineEnd(body) {
-		return true
-	}
-	p, id := scanner{s: body}, Field{}
-	p.identity(&id)
-	return p.bad != nil || id.Version > 1 || anyOf([]string{id.AuthservID}, ids)
+// forgedResults: what cannot be read could be read by another as ours.
+func forgedResults(body []byte, ids []string) bool {
+	f, err := Parse(body)
+	return err != nil || f.Version > 1 || anyOf([]string{f.AuthservID}, ids)
 }
 
 // hasStrayLineEnd finds a line end that is no fold: whoever reads the message later might

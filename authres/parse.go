@@ -28,10 +28,10 @@ const (
 // a comment, or in quotes, is no result. Of comments only the first behind each result
 // word is kept.
 //
-// Three things that others write are read too: a field that ends behind its authserv-id or
-// behind a ";", a value that lacks the quotes it needs, and a pair without a ptype such as
-// action=none, which is passed over. The error is a *SyntaxError; the Field then holds
-// what came before it.
+// What others write is read too: a field that ends behind its authserv-id or behind a ";",
+// a value that lacks the quotes it needs or is missing, and, passed over, a pair without a
+// ptype such as action=none or envelope-from=a@example.com. The error is a *SyntaxError;
+// the Field then holds what came before it.
 func Parse(body []byte) (Field, error) {
 	if len(body) > maxLength {
 		return Field{}, &SyntaxError{maxLength, "field too long"}
@@ -51,12 +51,10 @@ func Parse(body []byte) (Field, error) {
 		start := p.pos
 		r := Result{Method: strings.ToLower(p.keyword())}
 		if p.cfws(); r.Method == "none" && p.bad == nil && (p.end() || p.peek() == ';') {
-			if n > 0 || !p.end() {
-				p.fail(start, `"none" beside results`)
-			}
+			p.noResult(start, n)
 			break
 		}
-		if p.result(&r); p.bad == nil {
+		if p.result(&r); p.bad == nil && r.Value != "" {
 			f.Results = append(f.Results, r)
 		}
 	}
@@ -89,7 +87,16 @@ func (p *scanner) identity(f *Field) {
 	}
 }
 
-// result reads what follows a method, up to the ";" or the end.
+// noResult reads what may follow "none", which is n-th and began at start.
+func (p *scanner) noResult(start, n int) {
+	p.take(';')
+	if p.cfws(); n > 0 || !p.end() {
+		p.fail(start, `"none" beside results`)
+	}
+}
+
+// result reads what follows a method, up to the ";" or the end. A pair whose value is no
+// word is no result: r.Value stays empty.
 func (p *scanner) result(r *Result) {
 	if r.Method == "" {
 		p.fail(p.pos, "no method")
@@ -105,9 +112,14 @@ func (p *scanner) result(r *Result) {
 		return
 	}
 	p.cfws()
-	if r.Value = strings.ToLower(p.keyword()); r.Value == "" {
-		p.fail(p.pos, "no result word")
+	start := p.pos
+	value, _ := p.propertyValue()
+	if value == "" {
+		p.fail(start, "no result word")
 		return
+	}
+	if isKeyword(value) && p.s[start] != '"' {
+		r.Value = strings.ToLower(value)
 	}
 	p.cfws()
 	r.Comment = text(p.comment)
@@ -145,7 +157,7 @@ func (p *scanner) property(r *Result) {
 	p.cfws()
 	v, ok := p.propertyValue()
 	switch {
-	case !ok:
+	case !ok && !p.end() && p.peek() != ';':
 		p.fail(p.pos, "no value")
 	case name != "":
 		r.Properties = append(r.Properties, Property{strings.ToLower(kind), strings.ToLower(name), v})

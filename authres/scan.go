@@ -115,10 +115,10 @@ func (p *scanner) quotedPair() byte {
 	return p.s[p.pos-1]
 }
 
-// keyword reads a Keyword (RFC 5321 §4.1.2); others write the underscore too.
+// keyword reads a Keyword: see isKeyword.
 func (p *scanner) keyword() string {
 	start := p.pos
-	for !p.end() && (isAlnum(p.s[p.pos]) || p.s[p.pos] == '-' || p.s[p.pos] == '_') {
+	for !p.end() && isKeywordChar(p.s[p.pos]) {
 		p.pos++
 	}
 	return p.s[start:p.pos]
