@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc"},
 	{"."},
-	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox"},
+	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix"},
 	{"internal/explain", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf"},
 	{"server/door"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},

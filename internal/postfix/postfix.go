@@ -1,0 +1,162 @@
+// Package postfix reads the configuration of a Postfix and puts postseal into it: what
+// "postseal setup postfix" and "postseal doctor" know of main.cf and master.cf.
+package postfix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// ErrNotInstalled: there is no postconf on this machine.
+var ErrNotInstalled = errors.New("postconf is not installed")
+
+// Settings are those of main.cf that postseal has to do with.
+type Settings struct {
+	Version       string
+	ConfigDir     string
+	QueueDir      string
+	MailOwner     string
+	Milters       string // smtpd_milters, as written
+	Recipient     string // smtpd_recipient_restrictions, as written
+	DefaultAction string // milter_default_action
+	Explicit      map[string]bool
+	Chrooted      bool     // some smtpd of master.cf runs inside QueueDir
+	Overrides     []string // services of master.cf that set smtpd_milters themselves
+
+	expanded map[string]string // Milters and Recipient without $names
+}
+
+// Defaults are the settings of a Postfix as Debian installs it, to show what setup would
+// do where there is none.
+func Defaults() Settings {
+	return Settings{ConfigDir: "/etc/postfix", QueueDir: "/var/spool/postfix", MailOwner: "postfix", Chrooted: true,
+		Explicit: map[string]bool{}}
+}
+
+// Read asks postconf. dir is the configuration directory, "" the default one.
+func Read(ctx context.Context, dir string) (Settings, error) {
+	s := Settings{Explicit: map[string]bool{}}
+	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", Milters, Recipient)
+	if err != nil {
+		return s, err
+	}
+	s.Version, s.ConfigDir, s.QueueDir, s.MailOwner = values["mail_version"], values["config_directory"], values["queue_directory"], values["mail_owner"]
+	s.DefaultAction, s.expanded = values["milter_default_action"], values
+	if values, err = parameters(ctx, dir, false, Milters, Recipient); err != nil {
+		return s, err
+	}
+	s.Milters, s.Recipient = values[Milters], values[Recipient]
+	explicit, err := postconf(ctx, dir, "-n")
+	if err != nil {
+		return s, err
+	}
+	for line := range strings.SplitSeq(explicit, "\n") {
+		if name, _, ok := strings.Cut(line, " ="); ok {
+			s.Explicit[name] = true
+		}
+	}
+	return s, s.readServices(ctx, dir)
+}
+
+// inForce is the value of Milters or Recipient without $names.
+func (s *Settings) inForce(name, written string) string {
+	if value, ok := s.expanded[name]; ok {
+		return value
+	}
+	return written
+}
+
+// readServices looks at the smtpd services of master.cf.
+func (s *Settings) readServices(ctx context.Context, dir string) error {
+	services, err := postconf(ctx, dir, "-M")
+	if err != nil {
+		return err
+	}
+	// service type private unpriv chroot wakeup maxproc command
+	for line := range strings.SplitSeq(services, "\n") {
+		fields := strings.Fields(line)
+		if len(fields) >= 8 && fields[7] == "smtpd" && fields[4] == "y" {
+			s.Chrooted = true
+		}
+	}
+	overrides, err := postconf(ctx, dir, "-P", "*/*/"+Milters)
+	if err != nil {
+		return err
+	}
+	for line := range strings.SplitSeq(overrides, "\n") {
+		if service, _, ok := strings.Cut(line, "/"); ok {
+			s.Overrides = append(s.Overrides, service)
+		}
+	}
+	return nil
+}
+
+// parameters reads the values in force, defaults included, as written or with $names
+// expanded.
+func parameters(ctx context.Context, dir string, expand bool, names ...string) (map[string]string, error) {
+	if expand {
+		names = append([]string{"-x"}, names...)
+	}
+	out, err := postconf(ctx, dir, names...)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for line := range strings.SplitSeq(out, "\n") {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return values, nil
+}
+
+func postconf(ctx context.Context, dir string, args ...string) (string, error) {
+	path, err := exec.LookPath("postconf")
+	if err != nil {
+		path = "/usr/sbin/postconf" // not on the path of ordinary users
+	}
+	if dir != "" {
+		args = append([]string{"-c", dir}, args...)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(err, exec.ErrNotFound), err != nil && cmd.Process == nil:
+		return "", ErrNotInstalled
+	case err != nil:
+		last := strings.TrimSpace(stderr.String())
+		if i := strings.LastIndexByte(last, '\n'); i >= 0 {
+			last = last[i+1:]
+		}
+		return "", fmt.Errorf("postconf %s: %s", strings.Join(args, " "), strings.TrimPrefix(last, "postconf: "))
+	}
+	return string(out), nil
+}
+
+// Endpoint writes a listener of postseal, "unix:PATH" or "HOST:PORT", as Postfix names it.
+// A unix socket within the queue directory is named relative to it: this holds for a
+// chrooted smtpd and for another one alike.
+func (s *Settings) Endpoint(listener string) (string, error) {
+	path, unix := strings.CutPrefix(listener, "unix:")
+	if !unix {
+		return "inet:" + listener, nil
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%s: the path of the socket must be absolute", listener)
+	}
+	within, err := filepath.Rel(s.QueueDir, path)
+	switch {
+	case err == nil && within != ".." && !strings.HasPrefix(within, "../"):
+		return "unix:" + within, nil
+	case s.Chrooted:
+		return "", fmt.Errorf("%s: Postfix's smtpd is chrooted to %s and cannot reach this socket; put it below %s/postseal/", listener, s.QueueDir, s.QueueDir)
+	}
+	return "unix:" + path, nil
+}
