@@ -8,6 +8,7 @@ import (
 
 	"postseal"
 	"postseal/arc"
+	"postseal/internal/conf"
 	"postseal/internal/term"
 )
 
@@ -46,7 +47,7 @@ func (a *app) arcVerify(ctx context.Context, path string) error {
 	if result.Code != arc.Pass {
 		a.raise(exitNo)
 	}
-	chain := postseal.MakeARC(result, a.config.ARC.names())
+	chain := postseal.MakeARC(result, conf.Strings(a.config.ARC.TrustedSealers))
 	if a.wantJSON() {
 		return a.json(struct {
 			Schema string `json:"schema"`

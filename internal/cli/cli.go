@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/conf"
 	"postseal/internal/nearest"
 	"postseal/internal/term"
 	"postseal/resolver/stub"
@@ -30,7 +31,7 @@ type app struct {
 	getenv func(string) string
 
 	flags  globalFlags
-	config config
+	config *conf.Config
 	client *stub.Client  // of the network, nil with --zone
 	out    *bufio.Writer // where results go
 	file   *os.File      // of --output, nil is stdout
@@ -110,6 +111,13 @@ func (a *app) hint(format string, args ...any) {
 	}
 	a.flush()
 	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow("hint:"), a.lines(fmt.Sprintf(format, args...)))
+}
+
+func (a *app) warn(format string, args ...any) {
+	if a.flags.quiet || a.flags.logFormat == "json" {
+		return
+	}
+	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow("warning:"), a.lines(fmt.Sprintf(format, args...)))
 }
 
 // lines makes text safe and keeps its line breaks.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
@@ -81,7 +82,7 @@ func zones(paths []string) (resolver.Resolver, error) {
 func (a *app) servers() ([]string, error) {
 	var list []string
 	for _, s := range a.flags.resolvers {
-		address, err := serverAddress(s)
+		address, err := conf.ServerAddress(s)
 		if err != nil {
 			return nil, usage("--resolver: %v", err).or("%s", serverForm)
 		}
@@ -89,7 +90,7 @@ func (a *app) servers() ([]string, error) {
 	}
 	if len(list) == 0 {
 		for _, s := range a.config.DNS.Servers {
-			list = append(list, s.address)
+			list = append(list, string(s))
 		}
 	}
 	if len(list) > 0 {

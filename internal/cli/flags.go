@@ -32,7 +32,7 @@ const defaultDNSTimeout = 5 * time.Second
 
 func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	g := &a.flags
-	f.StringVarP(&g.config, "config", "c", "", "read `FILE` (TOML): authserv_id, enforce, [dns]")
+	f.StringVarP(&g.config, "config", "c", "", "read the configuration `FILE` (TOML)")
 	f.StringVar(&g.format, "format", "text", "`FORMAT` of results: text, json, jsonl (one object a line)")
 	f.StringVarP(&g.output, "output", "o", "", "write results to `FILE`")
 	f.StringVar(&g.color, "color", "auto", "`WHEN` to use colour: auto, always, never")

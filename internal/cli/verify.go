@@ -10,6 +10,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/conf"
 	"postseal/internal/received"
 	"postseal/resolver"
 )
@@ -68,33 +69,35 @@ undecided, else 0.`,
 	flags.StringVar(&f.receivedBy, "received-by", "", "take the envelope from the Received field stamped by `HOST`")
 	flags.StringVar(&f.authservID, "authserv-id", "", "`NAME` of this verifier in Authentication-Results (default localhost)")
 	flags.StringVar(&f.enforce, "enforce", "", "`MODE`: observe, quarantine, guarded, strict (default guarded)")
-	flags.StringVar(&f.discovery, "discovery", string(dmarc.TreeWalk), "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489)")
+	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
 	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
 	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
 	flags.BoolVar(&f.raw, "raw", false, rawUsage)
 	return c
 }
 
-func (f *verifyFlags) check(c *config) error {
-	if f.enforce == "" {
-		f.enforce = string(c.Enforce.mode)
+// config is the configuration with the flags above the file.
+func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
+	c := *file
+	if f.enforce != "" {
+		c.Enforce = postseal.Enforce(f.enforce)
 	}
-	if f.enforce == "" {
-		f.enforce = string(postseal.Guarded)
+	if f.discovery != "" {
+		c.DMARC.Discovery = dmarc.Discovery(f.discovery)
 	}
-	if f.authservID == "" {
-		f.authservID = c.AuthservID
+	if f.authservID != "" {
+		c.AuthservID = f.authservID
 	}
-	if err := oneOf("--enforce", f.enforce, enforceModes...); err != nil {
-		return err
+	if err := oneOf("--enforce", string(c.Enforce), enforceModes...); err != nil {
+		return nil, err
 	}
-	if err := oneOf("--discovery", f.discovery, string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
-		return err
+	if err := oneOf("--discovery", string(c.DMARC.Discovery), string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
+		return nil, err
 	}
 	if f.receivedBy != "" && f.ip != "" {
-		return usage("--received-by and --ip exclude each other").or("--received-by takes the address from the message")
+		return nil, usage("--received-by and --ip exclude each other").or("--received-by takes the address from the message")
 	}
-	return nil
+	return &c, nil
 }
 
 // parseIP reads an address, in brackets or not.
@@ -121,7 +124,8 @@ func bare(path string) string {
 }
 
 func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error {
-	if err := f.check(&a.config); err != nil {
+	config, err := f.config(a.config)
+	if err != nil {
 		return err
 	}
 	ip, err := parseIP("--ip", f.ip)
@@ -136,10 +140,10 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	if err != nil {
 		return err
 	}
-	v, err := postseal.New(postseal.Config{Resolver: dns, AuthservID: f.authservID, Enforce: postseal.Enforce(f.enforce),
-		Discovery: dmarc.Discovery(f.discovery), OnError: a.config.DNS.OnError.mode,
-		TrustedSealers: a.config.ARC.names(), Now: clock,
-		OnPanic: func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }})
+	engine, _ := config.Engine(clock())
+	engine.Resolver, engine.Now = dns, clock
+	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
+	v, err := postseal.New(engine)
 	if err != nil {
 		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}

@@ -20,24 +20,24 @@ import (
 // Exempt is an [[exempt]] entry: mail that all its keys describe is accepted whatever
 // DMARC says of it.
 type Exempt struct {
-	IP       string         `toml:"ip"`      // address or CIDR of the client
-	User     string         `toml:"user"`    // authenticated user
-	DKIM     string         `toml:"dkim"`    // domain with a passing signature
-	SPF      string         `toml:"spf"`     // domain whose SPF passed for the MAIL FROM identity
-	ListID   string         `toml:"list_id"` // identifier of the List-Id field, only beside ip, dkim or spf
-	Override string         `toml:"override"`
-	Why      string         `toml:"why"`
-	Until    toml.LocalDate `toml:"until"` // the last day, UTC
+	IP       string         `toml:"ip,omitempty"`       // address or CIDR of the client
+	User     string         `toml:"user,omitempty"`     // authenticated user
+	DKIM     string         `toml:"dkim,omitempty"`     // domain with a passing signature
+	SPF      string         `toml:"spf,omitempty"`      // domain whose SPF passed for the MAIL FROM identity
+	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only beside ip, dkim or spf
+	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
+	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
+	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
 }
 
 // Rule is a [[rule]] entry: the first whose expression is true sets the action.
 type Rule struct {
-	Name     string         `toml:"name"`
-	When     string         `toml:"when"` // a CEL expression
-	Action   string         `toml:"action"`
-	Override string         `toml:"override"`
-	Why      string         `toml:"why"`
-	Until    toml.LocalDate `toml:"until"` // the last day, UTC
+	Name     string         `toml:"name,omitempty"`     // for the log and the reports
+	When     string         `toml:"when"`               // a CEL expression over the verdict
+	Action   string         `toml:"action"`             // accept, quarantine, reject or defer
+	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
+	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
+	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
 }
 
 // Config is the local policy as written in the configuration file.
