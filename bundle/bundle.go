@@ -189,7 +189,10 @@ func factsOf(r *postseal.Report) map[string]string {
 		"arc": r.ARC.Result, "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
 		"spf": "skipped", "helo": "skipped", "iprev": "skipped", "removed": fmt.Sprint(len(r.Headers.Remove)),
 	}
-	var signatures, domains []string
+	var signatures, domains, removed []string
+	for _, ref := range r.Headers.Remove {
+		removed = append(removed, fmt.Sprintf("%s:%d", ref.Name, ref.Index))
+	}
 	for _, s := range r.DKIM {
 		signatures = append(signatures, string(s.Result))
 	}
@@ -197,6 +200,7 @@ func factsOf(r *postseal.Report) map[string]string {
 		domains = append(domains, string(d))
 	}
 	facts["dkim"], facts["author"] = strings.Join(signatures, ","), strings.Join(domains, ",")
+	facts["remove"] = strings.Join(removed, ",")
 	if len(r.SPF) > 0 {
 		facts["spf"] = string(r.SPF[0].Code)
 	}
