@@ -75,8 +75,12 @@ func (p *EnforcePolicy) undecided(r *Report) Action {
 	case OnErrorDefer:
 		return Defer
 	}
-	known := r.DMARC.Reason == dmarc.IdentifierUnknown
-	if known && (r.DMARC.Policy == dmarc.PolicyReject || r.DMARC.Policy == dmarc.PolicyQuarantine) {
+	switch r.DMARC.Reason {
+	case dmarc.IdentifierUnknown:
+		if r.DMARC.Policy.Strength() > 0 {
+			return Defer
+		}
+	case dmarc.ExistenceUnknown: // it fails, and sp or np is above none
 		return Defer
 	}
 	return Accept

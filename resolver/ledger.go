@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -81,11 +82,14 @@ func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
-func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t) }
+func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t, l.budget) }
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
 func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	e := l.begin(name, t)
+	return l.wait(ctx, l.begin(name, t, l.budget), name, t)
+}
+
+func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answer, error) {
 	if e.known() {
 		return e.Answer, e.Err
 	}
@@ -114,7 +118,9 @@ func (e *entry) known() bool {
 
 // Peek implements Peeker: it knows what was asked before and what next knows, which then
 // counts as asked.
-func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
+func (l *Ledger) Peek(name string, t Type) (Answer, bool) { return l.peekWithin(name, t, l.budget) }
+
+func (l *Ledger) peekWithin(name string, t Type, b Budget) (Answer, bool) {
 	q := question{canonicalName(name), t}
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
@@ -123,7 +129,7 @@ func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
 	defer l.mu.Unlock()
 	e := l.find(q)
 	if e == nil {
-		e = l.peek(q)
+		e = l.peek(q, b)
 	}
 	if e == nil || !e.known() {
 		return Answer{}, false
@@ -167,8 +173,8 @@ func (l *Ledger) add(q question) *entry {
 }
 
 // peek answers a question from what next knows, nil when it does not.
-func (l *Ledger) peek(q question) *entry {
-	if l.peeker == nil || l.spent() {
+func (l *Ledger) peek(q question, b Budget) *entry {
+	if l.peeker == nil || l.spent(b) {
 		return nil
 	}
 	a, ok := l.peeker.Peek(q.name, q.t)
@@ -181,11 +187,11 @@ func (l *Ledger) peek(q question) *entry {
 	return e
 }
 
-func (l *Ledger) spent() bool {
-	return l.closed || len(l.order) >= l.budget.Queries || l.bytes > l.budget.Bytes
+func (l *Ledger) spent(b Budget) bool {
+	return l.closed || len(l.order) >= b.Queries || l.bytes > b.Bytes
 }
 
-func (l *Ledger) begin(name string, t Type) *entry {
+func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 	q := question{canonicalName(name), t}
 	if !ValidName(q.name) {
 		return &entry{Exchange: Exchange{Name: q.name, Type: t, Answer: Answer{NXDomain: true}}}
@@ -195,10 +201,10 @@ func (l *Ledger) begin(name string, t Type) *entry {
 	if e := l.find(q); e != nil {
 		return e
 	}
-	if l.spent() {
+	if l.spent(b) {
 		return &entry{Exchange: Exchange{Name: q.name, Type: t, Err: &Error{Name: q.name, Type: t, Kind: OverBudget}}}
 	}
-	if e := l.peek(q); e != nil {
+	if e := l.peek(q, b); e != nil {
 		return e
 	}
 	e := l.add(q)
@@ -247,6 +253,28 @@ func (l *Ledger) lookup(ctx context.Context, e *entry) (a Answer, err error) {
 		}
 	}()
 	return l.next.Lookup(ctx, e.Name, e.Type)
+}
+
+// Unmetered is the ledger without its budget, for questions that have bounds of their own
+// and must be asked whatever was asked before.
+func (l *Ledger) Unmetered() Unmetered { return Unmetered{l} }
+
+// Unmetered is made by Ledger.Unmetered. What it asks counts, but is never refused.
+type Unmetered struct{ ledger *Ledger }
+
+var unlimited = Budget{Queries: math.MaxInt, Bytes: math.MaxInt}
+
+// Lookup implements Resolver.
+func (u Unmetered) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	return u.ledger.wait(ctx, u.ledger.begin(name, t, unlimited), name, t)
+}
+
+// Prefetch implements Prefetcher.
+func (u Unmetered) Prefetch(name string, t Type) { u.ledger.begin(name, t, unlimited) }
+
+// Peek implements Peeker.
+func (u Unmetered) Peek(name string, t Type) (Answer, bool) {
+	return u.ledger.peekWithin(name, t, unlimited)
 }
 
 // Queries returns the number of distinct questions so far.
