@@ -238,9 +238,12 @@ func fieldNames(value string) ([]string, bool) {
 	return names, true
 }
 
+// decodeBase64 decodes base64string (RFC 6376 §2.10): white space means nothing, and up to
+// two "=" at the end may be there or not.
 func decodeBase64(value string) (data []byte, text string, ok bool) {
 	text = tagvalue.StripFWS(value)
-	data, err := base64.StdEncoding.DecodeString(text)
+	digits := strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
+	data, err := base64.RawStdEncoding.DecodeString(digits)
 	return data, text, err == nil
 }
 

@@ -24,6 +24,8 @@ type Key struct {
 	Strict   bool   // t=s: i= must be d= itself
 	Revoked  bool   // p= is empty
 	public   any    // *rsa.PublicKey or ed25519.PublicKey
+
+	hasHashes, hasServices bool // h=, s= are there: an empty list allows nothing
 }
 
 // minKeyBits is the least that may verify (RFC 8301 §3.2).
@@ -53,9 +55,9 @@ func ParseKey(text string) (*Key, error) {
 		case "k":
 			k.Type = t.Value
 		case "h":
-			k.Hashes = tagvalue.StripFWS(t.Value)
+			k.Hashes, k.hasHashes = tagvalue.StripFWS(t.Value), true
 		case "s":
-			k.Services = tagvalue.StripFWS(t.Value)
+			k.Services, k.hasServices = tagvalue.StripFWS(t.Value), true
 		case "t":
 			k.TestMode, k.Strict = listed(t.Value, "y"), listed(t.Value, "s")
 		case "p":
@@ -123,9 +125,9 @@ func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Rea
 		return KeyRevoked
 	case k.Type != keyType:
 		return KeyTypeMismatch
-	case k.Hashes != "" && !listed(k.Hashes, "sha256"):
+	case k.hasHashes && !listed(k.Hashes, "sha256"):
 		return KeyHashForbidden
-	case k.Services != "" && !listed(k.Services, "*") && !listed(k.Services, "email"):
+	case k.hasServices && !listed(k.Services, "*") && !listed(k.Services, "email"):
 		return KeyNotForEmail
 	case k.Strict && identity != d:
 		return KeyStrictIdentity

@@ -43,9 +43,9 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// maxListed is how many signatures a message may have at all; each further one is not even
-// parsed. A header section of 128 KiB has room for some 400.
-const maxListed = 200
+// maxParsed is how many signatures are read; each further one is listed, and that is all.
+// A header section of 128 KiB has room for some 400.
+const maxParsed = 200
 
 // Clock skew that is let pass: RFC 6376 §3.5 allows some.
 const (
@@ -94,11 +94,15 @@ func (v *Verifier) Begin(ctx context.Context) *Verification {
 func (x *Verification) Field(f message.Field) {
 	index := x.fields
 	x.fields++
-	if !f.Is("DKIM-Signature") || len(x.signatures) >= maxListed {
+	if !f.Is("DKIM-Signature") {
 		return
 	}
 	s := &signature{Signature: Signature{FieldIndex: index, BodyLength: -1}}
 	x.signatures = append(x.signatures, s)
+	if len(x.signatures) > maxParsed {
+		s.end(Policy, TooManySignatures, "more signatures than are read")
+		return
+	}
 	field, err := ParseSignature(string(f.Value()))
 	s.field = field
 	s.describe()
@@ -319,7 +323,7 @@ func (x *Verification) accept(s *signature, now time.Time) {
 	f := s.field
 	suffix, icann := f.Domain.PublicSuffix()
 	switch {
-	case !s.CoveredAll && (!x.v.AllowPartialBody || f.Length == 0):
+	case f.Length == 0, !s.CoveredAll && !x.v.AllowPartialBody:
 		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
 	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
 		s.end(Policy, InFuture, "t= is in the future")

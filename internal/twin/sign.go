@@ -54,6 +54,14 @@ func (s Signature) Sign(message string) string {
 	return s.make(fields, body) + "\r\n" + message
 }
 
+// BodySum is the bh= of a body.
+func BodySum(word, body string) string { return sum(Body(word, body)) }
+
+func sum(text string) string {
+	hash := sha256.Sum256([]byte(text))
+	return base64.StdEncoding.EncodeToString(hash[:])
+}
+
 // make fills in the hash and the signature. The place of b= is there once, and empty while
 // the field is signed (RFC 6376 §3.7).
 func (s Signature) make(fields []string, body string) string {
@@ -61,8 +69,7 @@ func (s Signature) make(fields []string, body string) string {
 	if s.Length >= 0 {
 		canonical = canonical[:min(s.Length, len(canonical))]
 	}
-	hash := sha256.Sum256([]byte(canonical))
-	field := strings.Replace(s.Field, BodyHash, base64.StdEncoding.EncodeToString(hash[:]), 1)
+	field := strings.Replace(s.Field, BodyHash, sum(canonical), 1)
 	var text strings.Builder
 	for _, f := range choose(fields, s.Names) {
 		text.WriteString(Header(s.Header, f))
