@@ -218,6 +218,7 @@ type outcome struct {
 	mechanism string
 	deep      bool // decided below the record at hand: evaluation.decided is set
 	problem   string
+	err       error     // the lookup that failed
 	exp       *Modifier // of the record that decided
 	domain    string    // of that record
 }
@@ -306,7 +307,7 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 
 func (e *evaluation) dnsFailure(err error) outcome {
 	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
-		return failed(TempError, TimeLimit, "the check took too long or was cancelled")
+		return outcome{code: TempError, reason: TimeLimit, problem: "the check took too long or was cancelled", err: err}
 	}
-	return failed(TempError, DNSFailure, err.Error())
+	return outcome{code: TempError, reason: DNSFailure, problem: err.Error(), err: err}
 }

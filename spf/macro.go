@@ -95,6 +95,13 @@ func parseMacros(s string, offset int, in where) (*MacroString, error) {
 	return m, nil
 }
 
+// CheckExplanation says why a text is no explain-string (RFC 7208 §6.2, §7.1); receivers
+// then give no explanation. The error is a *SyntaxError.
+func CheckExplanation(text string) error {
+	_, err := parseMacros(text, 0, inExplanation)
+	return err
+}
+
 // parseMacro parses one "%{" letter transformers delimiters "}".
 func parseMacro(s string, in where) (p macroPart, n int, msg string) {
 	end := strings.IndexByte(s, '}')

@@ -28,6 +28,7 @@ type Node struct {
 	Code    Code   // "" when there is one valid record, else what check_host() returns
 	Reason  Reason // why, with Code
 	Problem string
+	Err     error  // the lookup that failed, with TempError
 	Text    string // the record
 	Record  *Record
 	Terms   []Term
@@ -46,7 +47,7 @@ type Term struct {
 	Void4     bool           // a void lookup for an IPv4 client
 	Void6     bool           // a void lookup for an IPv6 client
 	Problem   string
-	Failed    bool  // Problem is a lookup that failed: nothing is known
+	Err       error // the lookup that failed, with Problem: nothing is known
 	Unused    bool  // behind all: never evaluated, not followed
 	Child     *Node // include, redirect
 }
@@ -91,7 +92,7 @@ func (x *explorer) node(name string, above []string) *Node {
 	}
 	r, o := x.record(name)
 	if r == nil {
-		n.Code, n.Reason, n.Problem = o.code, o.reason, o.problem
+		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, o.err
 		return n
 	}
 	n.Record, n.Text = r, r.Text
@@ -194,7 +195,7 @@ func (x *explorer) child(t Term, m *MacroString, path []string) Term {
 // note records a failed or void lookup in t.
 func (x *explorer) note(t *Term, void4, void6 bool, err error) {
 	if err != nil {
-		t.Problem, t.Failed = err.Error(), true
+		t.Problem, t.Err = err.Error(), err
 		return
 	}
 	t.Void4, t.Void6 = void4, void6
@@ -243,7 +244,7 @@ func (x *explorer) mx(t *Term, d *Directive, target string) {
 		for _, family := range []resolver.Type{resolver.A, resolver.AAAA} {
 			a, err := x.lookup(mx.Records[i].Target, family)
 			if err != nil {
-				t.Problem, t.Failed = err.Error(), true
+				t.Problem, t.Err = err.Error(), err
 				continue
 			}
 			d.authorize(t, a)

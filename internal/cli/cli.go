@@ -219,7 +219,9 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.dkimCommand(),
 		a.arcCommand(),
 		a.dmarcCommand(),
+		a.auditCommand(),
 		a.lintCommand(),
+		a.rulesCommand(),
 		a.versionCommand(),
 	)
 	a.addCompletions(root)

@@ -130,7 +130,7 @@ func (v *view) problem(p *lintProblem, text string) {
 		v.line("   %s", l)
 	}
 	if p.Offset > 0 {
-		excerpt, column := v.excerpt(text, p.Offset)
+		excerpt, column := v.excerpt(text, p.Offset, 3)
 		v.line("   %s", v.style.Dim(excerpt))
 		v.line("   %*s%s", column, "", v.style.Paint(tone, "^"))
 	}
@@ -139,9 +139,10 @@ func (v *view) problem(p *lintProblem, text string) {
 	}
 }
 
-// excerpt is the part of text around offset that fits a line, and the column of offset.
-func (v *view) excerpt(text string, offset int) (string, int) {
-	const room = term.Width - 3
+// excerpt is the part of text around offset that fits a line behind an indent, and the
+// column of offset.
+func (v *view) excerpt(text string, offset, indent int) (string, int) {
+	room := term.Width - indent
 	offset = min(offset, len(text))
 	before, start := v.style.Clean(text[:offset], 0), 0
 	for term.Columns(before) > room*2/3 {

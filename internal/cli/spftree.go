@@ -110,7 +110,7 @@ func treeResult(tree *spf.Tree) spf.Code {
 func nodeResult(n *spf.Node) (result spf.Code) {
 	for i := range n.Terms {
 		t := &n.Terms[i]
-		if t.Failed {
+		if t.Err != nil {
 			result = spf.TempError
 		}
 		if t.Child == nil {

@@ -1,0 +1,187 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"postseal/internal/domain"
+	"postseal/resolver"
+)
+
+// Auditor audits domains. It holds no state and is safe for concurrent use if its
+// Resolver is.
+type Auditor struct {
+	Resolver resolver.Resolver // required
+	Now      func() time.Time  // default time.Now
+}
+
+// Options of one audit.
+type Options struct {
+	Profile   Profile // default Auto
+	Selectors []Selector
+	Samples   []netip.Addr // addresses that SPF is asked about
+}
+
+// Bounds of one audit: far above what a sane domain needs.
+const (
+	maxQueries  = 600
+	maxBytes    = 2 << 20
+	maxFindings = 200
+	maxTime     = 60 * time.Second
+)
+
+// Audit looks at one domain. What could not be looked up is in the report.
+func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Report {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
+	defer dns.Close()
+	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
+		Findings: []Finding{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{}}}}
+	r.checks()
+	r.report.Cost = Cost{DNSQueries: dns.Queries(), Micros: time.Since(start).Microseconds()}
+	return r.report
+}
+
+// run is the state of one audit.
+type run struct {
+	*Auditor
+	ctx     context.Context
+	dns     *resolver.Ledger
+	name    domain.Name
+	options Options
+	report  *Report
+
+	apex          resolver.Answer // TXT of the domain
+	mxState       State
+	missing       bool // the domain does not exist
+	implicit      bool // without MX, the domain has an address
+	noKeys        bool // nothing is below _domainkey
+	emptyWildcard bool // every selector is revoked
+}
+
+func (r *run) checks() {
+	r.prefetch()
+	apex, state := r.ask("spf", string(r.name), resolver.TXT, true)
+	r.apex = apex
+	if state == NXDomain && !apex.Aliased(string(r.name)) {
+		r.missing = true
+	}
+	r.mx()
+	r.spf(state)
+	r.profile()
+	r.dkim()
+	r.dmarc()
+	r.profileRules()
+	r.sort()
+	r.grade()
+}
+
+// prefetch asks at once for what is needed whatever the answers are.
+func (r *run) prefetch() {
+	name := string(r.name)
+	for _, q := range []struct {
+		name string
+		t    resolver.Type
+	}{{name, resolver.TXT}, {name, resolver.MX}, {name, resolver.SPF}, {"_dmarc." + name, resolver.TXT}, {"_domainkey." + name, resolver.TXT}} {
+		r.dns.Prefetch(q.name, q.t)
+	}
+}
+
+// ask asks one question. A failure is noted as unchecked; grave means that there is no
+// grade without the answer.
+func (r *run) ask(check, name string, t resolver.Type, grave bool) (resolver.Answer, State) {
+	a, err := r.dns.Lookup(r.ctx, name, t)
+	switch {
+	case err != nil:
+		r.unchecked(check, name, err, grave)
+		return a, Failed
+	case len(a.Records) > 0:
+		return a, Found
+	case a.NXDomain:
+		return a, NXDomain
+	}
+	return a, NoData
+}
+
+// unchecked notes a question without an answer, once.
+func (r *run) unchecked(check, name string, err error, grave bool) {
+	u := Unchecked{Check: check, Name: name, Kind: resolver.KindOf(err), Detail: err.Error(), Grave: grave}
+	for i := range r.report.Unchecked {
+		if have := &r.report.Unchecked[i]; have.Check == check && have.Name == name && have.Kind == u.Kind {
+			have.Grave = have.Grave || grave
+			return
+		}
+	}
+	r.report.Unchecked = append(r.report.Unchecked, u)
+}
+
+// find adds a finding. An empty fix is that of the rule.
+func (r *run) find(id string, at Where, detail, fix string) {
+	rule, ok := RuleOf(id)
+	if !ok {
+		rule = Rule{ID: id, Severity: Error, Title: id}
+	}
+	if fix == "" {
+		fix = rule.Fix
+	}
+	if len(r.report.Findings) >= maxFindings {
+		return
+	}
+	f := Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at}
+	if !slices.Contains(r.report.Findings, f) {
+		r.report.Findings = append(r.report.Findings, f)
+	}
+}
+
+// has reports whether there is a finding of the rule.
+func (r *run) has(id string) bool {
+	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.ID == id })
+}
+
+// sort puts the gravest first; those of one severity keep the order of the checks.
+func (r *run) sort() {
+	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int { return b.Severity.Rank() - a.Severity.Rank() })
+}
+
+// grade gives the worst cap of all findings, or none when a check that matters could not
+// run: half an audit would flatter or slander.
+func (r *run) grade() {
+	for _, u := range r.report.Unchecked {
+		if u.Grave {
+			r.report.GradeReason = fmt.Sprintf("no grade: %s could not be checked (%s at %s)", u.Check, u.Kind, u.Name)
+			return
+		}
+	}
+	if r.missing {
+		r.report.GradeReason = "no grade: the domain does not exist"
+		return
+	}
+	r.report.Grade, r.report.GradeReason = "A", "nothing found that weakens it"
+	for _, f := range r.report.Findings {
+		rule, _ := RuleOf(f.ID)
+		if c := rule.BestGrade(); c > r.report.Grade {
+			r.report.Grade, r.report.GradeReason = c, "capped by "+f.ID
+		}
+	}
+	if r.has("spf.missing") && r.has("dmarc.missing") {
+		r.report.Grade, r.report.GradeReason = "F", "neither SPF nor DMARC: anyone can send as this domain"
+	}
+}
+
+// status turns a state into what the report shows.
+func (r *run) status(name string, s State) Status {
+	st := Status{Name: name, State: s}
+	if s == Failed {
+		for _, u := range r.report.Unchecked {
+			if u.Name == name {
+				st.Kind = u.Kind
+			}
+		}
+	}
+	return st
+}

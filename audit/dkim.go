@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"postseal/dkim"
+	"postseal/internal/domain"
+	"postseal/resolver"
+)
+
+// Source is where the name of a selector comes from.
+type Source string
+
+// The sources, the surest first. A selector of the last two is a guess: that it has no
+// key means nothing.
+const (
+	FromFlag Source = "flag"
+	FromFile Source = "file"
+	FromMail Source = "mail"
+	FromHint Source = "hint"
+	FromList Source = "list"
+)
+
+// guess reports whether nobody said that the selector is in use.
+func (s Source) guess() bool { return s == FromHint || s == FromList }
+
+// Selector is the name of a key, and who says that there is one.
+type Selector struct {
+	Name   domain.Name
+	Source Source
+}
+
+// maxSelectors bounds what is asked for one domain.
+const maxSelectors = 60
+
+// probe is a selector that nobody has: an answer is that of a wildcard.
+const probe = "postseal-wildcard-probe"
+
+// dkim looks at the keys. There is no way to list selectors; whether _domainkey itself
+// exists tells whether there can be any (RFC 8020; RFC 2308 §5 for what denies it).
+func (r *run) dkim() {
+	base := "_domainkey." + string(r.name)
+	a, state := r.ask("dkim", base, resolver.TXT, false)
+	nothingBelow := state == NXDomain && !a.Aliased(base)
+	r.noKeys = nothingBelow
+	wildcard := false
+	if state != Failed && !nothingBelow {
+		wildcard = r.wildcardKey()
+	}
+	for _, s := range r.selectors() {
+		if s.Source.guess() && (nothingBelow || wildcard || state == Failed) {
+			continue
+		}
+		r.selector(s)
+	}
+	r.keyFindings()
+}
+
+// wildcardKey reports whether every selector has an answer.
+func (r *run) wildcardKey() bool {
+	name := probe + "._domainkey." + string(r.name)
+	a, state := r.ask("dkim", name, resolver.TXT, false)
+	if state != Found {
+		return false
+	}
+	key, err := dkim.ParseKey(a.Records[0].Text)
+	r.emptyWildcard = err == nil && key.Revoked
+	if !r.emptyWildcard {
+		r.find("dkim.wildcard", Where{Name: name, Record: a.Records[0].Text}, "a name that nobody made has a record: *._domainkey answers for every selector", "")
+	}
+	return true
+}
+
+// selectors lists what to look for, each name once, the surest source first.
+func (r *run) selectors() []Selector {
+	var list []Selector
+	add := func(names []string, source Source) {
+		for _, n := range names {
+			list = append(list, Selector{domain.Name(n), source})
+		}
+	}
+	list = append(list, r.options.Selectors...)
+	for i := range providers {
+		if p := &providers[i]; r.uses(p) {
+			add(p.selectors, FromHint)
+		}
+	}
+	add(commonSelectors, FromList)
+	order := []Source{FromFlag, FromFile, FromMail, FromHint, FromList}
+	slices.SortStableFunc(list, func(a, b Selector) int { return slices.Index(order, a.Source) - slices.Index(order, b.Source) })
+	seen := map[domain.Name]bool{}
+	list = slices.DeleteFunc(list, func(s Selector) bool {
+		again := seen[s.Name]
+		seen[s.Name] = true
+		return again
+	})
+	list = list[:min(len(list), maxSelectors)]
+	for _, s := range list {
+		if !r.noKeys || !s.Source.guess() {
+			r.dns.Prefetch(keyName(s.Name, r.name), resolver.TXT)
+		}
+	}
+	return list
+}
+
+func keyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
+
+// uses reports whether MX or SPF name the provider.
+func (r *run) uses(p *provider) bool {
+	for _, h := range r.report.Records.MX {
+		if p.receives(h.Name) {
+			return true
+		}
+	}
+	return r.report.Records.SPF.Tree != nil && slices.ContainsFunc(r.report.Records.SPF.Tree.Terms, func(t SPFTerm) bool { return p.sends(t.Name) })
+}
+
+// selector looks at the key of one selector.
+func (r *run) selector(s Selector) {
+	name := keyName(s.Name, r.name)
+	a, state := r.ask("dkim", name, resolver.TXT, !s.Source.guess())
+	if state != Found && s.Source.guess() {
+		return
+	}
+	k := DKIMKey{Status: r.status(name, state), Selector: string(s.Name), Source: s.Source}
+	if state != Failed && a.Aliased(name) {
+		k.Alias = a.Canonical
+	}
+	switch {
+	case state == Found:
+		r.key(&k, a)
+	case state != Failed && k.Alias != "":
+		r.find("dkim.dangling", Where{Name: name}, fmt.Sprintf("%s is an alias of %s, which has no record", name, k.Alias), "")
+	case state != Failed && s.Source == FromMail:
+		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s, and there is no key now", s.Name), "")
+	case state != Failed:
+		r.find("dkim.selector-missing", Where{Name: name}, fmt.Sprintf("%s has no key (%s)", name, state), "")
+	}
+	r.report.Records.DKIM = append(r.report.Records.DKIM, k)
+}
+
+// key reads the records of a selector the way that a verifier does.
+func (r *run) key(k *DKIMKey, a resolver.Answer) {
+	k.Record = a.Records[0].Text
+	at := Where{Name: k.Name, Record: k.Record}
+	keys, err := dkim.LookupKey(r.ctx, r.dns, domain.Name(k.Selector), r.name)
+	if err != nil && k.Source.guess() && !strings.Contains(k.Record, "p=") {
+		return // some other record at a name that was guessed
+	}
+	if len(a.Records) > 1 {
+		r.find("dkim.multiple", at, fmt.Sprintf("%s has %d TXT records", k.Name, len(a.Records)), "")
+	}
+	var syntax *dkim.SyntaxError
+	if errors.As(err, &syntax) {
+		at.Offset = syntax.Offset
+		r.find("dkim.syntax", at, syntax.Msg, "")
+		return
+	}
+	if len(keys) == 0 {
+		return
+	}
+	k.Type, k.Bits, k.TestMode, k.Revoked = keys[0].Type, keys[0].Bits, keys[0].TestMode, keys[0].Revoked
+	for _, p := range dkim.Lint(k.Record) {
+		at.Offset = p.Offset
+		r.find(p.ID, at, p.Message, p.Fix)
+	}
+}
+
+// keyFindings looks at all keys together.
+func (r *run) keyFindings() {
+	usable, ed := 0, 0
+	owners := map[string]string{}
+	for i := range r.report.Records.DKIM {
+		k := &r.report.Records.DKIM[i]
+		if k.State != Found || k.Revoked || k.Type == "" {
+			continue
+		}
+		usable++
+		if k.Type == "ed25519" {
+			ed++
+		}
+		if first := owners[k.Record]; first != "" && k.Alias == "" {
+			r.find("dkim.shared-key", Where{Name: k.Name, Record: k.Record}, "the selectors "+first+" and "+k.Selector+" have the same key", "")
+		}
+		owners[k.Record] = k.Selector
+	}
+	if usable > 0 && ed == usable {
+		r.find("dkim.ed25519-only", Where{Name: "_domainkey." + string(r.name)}, "every key that was found is an Ed25519 key", "")
+	}
+	if r.noKeys && r.report.Profile.Sends() {
+		r.find("dkim.none-visible", Where{Name: "_domainkey." + string(r.name)}, "_domainkey."+string(r.name)+" does not exist, so there is no key below it", "")
+	}
+}

@@ -1,0 +1,292 @@
+package audit
+
+import (
+	"fmt"
+	"strings"
+
+	"postseal/dmarc"
+	"postseal/internal/domain"
+	"postseal/resolver"
+)
+
+// dmarc finds the policy that applies, as a receiver does, twice: by the tree walk of RFC
+// 9989, and by the public suffix list of RFC 7489.
+func (r *run) dmarc() {
+	own := "_dmarc." + string(r.name)
+	walk := &dmarc.Evaluator{Resolver: r.dns}
+	walk.Prefetch(r.name)
+	res := walk.Discover(r.ctx, r.name)
+	rec := &r.report.Records.DMARC
+	*rec = DMARC{Status: Status{Name: own, State: NoData}, RUA: []ReportURI{}, RUF: []ReportURI{}, Walk: []WalkStep{}}
+	for _, s := range res.Walk {
+		step := WalkStep{Name: s.Name, Outcome: string(s.Outcome)}
+		if s.Record != nil {
+			step.Record = s.Record.Text
+		}
+		rec.Walk = append(rec.Walk, step)
+		if s.Err != nil {
+			r.unchecked("dmarc", s.Name, s.Err, res.Result == dmarc.TempError)
+		}
+	}
+	rec.OrgDomain, rec.PolicyDomain, rec.Policy = res.OrgDomain, res.PolicyDomain, string(res.Policy)
+	r.dmarcName(own)
+	r.dmarcPlaces(&res)
+	if res.Result == dmarc.TempError {
+		rec.Status = r.status(failedStep(&res), Failed)
+		return
+	}
+	if res.Record == nil {
+		r.dmarcMissing(&res, own)
+		return
+	}
+	rec.Status = Status{Name: "_dmarc." + res.PolicyDomain, State: Found}
+	r.dmarcRecord(&res)
+	r.dmarcPSL(&res)
+}
+
+// failedStep names the lookup that hides the policy.
+func failedStep(res *dmarc.Result) string {
+	for _, s := range res.Walk {
+		if s.Err != nil {
+			return s.Name
+		}
+	}
+	return res.AuthorDomain
+}
+
+// dmarcName looks at the records at the own name of the domain.
+func (r *run) dmarcName(own string) {
+	a, state := r.ask("dmarc", own, resolver.TXT, false)
+	if state == Failed {
+		return
+	}
+	if a.Aliased(own) {
+		if state == Found {
+			r.find("dmarc.cname", Where{Name: own}, own+" is an alias of "+a.Canonical+": its owner sets your policy", "")
+		} else {
+			r.find("dmarc.cname-dangling", Where{Name: own}, own+" is an alias of "+a.Canonical+", which has no record", "")
+		}
+	}
+	records, other := 0, ""
+	for _, rr := range a.Records {
+		_, ok := dmarc.Parse(rr.Text)
+		switch {
+		case ok:
+			records++
+		case lookalike(rr.Text):
+			r.find("dmarc.not-recognised", Where{Name: own, Record: rr.Text}, "receivers do not see a DMARC record in "+quote(rr.Text), "")
+		default:
+			other = rr.Text
+		}
+	}
+	if records > 1 {
+		r.find("dmarc.multiple", Where{Name: own}, fmt.Sprintf("%s has %d DMARC records, so receivers use none", own, records), "")
+	}
+	if other != "" {
+		r.find("dmarc.other-txt", Where{Name: own, Record: other}, own+" holds a record that is not for DMARC: "+quote(other), "")
+	}
+}
+
+// lookalike reports whether text was meant to be a DMARC record.
+func lookalike(text string) bool {
+	text = strings.ToLower(strings.Trim(text, " \t\"\\'"))
+	return strings.HasPrefix(text, "v=dmarc") || strings.HasPrefix(text, "dmarc1") || strings.Contains(text, "v=dmarc1") || strings.HasPrefix(text, "v = dmarc1") ||
+		strings.HasPrefix(text, "p=") && strings.Contains(text, "rua=")
+}
+
+// dmarcPlaces finds records where nobody looks for them.
+func (r *run) dmarcPlaces(res *dmarc.Result) {
+	for _, rr := range r.apex.Records {
+		if _, ok := dmarc.Parse(rr.Text); ok {
+			r.find("dmarc.misplaced", Where{Name: string(r.name), Record: rr.Text}, "a DMARC record stands at "+string(r.name), "move it to _dmarc."+string(r.name))
+		}
+	}
+	twice := "_dmarc._dmarc." + string(r.name)
+	if a, state := r.ask("dmarc", twice, resolver.TXT, false); state == Found {
+		if _, ok := dmarc.Parse(a.Records[0].Text); ok && len(res.Walk) > 0 && res.Walk[0].Outcome != dmarc.FoundRecord {
+			r.find("dmarc.misplaced", Where{Name: twice, Record: a.Records[0].Text}, "a DMARC record stands at "+twice, "move it to _dmarc."+string(r.name))
+		}
+	}
+}
+
+func (r *run) dmarcMissing(res *dmarc.Result, own string) {
+	if len(res.Walk) > 0 && res.Walk[0].Outcome == dmarc.FoundSeveral {
+		return // dmarc.multiple says it
+	}
+	if r.has("dmarc.not-recognised") || r.has("dmarc.cname-dangling") {
+		return
+	}
+	detail := fmt.Sprintf("no DMARC record applies to %s; asked: %s", r.name, walkNames(res))
+	fix := fmt.Sprintf(`publish at %s: "v=DMARC1; p=none; rua=mailto:dmarc@%s", read the reports, then raise p to quarantine and reject`, own, r.name)
+	r.find("dmarc.missing", Where{Name: own}, detail, fix)
+	if r.name.Labels() > 8 {
+		r.find("dmarc.deep-name", Where{Name: own}, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")
+	}
+}
+
+func walkNames(res *dmarc.Result) string {
+	var names []string
+	for _, s := range res.Walk {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// dmarcRecord looks at the record that applies.
+func (r *run) dmarcRecord(res *dmarc.Result) {
+	rec := &r.report.Records.DMARC
+	record, name := res.Record, "_dmarc."+res.PolicyDomain
+	published := res.Published
+	rec.Record, rec.P, rec.SP, rec.NP, rec.ADKIM, rec.ASPF, rec.Test = record.Text, published.P, published.SP, published.NP, published.ADKIM, published.ASPF, record.Test
+	at := Where{Name: name, Record: record.Text}
+	for _, p := range dmarc.Lint(record.Text) {
+		at.Offset = p.Offset
+		r.find(p.ID, at, p.Message, p.Fix)
+	}
+	at.Offset = 0
+	if res.Result == dmarc.PermError {
+		return // dmarc.unusable says it
+	}
+	r.dmarcStrength(res, at)
+	r.dmarcTree(res, at)
+	rec.RUA = r.reportURIs(res, record.RUA, "rua", at)
+	rec.RUF = r.reportURIs(res, record.FailureURIs(), "ruf", at)
+}
+
+func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
+	record := res.Record
+	if record.P == dmarc.PolicyNone && res.Policy == dmarc.PolicyNone {
+		r.find("dmarc.policy-none", at, "p=none: receivers deliver forged mail as if nothing were wrong", "")
+	}
+	if record.P != dmarc.PolicyNone && record.NP == dmarc.PolicyNone {
+		r.find("dmarc.weak-np", at, "np=none lets names that do not exist be forged", "")
+	}
+	if res.Policy.Strength() == 0 {
+		return
+	}
+	if r.report.Profile.Sends() && r.noKeys {
+		r.find("dmarc.reject-without-dkim", at, fmt.Sprintf("policy %s, and no DKIM key can exist: forwarded mail will be lost", res.Policy), "")
+	}
+	if res.Policy == dmarc.PolicyReject && r.report.Profile.Sends() {
+		r.find("dmarc.reject-lists", at, "policy reject: mail of your users to mailing lists may be refused on its way out of the list", "")
+	}
+}
+
+// dmarcTree looks at what the place of the record in the tree means.
+func (r *run) dmarcTree(res *dmarc.Result, at Where) {
+	record := res.Record
+	own := res.PolicyDomain == string(r.name)
+	if own && res.OrgDomain != string(r.name) && (record.SP != "" || record.NP != "") {
+		r.find("dmarc.sp-no-effect", at, fmt.Sprintf("sp and np count only at the Organizational Domain, %s", res.OrgDomain), "")
+	}
+	if own && record.PSD == dmarc.PSDYes {
+		if suffix, icann := r.name.PublicSuffix(); !icann || suffix != r.name {
+			r.find("dmarc.psd", at, fmt.Sprintf("psd=y, but %s is no public suffix: each name below it is an organization of its own", r.name), "")
+		}
+	}
+	if res.Guard {
+		r.find("dmarc.psd-above", at, "a registry above publishes a record without psd=y", "")
+	}
+	if !own && r.name.Labels() > 8 {
+		r.find("dmarc.deep-name", at, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")
+	}
+}
+
+// dmarcPSL compares with a receiver of RFC 7489.
+func (r *run) dmarcPSL(res *dmarc.Result) {
+	old := (&dmarc.Evaluator{Resolver: r.dns, Discovery: dmarc.PSL}).Discover(r.ctx, r.name)
+	rec := &r.report.Records.DMARC
+	rec.PSL = PSLView{OrgDomain: old.OrgDomain, PolicyDomain: old.PolicyDomain, Policy: string(old.Policy)}
+	if old.Result == dmarc.TempError || old.OrgDomain == res.OrgDomain && old.PolicyDomain == res.PolicyDomain && old.Policy == res.Policy {
+		return
+	}
+	r.find("dmarc.psl-differs", Where{Name: rec.Name, Record: rec.Record}, fmt.Sprintf("RFC 9989: policy %s of %s, organization %s; with a public suffix list: policy %s of %s, organization %s",
+		word(res.Policy), word(res.PolicyDomain), word(res.OrgDomain), word(old.Policy), word(old.PolicyDomain), word(old.OrgDomain)), "")
+}
+
+func word[T ~string](s T) string {
+	if s == "" {
+		return "none"
+	}
+	return string(s)
+}
+
+// maxURIs bounds the destinations of reports that are looked at.
+const maxURIs = 10
+
+// reportURIs asks each external destination whether it takes the reports (RFC 9990 §4).
+func (r *run) reportURIs(res *dmarc.Result, uris []string, tag string, at Where) []ReportURI {
+	list := []ReportURI{}
+	for i, uri := range uris[:min(len(uris), maxURIs)] {
+		u := ReportURI{URI: uri}
+		host := uriHost(uri)
+		d, err := domain.Parse(host)
+		if err != nil {
+			r.find("dmarc.bad-uri", at, fmt.Sprintf("%s: %s has no domain", tag, quote(uri)), "")
+			continue
+		}
+		if i == 2 && tag == "rua" {
+			r.find("dmarc.rua-many", at, fmt.Sprintf("%d destinations; reporters may stop after two", len(uris)), "")
+		}
+		r.takesMail(d, tag, at)
+		org := (&dmarc.Evaluator{Resolver: r.dns}).Discover(r.ctx, d).OrgDomain
+		if u.External = org != res.OrgDomain; u.External {
+			u.Authorised = r.authorised(res.PolicyDomain, d, tag, at)
+		}
+		list = append(list, u)
+	}
+	return list
+}
+
+// uriHost is the domain of a mailto address, else the host.
+func uriHost(uri string) string {
+	scheme, rest, _ := strings.Cut(uri, ":")
+	if strings.EqualFold(scheme, "mailto") {
+		rest, _, _ = strings.Cut(rest, "?")
+		return rest[strings.LastIndexByte(rest, '@')+1:]
+	}
+	rest = strings.TrimPrefix(rest, "//")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	rest = rest[strings.LastIndexByte(rest, '@')+1:]
+	rest, _, _ = strings.Cut(rest, ":")
+	return rest
+}
+
+// takesMail finds a destination that no mail can reach.
+func (r *run) takesMail(d domain.Name, tag string, at Where) {
+	mx, state := r.ask("dmarc", string(d), resolver.MX, false)
+	switch {
+	case state == Failed || state == Found && mx.Records[0].Target != "":
+		return
+	case state == Found:
+		r.find("dmarc.rua-domain", at, fmt.Sprintf("%s: %s says that it takes no mail (null MX)", tag, d), "")
+		return
+	}
+	_, v4 := r.ask("dmarc", string(d), resolver.A, false)
+	_, v6 := r.ask("dmarc", string(d), resolver.AAAA, false)
+	if v4 != Found && v6 != Found && v4 != Failed && v6 != Failed {
+		r.find("dmarc.rua-domain", at, fmt.Sprintf("%s: %s has neither MX nor address", tag, d), "")
+	}
+}
+
+// authorised asks for the record by which d takes reports about policyDomain.
+func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Where) string {
+	name := policyDomain + "._report._dmarc." + string(d)
+	a, state := r.ask("dmarc", name, resolver.TXT, false)
+	if state == Failed {
+		return "unknown"
+	}
+	for _, rr := range a.Records {
+		if _, ok := dmarc.Parse(rr.Text); ok {
+			return "yes"
+		}
+	}
+	id := "dmarc.rua-unauthorised"
+	if tag == "ruf" {
+		id = "dmarc.ruf-unauthorised"
+	}
+	r.find(id, at, fmt.Sprintf("%s does not say that it takes reports about %s", d, policyDomain), fmt.Sprintf(`let its owner publish at %s: "v=DMARC1;"`, name))
+	return "no"
+}

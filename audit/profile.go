@@ -1,0 +1,112 @@
+package audit
+
+import (
+	"fmt"
+
+	"postseal/spf"
+)
+
+// profile finds what the domain does with mail, unless the caller says it.
+func (r *run) profile() {
+	if p := r.options.Profile; p != "" && p != Auto {
+		r.report.Profile = p
+		return
+	}
+	rec := &r.report.Records
+	if rec.SPF.State == Failed || r.mxState == Failed {
+		r.report.Profile = Unknown
+		return
+	}
+	receives := len(rec.MX) > 0 && !(len(rec.MX) == 1 && r.nullMX())
+	sends := r.authorises() || receives && rec.SPF.Record == ""
+	switch {
+	case sends && receives:
+		r.report.Profile = Both
+	case sends:
+		r.report.Profile = Sending
+	case receives:
+		r.report.Profile = Receiving
+	default:
+		r.report.Profile = Parked
+	}
+}
+
+// authorises reports whether the SPF record lets anyone send. One that cannot be read was
+// meant to.
+func (r *run) authorises() bool {
+	rec := &r.report.Records.SPF
+	if rec.Record == "" {
+		return false
+	}
+	record, err := spf.Parse(rec.Record)
+	if err != nil {
+		return true
+	}
+	if record.Redirect != nil && !record.HasAll {
+		return true
+	}
+	for i := range record.Directives {
+		d := &record.Directives[i]
+		if d.Mechanism != spf.All || d.Qualifier == spf.Pass {
+			return true
+		}
+	}
+	return false
+}
+
+// profileRules holds the domain to what its profile needs.
+func (r *run) profileRules() {
+	if r.missing {
+		r.find("domain.missing", Where{Name: string(r.name)}, string(r.name)+" does not exist in the DNS", "")
+		return
+	}
+	rec := &r.report.Records
+	if rec.SPF.State == NoData || rec.SPF.State == NXDomain {
+		r.spfMissing()
+	}
+	if r.report.Profile == Parked {
+		r.parked()
+		return
+	}
+	switch {
+	case r.report.Profile.Sends() && r.nullMX():
+		r.find("mx.null-sender", Where{Name: string(r.name)}, "the null MX says that nobody can answer, and SPF lets hosts send", "")
+	case r.mxState == NoData && r.implicit:
+		r.find("mx.implicit", Where{Name: string(r.name)}, "without MX, mail goes to the address of "+string(r.name), "")
+	case r.report.Profile.Receives() && (r.mxState == NoData || r.mxState == NXDomain):
+		r.find("mx.missing", Where{Name: string(r.name)}, string(r.name)+" has neither MX nor address: nobody can answer its mail", "")
+	}
+}
+
+func (r *run) spfMissing() {
+	if r.has("spf.not-recognised") {
+		return
+	}
+	text := `"v=spf1 mx -all", after adding what else sends for you`
+	if r.report.Profile == Parked || r.report.Profile == Receiving {
+		text = `"v=spf1 -all"`
+	}
+	r.find("spf.missing", Where{Name: string(r.name)}, "no SPF record at "+string(r.name), fmt.Sprintf("publish at %s: %s", r.name, text))
+}
+
+// parked: a domain without mail says so everywhere (RFC 7505 §4, RFC 7208 §10.1.2).
+func (r *run) parked() {
+	rec := &r.report.Records
+	name := string(r.name)
+	if rec.SPF.State == Found && rec.SPF.Record != "" && r.authorises() {
+		r.find("parked.spf", Where{Name: name, Record: rec.SPF.Record}, "the SPF record lets hosts send", "")
+	}
+	if rec.DMARC.State == Found && rec.DMARC.Policy != "reject" {
+		r.find("parked.dmarc", Where{Name: rec.DMARC.Name, Record: rec.DMARC.Record}, "policy "+word(rec.DMARC.Policy)+", where no mail can be genuine", "")
+	}
+	if r.mxState == NoData && r.implicit {
+		r.find("parked.mx", Where{Name: name}, "without MX, mail goes to the address of "+name, "")
+	}
+	if !r.noKeys && !r.emptyWildcard && len(rec.DKIM) > 0 {
+		for _, k := range rec.DKIM {
+			if k.State == Found && !k.Revoked && k.Type != "" {
+				r.find("parked.dkim", Where{Name: k.Name, Record: k.Record}, "the key of "+k.Selector+" still verifies mail", "")
+			}
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+)
+
+// Severity is how bad a finding is.
+type Severity string
+
+// The severities. Critical: anyone can send as the domain. Error: receivers refuse or
+// ignore what is published. Warn: weaker than it should be. Info: worth knowing.
+const (
+	Critical Severity = "critical"
+	Error    Severity = "error"
+	Warn     Severity = "warn"
+	Info     Severity = "info"
+)
+
+var severities = [...]Severity{Info, Warn, Error, Critical}
+
+// Severities lists every Severity, mildest first.
+func Severities() []Severity { return slices.Clone(severities[:]) }
+
+// Rank orders severities; the mildest is 0.
+func (s Severity) Rank() int { return slices.Index(severities[:], s) }
+
+// Rule is one thing that an audit looks for. Its ID never changes its meaning and is
+// never given to another rule.
+type Rule struct {
+	ID       string
+	Severity Severity
+	Title    string // plain words
+	RFC      string // number and section; "" where only practice says it
+	Why      string // why it matters, in a sentence
+	Fix      string // how to mend it
+	Cap      Grade  // the best grade beside a finding of it; "" is that of the severity
+}
+
+var rules = slices.Concat(spfRules, dkimRules, dmarcRules, mailRules, transportRules, zoneRules)
+
+// Rules lists every rule, those of one mechanism together.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// RuleOf returns the rule of an ID.
+func RuleOf(id string) (Rule, bool) {
+	i := slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return rules[i], true
+}
+
+// Area is the part of an ID before the dot: the mechanism that it is about.
+func (r Rule) Area() string {
+	area, _, _ := strings.Cut(r.ID, ".")
+	return area
+}
+
+// Cite is the source of the rule as people write it.
+func (r Rule) Cite() string {
+	switch {
+	case r.RFC == "":
+		return "practice"
+	case r.RFC[0] < '0' || r.RFC[0] > '9':
+		return r.RFC
+	}
+	return "RFC " + r.RFC
+}
+
+// BestGrade is the best grade beside a finding of the rule.
+func (r Rule) BestGrade() Grade {
+	switch {
+	case r.Cap != "":
+		return r.Cap
+	case r.Severity == Critical:
+		return "F"
+	case r.Severity == Error:
+		return "C"
+	case r.Severity == Warn:
+		return "B"
+	}
+	return "A"
+}

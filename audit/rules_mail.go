@@ -1,0 +1,33 @@
+package audit
+
+// mailRules are about where mail goes, and about domains without mail.
+var mailRules = []Rule{
+	{"domain.missing", Error, "The domain does not exist", "9989 §3.2.13",
+		"Nothing can be checked; the np policy of the domain above applies to it.", "Correct the name.", ""},
+	{"mx.missing", Error, "No way to deliver mail", "5321 §5.1",
+		"Answers and bounces are lost, and some receivers refuse mail from such a domain.", "Publish MX records.", ""},
+	{"mx.implicit", Warn, "Mail goes to the address of the domain", "5321 §5.1",
+		"That is mostly a web server.", "Publish MX records, or a null MX where no mail is taken.", ""},
+	{"mx.null-mixed", Error, "A null MX beside others", "7505 §3",
+		"Senders may take either.", `Keep either the null MX "0 ." or the others.`, ""},
+	{"mx.null-sender", Warn, "A null MX on a domain that sends", "7505 §4.2",
+		"Receivers refuse mail that nobody can answer.", "Publish MX records, or stop sending.", ""},
+	{"mx.no-address", Error, "An MX host without address", "5321 §5.1",
+		"Mail to it fails or waits.", "Publish its address, or remove the MX.", ""},
+	{"mx.cname", Warn, "An MX host that is an alias", "2181 §10.3",
+		"Some senders do not deliver to it.", "Name the target itself.", ""},
+	{"mx.address", Error, "An MX that is an address", "1035 §3.3.9",
+		"MX takes a name; senders look up the address as a name and fail.", "Name a host that has this address.", ""},
+	{"mx.private", Error, "An MX host with a private address", "6890 §2.2.2",
+		"Nobody outside can reach it.", "Publish its public address.", ""},
+	{"mx.fcrdns", Warn, "An address whose name does not lead back", "8601 §2.7.3",
+		"Many receivers refuse mail from such hosts, and bounces come from MX hosts.", "Publish a PTR record whose name has this address.", ""},
+	{"parked.spf", Warn, "A domain without mail lets hosts send", "7505 §4.2",
+		"Forgers prefer domains that nobody watches.", `Publish "v=spf1 -all".`, ""},
+	{"parked.dmarc", Warn, "A domain without mail does not ask for rejection", "9989 §5.1.4",
+		"Its forged mail is delivered.", `Publish "v=DMARC1; p=reject".`, ""},
+	{"parked.mx", Info, "A domain without mail has no null MX", "7505 §3",
+		"Senders try the address of its web server for days.", `Publish MX "0 .".`, ""},
+	{"parked.dkim", Info, "A domain without mail still has a key", "6376 §3.6.1",
+		"Whoever has the private key can sign as the domain.", `Remove it, or publish "v=DKIM1; p=" at *._domainkey.`, ""},
+}

@@ -1,0 +1,4 @@
+package audit
+
+// zoneRules are about the zone itself, and BIMI.
+var zoneRules = []Rule{}

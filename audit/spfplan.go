@@ -1,0 +1,243 @@
+package audit
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postseal/spf"
+)
+
+// plan is a record on its way to fewer lookups.
+type plan struct {
+	root    *spf.Node
+	entries []planned
+	lookups int
+	steps   []SPFStep
+}
+
+// planned is one term of the record.
+type planned struct {
+	term   *spf.Term
+	cost   int
+	text   string // what stands there now; "" once dropped
+	set    addressSet
+	static bool // set is all that the term can ever match
+}
+
+// Bounds of what is written out as addresses.
+const (
+	maxHostAddresses = 4
+	maxFlat          = 8
+)
+
+// cheaper computes what to change in the record so that it needs no more lookups than
+// allowed: first what nobody will miss. It returns nothing when all is within the limits,
+// and no record when these means do not suffice.
+func (r *run) cheaper(tree *spf.Tree) ([]SPFStep, string) {
+	p := newPlan(tree)
+	if p.within() && tree.VoidLookups <= spf.DefaultVoidLookups {
+		return []SPFStep{}, ""
+	}
+	p.each(true, p.dropDead)
+	p.each(true, p.dropRepeated)
+	p.each(false, p.dropPTR)
+	p.each(false, p.listHost)
+	p.each(false, p.flatten)
+	if len(p.steps) == 0 {
+		return []SPFStep{}, ""
+	}
+	if !p.within() {
+		return p.steps, ""
+	}
+	return p.steps, p.record()
+}
+
+func newPlan(tree *spf.Tree) *plan {
+	p := &plan{root: tree.Root, lookups: tree.Lookups}
+	for i := range tree.Root.Terms {
+		t := &tree.Root.Terms[i]
+		if t.Unused {
+			continue
+		}
+		e := planned{term: t, text: t.Text, static: true}
+		if t.Lookup > 0 {
+			e.cost = 1
+		}
+		if t.Child != nil {
+			e.cost += t.Child.Lookups
+		}
+		e.collect(t)
+		p.entries = append(p.entries, e)
+	}
+	return p
+}
+
+// collect gathers what t lets pass.
+func (e *planned) collect(t *spf.Term) {
+	follows := t.Mechanism == spf.Include || t.Mechanism == "redirect"
+	switch {
+	case t.Err != nil, t.Problem != "",
+		t.Mechanism == spf.PTR, t.Mechanism == spf.Exists,
+		t.Lookup > 0 && t.Name == "",
+		follows && (t.Child == nil || t.Child.Code != ""):
+		e.static = false
+	}
+	if t.Qualifier != spf.Pass && t.Mechanism != "redirect" {
+		if t.Mechanism != spf.All && t.Mechanism != spf.IP4 && t.Mechanism != spf.IP6 {
+			e.static = false // it takes addresses away from what follows
+		}
+		return
+	}
+	e.set.add(t.Addresses)
+	if t.Mechanism == spf.All {
+		e.set.everything()
+	}
+	if t.Child != nil {
+		for i := range t.Child.Terms {
+			if !t.Child.Terms[i].Unused {
+				e.collect(&t.Child.Terms[i])
+			}
+		}
+	}
+}
+
+func (p *plan) within() bool { return p.lookups <= spf.DefaultLookups }
+
+// each tries change on every term, the dearest first, until the record is cheap enough;
+// with always on every term. change says what to do instead of the term, and why, or "".
+func (p *plan) each(always bool, change func(e *planned) (text, do, why string)) {
+	order := make([]*planned, 0, len(p.entries))
+	for i := range p.entries {
+		order = append(order, &p.entries[i])
+	}
+	slices.SortStableFunc(order, func(a, b *planned) int { return b.cost - a.cost })
+	for _, e := range order {
+		if e.text == "" || e.cost == 0 || p.within() && !always {
+			continue
+		}
+		text, do, why := change(e)
+		if do == "" {
+			continue
+		}
+		p.lookups -= e.cost
+		p.steps = append(p.steps, SPFStep{Term: e.term.Text, Do: do, Why: why, Lookups: p.lookups})
+		e.text, e.cost = text, 0
+	}
+}
+
+func (p *plan) dropDead(e *planned) (text, do, why string) {
+	if e.term.Void() {
+		return "", "drop", "it resolves to nothing"
+	}
+	return "", "", ""
+}
+
+// dropRepeated drops a term whose addresses all pass by other terms.
+func (p *plan) dropRepeated(e *planned) (text, do, why string) {
+	if !e.static || e.term.Qualifier != spf.Pass || e.term.Child == nil && len(e.term.Addresses) == 0 {
+		return "", "", ""
+	}
+	var others addressSet
+	for i := range p.entries {
+		if o := &p.entries[i]; o != e && o.text != "" {
+			others.add(o.set.v4)
+			others.add(o.set.v6)
+		}
+	}
+	before4, before6 := others.count()
+	others.add(e.set.v4)
+	others.add(e.set.v6)
+	if after4, after6 := others.count(); before4 != after4 || before6 != after6 {
+		return "", "", ""
+	}
+	return "", "drop", "other terms let all of its addresses pass"
+}
+
+func (p *plan) dropPTR(e *planned) (text, do, why string) {
+	if e.term.Mechanism == spf.PTR {
+		return "", "drop", "ptr should not be published"
+	}
+	return "", "", ""
+}
+
+// listHost writes the addresses of a host instead of its name.
+func (p *plan) listHost(e *planned) (text, do, why string) {
+	if !e.static || e.term.Child != nil || len(e.term.Addresses) == 0 || len(e.term.Addresses) > maxHostAddresses {
+		return "", "", ""
+	}
+	text = addressTerms(e.term, e.term.Addresses)
+	return text, text, "the same addresses without a lookup; they must follow when the host moves"
+}
+
+// flatten writes the addresses of a small include instead of it.
+func (p *plan) flatten(e *planned) (text, do, why string) {
+	if !e.static || e.term.Mechanism != spf.Include || len(e.set.v4)+len(e.set.v6) > maxFlat || len(e.set.v4)+len(e.set.v6) == 0 {
+		return "", "", ""
+	}
+	text = addressTerms(e.term, append(disjoint(e.set.v4), disjoint(e.set.v6)...))
+	return text, text, "the addresses of today; ask its owner to tell you of changes"
+}
+
+// addressTerms writes prefixes as terms with the qualifier of t.
+func addressTerms(t *spf.Term, list []netip.Prefix) string {
+	qualifier := ""
+	if c := t.Text[0]; c == '-' || c == '~' || c == '?' {
+		qualifier = string(c)
+	}
+	var b strings.Builder
+	for i, prefix := range list {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		name, text := "ip4:", prefix.String()
+		if prefix.Addr().Is6() {
+			name = "ip6:"
+		}
+		if prefix.IsSingleIP() {
+			text = prefix.Addr().String()
+		}
+		b.WriteString(qualifier + name + text)
+	}
+	return b.String()
+}
+
+// record is the text after all steps.
+func (p *plan) record() string {
+	words := []string{"v=spf1"}
+	for i := range p.entries {
+		if p.entries[i].text != "" {
+			words = append(words, p.entries[i].text)
+		}
+	}
+	rec := p.root.Record
+	if rec.Exp != nil {
+		words = append(words, rec.Exp.Text)
+	}
+	for i := range rec.Unknown {
+		words = append(words, rec.Unknown[i].Text)
+	}
+	return strings.Join(words, " ")
+}
+
+// fixSteps tells the steps in a line, and the record to publish.
+func (r *run) fixSteps() string {
+	rec := &r.report.Records.SPF
+	if len(rec.Steps) == 0 {
+		return ""
+	}
+	parts := make([]string, 0, len(rec.Steps))
+	for _, s := range rec.Steps {
+		if s.Do == "drop" {
+			parts = append(parts, fmt.Sprintf("drop %s (%s): %d/10", clip(s.Term), s.Why, s.Lookups))
+		} else {
+			parts = append(parts, fmt.Sprintf("replace %s by %s (%s): %d/10", clip(s.Term), clip(s.Do), s.Why, s.Lookups))
+		}
+	}
+	text := strings.Join(parts, "; ")
+	if rec.Proposed != "" {
+		return text + ". Publish: " + rec.Proposed
+	}
+	return text + ". This does not suffice: let some senders use a subdomain with a record of its own"
+}

@@ -1,0 +1,369 @@
+package cli
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"postseal/audit"
+	"postseal/internal/term"
+)
+
+// auditView writes the audit of one domain for people.
+type auditView struct {
+	*view
+	report *audit.Report
+}
+
+func (v *auditView) show(n, code int) {
+	if v.app.flags.quiet {
+		v.short()
+		return
+	}
+	if n > 0 {
+		v.line("")
+	}
+	v.head()
+	v.spf()
+	v.dkim()
+	v.dmarc()
+	v.mx()
+	v.others()
+	v.unchecked()
+	v.findings()
+	v.foot(code)
+}
+
+// short is the one line of --quiet.
+func (v *auditView) short() {
+	r := v.report
+	v.line("%s  %s  %s", v.grade(), term.Pad(v.clean(r.Domain), 40), v.style.Dim(v.clean(r.GradeReason)))
+}
+
+func (v *auditView) grade() string {
+	g := string(v.report.Grade)
+	if g == "" {
+		g = "-"
+	}
+	return v.style.Bold(v.style.Paint(gradeTone(v.report.Grade), g))
+}
+
+func gradeTone(g audit.Grade) term.Tone {
+	switch g {
+	case "A", "B":
+		return term.Good
+	case "C":
+		return term.Warn
+	case "":
+		return term.Muted
+	}
+	return term.Bad
+}
+
+var profileWords = map[audit.Profile]string{audit.Both: "sends + receives", audit.Sending: "sends only", audit.Receiving: "receives only",
+	audit.Parked: "parked", audit.Unknown: "profile not known"}
+
+func (v *auditView) head() {
+	r := v.report
+	grade, reason := "grade "+v.grade(), v.style.Dim("("+v.clean(r.GradeReason)+")")
+	if r.Grade == "" {
+		grade, reason = "", v.clean(r.GradeReason)
+	}
+	took := time.Duration(r.Cost.Micros) * time.Microsecond
+	tail := profileWords[r.Profile] + "   " + v.style.Dim(short(took)+", "+plural(r.Cost.DNSQueries, "query", "queries"))
+	name := v.style.Bold(v.style.Clean(r.Domain, 60))
+	if line := name + "   " + strings.TrimLeft(grade+" "+reason, " ") + "   " + tail; term.Columns(line) <= term.Width {
+		v.line("%s", line)
+		return
+	}
+	v.line("%s   %s", name, strings.TrimLeft(grade+"   "+tail, " "))
+	for _, l := range wrap(v.clean(r.GradeReason), term.Width-1) {
+		v.line(" %s", l)
+	}
+}
+
+// tone is that of the gravest finding of some areas.
+func (v *auditView) tone(areas ...string) term.Tone {
+	tone := term.Good
+	for _, f := range v.report.Findings {
+		for _, area := range areas {
+			if !strings.HasPrefix(f.ID, area+".") {
+				continue
+			}
+			switch f.Severity {
+			case audit.Critical, audit.Error:
+				return term.Bad
+			case audit.Warn:
+				tone = term.Warn
+			}
+		}
+	}
+	return tone
+}
+
+// method begins the line of one mechanism.
+func (v *auditView) method(name string, tone term.Tone, text string) {
+	v.line(" %s %s  %s", v.style.Bold(term.Pad(name, 6)), v.style.Symbol(tone), text)
+}
+
+// state is what there is to say when there is no record.
+func (v *auditView) state(name string, s audit.Status, area string) bool {
+	switch s.State {
+	case audit.Found:
+		return false
+	case audit.Failed:
+		v.method(name, term.Muted, "could not be checked: "+v.clean(string(s.Kind)+" at "+s.Name))
+	default:
+		tone := v.tone(area)
+		if tone == term.Good {
+			tone = term.Muted
+		}
+		v.method(name, tone, "no record at "+v.clean(s.Name)+" "+v.style.Dim("("+stateWord(s.State)+")"))
+	}
+	return true
+}
+
+func stateWord(s audit.State) string {
+	if s == audit.NXDomain {
+		return "NXDOMAIN"
+	}
+	return "no such data"
+}
+
+func (v *auditView) dkim() {
+	keys := v.report.Records.DKIM
+	if len(keys) == 0 {
+		text := "no key at the selectors that were tried; that proves nothing"
+		for _, f := range v.report.Findings {
+			if f.ID == "dkim.none-visible" {
+				text = "no key can exist: _domainkey is NXDOMAIN"
+			}
+		}
+		tone := v.tone("dkim")
+		if tone == term.Good {
+			tone = term.Muted
+		}
+		v.method("DKIM", tone, text)
+		return
+	}
+	for i := range keys {
+		k := &keys[i]
+		name := "DKIM"
+		if i > 0 {
+			name = ""
+		}
+		tone, text := v.key(k)
+		v.method(name, tone, term.Pad(v.style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.style.Dim("from "+sourceWords[k.Source]))
+	}
+}
+
+var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail",
+	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names"}
+
+func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
+	tone := term.Good
+	for _, f := range v.report.Findings {
+		if f.Where.Name != k.Name || !strings.HasPrefix(f.ID, "dkim.") {
+			continue
+		}
+		switch f.Severity {
+		case audit.Critical, audit.Error:
+			tone = term.Bad
+		case audit.Warn:
+			tone = max(tone, term.Warn)
+		}
+	}
+	switch {
+	case k.State == audit.Failed:
+		return term.Muted, "could not be checked: " + v.clean(string(k.Kind))
+	case k.State != audit.Found:
+		return tone, "no key (" + stateWord(k.State) + ")"
+	case k.Revoked:
+		return term.Muted, "revoked"
+	case k.Type == "":
+		return tone, "not readable"
+	}
+	return tone, v.clean(fmt.Sprintf("%s %d bits", k.Type, k.Bits))
+}
+
+func (v *auditView) dmarc() {
+	d := &v.report.Records.DMARC
+	if !v.state("DMARC", d.Status, "dmarc") {
+		text := "policy " + orWord(d.Policy, "none")
+		if d.PolicyDomain != v.report.Domain {
+			text += " of " + d.PolicyDomain
+		}
+		if d.SP != "" {
+			text += " sp=" + d.SP
+		}
+		if d.NP != "" {
+			text += " np=" + d.NP
+		}
+		v.method("DMARC", v.tone("dmarc"), v.clean(text)+v.style.Dim(v.clean(reportsText(d))))
+		v.detailLines(d.Record)
+	}
+	steps := make([]string, 0, len(d.Walk))
+	for _, s := range d.Walk {
+		steps = append(steps, s.Name+" "+s.Outcome)
+	}
+	if v.app.flags.verbose || d.State != audit.Found {
+		v.indented("walk: " + strings.Join(steps, " → "))
+	}
+	if d.State == audit.Found && (d.PSL.PolicyDomain != d.PolicyDomain || d.PSL.OrgDomain != d.OrgDomain || v.app.flags.verbose) {
+		v.indented(fmt.Sprintf("organization %s by RFC 9989, %s by the public suffix list", orWord(d.OrgDomain, "unknown"), orWord(d.PSL.OrgDomain, "unknown")))
+	}
+}
+
+func reportsText(d *audit.DMARC) string {
+	agreed := 0
+	for _, u := range d.RUA {
+		if u.Authorised != "no" {
+			agreed++
+		}
+	}
+	if len(d.RUA) == 0 {
+		return ", no reports"
+	}
+	return fmt.Sprintf(", %d of %d report destinations reachable", agreed, len(d.RUA))
+}
+
+func (v *auditView) mx() {
+	hosts := v.report.Records.MX
+	switch {
+	case len(hosts) == 0:
+		for _, u := range v.report.Unchecked {
+			if u.Check == "mx" && u.Name == v.report.Domain {
+				v.method("MX", term.Muted, "could not be checked: "+v.clean(string(u.Kind)))
+				return
+			}
+		}
+		tone := v.tone("mx")
+		if tone == term.Good {
+			tone = term.Muted
+		}
+		v.method("MX", tone, "none")
+		return
+	case len(hosts) == 1 && hosts[0].Name == "":
+		v.method("MX", v.tone("mx"), "null MX: takes no mail")
+		return
+	}
+	names, bad := []string{}, 0
+	for _, h := range hosts {
+		names = append(names, orWord(h.Name, "."))
+		if h.FCrDNS == "fail" {
+			bad++
+		}
+	}
+	text := plural(len(hosts), "host", "hosts") + v.clean(": "+strings.Join(names, " "))
+	if bad == 0 {
+		text += ", FCrDNS"
+	}
+	v.method("MX", v.tone("mx"), text)
+}
+
+// others is the line of what needs no more than a sign.
+func (v *auditView) others() {}
+
+func (v *auditView) detailLines(text string) {
+	for _, l := range wrap(v.clean(text), term.Width-11) {
+		v.line("           %s", v.style.Dim(l))
+	}
+}
+
+func (v *auditView) indented(text string) {
+	for _, l := range wrap(v.clean(text), term.Width-11) {
+		v.line("           %s", l)
+	}
+}
+
+func (v *auditView) unchecked() {
+	for _, u := range v.report.Unchecked {
+		if u.Grave || v.app.flags.verbose {
+			v.line(" %s %s", v.style.Dim("could not check"), v.clean(u.Check+": "+u.Detail))
+		}
+	}
+}
+
+func (v *auditView) findings() {
+	for i := range v.report.Findings {
+		v.finding(&v.report.Findings[i])
+	}
+}
+
+var severityTones = map[audit.Severity]term.Tone{audit.Critical: term.Bad, audit.Error: term.Bad, audit.Warn: term.Warn, audit.Info: term.Muted}
+
+func (v *auditView) finding(f *audit.Finding) {
+	rule, _ := audit.RuleOf(f.ID)
+	head := fmt.Sprintf(" %s %s  %s", v.style.Symbol(severityTones[f.Severity]), v.style.Bold(f.ID), v.clean(f.Title))
+	right := v.style.Text(string(f.Severity) + ", " + rule.Cite())
+	gap := max(term.Width-term.Columns(head)-term.Columns(right), 2)
+	v.line("%s%*s%s", head, gap, "", v.style.Dim(right))
+	v.caret(f)
+	for _, l := range wrap(v.clean(f.Detail), term.Width-5) {
+		v.line("     %s", l)
+	}
+	if f.Severity == audit.Info && !v.app.flags.verbose {
+		return
+	}
+	for _, l := range wrap(v.clean(rule.Why), term.Width-5) {
+		v.line("     %s", v.style.Dim(l))
+	}
+	for i, l := range wrap(v.clean("fix: "+f.Fix), term.Width-10) {
+		if i == 0 {
+			v.line("     %s%s", v.style.Green("fix:"), strings.TrimPrefix(l, "fix:"))
+			continue
+		}
+		v.line("          %s", l)
+	}
+}
+
+// caret shows the place in the record.
+func (v *auditView) caret(f *audit.Finding) {
+	if f.Where.Record == "" || f.Where.Offset == 0 || f.Where.Offset > len(f.Where.Record) {
+		return
+	}
+	excerpt, column := v.excerpt(f.Where.Record, f.Where.Offset, 5)
+	v.line("     %s", v.style.Dim(excerpt))
+	v.line("     %*s%s", column, "", v.style.Paint(severityTones[f.Severity], "^"))
+}
+
+func (v *auditView) foot(code int) {
+	counts := map[audit.Severity]int{}
+	for _, f := range v.report.Findings {
+		counts[f.Severity]++
+	}
+	parts := []string{}
+	for _, s := range []audit.Severity{audit.Critical, audit.Error, audit.Warn, audit.Info} {
+		if n := counts[s]; n > 0 {
+			parts = append(parts, strconv.Itoa(n)+" "+string(s))
+		}
+	}
+	text := " no findings"
+	if n := len(v.report.Findings); n > 0 {
+		text = " " + plural(n, "finding", "findings") + ": " + strings.Join(parts, ", ") + " · postseal rules " + v.report.Findings[0].ID
+	}
+	right := fmt.Sprintf("[exit %d]", code)
+	text = v.style.Text(text)
+	v.line("%s", v.style.Dim(text+strings.Repeat(" ", max(term.Width-term.Columns(text)-len(right), 2))+right))
+}
+
+// thousands writes a number of any size with commas, or as a power where it is too long.
+func thousands(decimal string) string {
+	n, ok := new(big.Int).SetString(decimal, 10)
+	if !ok {
+		return decimal
+	}
+	if len(decimal) > 15 {
+		return fmt.Sprintf("2^%d", n.BitLen()-1)
+	}
+	var b strings.Builder
+	for i, c := range decimal {
+		if i > 0 && (len(decimal)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
