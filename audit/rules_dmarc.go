@@ -70,6 +70,6 @@ var dmarcRules = []Rule{
 		"There is no policy, and whoever gets hold of the target sets yours.", "Remove the alias, or publish the record.", "D"},
 	{"dmarc.reject-without-dkim", Warn, "An enforcing policy without DKIM", "9989 §8",
 		"Mail that somebody forwards fails SPF, and nothing else vouches for it.", "Sign with DKIM before you enforce.", ""},
-	{"dmarc.reject-lists", Info, "Policy reject, if people write to mailing lists", "9989 §7.4",
+	{"dmarc.reject-lists", Info, "Policy reject, and mailing lists", "9989 §7.4",
 		"Lists change mail and break its signature; their subscribers' receivers then refuse it.", "Use reject for domains of machines, and quarantine or none where people write to lists.", ""},
 }

@@ -298,8 +298,12 @@ func (v *auditView) finding(f *audit.Finding) {
 	rule, _ := audit.RuleOf(f.ID)
 	head := fmt.Sprintf(" %s %s  %s", v.style.Symbol(severityTones[f.Severity]), v.style.Bold(f.ID), v.clean(f.Title))
 	right := v.style.Text(string(f.Severity) + ", " + rule.Cite())
-	gap := max(term.Width-term.Columns(head)-term.Columns(right), 2)
-	v.line("%s%*s%s", head, gap, "", v.style.Dim(right))
+	if gap := term.Width - term.Columns(head) - term.Columns(right); gap < 2 {
+		v.line("%s", head)
+		v.line("     %s", v.style.Dim(right))
+	} else {
+		v.line("%s%*s%s", head, gap, "", v.style.Dim(right))
+	}
 	v.caret(f)
 	for _, l := range wrap(v.clean(f.Detail), term.Width-5) {
 		v.line("     %s", l)

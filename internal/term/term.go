@@ -123,7 +123,7 @@ func (s Style) Symbol(t Tone) string {
 	return s.Paint(t, [...]string{".", "+", "!", "x"}[t])
 }
 
-var asciiSigns = strings.NewReplacer("·", "-", "←", "<-", "→", "->", "≠", "!=", "—", "-", "–", "-", "…", "...", "├─", "|-", "└─", "`-", "│", "|", "×", "x")
+var asciiSigns = strings.NewReplacer("·", "-", "←", "<-", "→", "->", "≠", "!=", "—", "-", "–", "-", "…", "...", "├─", "|-", "└─", "`-", "│", "|", "×", "x", "§", "sec ")
 
 // Text turns our own words into what the terminal can show. It is not for outside text:
 // see Clean.
