@@ -222,6 +222,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.auditCommand(),
 		a.lintCommand(),
 		a.rulesCommand(),
+		a.setupCommand(),
 		a.versionCommand(),
 	)
 	a.addCompletions(root)
