@@ -62,11 +62,16 @@ const tooManyMailboxes = "too many mailboxes"
 // a local part, source routes, empty list elements, dots in a display name. An empty
 // group gives no mailbox. The time is linear in len(value).
 //
+// Two faults that leave no doubt about the domain are let through, for much honest mail
+// has them: octets that are no UTF-8 in a display name or a comment, and an address as
+// unquoted display name of an address with the same domain.
+//
 // What two readers could read differently is an error (*AddressError): two addresses
-// without a comma, an address as unquoted display name, anything behind the closing
-// angle bracket, an encoded word as address (RFC 2047 §5), a semicolon between
-// mailboxes, invalid UTF-8, control characters; and a domain with white space or a
-// comment inside, unless only one label stands before it: "a@bank.test .evil.test".
+// without a comma, an address of another domain as unquoted display name, anything behind
+// the closing angle bracket, an encoded word as address (RFC 2047 §5), a semicolon between
+// mailboxes, invalid UTF-8 in an address, control characters; and a domain with white
+// space or a comment inside, unless only one label stands before it: "a@bank.test
+// .evil.test".
 func ParseMailboxes(value []byte) ([]Mailbox, error) {
 	p := addressParser{in: value, names: true}
 	var list []Mailbox
@@ -154,14 +159,14 @@ func (p *addressParser) element(yield func(Mailbox), open *bool) bool {
 	switch {
 	case c == ':' && words > 0 && !p.inGroup:
 		p.pos++
-		p.inGroup, p.group, *open = true, string(p.phrase), true
+		p.inGroup, p.group, *open = true, p.displayName(), true
 		p.groups++
 		return true
 	case c == '<':
-		m.Name = string(p.phrase)
+		m.Name = p.displayName()
 		ok = p.angle(&m)
 	case c == '@' && isLocal:
-		ok = p.addrSpec(&m)
+		ok = p.addrSpec(&m) && p.repeated(&m)
 	case words == 1 && isLocal:
 		m.Local = string(p.local)
 	default:
@@ -228,11 +233,37 @@ func (p *addressParser) name(word []byte, space bool) {
 	p.phrase = append(p.phrase, word...)
 }
 
-// plainLocal reports whether the words hold no encoded word. RFC 2047 §5 allows none
-// in an addr-spec, but readers that decode before they parse see an address there.
+// displayName is what name has collected.
+func (p *addressParser) displayName() string { return strings.ToValidUTF8(string(p.phrase), "\uFFFD") }
+
+// plainLocal reports whether the words are UTF-8 (RFC 6532 §3.2) and hold no encoded word.
+// RFC 2047 §5 allows none in an addr-spec, but readers that decode before they parse see
+// an address there.
 func (p *addressParser) plainLocal() bool {
 	i := bytes.Index(p.local, []byte("=?"))
-	return i < 0 || !bytes.Contains(p.local[i+2:], []byte("?="))
+	return (i < 0 || !bytes.Contains(p.local[i+2:], []byte("?="))) && utf8.Valid(p.local)
+}
+
+// repeated parses the angle-addr behind an address that stands for a display name, if
+// there is one. Whichever of the two a reader takes, the domain must be the same.
+func (p *addressParser) repeated(m *Mailbox) bool {
+	if !p.cfws() {
+		return false
+	}
+	start := p.pos
+	if c, _ := p.peek(); c != '<' {
+		return true
+	}
+	behind := Mailbox{Name: m.Address()}
+	if !p.angle(&behind) {
+		return false
+	}
+	if behind.Domain == "" || behind.Domain != m.Domain {
+		p.pos = start
+		return p.fail("address of another domain as display name")
+	}
+	*m = behind
+	return true
 }
 
 // angle parses an angle-addr with its obs-route (§4.4).
@@ -393,7 +424,9 @@ func (p *addressParser) literal(m *Mailbox) bool {
 	if end < 0 || p.in[p.pos+1+end] != ']' {
 		return p.fail("domain literal is not closed")
 	}
-	m.Literal = string(p.in[p.pos : p.pos+end+2])
+	if m.Literal = string(p.in[p.pos : p.pos+end+2]); !utf8.ValidString(m.Literal) {
+		return p.fail("invalid UTF-8")
+	}
 	p.pos += end + 2
 	return true
 }
@@ -422,14 +455,11 @@ func quote(s string) string {
 	return b.String()
 }
 
-// lexical refuses what no part of an address field may hold: invalid UTF-8 (RFC 6532
-// §3.1), control characters, a CR or LF that is part of no fold.
+// lexical refuses what no part of an address field may hold: control characters, a CR or
+// LF that is part of no fold.
 func (p *addressParser) lexical() bool {
-	ascii := true
 	for i, c := range p.in {
 		switch {
-		case c >= utf8.RuneSelf:
-			ascii = false
 		case c >= ' ' && c != 0x7f, c == '\t':
 		case c == '\r' && i+2 < len(p.in) && p.in[i+1] == '\n' && isWSP(p.in[i+2]):
 		case c == '\n' && i > 0 && p.in[i-1] == '\r': // judged at its CR
@@ -437,9 +467,6 @@ func (p *addressParser) lexical() bool {
 			p.pos = i
 			return p.fail("control character")
 		}
-	}
-	if !ascii && !utf8.Valid(p.in) {
-		return p.fail("invalid UTF-8")
 	}
 	return true
 }
