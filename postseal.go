@@ -122,6 +122,9 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
+// Config returns the configuration with its defaults filled in.
+func (v *Verifier) Config() Config { return v.config }
+
 func (c *Config) setDefaults() {
 	if c.AuthservID == "" {
 		c.AuthservID = "localhost"

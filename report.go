@@ -173,15 +173,20 @@ type Report struct {
 
 	header *message.Header
 	chain  arc.Result
-	asked  []resolver.Exchange
 	limit  message.Reason
+	work   *Transaction // that made the report, nil for one made by hand
 }
 
 // Header returns the header section as it was received.
 func (r *Report) Header() *message.Header { return r.header }
 
 // Exchanges returns every DNS question of the verification with its answer.
-func (r *Report) Exchanges() []resolver.Exchange { return r.asked }
+func (r *Report) Exchanges() []resolver.Exchange {
+	if r.work == nil {
+		return nil
+	}
+	return r.work.exchanges()
+}
 
 // Limit returns the limit that the message broke, "" when none.
 func (r *Report) Limit() message.Reason { return r.limit }

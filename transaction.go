@@ -41,6 +41,7 @@ type Transaction struct {
 	bytes     int64
 	headerEnd bool
 	done      bool
+	replayed  *Evidence // nil but in a replay
 }
 
 // Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
@@ -131,7 +132,7 @@ func (t *Transaction) EndHeader() error {
 		return errors.New("postseal: EndHeader twice")
 	}
 	t.headerEnd = true
-	t.author = message.FindAuthor(&t.header)
+	t.author = t.findAuthor()
 	t.dkim.Header(&t.header, &t.bodies, t.author.Domains)
 	t.arc.Header(&t.header, &t.bodies)
 	for _, d := range t.author.Domains {
@@ -196,7 +197,7 @@ func (t *Transaction) join(ctx context.Context) {
 func (t *Transaction) report() (r *Report) {
 	r = &Report{Time: t.v.config.Now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
 		Author: t.author, header: &t.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)}
-	r.Ref = makeRef(r)
+	r.Ref = t.makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {
 			if t.v.config.OnPanic != nil {
@@ -210,10 +211,9 @@ func (t *Transaction) report() (r *Report) {
 		}
 	}()
 	t.evaluate(r)
-	r.asked = t.ledger.Exchanges()
+	r.work = t
 	queries := t.ledger.Queries()
 	if t.shared != nil {
-		r.asked = append(t.shared.ledger.Exchanges(), r.asked...)
 		queries += t.shared.ledger.Queries()
 	}
 	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(t.header.Size()),
@@ -221,6 +221,13 @@ func (t *Transaction) report() (r *Report) {
 	r.Decision = t.v.policy.Decide(r)
 	r.Headers = t.headerChanges(r)
 	return r
+}
+
+func (t *Transaction) exchanges() []resolver.Exchange {
+	if t.shared == nil {
+		return t.ledger.Exchanges()
+	}
+	return append(t.shared.ledger.Exchanges(), t.ledger.Exchanges()...)
 }
 
 func (t *Transaction) evaluate(r *Report) {
@@ -260,14 +267,13 @@ func identifiers(r *Report) []dmarc.Identifier {
 	return ids
 }
 
-// VerifyReader verifies a whole message at once. r must have CRLF line ends:
-// message.NewCRLFReader makes them. The error is that of r.
-func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
-	s := v.Session(ctx, conn)
-	s.Helo(helo)
+// Verify runs one whole transaction. r must have CRLF line ends: message.NewCRLFReader
+// makes them. The error is that of r.
+func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {
 	t := s.Mail(reversePath)
 	defer t.Abort()
-	err := message.Stream(t, r, v.config.Limits.Header)
+	t.recipients = recipients
+	err := message.Stream(t, r, s.v.config.Limits.Header)
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):
@@ -276,4 +282,11 @@ func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath
 		return nil, err
 	}
 	return t.Finish(ctx)
+}
+
+// VerifyReader is Session, Helo and Verify in one.
+func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
+	s := v.Session(ctx, conn)
+	s.Helo(helo)
+	return s.Verify(ctx, reversePath, nil, r)
 }

@@ -37,6 +37,8 @@ type Validation struct {
 	sets   []*set // by instance, from 1
 	fault  fault
 	bodies *bodyhash.Set // nil until Header
+
+	assumed canonical.Digests
 }
 
 // fault is the first thing that is wrong.
@@ -53,6 +55,21 @@ func (x *Validation) fail(reason Reason, instance int) {
 
 // Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Validation { return &Validation{v: *v, ctx: ctx} }
+
+// Assume makes the digests of an earlier validation stand for the text of the header
+// section. It is called before Header.
+func (x *Validation) Assume(d canonical.Digests) { x.assumed = d }
+
+// Digests adds the digest of each signature and seal of a chain without fault to d.
+func (x *Validation) Digests(d canonical.Digests) {
+	for _, s := range x.sets {
+		for _, k := range [...]kind{ams, seal} {
+			if s.index[k] >= 0 {
+				d[s.index[k]] = s.digests[k]
+			}
+		}
+	}
+}
 
 // Field looks at the next header field. A key is asked for as the field that needs it
 // arrives.
@@ -163,11 +180,17 @@ func (x *Validation) structure() {
 // hash goes over the sets once, oldest first. A seal covers all sets up to its own: their
 // fields in order, its own last, without b= and the last CRLF (RFC 8617 §5.1.1).
 func (x *Validation) hash(h *message.Header) {
+	for _, s := range x.sets {
+		s.body = x.bodies.Request(s.signature.BodyCanonical, s.signature.Length)
+		s.digests[ams], s.digests[seal] = x.assumed[s.index[ams]], x.assumed[s.index[seal]]
+	}
+	if x.assumed != nil {
+		return
+	}
 	index := canonical.NewIndex(h)
 	chain := sha256.New()
 	var buf []byte
 	for _, s := range x.sets {
-		s.body = x.bodies.Request(s.signature.BodyCanonical, s.signature.Length)
 		s.digests[ams] = s.signature.HeaderDigest(index.Select(s.index[ams]), h.At(s.index[ams]))
 		for _, k := range [...]kind{aar, ams} {
 			buf = canonical.Relaxed(buf[:0], h.At(s.index[k]))

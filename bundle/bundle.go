@@ -2,9 +2,9 @@
 // envelope, the clock, every DNS answer and the message. The same file is a test vector,
 // a bug report and a replay.
 //
-// The file is a txtar archive. Its comment holds "key: value" lines (expect, reason, rfc,
-// comment, now, enforce, discovery, authserv-id, trusted-sealers, on-error), its files are zone, envelope,
-// message (line ends are read as CRLF) or message.base64 (octet for octet).
+// The file is a txtar archive. Its comment holds "key: value" lines, its files are zone,
+// envelope, and message (line ends are read as CRLF) or message.base64 (octet for octet),
+// or instead of the message header and evidence: see Of and docs/reference/bundle.md.
 package bundle
 
 import (
@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"postseal"
 	"postseal/dmarc"
 	"postseal/message"
+	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )
 
@@ -36,10 +39,17 @@ type Bundle struct {
 	Discovery  dmarc.Discovery
 	OnError    postseal.OnError
 	Sealers    []string // trusted ARC sealers
+	Protected  []string // postseal.Config.Protected
+	NoGuard    bool     // postseal.Config.NoPSLGuard
+	Partial    bool     // postseal.Config.AllowPartialBody
 	AuthservID string
+	Ref        string // of the verdict, "" in a vector
+	Local      bool   // local rules decided, which the bundle does not hold
 	Zone       string
 	Envelope   Envelope
-	Message    []byte // with CRLF line ends
+	Message    []byte    // with CRLF line ends; nil when there is evidence instead
+	evidence   *evidence // what stands for the message
+	header     message.Header
 }
 
 // Envelope is what SMTP says before the message.
@@ -94,13 +104,26 @@ func (b *Bundle) set(key, value string) (err error) {
 		b.OnError = postseal.OnError(value)
 	case "trusted-sealers":
 		b.Sealers = strings.Fields(value)
+	case "protected":
+		b.Protected = strings.Fields(value)
+	case "psl-guard":
+		b.NoGuard = value == "off"
+	case "partial-body":
+		b.Partial = value == "allowed"
 	case "authserv-id":
 		b.AuthservID = value
+	case "ref":
+		b.Ref = value
+	case "local-rules":
+		b.Local = value == "yes"
 	default:
-		return fmt.Errorf("unknown key %q; known are expect, reason, rfc, comment, now, enforce, discovery, on-error, trusted-sealers, authserv-id", key)
+		return fmt.Errorf("unknown key %q; known are %s", key, strings.Join(keys, ", "))
 	}
 	return err
 }
+
+var keys = []string{"expect", "reason", "rfc", "comment", "now", "enforce", "discovery", "on-error", "trusted-sealers", "protected",
+	"psl-guard", "partial-body", "authserv-id", "ref", "local-rules"}
 
 func (b *Bundle) file(name string, data []byte) (err error) {
 	switch name {
@@ -112,15 +135,28 @@ func (b *Bundle) file(name string, data []byte) (err error) {
 		b.Message, err = io.ReadAll(message.NewCRLFReader(bytes.NewReader(data)))
 	case "message.base64":
 		b.Message, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), ""))
+	case "header":
+		if data, err = io.ReadAll(message.NewCRLFReader(bytes.NewReader(data))); err == nil {
+			b.header, err = parseHeader(data)
+		}
+	case "header.base64":
+		if data, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err == nil {
+			b.header, err = parseHeader(data)
+		}
+	case "evidence":
+		b.evidence, err = parseEvidence(string(data))
 	default:
-		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64")
+		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64, header, header.base64, evidence")
 	}
 	return err
 }
 
 func parseEnvelope(s string) (Envelope, error) {
 	var e Envelope
-	words := strings.Fields(s)
+	words, err := split(s)
+	if err != nil {
+		return e, err
+	}
 	for i := 0; i < len(words); i++ {
 		key := words[i]
 		if i++; i >= len(words) {
@@ -139,7 +175,7 @@ func parseEnvelope(s string) (Envelope, error) {
 		case "from":
 			e.From = strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">")
 		case "to":
-			e.To = append(e.To, value)
+			e.To = append(e.To, strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">"))
 		default:
 			return e, fmt.Errorf("unknown word %q; known are ip, helo, from, to", key)
 		}
@@ -147,22 +183,78 @@ func parseEnvelope(s string) (Envelope, error) {
 	return e, nil
 }
 
-// Run evaluates the bundle again, from its own DNS answers alone.
-func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
+// split cuts s into words. One between double quotes is in the form of a Go string, so
+// that it can hold anything; a quoted local part is not, since an "@" follows it.
+func split(s string) ([]string, error) {
+	var words []string
+	for s = strings.TrimLeft(s, space); s != ""; s = strings.TrimLeft(s, space) {
+		end := strings.IndexAny(s, space)
+		if end < 0 {
+			end = len(s)
+		}
+		word := s[:end]
+		if quoted, err := strconv.QuotedPrefix(s); err == nil && (len(quoted) == len(s) || strings.IndexByte(space, s[len(quoted)]) >= 0) {
+			if word, err = strconv.Unquote(quoted); err != nil {
+				return nil, err
+			}
+			end = len(quoted)
+		}
+		words, s = append(words, word), s[end:]
+	}
+	return words, nil
+}
+
+const space = " \t\r\n"
+
+// Config is the configuration of the verdict, with a resolver that answers from the zone
+// of the bundle alone.
+func (b *Bundle) Config() (postseal.Config, error) {
 	zone, err := dnstest.Parse(b.Zone)
 	if err != nil {
-		return nil, fmt.Errorf("zone: %w", err)
+		return postseal.Config{}, fmt.Errorf("zone: %w", err)
 	}
-	v, err := postseal.New(postseal.Config{Resolver: zone, AuthservID: b.AuthservID, Enforce: b.Enforce, Discovery: b.Discovery,
-		OnError: b.OnError, TrustedSealers: b.Sealers, Now: func() time.Time { return b.Now }})
+	return postseal.Config{Resolver: zone, AuthservID: b.AuthservID, Enforce: b.Enforce, Discovery: b.Discovery, OnError: b.OnError,
+		TrustedSealers: b.Sealers, Protected: b.Protected, NoPSLGuard: b.NoGuard, AllowPartialBody: b.Partial,
+		Now: func() time.Time { return b.Now }}, nil
+}
+
+// Run evaluates the bundle again, from its own DNS answers alone.
+func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
+	c, err := b.Config()
 	if err != nil {
 		return nil, err
 	}
+	v, err := postseal.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return b.RunWith(ctx, v)
+}
+
+// RunWith evaluates the bundle with another Verifier: another policy, or the DNS of today.
+func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.Report, error) {
 	var conn postseal.Conn
 	if b.Envelope.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}
-	return postseal.VerifyReader(ctx, v, conn, b.Envelope.Helo, b.Envelope.From, bytes.NewReader(b.Message))
+	if b.evidence != nil {
+		return v.Replay(ctx, b.evidenceOf(conn))
+	}
+	s := v.Session(ctx, conn)
+	s.Helo(b.Envelope.Helo)
+	return s.Verify(ctx, b.Envelope.From, b.Envelope.To, bytes.NewReader(b.Message))
+}
+
+// Missing lists the DNS questions of a run that the bundle has no answer to: the verdict
+// may differ for that alone.
+func Missing(r *postseal.Report) []string {
+	var missing []string
+	for _, e := range r.Exchanges() {
+		if e.Err != nil && resolver.KindOf(e.Err) == resolver.Missing {
+			missing = append(missing, e.Type.String()+" "+e.Name)
+		}
+	}
+	return missing
 }
 
 // Check compares r with what the bundle expects and returns one line for each
@@ -172,6 +264,9 @@ func (b *Bundle) Check(r *postseal.Report) []string {
 	var wrong []string
 	for _, e := range b.Expect {
 		key, want, _ := strings.Cut(e, "=")
+		if b.Local && slices.Contains(localFacts, key) {
+			continue
+		}
 		if got, ok := facts[key]; !ok || got != want {
 			wrong = append(wrong, fmt.Sprintf("%s: got %q, want %q", key, got, want))
 		}
@@ -181,6 +276,9 @@ func (b *Bundle) Check(r *postseal.Report) []string {
 	}
 	return wrong
 }
+
+// localFacts are what local rules may have changed.
+var localFacts = []string{"action", "applied", "decision", "override", "reply", "enhanced"}
 
 // factsOf lists what an expect line can name. Several signatures are joined by commas.
 func factsOf(r *postseal.Report) map[string]string {

@@ -74,6 +74,7 @@ type Verification struct {
 	prefetched int
 	signatures []*signature
 	bodies     *bodyhash.Set
+	assumed    canonical.Digests
 }
 
 // signature is one on its way to a result.
@@ -88,6 +89,19 @@ type signature struct {
 // Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
 	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
+}
+
+// Assume makes the digests of an earlier verification stand for the text of the header
+// section. It is called before Header.
+func (x *Verification) Assume(d canonical.Digests) { x.assumed = d }
+
+// Digests adds the digest of each signature that was evaluated to d.
+func (x *Verification) Digests(d canonical.Digests) {
+	for _, s := range x.signatures {
+		if s.chosen {
+			d[s.FieldIndex] = s.digest
+		}
+	}
 }
 
 // Field looks at the next header field. The key of a signature is asked for at once.
@@ -190,11 +204,15 @@ func (x *Verification) hash(h *message.Header) {
 			s.chosen = false
 			continue
 		}
+		s.body = x.bodies.Request(s.field.BodyCanonical, s.field.Length)
+		if x.assumed != nil {
+			s.digest = x.assumed[s.FieldIndex]
+			continue
+		}
 		if index == nil {
 			index = canonical.NewIndex(h)
 		}
 		s.digest = s.field.HeaderDigest(index.Select(s.FieldIndex), h.At(s.FieldIndex))
-		s.body = x.bodies.Request(s.field.BodyCanonical, s.field.Length)
 	}
 }
 

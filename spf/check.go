@@ -127,6 +127,7 @@ func (e *evaluation) check(q Request, r *Result) {
 	if o.code == Fail && o.exp != nil && o.reason == Match {
 		r.Explanation = e.explain(o)
 	}
+	r.LocalPartNames = e.private
 	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
 }
 
@@ -206,6 +207,7 @@ type evaluation struct {
 	decided        []string // the path to the record that decided last
 	lookups, voids int
 	spent          []Spend
+	private        []string      // names that hold the local part
 	ttl            time.Duration // -1 before the first answer
 	cacheable      bool
 	validated      *[]string // names of ip that resolve back, once looked up

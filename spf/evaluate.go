@@ -94,7 +94,11 @@ func (e *evaluation) target(m *MacroString, name string) (target string, usable 
 	if !e.localASCII && m.Has("sl") {
 		return "", false
 	}
-	return m.expandName(e.macro(name)), true
+	target = m.expandName(e.macro(name))
+	if m.Has("sl") {
+		e.private = append(e.private, target)
+	}
+	return target, true
 }
 
 // spend counts a term that costs a lookup (RFC 7208 §4.6.4).

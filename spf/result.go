@@ -89,4 +89,8 @@ type Result struct {
 	Problem     string        // what went wrong, for a person; outside text in it is quoted
 	TTL         time.Duration // the least of all answers
 	Cacheable   bool          // the same for every sender at Domain from this address, for TTL (RFC 7208 §7.3)
+
+	// LocalPartNames are names that were asked and hold the local part of the sender, by
+	// the macros %{s} and %{l}: they are not to be shown to others.
+	LocalPartNames []string
 }

@@ -4,10 +4,15 @@ package canonical
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"math/bits"
 
 	"postseal/message"
 )
+
+// Digests are the SHA-256 hashes of what signatures cover of a header section, by the
+// position of the signature's field. They can stand for text that is not to be kept.
+type Digests map[int][sha256.Size]byte
 
 // Relaxed appends the relaxed form of f, CRLF included: the name in lower case, no fold,
 // runs of white space as one space, none around the colon or at the end (RFC 6376 §3.4.2,

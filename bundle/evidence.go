@@ -1,0 +1,163 @@
+package bundle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postseal"
+	"postseal/internal/bodyhash"
+	"postseal/internal/canonical"
+	"postseal/internal/domain"
+	"postseal/message"
+)
+
+// evidence is what stands for a message that is not kept.
+type evidence struct {
+	author  message.Author
+	limit   message.Reason
+	bytes   int64
+	bodies  []bodyhash.Hash
+	digests canonical.Digests
+}
+
+// evidenceOf is the evidence as the engine wants it.
+func (b *Bundle) evidenceOf(conn postseal.Conn) *postseal.Evidence {
+	return &postseal.Evidence{Ref: b.Ref, Time: b.Now, Conn: conn, Helo: b.Envelope.Helo, ReversePath: b.Envelope.From, Recipients: b.Envelope.To,
+		Header: &b.header, Author: b.evidence.author, Limit: b.evidence.limit, Bytes: b.evidence.bytes, Digests: b.evidence.digests, Bodies: b.evidence.bodies}
+}
+
+// headerOnly collects the fields of a header part.
+type headerOnly struct{ *message.Header }
+
+func (h headerOnly) Field(f message.Field) error { h.Add(f); return nil }
+func (h headerOnly) EndHeader() error            { return nil }
+
+// Write refuses what is no field.
+func (h headerOnly) Write(p []byte) (int, error) {
+	return 0, fmt.Errorf("%.40q is no header field", p)
+}
+
+func parseHeader(text []byte) (h message.Header, err error) {
+	if len(text) == 0 {
+		return h, nil
+	}
+	return h, message.Stream(headerOnly{&h}, bytes.NewReader(text), message.Limits{})
+}
+
+const allOctets = "all"
+
+// format writes the evidence part, one fact a line.
+func (e *evidence) format() string {
+	var b strings.Builder
+	for _, d := range e.author.Domains {
+		fmt.Fprintf(&b, "author %s\n", d)
+	}
+	if e.author.Reason != "" {
+		fmt.Fprintf(&b, "author-reason %s\n", e.author.Reason)
+	}
+	if e.limit != "" {
+		fmt.Fprintf(&b, "limit %s\n", e.limit)
+	}
+	fmt.Fprintf(&b, "body %d\n", e.bytes)
+	for _, h := range e.bodies {
+		limit, sum := allOctets, "beyond"
+		if h.Limit != bodyhash.NoLimit {
+			limit = strconv.FormatInt(h.Limit, 10)
+		}
+		if h.Inside {
+			sum = base64.StdEncoding.EncodeToString(h.Sum[:])
+		}
+		fmt.Fprintf(&b, "body-hash %s %s %d %s\n", h.Canonical, limit, h.Length, sum)
+	}
+	indexes := make([]int, 0, len(e.digests))
+	for i := range e.digests {
+		indexes = append(indexes, i)
+	}
+	slices.Sort(indexes)
+	for _, i := range indexes {
+		sum := e.digests[i]
+		fmt.Fprintf(&b, "header-digest %d %s\n", i, base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	return b.String()
+}
+
+func parseEvidence(text string) (*evidence, error) {
+	e := &evidence{bodies: []bodyhash.Hash{}, digests: canonical.Digests{}}
+	for i, line := range strings.Split(text, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if err := e.set(words[0], words[1:]); err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+	}
+	return e, nil
+}
+
+func (e *evidence) set(key string, values []string) (err error) {
+	if want := map[string]int{"author": 1, "author-reason": 1, "limit": 1, "body": 1, "body-hash": 4, "header-digest": 2}[key]; len(values) != want || want == 0 {
+		return fmt.Errorf("%q with %d values; known are author, author-reason, limit, body, body-hash, header-digest", key, len(values))
+	}
+	switch key {
+	case "author":
+		name, err := domain.Parse(values[0])
+		if err != nil {
+			return err
+		}
+		e.author.Domains = append(e.author.Domains, name)
+	case "author-reason":
+		e.author.Reason = message.Reason(values[0])
+	case "limit":
+		e.limit = message.Reason(values[0])
+	case "body":
+		e.bytes, err = strconv.ParseInt(values[0], 10, 64)
+	case "body-hash":
+		return e.bodyHash(values)
+	case "header-digest":
+		index, err := strconv.Atoi(values[0])
+		if err != nil {
+			return err
+		}
+		e.digests[index], err = digest(values[1])
+		return err
+	}
+	return err
+}
+
+func (e *evidence) bodyHash(values []string) (err error) {
+	h := bodyhash.Hash{Limit: bodyhash.NoLimit, Inside: values[3] != "beyond"}
+	switch values[0] {
+	case "relaxed":
+		h.Canonical = bodyhash.Relaxed
+	case "simple":
+	default:
+		return fmt.Errorf("%q is neither simple nor relaxed", values[0])
+	}
+	if values[1] != allOctets {
+		if h.Limit, err = strconv.ParseInt(values[1], 10, 64); err != nil || h.Limit < 0 {
+			return fmt.Errorf("%q is no number of octets", values[1])
+		}
+	}
+	if h.Length, err = strconv.ParseInt(values[2], 10, 64); err != nil {
+		return err
+	}
+	if h.Inside {
+		h.Sum, err = digest(values[3])
+	}
+	e.bodies = append(e.bodies, h)
+	return err
+}
+
+func digest(s string) (sum [sha256.Size]byte, err error) {
+	data, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(data) != len(sum) {
+		return sum, fmt.Errorf("%q is no SHA-256 in base64", s)
+	}
+	return [sha256.Size]byte(data), nil
+}

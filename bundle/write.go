@@ -1,0 +1,172 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"postseal"
+	"postseal/message"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+)
+
+// Options say what goes into a bundle beside what the verdict needs.
+type Options struct {
+	// Private keeps local parts, subjects and all other text of the header section.
+	Private bool
+	// Message is the whole message with CRLF line ends, to be kept too; it implies Private.
+	Message []byte
+}
+
+// Of makes the bundle of a verdict that v came to. Unless o asks for more it holds no local
+// part, no subject, no octet of the body: what signatures cover is there as hashes.
+func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
+	c, e := v.Config(), r.Evidence()
+	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, Protected: c.Protected,
+		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: c.Policy != nil,
+		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients}}
+	keep := redacted
+	if o.Private || o.Message != nil {
+		keep = func(_ *postseal.Evidence, f message.Field) []byte { return f.Raw }
+	} else {
+		b.redactEnvelope()
+		e.DNS = publicExchanges(r, e.DNS)
+	}
+	b.Zone = dnstest.Format(e.DNS)
+	b.Message = o.Message
+	if o.Message == nil {
+		for i := range e.Header.Len() {
+			f, ok := message.ParseField(keep(e, e.Header.At(i)))
+			if !ok {
+				f = message.Field{Raw: []byte("X:"), Colon: 1} // keeps the positions
+			}
+			b.header.Add(f)
+		}
+		b.evidence = &evidence{author: e.Author, limit: e.Limit, bytes: e.Bytes, bodies: e.Bodies, digests: e.Digests}
+	}
+	b.expect(r)
+	return b
+}
+
+// expect notes what a re-run must come to again.
+func (b *Bundle) expect(r *postseal.Report) {
+	facts := factsOf(r)
+	for _, key := range factOrder {
+		if value := facts[key]; value != "" {
+			b.Expect = append(b.Expect, key+"="+value)
+		}
+	}
+}
+
+var factOrder = []string{"spf", "helo", "dkim", "arc", "dmarc", "iprev", "author", "policy", "policy-domain", "org", "removed",
+	"action", "applied", "decision", "override", "reply", "enhanced"}
+
+// publicExchanges leaves out the questions whose names hold the local part of the sender.
+func publicExchanges(r *postseal.Report, all []resolver.Exchange) []resolver.Exchange {
+	private := map[string]bool{}
+	for _, s := range r.SPF {
+		for _, name := range s.LocalPartNames {
+			private[strings.ToLower(strings.TrimSuffix(name, "."))] = true
+		}
+	}
+	public := make([]resolver.Exchange, 0, len(all))
+	for _, e := range all {
+		if !private[strings.ToLower(e.Name)] {
+			public = append(public, e)
+		}
+	}
+	return public
+}
+
+// Format writes the bundle. Parse reads it back.
+func (b *Bundle) Format() []byte {
+	var comment bytes.Buffer
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&comment, "%s: %s\n", key, oneLine(value))
+		}
+	}
+	line("expect", strings.Join(b.Expect, " "))
+	line("reason", b.Reason)
+	line("rfc", b.RFC)
+	line("comment", b.Comment)
+	line("ref", b.Ref)
+	line("now", b.Now.UTC().Format(time.RFC3339Nano))
+	line("enforce", string(b.Enforce))
+	line("discovery", string(b.Discovery))
+	line("on-error", string(b.OnError))
+	line("authserv-id", b.AuthservID)
+	line("trusted-sealers", strings.Join(b.Sealers, " "))
+	line("protected", strings.Join(b.Protected, " "))
+	for key, set := range map[string]bool{"psl-guard: off": b.NoGuard, "partial-body: allowed": b.Partial, "local-rules: yes": b.Local} {
+		if set {
+			comment.WriteString(key + "\n")
+		}
+	}
+	a := &txtar.Archive{Comment: comment.Bytes(), Files: []txtar.File{{Name: "zone", Data: []byte(b.Zone)}, {Name: "envelope", Data: []byte(b.Envelope.format())}}}
+	if b.evidence != nil {
+		a.Files = append(a.Files, part("header", b.headerText()), txtar.File{Name: "evidence", Data: []byte(b.evidence.format())})
+	}
+	if b.Message != nil {
+		a.Files = append(a.Files, part("message", b.Message))
+	}
+	return txtar.Format(a)
+}
+
+func (b *Bundle) headerText() []byte {
+	var text []byte
+	for i := range b.header.Len() {
+		text = append(append(text, b.header.At(i).Raw...), '\r', '\n')
+	}
+	return text
+}
+
+func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
+
+func (e *Envelope) format() string {
+	var b strings.Builder
+	if e.IP.IsValid() {
+		fmt.Fprintf(&b, "ip %s\n", e.IP)
+	}
+	fmt.Fprintf(&b, "helo %s\nfrom %s\n", word(e.Helo), word("<"+e.From+">"))
+	for _, to := range e.To {
+		fmt.Fprintf(&b, "to %s\n", word("<"+to+">"))
+	}
+	return b.String()
+}
+
+// word is s where split gives it back, else quoted.
+func word(s string) string {
+	plain := s != "" && utf8.ValidString(s)
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] > ' ' && s[i] < 0x7f && s[i] != '"'
+	}
+	if plain {
+		return s
+	}
+	return fmt.Sprintf("%+q", s)
+}
+
+// part is text where a reader gets the same octets back, else base64.
+func part(name string, data []byte) txtar.File {
+	text := bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	back := bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+	if bytes.Equal(back, data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\x00") && (len(text) == 0 || text[len(text)-1] == '\n') &&
+		!bytes.HasPrefix(text, []byte("-- ")) && !bytes.Contains(text, []byte("\n-- ")) {
+		return txtar.File{Name: name, Data: text}
+	}
+	encoded := base64.StdEncoding.EncodeToString(data)
+	var b bytes.Buffer
+	for len(encoded) > 76 {
+		b.WriteString(encoded[:76] + "\n")
+		encoded = encoded[76:]
+	}
+	b.WriteString(encoded + "\n")
+	return txtar.File{Name: name + ".base64", Data: b.Bytes()}
+}

@@ -1,0 +1,79 @@
+package postseal
+
+import (
+	"context"
+	"time"
+
+	"postseal/internal/bodyhash"
+	"postseal/internal/canonical"
+	"postseal/message"
+	"postseal/resolver"
+)
+
+// Evidence is what a verdict depends on beside the configuration. From it Replay gives the
+// same verdict on any machine. The text of the header section may be reduced to what is
+// not private: Author and Digests stand for it.
+type Evidence struct {
+	Ref         string
+	Time        time.Time
+	Conn        Conn
+	Helo        string
+	ReversePath string
+	Recipients  []string
+	Header      *message.Header
+	Author      message.Author
+	Limit       message.Reason // the limit that the header section broke, "" when none
+	Bytes       int64          // of the body
+	Digests     canonical.Digests
+	Bodies      []bodyhash.Hash
+	DNS         []resolver.Exchange
+}
+
+// Evidence returns what r was decided on. It is gathered now: verdicts that nobody asks
+// about cost nothing. r must come from Finish.
+func (r *Report) Evidence() *Evidence {
+	t := r.work
+	digests := canonical.Digests{}
+	t.dkim.Digests(digests)
+	t.arc.Digests(digests)
+	return &Evidence{Ref: r.Ref, Time: r.Time, Conn: r.Conn, Helo: r.Helo, ReversePath: r.ReversePath, Recipients: r.Recipients,
+		Header: r.header, Author: r.Author, Limit: r.limit, Bytes: t.bytes, Digests: digests, Bodies: t.bodies.Hashes(), DNS: t.exchanges()}
+}
+
+// Replay evaluates e again. The Verifier should be one whose Resolver answers from e.DNS
+// alone and whose clock stands at e.Time: package bundle makes it so.
+func (v *Verifier) Replay(ctx context.Context, e *Evidence) (*Report, error) {
+	s := v.Session(ctx, e.Conn)
+	s.Helo(e.Helo)
+	t := s.Mail(e.ReversePath)
+	defer t.Abort()
+	t.replayed = e
+	for _, to := range e.Recipients {
+		t.Rcpt(to)
+	}
+	t.dkim.Assume(e.Digests)
+	t.arc.Assume(e.Digests)
+	t.bodies.Assume(e.Bodies)
+	for i := range e.Header.Len() {
+		if err := t.Field(e.Header.At(i)); err != nil {
+			return nil, err
+		}
+	}
+	t.limit, t.bytes = e.Limit, e.Bytes
+	return t.Finish(ctx)
+}
+
+// findAuthor is the author of the header section, or the one that was found in it.
+func (t *Transaction) findAuthor() message.Author {
+	if t.replayed != nil {
+		return t.replayed.Author
+	}
+	return message.FindAuthor(&t.header)
+}
+
+func (t *Transaction) makeRef(r *Report) string {
+	if t.replayed != nil {
+		return t.replayed.Ref
+	}
+	return makeRef(r)
+}
