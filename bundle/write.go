@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/tools/txtar"
 
 	"postseal"
 	"postseal/message"
@@ -29,7 +29,7 @@ type Options struct {
 func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	c, e := v.Config(), r.Evidence()
 	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, Protected: c.Protected,
-		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: c.Policy != nil,
+		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
 		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients}}
 	keep := redacted
 	if o.Private || o.Message != nil {

@@ -215,6 +215,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	a.addGlobalFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.verifyCommand(),
+		a.replayBundleCommand(),
 		a.spfCommand(),
 		a.dkimCommand(),
 		a.arcCommand(),

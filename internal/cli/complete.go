@@ -24,9 +24,14 @@ var flagValues = map[string][]cobra.Completion{
 		string(postseal.Strict) + "\tas published",
 	},
 	"discovery": {string(dmarc.TreeWalk) + "\tRFC 9989", string(dmarc.PSL) + "\tpublic suffix list, RFC 7489"},
-	"identity":  {string(spf.MailFrom), string(spf.Helo)},
-	"spf":       withSign(spfWords),
-	"dkim":      withSign(dkimWords),
+	"bundle-with": {
+		withNothing + "\tno local part, no text",
+		withHeader + "\tthe header section as it is",
+		withMessage + "\tthe whole message",
+	},
+	"identity": {string(spf.MailFrom), string(spf.Helo)},
+	"spf":      withSign(spfWords),
+	"dkim":     withSign(dkimWords),
 }
 
 // fileFlags name files.

@@ -28,6 +28,8 @@ type verifyFlags struct {
 	trace      bool
 	opinion    bool
 	raw        bool
+	bundle     string
+	bundleWith string
 
 	fromGiven bool
 }
@@ -50,8 +52,11 @@ undecided, else 0.`,
   postseal verify --received-by mx.example.net --format jsonl ~/Maildir/cur/*
   postseal verify --trace --zone testdata/zones/mail.zone - < a.eml`,
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case len(args) == 0:
 				return usage("verify: FILE is missing").or("name one or more messages, or - for standard input")
+			case len(args) > 1 && f.bundle != "":
+				return usage("--bundle takes the evidence of one message, and %d are named", len(args))
 			}
 			return nil
 		},
@@ -73,6 +78,8 @@ undecided, else 0.`,
 	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
 	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
 	flags.BoolVar(&f.raw, "raw", false, rawUsage)
+	flags.StringVar(&f.bundle, "bundle", "", "write the evidence of the verdict to `FILE`, to be run again by replay-bundle")
+	flags.StringVar(&f.bundleWith, "bundle-with", withNothing, "`WHAT` private text --bundle may hold: nothing, header, message")
 	return c
 }
 
@@ -92,6 +99,9 @@ func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
 		return nil, err
 	}
 	if err := oneOf("--discovery", string(c.DMARC.Discovery), string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
+		return nil, err
+	}
+	if err := oneOf("--bundle-with", f.bundleWith, bundleWords...); err != nil {
 		return nil, err
 	}
 	if f.receivedBy != "" && f.ip != "" {
@@ -185,15 +195,20 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if e.ip.IsValid() {
 		conn.Remote = netip.AddrPortFrom(e.ip, 0)
 	}
-	second := &second{wanted: f.opinion, dns: dns}
-	r, err := postseal.VerifyReader(ctx, v, conn, e.helo, e.from, second.watch(a.progress(in)))
+	second, kept := &second{wanted: f.opinion, dns: dns}, &keeper{wanted: f.bundle != "" && f.bundleWith == withMessage}
+	session := v.Session(ctx, conn)
+	session.Helo(e.helo)
+	r, err := session.Verify(ctx, e.from, e.recipients, kept.watch(second.watch(a.progress(in))))
 	if err != nil {
 		return failf(exitNoInput, "%s: %v", in.name, err)
 	}
 	if ctx.Err() != nil {
 		return failf(exitTempFail, "%s: interrupted", in.name)
 	}
-	r.File, r.Recipients = path, e.recipients
+	r.File = path
+	if err := f.writeBundle(v, r, kept); err != nil {
+		return err
+	}
 	down.watch(r.Exchanges())
 	second.ask(ctx, r)
 	code := exitCode(r)

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/bundle"
+	"postseal/internal/term"
+)
+
+// What --bundle-with may say.
+const (
+	withNothing = "nothing"
+	withHeader  = "header"
+	withMessage = "message"
+)
+
+var bundleWords = []string{withNothing, withHeader, withMessage}
+
+// keeper copies a message as it is read, when its bundle is to hold it.
+type keeper struct {
+	wanted bool
+	seen   bytes.Buffer
+}
+
+func (k *keeper) watch(r io.Reader) io.Reader {
+	if !k.wanted {
+		return r
+	}
+	return io.TeeReader(r, &k.seen)
+}
+
+// writeBundle writes the evidence of r to the file of --bundle.
+func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, k *keeper) error {
+	if f.bundle == "" {
+		return nil
+	}
+	o := bundle.Options{Private: f.bundleWith != withNothing}
+	if k.wanted {
+		o.Message = k.seen.Bytes()
+	}
+	return writeWhole(f.bundle, bundle.Of(r, v, o).Format())
+}
+
+// writeWhole writes a file that nobody else may read, and never half of it.
+func writeWhole(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".postseal-*")
+	if err != nil {
+		return cannotCreate(path, err)
+	}
+	_, err = tmp.Write(data)
+	if closed := tmp.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return cannotCreate(path, err)
+	}
+	return nil
+}
+
+func cannotCreate(path string, err error) *failure {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return failf(exitCreate, "%s: cannot be written: %v", path, err)
+}
+
+func (a *app) replayBundleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "replay-bundle FILE...",
+		Short: "Run the evidence of verdicts again and say whether they still hold",
+		Long: `Replay-bundle evaluates each bundle from its own clock, DNS answers and message, with
+this version of postseal, and compares the outcome with what the bundle expects. The
+network is not asked. A vector is a bundle too.
+
+Exit codes: 0 every verdict holds, 1 one differs, 2 a bundle lacks an answer that the
+evaluation needs, 65 not a bundle.`,
+		Example: `  postseal verify --bundle a.bundle a.eml
+  postseal replay-bundle a.bundle
+  postseal replay-bundle testdata/vectors/*/*.txtar`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			for _, path := range args {
+				if err := a.replayBundle(c.Context(), path); err != nil {
+					a.fail(err)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// maxBundle bounds what is read of a bundle.
+const maxBundle = 256 << 20
+
+func readBundle(path string) (*bundle.Bundle, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, openFailure(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
+	switch {
+	case err != nil:
+		return nil, openFailure(path, err)
+	case len(data) > maxBundle:
+		return nil, failf(exitData, "%s: is larger than 256 MiB", path)
+	}
+	b, err := bundle.Parse(data)
+	if err != nil {
+		return nil, failf(exitData, "%s: %v", path, err).or("a bundle is written by verify --bundle; its form is in docs/reference/bundle.md")
+	}
+	return b, nil
+}
+
+type replayJSON struct {
+	Schema      string           `json:"schema"`
+	File        string           `json:"file"`
+	Holds       bool             `json:"holds"`
+	Differences []string         `json:"differences"`
+	Missing     []string         `json:"missing"`
+	Verdict     *postseal.Report `json:"verdict"`
+}
+
+func (a *app) replayBundle(ctx context.Context, path string) error {
+	b, err := readBundle(path)
+	if err != nil {
+		return err
+	}
+	r, err := b.Run(ctx)
+	if err != nil {
+		return failf(exitData, "%s: %v", path, err)
+	}
+	r.File = path
+	differences, missing := b.Check(r), bundle.Missing(r)
+	switch {
+	case len(missing) > 0:
+		a.raise(exitUndecided)
+	case len(differences) > 0:
+		a.raise(exitNo)
+	}
+	if a.wantJSON() {
+		return a.json(replayJSON{"postseal.replay-bundle/1", path, len(differences) == 0, listOf(differences), listOf(missing), r})
+	}
+	a.showReplay(path, b, r, differences, missing)
+	return nil
+}
+
+func listOf(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func (a *app) showReplay(path string, b *bundle.Bundle, r *postseal.Report, differences, missing []string) {
+	v := &view{app: a, style: a.style, r: r}
+	tone, word := term.Good, "holds"
+	switch {
+	case len(missing) > 0:
+		tone, word = term.Warn, "cannot be run again"
+	case len(differences) > 0:
+		tone, word = term.Bad, "differs"
+	}
+	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Paint(tone, word), v.style.Clean(path, 70))
+	for _, m := range missing {
+		v.line("   %s", v.clean("the bundle holds no answer to "+m))
+	}
+	for _, d := range differences {
+		v.line("   %s", v.clean(d))
+	}
+	if b.Local {
+		v.line("   %s", v.clean("local rules took part in the decision; a bundle does not hold them"))
+	}
+	if a.flags.verbose {
+		v.line("   %s", v.clean(fmt.Sprintf("%s, ref %s: %s", r.Decision.Applied, v.ref(), strings.Join(b.Expect, " "))))
+	}
+}
