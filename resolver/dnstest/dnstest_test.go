@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/miekg/dns"
+	"go.uber.org/goleak"
 
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
@@ -48,6 +49,8 @@ tlsa     IN TLSA 3 1 1 abcdef
 ; SECURE alias.e.test
 ; SECURE mx1.e.test
 `
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func parse(t testing.TB, text ...string) *dnstest.Zone {
 	t.Helper()
@@ -147,6 +150,10 @@ func check(t *testing.T, r resolver.Resolver, l lookup) {
 	if l.kind != "" || err != nil {
 		if k := kindOf(err); k != l.kind {
 			t.Errorf("kind = %q (%v), want %q", k, err, l.kind)
+		}
+		var e *resolver.Error
+		if errors.As(err, &e) && (e.EDE == dns.ExtendedErrorCodeDNSBogus) != (l.kind == resolver.Bogus) {
+			t.Errorf("extended error %d with %s", e.EDE, l.kind)
 		}
 		return
 	}

@@ -180,7 +180,7 @@ func refuse(m *dns.Msg, kind resolver.Kind) *dns.Msg {
 		m.Rcode = dns.RcodeRefused
 	case resolver.Bogus:
 		if opt := m.IsEdns0(); opt != nil {
-			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeDNSBogus})
+			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: extendedError(kind)})
 		}
 	}
 	return m

@@ -155,9 +155,17 @@ func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolv
 	}
 	a, kind := z.answer(name, t)
 	if kind != "" {
-		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: kind}
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: kind, EDE: extendedError(kind)}
 	}
 	return a, nil
+}
+
+// extendedError is what a validating server tells beside a failure (RFC 8914 §4).
+func extendedError(kind resolver.Kind) uint16 {
+	if kind == resolver.Bogus {
+		return dns.ExtendedErrorCodeDNSBogus
+	}
+	return 0
 }
 
 // Peek implements resolver.Peeker: every answer is known at once, a fault is none.
