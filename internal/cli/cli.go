@@ -224,6 +224,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.lintCommand(),
 		a.rulesCommand(),
 		a.setupCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 	)
 	a.addCompletions(root)

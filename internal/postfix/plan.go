@@ -56,6 +56,25 @@ func (s *Settings) UsesPolicy(endpoint string) bool {
 	return slices.Contains(words(s.inForce(Recipient, s.Recipient)), endpoint)
 }
 
+// OnFailure is what Postfix does while the milter of an endpoint is away.
+func (s *Settings) OnFailure(endpoint string) string {
+	value := s.inForce(Milters, s.Milters)
+	for _, m := range inBraces.FindAllStringSubmatch(value, -1) {
+		if !slices.Contains(MilterList(m[0]), endpoint) {
+			continue
+		}
+		if action := ownAction.FindStringSubmatch(m[0]); action != nil {
+			return action[1]
+		}
+	}
+	return s.DefaultAction
+}
+
+var (
+	inBraces  = regexp.MustCompile(`\{[^}]*\}`)
+	ownAction = regexp.MustCompile(`\bdefault_action\s*=\s*([a-z]+)`)
+)
+
 // MilterList gives the endpoints of smtpd_milters in order. An entry in braces begins with
 // its endpoint and goes on with parameters of its own.
 func MilterList(value string) []string {

@@ -135,7 +135,10 @@ func postconf(ctx context.Context, dir string, args ...string) (string, error) {
 		if i := strings.LastIndexByte(last, '\n'); i >= 0 {
 			last = last[i+1:]
 		}
-		return "", fmt.Errorf("postconf %s: %s", strings.Join(args, " "), strings.TrimPrefix(last, "postconf: "))
+		if _, reason, ok := strings.Cut(last, "fatal: "); ok {
+			last = reason
+		}
+		return "", fmt.Errorf("postconf: %s", last)
 	}
 	return string(out), nil
 }
