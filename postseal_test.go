@@ -281,13 +281,20 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(raw, "a@acme.test", "h.test")
+		f.Add(raw, "a@acme.test", "h.test", uint8(len(name)))
 	}
 	v := verifier(f, postseal.Config{AuthservID: "mx.example.net"})
-	f.Fuzz(func(t *testing.T, raw []byte, from, helo string) {
+	f.Fuzz(func(t *testing.T, raw []byte, from, helo string, size uint8) {
 		r, err := postseal.VerifyReader(t.Context(), v, remote, helo, from, message.NewCRLFReader(bytes.NewReader(raw)))
 		if err != nil {
 			t.Fatal(err)
+		}
+		msg, err := io.ReadAll(message.NewCRLFReader(bytes.NewReader(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole, cut := report(t, v, bytes.NewReader(msg)), report(t, v, &pieces{msg, int(size) + 1}); whole != cut {
+			t.Fatalf("in pieces of %d: got\n%s\nwant\n%s", int(size)+1, cut, whole)
 		}
 		if r.Decision.Applied == "" || r.Decision.Reason == postseal.InternalError {
 			t.Fatalf("got %+v", r.Decision)

@@ -181,6 +181,14 @@ func multiLabel(s string) bool {
 	return err != nil
 }
 
+// shownName is a name for people and programs: the DNS has no case.
+func shownName(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	return s
+}
+
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
@@ -231,7 +239,7 @@ func failed(code Code, reason Reason, problem string) outcome {
 
 // checkHost is check_host() for one domain.
 func (e *evaluation) checkHost(name string) outcome {
-	e.path = append(e.path, name)
+	e.path = append(e.path, shownName(name))
 	r, o := e.record(name)
 	if r != nil {
 		o = e.evaluate(r, name)

@@ -153,7 +153,7 @@ func TestPathAndSpending(t *testing.T) {
 	if got, want := r.Path, []string{"limit.test", "l2.test"}; !slices.Equal(got, want) {
 		t.Errorf("path: got %q, want %q", got, want)
 	}
-	r = check(t, &spf.Checker{}, "192.0.2.7", "h", "a@chain.test", spf.MailFrom)
+	r = check(t, &spf.Checker{}, "192.0.2.7", "h", "a@Chain.TEST", spf.MailFrom)
 	if got, want := r.Path, []string{"chain.test", "inner.test"}; !slices.Equal(got, want) {
 		t.Errorf("path: got %q, want %q", got, want)
 	}
