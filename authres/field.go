@@ -39,9 +39,10 @@ const (
 	maxComment = 200
 )
 
-// Value is the body of the field: it begins with a space, is folded with CRLF and a tab
-// before column 78 where it can be, and ends without a line end. Whatever the strings
-// hold, it has no other control octet, and no value leaves its quotes or its comment.
+// Value is the body of the field (RFC 8601 §2.2): it begins with a space, is folded with
+// CRLF and a tab before column 78 where it can be (RFC 5322 §2.1.1), and ends without a
+// line end. Whatever the strings hold, it has no other control octet, and no value leaves
+// its quotes or its comment.
 func (f Field) Value() string {
 	w := writer{buf: make([]byte, 0, 128+128*len(f.Results)), column: len("Authentication-Results:")}
 	start := w.space()

@@ -25,7 +25,8 @@ type Mailbox struct {
 	Literal string
 }
 
-// Address returns local-part@domain, the local part quoted where it must be.
+// Address returns local-part@domain, the local part quoted where it must be (RFC 5322
+// §3.4.1).
 func (m Mailbox) Address() string {
 	local := m.Local
 	if !isDotAtom(local) {

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Field is one header field, octet for octet as it was received.
+// Field is one header field (RFC 5322 §2.2), octet for octet as it was received.
 type Field struct {
 	Raw   []byte // name, colon, value with its folds; without the CRLF that ends the field
 	Colon int    // offset of the colon in Raw
@@ -33,13 +33,14 @@ func ParseField(raw []byte) (f Field, ok bool) {
 	return Field{Raw: raw, Colon: colon}, true
 }
 
-// Name is the field name as written, without white space before the colon.
+// Name is the field name as written, without white space before the colon (RFC 5322
+// §4.5.3).
 func (f Field) Name() []byte { return bytes.TrimRight(f.Raw[:f.Colon], " \t") }
 
-// Value is everything behind the colon, folds included.
+// Value is everything behind the colon, folds included (RFC 5322 §2.2.3).
 func (f Field) Value() []byte { return f.Raw[f.Colon+1:] }
 
-// Is reports whether the field has this name, in any case.
+// Is reports whether the field has this name, in any case (RFC 5322 §1.2.2).
 func (f Field) Is(name string) bool {
 	n := f.Name()
 	if len(n) != len(name) {

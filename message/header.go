@@ -1,6 +1,6 @@
 package message
 
-// Header is a header section, its fields in the order of the message. The zero value
+// Header is a header section (RFC 5322 §2.2), its fields in the order of the message. The zero value
 // is empty. It keeps one copy of the octets.
 type Header struct {
 	octets []byte

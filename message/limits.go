@@ -32,7 +32,7 @@ const (
 	DefaultFieldBytes  = 64 << 10
 )
 
-// Limits bound the header section, and with it the memory for a message: the body is
+// Limits bound the header section (RFC 5322 §2.1.1 bounds lines only), and with it the memory for a message: the body is
 // never kept. A zero or negative field takes its default.
 type Limits struct {
 	HeaderBytes int // octets of all fields with the CRLF that ends each

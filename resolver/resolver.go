@@ -55,7 +55,7 @@ func ParseType(s string) (Type, bool) {
 	return 0, false
 }
 
-// Security is the DNSSEC status of an answer, as far as a trusted resolver tells it.
+// Security is the DNSSEC status of an answer (RFC 4035 §4.3), as far as a trusted resolver tells it.
 type Security uint8
 
 // Indeterminate: nobody trusted spoke. Insecure: a trusted resolver answered without
@@ -71,7 +71,7 @@ func (s Security) String() string {
 	return [...]string{"indeterminate", "insecure", "secure"}[min(s, 2)]
 }
 
-// RR is the data of one resource record. Which fields are set depends on the type
+// RR is the data of one resource record (RFC 1035 §3.2). Which fields are set depends on the type
 // asked for.
 type RR struct {
 	Text       string     // TXT, SPF: the character-strings joined without spaces, raw octets
@@ -82,7 +82,7 @@ type RR struct {
 	Data       []byte     // other types: the RDATA
 }
 
-// Answer is what the DNS said. Records are shared between callers: read only.
+// Answer is what the DNS said (RFC 2308 §2). Records are shared between callers: read only.
 type Answer struct {
 	Records   []RR
 	NXDomain  bool          // len(Records)==0 && !NXDomain is NODATA; neither is an error
@@ -98,7 +98,7 @@ func (a Answer) Aliased(name string) bool { return a.Canonical != "" && !equalFo
 
 // Resolver answers one question. name is dotted raw octets without trailing dot, in
 // any case and not escaped. A name that cannot exist (a label over 63 octets or empty,
-// more than 253 in all) is NXDOMAIN, never an error, so that no sender can force a
+// more than 253 in all: RFC 1035 §2.3.4) is NXDOMAIN, never an error, so that no sender can force a
 // deferral. The error is an *Error, or wraps the error of ctx.
 type Resolver interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)

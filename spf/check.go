@@ -49,7 +49,7 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// Checker evaluates SPF. It is safe for concurrent use when its Resolver is.
+// Checker evaluates SPF (RFC 7208). It is safe for concurrent use when its Resolver is.
 type Checker struct {
 	Resolver resolver.Resolver // required
 	Receiver string            // name of this host for the macro %{r}; "unknown" by default
@@ -65,8 +65,8 @@ type Request struct {
 	Identity Identity   // default MailFrom
 }
 
-// Check evaluates one identity. The outcome is always a Result; without an address or a
-// domain it is none.
+// Check is check_host() for one identity (RFC 7208 §4). The outcome is always a Result;
+// without an address or a domain it is none.
 func (c *Checker) Check(ctx context.Context, q Request) (r Result) {
 	limits := c.Limits.orDefault()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)

@@ -29,7 +29,7 @@ const (
 	inUnknown // a modifier that nobody evaluates
 )
 
-// Has reports whether the string has one of these macro letters.
+// Has reports whether the string has one of these macro letters (RFC 7208 §7.2).
 func (m *MacroString) Has(letters string) bool {
 	for _, p := range m.parts {
 		if p.letter != 0 && strings.IndexByte(letters, p.letter) >= 0 {
@@ -39,7 +39,8 @@ func (m *MacroString) Has(letters string) bool {
 	return false
 }
 
-// Static returns the text when there is no macro in it, with %%, %_ and %- resolved.
+// Static returns the text when there is no macro in it, with %%, %_ and %- resolved (RFC
+// 7208 §7.1).
 func (m *MacroString) Static() (string, bool) {
 	switch len(m.parts) {
 	case 0:

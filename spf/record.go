@@ -42,7 +42,7 @@ type Modifier struct {
 	Offset int
 }
 
-// Record is a parsed SPF record.
+// Record is a parsed SPF record (RFC 7208 §4.6.1, §12).
 type Record struct {
 	Text       string
 	Directives []Directive

@@ -74,7 +74,7 @@ type Spend struct {
 	Void   bool   // it was a void lookup
 }
 
-// Result is the outcome of a check.
+// Result is the outcome of a check (RFC 7208 §2.6) and how it came about.
 type Result struct {
 	Identity    Identity
 	Domain      string // the domain checked, in A-labels where it is one

@@ -12,7 +12,7 @@ import (
 const maxTree = 100
 
 // Tree is what a domain's record may come to for any client: every include and redirect
-// followed, every static name resolved.
+// followed, every static name resolved (RFC 7208 §4.6.4).
 type Tree struct {
 	Root        *Node
 	Lookups     int  // the most that a check can cost; over 10 is permerror (RFC 7208 §4.6.4)

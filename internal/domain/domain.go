@@ -154,7 +154,7 @@ func (n Name) Last(k int) Name {
 	return n
 }
 
-// Within reports whether n is a or lies below a, on a label boundary.
+// Within reports whether n is a or lies below a, on a label boundary (RFC 1034 §3.1).
 func (n Name) Within(a Name) bool {
 	if len(n) == len(a) {
 		return n == a
@@ -162,7 +162,7 @@ func (n Name) Within(a Name) bool {
 	return a != "" && len(n) > len(a) && n[len(n)-len(a)-1] == '.' && n[len(n)-len(a):] == a
 }
 
-// PublicSuffix returns the public suffix of n and whether the ICANN section of the
+// PublicSuffix returns the public suffix of n (RFC 7489 §3.2) and whether the ICANN section of the
 // list names it.
 func (n Name) PublicSuffix() (suffix Name, icann bool) {
 	s, icann := publicsuffix.PublicSuffix(string(n))
