@@ -8,8 +8,13 @@ import (
 	"postseal/spf"
 )
 
-// maxOutside bounds each piece of outside text in a reply line.
-const maxOutside = 120
+// maxOutside bounds each piece of outside text in a reply line, of which there are four at
+// most: with it a line stays below 512 octets (RFC 5321 §4.5.3.1.5). maxURL bounds our own
+// address.
+const (
+	maxOutside = 80
+	maxURL     = 300
+)
 
 // makeReply says who asked, what failed and where to read more, in three short lines
 // (RFC 9989 §7.2, RFC 7372).
@@ -38,7 +43,7 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 	}
 	last := "Ref " + r.Ref
 	if url != "" {
-		last = "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxOutside) + "/" + r.Ref
+		last = "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxURL) + "/" + r.Ref
 	}
 	reply.Lines = append(reply.Lines, last)
 	return reply
