@@ -25,7 +25,6 @@ type draft struct {
 	policy   string   // tags of the author's record behind v=
 	iprev    bool
 	down     string // a name whose TXT lookup fails
-	reverse  string
 	enforce  postseal.Enforce
 	trusted  []string
 	sealedBy string
