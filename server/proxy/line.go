@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// maxLine is the most octets of a line with its CRLF: RFC 5321 §4.5.3.1.4 asks for 512 and
+// more with each extension, RFC 4954 §4 for 12288 in an AUTH exchange.
+const (
+	maxLine    = 12288 + 2
+	readBuffer = 16 << 10 // holds any line
+)
+
+// How a line can be wrong.
+var (
+	errLineTooLong = errors.New("line too long")
+	errBareCR      = errors.New("bare CR")
+	errBareLF      = errors.New("bare LF")
+)
+
+// readLine reads one line that ends with CRLF and nothing else (RFC 5321 §2.3.8), and
+// returns it without. r has a buffer of readBuffer octets. Where a line that is too long
+// ends is not looked for: the caller closes.
+func readLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull), len(line) > maxLine:
+		return "", errLineTooLong
+	case err == io.EOF && len(line) > 0:
+		return "", io.ErrUnexpectedEOF
+	case err != nil:
+		return "", err
+	}
+	text, crlf := bytes.CutSuffix(line, []byte("\r\n"))
+	switch {
+	case bytes.IndexByte(text, '\r') >= 0:
+		return "", errBareCR
+	case !crlf:
+		return "", errBareLF
+	}
+	return string(text), nil
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"postseal"
+	"postseal/internal/smtpreply"
+	"postseal/server/door"
+)
+
+// maxRecipients bounds what is kept of one transaction; the next hop has a limit of its
+// own (RFC 5321 §4.5.3.1.8 asks for 100).
+const maxRecipients = 10000
+
+// transaction is a mail transaction that the next hop takes part in.
+type transaction struct {
+	snapshot   *door.Snapshot
+	verify     *postseal.Transaction // nil: passes unchecked
+	unchecked  string                // why
+	queueID    string                // of the peer
+	recipients int
+}
+
+func (t *transaction) abort() {
+	if t.verify != nil {
+		t.verify.Abort()
+	}
+}
+
+func (s *session) onMAIL(arg string) reply {
+	switch {
+	case s.helo == "":
+		return say(503, "5.5.1", "EHLO comes first")
+	case s.mail != nil:
+		return say(503, "5.5.1", "A mail transaction is open already")
+	case s.mode != Transfer && !s.authenticated():
+		return say(530, "5.7.0", "Authentication is required")
+	}
+	from, err := parsePath(arg, "FROM:")
+	if err != nil {
+		return say(501, "5.5.4", "The syntax is MAIL FROM:<address>")
+	}
+	if body, _ := from.param("BODY"); strings.EqualFold(body, "BINARYMIME") {
+		return say(504, "5.5.4", "BINARYMIME is not offered here")
+	}
+	if size, ok := from.param("SIZE"); ok && tooLarge(size, s.sizeLimit()) {
+		return say(552, "5.3.4", "The message is too large")
+	}
+	if s.hop != nil && !s.hop.capabilities.has("SIZE") {
+		from = from.without("SIZE") // it is our extension then
+	}
+	if refused := s.forward(); refused.code != 0 {
+		return refused
+	}
+	got := s.ask("MAIL FROM:" + from.String())
+	if got.positive() {
+		s.beginMail(from.address)
+	}
+	return got
+}
+
+// authenticated reports whether the client logged in, with us or with the peer.
+func (s *session) authenticated() bool { return s.loggedIn || s.xclient["LOGIN"] != "" }
+
+// tooLarge compares a SIZE parameter, at most 20 digits (RFC 1870 §3), with the limit.
+func tooLarge(size string, limit int64) bool {
+	n, err := strconv.ParseUint(size, 10, 64)
+	return errors.Is(err, strconv.ErrRange) || err == nil && n > uint64(limit)
+}
+
+// forward tells the next hop by XFORWARD whose mail comes, where it wants to know and was
+// not told by XCLIENT. Its no is of no weight: the attributes are for its log alone.
+func (s *session) forward() reply {
+	if s.hop == nil || s.config.ClientInfo == ClientInfoNone {
+		return reply{}
+	}
+	taken, offered := s.hop.capabilities.find("XFORWARD")
+	told := s.introduces() && s.hop.capabilities.has("XCLIENT")
+	silent := s.peer && s.xforward == nil && s.xclient == nil // it speaks for itself
+	if !offered || told || silent {
+		return reply{}
+	}
+	for _, command := range s.client().commands("XFORWARD", xforwardNames, strings.Fields(taken)) {
+		got := s.ask(command)
+		if s.over {
+			return got
+		}
+		if !got.positive() {
+			s.engine.Log.Warn("the next hop refuses XFORWARD", "door", door.SMTP, "reply", got.String())
+		}
+	}
+	return reply{}
+}
+
+// beginMail begins the verdict with SPF, or not at all for mail that passes unchecked.
+func (s *session) beginMail(reversePath string) {
+	s.door.Begin()
+	client := s.client().addrPort()
+	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"]}
+	s.mail = t
+	switch {
+	case s.authenticated():
+		t.unchecked = "authenticated"
+		return
+	case t.snapshot.Trusted.Contains(client.Addr()):
+		t.unchecked = "trusted"
+		return
+	}
+	conn := postseal.Conn{Remote: client, Local: s.local, TLS: s.secure}
+	helo := s.clientHelo()
+	verifier := t.snapshot.Verifier.Session(s.ctx, conn)
+	verifier.Helo(helo)
+	t.verify = verifier.MailWithSPF(reversePath, s.engine.SPF.Check(t.snapshot.Verifier, conn, helo, reversePath))
+}
+
+func (s *session) onRCPT(arg string) reply {
+	if s.mail == nil {
+		return say(503, "5.5.1", "MAIL comes first")
+	}
+	to, err := parsePath(arg, "TO:")
+	switch {
+	case err != nil || to.address == "":
+		return say(501, "5.5.4", "The syntax is RCPT TO:<address>")
+	case s.mail.recipients >= maxRecipients:
+		return say(452, "4.5.3", "Too many recipients")
+	}
+	got := s.ask("RCPT TO:" + to.String())
+	if got.positive() {
+		s.mail.recipients++
+		if s.mail.verify != nil {
+			s.mail.verify.Rcpt(to.address)
+		}
+	}
+	return got
+}
+
+func (s *session) onDATA(arg string) reply {
+	switch {
+	case s.mail == nil:
+		return say(503, "5.5.1", "MAIL comes first")
+	case arg != "":
+		return say(501, "5.5.4", "DATA takes no argument")
+	case s.mail.recipients == 0:
+		return say(554, "5.5.1", "There is no valid recipient")
+	}
+	say(354, "", "End data with <CR><LF>.<CR><LF>").write(s.w)
+	if err := s.w.Flush(); err != nil {
+		s.over = true
+		return reply{}
+	}
+	message := s.proxy.spool.begin()
+	defer message.close()
+	broken, err := s.receive(message)
+	if err != nil {
+		s.over = true
+		return lineFault(err)
+	}
+	ended := time.Now()
+	defer s.endMail()
+	if broken != nil {
+		return s.refused(say(s.broken(broken)))
+	}
+	if s.mail.verify == nil {
+		return s.unchecked(message)
+	}
+	return s.checked(message, ended)
+}
+
+// broken is the answer to a message that cannot be taken whoever it is from.
+func (s *session) broken(err error) (code int, enhanced, text string) {
+	switch {
+	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
+		return 550, "5.5.2", "A line ends in CR LF, and neither stands alone: " + err.Error()
+	case errors.Is(err, errMessageTooLarge):
+		return 552, "5.3.4", "The message is too large"
+	case errors.Is(err, errSpoolFull):
+		s.trouble("spool", "the spool is full", err)
+		return 452, "4.3.1", "No room for this message now, try again later"
+	}
+	s.trouble("internal", "a message cannot be taken", err)
+	return 451, "4.3.0", "Internal error, try again later"
+}
+
+// refused resets the transaction at the next hop after a no of ours.
+func (s *session) refused(r reply) reply {
+	if got := s.ask("RSET"); !got.positive() && !s.over {
+		s.lost(errReply)
+	}
+	return r
+}
+
+// unchecked passes a message on as it came.
+func (s *session) unchecked(m *spooled) reply {
+	got := s.deliver(func(w *dotWriter) error {
+		_, err := io.Copy(w, m.reader())
+		return err
+	})
+	s.engine.Metrics.Skipped.WithLabelValues(door.SMTP, s.mail.unchecked).Inc()
+	s.engine.Log.Info("passed unchecked", "qid", s.queueID(got), "door", door.SMTP, "reason", s.mail.unchecked,
+		"client", s.client().addrPort().String(), "reply", got.code)
+	return got
+}
+
+// checked carries out the verdict.
+func (s *session) checked(m *spooled, ended time.Time) reply {
+	t := s.mail
+	report, err := t.verify.Finish(s.ctx)
+	if err != nil {
+		return s.refused(say(s.broken(err)))
+	}
+	took := time.Since(ended)
+	got := s.carryOut(m, report)
+	s.engine.Record(door.Verdict{Door: door.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
+	return got
+}
+
+func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
+	switch d := &report.Decision; d.Applied {
+	case postseal.Reject, postseal.Defer:
+		return s.refused(verdictReply(d))
+	case postseal.Accept, postseal.Quarantine:
+		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), report) })
+	}
+	return s.refused(say(s.broken(errors.New("a verdict without an action"))))
+}
+
+// verdictReply is the reply of the verdict with both codes in each line.
+func verdictReply(d *postseal.Decision) reply {
+	if d.Reply == nil {
+		return say(451, "4.3.0", "Internal error, try again later")
+	}
+	r := reply{code: d.Reply.Code}
+	for _, line := range d.Reply.Lines {
+		r.lines = append(r.lines, d.Reply.Enhanced+" "+line)
+	}
+	return r
+}
+
+// deliver hands a message to the next hop, whose answer is the client's.
+func (s *session) deliver(write func(*dotWriter) error) reply {
+	if s.hop == nil {
+		return s.lost(io.ErrClosedPipe)
+	}
+	got, err := s.hop.command("DATA")
+	if err == nil && got.code == 354 {
+		got, err = s.hop.send(write)
+	}
+	if err == nil && !got.positive() && !got.negative() {
+		err = errReply
+	}
+	if err != nil {
+		return s.lost(err)
+	}
+	s.over = s.over || got.code == 421
+	return got
+}
+
+// queueID is that of the peer, or the one in the next hop's reply: "250 2.0.0 Ok: queued
+// as 4cXk2".
+func (s *session) queueID(got reply) string {
+	if s.mail.queueID != "" || !got.positive() {
+		return s.mail.queueID
+	}
+	_, id, _ := strings.Cut(got.lines[len(got.lines)-1], "queued as ")
+	id, _, _ = strings.Cut(id, " ")
+	return smtpreply.Clean(id, 64)
+}

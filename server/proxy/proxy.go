@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"postseal/server/door"
+)
+
+// Proxy is the SMTP door. Its listeners share one spool.
+type Proxy struct {
+	engine *door.Engine
+	config atomic.Pointer[Config]
+	spool  spool
+}
+
+// New makes the door. The size of its spool stays that of the first configuration.
+func New(e *door.Engine, c Config) (*Proxy, error) {
+	p := &Proxy{engine: e}
+	if err := p.Configure(c); err != nil {
+		return nil, err
+	}
+	p.spool.limits = p.config.Load().Spool
+	return p, nil
+}
+
+// Configure puts c in force for connections that begin from now on.
+func (p *Proxy) Configure(c Config) error {
+	if err := c.setDefaults(); err != nil {
+		return err
+	}
+	p.config.Store(&c)
+	return nil
+}
+
+// Door serves listeners of one mode.
+func (p *Proxy) Door(m Mode) *door.Server {
+	return &door.Server{Name: door.SMTP, Engine: p.engine, Handle: func(ctx context.Context, conn *door.Conn) {
+		p.serve(ctx, conn, m)
+	}}
+}
+
+func (p *Proxy) serve(ctx context.Context, conn *door.Conn, m Mode) {
+	s := &session{proxy: p, engine: p.engine, config: p.config.Load(), mode: m, ctx: ctx, door: conn,
+		socket: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr())}
+	s.peer = !s.socket.IsValid() || s.config.Peers.Contains(s.socket.Addr())
+	defer s.end()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	s.use(conn)
+	if m == Submissions && !s.handshake() {
+		return
+	}
+	s.run()
+}
+
+// addrPort is the zero value for a unix socket.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := tcp.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+// use makes conn the connection to the client.
+func (s *session) use(conn net.Conn) {
+	s.conn = conn
+	s.patience = &patientReader{conn: conn}
+	s.r = bufio.NewReaderSize(s.patience, readBuffer)
+	s.w = bufio.NewWriter(deadlineWriter{conn})
+}
+
+// handshakeTimeout bounds a TLS handshake.
+const handshakeTimeout = 30 * time.Second
+
+func (s *session) handshake() bool {
+	if s.config.TLS == nil {
+		return false
+	}
+	conn := tls.Server(s.conn, s.config.TLS)
+	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		s.trouble("tls", "the TLS handshake failed", err)
+		return false
+	}
+	s.use(conn)
+	s.secure = true
+	return true
+}
+
+// patientReader gives each read its own time while each is set, so that a message may
+// take as long as it flows.
+type patientReader struct {
+	conn net.Conn
+	each time.Duration
+}
+
+// Read implements io.Reader.
+func (p *patientReader) Read(b []byte) (int, error) {
+	if p.each > 0 {
+		if err := p.conn.SetReadDeadline(time.Now().Add(p.each)); err != nil {
+			return 0, err
+		}
+	}
+	return p.conn.Read(b)
+}

@@ -1,0 +1,122 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"postseal"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+	"postseal/server/proxy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// loopback are the peers of most tests, which so may name their client by XFORWARD.
+var loopback = door.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
+
+// journal is a log to read in tests.
+type journal struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.all.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.all.String()
+}
+
+// setup is what a test says of its daemon.
+type setup struct {
+	zone    string
+	enforce postseal.Enforce
+	trusted door.Networks
+	config  proxy.Config
+	mode    proxy.Mode
+}
+
+// daemon is a running door.
+type daemon struct {
+	addr   string
+	log    *journal
+	server *door.Server
+	engine *door.Engine
+}
+
+func start(t testing.TB, s setup) *daemon {
+	t.Helper()
+	zone, err := dnstest.Parse(s.zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: zone, Enforce: s.enforce})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{log: &journal{}}
+	snapshot := &door.Snapshot{Verifier: v, Resolver: zone, AuthservID: "mx.example.net", Enforce: s.enforce, Trusted: s.trusted}
+	d.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(d.log, nil)), door.NewMetrics("test"))
+	p, err := proxy.New(d.engine, s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.mode == "" {
+		s.mode = proxy.Transfer
+	}
+	d.server = p.Door(s.mode)
+	l := listen(t)
+	d.addr = l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- d.server.Serve(l) }()
+	t.Cleanup(func() {
+		d.server.Close()
+		if err := <-served; err != door.ErrClosed {
+			t.Errorf("Serve = %v, want %v", err, door.ErrClosed)
+		}
+		d.engine.Close()
+	})
+	return d
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// patience bounds every wait of a test.
+const patience = 20 * time.Second
+
+func dial(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}

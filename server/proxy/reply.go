@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"strconv"
+	"strings"
+
+	"postseal/internal/smtpreply"
+)
+
+// reply is an SMTP reply (RFC 5321 §4.2): the text of each line without its code.
+type reply struct {
+	code  int
+	lines []string
+}
+
+// say makes a reply of ours with an enhanced code (RFC 3463), "" for none.
+func say(code int, enhanced, text string) reply {
+	if enhanced != "" {
+		text = enhanced + " " + text
+	}
+	return reply{code, []string{text}}
+}
+
+func (r reply) positive() bool { return r.code/100 == 2 }
+func (r reply) negative() bool { return r.code/100 == 4 || r.code/100 == 5 }
+
+// write writes r, whatever it holds, as lines that no outside text can break. An error
+// shows at the flush.
+func (r reply) write(w *bufio.Writer) {
+	code := strconv.Itoa(r.code)
+	for i, text := range r.lines {
+		separator := byte('-')
+		if i == len(r.lines)-1 {
+			separator = ' '
+		}
+		w.WriteString(code)
+		w.WriteByte(separator)
+		w.WriteString(smtpreply.Clean(text, smtpreply.MaxLine-len("250 \r\n")))
+		w.WriteString("\r\n")
+	}
+}
+
+// maxReplyLines bounds a reply of the next hop.
+const maxReplyLines = 200
+
+var errReply = errors.New("the next hop's reply is none of SMTP (RFC 5321 §4.2)")
+
+// readReply reads a reply of the next hop.
+func readReply(r *bufio.Reader) (reply, error) {
+	var got reply
+	for len(got.lines) < maxReplyLines {
+		line, err := readLine(r)
+		if err != nil {
+			return reply{}, err
+		}
+		code, text, last, ok := parseReplyLine(line)
+		if !ok || len(got.lines) > 0 && code != got.code {
+			return reply{}, errReply
+		}
+		got.code = code
+		got.lines = append(got.lines, text)
+		if last {
+			return got, nil
+		}
+	}
+	return reply{}, errReply
+}
+
+func parseReplyLine(line string) (code int, text string, last, ok bool) {
+	if len(line) < 3 {
+		return 0, "", false, false
+	}
+	for i := range 3 {
+		if line[i] < '0' || line[i] > '9' {
+			return 0, "", false, false
+		}
+		code = code*10 + int(line[i]-'0')
+	}
+	if code < 200 || code > 599 {
+		return 0, "", false, false
+	}
+	if len(line) == 3 {
+		return code, "", true, true
+	}
+	return code, line[4:], line[3] == ' ', line[3] == ' ' || line[3] == '-'
+}
+
+// String is r in one line, for a log.
+func (r reply) String() string {
+	return smtpreply.Clean(strconv.Itoa(r.code)+" "+strings.Join(r.lines, " / "), 200)
+}

@@ -1,0 +1,269 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postseal/internal/smtpreply"
+	"postseal/server/door"
+)
+
+// maxErrors is how many commands may be refused before the session ends.
+const maxErrors = 20
+
+// session is one connection of a client and the one to the next hop that serves it.
+type session struct {
+	proxy  *Proxy
+	engine *door.Engine
+	config *Config
+	mode   Mode
+	ctx    context.Context
+	door   *door.Conn
+
+	conn     net.Conn // the client: door, or TLS over it
+	patience *patientReader
+	r        *bufio.Reader
+	w        *bufio.Writer
+	secure   bool
+	socket   netip.AddrPort // of the client, not valid for a unix socket
+	local    netip.AddrPort
+	peer     bool // it may use XFORWARD and XCLIENT
+
+	esmtp    bool
+	helo     string // of the last EHLO or HELO, "" before
+	xclient  attributes
+	xforward attributes // of the next mail transaction
+	loggedIn bool       // by AUTH
+	hop      *hop       // nil before EHLO
+	mail     *transaction
+	errors   int
+	over     bool // the session ends after this reply
+}
+
+// handlers are the commands. Each returns its reply; one without a code is not sent.
+var handlers = map[string]func(*session, string) reply{
+	"EHLO": (*session).onEHLO, "HELO": (*session).onHELO, "STARTTLS": (*session).onSTARTTLS, "AUTH": (*session).onAUTH,
+	"XCLIENT": (*session).onXCLIENT, "XFORWARD": (*session).onXFORWARD,
+	"MAIL": (*session).onMAIL, "RCPT": (*session).onRCPT, "DATA": (*session).onDATA, "BDAT": (*session).onBDAT,
+	"RSET": (*session).onRSET, "VRFY": (*session).onVRFY, "NOOP": (*session).onNOOP, "HELP": (*session).onHELP, "QUIT": (*session).onQUIT,
+}
+
+// foreign are commands of other protocols: whoever sends them was led here (RFC 3875
+// cross-protocol requests), and what follows is no mail.
+var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
+
+func (s *session) run() {
+	s.answer(say(220, "", s.hostname()+" ESMTP"))
+	for !s.over {
+		if s.mail == nil && s.door.Closing() {
+			s.answer(say(421, "4.3.2", "This server is going down, try again later"))
+			break
+		}
+		line, err := s.readCommand()
+		if err != nil {
+			s.answer(lineFault(err))
+			break
+		}
+		s.answer(s.execute(line))
+		if s.mail == nil && s.w.Flush() == nil {
+			s.door.End()
+		}
+	}
+	s.w.Flush() // nobody is left to tell of an error
+}
+
+func (s *session) hostname() string {
+	if s.config.Hostname != "" {
+		return s.config.Hostname
+	}
+	return s.engine.Current().AuthservID
+}
+
+func (s *session) answer(r reply) {
+	if r.code != 0 {
+		r.write(s.w)
+	}
+}
+
+// readCommand reads the next line. Replies to a pipelined group go out together (RFC 2920
+// §3.2): when no whole line is left.
+func (s *session) readCommand() (string, error) {
+	if ahead, _ := s.r.Peek(s.r.Buffered()); bytes.IndexByte(ahead, '\n') < 0 {
+		if err := s.w.Flush(); err != nil {
+			return "", err
+		}
+	}
+	s.patience.each = 0
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.config.Timeout)); err != nil {
+		return "", err
+	}
+	return readLine(s.r)
+}
+
+// lineFault is what to say before closing, nothing to a client that went away.
+func lineFault(err error) reply {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
+		return say(521, "5.5.2", "A line ends in CR LF, and neither stands alone: "+err.Error())
+	case errors.Is(err, errLineTooLong):
+		return say(500, "5.5.2", "The line is too long")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return say(421, "4.4.2", "Nothing came for too long")
+	}
+	return reply{}
+}
+
+func (s *session) execute(line string) reply {
+	verb, arg, err := splitCommand(line)
+	if foreign[verb] {
+		s.over = true
+		return say(421, "4.7.0", "This is SMTP")
+	}
+	handle := handlers[verb]
+	var got reply
+	switch {
+	case err != nil:
+		got = say(500, "5.5.2", "This is no command")
+	case handle == nil:
+		got = say(502, "5.5.1", "There is no such command here")
+	default:
+		return s.counted(handle(s, arg))
+	}
+	return s.counted(got)
+}
+
+// counted ends the session of a client that does nothing right.
+func (s *session) counted(r reply) reply {
+	if r.code/100 == 5 {
+		s.errors++
+	}
+	if s.errors <= maxErrors || s.over {
+		return r
+	}
+	s.over = true
+	return say(421, "4.7.0", "Too many errors")
+}
+
+// ask passes a command to the next hop and its reply back. One that a client could not
+// take as an end of the command ends the session.
+func (s *session) ask(command string) reply {
+	if s.hop == nil {
+		return s.lost(io.ErrClosedPipe)
+	}
+	got, err := s.hop.command(command)
+	if err == nil && !got.positive() && !got.negative() {
+		err = errReply
+	}
+	if err != nil {
+		return s.lost(err)
+	}
+	if got.code == 421 {
+		s.over = true
+	}
+	return got
+}
+
+// lost ends the session since the next hop is away (RFC 5321 §3.8): the client comes back.
+func (s *session) lost(err error) reply {
+	s.trouble("hop", "the next hop is away", err)
+	if s.hop != nil {
+		s.hop.drop()
+		s.hop = nil
+	}
+	s.over = true
+	return say(421, "4.4.1", "The next mail server does not answer, try again later")
+}
+
+// trouble logs and counts what ended a connection.
+func (s *session) trouble(kind, what string, err error) {
+	s.engine.Metrics.Doors[door.SMTP].Errors.WithLabelValues(kind).Inc()
+	s.engine.Log.Warn(what, "door", door.SMTP, "client", s.socket.String(), "error", smtpreply.Clean(err.Error(), 200))
+}
+
+// end closes what the session holds.
+func (s *session) end() {
+	s.endMail()
+	if s.hop != nil {
+		s.hop.close()
+	}
+}
+
+func (s *session) endMail() {
+	if s.mail != nil {
+		s.mail.abort()
+		s.mail = nil
+	}
+	s.xforward = nil // as Postfix: it holds for one transaction
+}
+
+func (s *session) onRSET(arg string) reply {
+	if arg != "" {
+		return say(501, "5.5.4", "RSET takes no argument")
+	}
+	s.endMail()
+	if s.hop == nil {
+		return say(250, "2.0.0", "Ok")
+	}
+	return s.ask("RSET")
+}
+
+func (s *session) onVRFY(arg string) reply {
+	switch {
+	case s.hop == nil:
+		return say(503, "5.5.1", "EHLO comes first")
+	case arg == "":
+		return say(501, "5.5.4", "VRFY needs an address")
+	}
+	return s.ask("VRFY " + arg)
+}
+
+func (s *session) onNOOP(string) reply { return say(250, "2.0.0", "Ok") }
+
+func (s *session) onHELP(string) reply {
+	return say(214, "2.0.0", "RFC 5321; postseal verifies mail here and passes it on")
+}
+
+func (s *session) onQUIT(arg string) reply {
+	if arg != "" {
+		return say(501, "5.5.4", "QUIT takes no argument")
+	}
+	s.over = true
+	return say(221, "2.0.0", "Bye")
+}
+
+// maxChunk bounds a chunk that is read only to be thrown away.
+const maxChunk = 64 << 20
+
+// onBDAT refuses a chunk (RFC 3030 §2): CHUNKING is not offered. Its octets are taken away,
+// so that none of them is read as a command; where that cannot be, the session ends.
+func (s *session) onBDAT(arg string) reply {
+	size, ok := chunkSize(arg)
+	if ok {
+		s.patience.each = s.config.Timeout
+		_, err := io.CopyN(io.Discard, s.r, size)
+		ok = err == nil
+	}
+	s.over = s.over || !ok
+	return say(502, "5.5.1", "CHUNKING is not offered here: use DATA")
+}
+
+func chunkSize(arg string) (int64, bool) {
+	digits, _, _ := strings.Cut(arg, " ")
+	var n int64
+	for i := range len(digits) {
+		c := digits[i]
+		if c < '0' || c > '9' || n > maxChunk {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n, digits != "" && n <= maxChunk
+}
