@@ -15,8 +15,13 @@ import (
 func (a *app) dmarcCommand() *cobra.Command {
 	var discovery string
 	policy := &cobra.Command{
-		Use:     "policy DOMAIN",
-		Short:   "Find the DMARC policy that applies to an author domain",
+		Use:   "policy DOMAIN",
+		Short: "Find the DMARC policy that applies to an author domain",
+		Long: `Policy walks the DNS tree up from a domain, as receivers do (RFC 9989 §4.10), and shows
+the record that applies and what it asks for.
+
+Exit codes: 0 a policy applies, or none is published, 1 the record cannot be applied, 2
+DNS trouble.`,
 		Example: `  postseal dmarc policy mail.example.com`,
 		Args:    exactly("DOMAIN"),
 		RunE: func(c *cobra.Command, args []string) error {
