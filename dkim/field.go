@@ -30,6 +30,7 @@ type Field struct {
 	Timestamp       int64       // t=, -1 without one
 	Expiration      int64       // x=, -1 without one
 	BText           string      // b= without white space
+	copied          string      // z=, as it stands
 }
 
 // SyntaxError says where and why a field or a key record cannot be used.
@@ -134,6 +135,8 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 		if s.Timestamp, ok = parseNumber(t.Value, 12); !ok {
 			return wrong(Malformed, "no time")
 		}
+	case "z":
+		s.copied = t.Value
 	case "x":
 		if s.Expiration, ok = parseNumber(t.Value, 12); !ok {
 			return wrong(Malformed, "no time")

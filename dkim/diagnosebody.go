@@ -1,0 +1,281 @@
+package dkim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"mime"
+	"mime/quotedprintable"
+	"strings"
+
+	"postseal/internal/bodyhash"
+)
+
+// bodyChange finds the body that bh= was made of.
+func (p *patient) bodyChange() Diagnosis {
+	for _, try := range []func() (Diagnosis, bool){p.length, p.footer, p.banner, p.wrapped, p.rewritten} {
+		if d, ok := try(); ok {
+			return d
+		}
+	}
+	return Diagnosis{Cause: UnknownCause, Text: "the header section is as it was signed, and the body is another; no change that was tried explains it"}
+}
+
+// signed reports whether body is the one that was signed, as far as l= says.
+func (p *patient) signed(body []byte, limit int64) bool {
+	if p.hashed += int64(len(body)); p.hashed > maxHashed {
+		return false
+	}
+	var set bodyhash.Set
+	i := set.Request(p.field.BodyCanonical, limit)
+	set.Write(body)
+	set.Close()
+	sum, inside := set.Sum(i)
+	return inside && bytes.Equal(sum[:], p.field.BodyHash)
+}
+
+// length: bh= is that of the whole body, and l= says something else.
+func (p *patient) length() (Diagnosis, bool) {
+	if p.field.Length == bodyhash.NoLimit || !p.signed(p.body, bodyhash.NoLimit) {
+		return Diagnosis{}, false
+	}
+	return Diagnosis{Cause: LengthWrong, Text: fmt.Sprintf("l=%d is wrong: the body is as it was signed", p.field.Length)}, true
+}
+
+// maxFooterLines is how many lines at the end of a body may have been added.
+const maxFooterLines = 400
+
+// footer hashes the body once and looks at each line end near its end.
+func (p *patient) footer() (Diagnosis, bool) {
+	if p.field.Length != bodyhash.NoLimit {
+		return Diagnosis{}, false // what is added behind l= breaks nothing
+	}
+	ends := lineEnds(p.body)
+	first := max(0, len(ends)-maxFooterLines)
+	hash := sha256.New()
+	p.hashed += int64(len(p.body))
+	blank, start := 0, 0
+	for n, end := range ends {
+		line := canonicalLine(p.field.BodyCanonical, p.body[start:end])
+		start = end
+		if len(line) == 0 {
+			blank++
+			continue
+		}
+		for ; blank > 0; blank-- {
+			io.WriteString(hash, "\r\n")
+		}
+		hash.Write(line)
+		io.WriteString(hash, "\r\n")
+		if n < first || n == len(ends)-1 {
+			continue
+		}
+		if bytes.Equal(hash.Sum(nil), p.field.BodyHash) {
+			added := len(ends) - 1 - n
+			return Diagnosis{Cause: ListFooter, Text: fmt.Sprintf("%d octets in %s were added at the end, behind line %d: they look like a list footer",
+				len(p.body)-end, lines(added), n+1)}, true
+		}
+	}
+	return Diagnosis{}, false
+}
+
+func lines(n int) string {
+	if n == 1 {
+		return "1 line"
+	}
+	return fmt.Sprintf("%d lines", n)
+}
+
+// lineEnds are the offsets behind each CRLF, and the end.
+func lineEnds(body []byte) []int {
+	var ends []int
+	for at := 0; at < len(body); {
+		i := bytes.Index(body[at:], []byte("\r\n"))
+		if i < 0 {
+			return append(ends, len(body))
+		}
+		at += i + 2
+		ends = append(ends, at)
+	}
+	return ends
+}
+
+// canonicalLine is a line without its end (RFC 6376 §3.4.3, §3.4.4).
+func canonicalLine(c bodyhash.Canonicalization, line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte("\r\n"))
+	if c == bodyhash.Simple {
+		return line
+	}
+	var b []byte
+	for i := 0; i < len(line); i++ {
+		if line[i] != ' ' && line[i] != '\t' {
+			b = append(b, line[i])
+			continue
+		}
+		for i+1 < len(line) && (line[i+1] == ' ' || line[i+1] == '\t') {
+			i++
+		}
+		b = append(b, ' ')
+	}
+	return bytes.TrimSuffix(b, []byte{' '})
+}
+
+// maxBannerLines is how many lines at the start of a body may have been added.
+const maxBannerLines = 30
+
+// banner leaves out first lines, as gateways put them there ("This mail is from outside").
+func (p *patient) banner() (Diagnosis, bool) {
+	rest := p.body
+	for n := 1; n <= maxBannerLines; n++ {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		if rest = rest[i+1:]; p.signed(rest, p.field.Length) {
+			return Diagnosis{Cause: ListFooter, Text: fmt.Sprintf("%s were added at the beginning of the body: they look like a banner", lines(n))}, true
+		}
+	}
+	return Diagnosis{}, false
+}
+
+// parts are the raw contents of the parts of a multipart body.
+func (p *patient) parts() [][]byte {
+	i := p.h.Index("Content-Type")
+	if i < 0 {
+		return nil
+	}
+	kind, parameters, err := mime.ParseMediaType(unfold(string(p.h.At(i).Value())))
+	if err != nil || !strings.HasPrefix(kind, "multipart/") || parameters["boundary"] == "" {
+		return nil
+	}
+	const most = 20
+	pieces := bytes.SplitN(append([]byte("\r\n"), p.body...), []byte("\r\n--"+parameters["boundary"]), most+2)
+	var parts [][]byte
+	for _, piece := range pieces[1:] {
+		_, content, ok := bytes.Cut(piece, []byte("\r\n\r\n"))
+		if ok {
+			parts = append(parts, content)
+		}
+	}
+	return parts
+}
+
+func unfold(v string) string { return strings.NewReplacer("\r\n", "").Replace(v) }
+
+// wrapped: the body became one part of a multipart message, as Mailman does to add a footer.
+func (p *patient) wrapped() (Diagnosis, bool) {
+	for _, content := range p.parts() {
+		for _, body := range [][]byte{append(bytes.Clone(content), '\r', '\n'), content} {
+			if p.signed(body, p.field.Length) {
+				return Diagnosis{Cause: ListFooter, Text: "the body was made a part of a multipart message, to add something to it"}, true
+			}
+		}
+	}
+	return Diagnosis{}, false
+}
+
+// rewriting is one way in which a body is written anew.
+type rewriting struct {
+	cause Cause
+	text  string
+	undo  func([]byte) []byte
+}
+
+var rewritings = []rewriting{
+	{Refolded, `lines that begin with "From " were changed to ">From ", as mail stores do`, func(b []byte) []byte {
+		return bytes.ReplaceAll(bytes.TrimPrefix(b, []byte(">")), []byte("\n>From "), []byte("\nFrom "))
+	}},
+	{Refolded, `the "." that SMTP adds to lines was not taken away`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n.."), []byte("\n.")) }},
+	{Refolded, `a "." at the beginning of lines was taken away`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n."), []byte("\n..")) }},
+	{Refolded, "line ends were written as CR CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\r\n"), []byte("\r\n")) }},
+	{Refolded, "bare line feeds became line ends, or line ends bare line feeds", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
+	{Refolded, "white space at the end of lines was added", trimLines},
+	{Refolded, "tabs became spaces", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("        "), []byte("\t")) }},
+	{Refolded, "a last line end is missing", func(b []byte) []byte { return append(bytes.Clone(b), '\r', '\n') }},
+	{Recoded, "the body was recoded to quoted-printable after signing", func(b []byte) []byte {
+		out, err := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			return nil
+		}
+		return crlf(out)
+	}},
+	{Recoded, "the body was recoded from quoted-printable after signing", func(b []byte) []byte {
+		var out bytes.Buffer
+		w := quotedprintable.NewWriter(&out)
+		w.Write(b)
+		w.Close()
+		return out.Bytes()
+	}},
+	{Recoded, "the body was recoded to base64 after signing", func(b []byte) []byte {
+		out, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(b)), ""))
+		if err != nil {
+			return nil
+		}
+		return crlf(out)
+	}},
+	{Recoded, "the body was recoded from base64 after signing", inBase64},
+	{Recoded, "the body was recoded from base64 after signing, and its line ends were changed", func(b []byte) []byte {
+		return inBase64(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
+	}},
+	{Recoded, "the body was recoded from UTF-8 to ISO 8859-1, or the other way", latin},
+}
+
+func (p *patient) rewritten() (Diagnosis, bool) {
+	for _, r := range rewritings {
+		if body := r.undo(p.body); body != nil && p.signed(body, p.field.Length) {
+			return Diagnosis{Cause: r.cause, Text: r.text}, true
+		}
+	}
+	return Diagnosis{}, false
+}
+
+func crlf(b []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+}
+
+func trimLines(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for line := range bytes.SplitAfterSeq(b, []byte("\r\n")) {
+		ended := bytes.HasSuffix(line, []byte("\r\n"))
+		out = append(out, bytes.TrimRight(line, " \t\r\n")...)
+		if ended {
+			out = append(out, '\r', '\n')
+		}
+	}
+	return out
+}
+
+// inBase64 is b in lines of 76 characters (RFC 2045 §6.8).
+func inBase64(b []byte) []byte {
+	text := base64.StdEncoding.EncodeToString(b)
+	var out bytes.Buffer
+	for len(text) > 76 {
+		out.WriteString(text[:76] + "\r\n")
+		text = text[76:]
+	}
+	out.WriteString(text + "\r\n")
+	return out.Bytes()
+}
+
+// latin reads b as ISO 8859-1 when it is no UTF-8, and as UTF-8 when it can be written in
+// ISO 8859-1.
+func latin(b []byte) []byte {
+	text := string(b)
+	if strings.ToValidUTF8(text, "") != text {
+		var out strings.Builder
+		for _, c := range b {
+			out.WriteRune(rune(c))
+		}
+		return []byte(out.String())
+	}
+	out := make([]byte, 0, len(b))
+	for _, r := range text {
+		if r > 0xff {
+			return nil
+		}
+		out = append(out, byte(r))
+	}
+	return out
+}
