@@ -66,6 +66,7 @@ type SignatureJSON struct {
 	BodyLength       int64    `json:"body_length"`
 	TestMode         bool     `json:"test_mode"`
 	Diagnosis        string   `json:"diagnosis"`
+	Cause            string   `json:"cause"`
 	Problem          string   `json:"problem"`
 }
 
@@ -73,7 +74,7 @@ type SignatureJSON struct {
 func MakeSignatureJSON(s dkim.Signature) SignatureJSON {
 	return SignatureJSON{Result: string(s.Result), Reason: string(s.Reason), Domain: s.Domain, Selector: s.Selector, AUID: s.AUID,
 		Algorithm: s.Algorithm, KeyBits: s.KeyBits, Canonicalization: s.Canonicalization, SignedFields: list(s.SignedFields),
-		BodyLength: s.BodyLength, TestMode: s.TestMode, Problem: s.Problem}
+		BodyLength: s.BodyLength, TestMode: s.TestMode, Diagnosis: s.Diagnosis.Text, Cause: string(s.Diagnosis.Cause), Problem: s.Problem}
 }
 
 // AlignedJSON is one aligned identifier in JSON.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"postseal/dkim"
 	"postseal/internal/bodyhash"
 	"postseal/internal/canonical"
 	"postseal/message"
@@ -76,4 +77,16 @@ func (t *Transaction) makeRef(r *Report) string {
 		return t.replayed.Ref
 	}
 	return makeRef(r)
+}
+
+// Diagnose finds out why the signatures of r broke, from the body of its message, and notes
+// it in r.DKIM. It costs far more than the verdict, and changes nothing of it.
+func (v *Verifier) Diagnose(ctx context.Context, r *Report, body []byte) {
+	verifier := v.dkim
+	verifier.Resolver = v.config.Resolver
+	for i := range r.DKIM {
+		if s := &r.DKIM[i]; s.Result == dkim.Fail || s.Reason == dkim.LimitBeyondBody {
+			s.Diagnosis = verifier.Diagnose(ctx, r.header, body, s)
+		}
+	}
 }

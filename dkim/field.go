@@ -131,16 +131,20 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 		}
 	case "q":
 		return queryMethod(t.Value, wrong)
-	case "t":
-		if s.Timestamp, ok = parseNumber(t.Value, 12); !ok {
-			return wrong(Malformed, "no time")
-		}
 	case "z":
 		s.copied = t.Value
+	case "t":
+		return seconds(&s.Timestamp, t.Value, wrong)
 	case "x":
-		if s.Expiration, ok = parseNumber(t.Value, 12); !ok {
-			return wrong(Malformed, "no time")
-		}
+		return seconds(&s.Expiration, t.Value, wrong)
+	}
+	return nil
+}
+
+func seconds(to *int64, value string, wrong func(Reason, string) *SyntaxError) *SyntaxError {
+	var ok bool
+	if *to, ok = parseNumber(value, 12); !ok {
+		return wrong(Malformed, "no time")
 	}
 	return nil
 }

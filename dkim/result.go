@@ -83,7 +83,8 @@ type Signature struct {
 	TestMode         bool  // t=y of the key
 	Timestamp        time.Time
 	Expiration       time.Time
-	B                string // the first octets of b=, enough to tell the signatures apart (RFC 6008 §4)
-	Problem          string // what went wrong, for a person; outside text in it is quoted
-	FieldIndex       int    // of the field in the header section, from 0 at the top
+	B                string    // the first octets of b=, enough to tell the signatures apart (RFC 6008 §4)
+	Problem          string    // what went wrong, for a person; outside text in it is quoted
+	FieldIndex       int       // of the field in the header section, from 0 at the top
+	Diagnosis        Diagnosis // why it broke, where somebody asked: see Verifier.Diagnose
 }

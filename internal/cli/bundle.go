@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,27 +26,16 @@ const (
 
 var bundleWords = []string{withNothing, withHeader, withMessage}
 
-// keeper copies a message as it is read, when its bundle is to hold it.
-type keeper struct {
-	wanted bool
-	seen   bytes.Buffer
-}
-
-func (k *keeper) watch(r io.Reader) io.Reader {
-	if !k.wanted {
-		return r
-	}
-	return io.TeeReader(r, &k.seen)
-}
-
 // writeBundle writes the evidence of r to the file of --bundle.
-func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, k *keeper) error {
+func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, kept *kept) error {
 	if f.bundle == "" {
 		return nil
 	}
 	o := bundle.Options{Private: f.bundleWith != withNothing}
-	if k.wanted {
-		o.Message = k.seen.Bytes()
+	if f.bundleWith == withMessage {
+		if o.Message = kept.message(maxBundle); o.Message == nil {
+			return failf(exitCreate, "%s: the message is too long for a bundle that holds it", f.bundle).or("--bundle-with header keeps hashes of the body")
+		}
 	}
 	return writeWhole(f.bundle, bundle.Of(r, v, o).Format())
 }

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"io"
 
 	"postseal"
 	"postseal/internal/secondopinion"
@@ -11,44 +9,16 @@ import (
 	"postseal/resolver"
 )
 
-// maxOpinion is the longest message that is kept for a second opinion.
-const maxOpinion = 32 << 20
-
-// second keeps a message while it is verified, and then asks about it.
-type second struct {
-	wanted   bool
-	dns      resolver.Resolver
-	kept     bytes.Buffer
-	tooLong  bool
-	opinions []secondopinion.Opinion
-}
-
-// watch keeps what is read through it.
-func (s *second) watch(r io.Reader) io.Reader {
-	if !s.wanted {
-		return r
+// opinions asks two other libraries, when f wants it.
+func (f *verifyFlags) opinions(ctx context.Context, dns resolver.Resolver, r *postseal.Report, kept *kept) []secondopinion.Opinion {
+	if !f.opinion {
+		return nil
 	}
-	return io.TeeReader(r, s)
-}
-
-// Write implements io.Writer. It never fails: what is too long is not kept.
-func (s *second) Write(p []byte) (int, error) {
-	if s.tooLong = s.tooLong || s.kept.Len()+len(p) > maxOpinion; !s.tooLong {
-		s.kept.Write(p)
-	}
-	return len(p), nil
-}
-
-func (s *second) ask(ctx context.Context, r *postseal.Report) {
-	s.opinions = []secondopinion.Opinion{}
-	if !s.wanted {
-		return
-	}
-	msg := s.kept.Bytes()
-	if s.tooLong || r.Limit() != "" {
+	msg := kept.message(maxOpinion)
+	if r.Limit() != "" {
 		msg = nil
 	}
-	s.opinions = append(s.opinions, secondopinion.Compare(ctx, s.dns, r, msg)...)
+	return append([]secondopinion.Opinion{}, secondopinion.Compare(ctx, dns, r, msg)...)
 }
 
 // secondOpinion writes what the other libraries say.

@@ -96,6 +96,9 @@ func (v *view) traceDKIM(s *dkim.Signature) {
 		v.item("expires", width, s.Expiration.UTC().Format(time.RFC3339))
 	}
 	v.item("b=", width, s.B+"…")
+	if s.Diagnosis.Cause != "" {
+		v.item("broke", width, strings.TrimSuffix(string(s.Diagnosis.Cause)+": "+s.Diagnosis.Text, ": "))
+	}
 }
 
 func (v *view) traceDMARC(d *dmarc.Result) {

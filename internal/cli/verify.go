@@ -12,6 +12,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/conf"
 	"postseal/internal/received"
+	"postseal/internal/secondopinion"
 	"postseal/resolver"
 )
 
@@ -195,10 +196,10 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if e.ip.IsValid() {
 		conn.Remote = netip.AddrPortFrom(e.ip, 0)
 	}
-	second, kept := &second{wanted: f.opinion, dns: dns}, &keeper{wanted: f.bundle != "" && f.bundleWith == withMessage}
+	kept := &kept{most: f.mostKept(in)}
 	session := v.Session(ctx, conn)
 	session.Helo(e.helo)
-	r, err := session.Verify(ctx, e.from, e.recipients, kept.watch(second.watch(a.progress(in))))
+	r, err := session.Verify(ctx, e.from, e.recipients, kept.watch(a.progress(in)))
 	if err != nil {
 		return failf(exitNoInput, "%s: %v", in.name, err)
 	}
@@ -210,13 +211,16 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		return err
 	}
 	down.watch(r.Exchanges())
-	second.ask(ctx, r)
+	if body := kept.body(maxDiagnose); body != nil {
+		v.Diagnose(ctx, r, body)
+	}
+	opinions := f.opinions(ctx, dns, r, kept)
 	code := exitCode(r)
 	a.raise(code)
 	if a.wantJSON() {
-		return a.json(f.extend(r, second))
+		return a.json(f.extend(r, opinions))
 	}
-	view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: second.opinions}
+	view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: opinions}
 	view.write(f, n)
 	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
@@ -225,13 +229,13 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 }
 
 // extend adds to the JSON what flags ask for.
-func (f *verifyFlags) extend(r *postseal.Report, s *second) extended {
+func (f *verifyFlags) extend(r *postseal.Report, opinions []secondopinion.Opinion) extended {
 	e := extended{Report: r}
 	if f.trace {
 		e.extra = append(e.extra, jsonField{"trace", makeTrace(r)})
 	}
 	if f.opinion {
-		e.extra = append(e.extra, jsonField{"second_opinion", s.opinions})
+		e.extra = append(e.extra, jsonField{"second_opinion", opinions})
 	}
 	return e
 }

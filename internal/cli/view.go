@@ -217,6 +217,9 @@ func (v *view) dkim() {
 		if s.Result == dkim.Pass && s.TestMode {
 			v.detail("the key is in test mode (t=y)")
 		}
+		if s.Diagnosis.Text != "" {
+			v.detail(v.clean(s.Diagnosis.Text))
+		}
 	}
 }
 
