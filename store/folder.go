@@ -1,0 +1,209 @@
+// Package store keeps what must survive a restart of the daemon: the bundles of verdicts,
+// in a folder that is bounded in size and age.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options bound a Folder. Zero fields take the defaults.
+type Options struct {
+	MaxBytes int64         // of all bundles, 256 MiB
+	MaxAge   time.Duration // of a bundle, 30 days
+	Now      func() time.Time
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxBytes = 256 << 20
+	DefaultMaxAge   = 30 * 24 * time.Hour
+)
+
+// Folder keeps bundles as files, the oldest of which go first. It is safe for concurrent
+// use. Files that it did not name stay as they are.
+type Folder struct {
+	dir string
+	o   Options
+
+	mu    sync.Mutex
+	files []file // oldest first
+	bytes int64
+}
+
+// file is a bundle by its name: "<unix nanoseconds>-<ref>-<queue id>.bundle".
+type file struct {
+	name string
+	made time.Time
+	size int64
+}
+
+const (
+	suffix     = ".bundle"
+	unfinished = ".new-"
+)
+
+// ErrNotFound reports that no bundle has this reference or queue id.
+var ErrNotFound = errors.New("no such bundle")
+
+// Open makes the folder if it is not there, and removes what is too old or too much.
+func Open(dir string, o Options) (*Folder, error) {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{dir: dir, o: o}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) { // of a process that was killed
+			os.Remove(filepath.Join(dir, e.Name()))
+			continue
+		}
+		made, ok := parseName(e.Name())
+		info, err := e.Info()
+		if !ok || err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		f.files = append(f.files, file{e.Name(), made, info.Size()})
+		f.bytes += info.Size()
+	}
+	slices.SortFunc(f.files, func(a, b file) int { return a.made.Compare(b.made) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trim(0)
+	return f, nil
+}
+
+func parseName(name string) (made time.Time, ok bool) {
+	base, ok := strings.CutSuffix(name, suffix)
+	parts := strings.Split(base, "-")
+	if !ok || len(parts) != 3 {
+		return made, false
+	}
+	nanos, err := strconv.ParseInt(parts[0], 10, 64)
+	return time.Unix(0, nanos), err == nil
+}
+
+// Put keeps a bundle under the reference of its verdict and the queue id of its message. A
+// bundle is there whole or not at all.
+func (f *Folder) Put(ref, queueID string, data []byte) error {
+	made := f.o.Now()
+	name := fmt.Sprintf("%d-%s-%s%s", made.UnixNano(), plain(ref), plain(queueID), suffix)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	size := int64(len(data))
+	if size > f.o.MaxBytes {
+		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
+	}
+	f.trim(size)
+	if err := writeWhole(filepath.Join(f.dir, name), data); err != nil {
+		return err
+	}
+	f.files = append(f.files, file{name, made, size})
+	f.bytes += size
+	return nil
+}
+
+// plain keeps what a name may hold: letters and digits, few of them.
+func plain(s string) string {
+	const most = 64
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return -1
+	}, s[:min(len(s), most)])
+}
+
+func writeWhole(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
+	if err != nil {
+		return err
+	}
+	err = tmp.Chmod(0o640)
+	if err == nil {
+		_, err = tmp.Write(data)
+	}
+	if closed := tmp.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// trim removes the oldest bundles until there is room for more octets.
+func (f *Folder) trim(more int64) {
+	oldest := f.o.Now().Add(-f.o.MaxAge)
+	n := 0
+	for ; n < len(f.files); n++ {
+		if f.bytes+more <= f.o.MaxBytes && f.files[n].made.After(oldest) {
+			break
+		}
+		if err := os.Remove(filepath.Join(f.dir, f.files[n].name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			break // no room is made by forgetting a file that stays
+		}
+		f.bytes -= f.files[n].size
+	}
+	f.files = slices.Delete(f.files, 0, n)
+}
+
+// Find returns the newest bundle of a reference, written with or without its dash and in
+// any case, or of a queue id. The error is ErrNotFound when there is none.
+func Find(dir, id string) (data []byte, path string, err error) {
+	ref := strings.ToUpper(plain(strings.ReplaceAll(id, "-", "")))
+	queueID := plain(id)
+	if queueID == "" {
+		return nil, "", ErrNotFound
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	best := file{}
+	for _, e := range entries {
+		made, ok := parseName(e.Name())
+		if !ok || made.Before(best.made) {
+			continue
+		}
+		if parts := strings.Split(strings.TrimSuffix(e.Name(), suffix), "-"); parts[1] == ref || parts[2] == queueID {
+			best = file{name: e.Name(), made: made}
+		}
+	}
+	if best.name == "" {
+		return nil, "", ErrNotFound
+	}
+	path = filepath.Join(dir, best.name)
+	data, err = os.ReadFile(path)
+	return data, path, err
+}
+
+// Stats are the bundles that are kept.
+func (f *Folder) Stats() (files int, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.files), f.bytes
+}

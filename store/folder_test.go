@@ -1,0 +1,167 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postseal/store"
+)
+
+// stand is a clock that moves a second at a time.
+type stand struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (s *stand) tick() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = s.now.Add(time.Second)
+	return s.now
+}
+
+func open(t *testing.T, dir string, o store.Options) *store.Folder {
+	t.Helper()
+	f, err := store.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func put(t *testing.T, f *store.Folder, ref, queueID, data string) {
+	t.Helper()
+	if err := f.Put(ref, queueID, []byte(data)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return strings.Join(all, " ")
+}
+
+func TestFind(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bundles")
+	f := open(t, dir, store.Options{})
+	put(t, f, "7KQ29F3M", "4cXk2Q1", "one")
+	put(t, f, "7KQ21B0C", "", "two")
+	put(t, f, "7KQ29F3M", "4cXk2Q1", "again")
+	for id, want := range map[string]string{"7KQ29F3M": "again", "7kq2-9f3m": "again", "4cXk2Q1": "again", "7KQ2-1B0C": "two"} {
+		data, path, err := store.Find(dir, id)
+		if err != nil || string(data) != want || filepath.Dir(path) != dir {
+			t.Errorf("Find(%q) = %q, %q, %v", id, data, path, err)
+		}
+	}
+	for _, id := range []string{"", "-", "00000000", "../../etc/passwd", "4CXK2Q1"} {
+		if _, _, err := store.Find(dir, id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Find(%q): %v", id, err)
+		}
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// TestBounds: the oldest go first, by size and by age, also at the next start; a file of
+// somebody else stays.
+func TestBounds(t *testing.T) {
+	dir := t.TempDir()
+	clock := &stand{now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)}
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), bytes.Repeat([]byte("x"), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, dir, store.Options{MaxBytes: 30, Now: clock.tick})
+	for i := range 5 {
+		put(t, f, fmt.Sprintf("REF%05d", i), "", "0123456789")
+	}
+	if files, size := f.Stats(); files != 3 || size != 30 {
+		t.Errorf("%d files, %d octets", files, size)
+	}
+	if _, _, err := store.Find(dir, "REF00001"); !errors.Is(err, store.ErrNotFound) {
+		t.Error("the oldest bundle is still there")
+	}
+	if err := f.Put("BIG", "", make([]byte, 31)); err == nil {
+		t.Error("a bundle larger than the folder is taken")
+	}
+	f = open(t, dir, store.Options{MaxBytes: 20, Now: clock.tick})
+	if files, size := f.Stats(); files != 2 || size != 20 {
+		t.Errorf("after a restart: %d files, %d octets", files, size)
+	}
+	clock.now = clock.now.Add(store.DefaultMaxAge)
+	open(t, dir, store.Options{Now: clock.tick})
+	if got := names(t, dir); got != "notes.txt" {
+		t.Errorf("what is left: %s", got)
+	}
+}
+
+// TestHostileNames: no reference or queue id leaves the folder.
+func TestHostileNames(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, store.Options{})
+	put(t, f, "../../x", "a/b\x00-c\n", "data")
+	put(t, f, strings.Repeat("A", 1000), strings.Repeat("b", 1000), "data")
+	for name := range strings.FieldsSeq(names(t, dir)) {
+		if len(name) > 200 || strings.ContainsAny(name, "/\n\x00") {
+			t.Errorf("name %q", name)
+		}
+	}
+}
+
+// TestConcurrent: no bundle is ever half there.
+func TestConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, store.Options{MaxBytes: 5000})
+	var work sync.WaitGroup
+	for i := range 8 {
+		work.Go(func() {
+			for j := range 50 {
+				if err := f.Put(fmt.Sprintf("%d%d", i, j), "q", bytes.Repeat([]byte("x"), 100)); err != nil {
+					t.Error(err)
+				}
+				if data, _, err := store.Find(dir, "q"); err == nil && len(data) != 100 {
+					t.Errorf("%d octets", len(data))
+				}
+			}
+		})
+	}
+	work.Wait()
+	if _, size := f.Stats(); size > 5000 {
+		t.Errorf("%d octets", size)
+	}
+	if strings.Contains(names(t, dir), ".new-") {
+		t.Error("a file that was not finished is left")
+	}
+}
+
+// TestReadOnly: a folder that cannot be written to is an error, and nothing is lost.
+func TestReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, store.Options{})
+	put(t, f, "A", "", "data")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Put("B", "", []byte("data")); err == nil {
+		t.Error("no error without a folder")
+	}
+	if _, err := store.Open("/dev/null/x", store.Options{}); err == nil {
+		t.Error("no error for a folder that cannot be made")
+	}
+}
