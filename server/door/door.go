@@ -15,6 +15,8 @@ import (
 	"github.com/gaissmai/bart"
 
 	"postseal"
+	"postseal/internal/conf"
+	"postseal/message"
 	"postseal/resolver"
 )
 
@@ -29,12 +31,29 @@ type Door interface {
 // Snapshot is one configuration. It is immutable: whoever begins a message takes the
 // current one and keeps it to the end of the message.
 type Snapshot struct {
-	Verifier   *postseal.Verifier
-	Resolver   resolver.Resolver
-	AuthservID string
-	Enforce    postseal.Enforce
-	Trusted    Networks // clients whose mail passes unchecked
-	Relays     Networks // our own relays: the client is the one that their trace fields name
+	Config       *conf.Config
+	Verifier     *postseal.Verifier
+	Resolver     resolver.Resolver
+	AuthservID   string // that of Config, or the name of the host
+	Enforce      postseal.Enforce
+	HeaderLimits message.Limits
+	Trusted      Networks // clients whose mail passes unchecked
+	Relays       Networks // our own relays: the client is the one that their trace fields name
+}
+
+// NewSnapshot makes what doors need of a configuration. Config.AuthservID must be set.
+func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
+	v, err := postseal.New(engine)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Config: c, Verifier: v, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, HeaderLimits: engine.Limits.Header,
+		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
+}
+
+// TrustsLocal reports whether the mail of this very machine passes unchecked.
+func (s *Snapshot) TrustsLocal() bool {
+	return s.Trusted.Contains(netip.IPv6Loopback()) || s.Trusted.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 }
 
 // Networks is a set of addresses. The zero value is empty.
@@ -59,6 +78,8 @@ type Engine struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	SPF     *SPFCache
+	// ShareSPF is set when several doors may see one message.
+	ShareSPF bool
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
@@ -77,6 +98,16 @@ func (e *Engine) Close() { e.SPF.Close() }
 
 // Current is the configuration in force.
 func (e *Engine) Current() *Snapshot { return e.current.Load() }
+
+// Begin begins the verification of a message. The caller must Finish or Abort it.
+func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *postseal.Transaction {
+	session := s.Verifier.Session(ctx, conn)
+	session.Helo(helo)
+	if !e.ShareSPF || !conn.Remote.Addr().IsValid() {
+		return session.Mail(reversePath)
+	}
+	return session.MailWithSPF(reversePath, e.SPF.Check(s.Verifier, conn, helo, reversePath))
+}
 
 // Swap puts s in force for messages that begin from now on.
 func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
@@ -99,6 +130,12 @@ func (e *Engine) Record(v Verdict) {
 	}
 }
 
+// Unchecked notes a message that passes unchecked, and why.
+func (e *Engine) Unchecked(door, queueID, reason string) {
+	e.Metrics.Skipped.WithLabelValues(door, reason).Inc()
+	e.Log.Info("passed unchecked", "qid", Text(queueID), "door", door, "reason", reason)
+}
+
 // Recover is to be deferred around what works on outside input: a panic is logged and
 // counted, and ends no more than that. It reports through *failed, if not nil.
 func (e *Engine) Recover(where string, failed *bool) {
@@ -115,5 +152,5 @@ func (e *Engine) Recover(where string, failed *bool) {
 // Panicked logs and counts a recovered panic.
 func (e *Engine) Panicked(where string, p any) {
 	e.Metrics.Panics.Inc()
-	e.Log.Error("a defect of postseal, please report it", "where", where, "panic", text(p), "stack", string(debug.Stack()))
+	e.Log.Error("a defect of postseal, please report it", "where", where, "panic", Text(p), "stack", string(debug.Stack()))
 }

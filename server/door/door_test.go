@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
+	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/spf"
@@ -47,11 +48,23 @@ func zoneResolver(t testing.TB) resolver.Resolver {
 	return r
 }
 
+func snapshot(t testing.TB, r resolver.Resolver) *Snapshot {
+	t.Helper()
+	c := conf.Default()
+	c.AuthservID = "mx.e.test"
+	config, _ := c.Engine(time.Now())
+	config.Resolver = r
+	s, err := NewSnapshot(c, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func engine(t testing.TB, log io.Writer) *Engine {
 	t.Helper()
 	r := zoneResolver(t)
-	s := &Snapshot{Verifier: verifier(t, r), Resolver: r, AuthservID: "mx.e.test", Enforce: postseal.Guarded}
-	e := NewEngine(s, NewLogger(log, LogJournal, slog.LevelInfo), NewMetrics("test"))
+	e := NewEngine(snapshot(t, r), NewLogger(log, LogJournal, slog.LevelInfo), NewMetrics("test"))
 	t.Cleanup(e.Close)
 	return e
 }

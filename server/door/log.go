@@ -19,8 +19,8 @@ const most = 255
 // VerdictMessage is the message of the one line that each mail gets.
 const VerdictMessage = "verdict"
 
-// text is outside text for the log, bounded; the handler quotes it.
-func text(v any) string {
+// Text is outside text for the log, bounded; the handler quotes it.
+func Text(v any) string {
 	s := fmt.Sprint(v)
 	if len(s) > most {
 		s = s[:most-3] + "..."
@@ -48,7 +48,7 @@ func (e *Engine) logVerdict(v Verdict) {
 	r := v.Report
 	d := &r.Decision
 	attrs := make([]slog.Attr, 0, 24)
-	add := func(key, value string) { attrs = append(attrs, slog.String(key, text(value))) }
+	add := func(key, value string) { attrs = append(attrs, slog.String(key, Text(value))) }
 	add("qid", v.QueueID)
 	add("ref", r.Ref)
 	add("door", v.Door)

@@ -99,9 +99,8 @@ func FuzzVerdictLine(f *testing.F) {
 	f.Add("q id=\"x\"", "a\r\nverdict=accept", "a@b\n<6>qid=x", "evil.test/k,pass:bank.test", "x)\x00")
 	f.Add("\\", "\"", "@\\\"", "\u202e\u2028", "\xff\xfe")
 	r := zoneResolver(f)
-	v := verifier(f, r)
 	var log bytes.Buffer
-	e := NewEngine(&Snapshot{Verifier: v, Enforce: postseal.Guarded}, NewLogger(&log, LogJournal, slog.LevelInfo), NewMetrics("test"))
+	e := NewEngine(snapshot(f, r), NewLogger(&log, LogJournal, slog.LevelInfo), NewMetrics("test"))
 	f.Fuzz(func(t *testing.T, qid, helo, from, domain, selector string) {
 		log.Reset()
 		message := "DKIM-Signature: v=1; a=rsa-sha256; d=" + domain + "; s=" + selector + "; h=from; bh=; b=\r\nFrom: a@" + domain + "\r\n\r\n"

@@ -109,7 +109,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		// Out of file descriptors, as a rule: they come back as connections end.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", text(err), "pause", pause)
+		s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", Text(err), "pause", pause)
 		select {
 		case <-time.After(pause):
 		case <-s.ctx.Done():

@@ -1,0 +1,103 @@
+package milter
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"postseal"
+	"postseal/internal/smtpreply"
+	"postseal/server/door"
+)
+
+// progressEvery is how often the MTA hears that we are still at it. It waits 300 s for the
+// answer to the end of a message.
+const progressEvery = 10 * time.Second
+
+// end answers the end of a message: it may come with the last piece of the body.
+func (s *session) end(data []byte) error {
+	if s.mail == nil {
+		return &ProtocolError{"order", "the end of a message that did not begin"}
+	}
+	defer s.endMail()
+	if len(data) > 0 {
+		if err := s.mail.write(data); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	stop := s.wire.progress(progressEvery)
+	r, err := s.mail.finish()
+	stop()
+	if err != nil {
+		return err
+	}
+	qid := s.macros.message.queueID
+	if r == nil {
+		s.change(s.mail.forged.changes())
+		s.wire.write(replyContinue)
+		s.engine.Unchecked(door.Milter, qid, s.mail.skip)
+		return s.wire.flush()
+	}
+	s.answer(r)
+	s.engine.Record(door.Verdict{Door: door.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
+	return s.wire.flush()
+}
+
+// answer sends the header changes and what is to be done with the message.
+func (s *session) answer(r *postseal.Report) {
+	d := &r.Decision
+	switch d.Applied {
+	case postseal.Reject, postseal.Defer:
+		s.refuse(d.Reply)
+		return
+	case postseal.Quarantine:
+		s.change(r.Headers)
+		if s.mail.snapshot.Config.DMARC.QuarantineWith == "hold" && s.terms.actions&quarantine != 0 {
+			s.wire.write(replyQuarantine, []byte("postseal "+string(d.Reason)+" ref "+r.Ref), nul)
+		}
+	default:
+		s.change(r.Headers)
+	}
+	s.wire.write(replyContinue)
+}
+
+// refuse sends a reply of our own words: the MTA's for a plain reject names no reason.
+func (s *session) refuse(r *postseal.Reply) {
+	text, err := smtpreply.Milter(r.Code, r.Enhanced, r.Lines)
+	if err != nil {
+		s.engine.Log.Error("a reply cannot be sent, the message is deferred", "error", door.Text(err))
+		s.wire.write(replyTempFail)
+		return
+	}
+	s.wire.write(replyCode, []byte(text), nul)
+}
+
+// change sends header changes: removals first, from the highest instance down, since each
+// moves those behind it and an insertion makes the MTA's own Received field one more;
+// then what is added, so that the first stands on top (RFC 8601 §4.1, §5).
+func (s *session) change(c postseal.HeaderChanges) {
+	if s.terms.actions&changeHeaders != 0 {
+		for _, h := range c.Remove {
+			s.wire.write(replyChange, number(h.Index), []byte(h.Name), nul, nul)
+		}
+	}
+	if s.terms.actions&addHeaders == 0 {
+		return
+	}
+	for i := len(c.Add) - 1; i >= 0; i-- {
+		s.wire.write(replyInsert, number(0), []byte(c.Add[i].Name), nul, []byte(s.value(c.Add[i].Value)), nul)
+	}
+}
+
+// value is a field value as the MTA wants it: LF for each fold, and with its leading space
+// only if it adds none itself.
+func (s *session) value(v string) string {
+	v = strings.NewReplacer("\r\n", "\n", "\r", "", "\x00", "").Replace(v)
+	if s.terms.steps&leadingSpace == 0 {
+		v = strings.TrimPrefix(v, " ")
+	}
+	return v
+}
+
+func number(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }

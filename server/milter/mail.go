@@ -1,0 +1,257 @@
+package milter
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"strings"
+
+	"postseal"
+	"postseal/authres"
+	"postseal/internal/received"
+	"postseal/message"
+	"postseal/server/door"
+)
+
+// maxRecipients bounds the forward-paths that are kept of a message, as evidence.
+const maxRecipients = 1000
+
+// mail is one message. It is verified, or it passes unchecked.
+type mail struct {
+	ctx         context.Context
+	engine      *door.Engine
+	snapshot    *door.Snapshot
+	terms       terms
+	conn        postseal.Conn
+	helo        string
+	reversePath string
+	recipients  []string
+
+	skip   string // why it passes unchecked, "" when it does not
+	forged forgery
+	tx     *postseal.Transaction // nil when it passes unchecked, and until the client is known
+	held   *message.Header       // from a relay of ours: the client is known when the header is there
+	body   bool                  // the header section has ended
+	field  []byte
+}
+
+func (s *session) newMail(reversePath string) *mail {
+	m := &mail{ctx: s.ctx, engine: s.engine, snapshot: s.engine.Current(), terms: s.terms, helo: s.helo, reversePath: reversePath}
+	m.conn = postseal.Conn{Remote: s.client.addr, TLS: s.macros.connection.tls != "", User: s.macros.message.user}
+	m.skip = m.unchecked(s.client.local, s.macros.connection.daemon)
+	switch {
+	case m.skip != "":
+	case m.snapshot.Relays.Contains(s.client.addr.Addr()):
+		m.held = new(message.Header)
+	default:
+		m.tx = m.engine.Begin(m.ctx, m.snapshot, m.conn, m.helo, m.reversePath)
+	}
+	return m
+}
+
+// unchecked says why a message passes unchecked: our own users and machines submit it,
+// whose mail carries no signature yet and comes from anywhere.
+func (m *mail) unchecked(local bool, daemon string) string {
+	ip := m.conn.Remote.Addr()
+	network := &m.snapshot.Config.Network
+	switch {
+	case m.conn.User != "" && !network.CheckAuthenticated:
+		return "authenticated"
+	case m.snapshot.Relays.Contains(ip):
+		return ""
+	case local && m.snapshot.TrustsLocal():
+		return "local"
+	case m.snapshot.Trusted.Contains(ip):
+		return "trusted"
+	}
+	for _, name := range network.Originating {
+		if daemon != "" && name == daemon {
+			return "originating"
+		}
+	}
+	return ""
+}
+
+func (m *mail) abort() {
+	if m.tx != nil {
+		m.tx.Abort()
+	}
+}
+
+// step takes a command between MAIL FROM and the end of the message.
+func (m *mail) step(c command, data []byte) error {
+	switch c {
+	case cmdRcpt:
+		path, _, err := cstring(data)
+		if err == nil && len(m.recipients) < maxRecipients {
+			m.recipients = append(m.recipients, bare(string(path)))
+		}
+		return err
+	case cmdHeader:
+		return m.header(data)
+	case cmdEndHeader:
+		return m.endHeader()
+	case cmdBody:
+		return m.write(data)
+	}
+	return nil
+}
+
+// header reads name and value, and makes the octets of the field as it was received: the
+// MTA took the colon, white space before it, and CR off the line ends within. It took one
+// space behind the colon too, unless it agreed to leave it.
+func (m *mail) header(data []byte) error {
+	name, rest, err := cstring(data)
+	if err != nil {
+		return err
+	}
+	value, rest, err := cstring(rest)
+	switch {
+	case err != nil:
+		return err
+	case len(rest) > 0:
+		return malformed("octets behind a header field")
+	case m.body:
+		return &ProtocolError{"order", "a header field within the body"}
+	}
+	raw := append(append(m.field[:0], name...), ':')
+	if m.terms.steps&leadingSpace == 0 {
+		raw = append(raw, ' ')
+	}
+	raw = appendCRLF(raw, value)
+	m.field = raw
+	if f, ok := message.ParseField(raw); ok {
+		return m.take(f)
+	}
+	return nil
+}
+
+// appendCRLF appends value with CRLF for each LF that has no CR.
+func appendCRLF(raw, value []byte) []byte {
+	for {
+		i := bytes.IndexByte(value, '\n')
+		if i < 0 {
+			return append(raw, value...)
+		}
+		raw = append(raw, value[:i]...)
+		if i == 0 || value[i-1] != '\r' {
+			raw = append(raw, '\r')
+		}
+		raw = append(raw, '\n')
+		value = value[i+1:]
+	}
+}
+
+func (m *mail) take(f message.Field) error {
+	switch {
+	case m.tx != nil:
+		return m.tx.Field(f)
+	case m.held != nil:
+		// One field over the limit is kept, for the verdict to say so.
+		if m.snapshot.HeaderLimits.Check(m.held, message.Field{}) == "" {
+			m.held.Add(f)
+		}
+	case m.skip == "authenticated":
+		m.forged.see(f, m.snapshot.AuthservID)
+	}
+	return nil
+}
+
+func (m *mail) endHeader() error {
+	if m.body {
+		return &ProtocolError{"order", "the end of the header section, twice"}
+	}
+	m.body = true
+	if m.held != nil {
+		if err := m.beginRelayed(); err != nil {
+			return err
+		}
+	}
+	if m.tx == nil {
+		return nil
+	}
+	return m.tx.EndHeader()
+}
+
+// beginRelayed begins the verification of what a relay of ours handed on, with the client
+// that the relay's own trace field names. When it names none, SPF has no client to check.
+func (m *mail) beginRelayed() error {
+	hop, ok := received.Client(m.held, m.snapshot.Relays.Contains)
+	conn := postseal.Conn{User: m.conn.User}
+	switch {
+	case ok && m.snapshot.Trusted.Contains(hop.IP):
+		m.skip, m.held = "trusted", nil
+		return nil
+	case ok:
+		conn.Remote = netip.AddrPortFrom(hop.IP, 0)
+	default:
+		m.engine.Log.Warn("the trace of a trusted relay names no client", "door", door.Milter, "relay", m.conn.Remote.Addr().String())
+	}
+	m.tx = m.engine.Begin(m.ctx, m.snapshot, conn, hop.From, m.reversePath)
+	for i := range m.held.Len() {
+		if err := m.tx.Field(m.held.At(i)); err != nil {
+			return err
+		}
+	}
+	m.held = nil
+	return nil
+}
+
+func (m *mail) write(data []byte) error {
+	if !m.body {
+		if err := m.endHeader(); err != nil {
+			return err
+		}
+	}
+	if m.tx == nil {
+		return nil
+	}
+	_, err := m.tx.Write(data)
+	return err
+}
+
+// finish is the verdict, nil for a message that passes unchecked.
+func (m *mail) finish() (*postseal.Report, error) {
+	if !m.body {
+		if err := m.endHeader(); err != nil {
+			return nil, err
+		}
+	}
+	if m.tx == nil {
+		return nil, nil
+	}
+	for _, r := range m.recipients {
+		m.tx.Rcpt(r)
+	}
+	return m.tx.Finish(m.ctx)
+}
+
+// forgery finds the fields of an authenticated user that claim to be ours (RFC 8601 §5).
+type forgery struct {
+	seen   map[string]int
+	remove []postseal.HeaderRef // in the order of the message
+}
+
+func (g *forgery) see(f message.Field, id string) {
+	if !authres.Forged(f, []string{id}) && !f.Is("Authentication-Results") && !f.Is("Received-SPF") {
+		return
+	}
+	if g.seen == nil {
+		g.seen = map[string]int{}
+	}
+	name := string(f.Name())
+	key := strings.ToLower(name)
+	g.seen[key]++
+	if authres.Forged(f, []string{id}) {
+		g.remove = append(g.remove, postseal.HeaderRef{Name: name, Index: g.seen[key]})
+	}
+}
+
+// changes are the removals, from the highest instance down.
+func (g *forgery) changes() postseal.HeaderChanges {
+	var c postseal.HeaderChanges
+	for i := len(g.remove) - 1; i >= 0; i-- {
+		c.Remove = append(c.Remove, g.remove[i])
+	}
+	return c
+}

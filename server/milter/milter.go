@@ -1,0 +1,17 @@
+// Package milter is the milter door: the filter side of the Sendmail mail filter protocol,
+// versions 2 to 6, as Postfix and Sendmail speak it. See docs/adr/0002-own-milter-session.md
+// for why it is written here.
+package milter
+
+import (
+	"context"
+
+	"postseal/server/door"
+)
+
+// New makes the door. conns bounds its connections, 0 is the default.
+func New(e *door.Engine, conns int) *door.Server {
+	return &door.Server{Name: door.Milter, Engine: e, Conns: conns, Handle: func(ctx context.Context, c *door.Conn) {
+		newSession(ctx, e, c).run()
+	}}
+}

@@ -1,0 +1,323 @@
+package milter
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postseal/internal/conf"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+)
+
+const zone = `
+pass.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.pass.test. 60 TXT "v=DMARC1; p=reject"
+reject.test. 60 TXT "v=spf1 -all"
+_dmarc.reject.test. 60 TXT "v=DMARC1; p=reject"
+quarantine.test. 60 TXT "v=spf1 -all"
+_dmarc.quarantine.test. 60 TXT "v=DMARC1; p=quarantine"
+client.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
+slow.test. 60 TXT "v=spf1 -all"
+_dmarc.slow.test. 60 TXT "v=DMARC1; p=reject"
+; FAULT slow._domainkey.slow.test TXT SERVFAIL
+`
+
+// logged is a log that tests may read while doors write it.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// server is a milter door on loopback with the names of zone.
+type server struct {
+	*door.Server
+	engine *door.Engine
+	log    *logged
+	addr   string
+}
+
+func dns(t testing.TB) resolver.Resolver {
+	t.Helper()
+	r, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func newEngine(t testing.TB, r resolver.Resolver, config string) (*door.Engine, *logged) {
+	t.Helper()
+	c, _, err := conf.Parse("test", []byte("authserv_id = 'mx.test'\n"+config), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, _ := c.Engine(time.Now())
+	engine.Resolver = r
+	s, err := door.NewSnapshot(c, engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &logged{}
+	e := door.NewEngine(s, door.NewLogger(log, door.LogJournal, slog.LevelInfo), door.NewMetrics("test"))
+	t.Cleanup(e.Close)
+	return e, log
+}
+
+func start(t testing.TB, config string, set ...func(*door.Server)) *server {
+	t.Helper()
+	return startWith(t, dns(t), config, set...)
+}
+
+func startWith(t testing.TB, r resolver.Resolver, config string, set ...func(*door.Server)) *server {
+	t.Helper()
+	e, log := newEngine(t, r, config)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Server: New(e, 0), engine: e, log: log, addr: l.Addr().String()}
+	for _, f := range set {
+		f(s.Server)
+	}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// mta is a mail server that talks to the filter, packet by packet.
+type mta struct {
+	t    testing.TB
+	conn net.Conn
+	// What it offers. Postfix offers all.
+	version, actions, steps uint32
+	agreed                  terms
+	asked                   string // the macro requests as they came
+}
+
+func dial(t testing.TB, s *server) *mta {
+	t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &mta{t: t, conn: c, version: 6, actions: 0x1ff, steps: 0x1fffff}
+}
+
+// connect negotiates and says who the client is.
+func connect(t testing.TB, s *server, ip string) *mta {
+	t.Helper()
+	m := dial(t, s)
+	m.negotiate()
+	m.client(ip)
+	return m
+}
+
+func packet(c byte, data string) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(data)+1))
+	return append(append(b, c), data...)
+}
+
+func (m *mta) send(c byte, data string) {
+	m.t.Helper()
+	if _, err := m.conn.Write(packet(c, data)); err != nil {
+		m.t.Logf("send %c: %v", c, err)
+	}
+}
+
+// patience outlasts the time limit of a message, which tests of it run on a clock of their
+// own.
+const patience = time.Minute
+
+// read returns the next reply as its letter and data.
+func (m *mta) read() (string, error) {
+	m.conn.SetReadDeadline(time.Now().Add(patience))
+	var head [4]byte
+	if _, err := io.ReadFull(m.conn, head[:]); err != nil {
+		return "", err
+	}
+	data := make([]byte, binary.BigEndian.Uint32(head[:]))
+	_, err := io.ReadFull(m.conn, data)
+	return string(data), err
+}
+
+func (m *mta) negotiate() {
+	m.t.Helper()
+	var data []byte
+	for _, n := range []uint32{m.version, m.actions, m.steps} {
+		data = binary.BigEndian.AppendUint32(data, n)
+	}
+	m.send('O', string(data))
+	answer, err := m.read()
+	if err != nil || len(answer) < 13 || answer[0] != 'O' {
+		m.t.Fatalf("negotiation: %q, %v", answer, err)
+	}
+	b := []byte(answer[1:])
+	m.agreed = terms{binary.BigEndian.Uint32(b), actions(binary.BigEndian.Uint32(b[4:])), steps(binary.BigEndian.Uint32(b[8:]))}
+	m.asked = answer[13:]
+	if m.agreed.version > m.version || uint32(m.agreed.actions)&^m.actions != 0 || uint32(m.agreed.steps)&^m.steps != 0 {
+		m.t.Fatalf("agreed to %+v, offered %#x %#x %#x", m.agreed, m.version, m.actions, m.steps)
+	}
+}
+
+// tell sends a command, and reads its reply when there is one.
+func (m *mta) tell(c byte, data string) {
+	m.t.Helper()
+	m.send(c, data)
+	if m.agreed.silent(command(c)) {
+		return
+	}
+	if got, err := m.read(); got != "c" {
+		m.t.Errorf("reply to %c: %q, %v, want c", c, got, err)
+	}
+}
+
+func (m *mta) macros(c byte, pairs ...string) {
+	m.t.Helper()
+	m.send('D', string(c)+strings.Join(pairs, "\x00")+"\x00")
+}
+
+func (m *mta) client(ip string) {
+	m.t.Helper()
+	family := "4"
+	if strings.Contains(ip, ":") {
+		family = "6"
+	}
+	m.tell('C', "client.test\x00"+family+"\x00\x19"+ip+"\x00")
+	m.tell('H', "client.test\x00")
+}
+
+// envelope is MAIL FROM, RCPT TO and DATA.
+func (m *mta) envelope(from string) {
+	m.t.Helper()
+	m.tell('M', "<"+from+">\x00SIZE=10\x00BODY=8BITMIME\x00")
+	m.macros('R', "i", "4cXk2")
+	m.tell('R', "<to@here.test>\x00")
+	m.tell('T', "")
+}
+
+// content sends a message with LF line ends as Postfix does: fields with their leading
+// space if that was agreed on.
+func (m *mta) content(message string) {
+	m.t.Helper()
+	header, body, _ := strings.Cut(message, "\n\n")
+	name, value := "", ""
+	flush := func() {
+		if name != "" {
+			if m.agreed.steps&leadingSpace == 0 {
+				value = strings.TrimPrefix(value, " ")
+			}
+			m.tell('L', name+"\x00"+value+"\x00")
+		}
+	}
+	for line := range strings.SplitSeq(header, "\n") {
+		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
+			value += "\n" + line
+			continue
+		}
+		flush()
+		name, value, _ = strings.Cut(line, ":")
+	}
+	flush()
+	m.tell('N', "")
+	if body != "" {
+		m.tell('B', strings.ReplaceAll(body, "\n", "\r\n"))
+	}
+}
+
+// end ends the message and returns all replies, progress left out.
+func (m *mta) end() []string {
+	m.t.Helper()
+	m.send('E', "")
+	var all []string
+	for {
+		r, err := m.read()
+		if err != nil {
+			m.t.Errorf("the end of the message: %v after %q", err, all)
+			return append(all, "error")
+		}
+		if r == "p" {
+			continue
+		}
+		all = append(all, show(r))
+		if strings.Contains("cartydf", r[:1]) {
+			return all
+		}
+	}
+}
+
+// show writes a reply so that it can be read: numbers and NULs visible.
+func show(r string) string {
+	if (r[0] == 'm' || r[0] == 'i') && len(r) > 5 {
+		return fmt.Sprintf("%c %d %s", r[0], binary.BigEndian.Uint32([]byte(r[1:5])), strings.ReplaceAll(r[5:], "\x00", "|"))
+	}
+	return strings.ReplaceAll(r, "\x00", "|")
+}
+
+// message sends one whole message and returns the replies to its end.
+func (m *mta) message(from, message string) []string {
+	m.t.Helper()
+	m.envelope(from)
+	m.content(message)
+	return m.end()
+}
+
+const (
+	passes      = "From: a@pass.test\nSubject: x\n\nhello\n"
+	rejected    = "From: a@reject.test\nSubject: x\n\nhello\n"
+	quarantined = "From: a@quarantine.test\nSubject: x\n\nhello\n"
+)
+
+// held is a resolver whose answers wait until release.
+type held struct {
+	resolver.Resolver
+	release chan struct{}
+}
+
+func (h held) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	select {
+	case <-h.release:
+		return h.Resolver.Lookup(ctx, name, t)
+	case <-ctx.Done():
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(ctx.Err()), Err: ctx.Err()}
+	}
+}
+
+// gone reports whether the filter closed the connection, after what it still said.
+func (m *mta) gone() (said []string) {
+	m.t.Helper()
+	for {
+		r, err := m.read()
+		if err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "reset") {
+				return said
+			}
+			m.t.Errorf("the session goes on: %v", err)
+			return said
+		}
+		said = append(said, show(r))
+	}
+}

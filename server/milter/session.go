@@ -1,0 +1,271 @@
+package milter
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"postseal/server/door"
+)
+
+const (
+	negotiateTimeout = 30 * time.Second
+	// A session that failed answers with a temporary failure and then reads on for so
+	// long, since data left unread would make the system take the answer back.
+	lingerTime   = 5 * time.Second
+	lingerOctets = 64 << 20
+)
+
+// session is one connection of an MTA. It carries any number of SMTP connections, one
+// after the other, with any number of messages each.
+type session struct {
+	ctx    context.Context
+	engine *door.Engine
+	conn   *door.Conn
+	wire   *wire
+	terms  terms
+
+	macros macros
+	client client
+	helo   string
+	mail   *mail // nil between messages
+}
+
+// client is the SMTP client of the current connection.
+type client struct {
+	addr  netip.AddrPort // the zero value: not known
+	local bool           // it came over a unix socket of the MTA
+}
+
+func newSession(ctx context.Context, e *door.Engine, c *door.Conn) *session {
+	return &session{ctx: ctx, engine: e, conn: c, wire: newWire(c)}
+}
+
+// run serves the session. Whatever goes wrong ends it with a temporary failure.
+func (s *session) run() {
+	defer s.endMail()
+	err := s.serve()
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return
+	}
+	kind := "network"
+	if wrong, ok := errors.AsType[*ProtocolError](err); ok {
+		kind = wrong.Kind
+	}
+	s.engine.Metrics.Doors[door.Milter].Errors.WithLabelValues(kind).Inc()
+	s.engine.Log.Warn("a milter session ended by an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", door.Text(err))
+	s.linger()
+}
+
+// linger leaves the MTA a temporary failure to read, instead of a lost connection, which
+// it may be told to take for consent.
+func (s *session) linger() {
+	s.wire.write(replyTempFail)
+	if s.wire.flush() != nil {
+		return
+	}
+	s.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, s.wire.r, lingerOctets)
+}
+
+// serve answers commands until the MTA goes. The error is nil when it said so.
+func (s *session) serve() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.engine.Panicked(door.Milter, p)
+			err = &ProtocolError{"panic", "a defect of postseal ended the session"}
+		}
+	}()
+	if err := s.open(); err != nil {
+		return err
+	}
+	for {
+		c, data, err := s.wire.read()
+		if err != nil {
+			return err
+		}
+		switch c {
+		case cmdQuit:
+			return nil
+		case cmdNewConn:
+			s.newConnection()
+			if s.conn.Closing() {
+				return nil
+			}
+			continue
+		}
+		if err := s.command(c, data); err != nil {
+			return err
+		}
+	}
+}
+
+// open agrees on the terms. An MTA that connects and says nothing holds up no other.
+func (s *session) open() error {
+	s.conn.SetReadDeadline(time.Now().Add(negotiateTimeout))
+	c, data, err := s.wire.read()
+	if err != nil {
+		return err
+	}
+	s.conn.SetReadDeadline(time.Time{})
+	if c != cmdNegotiate {
+		return &ProtocolError{"order", fmt.Sprintf("command %q before the negotiation", byte(c))}
+	}
+	hold := s.engine.Current().Config.DMARC.QuarantineWith == "hold"
+	t, answer, err := negotiate(data, hold)
+	if err != nil {
+		return err
+	}
+	s.terms = t
+	if missing := t.missing(hold); len(missing) > 0 {
+		s.engine.Log.Warn("the MTA does not offer all that verdicts need", "peer", s.conn.RemoteAddr().String(), "missing", strings.Join(missing, ", "))
+	}
+	s.wire.write(reply(cmdNegotiate), answer)
+	return nil
+}
+
+// newConnection forgets the SMTP client: another one follows on the same socket.
+func (s *session) newConnection() {
+	s.endMail()
+	s.macros, s.client, s.helo = macros{}, client{}, ""
+}
+
+// endMail forgets the message, finished or not.
+func (s *session) endMail() {
+	if s.mail != nil {
+		s.mail.abort()
+		s.mail = nil
+		s.conn.End()
+	}
+	s.macros.newMessage()
+}
+
+// command carries out one command and answers it, if it is one with an answer.
+func (s *session) command(c command, data []byte) error {
+	switch c {
+	case cmdMacro:
+		return s.macros.take(data)
+	case cmdAbort:
+		s.endMail()
+		return nil
+	case cmdEnd:
+		return s.end(data)
+	}
+	if err := s.step(c, data); err != nil {
+		return err
+	}
+	if !s.terms.silent(c) {
+		s.wire.write(replyContinue)
+	}
+	return nil
+}
+
+// step is a command that never ends a message.
+func (s *session) step(c command, data []byte) error {
+	switch c {
+	case cmdConnect:
+		return s.connect(data)
+	case cmdHelo:
+		name, _, err := cstring(data)
+		s.helo = string(name)
+		return err
+	case cmdMail:
+		return s.begin(data)
+	case cmdUnknown:
+		return nil
+	case cmdRcpt, cmdData, cmdHeader, cmdEndHeader, cmdBody:
+		if s.mail == nil {
+			return &ProtocolError{"order", fmt.Sprintf("command %q outside a message", byte(c))}
+		}
+		return s.mail.step(c, data)
+	}
+	return malformed("unknown command %q", byte(c))
+}
+
+// connect reads hostname, family, port and address. Postfix sends a bare IPv6 address,
+// Sendmail one with the tag of RFC 5321 §4.1.3.
+func (s *session) connect(data []byte) error {
+	s.endMail()
+	s.client, s.helo = client{}, ""
+	_, rest, err := cstring(data)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return malformed("a connection without an address family")
+	}
+	family, rest := rest[0], rest[1:]
+	switch family {
+	case 'U':
+		s.client.addr = s.macros.client()
+		return nil
+	case 'L':
+		s.client.local = true
+		return nil
+	case '4', '6':
+	default:
+		return malformed("address family %q", family)
+	}
+	if len(rest) < 2 {
+		return malformed("a connection without a port")
+	}
+	port := binary.BigEndian.Uint16(rest)
+	text, _, err := cstring(rest[2:])
+	if err != nil {
+		return err
+	}
+	ip, ok := parseAddr(string(text))
+	if !ok {
+		return malformed("%q is no address", text)
+	}
+	s.client.addr = netip.AddrPortFrom(ip, port)
+	return nil
+}
+
+func parseAddr(s string) (netip.Addr, bool) {
+	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
+		s = s[5:]
+	}
+	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return ip.Unmap().WithZone(""), err == nil
+}
+
+// client is the address in macros, for an MTA that gives none at the connection.
+func (m *macros) client() netip.AddrPort {
+	ip, ok := parseAddr(m.connection.clientAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	port, _ := strconv.ParseUint(m.connection.clientPort, 10, 16)
+	return netip.AddrPortFrom(ip, uint16(port))
+}
+
+// begin begins a message. Parameters of MAIL FROM have no say in a verdict.
+func (s *session) begin(data []byte) error {
+	if s.mail != nil { // the last one was not aborted
+		s.mail.abort()
+		s.mail = nil
+	}
+	path, _, err := cstring(data)
+	if err != nil {
+		return err
+	}
+	s.conn.Begin()
+	s.mail = s.newMail(bare(string(path)))
+	return nil
+}
+
+// bare takes one pair of angle brackets off a path.
+func bare(path string) string {
+	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
+		return path[1 : len(path)-1]
+	}
+	return path
+}

@@ -1,0 +1,192 @@
+package milter
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// command is what the MTA sends (SMFIC_*).
+type command byte
+
+// The commands of version 6. A macro command goes before the command it is for.
+const (
+	cmdNegotiate command = 'O'
+	cmdMacro     command = 'D'
+	cmdConnect   command = 'C'
+	cmdHelo      command = 'H'
+	cmdMail      command = 'M'
+	cmdRcpt      command = 'R'
+	cmdData      command = 'T'
+	cmdHeader    command = 'L'
+	cmdEndHeader command = 'N'
+	cmdBody      command = 'B'
+	cmdEnd       command = 'E'
+	cmdAbort     command = 'A'
+	cmdQuit      command = 'Q'
+	cmdNewConn   command = 'K'
+	cmdUnknown   command = 'U'
+)
+
+// reply is what we send (SMFIR_*).
+type reply byte
+
+// The replies that we use.
+const (
+	replyContinue   reply = 'c'
+	replyTempFail   reply = 't'
+	replyCode       reply = 'y'
+	replyProgress   reply = 'p'
+	replyQuarantine reply = 'q'
+	replyInsert     reply = 'i'
+	replyChange     reply = 'm'
+)
+
+// maxPacket is the most octets of a packet: the largest body chunk that any MTA sends is 1
+// MiB, and a header field of Postfix at most 100 KiB.
+const maxPacket = 1<<20 + 1<<10
+
+// keptBuffer is how much of the read buffer outlives a packet.
+const keptBuffer = 128 << 10
+
+const writeTimeout = 30 * time.Second
+
+// ProtocolError is a packet that no MTA should send. Kind is a metric label.
+type ProtocolError struct {
+	Kind string // "oversized", "malformed", "order", "negotiation"
+	Text string
+}
+
+// Error says what was wrong.
+func (e *ProtocolError) Error() string { return "milter: " + e.Text }
+
+func malformed(format string, args ...any) error {
+	return &ProtocolError{"malformed", fmt.Sprintf(format, args...)}
+}
+
+// wire reads and writes packets: a length of four octets, most significant first, one
+// command octet, data. Writes are held back until the next read would block, since one
+// system call each is most of the cost.
+type wire struct {
+	conn net.Conn
+	r    *bufio.Reader
+	buf  []byte
+
+	mu  sync.Mutex // progress is written beside the session
+	w   *bufio.Writer
+	err error
+}
+
+func newWire(conn net.Conn) *wire {
+	return &wire{conn: conn, r: bufio.NewReaderSize(conn, 16<<10), w: bufio.NewWriterSize(conn, 4<<10)}
+}
+
+// read returns the next packet. Its data is valid until the next read.
+func (w *wire) read() (command, []byte, error) {
+	if w.r.Buffered() == 0 {
+		if err := w.flush(); err != nil {
+			return 0, nil, err
+		}
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(w.r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	switch {
+	case size == 0:
+		return 0, nil, malformed("a packet without a command")
+	case size > maxPacket:
+		return 0, nil, &ProtocolError{"oversized", fmt.Sprintf("a packet of %d octets, at most %d", size, maxPacket)}
+	}
+	n := int(size)
+	if cap(w.buf) < n || cap(w.buf) > keptBuffer && n <= keptBuffer {
+		w.buf = make([]byte, n, max(n, 4<<10))
+	}
+	w.buf = w.buf[:n]
+	_, err := io.ReadFull(w.r, w.buf)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return command(w.buf[0]), w.buf[1:], err
+}
+
+// write sends a packet of all parts with the next flush.
+func (w *wire) write(r reply, parts ...[]byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.put(r, parts...)
+}
+
+// put is write with w.mu held.
+func (w *wire) put(r reply, parts ...[]byte) {
+	size := 1
+	for _, p := range parts {
+		size += len(p)
+	}
+	var head [5]byte
+	binary.BigEndian.PutUint32(head[:4], uint32(size))
+	head[4] = byte(r)
+	w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := w.w.Write(head[:])
+	for _, p := range parts {
+		_, e := w.w.Write(p)
+		err = errors.Join(err, e)
+	}
+	w.err = errors.Join(w.err, err)
+}
+
+// progress tells the MTA every so often that we are still at it, until stop. Nothing of it
+// is written after stop.
+func (w *wire) progress(every time.Duration) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var timer *time.Timer
+	ended := false
+	timer = time.AfterFunc(every, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !ended {
+			w.put(replyProgress)
+			w.send()
+			timer.Reset(every)
+		}
+	})
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		ended = true
+		timer.Stop()
+	}
+}
+
+func (w *wire) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.send()
+}
+
+func (w *wire) send() error {
+	if w.err == nil && w.w.Buffered() > 0 {
+		w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		w.err = w.w.Flush()
+	}
+	return w.err
+}
+
+// cstring cuts the NUL-terminated string off data.
+func cstring(data []byte) (s, rest []byte, err error) {
+	end := bytes.IndexByte(data, 0)
+	if end < 0 {
+		return nil, nil, malformed("a string without its NUL")
+	}
+	return data[:end], data[end+1:], nil
+}
+
+var nul = []byte{0}
