@@ -166,7 +166,7 @@ type recorder struct {
 	next   resolver.Resolver
 	mu     sync.Mutex
 	texts  []string // of every TXT answer
-	failed bool     // some lookup failed
+	failed bool     // a lookup of addresses failed
 }
 
 // Lookup implements resolver.Resolver.
@@ -174,7 +174,7 @@ func (r *recorder) Lookup(ctx context.Context, name string, t resolver.Type) (re
 	a, err := r.next.Lookup(ctx, name, t)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failed = r.failed || err != nil
+	r.failed = r.failed || err != nil && (t == resolver.A || t == resolver.AAAA)
 	if t == resolver.TXT {
 		for i := range a.Records {
 			r.texts = append(r.texts, a.Records[i].Text)

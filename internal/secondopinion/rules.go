@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"postseal/dkim"
@@ -40,7 +41,7 @@ type spfView struct {
 	ours    spf.Result
 	theirs  string
 	records []string // SPF records that the library read
-	failed  bool     // a lookup of the library failed
+	failed  bool     // an address lookup of the library failed
 }
 
 type spfClass struct {
@@ -53,6 +54,8 @@ type spfClass struct {
 var spfClasses = []spfClass{
 	{Rule{"sender-at", "5321 §4.1.2", Ours, "the library cuts a sender at its first @, which a quoted local part may hold"},
 		func(v *spfView) bool { return strings.Count(v.sender, "@") > 1 }},
+	{Rule{"sender-without-at", "7208 §4.3", Ours, "a sender without a local part is postmaster at its domain: the library takes the HELO name"},
+		func(v *spfView) bool { return v.sender != "" && !strings.Contains(v.sender, "@") }},
 	{Rule{"no-domain", "7208 §4.3", Ours, "a name that is no multi-label domain has no record: the library looks for one"},
 		func(v *spfView) bool { return v.ours.Reason == spf.NoDomain }},
 	{Rule{"u-label-domain", "8616 §4", Ours, "the library does not turn U-labels into A-labels"},
@@ -65,12 +68,26 @@ var spfClasses = []spfClass{
 		}},
 	{Rule{"slash-in-domain-spec", "7208 §7.1", Ours, "a domain-spec may hold \"/\": the library takes it for a prefix length"},
 		func(v *spfView) bool { return v.theirs == "permerror" && v.anyTerm(slashInDomain) }},
+	{Rule{"slash-in-name", "7208 §7.3", Ours, "a macro may expand to a name with \"/\": the library takes it for a prefix length"},
+		func(v *spfView) bool {
+			return v.theirs == "permerror" && strings.Contains(v.sender, "/") && v.anyMacro("sl")
+		}},
+	{Rule{"ip6-of-ipv4", "7208 §5", Ours, "an ip6 network never matches an IPv4 client: the library takes an IPv4-mapped network for one of IPv4"},
+		func(v *spfView) bool { return v.ip.Is4() && v.anyTerm(mappedNetwork) }},
+	{Rule{"expanded-twice", "7208 §7.3", Ours, "a name that a macro expanded to is not expanded again: the library does it"},
+		func(v *spfView) bool {
+			return v.theirs == "permerror" && (v.anyTerm(percentEscape.MatchString) || strings.Contains(v.sender, "%") && v.anyMacro("sl"))
+		}},
+	{Rule{"long-names", "7208 §7.3", Ours, "labels are dropped from the left until an expanded name fits 253 octets: the library does not"},
+		func(v *spfView) bool { return v.anyTerm(func(term string) bool { return len(term) > 253 }) }},
+	{Rule{"many-parts", "7208 §7.1", Both, "how many parts more than 127 a macro may keep is left open: the library refuses what overflows"},
+		func(v *spfView) bool { return v.theirs == "permerror" && v.anyTerm(manyParts.MatchString) }},
 	{Rule{"p-macro", "7208 §7.3", Ours, "%{p} is the validated name: the library always takes \"unknown\""},
 		func(v *spfView) bool { return v.anyMacro("p") }},
 	{Rule{"void-lookups", "7208 §4.6.4", Ours, "a term whose one lookup is void counts: the library asks for A and AAAA, and counts when both are void"},
 		func(v *spfView) bool { return v.ours.Reason == spf.TooManyVoids }},
 	{Rule{"failed-family", "7208 §5", Ours, "only the lookup of the client's family matters: the library asks for both"},
-		func(v *spfView) bool { return v.failed && v.ours.Code != spf.TempError && v.theirs == "temperror" }},
+		func(v *spfView) bool { return v.failed && (v.ours.Code == spf.TempError || v.theirs == "temperror") }},
 	{Rule{"null-sender-macros", "7208 §4.3", Ours, "the local part of a sender without one is postmaster: the library leaves it empty"},
 		func(v *spfView) bool { return emptyLocal(v.sender) && v.anyMacro("slo") }},
 	{Rule{"long-name", "7208 §7.3", Ours, "an expanded name over 253 octets loses labels on its left: the library looks it up whole"},
@@ -91,6 +108,24 @@ func (v *spfView) mayBeTruncated() bool {
 // syntaxReasons are those of a record that is none.
 var syntaxReasons = map[spf.Reason]bool{spf.UnknownMechanism: true, spf.BadTerm: true, spf.BadDomainSpec: true, spf.BadMacro: true,
 	spf.BadAddress: true, spf.BadPrefix: true, spf.DuplicateModifier: true}
+
+// SPFRules lists the table of differences with the SPF library.
+func SPFRules() []Rule {
+	var rules []Rule
+	for _, c := range spfClasses {
+		rules = append(rules, c.Rule)
+	}
+	return rules
+}
+
+// DKIMRules lists the table of differences with the DKIM library.
+func DKIMRules() []Rule {
+	var rules []Rule
+	for _, c := range dkimClasses {
+		rules = append(rules, c.Rule)
+	}
+	return rules
+}
 
 func spfRule(v *spfView) *Rule {
 	for i := range spfClasses {
@@ -125,12 +160,26 @@ func (v *spfView) anyMacro(letters string) bool {
 
 // slashInDomain: a, mx and the like with a "/" that begins no prefix length.
 func slashInDomain(term string) bool {
-	_, spec, ok := strings.Cut(term, ":")
-	if !ok {
+	start := strings.IndexAny(term, ":=")
+	if start < 0 {
 		return false
 	}
+	spec := term[start+1:]
 	i := strings.IndexByte(spec, '/')
 	return i >= 0 && strings.Trim(spec[i:], "/0123456789") != ""
+}
+
+var (
+	percentEscape = regexp.MustCompile(`%[%_-]|%\{[A-Z]`)
+	manyParts     = regexp.MustCompile(`%\{[A-Za-z][0-9]{10,}`)
+)
+
+// mappedNetwork: ip6 with a network of IPv4-mapped addresses.
+func mappedNetwork(term string) bool {
+	_, text, _ := strings.Cut(term, ":")
+	address, _, _ := strings.Cut(text, "/")
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.Is4In6()
 }
 
 func domainOf(sender, helo string) string {
@@ -190,9 +239,44 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool { return v.ours.Reason == dkim.KeyStrictIdentity }},
 	{Rule{"key-records", "6376 §3.6.2.2", Both, "several TXT records stand at one name, for which the RFC defines nothing: the library refuses, postseal tries each key"},
 		func(v *dkimView) bool { return len(v.keys) > 1 }},
+	{Rule{"d-case", "6376 §3.5 i=", Ours, "domain names have no case: the library wants i= to end in d= letter for letter"},
+		func(v *dkimView) bool {
+			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "domain mismatch") && v.ours.Reason != dkim.IdentityMismatch
+		}},
+	{Rule{"failure-order", "6376 §6.1", Both, "a signature that cannot pass and whose key cannot be looked up is refused for the one or the other"},
+		func(v *dkimView) bool { return v.ours.Result != dkim.Pass && v.theirs.Result != "pass" }},
+	{Rule{"time-syntax", "6376 §3.5 t=, x=", Both, "a time has 1 to 12 digits: the library takes any number"},
+		func(v *dkimView) bool {
+			return v.ours.Reason == dkim.Malformed && strings.Contains(v.ours.Problem, "no time")
+		}},
+	{Rule{"time-order", "6376 §3.5 x=", Ours, "x= must be after t=: the library does not compare them"},
+		func(v *dkimView) bool {
+			return v.ours.Reason == dkim.Malformed && strings.Contains(v.ours.Problem, "not after t=")
+		}},
+	{Rule{"own-name-signed", "6376 §5.4", Both, "h= names DKIM-Signature: postseal takes the next other one, the library the signature itself"},
+		func(v *dkimView) bool { return slices.Contains(v.ours.SignedFields, "dkim-signature") }},
+	{Rule{"value-syntax", "6376 §6.1.1", Ours, "a field name with a space in it, or a d= with a dot at its end, is a syntax error: the library takes them"},
+		func(v *dkimView) bool {
+			return v.ours.Reason == dkim.Malformed && v.theirs.Result == "pass" && badValue.MatchString(v.ours.Problem)
+		}},
+	{Rule{"base64-padding", "6376 §2.10", Ours, "base64string ends in none, one or two =, whatever its length: the library wants what fits"},
+		func(v *dkimView) bool {
+			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "illegal base64 data") && v.ours.Result != dkim.Neutral
+		}},
+	{Rule{"canonical-syntax", "6376 §3.5 c=", Ours, "c= is one word, or two with a slash between: the library takes an empty one"},
+		func(v *dkimView) bool { return v.ours.Reason == dkim.CanonicalUnknown && v.theirs.Result == "pass" }},
+	{Rule{"key-folding", "6376 §3.6.1 p=", Ours, "white space may stand inside p=: the library takes spaces only"},
+		func(v *dkimView) bool {
+			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "key syntax error") && v.ours.Reason != dkim.KeyMalformed
+		}},
+	{Rule{"key-version", "6376 §3.6.1 v=", Ours, "v= must be the first tag of a key record, and the list must be one: the library does not look"},
+		func(v *dkimView) bool { return v.ours.Reason == dkim.KeyMalformed && v.theirs.Result == "pass" }},
 	{Rule{"b-in-value", "6376 §3.7", Ours, "only the tag b is emptied before hashing: the library empties whatever looks like b="},
 		func(v *dkimView) bool { return len(bTag.FindAllString(v.value(), 2)) > 1 }},
 }
+
+// badValue is what postseal says of them.
+var badValue = regexp.MustCompile(`no list of field names|no domain name`)
 
 // bTag is what the library takes for the b= tag.
 var bTag = regexp.MustCompile(`b\s*=`)

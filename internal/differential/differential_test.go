@@ -1,0 +1,117 @@
+package differential
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	cases  = flag.Int("cases", 100, "how many cases of each kind to make")
+	first  = flag.Int("first", 0, "the number of the first case")
+	seed   = flag.Uint64("seed", 1, "what the cases are made from")
+	kinds  = flag.String("kinds", strings.Join(Kinds(), ","), "kinds of cases to make, separated by commas")
+	shown  = flag.Int("show", 20, "how many unknown disagreements of a verifier to show")
+	record = flag.String("record", "", "write what the run gave into this file, beside the kinds that are in it")
+)
+
+const keyDir = "../../testdata/keys"
+
+// TestPrograms compares with every verifier that is installed.
+func TestPrograms(t *testing.T) {
+	MaxShown = *shown
+	for kind := range strings.SplitSeq(*kinds, ",") {
+		t.Run(kind, func(t *testing.T) {
+			tallies, err := Run(kind, keyDir, *seed, *first, *cases, installed(t, kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tally := range tallies {
+				t.Log(tally)
+				for _, text := range tally.Unclassed {
+					t.Errorf("%s: %s", tally.Verifier, text)
+				}
+			}
+			keep(t, kind, tallies)
+		})
+	}
+}
+
+func installed(t *testing.T, kind string) []Program {
+	var here []Program
+	for _, p := range Programs("drivers", os.Getenv("NODE_PATH")) {
+		if !slices.Contains(p.Kinds, kind) {
+			continue
+		}
+		if why := p.Missing(); why != "" {
+			t.Logf("skipped: %s", why)
+			continue
+		}
+		here = append(here, p)
+	}
+	return here
+}
+
+// keep writes the record of a kind.
+func keep(t *testing.T, kind string, tallies []*Tally) {
+	if *record == "" {
+		return
+	}
+	records := map[string]Record{}
+	old, err := os.ReadFile(*record)
+	if err == nil {
+		err = json.Unmarshal(old, &records)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	records[kind] = Record{Date: time.Now().UTC().Format(time.DateOnly), Seed: *seed, First: *first, Cases: *cases, Tallies: tallies}
+	text, err := json.MarshalIndent(records, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(*record, append(text, '\n'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDeterministic: the same seed and number make the same case.
+func TestDeterministic(t *testing.T) {
+	kinds, err := makers(keyDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range Kinds() {
+		for n := range 50 {
+			a, errA := json.Marshal(kinds[kind](7, n))
+			b, errB := json.Marshal(kinds[kind](7, n))
+			if errA != nil || errB != nil || string(a) != string(b) {
+				t.Fatalf("%s case %d of seed 7 is not always the same: %v %v", kind, n, errA, errB)
+			}
+		}
+	}
+}
+
+// TestClasses: each class says what decides, for whom and why.
+func TestClasses(t *testing.T) {
+	section := regexp.MustCompile(`^\d{4} §\d`)
+	for _, kind := range Kinds() {
+		meaning := map[string]string{}
+		for _, c := range Classes(kind) {
+			if c.ID == "" || c.Why == "" || !section.MatchString(c.RFC) || c.Right != ours && c.Right != both {
+				t.Errorf("%s: incomplete: %+v", kind, c)
+			}
+			if rfc, ok := meaning[c.ID]; ok && rfc != c.RFC {
+				t.Errorf("%s: %s stands for %s and for %s", kind, c.ID, rfc, c.RFC)
+			}
+			meaning[c.ID] = c.RFC
+		}
+	}
+}
