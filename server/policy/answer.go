@@ -1,0 +1,154 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+
+	"postseal"
+	"postseal/internal/smtpreply"
+	"postseal/spf"
+)
+
+// kind is the label of an answer in the metrics.
+type kind string
+
+const (
+	dunno   kind = "dunno"
+	prepend kind = "prepend"
+	reject  kind = "reject"
+	deferIt kind = "defer"
+)
+
+// answer is an action of access(5), one line of printable ASCII. It is never OK, which
+// would let the client past the restrictions behind this one.
+type answer struct {
+	kind   kind
+	action string
+	why    string // for the log
+}
+
+var noObjection = answer{dunno, "DUNNO", ""}
+
+// maxText bounds the text of a refusal: a reply line has 512 octets, and Postfix puts the
+// recipient before it.
+const maxText = 240
+
+func refusal(code, why, text string) answer {
+	return answer{reject, code + " " + smtpreply.Clean(text, maxText), why}
+}
+
+// deferral is DEFER_IF_PERMIT: what a later restriction refuses for good is not put off
+// (access(5)). Postfix gives it the code of access_map_defer_code.
+func deferral(enhanced, why, text string) answer {
+	return answer{deferIt, "DEFER_IF_PERMIT " + enhanced + " " + smtpreply.Clean(text, maxText), why}
+}
+
+// maxOutside bounds each piece of outside text, so that the whole of a field stays below
+// 998 octets (RFC 5322 §2.1.1).
+const maxOutside = 150
+
+// receivedSPF prepends the Received-SPF field in one line: the protocol has no folding.
+func receivedSPF(result spf.Result, q *request, receiver string) answer {
+	result.Problem, result.Mechanism = cut(result.Problem), cut(result.Mechanism)
+	value := result.ReceivedSPF(spf.Request{IP: q.client, Helo: cut(q.helo), Sender: cut(q.sender)}, receiver)
+	return answer{prepend, "PREPEND Received-SPF:" + strings.ReplaceAll(value, "\r\n\t", " "), ""}
+}
+
+func cut(s string) string { return s[:min(len(s), maxOutside)] }
+
+// findings are what is known of an envelope.
+type findings struct {
+	spf    []spf.Result // as of postseal.SPFCheck; empty without an address
+	iprev  *postseal.IPRev
+	nullMX bool
+}
+
+// judge finds the first answer that the configuration asks for: one that refuses for good
+// comes before one that puts off.
+func (c *Config) judge(f findings, q *request) answer {
+	var later answer
+	for _, a := range []answer{c.judgeHelo(f), c.judgeMailFrom(f, q.client), c.judgeNullMX(f, q), c.judgeIPRev(f, q.client)} {
+		switch a.kind {
+		case reject:
+			return a
+		case deferIt:
+			if later.kind == "" {
+				later = a
+			}
+		}
+	}
+	if later.kind != "" {
+		return later
+	}
+	return noObjection
+}
+
+func (c *Config) judgeHelo(f findings) answer {
+	if !c.RejectHeloFail {
+		return noObjection
+	}
+	for _, r := range f.spf {
+		if r.Identity == spf.Helo && r.Code == spf.Fail {
+			return refusal("550 5.7.23", "spf-helo-fail", "SPF: this client may not use the HELO name "+smtpreply.Clean(r.Domain, maxOutside))
+		}
+	}
+	return noObjection
+}
+
+// judgeMailFrom gives the codes of RFC 7372 §3.2.
+func (c *Config) judgeMailFrom(f findings, client netip.Addr) answer {
+	if len(f.spf) == 0 {
+		return noObjection
+	}
+	r := f.spf[0]
+	domain := smtpreply.Clean(r.Domain, maxOutside)
+	switch {
+	case r.Code == spf.Fail && c.RejectFail:
+		return refusal("550 5.7.23", "spf-fail", "SPF: "+domain+" does not allow "+client.String()+" to send its mail"+explanation(r))
+	case r.Code == spf.SoftFail && c.RejectSoftFail:
+		return refusal("550 5.7.23", "spf-softfail", "SPF: "+client.String()+" is probably not allowed to send mail of "+domain)
+	case r.Code == spf.PermError && c.RejectPermError:
+		return refusal("550 5.7.24", "spf-permerror", "SPF: the record of "+domain+" is broken: "+smtpreply.Clean(r.Problem, maxOutside))
+	case r.Code == spf.TempError && c.DeferTempError:
+		return deferral("4.7.24", "spf-temperror", "SPF of "+domain+" cannot be evaluated now: DNS trouble")
+	}
+	return noObjection
+}
+
+// explanation marks the text of the domain owner as such (RFC 7208 §6.2, §11.5).
+func explanation(r spf.Result) string {
+	if r.Explanation == "" {
+		return ""
+	}
+	return ". " + smtpreply.Clean(r.Domain, 60) + " explains: " + r.Explanation
+}
+
+// judgeNullMX refuses a sender that no reply could reach (RFC 7505 §4.2).
+func (c *Config) judgeNullMX(f findings, q *request) answer {
+	if !c.RejectNullMX || !f.nullMX {
+		return noObjection
+	}
+	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxOutside)+" takes no mail (null MX)")
+}
+
+func (c *Config) judgeIPRev(f findings, client netip.Addr) answer {
+	if !c.RejectIPRev || f.iprev == nil {
+		return noObjection
+	}
+	switch f.iprev.Result {
+	case postseal.IPRevFail, postseal.IPRevPermError:
+		return refusal("550 5.7.25", "iprev-"+string(f.iprev.Result), "The reverse DNS of "+client.String()+" does not lead back to it")
+	case postseal.IPRevTempError:
+		return deferral("4.7.25", "iprev-temperror", "The reverse DNS of "+client.String()+" cannot be looked up now")
+	}
+	return noObjection
+}
+
+// domainOf is what stands behind the last "@", "" without one.
+func domainOf(address string) string {
+	i := strings.LastIndexByte(address, '@')
+	if i < 0 {
+		return ""
+	}
+	return address[i+1:]
+}

@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"sync"
+	"time"
+)
+
+// The bounds of instances.
+const (
+	instanceKeep = 10 * time.Minute // the recipients of one message
+	instanceMost = 10000
+)
+
+// instances remembers the answer for each message, which Postfix names by its instance
+// attribute: one evaluation for all recipients, one prepended field for the message.
+type instances struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	all   map[instanceKey]*instance
+	order []*instance // by age, oldest first
+}
+
+// instanceKey is the message and what its answer depends on.
+type instanceKey struct{ id, client, helo, sender string }
+
+type instance struct {
+	key       instanceKey
+	began     time.Time
+	once      sync.Once
+	answer    answer
+	prepended bool // guarded by the mutex of instances
+}
+
+func newInstances() *instances {
+	return &instances{now: time.Now, all: map[instanceKey]*instance{}}
+}
+
+// find returns the instance of q, a new one when it has no name.
+func (s *instances) find(q *request) *instance {
+	now := s.now()
+	i := &instance{key: instanceKey{q.instance, q.client.String(), q.helo, q.sender}, began: now}
+	if q.instance == "" {
+		return i
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.order) > 0 && (len(s.order) >= instanceMost || now.Sub(s.order[0].began) >= instanceKeep) {
+		delete(s.all, s.order[0].key)
+		s.order = s.order[1:]
+	}
+	if known, ok := s.all[i.key]; ok {
+		return known
+	}
+	s.all[i.key] = i
+	s.order = append(s.order, i)
+	return i
+}
+
+// give returns the answer for the next recipient of the message.
+func (s *instances) give(i *instance) answer {
+	if i.answer.kind != prepend {
+		return i.answer
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i.prepended {
+		return noObjection
+	}
+	i.prepended = true
+	return i.answer
+}

@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"postseal"
+	"postseal/internal/smtpreply"
+	"postseal/resolver"
+	"postseal/server/door"
+	"postseal/spf"
+)
+
+// Config says what is refused. By default nothing is: SPF alone refuses forwarded mail that
+// DMARC would accept by its signature (RFC 9989 §7.1).
+type Config struct {
+	RejectFail         bool // MAIL FROM fail: 550 5.7.23
+	RejectSoftFail     bool // MAIL FROM softfail: 550 5.7.23
+	RejectPermError    bool // MAIL FROM permerror: 550 5.7.24
+	DeferTempError     bool // MAIL FROM temperror: 4.7.24
+	RejectHeloFail     bool // HELO fail: 550 5.7.23
+	RejectNullMX       bool // the sender's domain takes no mail: 550 5.7.27
+	RejectIPRev        bool // no reverse DNS that leads back: 550 5.7.25
+	ReceivedSPF        bool // prepend a Received-SPF field
+	CheckAuthenticated bool // also clients that logged in
+}
+
+// idle is how long a connection may wait for its next request. Postfix hangs up first:
+// after 300 s, and 1000 s in all (smtpd_policy_service_max_ttl).
+const idle = 20 * time.Minute
+
+// Policy is the door.
+type Policy struct {
+	engine    *door.Engine
+	config    atomic.Pointer[Config]
+	instances *instances
+}
+
+// New makes the door.
+func New(e *door.Engine, c Config) *Policy {
+	p := &Policy{engine: e, instances: newInstances()}
+	p.Configure(c)
+	return p
+}
+
+// Configure puts c in force for requests that come from now on.
+func (p *Policy) Configure(c Config) { p.config.Store(&c) }
+
+// Door serves listeners.
+func (p *Policy) Door() *door.Server {
+	return &door.Server{Name: door.Policy, Engine: p.engine, Handle: p.serve}
+}
+
+func (p *Policy) serve(ctx context.Context, conn *door.Conn) {
+	r := &patientReader{conn}
+	err := p.speak(ctx, r, conn, conn.Begin, conn.End)
+	if err != nil && ctx.Err() == nil && !conn.Closing() {
+		p.engine.Metrics.Doors[door.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
+		p.engine.Log.Warn("a policy connection ends", "door", door.Policy, "error", smtpreply.Clean(err.Error(), 200))
+	}
+}
+
+func errorKind(err error) string {
+	if errors.Is(err, errMalformed) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "malformed"
+	}
+	return "io"
+}
+
+// patientReader gives each read its own time.
+type patientReader struct{ conn *door.Conn }
+
+// Read implements io.Reader.
+func (p *patientReader) Read(b []byte) (int, error) {
+	if err := p.conn.SetReadDeadline(time.Now().Add(idle)); err != nil {
+		return 0, err
+	}
+	return p.conn.Read(b)
+}
+
+// Speak answers the requests of r until its end, as a program under spawn(8) does. The
+// error says how a request is wrong, or what r or w ended with.
+func (p *Policy) Speak(ctx context.Context, r io.Reader, w io.Writer) error {
+	nothing := func() {}
+	return p.speak(ctx, r, w, nothing, nothing)
+}
+
+// speak calls begin and end around each request. A request that is wrong gets no answer:
+// Postfix then tries anew, and last answers 451 by itself.
+func (p *Policy) speak(ctx context.Context, r io.Reader, w io.Writer, begin, end func()) error {
+	in := bufio.NewReaderSize(r, maxLine)
+	for {
+		q, err := readRequest(in)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		begin()
+		a := p.answer(ctx, q)
+		p.engine.Metrics.PolicyRequests.WithLabelValues(string(a.kind)).Inc()
+		_, err = io.WriteString(w, "action="+a.action+"\n\n")
+		end()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// answer looks at requests from MAIL FROM to DATA; a restriction list that has us elsewhere
+// has no sender, or no use for us.
+func (p *Policy) answer(ctx context.Context, q *request) answer {
+	config, snapshot := p.config.Load(), p.engine.Current()
+	switch {
+	case q.state != "MAIL" && q.state != "RCPT" && q.state != "DATA":
+		return noObjection
+	case q.login != "" && !config.CheckAuthenticated:
+		return noObjection
+	case !q.client.IsValid(), snapshot.Trusted.Contains(q.client):
+		return noObjection
+	}
+	i := p.instances.find(q)
+	i.once.Do(func() { i.answer = p.evaluate(ctx, q, config, snapshot) })
+	return p.instances.give(i)
+}
+
+func (p *Policy) evaluate(ctx context.Context, q *request, config *Config, snapshot *door.Snapshot) answer {
+	conn := postseal.Conn{Remote: netip.AddrPortFrom(q.client, 0), User: q.login}
+	check := p.engine.SPF.Check(snapshot.Verifier, conn, q.helo, q.sender)
+	var f findings
+	if config.RejectNullMX {
+		f.nullMX = nullMX(ctx, snapshot.Resolver, domainOf(q.sender))
+	}
+	f.spf, f.iprev = check.Wait(ctx)
+	a := config.judge(f, q)
+	would := a.why
+	if snapshot.Enforce == postseal.Observe {
+		a = noObjection
+	}
+	if a.kind == dunno && config.ReceivedSPF && len(f.spf) > 0 {
+		a = receivedSPF(f.spf[0], q, snapshot.AuthservID)
+	}
+	p.log(q, f, a, would)
+	return a
+}
+
+// nullMX asks whether the domain takes no mail (RFC 7505 §3). A failed lookup says
+// nothing: whether the sender exists is not for us to decide.
+func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
+	if domain == "" {
+		return false
+	}
+	answer, err := r.Lookup(ctx, domain, resolver.MX)
+	return err == nil && len(answer.Records) == 1 && answer.Records[0].Target == ""
+}
+
+// log writes one line for each message: no local part is in it.
+func (p *Policy) log(q *request, f findings, a answer, would string) {
+	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", door.Policy), slog.String("action", string(a.kind)),
+		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo)), slog.String("ip", q.client.String())}
+	for _, r := range f.spf {
+		key := "spf"
+		if r.Identity == spf.Helo {
+			key = "spf_helo"
+		}
+		attrs = append(attrs, slog.String(key, string(r.Code)))
+	}
+	if f.iprev != nil {
+		attrs = append(attrs, slog.String("iprev", string(f.iprev.Result)))
+	}
+	if would != "" {
+		attrs = append(attrs, slog.String("why", would))
+	}
+	p.engine.Log.LogAttrs(context.Background(), slog.LevelInfo, "policy", attrs...)
+}

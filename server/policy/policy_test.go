@@ -1,0 +1,248 @@
+package policy_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"postseal"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+	"postseal/server/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const zone = `
+e.test. 60 TXT "v=spf1 ip4:192.0.2.1 exp=why.e.test -all"
+why.e.test. 60 TXT "see https://e.test/why?ip=%{i}"
+soft.test. 60 TXT "v=spf1 ~all"
+broken.test. 60 TXT "v=spf1 frobnicate:x -all"
+helo.test. 60 TXT "v=spf1 -all"
+null.test. 60 MX 0 .
+mx.test. 60 MX 10 mx.test.
+; FAULT t.test TXT TIMEOUT
+; FAULT 9.2.0.192.in-addr.arpa PTR SERVFAIL
+1.2.0.192.in-addr.arpa. 60 PTR out.e.test.
+out.e.test. 60 A 192.0.2.1
+`
+
+// counting counts the questions for one name.
+type counting struct {
+	resolver.Resolver
+	name  string
+	times int
+}
+
+func (c *counting) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if name == c.name && t == resolver.TXT {
+		c.times++
+	}
+	return c.Resolver.Lookup(ctx, name, t)
+}
+
+type fixture struct {
+	engine *door.Engine
+	policy *policy.Policy
+	dns    *counting
+	log    *bytes.Buffer
+}
+
+func newFixture(t testing.TB, c policy.Config, enforce postseal.Enforce) *fixture {
+	t.Helper()
+	z, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{dns: &counting{Resolver: z, name: "e.test"}, log: &bytes.Buffer{}}
+	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: f.dns, Enforce: enforce})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := &door.Snapshot{Verifier: v, Resolver: z, AuthservID: "mx.example.net", Enforce: enforce,
+		Trusted: door.NewNetworks(netip.MustParsePrefix("10.0.0.0/8"))}
+	f.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(f.log, nil)), door.NewMetrics("test"))
+	f.policy = policy.New(f.engine, c)
+	t.Cleanup(f.engine.Close)
+	return f
+}
+
+// ask builds a request of attributes and returns all answers.
+func (f *fixture) ask(t testing.TB, requests ...string) string {
+	t.Helper()
+	var in, out bytes.Buffer
+	for _, r := range requests {
+		in.WriteString("request=smtpd_access_policy\n" + strings.ReplaceAll(r, "|", "\n") + "\n\n")
+	}
+	if err := f.policy.Speak(t.Context(), &in, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+const all = "protocol_state=RCPT|client_address=203.0.113.9|helo_name=x.test"
+
+func TestActions(t *testing.T) {
+	everything := policy.Config{RejectFail: true, RejectSoftFail: true, RejectPermError: true, DeferTempError: true, RejectHeloFail: true, RejectNullMX: true}
+	for _, test := range []struct {
+		name    string
+		config  policy.Config
+		enforce postseal.Enforce
+		request string
+		want    string
+	}{
+		{"fail", everything, "", all + "|sender=a@e.test",
+			"550 5.7.23 SPF: e.test does not allow 203.0.113.9 to send its mail. e.test explains: see https://e.test/why?ip=203.0.113.9"},
+		{"fail, observed", everything, postseal.Observe, all + "|sender=a@e.test", "DUNNO"},
+		{"fail, recorded", policy.Config{ReceivedSPF: true}, "", all + "|sender=a@e.test",
+			"PREPEND Received-SPF: Fail (e.test does not designate 203.0.113.9 as permitted sender) identity=mailfrom; client-ip=203.0.113.9; " +
+				`envelope-from="a@e.test"; helo=x.test; mechanism=all; receiver=mx.example.net`},
+		{"fail, nothing asked for", policy.Config{}, "", all + "|sender=a@e.test", "DUNNO"},
+		{"softfail", everything, "", all + "|sender=a@soft.test", "550 5.7.23 SPF: 203.0.113.9 is probably not allowed to send mail of soft.test"},
+		{"permerror", everything, "", all + "|sender=a@broken.test", "550 5.7.24 SPF: the record of broken.test is broken: *"},
+		{"temperror", everything, "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 SPF of t.test cannot be evaluated now: DNS trouble"},
+		{"temperror of the sender, fail of HELO", everything, "", all + "|helo_name=helo.test|sender=a@t.test", "550 5.7.23 SPF: this client may not use the HELO name helo.test"},
+		{"none", everything, "", all + "|sender=a@none.test", "DUNNO"},
+		{"null path", everything, "", all + "|helo_name=e.test|sender=", "550 5.7.23 SPF: e.test does not allow 203.0.113.9 to send its mail*"},
+		{"null MX", everything, "", all + "|sender=a@null.test", "550 5.7.27 The sender's domain null.test takes no mail (null MX)"},
+		{"MX", everything, "", all + "|sender=a@mx.test", "DUNNO"},
+		{"pass", everything, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
+		{"IPv4 in IPv6", everything, "", all + "|client_address=::ffff:192.0.2.1|sender=a@e.test", "DUNNO"},
+		{"iprev fail", policy.Config{RejectIPRev: true}, "", all + "|sender=a@e.test", "550 5.7.25 The reverse DNS of 203.0.113.9 does not lead back to it"},
+		{"iprev temperror", policy.Config{RejectIPRev: true}, "", all + "|client_address=192.0.2.9|sender=a@e.test", "DEFER_IF_PERMIT 4.7.25 *"},
+		{"iprev pass", policy.Config{RejectIPRev: true}, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
+		{"logged in", everything, "", all + "|sender=a@e.test|sasl_username=joe", "DUNNO"},
+		{"logged in and checked", policy.Config{RejectFail: true, CheckAuthenticated: true}, "", all + "|sender=a@e.test|sasl_username=joe", "550 5.7.23 *"},
+		{"trusted", everything, "", all + "|client_address=10.1.2.3|sender=a@e.test", "DUNNO"},
+		{"unknown client", everything, "", all + "|client_address=unknown|sender=a@e.test", "DUNNO"},
+		{"no client", everything, "", "protocol_state=RCPT|sender=a@e.test", "DUNNO"},
+		{"another state", everything, "", all + "|protocol_state=CONNECT|sender=a@e.test", "DUNNO"},
+		{"end of message", policy.Config{ReceivedSPF: true}, "", all + "|protocol_state=END-OF-MESSAGE|sender=a@e.test", "DUNNO"},
+		{"MAIL", everything, "", all + "|protocol_state=MAIL|sender=a@e.test", "550 5.7.23 *"},
+		{"unknown attributes", everything, "", "frob=x=y|" + all + "|sender=a@e.test|compatibility_level=3.6", "550 5.7.23 *"},
+		{"hostile text", policy.Config{RejectFail: true, ReceivedSPF: true}, "", all + "|helo_name=\xff(\"\\;|sender=\"a;\xe2\x80\xa8 b\"@\xffx.test",
+			`PREPEND Received-SPF: None (no SPF record for ?x.test) identity=mailfrom; client-ip=203.0.113.9; envelope-from="\"a;??? b\"@?x.test"; helo="?(\"\\;"; *`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := newFixture(t, test.config, test.enforce).ask(t, test.request)
+			action, ok := strings.CutPrefix(strings.TrimSuffix(got, "\n\n"), "action=")
+			start, open := strings.CutSuffix(test.want, "*")
+			if !ok || action != test.want && !(open && strings.HasPrefix(action, start)) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestInstance: the recipients of one message cost one evaluation and get one field; each
+// is refused where the first was.
+func TestInstance(t *testing.T) {
+	f := newFixture(t, policy.Config{ReceivedSPF: true}, "")
+	got := f.ask(t, all+"|sender=a@e.test|instance=1.2", all+"|sender=a@e.test|instance=1.2|recipient=b@x.test", all+"|sender=a@e.test|instance=1.3")
+	actions := strings.Split(strings.TrimSuffix(got, "\n\n"), "\n\n")
+	if len(actions) != 3 || !strings.HasPrefix(actions[0], "action=PREPEND ") || actions[1] != "action=DUNNO" || !strings.HasPrefix(actions[2], "action=PREPEND ") {
+		t.Errorf("got %q", actions)
+	}
+	if f.dns.times != 1 {
+		t.Errorf("the record was asked for %d times, want 1", f.dns.times)
+	}
+	if n := strings.Count(f.log.String(), "msg=policy"); n != 2 {
+		t.Errorf("%d log lines for two messages:\n%s", n, f.log)
+	}
+	f = newFixture(t, policy.Config{RejectFail: true}, "")
+	if got := f.ask(t, all+"|sender=a@e.test|instance=1", all+"|sender=a@e.test|instance=1"); strings.Count(got, "action=550 ") != 2 {
+		t.Errorf("got %q, want two refusals", got)
+	}
+	if n := testutil.ToFloat64(f.engine.Metrics.PolicyRequests.WithLabelValues("reject")); n != 2 {
+		t.Errorf("counted %v refusals, want 2", n)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	const first = "request=smtpd_access_policy\n"
+	for _, in := range []string{"\n", "protocol_state=RCPT\n\n", "request=junk\n\n", first + "x\n\n", first + "=x\n\n", first + "a=b\r\n\n", first + "a=\x00\n\n",
+		first, first + "a=b", first + "a=" + strings.Repeat("x", 20000) + "\n\n", first + strings.Repeat("a=b\n", 300) + "\n"} {
+		f := newFixture(t, policy.Config{}, "")
+		var out bytes.Buffer
+		if err := f.policy.Speak(t.Context(), strings.NewReader(in), &out); err == nil || out.Len() != 0 {
+			t.Errorf("%.60q: answered %q, %v, want no answer and an error", in, out.String(), err)
+		}
+	}
+}
+
+// TestDoor: pipelined requests over a connection; a malformed one closes it and is logged.
+func TestDoor(t *testing.T) {
+	f := newFixture(t, policy.Config{RejectFail: true}, "")
+	server := f.policy.Door()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- server.Serve(l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	request := "request=smtpd_access_policy\n" + strings.ReplaceAll(all, "|", "\n") + "\nsender=a@e.test\n\n"
+	if _, err := io.WriteString(conn, request+request+"nonsense\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil || strings.Count(string(got), "action=550 5.7.23 ") != 2 {
+		t.Errorf("got %q, %v", got, err)
+	}
+	server.Close()
+	if err := <-served; err != door.ErrClosed {
+		t.Error(err)
+	}
+	if !strings.Contains(f.log.String(), "malformed request") {
+		t.Errorf("the log is %s", f.log)
+	}
+	if n := testutil.ToFloat64(f.engine.Metrics.Doors[door.Policy].Errors.WithLabelValues("malformed")); n != 1 {
+		t.Errorf("counted %v malformed, want 1", n)
+	}
+}
+
+// FuzzSpeak: whatever comes, each answer is one line of printable ASCII, never OK, and a
+// prepended field stays below the limit of RFC 5322 §2.1.1.
+func FuzzSpeak(f *testing.F) {
+	fix := newFixture(f, policy.Config{RejectHeloFail: true, RejectPermError: true, ReceivedSPF: true, RejectNullMX: true}, "")
+	for _, seed := range []string{all + "|sender=a@e.test", all + "|sender=\"|\"@e.test|instance=1", "protocol_state=MAIL|client_address=::1|helo_name=helo.test|sender=",
+		all + "|sender=a@broken.test||request=smtpd_access_policy|" + all} {
+		f.Add("request=smtpd_access_policy\n" + strings.ReplaceAll(seed, "|", "\n") + "\n\n")
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		var out bytes.Buffer
+		fix.log.Reset()
+		_ = fix.policy.Speak(t.Context(), strings.NewReader(in), &out) // the answers are what counts
+		if out.Len() == 0 {
+			return
+		}
+		for answer := range strings.SplitSeq(strings.TrimSuffix(out.String(), "\n\n"), "\n\n") {
+			action, ok := strings.CutPrefix(answer, "action=")
+			if !ok || len(action) > 998 || strings.HasPrefix(action, "OK") || strings.HasPrefix(action, "REJECT") {
+				t.Errorf("answer %q", answer)
+			}
+			for i := range len(action) {
+				if action[i] < 0x20 || action[i] > 0x7e {
+					t.Errorf("answer %q", answer)
+				}
+			}
+		}
+	})
+}
