@@ -124,7 +124,7 @@ func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 	if d.Reason != DMARCReject {
 		return
 	}
-	if traits := indirectFlow(r); len(traits) > 0 {
+	if traits := IndirectFlow(r); len(traits) > 0 {
 		p.lower(d, Quarantine, MailingList, "guarded: indirect flow: "+strings.Join(traits, ", "))
 		return
 	}

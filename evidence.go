@@ -10,9 +10,9 @@ import (
 	"postseal/spf"
 )
 
-// indirectFlow lists the traits of a mailing list or a forwarder. Each can be forged:
+// IndirectFlow lists the traits of a mailing list or a forwarder. Each can be forged:
 // together they may lower a reject to quarantine and nothing more.
-func indirectFlow(r *Report) []string {
+func IndirectFlow(r *Report) []string {
 	var traits []string
 	received := 0
 	h := r.header

@@ -75,6 +75,8 @@ type Config struct {
 	NoPSLGuard bool
 	// AllowPartialBody lets a signature with l= short of the body count.
 	AllowPartialBody bool
+	// Trace notes every SPF term of a check, for explanations.
+	Trace bool
 	// OnPanic is told of a recovered defect; the verdict is then Defer.
 	OnPanic func(recovered any)
 }
@@ -111,7 +113,7 @@ func New(c Config) (*Verifier, error) {
 		return nil, fmt.Errorf("postseal: %w", err)
 	}
 	v := &Verifier{config: c, policy: c.Policy,
-		spf:   spf.Checker{Receiver: c.AuthservID, Limits: c.Limits.SPF, Now: c.Now},
+		spf:   spf.Checker{Receiver: c.AuthservID, Limits: c.Limits.SPF, Now: c.Now, Trace: c.Trace},
 		dkim:  dkim.Verifier{Limits: c.Limits.DKIM, Now: c.Now, AllowPartialBody: c.AllowPartialBody},
 		arc:   arc.Verifier{Now: c.Now, AllowPartialBody: c.AllowPartialBody},
 		dmarc: dmarc.Evaluator{Discovery: c.Discovery, NoGuard: c.NoPSLGuard}}

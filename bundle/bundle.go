@@ -245,6 +245,12 @@ func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.R
 	return s.Verify(ctx, b.Envelope.From, b.Envelope.To, bytes.NewReader(b.Message))
 }
 
+// Body is the body of the message, nil when the bundle does not hold it.
+func (b *Bundle) Body() []byte {
+	_, body, _ := bytes.Cut(b.Message, []byte("\r\n\r\n"))
+	return body
+}
+
 // Missing lists the DNS questions of a run that the bundle has no answer to: the verdict
 // may differ for that alone.
 func Missing(r *postseal.Report) []string {

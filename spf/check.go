@@ -55,6 +55,7 @@ type Checker struct {
 	Receiver string            // name of this host for the macro %{r}; "unknown" by default
 	Limits   Limits
 	Now      func() time.Time // for the macro %{t}; default time.Now
+	Trace    bool             // note every term in Result.Steps
 }
 
 // Request is the input of check_host() (RFC 7208 §4.1).
@@ -127,7 +128,7 @@ func (e *evaluation) check(q Request, r *Result) {
 	if o.code == Fail && o.exp != nil && o.reason == Match {
 		r.Explanation = e.explain(o)
 	}
-	r.LocalPartNames = e.private
+	r.LocalPartNames, r.Steps = e.private, e.steps
 	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
 }
 
@@ -215,7 +216,8 @@ type evaluation struct {
 	decided        []string // the path to the record that decided last
 	lookups, voids int
 	spent          []Spend
-	private        []string      // names that hold the local part
+	private        []string // names that hold the local part
+	steps          []Step
 	ttl            time.Duration // -1 before the first answer
 	cacheable      bool
 	validated      *[]string // names of ip that resolve back, once looked up

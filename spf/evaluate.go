@@ -14,10 +14,12 @@ func (e *evaluation) evaluate(r *Record, name string) outcome {
 	e.prefetch(r, name)
 	for i := range r.Directives {
 		d := &r.Directives[i]
-		if d.Prefix.IsValid() && !d.Prefix.Contains(e.ip) {
+		if !e.Trace && d.Prefix.IsValid() && !d.Prefix.Contains(e.ip) {
 			continue // the most of all directives: kept short
 		}
+		step := e.stepInto(name, r.Text, d.Offset)
 		matched, o := e.match(d, name)
+		e.stepOut(step, matched, d.Qualifier, o)
 		if o.code != "" {
 			return o
 		}
@@ -30,20 +32,24 @@ func (e *evaluation) evaluate(r *Record, name string) outcome {
 		}
 	}
 	if r.Redirect != nil && !r.HasAll {
-		return e.redirect(r.Redirect, name)
+		return e.redirect(r, name)
 	}
 	return outcome{code: Neutral, reason: Default, mechanism: "default"}
 }
 
-func (e *evaluation) redirect(m *Modifier, name string) outcome {
+func (e *evaluation) redirect(r *Record, name string) outcome {
+	m := r.Redirect
 	target, usable := e.target(m.Value, name)
 	if !usable {
 		return outcome{code: Neutral, reason: Default, mechanism: "default"}
 	}
+	step := e.stepInto(name, r.Text, m.Offset)
 	if o := e.spend(name, m.Text, target); o.code != "" {
+		e.stepOut(step, false, "", o)
 		return o
 	}
 	o := e.checkHost(target)
+	e.stepOut(step, true, "", o)
 	if o.code == None {
 		return outcome{code: PermError, reason: RedirectNoRecord, deep: true, problem: "redirect: " + o.problem}
 	}

@@ -93,4 +93,6 @@ type Result struct {
 	// LocalPartNames are names that were asked and hold the local part of the sender, by
 	// the macros %{s} and %{l}: they are not to be shown to others.
 	LocalPartNames []string
+
+	Steps []Step // with Checker.Trace
 }

@@ -216,6 +216,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	root.AddCommand(
 		a.verifyCommand(),
 		a.replayBundleCommand(),
+		a.explainCommand(),
 		a.spfCommand(),
 		a.dkimCommand(),
 		a.arcCommand(),

@@ -29,6 +29,8 @@ var changing = []struct {
 	{regexp.MustCompile(`: name server 127\.0\.0\.1:\d+`), ""},
 }
 
+var verdictRef = regexp.MustCompile(`VERDICT [0-9A-Z]{4}-[0-9A-Z]{4}`)
+
 // foot is the last line of a report, with its time and what fills the line.
 var foot = regexp.MustCompile(`(?m)^( .* DNS quer.*, )[0-9.]+ m?s( · ref .*?) +(\[exit \d+\])$`)
 

@@ -12,6 +12,7 @@ import (
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
+	"postseal/store"
 )
 
 // Config is a whole configuration. The comments of its fields are the reference page,
@@ -40,6 +41,7 @@ type Config struct {
 	ARC     ARC     `toml:"arc"`
 	Proxy   Proxy   `toml:"proxy"`
 	Store   Store   `toml:"store"`
+	Bundles Bundles `toml:"bundles"`
 	Log     Log     `toml:"log"`
 	Limits  Limits  `toml:"limits"`
 
@@ -181,6 +183,21 @@ type Store struct {
 	URL string `toml:"url"`
 }
 
+// Bundles keeps the evidence of verdicts, so that `postseal explain` can tell of them and
+// `postseal replay-bundle` run them again.
+type Bundles struct {
+	// The folder. Empty keeps nothing.
+	Dir string `toml:"dir"`
+	// `refused`: verdicts that are not accept. `all`: every verdict.
+	Keep string `toml:"keep" oneof:"refused all"`
+	// Octets of all bundles. The oldest go first.
+	MaxSize Size `toml:"max_size"`
+	// How long a bundle is kept.
+	MaxAge Duration `toml:"max_age"`
+	// Keep local parts and the text of the header section too.
+	Private bool `toml:"private"`
+}
+
 // Log is the log on standard error.
 type Log struct {
 	// The least level that is written.
@@ -223,11 +240,12 @@ func Default() *Config {
 			Cache: resolver.DefaultCacheBytes, Outstanding: resolver.DefaultOutstanding},
 		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
 			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
-		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
-		DKIM:   DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
-		DMARC:  DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
-		ARC:    ARC{TrustedSealers: []Domain{}},
-		Log:    Log{Level: "info", Format: "auto", Privacy: true},
+		Policy:  Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
+		DKIM:    DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
+		DMARC:   DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
+		ARC:     ARC{TrustedSealers: []Domain{}},
+		Bundles: Bundles{Keep: "refused", MaxSize: store.DefaultMaxBytes, MaxAge: Duration(store.DefaultMaxAge)},
+		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),
 			Header: message.DefaultHeaderBytes, Field: message.DefaultFieldBytes, Fields: message.DefaultFields,
 			Queries: resolver.DefaultQueries, HTTPMessage: 64 << 20},
