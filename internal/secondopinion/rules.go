@@ -92,17 +92,22 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return emptyLocal(v.sender) && v.anyMacro("slo") }},
 	{Rule{"long-name", "7208 §7.3", Ours, "an expanded name over 253 octets loses labels on its left: the library looks it up whole"},
 		(*spfView).mayBeTruncated},
+	{Rule{"empty-parts", "7208 §7.3", Ours, "a value is split at every delimiter: the library drops empty parts, and asks for another name"},
+		func(v *spfView) bool {
+			return v.anySpent(func(s spf.Spend) bool { return strings.Contains("."+s.Name, "..") })
+		}},
+	{Rule{"record-bytes", "7208 §3.4", Both, "a record over 8192 octets is not evaluated: the library has no such bound"},
+		func(v *spfView) bool { return v.ours.Reason == spf.RecordTooLong }},
 }
 
 // mayBeTruncated reports whether a name that we looked up, with a label of 63 octets more
 // on its left, would be over 253 octets.
 func (v *spfView) mayBeTruncated() bool {
-	for _, s := range v.ours.Spent {
-		if len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{") {
-			return true
-		}
-	}
-	return false
+	return v.anySpent(func(s spf.Spend) bool { return len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{") })
+}
+
+func (v *spfView) anySpent(is func(spf.Spend) bool) bool {
+	return slices.ContainsFunc(v.ours.Spent, is)
 }
 
 // syntaxReasons are those of a record that is none.
