@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,8 +16,12 @@ import (
 // Auditor audits domains. It holds no state and is safe for concurrent use if its
 // Resolver is.
 type Auditor struct {
-	Resolver resolver.Resolver // required
-	Now      func() time.Time  // default time.Now
+	Resolver  resolver.Resolver // required
+	Now       func() time.Time  // default time.Now
+	HTTP      *http.Client      // for policies, logos and certificates; nil: they are not fetched
+	Authority Authority         // for Options.Authoritative
+	Dial      Dial              // for Options.Probe
+	Roots     *x509.CertPool    // for Options.Probe; nil: those of the system
 }
 
 // Options of one audit.
@@ -23,6 +29,10 @@ type Options struct {
 	Profile   Profile // default Auto
 	Selectors []Selector
 	Samples   []netip.Addr // addresses that SPF is asked about
+
+	Authoritative bool // ask every name server for SPF, DKIM and DMARC, and compare
+	Probe         bool // connect to MX hosts, up to STARTTLS
+	Bulk          bool // what Gmail, Outlook.com and Yahoo ask of those who send much
 }
 
 // Bounds of one audit: far above what a sane domain needs.
@@ -41,7 +51,8 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
-		Findings: []Finding{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{}}}}
+		Findings: []Finding{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
+			DANE: []TLSA{}, CAA: []CAA{}, NS: []NameServer{}}}}
 	r.checks()
 	r.report.Cost = Cost{DNSQueries: dns.Queries(), Micros: time.Since(start).Microseconds()}
 	return r.report
@@ -58,10 +69,11 @@ type run struct {
 
 	apex          resolver.Answer // TXT of the domain
 	mxState       State
-	missing       bool // the domain does not exist
-	implicit      bool // without MX, the domain has an address
-	noKeys        bool // nothing is below _domainkey
-	emptyWildcard bool // every selector is revoked
+	zone          domain.Name // the zone that the domain is in
+	missing       bool        // the domain does not exist
+	implicit      bool        // without MX, the domain has an address
+	noKeys        bool        // nothing is below _domainkey
+	emptyWildcard bool        // every selector is revoked
 }
 
 func (r *run) checks() {
@@ -76,9 +88,42 @@ func (r *run) checks() {
 	r.profile()
 	r.dkim()
 	r.dmarc()
+	if r.missing {
+		r.nothing()
+	} else {
+		r.transport()
+		r.dnsZone()
+	}
 	r.profileRules()
 	r.sort()
 	r.grade()
+}
+
+// nothing fills in what is not looked up for a domain that does not exist.
+func (r *run) nothing() {
+	rec, name := &r.report.Records, string(r.name)
+	rec.MTASTS.Status = Status{Name: "_mta-sts." + name, State: NXDomain}
+	rec.TLSRPT = TLSRPT{Status: Status{Name: "_smtp._tls." + name, State: NXDomain}, RUA: []string{}}
+	rec.BIMI.Status = Status{Name: "default._bimi." + name, State: NXDomain}
+	rec.DNSSEC.State = r.apex.Security.String()
+}
+
+// transport: how mail gets to the domain.
+func (r *run) transport() {
+	r.mtasts()
+	r.tlsrpt()
+	r.dane()
+	r.probe()
+}
+
+// dnsZone: the zone itself, and what is only shown.
+func (r *run) dnsZone() {
+	r.dnssec()
+	r.caa()
+	r.ns()
+	r.authoritative()
+	r.bimi()
+	r.bulk()
 }
 
 // prefetch asks at once for what is needed whatever the answers are.
@@ -87,7 +132,9 @@ func (r *run) prefetch() {
 	for _, q := range []struct {
 		name string
 		t    resolver.Type
-	}{{name, resolver.TXT}, {name, resolver.MX}, {name, resolver.SPF}, {"_dmarc." + name, resolver.TXT}, {"_domainkey." + name, resolver.TXT}} {
+	}{{name, resolver.TXT}, {name, resolver.MX}, {name, resolver.SPF}, {"_dmarc." + name, resolver.TXT}, {"_domainkey." + name, resolver.TXT},
+		{"_mta-sts." + name, resolver.TXT}, {"_smtp._tls." + name, resolver.TXT}, {"default._bimi." + name, resolver.TXT},
+		{name, resolver.CAA}, {name, resolver.NS}, {name, resolver.DS}, {"_dmarc._dmarc." + name, resolver.TXT}} {
 		r.dns.Prefetch(q.name, q.t)
 	}
 }

@@ -67,6 +67,7 @@ func (r *run) dmarcName(own string) {
 			r.find("dmarc.cname-dangling", Where{Name: own}, own+" is an alias of "+a.Canonical+", which has no record", "")
 		}
 	}
+	r.hygiene(own, a, "dmarc")
 	records, other := 0, ""
 	for _, rr := range a.Records {
 		_, ok := dmarc.Parse(rr.Text)

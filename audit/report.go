@@ -103,6 +103,16 @@ type Records struct {
 	DMARC DMARC     `json:"dmarc"`
 	DKIM  []DKIMKey `json:"dkim"`
 	MX    []MXHost  `json:"mx"`
+
+	MTASTS MTASTS        `json:"mta_sts"`
+	TLSRPT TLSRPT        `json:"tls_rpt"`
+	DANE   []TLSA        `json:"dane"`
+	TLS    []TLSProbe    `json:"tls,omitempty"`
+	DNSSEC DNSSEC        `json:"dnssec"`
+	BIMI   BIMI          `json:"bimi"`
+	CAA    []CAA         `json:"caa"`
+	NS     []NameServer  `json:"ns"`
+	Bulk   []Requirement `json:"bulk,omitempty"`
 }
 
 // SPF is the record of RFC 7208 and what it comes to.

@@ -27,6 +27,7 @@ func (r *run) spf(state State) {
 		}
 	}
 	r.spfLookalikes()
+	r.hygiene(string(r.name), r.apex, "spf1")
 	switch {
 	case len(texts) > 1:
 		rec.Record = texts[0].Text

@@ -16,6 +16,10 @@ type auditFlags struct {
 	samples   []string
 	profile   string
 	failOn    string
+
+	authoritative bool
+	probe         bool
+	bulk          bool
 }
 
 var profiles = []string{string(audit.Auto), string(audit.Sending), string(audit.Receiving), string(audit.Parked)}
@@ -48,12 +52,15 @@ matters could not be checked.`,
 	c.Flags().StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
 	c.Flags().StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
 	c.Flags().StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
+	c.Flags().BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
+	c.Flags().BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
+	c.Flags().BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
 	return c
 }
 
 // auditOptions checks the flags that say what to look at.
 func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
-	o := audit.Options{Profile: audit.Profile(f.profile)}
+	o := audit.Options{Profile: audit.Profile(f.profile), Authoritative: f.authoritative, Probe: f.probe, Bulk: f.bulk}
 	if err := oneOf("--profile", f.profile, profiles...); err != nil {
 		return o, err
 	}
@@ -91,6 +98,11 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 		return err
 	}
 	auditor := &audit.Auditor{Resolver: dns, Now: clock}
+	if len(a.flags.zones) == 0 {
+		auditor.HTTP = audit.NewHTTPClient(dns)
+		auditor.Authority = audit.NewAuthority(a.dnsTimeout())
+		auditor.Dial = audit.NewDialer(a.dnsTimeout())
+	}
 	var domains []domain.Name
 	for _, n := range names {
 		d, err := domain.Parse(n)

@@ -84,20 +84,17 @@ func (v *auditView) head() {
 	}
 }
 
-// tone is that of the gravest finding of some areas.
-func (v *auditView) tone(areas ...string) term.Tone {
+// tone is that of the gravest finding of an area.
+func (v *auditView) tone(area string) term.Tone {
+	return v.toneOf(func(f *audit.Finding) bool { return strings.HasPrefix(f.ID, area+".") })
+}
+
+// toneOf is that of the gravest of some findings.
+func (v *auditView) toneOf(of func(*audit.Finding) bool) term.Tone {
 	tone := term.Good
-	for _, f := range v.report.Findings {
-		for _, area := range areas {
-			if !strings.HasPrefix(f.ID, area+".") {
-				continue
-			}
-			switch f.Severity {
-			case audit.Critical, audit.Error:
-				return term.Bad
-			case audit.Warn:
-				tone = term.Warn
-			}
+	for i := range v.report.Findings {
+		if f := &v.report.Findings[i]; of(f) {
+			tone = max(tone, severityTones[f.Severity])
 		}
 	}
 	return tone
@@ -163,18 +160,7 @@ var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.Fr
 	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names"}
 
 func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
-	tone := term.Good
-	for _, f := range v.report.Findings {
-		if f.Where.Name != k.Name || !strings.HasPrefix(f.ID, "dkim.") {
-			continue
-		}
-		switch f.Severity {
-		case audit.Critical, audit.Error:
-			tone = term.Bad
-		case audit.Warn:
-			tone = max(tone, term.Warn)
-		}
-	}
+	tone := v.toneOf(func(f *audit.Finding) bool { return f.Where.Name == k.Name && strings.HasPrefix(f.ID, "dkim.") })
 	switch {
 	case k.State == audit.Failed:
 		return term.Muted, "could not be checked: " + v.clean(string(k.Kind))
@@ -263,8 +249,88 @@ func (v *auditView) mx() {
 	v.method("MX", v.tone("mx"), text)
 }
 
-// others is the line of what needs no more than a sign.
-func (v *auditView) others() {}
+// others is the line of what needs no more than a sign and a word.
+func (v *auditView) others() {
+	rec := &v.report.Records
+	parts := []string{
+		v.sign("MTA-STS", rec.MTASTS.State, stsWord(&rec.MTASTS), "mtasts"),
+		v.sign("TLS-RPT", rec.TLSRPT.State, "", "tlsrpt"),
+		v.sign("DNSSEC", presence(rec.DNSSEC.State == "secure"), dnssecWord(&rec.DNSSEC), "dnssec"),
+		v.sign("DANE", presence(len(rec.DANE) > 0), "", "dane"),
+		v.sign("CAA", presence(len(rec.CAA) > 0), "", "caa"),
+		v.sign("NS", presence(len(rec.NS) > 0), strconv.Itoa(len(rec.NS)), "ns"),
+		v.sign("BIMI", rec.BIMI.State, rec.BIMI.Logo, "bimi"),
+	}
+	line := ""
+	for _, p := range parts {
+		if line != "" && term.Columns(line)+3+term.Columns(p) > term.Width-1 {
+			v.line(" %s", line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+"   "+p, "   ")
+	}
+	v.line(" %s", line)
+	for _, t := range rec.TLS {
+		v.line(" %s %s", v.style.Bold(term.Pad("TLS", 6)), v.clean(strings.TrimRight(fmt.Sprintf("%s: %s %s %s", t.Host, t.State, t.Version, t.Certificate), " ")))
+	}
+	for _, b := range rec.Bulk {
+		tone := map[string]term.Tone{"yes": term.Good, "no": term.Bad}[b.Met]
+		v.line(" %s %s  %s %s", v.style.Bold(term.Pad("bulk", 6)), v.style.Symbol(tone), term.Pad(b.Receiver, 12), v.clean(b.Needs+bulkWord(&b)))
+	}
+}
+
+func bulkWord(b *audit.Requirement) string {
+	switch b.Met {
+	case "no":
+		return " does not suffice: " + b.Reply
+	case "unknown":
+		return " cannot be told from the DNS"
+	}
+	return ""
+}
+
+func presence(ok bool) audit.State {
+	if ok {
+		return audit.Found
+	}
+	return audit.NoData
+}
+
+func stsWord(m *audit.MTASTS) string {
+	switch {
+	case m.Policy != nil && m.Policy.Mode != "enforce":
+		return m.Policy.Mode
+	case m.State == audit.Found && m.Policy == nil:
+		return "policy not seen"
+	}
+	return ""
+}
+
+func dnssecWord(d *audit.DNSSEC) string {
+	switch {
+	case d.State == "bogus":
+		return "bogus"
+	case d.State != "secure" && d.Signed:
+		return "signed, not validated here"
+	}
+	return ""
+}
+
+// sign is a name with the sign of its state.
+func (v *auditView) sign(name string, s audit.State, more, area string) string {
+	tone := v.tone(area)
+	switch {
+	case s == audit.Failed:
+		tone, more = term.Muted, "not checked"
+	case s != audit.Found && tone == term.Good:
+		tone, more = term.Muted, ""
+	}
+	text := v.style.Bold(name) + " " + v.style.Symbol(tone)
+	if more != "" {
+		text += " " + v.style.Clean(more, 30)
+	}
+	return text
+}
 
 func (v *auditView) detailLines(text string) {
 	for _, l := range wrap(v.clean(text), term.Width-11) {

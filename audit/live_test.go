@@ -1,0 +1,349 @@
+package audit_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"postseal/audit"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+)
+
+// authority is a certificate authority of one test.
+type certAuthority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+func newAuthority(t *testing.T) *certAuthority {
+	t.Helper()
+	ca := &certAuthority{pool: x509.NewCertPool()}
+	ca.cert, ca.key = ca.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	ca.pool.AddCert(ca.cert)
+	return ca
+}
+
+// sign issues a certificate; without a root it signs itself.
+func (ca *certAuthority) sign(t *testing.T, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
+	parent, signer := template, key
+	if ca.cert != nil {
+		parent, signer = ca.cert, ca.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+func (ca *certAuthority) server(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	cert, key := ca.sign(t, &x509.Certificate{DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
+}
+
+// TestPolicyOverTLS fetches a policy from a real server: the certificate counts.
+func TestPolicyOverTLS(t *testing.T) {
+	ca := newAuthority(t)
+	const policy = "version: STSv1\r\nmode: enforce\r\nmx: *.a.test\r\nmax_age: 604800\r\n"
+	for _, test := range []struct{ name, want string }{{"mta-sts.a.test", ""}, {"www.a.test", "mtasts.certificate"}} {
+		web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if q.URL.Path != "/.well-known/mta-sts.txt" || q.Host != "mta-sts.a.test" {
+				http.NotFound(w, q)
+				return
+			}
+			w.Header().Set("Content-Type", "text/plain")
+			fmt.Fprint(w, policy)
+		}))
+		web.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server(t, test.name)}}
+		web.Config.ErrorLog = nil
+		web.StartTLS()
+		z, err := dnstest.Parse(sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, web.Listener.Addr().String())
+			}}}
+		r := (&audit.Auditor{Resolver: z, HTTP: client}).Audit(t.Context(), "a.test", audit.Options{})
+		got := ""
+		for _, f := range r.Findings {
+			if strings.HasPrefix(f.ID, "mtasts.") {
+				got += f.ID
+			}
+		}
+		if got != test.want || test.want == "" && (r.Records.MTASTS.Policy == nil || r.Records.MTASTS.Policy.Mode != "enforce") {
+			t.Errorf("certificate for %s: got %q, want %q; policy %+v; %+v", test.name, got, test.want, r.Records.MTASTS.Policy, r.Unchecked)
+		}
+		client.CloseIdleConnections()
+		web.Close()
+	}
+}
+
+// TestClientStaysPublic: a name that leads into a private network is not followed.
+func TestClientStaysPublic(t *testing.T) {
+	z, err := dnstest.Parse("$TTL 60\nmta-sts.a.test. A 127.0.0.1\nmta-sts.a.test. AAAA fc00::1\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = audit.NewHTTPClient(z).Get("https://mta-sts.a.test/")
+	if err == nil || !strings.Contains(err.Error(), "not public") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := audit.NewDialer(time.Second)(t.Context(), "tcp", "[::ffff:127.0.0.1]:25"); err == nil || !strings.Contains(err.Error(), "not public") {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := audit.NewAuthority(time.Second)(t.Context(), netip.MustParseAddr("10.0.0.1"), "a.test", resolver.TXT); err == nil {
+		t.Error("a private name server is asked")
+	}
+}
+
+// smtpHost speaks as much SMTP as a probe needs.
+func smtpHost(t *testing.T, config *tls.Config, broken bool) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			session(conn, config, broken)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func session(conn net.Conn, config *tls.Config, broken bool) {
+	defer func() { conn.Close() }()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprint(conn, "220 mx.a.test ESMTP\r\n")
+	for r := bufio.NewReader(conn); ; {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		switch word, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(line)), " "); {
+		case word == "EHLO" && config != nil:
+			fmt.Fprint(conn, "250-mx.a.test\r\n250 STARTTLS\r\n")
+		case word == "EHLO":
+			fmt.Fprint(conn, "250 mx.a.test\r\n")
+		case word == "STARTTLS" && broken:
+			fmt.Fprint(conn, "454 TLS not available\r\n")
+		case word == "STARTTLS":
+			fmt.Fprint(conn, "220 go\r\n")
+			conn = tls.Server(conn, config)
+			r = bufio.NewReader(conn)
+		case word == "QUIT":
+			fmt.Fprint(conn, "221 bye\r\n")
+			return
+		default:
+			fmt.Fprint(conn, "502 no\r\n")
+		}
+	}
+}
+
+// TestProbe: each rule about STARTTLS, and the TLSA record, against a real session.
+func TestProbe(t *testing.T) {
+	ca := newAuthority(t)
+	good, other := ca.server(t, "mx.a.test"), ca.server(t, "www.a.test")
+	spki := sha256.Sum256(good.Leaf.RawSubjectPublicKeyInfo)
+	config := func(c tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{c}} }
+	old := config(good)
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	for _, test := range []struct {
+		name   string
+		config *tls.Config
+		broken bool
+		dane   bool
+		want   string
+	}{
+		{"all well", config(good), false, true, ""},
+		{"no STARTTLS", nil, false, false, "starttls.missing"},
+		{"STARTTLS fails", config(good), true, false, "starttls.failed"},
+		{"TLS 1.1", old, false, true, "starttls.old"},
+		{"another name", config(other), false, false, "starttls.certificate"},
+		{"another key than DANE says", config(other), false, true, "starttls.certificate dane.mismatch"},
+	} {
+		addr := smtpHost(t, test.config, test.broken)
+		zone := sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n"
+		if test.dane {
+			zone += fmt.Sprintf("_25._tcp.mx.a.test. TLSA 3 1 1 %x\n; SECURE a.test\n; SECURE mx.a.test\n; SECURE _25._tcp.mx.a.test\n", spki)
+		}
+		z, err := dnstest.Parse(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := vector{files: map[string]string{"fires.https://mta-sts.a.test/.well-known/mta-sts.txt": "HTTP/1.1 200 OK\nContent-Type: text/plain\n\nversion: STSv1\nmode: enforce\nmx: mx.a.test\nmax_age: 604800\n"}}
+		a := &audit.Auditor{Resolver: z, Roots: ca.pool, HTTP: &http.Client{Transport: fakeWeb{&v, "fires"}},
+			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if address != "198.51.100.1:25" {
+					t.Errorf("%s: dials %s", test.name, address)
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}}
+		r := a.Audit(t.Context(), "a.test", audit.Options{Probe: true})
+		var got []string
+		for _, f := range r.Findings {
+			if strings.HasPrefix(f.ID, "starttls.") || strings.HasPrefix(f.ID, "dane.") {
+				got = append(got, f.ID)
+			}
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: got %q, want %q; %+v %+v", test.name, got, test.want, r.Records.TLS, r.Unchecked)
+		}
+		checkSchema(t, compiled(t), r)
+	}
+}
+
+// TestProbeUnreachable: a closed port says nothing about the host.
+func TestProbeUnreachable(t *testing.T) {
+	z, err := dnstest.Parse(sane)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &audit.Auditor{Resolver: z, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }}
+	r := a.Audit(t.Context(), "a.test", audit.Options{Probe: true})
+	if strings.Contains(ids(r), "starttls.") || len(r.Records.TLS) != 1 || r.Records.TLS[0].State != "unreachable" || r.Grade != "A" {
+		t.Errorf("found %s, %+v, grade %q", ids(r), r.Records.TLS, r.Grade)
+	}
+}
+
+// TestMark: the certificate of a logo.
+func TestMark(t *testing.T) {
+	ca := newAuthority(t)
+	logo := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 12}, Value: []byte{0x30, 0}}
+	usage := []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 31}}
+	chain := func(template *x509.Certificate, more ...*x509.Certificate) string {
+		cert, _ := ca.sign(t, template)
+		var b strings.Builder
+		for _, c := range append([]*x509.Certificate{cert}, more...) {
+			pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		}
+		return b.String()
+	}
+	past := time.Now().Add(-48 * time.Hour)
+	for _, test := range []struct{ name, body, want string }{
+		{"good", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, ca.cert), ""},
+		{"the selector's name", chain(&x509.Certificate{DNSNames: []string{"default._bimi.a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), ""},
+		{"another domain", chain(&x509.Certificate{DNSNames: []string{"b.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), "is not for a.test"},
+		{"a web certificate", chain(&x509.Certificate{DNSNames: []string{"a.test"}, ExtraExtensions: []pkix.Extension{logo}}), "no mark certificate"},
+		{"no logo", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage}), "holds no logo"},
+		{"expired", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}, NotBefore: past, NotAfter: past.Add(time.Hour)}), "is valid from"},
+		{"broken chain", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, newAuthority(t).cert), "did not issue"},
+		{"no certificate", "hello\n", "no certificate in the file"},
+	} {
+		z, err := dnstest.Parse(sane + "default._bimi.a.test. TXT \"v=BIMI1; l=https://a.test/l.svg; a=https://a.test/m.pem\"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := vector{files: map[string]string{
+			"fires.https://a.test/l.svg": "HTTP/1.1 200 OK\n\n<svg version=\"1.2\" baseProfile=\"tiny-ps\"><title>A</title></svg>",
+			"fires.https://a.test/m.pem": "HTTP/1.1 200 OK\n\n" + test.body,
+		}}
+		r := (&audit.Auditor{Resolver: z, HTTP: &http.Client{Transport: fakeWeb{&v, "fires"}}}).Audit(t.Context(), "a.test", audit.Options{})
+		f := finding(r, "bimi.mark")
+		if (f == nil) != (test.want == "") || f != nil && !strings.Contains(f.Detail, test.want) {
+			t.Errorf("%s: got %+v, want %q", test.name, f, test.want)
+		}
+		if test.want == "" && (r.Records.BIMI.Logo != "ok" || r.Records.BIMI.Certificate != "ok, root not checked") {
+			t.Errorf("%s: %+v", test.name, r.Records.BIMI)
+		}
+	}
+}
+
+// TestAskServer asks real servers on loopback.
+func TestAskServer(t *testing.T) {
+	z, err := dnstest.Parse("$TTL 60\na.test. TXT \"one\" \"two\"\na.test. TXT \"three\"\nc.test. CNAME a.test.\n; FAULT s.test TXT SERVFAIL\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := z.Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// The test server answers as a resolver does, without authority.
+	if _, lame, err := audit.AskServer(t.Context(), s.Addr(), "a.test", resolver.TXT, time.Second); err != nil || !lame {
+		t.Errorf("lame %v, %v", lame, err)
+	}
+	if _, _, err := audit.AskServer(t.Context(), s.Addr(), "s.test", resolver.TXT, time.Second); resolver.KindOf(err) != resolver.ServFail {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := audit.AskServer(ctx, s.Addr(), "a.test", resolver.TXT, time.Second); err == nil {
+		t.Error("a cancelled question has an answer")
+	}
+}
+
+// TestAskAuthority asks a server that has the zone.
+func TestAskAuthority(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	s := &dns.Server{PacketConn: pc, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative = true
+		if q.Question[0].Name == "a.test." && !q.RecursionDesired {
+			m.Answer = append(m.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: "a.test.", Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{"v=spf1 ", "-all"}})
+		} else {
+			m.Rcode = dns.RcodeNameError
+		}
+		w.WriteMsg(m)
+	})}
+	done := make(chan error, 1)
+	go func() { done <- s.ActivateAndServe() }()
+	<-started
+	defer func() { s.Shutdown(); <-done }()
+	texts, lame, err := audit.AskServer(t.Context(), pc.LocalAddr().String(), "a.test", resolver.TXT, time.Second)
+	if err != nil || lame || len(texts) != 1 || texts[0] != "v=spf1 -all" {
+		t.Errorf("got %q, lame %v, %v", texts, lame, err)
+	}
+	if texts, lame, err := audit.AskServer(t.Context(), pc.LocalAddr().String(), "b.test", resolver.TXT, time.Second); err != nil || lame || len(texts) != 0 {
+		t.Errorf("got %q, lame %v, %v", texts, lame, err)
+	}
+}

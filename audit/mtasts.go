@@ -1,0 +1,324 @@
+package audit
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"postseal/resolver"
+)
+
+// MTASTS is what RFC 8461 asks senders to hold to.
+type MTASTS struct {
+	Status
+	Record string     `json:"record"`
+	ID     string     `json:"id"`
+	Policy *STSPolicy `json:"policy,omitempty"`
+}
+
+// STSPolicy is a policy file (RFC 8461 §3.2).
+type STSPolicy struct {
+	Version string   `json:"version"`
+	Mode    string   `json:"mode"`
+	MaxAge  int      `json:"max_age"`
+	MX      []string `json:"mx"`
+}
+
+// Bounds of RFC 8461 §3.2 and §3.3, and of our patience.
+const (
+	maxPolicyBytes = 64 << 10
+	maxPolicyAge   = 31557600
+	minPolicyAge   = 86400
+	fetchTime      = 20 * time.Second
+)
+
+// mtasts looks at the record, and at the policy that it announces.
+func (r *run) mtasts() {
+	name := "_mta-sts." + string(r.name)
+	a, state := r.ask("mta-sts", name, resolver.TXT, false)
+	rec := &r.report.Records.MTASTS
+	rec.Status = r.status(name, state)
+	texts := beginning(a, "v=STSv1")
+	switch {
+	case state == Failed:
+		return
+	case len(texts) == 0:
+		if rec.State == Found {
+			rec.State = NoData
+		}
+		if r.report.Profile.Receives() {
+			r.find("mtasts.missing", Where{Name: name}, "no MTA-STS record at "+name, "")
+		}
+		return
+	case len(texts) > 1:
+		r.find("mtasts.multiple", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
+		return
+	}
+	rec.Record = texts[0]
+	id, err := ParseSTSRecord(texts[0])
+	if err != nil {
+		r.find("mtasts.record", Where{name, err.Offset, texts[0]}, err.Msg, "")
+		return
+	}
+	rec.ID = id
+	r.stsPolicy(rec)
+}
+
+// beginning returns the texts that begin with a version.
+func beginning(a resolver.Answer, version string) []string {
+	var list []string
+	for _, rr := range a.Records {
+		if rest, ok := strings.CutPrefix(rr.Text, version); ok && (rest == "" || strings.ContainsAny(rest[:1], "; \t")) {
+			list = append(list, rr.Text)
+		}
+	}
+	return list
+}
+
+// SyntaxError is where and why a text is no record.
+type SyntaxError struct {
+	Offset int
+	Msg    string
+}
+
+// Error names the octet and what is wrong there.
+func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
+
+// field is one name=value between semicolons.
+type field struct {
+	name, value             string
+	nameOffset, valueOffset int
+	equals                  bool
+}
+
+// fields splits a record of RFC 8461, RFC 8460 or BIMI. One semicolon may stand at the
+// end.
+func fields(text string) []field {
+	var list []field
+	offset := 0
+	for part := range strings.SplitSeq(text, ";") {
+		f := field{nameOffset: offset + len(part) - len(strings.TrimLeft(part, " \t"))}
+		f.name, f.value, f.equals = strings.Cut(part, "=")
+		f.valueOffset = offset + len(f.name) + 1 + len(f.value) - len(strings.TrimLeft(f.value, " \t"))
+		f.name, f.value = strings.Trim(f.name, " \t"), strings.Trim(f.value, " \t")
+		offset += len(part) + 1
+		if f.name != "" || f.equals {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// ParseSTSRecord reads the text of a record at _mta-sts (RFC 8461 §3.1).
+func ParseSTSRecord(text string) (id string, err *SyntaxError) {
+	for i, f := range fields(text) {
+		switch {
+		case !f.equals:
+			return "", &SyntaxError{f.nameOffset, quote(f.name) + ` has no "="`}
+		case i == 0 && (f.name != "v" || f.value != "STSv1"):
+			return "", &SyntaxError{f.nameOffset, "the record does not begin with v=STSv1"}
+		case f.name != "id":
+		case len(f.value) == 0 || len(f.value) > 32 || !alnum(f.value):
+			return "", &SyntaxError{f.valueOffset, "id is not 1 to 32 letters and digits"}
+		case id == "":
+			id = f.value
+		}
+	}
+	if id == "" {
+		return "", &SyntaxError{len(text), "there is no id"}
+	}
+	return id, nil
+}
+
+func alnum(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// stsPolicy fetches the policy and holds the domain to it.
+func (r *run) stsPolicy(rec *MTASTS) {
+	host := "mta-sts." + string(r.name)
+	url := "https://" + host + "/.well-known/mta-sts.txt"
+	at := Where{Name: host}
+	body, contentType, ok := r.fetch("mta-sts", url, maxPolicyBytes, "mtasts", at)
+	if !ok {
+		return
+	}
+	if media, _, _ := mime.ParseMediaType(contentType); media != "text/plain" {
+		r.find("mtasts.content-type", at, fmt.Sprintf("%s is served as %s", url, quote(contentType)), "")
+	}
+	policy, problems := ParseSTSPolicy(string(body))
+	rec.Policy = policy
+	at.Record = string(body)
+	for _, p := range problems {
+		at.Offset = p.Offset
+		r.find(p.ID, at, p.Msg, "")
+	}
+	at.Offset = 0
+	if policy.Mode == "testing" {
+		r.find("mtasts.testing", at, "senders report failures, and deliver all the same", "")
+	}
+	if policy.Mode == "none" {
+		r.find("mtasts.none", at, "mode none: there is no policy any more", "")
+		return
+	}
+	for _, h := range r.report.Records.MX {
+		if h.Name != "" && !policy.allows(h.Name) {
+			r.find("mtasts.mx-mismatch", at, "MX host "+clip(h.Name)+" is not in the policy", "add the line: mx: "+clip(h.Name))
+		}
+	}
+}
+
+// allows reports whether host matches an mx pattern; a wildcard is one label (RFC 8461
+// §4.1).
+func (p *STSPolicy) allows(host string) bool {
+	for _, pattern := range p.MX {
+		if strings.EqualFold(pattern, host) {
+			return true
+		}
+		if rest, ok := strings.CutPrefix(pattern, "*."); ok {
+			if _, parent, _ := strings.Cut(host, "."); strings.EqualFold(parent, rest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Problem is a breach of a rule in a text.
+type Problem struct {
+	ID     string
+	Offset int
+	Msg    string
+}
+
+const maxPolicyMX = 100
+
+// ParseSTSPolicy reads a policy file (RFC 8461 §3.2). The first of several keys counts, but
+// mx may stand on many lines.
+func ParseSTSPolicy(text string) (*STSPolicy, []Problem) {
+	p := &policyReader{policy: &STSPolicy{MX: []string{}}, seen: map[string]bool{}}
+	offset := 0
+	for line := range strings.Lines(text) {
+		if trimmed := strings.TrimRight(line, "\r\n"); strings.Trim(trimmed, " \t") != "" {
+			p.line(trimmed, offset)
+		}
+		offset += len(line)
+	}
+	if p.policy.Version != "STSv1" {
+		p.problem("policy", 0, "version is not STSv1")
+	}
+	if !p.seen["mode"] {
+		p.problem("policy", 0, "there is no mode")
+	}
+	if !p.seen["max_age"] {
+		p.problem("policy", 0, "there is no max_age")
+	}
+	if len(p.policy.MX) == 0 && p.policy.Mode != "none" {
+		p.problem("policy", 0, "there is no mx")
+	}
+	return p.policy, p.problems
+}
+
+type policyReader struct {
+	policy   *STSPolicy
+	seen     map[string]bool
+	problems []Problem
+}
+
+func (p *policyReader) problem(rule string, offset int, msg string) {
+	if len(p.problems) < 20 {
+		p.problems = append(p.problems, Problem{"mtasts." + rule, offset, msg})
+	}
+}
+
+func (p *policyReader) line(line string, offset int) {
+	key, value, ok := strings.Cut(line, ":")
+	if !ok {
+		p.problem("policy", offset, quote(line)+` is not "key: value"`)
+		return
+	}
+	key, value = strings.Trim(key, " \t"), strings.Trim(value, " \t")
+	if p.seen[key] && key != "mx" {
+		p.problem("duplicate-key", offset, quote(key)+" stands twice; the first counts")
+		return
+	}
+	p.seen[key] = true
+	switch key {
+	case "version":
+		p.policy.Version = value
+	case "mode":
+		p.policy.Mode = value
+		if value != "enforce" && value != "testing" && value != "none" {
+			p.problem("policy", offset, "mode "+quote(value)+" is none of enforce, testing, none")
+		}
+	case "max_age":
+		n, err := strconv.ParseUint(value, 10, 32)
+		p.policy.MaxAge = int(min(n, maxPolicyAge+1))
+		switch {
+		case err != nil || n > maxPolicyAge:
+			p.problem("policy", offset, "max_age "+quote(value)+" is not 0 to 31557600 seconds")
+		case n < minPolicyAge:
+			p.problem("max-age", offset, fmt.Sprintf("max_age is %d seconds: an attacker need wait less than a day", n))
+		}
+	case "mx":
+		if name := strings.TrimPrefix(value, "*."); !resolver.ValidName(name) || strings.ContainsAny(name, "*: ") {
+			p.problem("policy", offset, "mx "+quote(value)+" is no host name")
+		} else if len(p.policy.MX) < maxPolicyMX {
+			p.policy.MX = append(p.policy.MX, strings.TrimSuffix(value, "."))
+		}
+	}
+}
+
+// fetch gets url. What the server does wrong is a finding of area; that it cannot be
+// reached is unchecked, and says nothing about it.
+func (r *run) fetch(check, url string, most int64, area string, at Where) (body []byte, contentType string, ok bool) {
+	if r.HTTP == nil {
+		r.report.Unchecked = append(r.report.Unchecked, Unchecked{Check: check, Name: url, Kind: resolver.Network, Detail: "no web access in this run"})
+		return nil, "", false
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, fetchTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		r.find(area+".url", at, quote(url)+" is no URL", "")
+		return nil, "", false
+	}
+	req.Header.Set("User-Agent", "postseal-audit")
+	resp, err := r.HTTP.Do(req)
+	var bad *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &bad):
+		r.find(area+".certificate", at, "the certificate of "+req.URL.Host+" is not valid for it: "+bad.Err.Error(), "")
+		return nil, "", false
+	case err != nil:
+		r.unchecked(check, url, err, false)
+		return nil, "", false
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		r.find(area+".http", at, fmt.Sprintf("%s answers %d", url, resp.StatusCode), "")
+		return nil, "", false
+	}
+	body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
+	switch {
+	case err != nil:
+		r.unchecked(check, url, err, false)
+		return nil, "", false
+	case int64(len(body)) > most:
+		r.find(area+".too-large", at, fmt.Sprintf("%s has more than %d octets", url, most), "")
+		return nil, "", false
+	}
+	return body, resp.Header.Get("Content-Type"), true
+}
