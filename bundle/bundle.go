@@ -290,7 +290,7 @@ var localFacts = []string{"action", "applied", "decision", "override", "reply", 
 func factsOf(r *postseal.Report) map[string]string {
 	facts := map[string]string{
 		"dmarc": string(r.DMARC.Result), "policy": string(r.DMARC.Policy), "org": r.DMARC.OrgDomain, "policy-domain": r.DMARC.PolicyDomain,
-		"arc": r.ARC.Result, "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
+		"arc": r.ARC.Result, "oldest-pass": strconv.Itoa(r.ARC.OldestPass), "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
 		"spf": "skipped", "helo": "skipped", "iprev": "skipped", "removed": fmt.Sprint(len(r.Headers.Remove)),
 	}
 	var signatures, domains, removed []string
