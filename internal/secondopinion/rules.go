@@ -276,6 +276,14 @@ var dkimClasses = []dkimClass{
 		}},
 	{Rule{"key-version", "6376 §3.6.1 v=", Ours, "v= must be the first tag of a key record, and the list must be one: the library does not look"},
 		func(v *dkimView) bool { return v.ours.Reason == dkim.KeyMalformed && v.theirs.Result == "pass" }},
+	{Rule{"empty-tag", "6376 §3.2", Ours, "nothing between two semicolons is no tag: the library passes over it"},
+		func(v *dkimView) bool {
+			return v.ours.Reason == dkim.Malformed && v.theirs.Result == "pass" && strings.Contains(v.ours.Problem, "empty tag")
+		}},
+	{Rule{"u-label-key", "8616 §5", Ours, "a U-label in d= or s= is looked up as an A-label: the library asks for it as written"},
+		func(v *dkimView) bool {
+			return strings.Contains(v.ours.Selector+"."+v.ours.Domain, "xn--") && strings.IndexFunc(v.value(), func(r rune) bool { return r > 0x7f }) >= 0
+		}},
 	{Rule{"b-in-value", "6376 §3.7", Ours, "only the tag b is emptied before hashing: the library empties whatever looks like b="},
 		func(v *dkimView) bool { return len(bTag.FindAllString(v.value(), 2)) > 1 }},
 }
