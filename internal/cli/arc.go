@@ -13,6 +13,7 @@ import (
 )
 
 func (a *app) arcCommand() *cobra.Command {
+	var raw bool
 	verify := &cobra.Command{
 		Use:   "verify FILE|-",
 		Short: "Validate the ARC chain of a message",
@@ -24,18 +25,19 @@ Exit codes: 0 the chain passes, 1 it fails or there is none. A key that cannot b
 looked up is a failure too (RFC 8617 §5.2.1).`,
 		Example: `  postseal arc verify forwarded.eml`,
 		Args:    exactly("FILE"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.arcVerify(c.Context(), args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.arcVerify(c.Context(), args[0], raw) },
 	}
+	verify.Flags().BoolVar(&raw, "raw", false, rawUsage)
 	return a.group("arc", "Validate ARC chains", verify)
 }
 
-func (a *app) arcVerify(ctx context.Context, path string) error {
+func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.done(dns)
-	in, err := a.open(path, false)
+	in, err := a.open(path, raw)
 	if err != nil {
 		return err
 	}
