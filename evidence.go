@@ -38,7 +38,7 @@ func IndirectFlow(r *Report) []string {
 			received++
 		}
 	}
-	if received > 1 {
+	if received-r.Conn.Relays > 1 {
 		add("several foreign Received")
 	}
 	for _, s := range r.DKIM {

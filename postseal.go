@@ -183,6 +183,9 @@ type Conn struct {
 	Local  netip.AddrPort
 	TLS    bool
 	User   string // the authenticated user, "" is none
+	// Relays is how many hosts of our own handed the message on since the client did: each
+	// stamped a Received field on top, which says nothing of lists and forwarders.
+	Relays int
 }
 
 // Session is one SMTP connection. It is used by one goroutine.

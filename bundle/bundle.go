@@ -58,6 +58,8 @@ type Envelope struct {
 	Helo string
 	From string // without angle brackets, "" is the null reverse-path
 	To   []string
+
+	Relays int // of our own, see postseal.Conn
 }
 
 // Parse reads a bundle. Errors name the line or the part at fault.
@@ -176,8 +178,14 @@ func parseEnvelope(s string) (Envelope, error) {
 			e.From = strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">")
 		case "to":
 			e.To = append(e.To, strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">"))
+		case "relays":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 0 {
+				return e, fmt.Errorf("relays %q is no count", value)
+			}
+			e.Relays = n
 		default:
-			return e, fmt.Errorf("unknown word %q; known are ip, helo, from, to", key)
+			return e, fmt.Errorf("unknown word %q; known are ip, helo, from, to, relays", key)
 		}
 	}
 	return e, nil
@@ -233,7 +241,7 @@ func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
 
 // RunWith evaluates the bundle with another Verifier: another policy, or the DNS of today.
 func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.Report, error) {
-	var conn postseal.Conn
+	conn := postseal.Conn{Relays: b.Envelope.Relays}
 	if b.Envelope.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}

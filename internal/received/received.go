@@ -15,17 +15,20 @@ import (
 // itself on loopback. Nothing below that field is looked at, since strangers wrote it. It
 // reports false when the trace of our relays cannot be read.
 func Client(h *message.Header, relay func(netip.Addr) bool) (Hop, bool) {
+	relays := 0
 	for i := range h.Len() {
 		f := h.At(i)
 		if !f.Is("Received") {
 			continue
 		}
 		hop := Parse(f.Value())
+		relays++
 		switch {
 		case hop.By == "" || !hop.IP.IsValid():
 			// A client may have spoilt the field with its HELO, so as to be looked for below.
 			return Hop{}, false
 		case !relay(hop.IP) && !hop.IP.IsLoopback():
+			hop.Relays = relays
 			return hop, true
 		}
 	}
@@ -37,6 +40,8 @@ type Hop struct {
 	From string     // what the client called itself
 	By   string     // who stamped the field
 	IP   netip.Addr // of the client; the zero Addr when the field names none
+
+	Relays int // of ours, that stamped a field since, this one included; set by Client
 }
 
 const maxField = 4096 // octets of a field that are looked at

@@ -63,24 +63,25 @@ func TestClient(t *testing.T) {
 		name   string
 		header *message.Header
 		ip     string // "" is not known
+		relays int
 	}{
-		{"one relay", headerOf(relay, stranger), "203.0.113.7"},
-		{"two relays", headerOf(inner, relay, stranger), "203.0.113.7"},
-		{"a mapped relay", headerOf(mapped, relay), "203.0.113.7"},
-		{"content filter on the relay", headerOf(filter, relay), "203.0.113.7"},
-		{"other fields between", headerOf("X-Spam: no", filter, "Return-Path: <a@b.test>", relay), "203.0.113.7"},
-		{"sent by the relay itself", headerOf(ownUser, stranger), ""},
-		{"spoilt by the HELO", headerOf(spoilt, stranger), ""},
-		{"no trace", headerOf("From: a@b.test"), ""},
-		{"relays only", headerOf(inner, filter), ""},
+		{"one relay", headerOf(relay, stranger), "203.0.113.7", 1},
+		{"two relays", headerOf(inner, relay, stranger), "203.0.113.7", 2},
+		{"a mapped relay", headerOf(mapped, relay), "203.0.113.7", 2},
+		{"content filter on the relay", headerOf(filter, relay), "203.0.113.7", 2},
+		{"other fields between", headerOf("X-Spam: no", filter, "Return-Path: <a@b.test>", relay), "203.0.113.7", 2},
+		{"sent by the relay itself", headerOf(ownUser, stranger), "", 0},
+		{"spoilt by the HELO", headerOf(spoilt, stranger), "", 0},
+		{"no trace", headerOf("From: a@b.test"), "", 0},
+		{"relays only", headerOf(inner, filter), "", 0},
 	} {
 		hop, ok := Client(test.header, networks.Contains)
 		got := ""
 		if ok {
 			got = hop.IP.String()
 		}
-		if got != test.ip {
-			t.Errorf("%s: Client = %q, want %q", test.name, got, test.ip)
+		if got != test.ip || hop.Relays != test.relays {
+			t.Errorf("%s: Client = %q, %d relays; want %q, %d", test.name, got, hop.Relays, test.ip, test.relays)
 		}
 	}
 }

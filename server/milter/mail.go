@@ -177,7 +177,7 @@ func (m *mail) endHeader() error {
 // that the relay's own trace field names. When it names none, SPF has no client to check.
 func (m *mail) beginRelayed() error {
 	hop, ok := received.Client(m.held, m.snapshot.Relays.Contains)
-	conn := postseal.Conn{User: m.conn.User}
+	conn := postseal.Conn{User: m.conn.User, Relays: hop.Relays}
 	switch {
 	case ok && m.snapshot.Trusted.Contains(hop.IP):
 		m.skip, m.held = "trusted", nil
