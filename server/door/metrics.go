@@ -30,6 +30,8 @@ type Metrics struct {
 	Doors          map[string]DoorMetrics
 	PolicyRequests *prometheus.CounterVec // action
 	Panics         prometheus.Counter
+	DNSQueries     *prometheus.CounterVec // type, rcode
+	DNSDuration    prometheus.Histogram
 	ReloadSuccess  prometheus.Gauge
 	ReloadTime     prometheus.Gauge
 }
@@ -69,11 +71,14 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.PolicyRequests = m.counter("policy_requests_total", "Policy requests by the action of the answer.", "action")
 	m.Panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "panics_total", Help: "Recovered defects. Each is a bug: please report it."})
+	m.DNSQueries = m.counter("dns_queries_total", "Questions to name servers, by type and by answer or kind of failure.", "type", "rcode")
+	m.DNSDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "dns_duration_seconds", Help: "Time to an answer of a name server.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}})
 	m.ReloadSuccess = m.gauge("config_reload_success", "1 when the last configuration that was read is in force, 0 when it had errors.")
 	m.ReloadTime = m.gauge("config_reload_timestamp_seconds", "When the configuration in force was read.")
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "postseal", Name: "build_info", Help: "Constant 1, with the version."}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.Registry.MustRegister(m.Verify, m.Panics, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Registry.MustRegister(m.Verify, m.Panics, m.DNSDuration, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

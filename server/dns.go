@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal/internal/conf"
+	"postseal/resolver"
+	"postseal/resolver/stub"
+	"postseal/server/door"
+)
+
+// names is what answers DNS questions under one [dns] table.
+type names struct {
+	config  conf.DNS
+	servers []string          // whom it asks, for the log
+	direct  resolver.Resolver // without a cache
+	cache   *resolver.Cache
+	close   func()
+}
+
+// tries is how often a silent name server is asked within [dns] timeout.
+const tries = 2
+
+// newNames builds the way to the DNS: the cache, one question for all who ask the same, a
+// bound on what is outstanding, the metrics, the network.
+func newNames(c conf.DNS, m *door.Metrics, given resolver.Resolver) (*names, error) {
+	n := &names{config: c, servers: conf.Strings(c.Servers), direct: given, close: func() {}}
+	if given == nil {
+		if err := n.ask(c); err != nil {
+			return nil, err
+		}
+	} else {
+		n.servers = []string{"zone files"}
+	}
+	n.direct = &metered{n.direct, m}
+	bounded := resolver.NewLimit(n.direct, c.Outstanding)
+	n.cache = resolver.NewCache(resolver.Coalesce(bounded), resolver.CacheOptions{MaxBytes: int(c.Cache)})
+	return n, nil
+}
+
+func (n *names) ask(c conf.DNS) (err error) {
+	if len(n.servers) == 0 {
+		if n.servers, err = stub.SystemServers(); err != nil {
+			return err
+		}
+	}
+	trusted := make([]string, 0, len(c.Validating))
+	for _, p := range c.Validating {
+		trusted = append(trusted, p.String())
+	}
+	client, err := stub.New(stub.Config{Servers: n.servers, Timeout: time.Duration(c.Timeout) / tries, Attempts: tries, Trusted: trusted})
+	if err != nil {
+		return err
+	}
+	n.direct, n.close = client, func() { client.Close() }
+	return nil
+}
+
+// same reports whether c asks the same servers in the same way, so that the cache may stay.
+func (n *names) same(c conf.DNS) bool {
+	a, b := n.config, c
+	return slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Validating, b.Validating) && a.Timeout == b.Timeout && a.Cache == b.Cache && a.Outstanding == b.Outstanding
+}
+
+// answers reports whether a name server answers at all; that there is no such name is an
+// answer too.
+func (n *names) answers(ctx context.Context) error {
+	_, err := n.direct.Lookup(ctx, "arpa", resolver.NS)
+	return err
+}
+
+// metered counts what goes to name servers.
+type metered struct {
+	next    resolver.Resolver
+	metrics *door.Metrics
+}
+
+// Lookup implements resolver.Resolver.
+func (m *metered) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	began := time.Now()
+	a, err := m.next.Lookup(ctx, name, t)
+	rcode := "noerror"
+	switch {
+	case err != nil:
+		rcode = string(resolver.KindOf(err))
+	case a.NXDomain:
+		rcode = "nxdomain"
+	}
+	m.metrics.DNSQueries.WithLabelValues(strings.ToLower(t.String()), rcode).Inc()
+	m.metrics.DNSDuration.Observe(time.Since(began).Seconds())
+	return a, err
+}
+
+// registerCache shows the counts of the cache in force.
+func registerCache(r *prometheus.Registry, current *atomic.Pointer[names]) {
+	counter := func(name, help string, value func(resolver.CacheStats) uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "postseal", Name: name, Help: help},
+			func() float64 { return float64(value(current.Load().cache.Stats())) }))
+	}
+	counter("dns_cache_hits_total", "Answers from the cache, since it was made.", func(s resolver.CacheStats) uint64 { return s.Hits })
+	counter("dns_cache_misses_total", "Questions that the cache could not answer, since it was made.", func(s resolver.CacheStats) uint64 { return s.Misses })
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_cache_entries", Help: "Answers in the cache."},
+		func() float64 { return float64(current.Load().cache.Stats().Entries) }))
+}

@@ -1,0 +1,333 @@
+// Package server is the daemon: it wires the doors to one engine, puts a new configuration
+// in force while messages are in flight, and ends in order.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postseal/internal/conf"
+	"postseal/internal/rules"
+	"postseal/resolver"
+	"postseal/server/door"
+)
+
+// Options is what a daemon is made of.
+type Options struct {
+	// Load reads the configuration, at the start and at each reload.
+	Load func() (*conf.Config, []conf.Problem, error)
+	// Resolver answers instead of name servers, when it is not nil.
+	Resolver resolver.Resolver
+	Now      func() time.Time // the clock of verdicts; nil is time.Now
+	Log      io.Writer
+	Version  string
+}
+
+// Daemon is a running configuration with its listeners open.
+type Daemon struct {
+	options Options
+	log     *slog.Logger
+	metrics *door.Metrics
+	engine  *door.Engine
+	names   atomic.Pointer[names]
+	config  *conf.Config // in force; of the goroutine that runs the daemon
+	doors   []running
+	retired []*names // of earlier configurations, for messages that began under them
+	// What doors with a configuration of their own take of a new one.
+	configure []func(*conf.Config) error
+}
+
+// running is one listener with the door behind it.
+type running struct {
+	name     string
+	door     door.Door
+	listener net.Listener
+}
+
+// New reads the configuration and opens the listeners.
+func New(o Options) (*Daemon, error) {
+	c, warnings, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{options: o, config: c, metrics: door.NewMetrics(o.Version), log: newLogger(o.Log, c.Log)}
+	d.warn(warnings)
+	s, n, err := d.build(c)
+	if err != nil {
+		return nil, err
+	}
+	d.names.Store(n)
+	d.engine = door.NewEngine(s, d.log, d.metrics)
+	registerCache(d.metrics.Registry, &d.names)
+	if err := d.open(c); err != nil {
+		d.close()
+		return nil, err
+	}
+	d.metrics.Reloaded(true, time.Now())
+	return d, nil
+}
+
+func newLogger(w io.Writer, c conf.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	format := door.LogFormat(c.Format)
+	if c.Format == "auto" {
+		format = door.LogText
+		if os.Getenv("JOURNAL_STREAM") != "" {
+			format = door.LogJournal
+		}
+	}
+	return door.NewLogger(w, format, level)
+}
+
+func (d *Daemon) warn(problems []conf.Problem) {
+	for _, p := range problems {
+		p.Warning = false
+		d.log.Warn("configuration", "problem", p.String())
+	}
+}
+
+// build makes a snapshot of c. The way to the DNS stays when c does not change it.
+func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
+	if c.AuthservID == "" {
+		c.AuthservID = hostname()
+	}
+	n := d.names.Load()
+	if n == nil || !n.same(c.DNS) {
+		var err error
+		if n, err = newNames(c.DNS, d.metrics, d.options.Resolver); err != nil {
+			return nil, nil, fmt.Errorf("[dns] %w", err)
+		}
+	}
+	engine, policy := c.Engine(time.Now())
+	engine.Resolver, engine.Now = n.cache, d.options.Now
+	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }
+	policy.OnError = func(entry string, err error) {
+		d.log.Warn("a rule could not be evaluated", "rule", entry, "error", door.Text(err))
+	}
+	s, err := door.NewSnapshot(c, engine)
+	if err != nil && n != d.names.Load() {
+		n.close()
+	}
+	return s, n, err
+}
+
+// hostname is the name of this machine, with its domain where the system knows one.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	if strings.Contains(name, ".") {
+		return name
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if full, err := net.DefaultResolver.LookupCNAME(ctx, name); err == nil && strings.Contains(strings.TrimSuffix(full, "."), ".") {
+		return strings.TrimSuffix(full, ".")
+	}
+	return name
+}
+
+// open opens every listener that c names or systemd passed.
+func (d *Daemon) open(c *conf.Config) error {
+	passed, err := inherited()
+	if err != nil {
+		return err
+	}
+	for _, k := range d.kinds(c) {
+		listeners := passed[k.name]
+		delete(passed, k.name)
+		if len(listeners) == 0 && k.address != "" {
+			opened, err := listen(k.address, c.Listen.SocketMode)
+			if err != nil {
+				return fmt.Errorf("[listen] %s: %w", k.name, err)
+			}
+			listeners = []net.Listener{opened}
+		}
+		for _, l := range listeners {
+			served, l, err := k.make(c, l)
+			if err != nil {
+				return errors.Join(err, l.Close())
+			}
+			d.doors = append(d.doors, running{k.name, served, l})
+		}
+	}
+	d.engine.ShareSPF = d.Addr(door.Policy) != nil && d.Addr(door.Milter) != nil
+	for name := range passed {
+		d.log.Warn("systemd passed a socket that nothing here serves", "name", name)
+	}
+	if len(d.doors) == 0 {
+		return errors.New("[listen] names no listener, and systemd passed none")
+	}
+	return nil
+}
+
+// Addr is the address of a listener by its name, for those that let the system choose the
+// port.
+func (d *Daemon) Addr(name string) net.Addr {
+	for _, r := range d.doors {
+		if r.name == name {
+			return r.listener.Addr()
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then lets messages in flight end within [limits] shutdown. A
+// value from reload reads the configuration again.
+func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
+	defer d.close()
+	failed := make(chan error, len(d.doors))
+	var work sync.WaitGroup
+	for _, r := range d.doors {
+		work.Go(func() {
+			if err := r.door.Serve(r.listener); !errors.Is(err, door.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", r.name, err)
+			}
+		})
+	}
+	d.announce()
+	n := newNotifier(d.log)
+	n.ready()
+	defer n.stop()
+	var err error
+	for err == nil && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-n.watchdog:
+			n.alive()
+		case <-reload:
+			n.reloading()
+			d.Reload()
+			n.ready()
+		case err = <-failed:
+		}
+	}
+	n.stopping()
+	d.drain()
+	work.Wait()
+	return err
+}
+
+// announce says what the daemon listens on and decides with.
+func (d *Daemon) announce() {
+	for _, r := range d.doors {
+		d.log.Info("listening", "door", r.name, "network", r.listener.Addr().Network(), "address", r.listener.Addr().String())
+	}
+	d.describe("deciding")
+}
+
+func (d *Daemon) describe(what string) {
+	c := d.config
+	uses := 0
+	if set, _ := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, time.Now()); set != nil {
+		uses = len(set.Uses())
+	}
+	d.log.Info(what, "version", d.options.Version, "authserv_id", c.AuthservID, "enforce", string(c.Enforce), "discovery", string(c.DMARC.Discovery),
+		"on_error", string(c.DNS.OnError), "resolver", strings.Join(d.names.Load().servers, ","), "trusted", networks(c.Network.Trusted),
+		"trusted_relays", networks(c.Network.TrustedRelays), "quarantine_with", c.DMARC.QuarantineWith, "local_rules", uses)
+}
+
+func networks(list []conf.Prefix) string {
+	all := make([]string, len(list))
+	for i, p := range list {
+		all[i] = p.String()
+	}
+	return strings.Join(all, ",")
+}
+
+// Reload reads the configuration and puts it in force for messages that begin from now on.
+// One with errors changes nothing.
+func (d *Daemon) Reload() error {
+	c, warnings, err := d.options.Load()
+	if err == nil {
+		err = d.use(c)
+	}
+	d.metrics.Reloaded(err == nil, time.Now())
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			d.log.Error("the configuration is not read: the old one stays in force", "problem", strings.TrimSpace(line))
+		}
+		return err
+	}
+	d.warn(warnings)
+	d.describe("reloaded")
+	return nil
+}
+
+func (d *Daemon) use(c *conf.Config) error {
+	s, n, err := d.build(c)
+	if err != nil {
+		return err
+	}
+	for _, configure := range d.configure {
+		if err := configure(c); err != nil {
+			return err
+		}
+	}
+	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections {
+		d.log.Warn("changes of [listen], [log] and [limits] connections hold from the next start")
+	}
+	d.engine.Swap(s)
+	if old := d.names.Swap(n); old != n {
+		d.retire(old)
+	}
+	d.config = c
+	return nil
+}
+
+// maxRetired bounds the ways to the DNS that are kept for messages of earlier
+// configurations. Closing one ends their questions: temperror.
+const maxRetired = 4
+
+func (d *Daemon) retire(n *names) {
+	d.retired = append(d.retired, n)
+	if len(d.retired) > maxRetired {
+		d.retired[0].close()
+		d.retired = d.retired[1:]
+	}
+}
+
+// drain lets every door end its messages, all at the same time.
+func (d *Daemon) drain() {
+	limit := time.Duration(d.config.Limits.Shutdown)
+	d.log.Info("stopping: messages in flight are finished", "within", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var work sync.WaitGroup
+	for _, r := range d.doors {
+		work.Go(func() {
+			if err := r.door.Shutdown(ctx); err != nil {
+				d.log.Warn("messages in flight were cut off", "door", r.name, "error", door.Text(err))
+				r.door.Close()
+			}
+		})
+	}
+	work.Wait()
+	d.log.Info("stopped")
+}
+
+// close ends everything that is left. It may follow drain or a failed New.
+func (d *Daemon) close() {
+	for _, r := range d.doors {
+		r.door.Close()
+		r.listener.Close()
+	}
+	d.engine.Close()
+	for _, n := range append(d.retired, d.names.Load()) {
+		n.close()
+	}
+}

@@ -1,0 +1,354 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/d--j/go-milter"
+	"go.uber.org/goleak"
+
+	"postseal/internal/conf"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const zone = `
+reject.test. 60 TXT "v=spf1 -all"
+_dmarc.reject.test. 60 TXT "v=DMARC1; p=reject"
+`
+
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// daemonUnderTest is a daemon in this process, whose configuration file can be changed.
+type daemonUnderTest struct {
+	*Daemon
+	t      *testing.T
+	file   string
+	log    *logged
+	reload chan os.Signal
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func run(t *testing.T, config string) *daemonUnderTest {
+	t.Helper()
+	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &logged{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
+	d.write(config)
+	names, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Daemon, err = New(Options{Resolver: names, Log: d.log, Version: "test",
+		Load: func() (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	d.stop = cancel
+	go func() { d.ended <- d.Run(ctx, d.reload) }()
+	t.Cleanup(func() { d.end() })
+	return d
+}
+
+func (d *daemonUnderTest) write(config string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.file, []byte("authserv_id = 'mx.test'\n"+config), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *daemonUnderTest) end() {
+	d.stop()
+	select {
+	case err := <-d.ended:
+		if err != nil {
+			d.t.Errorf("Run = %v", err)
+		}
+		d.ended <- nil
+	case <-time.After(time.Minute):
+		d.t.Error("the daemon does not end")
+	}
+}
+
+// reread sends SIGHUP and waits until the log says want.
+func (d *daemonUnderTest) reread(want string) {
+	d.t.Helper()
+	before := len(d.log.String())
+	d.reload <- syscall.SIGHUP
+	d.reload <- syscall.SIGHUP // taken when the first is done
+	if got := d.log.String()[before:]; !strings.Contains(got, want) {
+		d.t.Errorf("after SIGHUP: want %q in\n%s", want, got)
+	}
+}
+
+// mta begins a session of an MTA with a client of 192.0.2.1.
+func (d *daemonUnderTest) mta() *milter.ClientSession {
+	d.t.Helper()
+	// Each command has its answer, so that it was seen before the next.
+	s, err := milter.NewClient("tcp", d.Addr(door.Milter).String(), milter.WithoutProtocol(milter.OptNoConnReply|milter.OptNoHeloReply|milter.OptNoMailReply|
+		milter.OptNoRcptReply|milter.OptNoDataReply|milter.OptNoHeaderReply|milter.OptNoEOHReply|milter.OptNoBodyReply)).Session(milter.NewMacroBag())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { s.Close() })
+	if _, err := s.Conn("client.test", milter.FamilyInet, 25, "192.0.2.1"); err != nil {
+		d.t.Fatal(err)
+	}
+	s.Helo("client.test")
+	return s
+}
+
+func (d *daemonUnderTest) begin(s *milter.ClientSession) {
+	d.t.Helper()
+	for _, step := range []func() (*milter.Action, error){
+		func() (*milter.Action, error) { return s.Mail("b@reject.test", "") },
+		func() (*milter.Action, error) { return s.Rcpt("to@here.test", "") },
+		s.DataStart,
+		func() (*milter.Action, error) { return s.HeaderField("From", " a@reject.test", nil) },
+	} {
+		if _, err := step(); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// finish is the end of a message: "reject" or "accept".
+func (d *daemonUnderTest) finish(s *milter.ClientSession) string {
+	d.t.Helper()
+	if _, err := s.HeaderEnd(); err != nil {
+		d.t.Fatal(err)
+	}
+	_, a, err := s.BodyReadFrom(strings.NewReader("x\r\n"))
+	switch {
+	case err != nil:
+		d.t.Fatal(err)
+	case a.Type == milter.ActionRejectWithCode:
+		return "reject"
+	}
+	return "accept"
+}
+
+func (d *daemonUnderTest) get(path string) (int, string) {
+	d.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get("http://" + d.Addr(door.HTTP).String() + path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, _ := io.ReadAll(r.Body)
+	return r.StatusCode, string(body)
+}
+
+const listeners = "[listen]\nmilter = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\n"
+
+// TestReload: a message ends under the configuration that it began with; one with errors
+// changes nothing and says so.
+func TestReload(t *testing.T) {
+	d := run(t, "enforce = 'observe'\n"+listeners)
+	s := d.mta()
+	d.begin(s)
+	d.write("enforce = 'strict'\n" + listeners)
+	d.reread("msg=reloaded")
+	if got := d.finish(s); got != "accept" {
+		t.Errorf("a message from before the reload: %s, want accept", got)
+	}
+	s.Abort(nil)
+	d.begin(s)
+	if got := d.finish(s); got != "reject" {
+		t.Errorf("a message from after the reload: %s, want reject", got)
+	}
+	d.write("enforce = 'stricter'\nenforc = 1\n" + listeners)
+	d.reread(`level=ERROR msg="the configuration is not read: the old one stays in force"`)
+	for _, want := range []string{":2:11: enforce:", `:3:1: there is no key \"enforc\"`} {
+		if !strings.Contains(d.log.String(), want) {
+			t.Errorf("want %q in\n%s", want, d.log)
+		}
+	}
+	s.Abort(nil)
+	d.begin(s)
+	if got := d.finish(s); got != "reject" {
+		t.Errorf("after a configuration with errors: %s, want reject", got)
+	}
+	if _, metrics := d.get("/metrics"); !strings.Contains(metrics, "postseal_config_reload_success 0") ||
+		!strings.Contains(metrics, `postseal_messages_total{applied="reject",enforce="strict",verdict="reject"} 2`) {
+		t.Errorf("metrics:\n%s", strings.Join(slices.DeleteFunc(strings.Split(metrics, "\n"), func(l string) bool { return !strings.HasPrefix(l, "postseal_") }), "\n"))
+	}
+	d.write("enforce = 'strict'\n[listen]\nmilter = '127.0.0.1:1'\n[dns]\ntimeout = '1s'\n")
+	d.reread("hold from the next start")
+}
+
+// TestDrain: SIGTERM waits for the message in flight.
+func TestDrain(t *testing.T) {
+	d := run(t, "enforce = 'strict'\n"+listeners)
+	s := d.mta()
+	d.begin(s)
+	d.stop()
+	for !strings.Contains(d.log.String(), "msg=\"stopping") {
+		time.Sleep(time.Millisecond)
+	}
+	if got := d.finish(s); got != "reject" {
+		t.Errorf("the message in flight: %s, want reject", got)
+	}
+	s.Close()
+	d.end()
+	if !strings.Contains(d.log.String(), "msg=stopped") || strings.Contains(d.log.String(), "cut off") {
+		t.Errorf("log:\n%s", d.log)
+	}
+}
+
+// TestDrainBound: a message that does not end is cut off.
+func TestDrainBound(t *testing.T) {
+	d := run(t, listeners+"[limits]\nshutdown = '10ms'\n")
+	s := d.mta()
+	d.begin(s)
+	d.end()
+	if !strings.Contains(d.log.String(), "messages in flight were cut off") {
+		t.Errorf("log:\n%s", d.log)
+	}
+}
+
+func TestNoListener(t *testing.T) {
+	_, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) { return conf.Default(), nil, nil }})
+	if err == nil || !strings.Contains(err.Error(), "[listen] names no listener") {
+		t.Errorf("New = %v", err)
+	}
+}
+
+// TestUnixSocket: its mode, what a dead process left behind, what another one listens on.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	address := conf.Address("unix:" + path)
+	l, err := listen(address, 0o620)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o620 {
+		t.Errorf("mode %v, %v, want 0620", info.Mode(), err)
+	}
+	if _, err := listen(address, 0o660); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a socket in use: %v, want address in use", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	again, err := listen(address, 0o660)
+	if err != nil {
+		t.Errorf("a socket that is left behind: %v", err)
+	} else {
+		again.Close()
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := listen(address, 0o660); err == nil {
+		l.Close()
+		t.Error("a file of another kind was replaced")
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		t.Error("a file of another kind was removed")
+	}
+}
+
+// TestNotify: systemd hears of each state, and of life as often as it asks.
+func TestNotify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "20000")
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	heard := func(want string) {
+		t.Helper()
+		c.SetReadDeadline(time.Now().Add(time.Minute))
+		b := make([]byte, 1000)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				t.Fatalf("want %s: %v", want, err)
+			}
+			if strings.HasPrefix(string(b[:n]), want) {
+				return
+			}
+		}
+	}
+	d := run(t, listeners)
+	heard("READY=1")
+	heard("WATCHDOG=1")
+	d.reload <- syscall.SIGHUP
+	heard("RELOADING=1\nMONOTONIC_USEC=")
+	heard("READY=1")
+	d.stop()
+	heard("STOPPING=1")
+}
+
+func TestReady(t *testing.T) {
+	d := run(t, listeners)
+	if code, body := d.get("/readyz"); code != 200 || body != "ready\n" {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+}
+
+// TestReadyWithoutDNS: a name server that does not answer makes us not ready, yet alive.
+func TestReadyWithoutDNS(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c, _, err := conf.Parse("t", []byte(listeners+"[dns]\ntimeout = '20ms'\nservers = ['"+silent.LocalAddr().String()+"']\n"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) { return c, nil, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := &daemonUnderTest{Daemon: d, t: t, ended: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	under.stop = cancel
+	go func() { under.ended <- d.Run(ctx, nil) }()
+	if code, body := under.get("/readyz"); code != 503 || !strings.Contains(body, "timeout") {
+		t.Errorf("readyz: %d %s, want 503", code, body)
+	}
+	if code, _ := under.get("/healthz"); code != 200 {
+		t.Errorf("healthz: %d, want 200", code)
+	}
+	under.end()
+}

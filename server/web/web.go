@@ -1,0 +1,156 @@
+// Package web is the http door: metrics, health, and verification of a message that is
+// posted. Errors are problem documents (RFC 9457).
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"postseal"
+	"postseal/internal/received"
+	"postseal/message"
+	"postseal/server/door"
+)
+
+// The bounds of a request.
+const (
+	headerTime  = 10 * time.Second
+	requestTime = 5 * time.Minute
+	idleTime    = 2 * time.Minute
+	headerBytes = 16 << 10
+	readyTime   = 5 * time.Second
+)
+
+// New makes the door. ready says why the daemon cannot do its work.
+func New(e *door.Engine, ready func(context.Context) error) *http.Server {
+	w := &web{engine: e, ready: ready}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", only(http.MethodGet, e.Metrics.Handler().ServeHTTP))
+	mux.Handle("/healthz", only(http.MethodGet, w.health))
+	mux.Handle("/readyz", only(http.MethodGet, w.readiness))
+	mux.Handle("/v1/verify", only(http.MethodPost, w.verify))
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		problem(rw, http.StatusNotFound, "there is nothing at this address")
+	})
+	return &http.Server{Handler: w.guard(mux), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
+		IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
+}
+
+type web struct {
+	engine *door.Engine
+	ready  func(context.Context) error
+}
+
+// guard ends a request that met a defect, and no more than that.
+func (w *web) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			switch {
+			case p == nil:
+			case p == http.ErrAbortHandler:
+				panic(p)
+			default:
+				w.engine.Panicked(door.HTTP, p)
+				problem(rw, http.StatusInternalServerError, "a defect of postseal; the log says more")
+			}
+		}()
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// only lets one method through; GET stands for HEAD too.
+func only(method string, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+			next(rw, r)
+			return
+		}
+		rw.Header().Set("Allow", method)
+		problem(rw, http.StatusMethodNotAllowed, "use "+method)
+	})
+}
+
+// problem answers with a problem document.
+func problem(rw http.ResponseWriter, status int, detail string) {
+	rw.Header().Set("Content-Type", "application/problem+json")
+	rw.WriteHeader(status)
+	json.NewEncoder(rw).Encode(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(status), status, detail})
+}
+
+func (w *web) health(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "ok\n") }
+
+func (w *web) readiness(rw http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	if err := w.ready(ctx); err != nil {
+		problem(rw, http.StatusServiceUnavailable, "not ready: "+err.Error())
+		return
+	}
+	io.WriteString(rw, "ready\n")
+}
+
+// envelope reads ip, helo, from and rcpt of the address. Each may be absent.
+func envelope(q url.Values) (conn postseal.Conn, helo, from string, err error) {
+	for key := range q {
+		switch key {
+		case "ip", "helo", "from", "rcpt":
+		default:
+			return conn, "", "", errors.New("there is no parameter " + key + "; known are ip, helo, from, rcpt")
+		}
+	}
+	if s := q.Get("ip"); s != "" {
+		ip, ok := received.Literal(s)
+		if !ok {
+			return conn, "", "", errors.New("ip is no address such as 192.0.2.25 or 2001:db8::25")
+		}
+		conn.Remote = netip.AddrPortFrom(ip, 0)
+	}
+	return conn, q.Get("helo"), bare(q.Get("from")), nil
+}
+
+func bare(path string) string {
+	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
+		return path[1 : len(path)-1]
+	}
+	return path
+}
+
+// verify answers with the JSON of the verdict, schema postseal.verify/1.
+func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
+	conn, helo, from, err := envelope(r.URL.Query())
+	if err != nil {
+		problem(rw, http.StatusBadRequest, err.Error())
+		return
+	}
+	s := w.engine.Current()
+	body := http.MaxBytesReader(rw, r.Body, int64(s.Config.Limits.HTTPMessage))
+	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, message.NewCRLFReader(body))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		problem(rw, http.StatusRequestEntityTooLarge, "the message is larger than [limits] http_message")
+		return
+	case err != nil:
+		problem(rw, http.StatusBadRequest, "the message cannot be read to its end")
+		return
+	case report.Cost.Bytes == 0:
+		problem(rw, http.StatusBadRequest, "the body is empty: post a message, header and body")
+		return
+	}
+	report.Recipients = r.URL.Query()["rcpt"]
+	w.engine.Record(door.Verdict{Door: door.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
+	rw.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(rw).Encode(report)
+}

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"postseal/internal/conf"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+)
+
+const zone = `
+pass.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.pass.test. 60 TXT "v=DMARC1; p=reject"
+`
+
+func handler(t *testing.T, log io.Writer, ready error) (http.Handler, *door.Engine) {
+	t.Helper()
+	names, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := conf.Parse("t", []byte("authserv_id = 'mx.test'\n[limits]\nhttp_message = '1KiB'\n"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, _ := c.Engine(time.Now())
+	engine.Resolver = names
+	s, err := door.NewSnapshot(c, engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := door.NewEngine(s, door.NewLogger(log, door.LogJournal, nil), door.NewMetrics("test"))
+	t.Cleanup(e.Close)
+	return New(e, func(context.Context) error { return ready }).Handler, e
+}
+
+const mail = "From: a@pass.test\nSubject: x\n\nhello\n"
+
+func TestHTTP(t *testing.T) {
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		kind, want         string
+	}{
+		{"POST", "/v1/verify?ip=192.0.2.1&helo=x.test&from=%3Ca@pass.test%3E", mail, 200, "application/json", `"dmarc":{"result":"pass"`},
+		{"POST", "/v1/verify?ip=[IPv6:2001:db8::1]&from=a@pass.test", mail, 200, "application/json", `"action":"reject"`},
+		{"POST", "/v1/verify", mail, 200, "application/json", `"schema":"postseal.verify/1"`},
+		{"POST", "/v1/verify?ip=nope", mail, 400, "application/problem+json", "ip is no address"},
+		{"POST", "/v1/verify?enforce=strict", mail, 400, "application/problem+json", "there is no parameter enforce"},
+		{"POST", "/v1/verify", "", 400, "application/problem+json", "the body is empty"},
+		{"POST", "/v1/verify", strings.Repeat("x: y\n", 1000), 413, "application/problem+json", "http_message"},
+		{"GET", "/v1/verify", "", 405, "application/problem+json", "use POST"},
+		{"POST", "/metrics", "", 405, "application/problem+json", "use GET"},
+		{"GET", "/v2", "", 404, "application/problem+json", "nothing at this address"},
+		{"GET", "/healthz", "", 200, "text/plain; charset=utf-8", "ok"},
+		{"HEAD", "/healthz", "", 200, "text/plain; charset=utf-8", ""},
+		{"GET", "/readyz", "", 200, "text/plain; charset=utf-8", "ready"},
+		{"GET", "/metrics", "", 200, "text/plain", "postseal_build_info"},
+	} {
+		h, _ := handler(t, io.Discard, nil)
+		r := httptest.NewRecorder()
+		h.ServeHTTP(r, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
+		if kind := r.Header().Get("Content-Type"); r.Code != test.status || !strings.HasPrefix(kind, test.kind) || !strings.Contains(r.Body.String(), test.want) {
+			t.Errorf("%s %s: %d %s %s, want %d %s with %q", test.method, test.path, r.Code, kind, r.Body, test.status, test.kind, test.want)
+		}
+		if strings.Contains(test.kind, "json") && !json.Valid(r.Body.Bytes()) {
+			t.Errorf("%s %s: no JSON: %s", test.method, test.path, r.Body)
+		}
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	h, _ := handler(t, io.Discard, errors.New("no name server answers"))
+	r := httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequest("GET", "/readyz", nil))
+	if r.Code != 503 || !strings.Contains(r.Body.String(), "no name server answers") {
+		t.Errorf("got %d %s", r.Code, r.Body)
+	}
+}
+
+// TestRecorded: a verdict over HTTP is logged and counted as any other.
+func TestRecorded(t *testing.T) {
+	var log strings.Builder
+	h, _ := handler(t, &log, nil)
+	r := httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequest("POST", "/v1/verify?ip=192.0.2.1&from=a@pass.test", strings.NewReader(mail)))
+	if n := strings.Count(log.String(), "door=http verdict=accept"); n != 1 {
+		t.Errorf("log: %s", log.String())
+	}
+	r = httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
+	if want := `postseal_messages_total{applied="accept",enforce="guarded",verdict="accept"} 1`; !strings.Contains(r.Body.String(), want) {
+		t.Errorf("metrics do not have %s", want)
+	}
+}
+
+// TestPanic: a defect is an answer of 500, logged and counted.
+func TestPanic(t *testing.T) {
+	var log strings.Builder
+	h, e := handler(t, &log, nil)
+	broken := *e.Current()
+	broken.Verifier = nil
+	e.Swap(&broken)
+	r := httptest.NewRecorder()
+	h.ServeHTTP(r, httptest.NewRequest("POST", "/v1/verify", strings.NewReader(mail)))
+	if r.Code != 500 || !strings.Contains(r.Header().Get("Content-Type"), "problem") || !strings.Contains(log.String(), "<3>") {
+		t.Errorf("got %d %s\n%s", r.Code, r.Body, log.String())
+	}
+}
