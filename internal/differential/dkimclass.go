@@ -27,6 +27,9 @@ func newDKIMJob(c *DKIMCase) *dkimJob {
 	return j
 }
 
+// unknownCanonical is c= with a word for the header that is none.
+var unknownCanonical = regexp.MustCompile(`^(?i:dkim-signature)(.|\s)*[;\s:]c\s*=\s*(nofws|Relaxed|/)`)
+
 // bodyHash is the bh= tag of a signature field.
 var bodyHash = regexp.MustCompile(`bh\s*=([^;]*)`)
 
@@ -110,7 +113,7 @@ func (j *dkimJob) compareCount(a Answer) verdict {
 		return slices.ContainsFunc(j.ours, func(s dkim.Signature) bool { return slices.Contains(reasons, s.Reason) })
 	}
 	switch {
-	case slices.Contains(a.Results, "crash") && strings.Contains(a.detail(0), "Unknown header canonicalization") && has(dkim.CanonicalUnknown):
+	case slices.Contains(a.Results, "crash") && strings.Contains(a.detail(-1), "Unknown header canonicalization") && slices.ContainsFunc(j.fields, unknownCanonical.MatchString):
 		return verdict{class: messageCrash.ID}
 	case len(a.Results) < len(j.ours) && has(dkim.Malformed, dkim.MissingTag):
 		return verdict{class: unlistedSignature.ID}

@@ -88,15 +88,22 @@ func TestSecondOpinionMail(t *testing.T) {
 	}
 }
 
-// TestSecondOpinionSuites compares the openspf.org suites of RFC 7208 and RFC 4408.
-func TestSecondOpinionSuites(t *testing.T) {
+// moduleDir is where the suites lie.
+func moduleDir(t *testing.T) string {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "blitiri.com.ar/go/spf").Output()
 	dir := strings.TrimSpace(string(out))
 	if err != nil || dir == "" {
 		t.Skipf("skipped: the module cache does not hold blitiri.com.ar/go/spf: %v", err)
 	}
-	for _, file := range []string{"rfc7208-tests.yml", "rfc4408-tests.yml"} {
-		cases, err := suites.ReadSPF(filepath.Join(dir, "testdata", file))
+	return filepath.Join(dir, "testdata")
+}
+
+// TestSecondOpinionSuites compares every suite of the module.
+func TestSecondOpinionSuites(t *testing.T) {
+	dir := moduleDir(t)
+	for _, s := range suites.ModuleSuites() {
+		file := s.File
+		cases, err := suites.ReadSPF(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
 		}

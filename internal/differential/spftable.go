@@ -33,7 +33,7 @@ var spfClasses = []spfClass{
 	{Class{"p-macro-voids", "7208 §4.6.4", both, "the void PTR lookup of %{p} is counted by the verifier, and not by us: it is no term"},
 		[]string{"mailauth", "pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(pMacro)) }},
 	{Class{"explanation-voids", "7208 §4.6.4", ours, "the lookups of an explanation count for no limit"},
-		[]string{"pyspf"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(expModifier)) }},
+		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(expModifier)) }},
 	{Class{"crt-in-unknown-modifier", "7208 §6", both, "an unknown modifier is ignored: whether c, r and t may stand in it is left open by §7.2"},
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return strings.Contains(v.detail, "c,r,t macros") && v.ours.Reason != spf.BadMacro
@@ -46,12 +46,12 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool { return v.ours.Reason == spf.BadDomainSpec && v.anyTerm(matches(bareExists)) }},
 	{Class{"zero-parts", "7208 §7.1", ours, "a macro that keeps no part is a syntax error"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.ours.Reason == spf.BadMacro && v.anyTerm(matches(zeroParts)) }},
-	{Class{"macro-transformers", "7208 §7.1", ours, "behind the letter of a macro stand digits, r and delimiters, in this order"},
+	{Class{"macro-transformers", "7208 §7.1", ours, "behind the letter of a macro stand digits, r and delimiters, in this order, and a brace"},
 		[]string{"pyspf"}, func(v *spfView) bool {
-			return v.ours.Reason == spf.BadMacro && strings.Contains(v.ours.Problem, "no such delimiter")
+			return v.ours.Reason == spf.BadMacro && badMacroSyntax.MatchString(v.ours.Problem)
 		}},
 	{Class{"macro-octets", "7208 §7.1", ours, "a macro-string holds visible ASCII only"},
-		[]string{"pyspf"}, func(v *spfView) bool { return v.ours.Reason == spf.BadMacro && v.anyTerm(matches(invisible)) }},
+		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.ours.Reason == spf.BadMacro && v.anyTerm(matches(invisible)) }},
 	{Class{"expanded-twice", "7208 §7.3", ours, "a name that a macro expanded to is not expanded again"},
 		[]string{"pyspf", "mailauth"}, func(v *spfView) bool {
 			return v.theirs == "permerror" && v.anyName(func(n string) bool { return strings.Contains(n, "%") })
@@ -69,7 +69,9 @@ var spfClasses = []spfClass{
 	{Class{"ptr-failure", "7208 §5.5", ours, "a failed lookup of ptr is no match, and no temperror"},
 		[]string{"pyspf"}, func(v *spfView) bool { return v.theirs == "temperror" && v.anyTerm(matches(ptrTerm)) }},
 	{Class{"explanation-failure", "7208 §6.2", ours, "a failed lookup for an explanation changes no result"},
-		[]string{"pyspf"}, func(v *spfView) bool { return v.theirs == "temperror" && v.anyTerm(matches(expModifier)) }},
+		[]string{"pyspf"}, func(v *spfView) bool {
+			return (v.theirs == "temperror" || v.theirs == "fail" && len(v.Zone.Fault) > 0) && v.anyTerm(matches(expModifier))
+		}},
 	{Class{"mx-limit", "7208 §4.6.4", both, "an mx with more than ten hosts is over the limit for us before any is asked for: the order of an answer has no meaning"},
 		[]string{"Mail::SPF", "mailauth"}, func(v *spfView) bool { return v.ours.Reason == spf.TooManyMX }},
 	{Class{"odd-names", "7208 §4.8", both, "what an expanded name that is no host name comes to is left open: we ask for it"},
@@ -112,6 +114,7 @@ var (
 	endsInEscape    = regexp.MustCompile(`%[%_-](//?[0-9]+)*$`)
 	unknownModifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*=.*%`)
 	expModifier     = regexp.MustCompile(`^(?i)exp=`)
+	badMacroSyntax  = regexp.MustCompile(`no such delimiter|without letter and`)
 	invisible       = regexp.MustCompile(`[^!-~]`)
 	senderMacro     = regexp.MustCompile(`%\{[slSL]`)
 	reserved        = regexp.MustCompile(`[^A-Za-z0-9._~-]`)
@@ -185,7 +188,7 @@ func (v *spfView) ip6HoldsMapped() bool {
 
 // voidLimit: the verifier counted more than two void lookups.
 func (v *spfView) voidLimit() bool {
-	return v.theirs == "permerror" && strings.Contains(strings.ToLower(v.detail), "void")
+	return v.theirs != "pass" && strings.Contains(strings.ToLower(v.detail), "void")
 }
 
 func (v *spfView) anyName(is func(string) bool) bool {

@@ -78,6 +78,8 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool {
 			return v.theirs == "permerror" && (v.anyTerm(percentEscape.MatchString) || strings.Contains(v.sender, "%") && v.anyMacro("sl"))
 		}},
+	{Rule{"empty-parts", "7208 §7.3", Ours, "an empty part of a macro value stays: the library drops it"},
+		func(v *spfView) bool { return strings.Contains(v.sender, "..") && v.anyMacro("slo") }},
 	{Rule{"long-names", "7208 §7.3", Ours, "labels are dropped from the left until an expanded name fits 253 octets: the library does not"},
 		func(v *spfView) bool { return v.anyTerm(func(term string) bool { return len(term) > 253 }) }},
 	{Rule{"many-parts", "7208 §7.1", Both, "how many parts more than 127 a macro may keep is left open: the library refuses what overflows"},
