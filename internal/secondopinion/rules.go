@@ -78,10 +78,6 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool {
 			return v.theirs == "permerror" && (v.anyTerm(percentEscape.MatchString) || strings.Contains(v.sender, "%") && v.anyMacro("sl"))
 		}},
-	{Rule{"empty-parts", "7208 §7.3", Ours, "an empty part of a macro value stays: the library drops it"},
-		func(v *spfView) bool { return strings.Contains(v.sender, "..") && v.anyMacro("slo") }},
-	{Rule{"long-names", "7208 §7.3", Ours, "labels are dropped from the left until an expanded name fits 253 octets: the library does not"},
-		func(v *spfView) bool { return v.anyTerm(func(term string) bool { return len(term) > 253 }) }},
 	{Rule{"many-parts", "7208 §7.1", Both, "how many parts more than 127 a macro may keep is left open: the library refuses what overflows"},
 		func(v *spfView) bool { return v.theirs == "permerror" && v.anyTerm(manyParts.MatchString) }},
 	{Rule{"p-macro", "7208 §7.3", Ours, "%{p} is the validated name: the library always takes \"unknown\""},
@@ -92,7 +88,7 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return v.failed && (v.ours.Code == spf.TempError || v.theirs == "temperror") }},
 	{Rule{"null-sender-macros", "7208 §4.3", Ours, "the local part of a sender without one is postmaster: the library leaves it empty"},
 		func(v *spfView) bool { return emptyLocal(v.sender) && v.anyMacro("slo") }},
-	{Rule{"long-name", "7208 §7.3", Ours, "an expanded name over 253 octets loses labels on its left: the library looks it up whole"},
+	{Rule{"long-names", "7208 §7.3", Ours, "an expanded name over 253 octets loses labels on its left: the library looks it up whole"},
 		(*spfView).mayBeTruncated},
 	{Rule{"empty-parts", "7208 §7.3", Ours, "a value is split at every delimiter: the library drops empty parts, and asks for another name"},
 		func(v *spfView) bool {
@@ -102,10 +98,12 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return v.ours.Reason == spf.RecordTooLong }},
 }
 
-// mayBeTruncated reports whether a name that we looked up, with a label of 63 octets more
-// on its left, would be over 253 octets.
+// mayBeTruncated reports whether a term is over 253 octets, or a name that we looked up
+// would be with a label of 63 octets more on its left.
 func (v *spfView) mayBeTruncated() bool {
-	return v.anySpent(func(s spf.Spend) bool { return len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{") })
+	return v.anySpent(func(s spf.Spend) bool {
+		return len(s.Term) > 253 || len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{")
+	})
 }
 
 func (v *spfView) anySpent(is func(spf.Spend) bool) bool {
