@@ -194,13 +194,19 @@ type Session struct {
 	ctx  context.Context
 	conn Conn
 	helo string
+	now  func() time.Time
 }
 
 // Session begins a connection. All work for it ends with ctx.
 func (v *Verifier) Session(ctx context.Context, c Conn) *Session {
-	return &Session{v: v, ctx: ctx, conn: c}
+	return &Session{v: v, ctx: ctx, conn: c, now: v.config.Now}
 }
 
 // Helo records the HELO or EHLO name; the last one before a Mail counts (RFC 5321
 // §4.1.4, RFC 3207 §4.2).
 func (s *Session) Helo(name string) { s.helo = name }
+
+// At sets the clock of the transactions that begin from now on to t: to verify a message as
+// of its receipt. Expiry of signatures, the reference and the Time of the Report depend on
+// it. The DNS answers as it does today.
+func (s *Session) At(t time.Time) { s.now = func() time.Time { return t } }

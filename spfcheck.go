@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
 
 	"postseal/resolver"
 	"postseal/spf"
@@ -33,7 +34,7 @@ type SPFCheck struct {
 func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath string) *SPFCheck {
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
 	c := &SPFCheck{done: make(chan struct{})}
-	c.start(ctx, v, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS), conn, helo, reversePath)
+	c.start(ctx, v, v.config.Now, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS), conn, helo, reversePath)
 	go func() {
 		defer cancel()
 		c.work.Wait()
@@ -43,7 +44,7 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	return c
 }
 
-func (c *SPFCheck) start(ctx context.Context, v *Verifier, ledger *resolver.Ledger, conn Conn, helo, reversePath string) {
+func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time, ledger *resolver.Ledger, conn Conn, helo, reversePath string) {
 	c.v, c.ctx, c.ledger = v, ctx, ledger
 	c.ip, c.helo, c.reversePath = conn.Remote.Addr().Unmap(), helo, reversePath
 	if !c.ip.IsValid() {
@@ -51,7 +52,7 @@ func (c *SPFCheck) start(ctx context.Context, v *Verifier, ledger *resolver.Ledg
 	}
 	c.results, c.iprev = c.unknown()
 	checker := v.spf
-	checker.Resolver = ledger
+	checker.Resolver, checker.Now = ledger, now
 	for i := range c.results {
 		c.evaluate(&checker, i)
 	}

@@ -22,6 +22,7 @@ import (
 type Transaction struct {
 	v           *Verifier
 	ctx         context.Context
+	now         func() time.Time // the clock of the verdict
 	started     time.Time
 	conn        Conn
 	helo        string
@@ -52,13 +53,13 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
-	t := &Transaction{v: s.v, ctx: s.ctx, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
+	t := &Transaction{v: s.v, ctx: s.ctx, now: s.now, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
 	t.ledger = resolver.NewLedger(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
-	verifier.Resolver = t.ledger
+	verifier.Resolver, verifier.Now = t.ledger, s.now
 	t.dkim = verifier.Begin(s.ctx)
 	validator := s.v.arc
-	validator.Resolver = t.ledger
+	validator.Resolver, validator.Now = t.ledger, s.now
 	t.arc = validator.Begin(s.ctx)
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(reversePath)
@@ -66,7 +67,7 @@ func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction
 	if shared != nil && shared.fits(s.conn, s.helo, reversePath) {
 		t.shared = shared
 	} else {
-		t.check.start(s.ctx, s.v, t.ledger, s.conn, s.helo, reversePath)
+		t.check.start(s.ctx, s.v, s.now, t.ledger, s.conn, s.helo, reversePath)
 	}
 	return t
 }
@@ -195,7 +196,7 @@ func (t *Transaction) join(ctx context.Context) {
 }
 
 func (t *Transaction) report() (r *Report) {
-	r = &Report{Time: t.v.config.Now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
+	r = &Report{Time: t.now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
 		Author: t.author, header: &t.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)}
 	r.Ref = t.makeRef(r)
 	defer func() {

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"postseal/internal/received"
@@ -17,69 +19,38 @@ type envelope struct {
 	derived    []string // where it was taken from, nil when it was given
 }
 
-const maxTrace = 4096 // octets of a trace field that are looked at
-
-// derive takes the envelope from the trace fields of the message: client and HELO from
-// the topmost Received field that host stamped (RFC 5321 §4.4), the reverse-path from
-// the topmost Return-Path. Fields below that Received come from strangers.
+// derive takes the envelope from the trace fields of the message, as received.By does.
 func derive(h *message.Header, host string) (envelope, *failure) {
-	var e envelope
-	haveFrom := false
-	hosts := []string{}
-	for i := range h.Len() {
-		f := h.At(i)
-		switch {
-		case f.Is("Return-Path") && !haveFrom:
-			e.from, haveFrom = returnPath(f.Value()), true
-		case f.Is("Received"):
-			r := received.Parse(f.Value())
-			if r.By == "" && r.From != "" {
-				// A client may have spoilt the field with its HELO, so as to be looked for below.
-				return e, failf(exitData, "a Received field has no readable by clause: nothing below it can be trusted").or("give the envelope with --ip, --helo and --from")
-			}
-			if !strings.EqualFold(strings.TrimSuffix(r.By, "."), strings.TrimSuffix(host, ".")) {
-				hosts = append(hosts, r.By)
-				continue
-			}
-			if !r.IP.IsValid() {
-				return e, failf(exitData, "the Received field by %s names no client address", host).or("give the envelope with --ip, --helo and --from")
-			}
-			e.ip, e.helo = r.IP, r.From
-			e.derived = []string{"Received by " + r.By}
-			if !haveFrom {
-				e.derived = append(e.derived, "no Return-Path above it: the null reverse-path is assumed")
-			}
-			return e, nil
-		}
+	d, err := received.By(h, host)
+	if err != nil {
+		return envelope{}, noEnvelope(err)
 	}
-	f := failf(exitData, "no Received field is stamped by %s", host)
-	switch {
-	case len(hosts) == 0:
-		return e, f.or("the message has no Received field at all: give the envelope with --ip, --helo and --from")
-	default:
-		return e, f.or("there are fields by %s", strings.Join(dedup(hosts, 5), ", "))
+	e := envelope{ip: d.IP, helo: d.From, from: d.ReversePath, derived: []string{"Received by " + d.By}}
+	if !d.HasPath {
+		e.derived = append(e.derived, "no Return-Path above it: the null reverse-path is assumed")
 	}
+	return e, nil
 }
 
+func noEnvelope(err error) *failure {
+	f := failf(exitData, "%v", err)
+	var other *received.NotStampedError
+	switch {
+	case !errors.As(err, &other):
+		return f.or("give the envelope with --ip, --helo and --from")
+	case len(other.Others) == 0:
+		return f.or("the message has no Received field at all: give the envelope with --ip, --helo and --from")
+	}
+	return f.or("there are fields by %s", strings.Join(dedup(other.Others, 5), ", "))
+}
+
+// dedup is the first few words that are not empty, each once.
 func dedup(words []string, most int) []string {
 	var out []string
-	seen := map[string]bool{}
 	for _, w := range words {
-		if w != "" && !seen[w] && len(out) < most {
-			seen[w] = true
+		if w != "" && !slices.Contains(out, w) && len(out) < most {
 			out = append(out, w)
 		}
 	}
 	return out
-}
-
-// returnPath takes the angle brackets off (RFC 5321 §4.4).
-func returnPath(value []byte) string {
-	s := strings.TrimSpace(string(value[:min(len(value), maxTrace)]))
-	if open := strings.IndexByte(s, '<'); open >= 0 {
-		if end := strings.LastIndexByte(s, '>'); end > open {
-			return strings.TrimSpace(s[open+1 : end])
-		}
-	}
-	return s
 }

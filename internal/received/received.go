@@ -40,6 +40,7 @@ type Hop struct {
 	From string     // what the client called itself
 	By   string     // who stamped the field
 	IP   netip.Addr // of the client; the zero Addr when the field names none
+	With string     // the protocol, such as "ESMTPS" (RFC 3848)
 
 	Relays int // of ours, that stamped a field since, this one included; set by Client
 }
@@ -72,6 +73,8 @@ func Parse(value []byte) Hop {
 			}
 		case clause == "by" && !w.comment && h.By == "":
 			h.By = strings.TrimSuffix(w.text, ";")
+		case clause == "with" && !w.comment && h.With == "":
+			h.With = w.text
 		}
 	}
 	return h

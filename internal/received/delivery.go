@@ -1,0 +1,112 @@
+package received
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	"postseal/message"
+)
+
+// Delivery is how a message came to a host of ours, as its trace fields say.
+type Delivery struct {
+	Hop
+	ReversePath string
+	HasPath     bool      // a Return-Path stands above the Received field; else ReversePath is the null path
+	Time        time.Time // of receipt; zero when it cannot be read
+	Field       int       // index of the Received field in the header section
+}
+
+// Errors of By.
+var (
+	ErrUnreadable = errors.New("a Received field has no readable by clause: nothing below it can be trusted")
+	ErrNoClient   = errors.New("names no client address")
+)
+
+// NotStampedError reports that no Received field is the host's.
+type NotStampedError struct {
+	Host   string
+	Others []string // who stamped the fields, in their order
+}
+
+// Error names the host.
+func (e *NotStampedError) Error() string {
+	return fmt.Sprintf("no Received field is stamped by %s", e.Host)
+}
+
+// By takes the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the
+// topmost Received field that host stamped, the reverse-path from the topmost Return-Path
+// above it. Fields below come from strangers. A hop of the host to itself, through a content
+// filter on loopback, is passed over.
+func By(h *message.Header, host string) (Delivery, error) {
+	var d, local Delivery
+	inside := false // what stands below is still our own
+	notStamped := &NotStampedError{Host: host}
+	for i := range h.Len() {
+		f := h.At(i)
+		switch {
+		case f.Is("Return-Path") && !d.HasPath && !inside:
+			d.ReversePath, d.HasPath = returnPath(f.Value()), true
+		case f.Is("Received"):
+			hop := Parse(f.Value())
+			ours := sameHost(hop.By, host)
+			switch {
+			case hop.By == "" && hop.From != "":
+				// A client may have spoilt the field with its HELO, so as to be looked for below.
+				return Delivery{}, ErrUnreadable
+			case !ours && !inside:
+				notStamped.Others = append(notStamped.Others, hop.By)
+				continue
+			case hop.IP.IsLoopback() && (ours || inside):
+				inside = true
+				local = Delivery{Hop: hop, ReversePath: d.ReversePath, HasPath: d.HasPath, Time: Date(f.Value()), Field: i}
+				continue
+			case inside && !ours:
+				return local, nil
+			case !hop.IP.IsValid() && inside:
+				return local, nil
+			case !hop.IP.IsValid():
+				return Delivery{}, fmt.Errorf("the Received field by %s %w", host, ErrNoClient)
+			}
+			d.Hop, d.Time, d.Field = hop, Date(f.Value()), i
+			return d, nil
+		}
+	}
+	if inside {
+		return local, nil
+	}
+	return Delivery{}, notStamped
+}
+
+func sameHost(a, b string) bool {
+	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}
+
+// Date is the time in a Received field, behind its last ";" (RFC 5321 §4.4). It is zero when
+// it cannot be read.
+func Date(value []byte) time.Time {
+	value = value[max(0, len(value)-maxField):]
+	i := bytes.LastIndexByte(value, ';')
+	if i < 0 {
+		return time.Time{}
+	}
+	t, err := mail.ParseDate(strings.Join(strings.Fields(string(value[i+1:])), " "))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// returnPath takes the angle brackets off (RFC 5321 §4.4).
+func returnPath(value []byte) string {
+	s := strings.TrimSpace(string(value[:min(len(value), maxField)]))
+	if open := strings.IndexByte(s, '<'); open >= 0 {
+		if end := strings.LastIndexByte(s, '>'); end > open {
+			return strings.TrimSpace(s[open+1 : end])
+		}
+	}
+	return s
+}
