@@ -1,12 +1,14 @@
 package postseal
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"postseal/arc"
 	"postseal/authres"
 	"postseal/dkim"
+	"postseal/message"
 	"postseal/spf"
 )
 
@@ -14,27 +16,31 @@ import (
 // §5), and the fields to add.
 func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	id := t.v.config.AuthservID
-	changes := HeaderChanges{Add: []HeaderField{
+	return HeaderChanges{Add: []HeaderField{
 		{Name: "Authentication-Results", Value: r.authResults(id).Value()},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
-	}, Remove: []HeaderRef{}}
+	}, Remove: ForgedFields(r.header, id)}
+}
+
+// ForgedFields names the fields of h that claim to come from the verifier authservID,
+// highest instance first (RFC 8601 §5).
+func ForgedFields(h *message.Header, authservID string) []HeaderRef {
+	refs := []HeaderRef{}
 	instances := map[string]int{}
-	for i := range r.header.Len() {
-		f := r.header.At(i)
+	for i := range h.Len() {
+		f := h.At(i)
 		if !mayBeForged(f.Raw) {
 			continue
 		}
 		name := string(f.Name())
 		key := strings.ToLower(name)
 		instances[key]++
-		if authres.Forged(f, []string{id}) {
-			changes.Remove = append(changes.Remove, HeaderRef{name, instances[key]})
+		if authres.Forged(f, []string{authservID}) {
+			refs = append(refs, HeaderRef{name, instances[key]})
 		}
 	}
-	for i, j := 0, len(changes.Remove)-1; i < j; i, j = i+1, j-1 {
-		changes.Remove[i], changes.Remove[j] = changes.Remove[j], changes.Remove[i]
-	}
-	return changes
+	slices.Reverse(refs)
+	return refs
 }
 
 // mayBeForged is a cheap first look: the names that authres.Forged knows begin with

@@ -53,7 +53,7 @@ type Config struct {
 
 // Listen names the listeners, each `unix:PATH` or `HOST:PORT`. One that is not named does
 // not listen, unless systemd passes a socket of its name (`FileDescriptorName=milter`,
-// `policy`, `smtp` or `http`).
+// `policy`, `smtp`, `submission`, `submissions` or `http`).
 type Listen struct {
 	// The milter protocol of Postfix (`smtpd_milters`) and Sendmail.
 	Milter Address `toml:"milter"`
@@ -61,6 +61,11 @@ type Listen struct {
 	Policy Address `toml:"policy"`
 	// The SMTP proxy, for `smtpd_proxy_filter` or in front of any mail server.
 	SMTP Address `toml:"smtp"`
+	// The same for your own users with STARTTLS (port 587): nothing passes before the next hop
+	// authenticated the client. It needs [proxy] `auth`.
+	Submission Address `toml:"submission"`
+	// The same with TLS from the start (port 465).
+	Submissions Address `toml:"submissions"`
 	// Web: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`. Anyone who reaches it may
 	// use it: keep it on loopback or behind a proxy that asks who is there.
 	HTTP Address `toml:"http"`
@@ -113,7 +118,8 @@ type SPF struct {
 	SoftFail string `toml:"softfail" oneof:"header reject"`
 	// MAIL FROM `permerror`: a broken record. `reject`: 550 5.7.24.
 	PermError string `toml:"permerror" oneof:"header reject"`
-	// MAIL FROM `temperror`: DNS trouble. `defer`: 451 4.7.24.
+	// MAIL FROM `temperror`: DNS trouble. `defer`: 4.7.24, with the code that
+	// `access_map_defer_code` of Postfix says.
 	TempError string `toml:"temperror" oneof:"header defer"`
 	// HELO `fail`: the name says that this client may not use it.
 	HeloFail string `toml:"helo_fail" oneof:"header reject"`
@@ -173,8 +179,32 @@ type ARC struct {
 
 // Proxy is the SMTP proxy.
 type Proxy struct {
-	// The mail server that takes the mail, `HOST:PORT`.
-	NextHop HostPort `toml:"next_hop"`
+	// The mail server that takes the mail: `HOST:PORT`, or `mx:DOMAIN` or `mx:DOMAIN:PORT` for
+	// the mail exchangers of a domain, by preference.
+	NextHop NextHop `toml:"next_hop"`
+	// Who may say by XFORWARD or XCLIENT whose mail it is, such as the Postfix in front of
+	// the proxy. The list replaces the default.
+	Peers []Prefix `toml:"peers"`
+	// How the next hop is told of clients that connect to the proxy itself; otherwise it
+	// takes each for this host, and may let it relay. `auto`: XCLIENT where it is offered,
+	// else XFORWARD. `xclient`: no mail passes without. `xforward`: for its log alone. `none`.
+	ClientInfo string `toml:"client_info" oneof:"auto xclient xforward none"`
+	// Offer AUTH over TLS: the next hop authenticates, the exchange passes through.
+	Auth bool `toml:"auth"`
+	// The certificate chain for STARTTLS and TLS, a PEM file. Without it TLS is not offered.
+	Certificate string `toml:"certificate"`
+	// The key of the certificate, a PEM file.
+	Key string `toml:"key"`
+	// Octets of one message; a larger one is refused with 552.
+	Message Size `toml:"message"`
+	// Octets of one message that are kept in memory, the rest in a temporary file.
+	Memory Size `toml:"memory"`
+	// Octets of all messages that wait for their verdict; beyond it 452.
+	Spool Size `toml:"spool"`
+	// Folder of temporary files. Default: that of the system.
+	SpoolDir string `toml:"spool_dir"`
+	// How long the client may be silent.
+	Timeout Duration `toml:"timeout"`
 }
 
 // Store keeps what must survive a restart.
@@ -240,9 +270,11 @@ func Default() *Config {
 			Cache: resolver.DefaultCacheBytes, Outstanding: resolver.DefaultOutstanding},
 		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
 			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
-		Policy:  Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
-		DKIM:    DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
-		DMARC:   DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
+		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
+		DKIM:   DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
+		DMARC:  DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
+		Proxy: Proxy{Peers: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, ClientInfo: "auto",
+			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
 		ARC:     ARC{TrustedSealers: []Domain{}},
 		Bundles: Bundles{Keep: "refused", MaxSize: store.DefaultMaxBytes, MaxAge: Duration(store.DefaultMaxAge)},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},

@@ -100,9 +100,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() {
 		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are")
 	}
-	if c.Listen.SMTP != "" && c.Proxy.NextHop == "" {
-		d.problem("listen.smtp", "the proxy needs [proxy] next_hop, the mail server behind it")
-	}
+	d.checkProxy(c)
 	d.distinctListeners(c)
 	if c.Limits.Field > c.Limits.Header {
 		d.problem("limits.field", "a field cannot be larger than [limits] header")
@@ -122,12 +120,37 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkRules(c, now)
 }
 
+func (d *decoder) checkProxy(c *Config) {
+	for _, l := range []struct {
+		key     string
+		address Address
+	}{{"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}} {
+		switch {
+		case l.address == "":
+		case c.Proxy.NextHop == "":
+			d.problem("listen."+l.key, "the proxy needs [proxy] next_hop, the mail server behind it")
+		case l.key != "smtp" && !c.Proxy.Auth:
+			d.problem("listen."+l.key, "users cannot log in without [proxy] auth = true")
+		}
+	}
+	if (c.Proxy.Certificate == "") != (c.Proxy.Key == "") {
+		d.problem("proxy.certificate", "certificate and key belong together")
+	}
+	if c.Proxy.Auth && c.Proxy.Certificate == "" {
+		d.problem("proxy.auth", "AUTH is offered over TLS alone: [proxy] certificate is missing")
+	}
+	if c.Proxy.Memory > c.Proxy.Spool || c.Proxy.Message > c.Proxy.Spool {
+		d.problem("proxy.spool", "is less than one message may have")
+	}
+}
+
 func (d *decoder) distinctListeners(c *Config) {
 	seen := map[Address]string{}
 	for _, l := range []struct {
 		key     string
 		address Address
-	}{{"milter", c.Listen.Milter}, {"policy", c.Listen.Policy}, {"smtp", c.Listen.SMTP}, {"http", c.Listen.HTTP}} {
+	}{{"milter", c.Listen.Milter}, {"policy", c.Listen.Policy}, {"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission},
+		{"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}} {
 		if l.address == "" || strings.HasSuffix(string(l.address), ":0") {
 			continue
 		}

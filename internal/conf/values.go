@@ -195,16 +195,45 @@ func (a Address) Loopback() bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// HostPort is the address of another server. "" is none.
-type HostPort string
+// NextHop is where mail goes: HOST:PORT, or mx:DOMAIN[:PORT]. "" is nowhere.
+type NextHop string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (h *HostPort) UnmarshalText(text []byte) error {
-	if err := hostPort(string(text), 1); err != nil && len(text) > 0 {
-		return fmt.Errorf("%q is no HOST:PORT: %w", text, err)
+func (n *NextHop) UnmarshalText(text []byte) error {
+	s := string(text)
+	_, isMX := strings.CutPrefix(s, "mx:")
+	switch {
+	case s == "":
+	case isMX:
+		name, port, _ := NextHop(s).Exchangers()
+		if _, err := domain.Parse(name); err != nil || port == 0 {
+			return fmt.Errorf("%q is no mx:DOMAIN or mx:DOMAIN:PORT", s)
+		}
+	default:
+		if err := hostPort(s, 1); err != nil {
+			return fmt.Errorf("%q is no HOST:PORT or mx:DOMAIN: %w", s, err)
+		}
 	}
-	*h = HostPort(text)
+	*n = NextHop(s)
 	return nil
+}
+
+// Exchangers is the domain whose mail exchangers are meant, and their port. ok is false for
+// a HOST:PORT.
+func (n NextHop) Exchangers() (name string, port uint16, ok bool) {
+	rest, ok := strings.CutPrefix(string(n), "mx:")
+	if !ok {
+		return "", 0, false
+	}
+	name, digits, given := strings.Cut(rest, ":")
+	if !given {
+		return name, 25, true
+	}
+	p, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return name, 0, true
+	}
+	return name, uint16(p), true
 }
 
 // hostPort checks an address; port 0, which lets the system choose, is for listeners.

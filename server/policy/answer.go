@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postseal"
+	"postseal/internal/conf"
 	"postseal/internal/smtpreply"
 	"postseal/spf"
 )
@@ -37,8 +38,9 @@ func refusal(code, why, text string) answer {
 	return answer{reject, code + " " + smtpreply.Clean(text, maxText), why}
 }
 
-// deferral is DEFER_IF_PERMIT: what a later restriction refuses for good is not put off
-// (access(5)). Postfix gives it the code of access_map_defer_code.
+// deferral is DEFER_IF_PERMIT: what a later restriction refuses for good is not put off. Its
+// text may begin with an enhanced code, but not with a basic one: Postfix gives it that of
+// access_map_defer_code, 450 as a rule (access(5), seen with 3.7.11).
 func deferral(enhanced, why, text string) answer {
 	return answer{deferIt, "DEFER_IF_PERMIT " + enhanced + " " + smtpreply.Clean(text, maxText), why}
 }
@@ -56,6 +58,12 @@ func receivedSPF(result spf.Result, q *request, receiver string) answer {
 
 func cut(s string) string { return s[:min(len(s), maxOutside)] }
 
+// The words of the configuration that ask for more than a header field.
+const (
+	rejects = "reject"
+	defers  = "defer"
+)
+
 // findings are what is known of an envelope.
 type findings struct {
 	spf    []spf.Result // as of postseal.SPFCheck; empty without an address
@@ -65,9 +73,9 @@ type findings struct {
 
 // judge finds the first answer that the configuration asks for: one that refuses for good
 // comes before one that puts off.
-func (c *Config) judge(f findings, q *request) answer {
+func judge(c *conf.Config, f findings, q *request) answer {
 	var later answer
-	for _, a := range []answer{c.judgeHelo(f), c.judgeMailFrom(f, q.client), c.judgeNullMX(f, q), c.judgeIPRev(f, q.client)} {
+	for _, a := range []answer{judgeHelo(&c.SPF, f), judgeMailFrom(&c.SPF, f, q.client), judgeNullMX(&c.Policy, f, q), judgeIPRev(&c.Policy, f, q.client)} {
 		switch a.kind {
 		case reject:
 			return a
@@ -83,8 +91,8 @@ func (c *Config) judge(f findings, q *request) answer {
 	return noObjection
 }
 
-func (c *Config) judgeHelo(f findings) answer {
-	if !c.RejectHeloFail {
+func judgeHelo(c *conf.SPF, f findings) answer {
+	if c.HeloFail != rejects {
 		return noObjection
 	}
 	for _, r := range f.spf {
@@ -96,20 +104,20 @@ func (c *Config) judgeHelo(f findings) answer {
 }
 
 // judgeMailFrom gives the codes of RFC 7372 §3.2.
-func (c *Config) judgeMailFrom(f findings, client netip.Addr) answer {
+func judgeMailFrom(c *conf.SPF, f findings, client netip.Addr) answer {
 	if len(f.spf) == 0 {
 		return noObjection
 	}
 	r := f.spf[0]
 	domain := smtpreply.Clean(r.Domain, maxOutside)
 	switch {
-	case r.Code == spf.Fail && c.RejectFail:
+	case r.Code == spf.Fail && c.Fail == rejects:
 		return refusal("550 5.7.23", "spf-fail", "SPF: "+domain+" does not allow "+client.String()+" to send its mail"+explanation(r))
-	case r.Code == spf.SoftFail && c.RejectSoftFail:
+	case r.Code == spf.SoftFail && c.SoftFail == rejects:
 		return refusal("550 5.7.23", "spf-softfail", "SPF: "+client.String()+" is probably not allowed to send mail of "+domain)
-	case r.Code == spf.PermError && c.RejectPermError:
+	case r.Code == spf.PermError && c.PermError == rejects:
 		return refusal("550 5.7.24", "spf-permerror", "SPF: the record of "+domain+" is broken: "+smtpreply.Clean(r.Problem, maxOutside))
-	case r.Code == spf.TempError && c.DeferTempError:
+	case r.Code == spf.TempError && c.TempError == defers:
 		return deferral("4.7.24", "spf-temperror", "SPF of "+domain+" cannot be evaluated now: DNS trouble")
 	}
 	return noObjection
@@ -124,15 +132,15 @@ func explanation(r spf.Result) string {
 }
 
 // judgeNullMX refuses a sender that no reply could reach (RFC 7505 §4.2).
-func (c *Config) judgeNullMX(f findings, q *request) answer {
-	if !c.RejectNullMX || !f.nullMX {
+func judgeNullMX(c *conf.Policy, f findings, q *request) answer {
+	if c.NullMX != rejects || !f.nullMX {
 		return noObjection
 	}
 	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxOutside)+" takes no mail (null MX)")
 }
 
-func (c *Config) judgeIPRev(f findings, client netip.Addr) answer {
-	if !c.RejectIPRev || f.iprev == nil {
+func judgeIPRev(c *conf.Policy, f findings, client netip.Addr) answer {
+	if c.IPRev != rejects || f.iprev == nil {
 		return noObjection
 	}
 	switch f.iprev.Result {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"postseal"
@@ -17,44 +16,24 @@ import (
 	"postseal/spf"
 )
 
-// Config says what is refused. By default nothing is: SPF alone refuses forwarded mail that
-// DMARC would accept by its signature (RFC 9989 §7.1).
-type Config struct {
-	RejectFail         bool // MAIL FROM fail: 550 5.7.23
-	RejectSoftFail     bool // MAIL FROM softfail: 550 5.7.23
-	RejectPermError    bool // MAIL FROM permerror: 550 5.7.24
-	DeferTempError     bool // MAIL FROM temperror: 4.7.24
-	RejectHeloFail     bool // HELO fail: 550 5.7.23
-	RejectNullMX       bool // the sender's domain takes no mail: 550 5.7.27
-	RejectIPRev        bool // no reverse DNS that leads back: 550 5.7.25
-	ReceivedSPF        bool // prepend a Received-SPF field
-	CheckAuthenticated bool // also clients that logged in
-}
-
 // idle is how long a connection may wait for its next request. Postfix hangs up first:
 // after 300 s, and 1000 s in all (smtpd_policy_service_max_ttl).
 const idle = 20 * time.Minute
 
-// Policy is the door.
+// Policy is the door. What it refuses is in [spf] and [policy] of the configuration; by
+// default that is little: SPF alone refuses forwarded mail that DMARC would accept by its
+// signature (RFC 9989 §7.1).
 type Policy struct {
 	engine    *door.Engine
-	config    atomic.Pointer[Config]
 	instances *instances
 }
 
 // New makes the door.
-func New(e *door.Engine, c Config) *Policy {
-	p := &Policy{engine: e, instances: newInstances()}
-	p.Configure(c)
-	return p
-}
+func New(e *door.Engine) *Policy { return &Policy{engine: e, instances: newInstances()} }
 
-// Configure puts c in force for requests that come from now on.
-func (p *Policy) Configure(c Config) { p.config.Store(&c) }
-
-// Door serves listeners.
-func (p *Policy) Door() *door.Server {
-	return &door.Server{Name: door.Policy, Engine: p.engine, Handle: p.serve}
+// Door serves listeners. conns bounds its connections, 0 is the default.
+func (p *Policy) Door(conns int) *door.Server {
+	return &door.Server{Name: door.Policy, Engine: p.engine, Conns: conns, Handle: p.serve}
 }
 
 func (p *Policy) serve(ctx context.Context, conn *door.Conn) {
@@ -117,34 +96,34 @@ func (p *Policy) speak(ctx context.Context, r io.Reader, w io.Writer, begin, end
 // answer looks at requests from MAIL FROM to DATA; a restriction list that has us elsewhere
 // has no sender, or no use for us.
 func (p *Policy) answer(ctx context.Context, q *request) answer {
-	config, snapshot := p.config.Load(), p.engine.Current()
+	snapshot := p.engine.Current()
 	switch {
 	case q.state != "MAIL" && q.state != "RCPT" && q.state != "DATA":
 		return noObjection
-	case q.login != "" && !config.CheckAuthenticated:
+	case q.login != "" && !snapshot.Config.Network.CheckAuthenticated:
 		return noObjection
 	case !q.client.IsValid(), snapshot.Trusted.Contains(q.client):
 		return noObjection
 	}
 	i := p.instances.find(q)
-	i.once.Do(func() { i.answer = p.evaluate(ctx, q, config, snapshot) })
+	i.once.Do(func() { i.answer = p.evaluate(ctx, q, snapshot) })
 	return p.instances.give(i)
 }
 
-func (p *Policy) evaluate(ctx context.Context, q *request, config *Config, snapshot *door.Snapshot) answer {
+func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *door.Snapshot) answer {
 	conn := postseal.Conn{Remote: netip.AddrPortFrom(q.client, 0), User: q.login}
 	check := p.engine.SPF.Check(snapshot.Verifier, conn, q.helo, q.sender)
 	var f findings
-	if config.RejectNullMX {
+	if snapshot.Config.Policy.NullMX == rejects {
 		f.nullMX = nullMX(ctx, snapshot.Resolver, domainOf(q.sender))
 	}
 	f.spf, f.iprev = check.Wait(ctx)
-	a := config.judge(f, q)
+	a := judge(snapshot.Config, f, q)
 	would := a.why
 	if snapshot.Enforce == postseal.Observe {
 		a = noObjection
 	}
-	if a.kind == dunno && config.ReceivedSPF && len(f.spf) > 0 {
+	if a.kind == dunno && snapshot.Config.Policy.ReceivedSPF && len(f.spf) > 0 {
 		a = receivedSPF(f.spf[0], q, snapshot.AuthservID)
 	}
 	p.log(q, f, a, would)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
+	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
@@ -58,21 +59,27 @@ type fixture struct {
 	log    *bytes.Buffer
 }
 
-func newFixture(t testing.TB, c policy.Config, enforce postseal.Enforce) *fixture {
+func newFixture(t testing.TB, c func(*conf.Config), enforce postseal.Enforce) *fixture {
 	t.Helper()
 	z, err := dnstest.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{dns: &counting{Resolver: z, name: "e.test"}, log: &bytes.Buffer{}}
-	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: f.dns, Enforce: enforce})
+	config := conf.Default()
+	config.AuthservID = "mx.example.net"
+	if enforce != "" {
+		config.Enforce = enforce
+	}
+	config.Policy.ReceivedSPF, config.Policy.NullMX = false, "accept"
+	config.Network.Trusted = []conf.Prefix{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
+	c(config)
+	snapshot, err := door.NewSnapshot(config, postseal.Config{AuthservID: config.AuthservID, Resolver: f.dns, Enforce: config.Enforce})
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot := &door.Snapshot{Verifier: v, Resolver: z, AuthservID: "mx.example.net", Enforce: enforce,
-		Trusted: door.NewNetworks(netip.MustParsePrefix("10.0.0.0/8"))}
 	f.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(f.log, nil)), door.NewMetrics("test"))
-	f.policy = policy.New(f.engine, c)
+	f.policy = policy.New(f.engine)
 	t.Cleanup(f.engine.Close)
 	return f
 }
@@ -90,13 +97,30 @@ func (f *fixture) ask(t testing.TB, requests ...string) string {
 	return out.String()
 }
 
+// Configurations.
+func nothing(*conf.Config)      {}
+func rejectFail(c *conf.Config) { c.SPF.Fail = "reject" }
+func recordSPF(c *conf.Config)  { c.Policy.ReceivedSPF = true }
+func both(c *conf.Config) {
+	rejectFail(c)
+	recordSPF(c)
+}
+
 const all = "protocol_state=RCPT|client_address=203.0.113.9|helo_name=x.test"
 
 func TestActions(t *testing.T) {
-	everything := policy.Config{RejectFail: true, RejectSoftFail: true, RejectPermError: true, DeferTempError: true, RejectHeloFail: true, RejectNullMX: true}
+	everything := func(c *conf.Config) {
+		c.SPF.Fail, c.SPF.SoftFail, c.SPF.PermError, c.SPF.TempError, c.SPF.HeloFail = "reject", "reject", "reject", "defer", "reject"
+		c.Policy.NullMX = "reject"
+	}
+	iprev := func(c *conf.Config) { c.Policy.IPRev = "reject" }
+	checkAll := func(c *conf.Config) {
+		rejectFail(c)
+		c.Network.CheckAuthenticated = true
+	}
 	for _, test := range []struct {
 		name    string
-		config  policy.Config
+		config  func(*conf.Config)
 		enforce postseal.Enforce
 		request string
 		want    string
@@ -104,10 +128,10 @@ func TestActions(t *testing.T) {
 		{"fail", everything, "", all + "|sender=a@e.test",
 			"550 5.7.23 SPF: e.test does not allow 203.0.113.9 to send its mail. e.test explains: see https://e.test/why?ip=203.0.113.9"},
 		{"fail, observed", everything, postseal.Observe, all + "|sender=a@e.test", "DUNNO"},
-		{"fail, recorded", policy.Config{ReceivedSPF: true}, "", all + "|sender=a@e.test",
+		{"fail, recorded", recordSPF, "", all + "|sender=a@e.test",
 			"PREPEND Received-SPF: Fail (e.test does not designate 203.0.113.9 as permitted sender) identity=mailfrom; client-ip=203.0.113.9; " +
 				`envelope-from="a@e.test"; helo=x.test; mechanism=all; receiver=mx.example.net`},
-		{"fail, nothing asked for", policy.Config{}, "", all + "|sender=a@e.test", "DUNNO"},
+		{"fail, nothing asked for", nothing, "", all + "|sender=a@e.test", "DUNNO"},
 		{"softfail", everything, "", all + "|sender=a@soft.test", "550 5.7.23 SPF: 203.0.113.9 is probably not allowed to send mail of soft.test"},
 		{"permerror", everything, "", all + "|sender=a@broken.test", "550 5.7.24 SPF: the record of broken.test is broken: *"},
 		{"temperror", everything, "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 SPF of t.test cannot be evaluated now: DNS trouble"},
@@ -118,19 +142,19 @@ func TestActions(t *testing.T) {
 		{"MX", everything, "", all + "|sender=a@mx.test", "DUNNO"},
 		{"pass", everything, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
 		{"IPv4 in IPv6", everything, "", all + "|client_address=::ffff:192.0.2.1|sender=a@e.test", "DUNNO"},
-		{"iprev fail", policy.Config{RejectIPRev: true}, "", all + "|sender=a@e.test", "550 5.7.25 The reverse DNS of 203.0.113.9 does not lead back to it"},
-		{"iprev temperror", policy.Config{RejectIPRev: true}, "", all + "|client_address=192.0.2.9|sender=a@e.test", "DEFER_IF_PERMIT 4.7.25 *"},
-		{"iprev pass", policy.Config{RejectIPRev: true}, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
+		{"iprev fail", iprev, "", all + "|sender=a@e.test", "550 5.7.25 The reverse DNS of 203.0.113.9 does not lead back to it"},
+		{"iprev temperror", iprev, "", all + "|client_address=192.0.2.9|sender=a@e.test", "DEFER_IF_PERMIT 4.7.25 *"},
+		{"iprev pass", iprev, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
 		{"logged in", everything, "", all + "|sender=a@e.test|sasl_username=joe", "DUNNO"},
-		{"logged in and checked", policy.Config{RejectFail: true, CheckAuthenticated: true}, "", all + "|sender=a@e.test|sasl_username=joe", "550 5.7.23 *"},
+		{"logged in and checked", checkAll, "", all + "|sender=a@e.test|sasl_username=joe", "550 5.7.23 *"},
 		{"trusted", everything, "", all + "|client_address=10.1.2.3|sender=a@e.test", "DUNNO"},
 		{"unknown client", everything, "", all + "|client_address=unknown|sender=a@e.test", "DUNNO"},
 		{"no client", everything, "", "protocol_state=RCPT|sender=a@e.test", "DUNNO"},
 		{"another state", everything, "", all + "|protocol_state=CONNECT|sender=a@e.test", "DUNNO"},
-		{"end of message", policy.Config{ReceivedSPF: true}, "", all + "|protocol_state=END-OF-MESSAGE|sender=a@e.test", "DUNNO"},
+		{"end of message", recordSPF, "", all + "|protocol_state=END-OF-MESSAGE|sender=a@e.test", "DUNNO"},
 		{"MAIL", everything, "", all + "|protocol_state=MAIL|sender=a@e.test", "550 5.7.23 *"},
 		{"unknown attributes", everything, "", "frob=x=y|" + all + "|sender=a@e.test|compatibility_level=3.6", "550 5.7.23 *"},
-		{"hostile text", policy.Config{RejectFail: true, ReceivedSPF: true}, "", all + "|helo_name=\xff(\"\\;|sender=\"a;\xe2\x80\xa8 b\"@\xffx.test",
+		{"hostile text", both, "", all + "|helo_name=\xff(\"\\;|sender=\"a;\xe2\x80\xa8 b\"@\xffx.test",
 			`PREPEND Received-SPF: None (no SPF record for ?x.test) identity=mailfrom; client-ip=203.0.113.9; envelope-from="\"a;??? b\"@?x.test"; helo="?(\"\\;"; *`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -147,7 +171,7 @@ func TestActions(t *testing.T) {
 // TestInstance: the recipients of one message cost one evaluation and get one field; each
 // is refused where the first was.
 func TestInstance(t *testing.T) {
-	f := newFixture(t, policy.Config{ReceivedSPF: true}, "")
+	f := newFixture(t, recordSPF, "")
 	got := f.ask(t, all+"|sender=a@e.test|instance=1.2", all+"|sender=a@e.test|instance=1.2|recipient=b@x.test", all+"|sender=a@e.test|instance=1.3")
 	actions := strings.Split(strings.TrimSuffix(got, "\n\n"), "\n\n")
 	if len(actions) != 3 || !strings.HasPrefix(actions[0], "action=PREPEND ") || actions[1] != "action=DUNNO" || !strings.HasPrefix(actions[2], "action=PREPEND ") {
@@ -159,7 +183,7 @@ func TestInstance(t *testing.T) {
 	if n := strings.Count(f.log.String(), "msg=policy"); n != 2 {
 		t.Errorf("%d log lines for two messages:\n%s", n, f.log)
 	}
-	f = newFixture(t, policy.Config{RejectFail: true}, "")
+	f = newFixture(t, rejectFail, "")
 	if got := f.ask(t, all+"|sender=a@e.test|instance=1", all+"|sender=a@e.test|instance=1"); strings.Count(got, "action=550 ") != 2 {
 		t.Errorf("got %q, want two refusals", got)
 	}
@@ -172,7 +196,7 @@ func TestMalformed(t *testing.T) {
 	const first = "request=smtpd_access_policy\n"
 	for _, in := range []string{"\n", "protocol_state=RCPT\n\n", "request=junk\n\n", first + "x\n\n", first + "=x\n\n", first + "a=b\r\n\n", first + "a=\x00\n\n",
 		first, first + "a=b", first + "a=" + strings.Repeat("x", 20000) + "\n\n", first + strings.Repeat("a=b\n", 300) + "\n"} {
-		f := newFixture(t, policy.Config{}, "")
+		f := newFixture(t, nothing, "")
 		var out bytes.Buffer
 		if err := f.policy.Speak(t.Context(), strings.NewReader(in), &out); err == nil || out.Len() != 0 {
 			t.Errorf("%.60q: answered %q, %v, want no answer and an error", in, out.String(), err)
@@ -182,8 +206,8 @@ func TestMalformed(t *testing.T) {
 
 // TestDoor: pipelined requests over a connection; a malformed one closes it and is logged.
 func TestDoor(t *testing.T) {
-	f := newFixture(t, policy.Config{RejectFail: true}, "")
-	server := f.policy.Door()
+	f := newFixture(t, rejectFail, "")
+	server := f.policy.Door(0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +245,10 @@ func TestDoor(t *testing.T) {
 // FuzzSpeak: whatever comes, each answer is one line of printable ASCII, never OK, and a
 // prepended field stays below the limit of RFC 5322 §2.1.1.
 func FuzzSpeak(f *testing.F) {
-	fix := newFixture(f, policy.Config{RejectHeloFail: true, RejectPermError: true, ReceivedSPF: true, RejectNullMX: true}, "")
+	fix := newFixture(f, func(c *conf.Config) {
+		recordSPF(c)
+		c.SPF.HeloFail, c.SPF.PermError, c.Policy.NullMX = "reject", "reject", "reject"
+	}, "")
 	for _, seed := range []string{all + "|sender=a@e.test", all + "|sender=\"|\"@e.test|instance=1", "protocol_state=MAIL|client_address=::1|helo_name=helo.test|sender=",
 		all + "|sender=a@broken.test||request=smtpd_access_policy|" + all} {
 		f.Add("request=smtpd_access_policy\n" + strings.ReplaceAll(seed, "|", "\n") + "\n\n")

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"postseal/internal/conf"
 	"postseal/server/door"
 )
 
@@ -48,6 +49,26 @@ type Config struct {
 
 // DefaultTimeout is the patience with a client (RFC 5321 §4.5.3.2.7).
 const DefaultTimeout = 5 * time.Minute
+
+// FromConfig makes a Config of the configuration file, and reads the certificate.
+func FromConfig(c *conf.Config) (Config, error) {
+	p := &c.Proxy
+	all := Config{NextHop: NextHop{Address: string(p.NextHop)}, Peers: door.NewNetworks(conf.Prefixes(p.Peers)...), ClientInfo: ClientInfo(p.ClientInfo),
+		Auth: p.Auth, Timeout: time.Duration(p.Timeout),
+		Spool: SpoolLimits{Dir: p.SpoolDir, Memory: int(p.Memory), Message: int64(p.Message), Total: int64(p.Spool)}}
+	if name, port, ok := p.NextHop.Exchangers(); ok {
+		all.NextHop = NextHop{MX: name, Port: port}
+	}
+	if p.Certificate == "" {
+		return all, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
+	if err != nil {
+		return Config{}, fmt.Errorf("[proxy] certificate: %w", err)
+	}
+	all.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	return all, nil
+}
 
 func (c *Config) setDefaults() error {
 	if c.Timeout <= 0 {

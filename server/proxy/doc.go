@@ -5,5 +5,5 @@
 //
 // It is a state machine of its own, not a server of a library: the capabilities are those
 // of the next hop, XFORWARD and XCLIENT name the client, and no line end but CRLF may pass
-// unseen (CVE-2023-51764). See docs/adr/0002-own-smtp-session.md.
+// unseen (CVE-2023-51764). See docs/adr/0003-own-smtp-session.md.
 package proxy

@@ -71,7 +71,7 @@ func sent(in, m string) bool {
 // in it in one piece; nothing panics.
 func FuzzSession(f *testing.F) {
 	hop := newSink(f)
-	d := start(f, setup{trusted: loopback, config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}, Peers: loopback}})
+	d := start(f, setup{trusted: "127.0.0.0/8", config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}, Peers: loopback}})
 	const begin = "EHLO a.test\r\nMAIL FROM:<a@n.test>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 	for _, seed := range []string{
 		begin + "From: a@n.test\r\n\r\n..x\r\n.\r\nQUIT\r\n",

@@ -3,12 +3,15 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"postseal"
+	"postseal/internal/received"
 	"postseal/internal/smtpreply"
+	"postseal/message"
 	"postseal/server/door"
 )
 
@@ -18,11 +21,16 @@ const maxRecipients = 10000
 
 // transaction is a mail transaction that the next hop takes part in.
 type transaction struct {
-	snapshot   *door.Snapshot
-	verify     *postseal.Transaction // nil: passes unchecked
-	unchecked  string                // why
-	queueID    string                // of the peer
-	recipients int
+	snapshot    *door.Snapshot
+	conn        postseal.Conn
+	helo        string
+	reversePath string
+	recipients  []string
+
+	verify    *postseal.Transaction // nil: passes unchecked, or from a relay
+	unchecked string                // why
+	relayed   bool                  // its client is known when the header section is there
+	queueID   string                // of the peer
 }
 
 func (t *transaction) abort() {
@@ -96,25 +104,37 @@ func (s *session) forward() reply {
 	return reply{}
 }
 
-// beginMail begins the verdict with SPF, or not at all for mail that passes unchecked.
+// beginMail begins the verdict with SPF, where the client is known by now.
 func (s *session) beginMail(reversePath string) {
 	s.door.Begin()
-	client := s.client().addrPort()
-	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"]}
+	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
+		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
 	s.mail = t
+	t.unchecked = s.unchecked(t)
 	switch {
-	case s.authenticated():
-		t.unchecked = "authenticated"
-		return
-	case t.snapshot.Trusted.Contains(client.Addr()):
-		t.unchecked = "trusted"
-		return
+	case t.unchecked != "":
+	case t.snapshot.Relays.Contains(t.conn.Remote.Addr()):
+		t.relayed = true
+	default:
+		t.verify = s.engine.Begin(s.ctx, t.snapshot, t.conn, t.helo, reversePath)
 	}
-	conn := postseal.Conn{Remote: client, Local: s.local, TLS: s.secure}
-	helo := s.clientHelo()
-	verifier := t.snapshot.Verifier.Session(s.ctx, conn)
-	verifier.Helo(helo)
-	t.verify = verifier.MailWithSPF(reversePath, s.engine.SPF.Check(t.snapshot.Verifier, conn, helo, reversePath))
+}
+
+// unchecked says why a message passes unchecked, as the milter does: our own users and
+// machines submit it.
+func (s *session) unchecked(t *transaction) string {
+	ip := t.conn.Remote.Addr()
+	switch {
+	case s.authenticated() && !t.snapshot.Config.Network.CheckAuthenticated:
+		return "authenticated"
+	case t.snapshot.Relays.Contains(ip):
+		return ""
+	case !s.socket.IsValid() && s.xforward == nil && s.xclient == nil && t.snapshot.TrustsLocal():
+		return "local"
+	case t.snapshot.Trusted.Contains(ip):
+		return "trusted"
+	}
+	return ""
 }
 
 func (s *session) onRCPT(arg string) reply {
@@ -125,15 +145,12 @@ func (s *session) onRCPT(arg string) reply {
 	switch {
 	case err != nil || to.address == "":
 		return say(501, "5.5.4", "The syntax is RCPT TO:<address>")
-	case s.mail.recipients >= maxRecipients:
+	case len(s.mail.recipients) >= maxRecipients:
 		return say(452, "4.5.3", "Too many recipients")
 	}
 	got := s.ask("RCPT TO:" + to.String())
 	if got.positive() {
-		s.mail.recipients++
-		if s.mail.verify != nil {
-			s.mail.verify.Rcpt(to.address)
-		}
+		s.mail.recipients = append(s.mail.recipients, to.address)
 	}
 	return got
 }
@@ -144,7 +161,7 @@ func (s *session) onDATA(arg string) reply {
 		return say(503, "5.5.1", "MAIL comes first")
 	case arg != "":
 		return say(501, "5.5.4", "DATA takes no argument")
-	case s.mail.recipients == 0:
+	case len(s.mail.recipients) == 0:
 		return say(554, "5.5.1", "There is no valid recipient")
 	}
 	say(354, "", "End data with <CR><LF>.<CR><LF>").write(s.w)
@@ -152,9 +169,9 @@ func (s *session) onDATA(arg string) reply {
 		s.over = true
 		return reply{}
 	}
-	message := s.proxy.spool.begin()
-	defer message.close()
-	broken, err := s.receive(message)
+	m := s.proxy.spool.begin()
+	defer m.close()
+	broken, err := s.receive(m)
 	if err != nil {
 		s.over = true
 		return lineFault(err)
@@ -164,10 +181,15 @@ func (s *session) onDATA(arg string) reply {
 	if broken != nil {
 		return s.refused(say(s.broken(broken)))
 	}
-	if s.mail.verify == nil {
-		return s.unchecked(message)
+	if s.mail.relayed {
+		if err := s.beginRelayed(m); err != nil {
+			return s.refused(say(s.broken(err)))
+		}
 	}
-	return s.checked(message, ended)
+	if s.mail.verify == nil {
+		return s.passUnchecked(m)
+	}
+	return s.checked(m, ended)
 }
 
 // broken is the answer to a message that cannot be taken whoever it is from.
@@ -193,21 +215,65 @@ func (s *session) refused(r reply) reply {
 	return r
 }
 
-// unchecked passes a message on as it came.
-func (s *session) unchecked(m *spooled) reply {
-	got := s.deliver(func(w *dotWriter) error {
-		_, err := io.Copy(w, m.reader())
+// beginRelayed begins the verification of what a relay of ours handed on, with the client
+// that the relay's own trace field names. When it names none, SPF has no client to check.
+func (s *session) beginRelayed(m *spooled) error {
+	t := s.mail
+	header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
+	var limit *message.LimitError
+	if err != nil && !errors.As(err, &limit) {
 		return err
+	}
+	hop, ok := received.Client(header, t.snapshot.Relays.Contains)
+	switch {
+	case ok && t.snapshot.Trusted.Contains(hop.IP):
+		t.unchecked = "trusted"
+		return nil
+	case !ok:
+		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", door.SMTP, "relay", t.conn.Remote.Addr().String())
+	}
+	t.conn = postseal.Conn{User: t.conn.User}
+	if ok {
+		t.conn.Remote = netip.AddrPortFrom(hop.IP, 0)
+	}
+	t.verify = s.engine.Begin(s.ctx, t.snapshot, t.conn, hop.From, t.reversePath)
+	w := t.verify.MessageWriter()
+	if _, err := io.Copy(w, m.reader()); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// passUnchecked passes a message on as it came, but for fields of an authenticated user
+// that claim to be ours (RFC 8601 §5).
+func (s *session) passUnchecked(m *spooled) reply {
+	t := s.mail
+	c := &changed{header: &message.Header{}}
+	if t.unchecked == "authenticated" {
+		header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
+		var limit *message.LimitError
+		if c.limited = errors.As(err, &limit); err != nil && !c.limited {
+			return s.refused(say(s.broken(err)))
+		}
+		c.header, c.Remove = header, postseal.ForgedFields(header, t.snapshot.AuthservID)
+	}
+	got := s.deliver(func(w *dotWriter) error {
+		if len(c.Remove) == 0 {
+			_, err := io.Copy(w, m.reader())
+			return err
+		}
+		return rewrite(w, m.reader(), c)
 	})
-	s.engine.Metrics.Skipped.WithLabelValues(door.SMTP, s.mail.unchecked).Inc()
-	s.engine.Log.Info("passed unchecked", "qid", s.queueID(got), "door", door.SMTP, "reason", s.mail.unchecked,
-		"client", s.client().addrPort().String(), "reply", got.code)
+	s.engine.Unchecked(door.SMTP, s.queueID(got), t.unchecked)
 	return got
 }
 
 // checked carries out the verdict.
 func (s *session) checked(m *spooled, ended time.Time) reply {
 	t := s.mail
+	for _, r := range t.recipients {
+		t.verify.Rcpt(r)
+	}
 	report, err := t.verify.Finish(s.ctx)
 	if err != nil {
 		return s.refused(say(s.broken(err)))
@@ -223,7 +289,8 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 	case postseal.Reject, postseal.Defer:
 		return s.refused(verdictReply(d))
 	case postseal.Accept, postseal.Quarantine:
-		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), report) })
+		c := &changed{report.Header(), report.Limit() != "", report.Headers}
+		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), c) })
 	}
 	return s.refused(say(s.broken(errors.New("a verdict without an action"))))
 }

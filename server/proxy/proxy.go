@@ -38,9 +38,9 @@ func (p *Proxy) Configure(c Config) error {
 	return nil
 }
 
-// Door serves listeners of one mode.
-func (p *Proxy) Door(m Mode) *door.Server {
-	return &door.Server{Name: door.SMTP, Engine: p.engine, Handle: func(ctx context.Context, conn *door.Conn) {
+// Door serves listeners of one mode. conns bounds its connections, 0 is the default.
+func (p *Proxy) Door(m Mode, conns int) *door.Server {
+	return &door.Server{Name: door.SMTP, Engine: p.engine, Conns: conns, Handle: func(ctx context.Context, conn *door.Conn) {
 		p.serve(ctx, conn, m)
 	}}
 }

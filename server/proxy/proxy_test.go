@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
+	"postseal/internal/conf"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
 	"postseal/server/proxy"
@@ -45,7 +47,8 @@ func (j *journal) String() string {
 type setup struct {
 	zone    string
 	enforce postseal.Enforce
-	trusted door.Networks
+	trusted string // networks, separated by spaces
+	relays  string
 	config  proxy.Config
 	mode    proxy.Mode
 }
@@ -64,12 +67,16 @@ func start(t testing.TB, s setup) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: zone, Enforce: s.enforce})
+	c := conf.Default()
+	c.AuthservID, c.Network.Trusted, c.Network.TrustedRelays = "mx.example.net", prefixes(s.trusted), prefixes(s.relays)
+	if s.enforce != "" {
+		c.Enforce = s.enforce
+	}
+	snapshot, err := door.NewSnapshot(c, postseal.Config{AuthservID: c.AuthservID, Resolver: zone, Enforce: c.Enforce})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &daemon{log: &journal{}}
-	snapshot := &door.Snapshot{Verifier: v, Resolver: zone, AuthservID: "mx.example.net", Enforce: s.enforce, Trusted: s.trusted}
 	d.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(d.log, nil)), door.NewMetrics("test"))
 	p, err := proxy.New(d.engine, s.config)
 	if err != nil {
@@ -78,7 +85,7 @@ func start(t testing.TB, s setup) *daemon {
 	if s.mode == "" {
 		s.mode = proxy.Transfer
 	}
-	d.server = p.Door(s.mode)
+	d.server = p.Door(s.mode, 0)
 	l := listen(t)
 	d.addr = l.Addr().String()
 	served := make(chan error, 1)
@@ -91,6 +98,14 @@ func start(t testing.TB, s setup) *daemon {
 		d.engine.Close()
 	})
 	return d
+}
+
+func prefixes(list string) []conf.Prefix {
+	var all []conf.Prefix
+	for word := range strings.FieldsSeq(list) {
+		all = append(all, conf.Prefix{Prefix: netip.MustParsePrefix(word)})
+	}
+	return all
 }
 
 func listen(t testing.TB) net.Listener {

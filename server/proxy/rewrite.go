@@ -14,24 +14,30 @@ import (
 // errRewrite is a defect of ours: the spool is not the message that was verified.
 var errRewrite = errors.New("the spooled message is not the one that was verified")
 
-// rewrite copies the message of src with the header changes of its verdict: added fields
-// on top, removed ones left out, every other octet as it came.
+// changed is a message with its header section and what is to change in it.
+type changed struct {
+	header  *message.Header
+	limited bool // header ends at a limit, before the end of the header section
+	postseal.HeaderChanges
+}
+
+// rewrite copies the message of src with its changes: added fields on top, removed ones left
+// out, every other octet as it came.
 //
 // Two things are not passed on, because our fields on top would change how they are read:
 // an mbox line before the header section, which the verdict did not see either, and a body
 // without the empty line before it, which gets one.
-func rewrite(w io.Writer, src io.Reader, report *postseal.Report) error {
+func rewrite(w io.Writer, src io.Reader, c *changed) error {
 	r := bufio.NewReaderSize(src, readBuffer)
-	header := report.Header()
-	if err := skipMboxLine(r, report); err != nil {
+	if err := skipMboxLine(r, c); err != nil {
 		return err
 	}
-	if err := addFields(w, report.Headers.Add); err != nil {
+	if err := addFields(w, c.Add); err != nil {
 		return err
 	}
-	removed := removals(header, report.Headers.Remove)
-	for i := range header.Len() {
-		field, err := takeField(r, header.At(i).Raw)
+	removed := removals(c.header, c.Remove)
+	for i := range c.header.Len() {
+		field, err := takeField(r, c.header.At(i).Raw)
 		if err != nil {
 			return err
 		}
@@ -43,7 +49,7 @@ func rewrite(w io.Writer, src io.Reader, report *postseal.Report) error {
 		}
 	}
 	// Beyond a limit the header section goes on: nothing may be put there.
-	if next, _ := r.Peek(2); len(next) > 0 && string(next) != "\r\n" && report.Limit() == "" {
+	if next, _ := r.Peek(2); len(next) > 0 && string(next) != "\r\n" && !c.limited {
 		if _, err := io.WriteString(w, "\r\n"); err != nil {
 			return err
 		}
@@ -56,18 +62,18 @@ func rewrite(w io.Writer, src io.Reader, report *postseal.Report) error {
 const maxMboxLine = 1000
 
 // skipMboxLine skips the line that message.Splitter skipped.
-func skipMboxLine(r *bufio.Reader, report *postseal.Report) error {
+func skipMboxLine(r *bufio.Reader, c *changed) error {
 	start, _ := r.Peek(maxMboxLine) // less of a short message
 	if !bytes.HasPrefix(start, []byte("From ")) && !bytes.HasPrefix(start, []byte(">From ")) {
 		return nil
 	}
 	lf := bytes.IndexByte(start, '\n')
-	if header := report.Header(); header.Len() > 0 {
-		first := header.At(0).Raw
+	if c.header.Len() > 0 {
+		first := c.header.At(0).Raw
 		if bytes.HasPrefix(start, first[:min(len(first), maxMboxLine)]) {
 			return nil // "From : a@b.test" is a field
 		}
-	} else if lf < 0 || report.Limit() != "" {
+	} else if lf < 0 || c.limited {
 		return nil // it is the body, or a field that was not kept
 	}
 	_, err := r.Discard(lf + 1)
@@ -113,3 +119,30 @@ func removals(header *message.Header, refs []postseal.HeaderRef) map[int]bool {
 	}
 	return removed
 }
+
+// headerOf reads the header section of a message within the limits.
+func headerOf(r io.Reader, limits message.Limits) (*message.Header, error) {
+	h := &headerSink{}
+	err := message.Stream(h, r, limits)
+	if errors.Is(err, errHeaderEnd) {
+		err = nil
+	}
+	return &h.header, err
+}
+
+var errHeaderEnd = errors.New("the header section ends")
+
+// headerSink takes a header section and stops.
+type headerSink struct{ header message.Header }
+
+// Field implements message.Sink.
+func (h *headerSink) Field(f message.Field) error {
+	h.header.Add(f)
+	return nil
+}
+
+// EndHeader implements message.Sink.
+func (h *headerSink) EndHeader() error { return errHeaderEnd }
+
+// Write implements message.Sink.
+func (h *headerSink) Write([]byte) (int, error) { return 0, errHeaderEnd }

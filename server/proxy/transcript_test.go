@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"postseal"
+	"postseal/internal/conf"
 	"postseal/server/door"
 	"postseal/server/proxy"
 )
@@ -94,7 +94,9 @@ func configure(t *testing.T, s *setup, line string) {
 	case "peers":
 		s.config.Peers = networks(value)
 	case "trusted":
-		s.trusted = networks(value)
+		s.trusted = value
+	case "relays":
+		s.relays = value
 	case "client_info":
 		s.config.ClientInfo = proxy.ClientInfo(value)
 	case "message":
@@ -120,11 +122,7 @@ func networks(value string) door.Networks {
 	if value == "none" {
 		return door.Networks{}
 	}
-	var all []netip.Prefix
-	for word := range strings.FieldsSeq(value) {
-		all = append(all, netip.MustParsePrefix(word))
-	}
-	return door.NewNetworks(all...)
+	return door.NewNetworks(conf.Prefixes(prefixes(value))...)
 }
 
 // step plays a line: "C:" the client sends, "S:" it gets, "H:" the next hop gets, "R:" it
