@@ -29,7 +29,9 @@ func (d *Daemon) kinds(c *conf.Config) []kind {
 	return []kind{
 		{door.Milter, c.Listen.Milter, d.milter},
 		{door.Policy, c.Listen.Policy, d.policyService},
-		{door.SMTP, c.Listen.SMTP, d.smtp},
+		{door.SMTP, c.Listen.SMTP, d.smtp(proxy.Transfer)},
+		{string(proxy.Submission), c.Listen.Submission, d.smtp(proxy.Submission)},
+		{string(proxy.Submissions), c.Listen.Submissions, d.smtp(proxy.Submissions)},
 		{door.HTTP, c.Listen.HTTP, d.http},
 	}
 }
@@ -39,36 +41,30 @@ func (d *Daemon) milter(c *conf.Config, l net.Listener) (door.Door, net.Listener
 }
 
 func (d *Daemon) policyService(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
-	p := policy.New(d.engine, policyConfig(c))
-	d.configure = append(d.configure, func(c *conf.Config) error {
-		p.Configure(policyConfig(c))
-		return nil
-	})
-	s := p.Door()
-	s.Conns = c.Limits.Connections
-	return s, l, nil
+	return policy.New(d.engine).Door(c.Limits.Connections), l, nil
 }
 
-func policyConfig(c *conf.Config) policy.Config {
-	return policy.Config{RejectFail: c.SPF.Fail == "reject", RejectSoftFail: c.SPF.SoftFail == "reject", RejectPermError: c.SPF.PermError == "reject",
-		DeferTempError: c.SPF.TempError == "defer", RejectHeloFail: c.SPF.HeloFail == "reject", RejectNullMX: c.Policy.NullMX == "reject",
-		RejectIPRev: c.Policy.IPRev == "reject", ReceivedSPF: c.Policy.ReceivedSPF, CheckAuthenticated: c.Network.CheckAuthenticated}
-}
-
-func (d *Daemon) smtp(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
-	p, err := proxy.New(d.engine, proxyConfig(c))
-	if err != nil {
-		return nil, l, err
+// smtp makes the door of one SMTP listener. All of them share one proxy, with its spool.
+func (d *Daemon) smtp(m proxy.Mode) maker {
+	return func(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
+		if err := d.useProxy(c); err != nil {
+			return nil, l, err
+		}
+		return d.proxy.Door(m, c.Limits.Connections), l, nil
 	}
-	d.configure = append(d.configure, func(c *conf.Config) error { return p.Configure(proxyConfig(c)) })
-	s := p.Door(proxy.Transfer)
-	s.Conns = c.Limits.Connections
-	return s, l, nil
 }
 
-func proxyConfig(c *conf.Config) proxy.Config {
-	return proxy.Config{Hostname: c.AuthservID, NextHop: proxy.NextHop{Address: string(c.Proxy.NextHop)},
-		Peers: door.NewNetworks(conf.Prefixes(c.Network.Trusted)...)}
+// useProxy puts [proxy] in force for connections that begin from now on.
+func (d *Daemon) useProxy(c *conf.Config) error {
+	config, err := proxy.FromConfig(c)
+	if err != nil {
+		return err
+	}
+	if d.proxy != nil {
+		return d.proxy.Configure(config)
+	}
+	d.proxy, err = proxy.New(d.engine, config)
+	return err
 }
 
 func (d *Daemon) http(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {

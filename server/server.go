@@ -20,6 +20,7 @@ import (
 	"postseal/internal/rules"
 	"postseal/resolver"
 	"postseal/server/door"
+	"postseal/server/proxy"
 )
 
 // Options is what a daemon is made of.
@@ -42,9 +43,8 @@ type Daemon struct {
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
-	retired []*names // of earlier configurations, for messages that began under them
-	// What doors with a configuration of their own take of a new one.
-	configure []func(*conf.Config) error
+	retired []*names     // of earlier configurations, for messages that began under them
+	proxy   *proxy.Proxy // of all SMTP listeners, nil without one
 }
 
 // running is one listener with the door behind it.
@@ -102,7 +102,7 @@ func (d *Daemon) warn(problems []conf.Problem) {
 // build makes a snapshot of c. The way to the DNS stays when c does not change it.
 func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
 	if c.AuthservID == "" {
-		c.AuthservID = hostname()
+		c.AuthservID = Hostname()
 	}
 	n := d.names.Load()
 	if n == nil || !n.same(c.DNS) {
@@ -124,8 +124,8 @@ func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
 	return s, n, err
 }
 
-// hostname is the name of this machine, with its domain where the system knows one.
-func hostname() string {
+// Hostname is the name of this machine, with its domain where the system knows one.
+func Hostname() string {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		return "localhost"
@@ -273,8 +273,8 @@ func (d *Daemon) use(c *conf.Config) error {
 	if err != nil {
 		return err
 	}
-	for _, configure := range d.configure {
-		if err := configure(c); err != nil {
+	if d.proxy != nil {
+		if err := d.useProxy(c); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"crypto/tls"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"postseal/internal/conf"
@@ -43,8 +42,7 @@ type Config struct {
 	Auth       bool          // AUTH passes to the next hop, over TLS alone
 	TLS        *tls.Config   // nil: no STARTTLS; required for Submissions
 	Spool      SpoolLimits
-	Timeout    time.Duration    // for the next command or piece of a message; default 5 min (RFC 5321 §4.5.3.2)
-	Self       []netip.AddrPort // our own listeners, which are no next hop
+	Timeout    time.Duration // for the next command or piece of a message; default 5 min (RFC 5321 §4.5.3.2)
 }
 
 // DefaultTimeout is the patience with a client (RFC 5321 §4.5.3.2.7).

@@ -62,7 +62,7 @@ func (s *session) greetHop() (reply, error) {
 	if s.hop != nil {
 		return s.hop.hello(s.helo)
 	}
-	h, err := s.config.NextHop.open(s.ctx, s.engine.Current().Resolver, s.config.Self)
+	h, err := s.config.NextHop.open(s.ctx, s.engine.Current().Resolver, s.local.Port())
 	if err != nil {
 		return reply{}, err
 	}

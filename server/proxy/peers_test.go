@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -290,6 +291,21 @@ only-down.test. 60 MX 10 down.test.
 			t.Errorf("%s: EHLO: %v, want success %v", domain, err, want)
 		}
 		c.Close()
+	}
+}
+
+// TestCircle: the proxy is not its own next hop.
+func TestCircle(t *testing.T) {
+	l := listen(t)
+	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
+	d := startAt(t, l, setup{zone: "self.test. 60 A 127.0.0.1\n", config: proxy.Config{NextHop: proxy.NextHop{MX: "self.test", Port: port}}})
+	c, err := smtp.Dial(d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Hello("a.test"); !isCode(err, 421) || !strings.Contains(d.log.String(), "but this host") {
+		t.Errorf("EHLO: %v, want 421; the log is %s", err, d.log)
 	}
 }
 

@@ -63,6 +63,11 @@ type daemon struct {
 
 func start(t testing.TB, s setup) *daemon {
 	t.Helper()
+	return startAt(t, listen(t), s)
+}
+
+func startAt(t testing.TB, l net.Listener, s setup) *daemon {
+	t.Helper()
 	zone, err := dnstest.Parse(s.zone)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +91,6 @@ func start(t testing.TB, s setup) *daemon {
 		s.mode = proxy.Transfer
 	}
 	d.server = p.Door(s.mode, 0)
-	l := listen(t)
 	d.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(l) }()

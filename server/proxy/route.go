@@ -26,12 +26,12 @@ type NextHop struct {
 // maxExchangers bounds the servers that are tried for one session.
 const maxExchangers = 10
 
-// open connects to the first server that greets.
-func (n NextHop) open(ctx context.Context, r resolver.Resolver, self []netip.AddrPort) (*hop, error) {
+// open connects to the first server that greets. listening is our own port.
+func (n NextHop) open(ctx context.Context, r resolver.Resolver, listening uint16) (*hop, error) {
 	if n.Address != "" {
 		return dialHop(ctx, n.Address)
 	}
-	addresses, err := n.exchangers(ctx, r, self)
+	addresses, err := n.exchangers(ctx, r, listening)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,9 @@ func dialHop(ctx context.Context, address string) (*hop, error) {
 }
 
 // exchangers lists the addresses of the domain's mail exchangers by preference, equal ones
-// in random order (RFC 5321 §5.1), without those that are this proxy itself.
-func (n NextHop) exchangers(ctx context.Context, r resolver.Resolver, self []netip.AddrPort) ([]netip.AddrPort, error) {
+// in random order (RFC 5321 §5.1), without those that are this proxy itself: its mail would
+// go round in a circle.
+func (n NextHop) exchangers(ctx context.Context, r resolver.Resolver, listening uint16) ([]netip.AddrPort, error) {
 	hosts, err := exchangerNames(ctx, r, n.MX)
 	if err != nil {
 		return nil, err
@@ -73,8 +74,8 @@ func (n NextHop) exchangers(ctx context.Context, r resolver.Resolver, self []net
 		addrs, err := hostAddresses(ctx, r, host)
 		failed = cmp.Or(failed, err)
 		for _, a := range addrs {
-			if p := netip.AddrPortFrom(a, port); !slices.Contains(self, p) && len(all) < maxExchangers {
-				all = append(all, p)
+			if len(all) < maxExchangers && (port != listening || !onThisHost(a)) {
+				all = append(all, netip.AddrPortFrom(a, port))
 			}
 		}
 	}
@@ -124,4 +125,16 @@ func hostAddresses(ctx context.Context, r resolver.Resolver, host string) ([]net
 		}
 	}
 	return all, errors.Join(errs[:]...)
+}
+
+// onThisHost reports whether a is an address of this machine.
+func onThisHost(a netip.Addr) bool {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	return a.IsLoopback() || slices.ContainsFunc(own, func(o net.Addr) bool {
+		prefix, err := netip.ParsePrefix(o.String())
+		return err == nil && prefix.Addr().Unmap() == a
+	})
 }
