@@ -32,6 +32,14 @@ func (r *refusing) Connect(_, _ string, _ uint16, addr string, _ milter.Modifier
 	return milter.RespContinue, nil
 }
 
+// MailFrom wants the address as a client gives it, in one pair of brackets.
+func (r *refusing) MailFrom(from, _ string, _ milter.Modifier) (*milter.Response, error) {
+	if from != "a@bank.test" {
+		return milter.RejectWithCodeAndReason(501, "5.1.7 "+from)
+	}
+	return milter.RespContinue, nil
+}
+
 func (r *refusing) EndOfMessage(m milter.Modifier) (*milter.Response, error) {
 	if r.stranger {
 		return milter.RejectWithCodeAndReason(550, "5.7.26 no\nRef 1")

@@ -171,8 +171,8 @@ func forge(s *milter.ClientSession, p Probe) (added []string, end *milter.Action
 	steps := []func() (*milter.Action, error){
 		func() (*milter.Action, error) { return s.Conn("unknown", milter.FamilyInet, 40000, stranger) },
 		func() (*milter.Action, error) { return s.Helo("doctor.invalid") },
-		func() (*milter.Action, error) { return s.Mail("<"+p.From+">", "") },
-		func() (*milter.Action, error) { return s.Rcpt("<"+p.To+">", "") },
+		func() (*milter.Action, error) { return s.Mail(p.From, "") },
+		func() (*milter.Action, error) { return s.Rcpt(p.To, "") },
 		s.DataStart,
 	}
 	for _, f := range p.fields() {
