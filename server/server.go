@@ -69,6 +69,7 @@ func New(o Options) (*Daemon, error) {
 	d.names.Store(n)
 	d.engine = door.NewEngine(s, d.log, d.metrics)
 	registerCache(d.metrics.Registry, &d.names)
+	d.metrics.Registry.MustRegister(localPolicy{d.engine})
 	if err := d.open(c); err != nil {
 		d.close()
 		return nil, err
