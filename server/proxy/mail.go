@@ -109,6 +109,9 @@ func (s *session) beginMail(reversePath string) {
 	s.door.Begin()
 	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
 		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
+	if s.xforward["ADDR"] != "" {
+		t.conn.Relays = 1 // the MTA that forwards it has stamped it, as Postfix does
+	}
 	s.mail = t
 	t.unchecked = s.unchecked(t)
 	switch {
@@ -232,7 +235,7 @@ func (s *session) beginRelayed(m *spooled) error {
 	case !ok:
 		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", door.SMTP, "relay", t.conn.Remote.Addr().String())
 	}
-	t.conn = postseal.Conn{User: t.conn.User}
+	t.conn = postseal.Conn{User: t.conn.User, Relays: hop.Relays}
 	if ok {
 		t.conn.Remote = netip.AddrPortFrom(hop.IP, 0)
 	}
