@@ -112,10 +112,7 @@ func swaks(t *testing.T, port int, m mail) string {
 		name = "[UNAVAILABLE]"
 	}
 	args := []string{"--server", "127.0.0.1", "--port", fmt.Sprint(port), "--xclient", "ADDR=" + m.ip + " NAME=" + name,
-		"--helo", m.helo, "--from", m.from, "--to", m.rcpt, "--no-data-fixup", "--data", "@" + file, "--timeout", "90"}
-	if m.from == "" {
-		args[9] = "<>"
-	}
+		"--helo", m.helo, "--from", m.from, "--to", m.rcpt, "--data", "@" + file, "--timeout", "90"}
 	out, err := exec.Command("swaks", args...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

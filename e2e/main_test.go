@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// binary is the postseal that all tests run.
-var binary string
+// binary is the postseal that all tests run: the one named in POSTSEAL_BINARY, such as that
+// of a package, else one built from this source.
+var binary = os.Getenv("POSTSEAL_BINARY")
 
 // missing says why the tests cannot run here, "" when they can.
 func missing() string {
@@ -35,6 +36,9 @@ func run(m *testing.M) int {
 	if why := missing(); why != "" {
 		fmt.Println("SKIPPED e2e:", why)
 		return 0
+	}
+	if binary != "" {
+		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "postseal-e2e-")
 	if err != nil {
@@ -65,15 +69,19 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// freePort asks the kernel for a TCP port of loopback.
-func freePort(t *testing.T) int {
+// freePorts asks the kernel for TCP ports of loopback, all of them different.
+func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 func writeFile(t *testing.T, path, text string) {

@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// doors are the ports of Postfix, each with postseal behind another door.
+// doors are the ports of Postfix, each with postseal behind another door, and those of the
+// daemon.
 type doors struct {
 	milter, policy, both, proxy int
 	after                       int // where the proxy hands accepted mail back
+	smtp, http                  int // of the daemon
 }
 
 func newDoors(t *testing.T) doors {
-	return doors{milter: freePort(t), policy: freePort(t), both: freePort(t), proxy: freePort(t), after: freePort(t)}
+	p := freePorts(t, 7)
+	return doors{p[0], p[1], p[2], p[3], p[4], p[5], p[6]}
 }
 
 // postfix is an instance with its own configuration, queue and data.
@@ -52,6 +55,7 @@ disable_dns_lookups = yes
 smtp_host_lookup = native
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.1
+notify_classes =
 smtpd_recipient_restrictions = reject_unauth_destination
 message_size_limit = 52428800
 milter_default_action = tempfail
@@ -68,19 +72,22 @@ smtputf8_enable = yes
 local_header_rewrite_clients =
 `
 
-// masterCF has a service for each door. The smtpd of the milter and the policy door are
-// chrooted, as in Debian.
+// masterCF has a service for each door. What "postseal setup postfix" wrote into main.cf
+// stands for both, the others take one door out of it. The smtpd in front are chrooted, as
+// in Debian.
 const masterCF = `127.0.0.1:%[1]d inet n - y - - smtpd
-  -o smtpd_milters=unix:postseal/milter.sock
+  -o smtpd_recipient_restrictions=reject_unauth_destination
 127.0.0.1:%[2]d inet n - y - - smtpd
-  -o smtpd_recipient_restrictions=reject_unauth_destination,check_policy_service,unix:postseal/policy.sock
+  -o smtpd_milters=
 127.0.0.1:%[3]d inet n - y - - smtpd
-  -o smtpd_milters=unix:postseal/milter.sock
-  -o smtpd_recipient_restrictions=reject_unauth_destination,check_policy_service,unix:postseal/policy.sock
 127.0.0.1:%[4]d inet n - y - 30 smtpd
+  -o smtpd_milters=
+  -o smtpd_recipient_restrictions=reject_unauth_destination
   -o smtpd_proxy_filter=127.0.0.1:%[6]d
   -o smtpd_proxy_timeout=60s
 127.0.0.1:%[5]d inet n - y - 30 smtpd
+  -o smtpd_milters=
+  -o smtpd_recipient_restrictions=reject_unauth_destination
   -o smtpd_authorized_xforward_hosts=127.0.0.0/8
   -o smtpd_authorized_xclient_hosts=
   -o smtpd_client_restrictions=permit_mynetworks,reject
@@ -107,12 +114,12 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 `
 
 // newPostfix writes the configuration; start runs it.
-func newPostfix(t *testing.T, d doors, sinkPort, proxyPort int) *postfix {
+func newPostfix(t *testing.T, d doors, sinkPort int) *postfix {
 	t.Helper()
 	dir := tempDir(t)
 	p := &postfix{dir: dir, etc: filepath.Join(dir, "etc"), spool: filepath.Join(dir, "spool"), log: filepath.Join(dir, "log", "mail.log")}
 	writeFile(t, filepath.Join(p.etc, "main.cf"), fmt.Sprintf(mainCF, dir, sinkPort))
-	writeFile(t, filepath.Join(p.etc, "master.cf"), fmt.Sprintf(masterCF, d.milter, d.policy, d.both, d.proxy, d.after, proxyPort))
+	writeFile(t, filepath.Join(p.etc, "master.cf"), fmt.Sprintf(masterCF, d.milter, d.policy, d.both, d.proxy, d.after, d.smtp))
 	writeFile(t, filepath.Join(p.etc, "dynamicmaps.cf"), "")
 	for _, sub := range []string{"spool", "data", "log", "spool/postseal"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
@@ -123,6 +130,15 @@ func newPostfix(t *testing.T, d doors, sinkPort, proxyPort int) *postfix {
 		t.Fatalf("chown: %v %s", err, out)
 	}
 	return p
+}
+
+// age makes main.cf look old: Postfix's programs wait until a file that has just changed is.
+func (p *postfix) age(t *testing.T) {
+	t.Helper()
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(p.etc, "main.cf"), old, old); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (p *postfix) start(t *testing.T) {
@@ -142,7 +158,7 @@ func (p *postfix) start(t *testing.T) {
 func (p *postfix) tail() string {
 	octets, _ := os.ReadFile(p.log)
 	lines := strings.Split(strings.TrimRight(string(octets), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
 // queued counts the messages that Postfix still holds.
