@@ -73,6 +73,9 @@ func Corroboration(r *Report, protected []string) []string {
 	if r.IPRev != nil && r.IPRev.Result == IPRevFail {
 		signals = append(signals, "reverse DNS of the client does not match")
 	}
+	if r.NoMail != "" {
+		signals = append(signals, "the author domain takes no mail: "+string(r.NoMail))
+	}
 	for _, p := range protected {
 		name, err := domain.Parse(p)
 		if err == nil && authorWithin(r, name) {

@@ -168,6 +168,7 @@ type Report struct {
 	DMARC    dmarc.Result
 	IPRev    *IPRev // nil without a client address
 	Author   message.Author
+	NoMail   TakesNoMail // of the author domain, where it was asked: see Corroboration
 	Headers  HeaderChanges
 	Cost     Cost
 

@@ -1,0 +1,46 @@
+package postseal
+
+import (
+	"context"
+
+	"postseal/dmarc"
+	"postseal/internal/domain"
+	"postseal/resolver"
+)
+
+// TakesNoMail says why nobody at a domain can receive mail, which an honest author does.
+type TakesNoMail string
+
+// A null MX (RFC 7505), or neither MX nor address (RFC 5321 §5.1).
+const (
+	NullMX     TakesNoMail = "null MX"
+	NoMailHost TakesNoMail = "neither MX nor address"
+)
+
+// askNoMail looks whether the author domain takes mail. It costs questions, so they are
+// asked only where the answer may decide: the policy is reject and nothing else
+// corroborates the failure. What cannot be looked up corroborates nothing.
+func (t *Transaction) askNoMail(r *Report) {
+	if r.DMARC.Result != dmarc.Fail || r.DMARC.Policy != dmarc.PolicyReject || len(Corroboration(r, t.v.config.Protected)) > 0 {
+		return
+	}
+	r.NoMail = takesNoMail(t.ctx, t.ledger, domain.Name(r.DMARC.AuthorDomain))
+}
+
+func takesNoMail(ctx context.Context, dns resolver.Resolver, author domain.Name) TakesNoMail {
+	mx, err := dns.Lookup(ctx, string(author), resolver.MX)
+	switch {
+	case err != nil:
+		return ""
+	case len(mx.Records) == 1 && mx.Records[0].Target == "":
+		return NullMX
+	case len(mx.Records) > 0:
+		return ""
+	}
+	for _, family := range [...]resolver.Type{resolver.A, resolver.AAAA} {
+		if a, err := dns.Lookup(ctx, string(author), family); err != nil || len(a.Records) > 0 {
+			return ""
+		}
+	}
+	return NoMailHost
+}
