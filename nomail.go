@@ -18,10 +18,11 @@ const (
 )
 
 // askNoMail looks whether the author domain takes mail. It costs questions, so they are
-// asked only where the answer may decide: the policy is reject and nothing else
-// corroborates the failure. What cannot be looked up corroborates nothing.
+// asked only where the answer may decide: the policy is reject, the mode is guarded, and
+// nothing else speaks for or against a forgery. What cannot be looked up corroborates nothing.
 func (t *Transaction) askNoMail(r *Report) {
-	if r.DMARC.Result != dmarc.Fail || r.DMARC.Policy != dmarc.PolicyReject || len(Corroboration(r, t.v.config.Protected)) > 0 {
+	fails := r.DMARC.Result == dmarc.Fail && r.DMARC.Policy == dmarc.PolicyReject
+	if !fails || t.v.config.Enforce != Guarded || len(Corroboration(r, t.v.config.Protected)) > 0 || len(IndirectFlow(r)) > 0 {
 		return
 	}
 	r.NoMail = takesNoMail(t.ctx, t.ledger, domain.Name(r.DMARC.AuthorDomain))

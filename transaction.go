@@ -239,11 +239,11 @@ func (t *Transaction) evaluate(r *Report) {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
 		r.DMARC = t.evaluator().EvaluateAll(t.ctx, t.author.Domains, identifiers(r))
-		t.askNoMail(r)
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
 	r.chain = t.arc.Finish()
 	r.ARC = MakeARC(r.chain, t.v.config.TrustedSealers)
+	t.askNoMail(r)
 }
 
 // identifiers lists what may align: a pass of the MAIL FROM identity and each passed
