@@ -43,6 +43,8 @@ type Config struct {
 	TLS        *tls.Config   // nil: no STARTTLS; required for Submissions
 	Spool      SpoolLimits
 	Timeout    time.Duration // for the next command or piece of a message; default 5 min (RFC 5321 §4.5.3.2)
+
+	keepAlive time.Duration // how often the next hop hears of us while a message comes in; else it hangs up
 }
 
 // DefaultTimeout is the patience with a client (RFC 5321 §4.5.3.2.7).
@@ -71,6 +73,9 @@ func FromConfig(c *conf.Config) (Config, error) {
 func (c *Config) setDefaults() error {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
+	}
+	if c.keepAlive <= 0 {
+		c.keepAlive = time.Minute
 	}
 	if c.ClientInfo == "" {
 		c.ClientInfo = ClientInfoAuto

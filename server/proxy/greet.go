@@ -146,7 +146,7 @@ func (s *session) offer() []string {
 
 // sizeLimit is the lower one of the next hop's limit and ours (RFC 1870 §4).
 func (s *session) sizeLimit() int64 {
-	ours := s.proxy.spool.limits.Message
+	ours := s.config.Spool.Message
 	if params, ok := s.hop.capabilities.find("SIZE"); ok {
 		if theirs, err := strconv.ParseInt(params, 10, 64); err == nil && theirs > 0 {
 			return min(ours, theirs)

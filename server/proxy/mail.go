@@ -172,7 +172,7 @@ func (s *session) onDATA(arg string) reply {
 		s.over = true
 		return reply{}
 	}
-	m := s.proxy.spool.begin()
+	m := s.proxy.spool.begin(s.config.Spool)
 	defer m.close()
 	broken, err := s.receive(m)
 	if err != nil {

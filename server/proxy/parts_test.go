@@ -17,8 +17,9 @@ import (
 
 func TestSpool(t *testing.T) {
 	dir := t.TempDir()
-	s := &spool{limits: SpoolLimits{Dir: dir, Memory: 10, Message: 50, Total: 60}}
-	m := s.begin()
+	limits := SpoolLimits{Dir: dir, Memory: 10, Message: 50, Total: 60}
+	s := &spool{}
+	m := s.begin(limits)
 	var want []byte
 	for i := range 7 {
 		piece := bytes.Repeat([]byte{byte('a' + i)}, 7)
@@ -33,7 +34,7 @@ func TestSpool(t *testing.T) {
 	if _, err := m.Write([]byte("xx")); err != errMessageTooLarge {
 		t.Errorf("beyond Message: %v, want %v", err, errMessageTooLarge)
 	}
-	other := s.begin()
+	other := s.begin(limits)
 	if _, err := other.Write(make([]byte, 12)); err != errSpoolFull {
 		t.Errorf("beyond Total: %v, want %v", err, errSpoolFull)
 	}
@@ -48,8 +49,8 @@ func TestSpool(t *testing.T) {
 	if used := s.used.Load(); used != 0 {
 		t.Errorf("used = %d after all are closed", used)
 	}
-	s.limits.Dir = dir + "/none"
-	if _, err := s.begin().Write(make([]byte, 11)); !errors.Is(err, os.ErrNotExist) {
+	limits.Dir = dir + "/none"
+	if _, err := s.begin(limits).Write(make([]byte, 11)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without its directory: %v", err)
 	}
 }

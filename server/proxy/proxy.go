@@ -19,14 +19,10 @@ type Proxy struct {
 	spool  spool
 }
 
-// New makes the door. The size of its spool stays that of the first configuration.
+// New makes the door.
 func New(e *door.Engine, c Config) (*Proxy, error) {
 	p := &Proxy{engine: e}
-	if err := p.Configure(c); err != nil {
-		return nil, err
-	}
-	p.spool.limits = p.config.Load().Spool
-	return p, nil
+	return p, p.Configure(c)
 }
 
 // Configure puts c in force for connections that begin from now on.

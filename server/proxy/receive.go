@@ -25,10 +25,6 @@ func (s *session) receive(m *spooled) (broken, err error) {
 	return broken, err
 }
 
-// keepAlive is how often the next hop hears of us while a message comes in slowly; it
-// hangs up after 5 min as a rule (RFC 5321 §4.5.3.2.7).
-const keepAlive = time.Minute
-
 // intake takes the pieces of a message.
 type intake struct {
 	session *session
@@ -38,7 +34,7 @@ type intake struct {
 
 // Write implements io.Writer.
 func (in *intake) Write(p []byte) (int, error) {
-	if h := in.session.hop; h != nil && time.Since(h.spoken) > keepAlive {
+	if h := in.session.hop; h != nil && time.Since(h.spoken) > in.session.config.keepAlive {
 		in.session.ask("NOOP")
 	}
 	if _, err := in.spool.Write(p); err != nil {

@@ -45,37 +45,35 @@ var (
 )
 
 // spool accounts for the messages of all sessions.
-type spool struct {
-	limits SpoolLimits
-	used   atomic.Int64
-}
+type spool struct{ used atomic.Int64 }
 
 // begin makes room for one message. close gives it back.
-func (s *spool) begin() *spooled { return &spooled{spool: s} }
+func (s *spool) begin(limits SpoolLimits) *spooled { return &spooled{spool: s, limits: limits} }
 
 // spooled is one message: first in memory, then in a file that has no name any more, so
 // that nothing stays behind whatever happens.
 type spooled struct {
-	spool *spool
-	size  int64
-	tail  []byte // what is not in the file
-	file  *os.File
+	spool  *spool
+	limits SpoolLimits
+	size   int64
+	tail   []byte // what is not in the file
+	file   *os.File
 }
 
 // Write implements io.Writer. Its errors are errMessageTooLarge, errSpoolFull and those
 // of the file system.
 func (m *spooled) Write(p []byte) (int, error) {
 	n := int64(len(p))
-	if m.size+n > m.spool.limits.Message {
+	if m.size+n > m.limits.Message {
 		return 0, errMessageTooLarge
 	}
-	if m.spool.used.Add(n) > m.spool.limits.Total {
+	if m.spool.used.Add(n) > m.limits.Total {
 		m.spool.used.Add(-n)
 		return 0, errSpoolFull
 	}
 	m.size += n
 	m.tail = append(m.tail, p...)
-	if len(m.tail) <= m.spool.limits.Memory {
+	if len(m.tail) <= m.limits.Memory {
 		return len(p), nil
 	}
 	if err := m.flush(); err != nil {
@@ -86,7 +84,7 @@ func (m *spooled) Write(p []byte) (int, error) {
 
 func (m *spooled) flush() error {
 	if m.file == nil {
-		f, err := os.CreateTemp(m.spool.limits.Dir, "postseal-*")
+		f, err := os.CreateTemp(m.limits.Dir, "postseal-*")
 		if err != nil {
 			return err
 		}

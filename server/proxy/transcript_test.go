@@ -111,6 +111,16 @@ func configure(t *testing.T, s *setup, line string) {
 			t.Fatal(err)
 		}
 		s.config.Spool.Total = n
+	case "keep_alive", "timeout":
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key == "timeout" {
+			s.config.Timeout = d
+		} else {
+			s.config.SetKeepAlive(d)
+		}
 	case "mode":
 		s.mode = proxy.Mode(value)
 	default:
