@@ -101,12 +101,15 @@ func checkHTTP(ctx context.Context, o *Options) []Finding {
 	return one("http", OK, "", "http ready")
 }
 
-// checkResolver asks for the SOA of the root, which is signed: who validates, says so.
+// checkResolver asks for the name servers of arpa, as /readyz does: the zone is signed, so
+// who validates says so.
 func checkResolver(ctx context.Context, o *Options) []Finding {
-	answer, err := o.Resolver.Lookup(ctx, ".", resolver.SOA)
+	answer, err := o.Resolver.Lookup(ctx, "arpa", resolver.NS)
 	switch {
 	case err != nil:
 		return one("resolver", Fail, "see [dns] servers, and whether that name server runs", "the resolver does not answer: %v", err)
+	case len(answer.Records) == 0:
+		return one("resolver", Warn, "is it cut off from the DNS?", "the resolver answers, but does not know the zone arpa")
 	case answer.Security != resolver.Secure:
 		return one("resolver", Warn, "run a validating resolver on this machine, such as unbound",
 			"the resolver answers, but does not validate DNSSEC as far as can be told")

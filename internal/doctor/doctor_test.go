@@ -105,17 +105,18 @@ func serveHTTP(t *testing.T, code int, text string) string {
 	return s.Listener.Addr().String()
 }
 
-// root answers for the root zone.
-type root struct {
+// arpa answers for that zone.
+type arpa struct {
+	records  int
 	security resolver.Security
 	err      error
 }
 
-func (r root) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	if name != "." || t != resolver.SOA {
+func (r arpa) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if name != "arpa" || t != resolver.NS {
 		return resolver.Answer{}, fmt.Errorf("asked for %s %v", name, t)
 	}
-	return resolver.Answer{Security: r.security}, r.err
+	return resolver.Answer{Records: make([]resolver.RR, r.records), Security: r.security}, r.err
 }
 
 func withMilter(t *testing.T, value string) *postfix.Settings {
@@ -131,7 +132,7 @@ func TestRun(t *testing.T) {
 	gone := listen(t)
 	gone.Close()
 	silent := gone.Addr().String()
-	all := Options{Milter: good, Policy: servePolicy(t, "action=DUNNO\n\n"), HTTP: serveHTTP(t, 200, "ok"), Resolver: root{security: resolver.Secure}, Enforce: postseal.Guarded,
+	all := Options{Milter: good, Policy: servePolicy(t, "action=DUNNO\n\n"), HTTP: serveHTTP(t, 200, "ok"), Resolver: arpa{records: 1, security: resolver.Secure}, Enforce: postseal.Guarded,
 		Postfix: withMilter(t, "inet:"+good), Timeout: 5 * time.Second}
 	all.Postfix.Recipient = "check_policy_service inet:" + all.Policy
 	tests := []struct {
@@ -150,8 +151,9 @@ func TestRun(t *testing.T) {
 		{"old milter", func(o *Options) { o.Milter = old; o.Postfix = withMilter(t, "inet:"+old) }, []string{"milter warn c=simple"}, Warn},
 		{"policy without an action", func(o *Options) { o.Policy = servePolicy(t, "") }, []string{"policy fail gives no action"}, Fail},
 		{"not ready", func(o *Options) { o.HTTP = serveHTTP(t, 503, "store:\n down") }, []string{"http fail 503 Service Unavailable store: down"}, Fail},
-		{"resolver down", func(o *Options) { o.Resolver = root{err: errors.New("timeout")} }, []string{"resolver fail does not answer"}, Fail},
-		{"no DNSSEC", func(o *Options) { o.Resolver = root{} }, []string{"resolver warn does not validate"}, Warn},
+		{"resolver down", func(o *Options) { o.Resolver = arpa{err: errors.New("timeout")} }, []string{"resolver fail does not answer"}, Fail},
+		{"no DNSSEC", func(o *Options) { o.Resolver = arpa{records: 1} }, []string{"resolver warn does not validate"}, Warn},
+		{"cut off", func(o *Options) { o.Resolver = arpa{} }, []string{"resolver warn does not know the zone arpa"}, Warn},
 		{"Postfix asks nobody", func(o *Options) { o.Postfix = withMilter(t, "") }, []string{"postfix fail does not name inet:127.0.0.1", "postfix warn policy service"}, Fail},
 		{"two writers", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good+", inet:localhost:8893") }, []string{"postfix warn opendmarc"}, Warn},
 		{"fail open", func(o *Options) { o.Postfix = withMilter(t, "{ inet:"+good+", default_action = accept }") }, []string{"postfix warn accepts mail unchecked"}, Warn},
