@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -16,7 +18,7 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Check a configuration file: every error with its place",
 		Long: `Check reads a configuration file and prints every error and every warning as
-file:line:column: text. Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
+file:line:column: text; --verbose shows the line and marks the place. Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
 		Example: `  postseal config check /etc/postseal/postseal.toml`,
 		Args:    exactly("FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.configCheck(args[0]) },
@@ -66,8 +68,18 @@ func (a *app) configCheck(path string) error {
 		return a.json(out)
 	}
 	v := &view{app: a, style: a.style}
+	var lines []string
+	if a.flags.verbose {
+		text, _ := os.ReadFile(path) // the line is a help, the problem stands without it
+		lines = strings.Split(string(text), "\n")
+	}
 	for _, p := range problems {
 		v.line("%s", a.style.Clean(p.String(), 0))
+		if p.Line >= 1 && p.Line <= len(lines) {
+			excerpt, column := v.excerpt(strings.ReplaceAll(lines[p.Line-1], "\t", " "), p.Column-1, 3)
+			v.line("   %s", v.style.Dim(excerpt))
+			v.line("   %*s%s", column, "", v.style.Red("^"))
+		}
 	}
 	if wrong == nil && !a.flags.quiet {
 		v.line("%s: ok", a.style.Clean(path, 0))
