@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"net/netip"
 	"strings"
 
 	"postseal/spf"
@@ -37,11 +36,17 @@ func (r *run) bulk() {
 		return
 	}
 	met := map[string]string{"SPF": r.bulkSPF(), "DKIM": r.bulkDKIM(), "DMARC": r.bulkDMARC(), "PTR": r.bulkPTR()}
+	replies := map[string][]string{}
 	for _, d := range demands {
 		d.Met = met[d.Needs]
 		r.report.Records.Bulk = append(r.report.Records.Bulk, d)
 		if d.Met == "no" {
-			r.find("bulk."+strings.ToLower(d.Needs), Where{Name: string(r.name)}, d.Receiver+" answers bulk mail of this domain with "+d.Reply, "")
+			replies[d.Needs] = append(replies[d.Needs], d.Receiver+" answers "+d.Reply)
+		}
+	}
+	for _, needs := range []string{"SPF", "DKIM", "DMARC", "PTR"} {
+		if met[needs] == "no" {
+			r.find("bulk."+strings.ToLower(needs), Where{Name: string(r.name)}, strings.Join(replies[needs], "; "), "")
 		}
 	}
 }
@@ -101,10 +106,10 @@ func (r *run) bulkPTR() string {
 				continue
 			}
 			n++
-			switch back, known := r.leadsBack(netip.Addr(p.Addr())); {
+			switch back, known := r.leadsBack(p.Addr()); {
 			case !known:
 			case !back:
-				r.find("bulk.ptr", Where{Name: string(r.name)}, p.Addr().String()+" has no name that leads back to it; Gmail answers 550 5.7.25", "")
+				r.find("bulk.ptr", Where{Name: string(r.name)}, p.Addr().String()+" has no name that leads back to it", "")
 				result = "no"
 			case result == "unknown":
 				result = "yes"

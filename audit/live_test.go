@@ -13,6 +13,8 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -90,7 +92,7 @@ func TestPolicyOverTLS(t *testing.T) {
 			fmt.Fprint(w, policy)
 		}))
 		web.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server(t, test.name)}}
-		web.Config.ErrorLog = nil
+		web.Config.ErrorLog = log.New(io.Discard, "", 0)
 		web.StartTLS()
 		z, err := dnstest.Parse(sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n")
 		if err != nil {

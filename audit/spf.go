@@ -57,18 +57,28 @@ func (r *run) spfLookalikes() {
 	for _, rr := range r.apex.Records {
 		size += 12 + len(rr.Text) + len(rr.Strings)
 		at := Where{Name: string(r.name), Record: rr.Text}
-		text := strings.ToLower(strings.Trim(rr.Text, " \t\"\\'"))
 		switch {
 		case spf.IsRecord(rr.Text):
-		case strings.HasPrefix(text, "v=spf1"), strings.HasPrefix(text, "spf1 "), strings.HasPrefix(text, "v =spf1"), strings.HasPrefix(text, "v=spf "):
+		case spfLookalike(rr.Text):
 			r.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(rr.Text), "begin the record with v=spf1 and a space, without quotes or blanks before it")
-		case strings.HasPrefix(text, "spf2.0/"):
+		case strings.HasPrefix(strings.ToLower(rr.Text), "spf2.0/"):
 			r.find("spf.sender-id", at, quote(rr.Text)+" is a Sender ID record", "")
 		}
 	}
 	if size > 512 && r.apexHasSPF() {
 		r.find("spf.answer-size", Where{Name: string(r.name)}, fmt.Sprintf("all TXT records of %s make an answer of about %d octets", r.name, size), "")
 	}
+}
+
+// spfLookalike reports whether text was meant to be an SPF record.
+func spfLookalike(text string) bool {
+	text = strings.ToLower(strings.Trim(text, " \t\"\\'"))
+	for _, p := range []string{"v=spf1", "spf1 ", "v =spf1", "v=spf "} {
+		if strings.HasPrefix(text, p) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *run) apexHasSPF() bool {

@@ -15,6 +15,7 @@ import (
 type auditView struct {
 	*view
 	report *audit.Report
+	known  map[string]bool // findings of the baseline
 }
 
 func (v *auditView) show(n, code int) {
@@ -363,7 +364,11 @@ var severityTones = map[audit.Severity]term.Tone{audit.Critical: term.Bad, audit
 func (v *auditView) finding(f *audit.Finding) {
 	rule, _ := audit.RuleOf(f.ID)
 	head := fmt.Sprintf(" %s %s  %s", v.style.Symbol(severityTones[f.Severity]), v.style.Bold(f.ID), v.clean(f.Title))
-	right := v.style.Text(string(f.Severity) + ", " + rule.Cite())
+	severity := string(f.Severity)
+	if v.known[v.report.Domain+" "+f.Key()] {
+		severity = "known " + severity
+	}
+	right := v.style.Text(severity + ", " + rule.Cite())
 	if gap := term.Width - term.Columns(head) - term.Columns(right); gap < 2 {
 		v.line("%s", head)
 		v.line("     %s", v.style.Dim(right))

@@ -132,7 +132,7 @@ func (a *app) lines(text string) string {
 func (a *app) openOutput() error {
 	var w io.Writer = a.stdout
 	if path := a.flags.output; path != "" && path != "-" {
-		f, err := os.Create(path)
+		f, err := a.create(path)
 		if err != nil {
 			var p *os.PathError
 			if errors.As(err, &p) {
@@ -155,6 +155,14 @@ func (a *app) flush() error {
 		return nil
 	}
 	return a.out.Flush()
+}
+
+// create makes the output anew, or opens it to go on behind its end.
+func (a *app) create(path string) (*os.File, error) {
+	if a.flags.resume {
+		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	}
+	return os.Create(path)
 }
 
 func (a *app) closeOutput() error {
@@ -241,7 +249,7 @@ func (a *app) prepare(c *cobra.Command) error {
 		return nil
 	}
 	a.flags.dnsTimeoutGiven = c.Flags().Changed("dns-timeout")
-	if err := a.checkGlobalFlags(); err != nil {
+	if err := a.checkGlobalFlags(formatsOf(c)); err != nil {
 		return err
 	}
 	return a.openOutput()

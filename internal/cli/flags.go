@@ -26,6 +26,7 @@ type globalFlags struct {
 	now        string
 
 	dnsTimeoutGiven bool
+	resume          bool // of audit: go on behind the end of output
 }
 
 const defaultDNSTimeout = 5 * time.Second
@@ -46,9 +47,17 @@ func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	f.StringVar(&g.now, "now", "", "take `TIME` (RFC 3339) as the clock of the verdict")
 }
 
-func (a *app) checkGlobalFlags() error {
+// formatsOf lists the formats that a command knows.
+func formatsOf(c *cobra.Command) []string {
+	if c.Name() == "audit" {
+		return auditFormats
+	}
+	return []string{"text", "json", "jsonl"}
+}
+
+func (a *app) checkGlobalFlags(formats []string) error {
 	g := &a.flags
-	if err := oneOf("--format", g.format, "text", "json", "jsonl"); err != nil {
+	if err := oneOf("--format", g.format, formats...); err != nil {
 		return err
 	}
 	if err := oneOf("--color", g.color, "auto", "always", "never"); err != nil {

@@ -38,7 +38,7 @@ func (a *app) lintCommand() *cobra.Command {
 		}
 	}
 	c := a.group("lint", "Check the text of a record before it is published",
-		sub("spf", "an SPF record", lintSPF), sub("dkim", "a DKIM key record", lintDKIM), sub("dmarc", "a DMARC record", lintDMARC))
+		sub("spf", "an SPF record", lintSPF), sub("dkim", "a DKIM key record", lintDKIM), sub("dmarc", "a DMARC record", lintDMARC), a.lintZoneCommand())
 	c.Long = `Lint checks the text of a record without asking the DNS. The text is an argument, or
 standard input with -.
 

@@ -55,13 +55,14 @@ func setupScript(env *testscript.Env) error {
 }
 
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":   scriptExits,
-	"json":    scriptJSON,
-	"schema":  scriptSchema,
-	"columns": scriptColumns,
-	"dns":     scriptDNS,
-	"deaf":    scriptDeaf,
-	"binary":  scriptBinary,
+	"cmpdomains": scriptDomains,
+	"exits":      scriptExits,
+	"json":       scriptJSON,
+	"schema":     scriptSchema,
+	"columns":    scriptColumns,
+	"dns":        scriptDNS,
+	"deaf":       scriptDeaf,
+	"binary":     scriptBinary,
 }
 
 // scriptExits runs a program and wants an exit code: exits CODE PROGRAM ARGS...

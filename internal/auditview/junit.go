@@ -1,0 +1,119 @@
+package auditview
+
+import (
+	"bufio"
+	"encoding/xml"
+	"strings"
+	"unicode/utf8"
+
+	"postseal/audit"
+)
+
+// junit has a test suite for each domain, and in it a test case for each area of rules;
+// a finding of warn or worse fails it, and an area that could not be checked is an error.
+type junit struct {
+	w       *bufio.Writer
+	started bool
+}
+
+type suite struct {
+	XMLName  xml.Name `xml:"testsuite"`
+	Name     string   `xml:"name,attr"`
+	Tests    int      `xml:"tests,attr"`
+	Failures int      `xml:"failures,attr"`
+	Errors   int      `xml:"errors,attr"`
+	Cases    []testCase
+}
+
+type testCase struct {
+	XMLName   xml.Name  `xml:"testcase"`
+	Name      string    `xml:"name,attr"`
+	Classname string    `xml:"classname,attr"`
+	Failures  []problem `xml:"failure"`
+	Errors    []problem `xml:"error"`
+	Out       string    `xml:"system-out,omitempty"`
+}
+
+type problem struct {
+	Type    string `xml:"type,attr"`
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+var areas = []string{"spf", "dkim", "dmarc", "domain", "mx", "parked", "mtasts", "tlsrpt", "dane", "starttls", "dnssec", "caa", "ns", "bimi", "txt", "bulk"}
+
+// checks names the area of what could not be checked.
+var checks = map[string]string{"mta-sts": "mtasts", "tls-rpt": "tlsrpt", "authoritative": "ns"}
+
+// Report implements Writer.
+func (j *junit) Report(r *audit.Report, _ Source) error {
+	j.begin()
+	s := suite{Name: clean(r.Domain)}
+	for _, area := range areas {
+		c := testCase{Name: area, Classname: "postseal." + clean(r.Domain)}
+		j.fill(&c, r)
+		s.Tests++
+		if len(c.Failures) > 0 {
+			s.Failures++
+		}
+		if len(c.Errors) > 0 {
+			s.Errors++
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	e := xml.NewEncoder(j.w)
+	e.Indent("  ", "  ")
+	if err := e.Encode(s); err != nil {
+		return err
+	}
+	j.w.WriteByte('\n')
+	return j.w.Flush()
+}
+
+func (j *junit) fill(c *testCase, r *audit.Report) {
+	var notes []string
+	for _, f := range r.Findings {
+		area, _, _ := strings.Cut(f.ID, ".")
+		switch {
+		case area != c.Name:
+		case f.Severity == audit.Info:
+			notes = append(notes, f.ID+": "+f.Detail)
+		default:
+			c.Failures = append(c.Failures, problem{clean(f.ID), clean(f.Title), clean(f.Detail + "\nfix: " + f.Fix)})
+		}
+	}
+	for _, u := range r.Unchecked {
+		area := u.Check
+		if checks[area] != "" {
+			area = checks[area]
+		}
+		if area == c.Name && u.Grave {
+			c.Errors = append(c.Errors, problem{clean(string(u.Kind)), "could not be checked", clean(u.Detail)})
+		}
+	}
+	c.Out = clean(strings.Join(notes, "\n"))
+}
+
+func (j *junit) begin() {
+	if !j.started {
+		j.started = true
+		j.w.WriteString(xml.Header + "<testsuites name=\"postseal audit\">\n")
+	}
+}
+
+// Close implements Writer.
+func (j *junit) Close() error {
+	j.begin()
+	j.w.WriteString("</testsuites>\n")
+	return j.w.Flush()
+}
+
+// clean drops what XML cannot hold.
+func clean(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < 0x20 && c != '\n' && c != '\t' || c == utf8.RuneError || c == 0xfffe || c == 0xffff {
+			return '?'
+		}
+		return c
+	}, s)
+}
