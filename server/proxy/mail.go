@@ -109,7 +109,7 @@ func (s *session) beginMail(reversePath string) {
 	s.door.Begin()
 	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
 		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
-	if s.xforward["ADDR"] != "" {
+	if s.xforward != nil {
 		t.conn.Relays = 1 // the MTA that forwards it has stamped it, as Postfix does
 	}
 	s.mail = t
