@@ -42,6 +42,17 @@ type rig struct {
 // newRig starts everything; config is added to the daemon's configuration.
 func newRig(t *testing.T, config string) *rig {
 	t.Helper()
+	r := prepareRig(t, config)
+	r.daemon.start(t)
+	r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--apply")
+	r.postfix.age(t)
+	r.postfix.start(t)
+	return r
+}
+
+// prepareRig starts the DNS and the sink, and writes the configurations of the rest.
+func prepareRig(t *testing.T, config string) *rig {
+	t.Helper()
 	zone, err := os.ReadFile("../testdata/zones/mail.zone")
 	if err != nil {
 		t.Fatal(err)
@@ -64,10 +75,6 @@ func newRig(t *testing.T, config string) *rig {
 			t.Logf("the end of postseal's log:\n%s", end(r.logged()))
 		}
 	})
-	r.daemon.start(t)
-	r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--apply")
-	r.postfix.age(t)
-	r.postfix.start(t)
 	return r
 }
 
