@@ -62,6 +62,9 @@ func New(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{options: o, config: c, metrics: door.NewMetrics(o.Version), log: newLogger(o.Log, c.Log)}
 	d.warn(warnings)
+	if c.Store.URL != "" {
+		d.log.Warn("[store] is not used by this version: nothing is kept")
+	}
 	s, n, err := d.build(c)
 	if err != nil {
 		return nil, err

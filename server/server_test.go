@@ -81,9 +81,13 @@ func run(t *testing.T, config string) *daemonUnderTest {
 	return d
 }
 
+// write replaces the file at once: a reload may be reading it.
 func (d *daemonUnderTest) write(config string) {
 	d.t.Helper()
-	if err := os.WriteFile(d.file, []byte("authserv_id = 'mx.test'\n"+config), 0o600); err != nil {
+	if err := os.WriteFile(d.file+".new", []byte("authserv_id = 'mx.test'\n"+config), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Rename(d.file+".new", d.file); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -106,9 +110,16 @@ func (d *daemonUnderTest) reread(want string) {
 	d.t.Helper()
 	before := len(d.log.String())
 	d.reload <- syscall.SIGHUP
-	d.reload <- syscall.SIGHUP // taken when the first is done
-	if got := d.log.String()[before:]; !strings.Contains(got, want) {
-		d.t.Errorf("after SIGHUP: want %q in\n%s", want, got)
+	d.says(before, want)
+}
+
+// says waits until the log has want behind its first before octets.
+func (d *daemonUnderTest) says(before int, want string) {
+	d.t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(d.log.String()[before:], want); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatalf("want %q in\n%s", want, d.log.String()[before:])
+		}
 	}
 }
 
@@ -192,9 +203,7 @@ func TestReload(t *testing.T) {
 	d.write("enforce = 'stricter'\nenforc = 1\n" + listeners)
 	d.reread(`level=ERROR msg="the configuration is not read: the old one stays in force"`)
 	for _, want := range []string{":2:11: enforce:", `:3:1: there is no key \"enforc\"`} {
-		if !strings.Contains(d.log.String(), want) {
-			t.Errorf("want %q in\n%s", want, d.log)
-		}
+		d.says(0, want)
 	}
 	s.Abort(nil)
 	d.begin(s)
@@ -215,9 +224,7 @@ func TestDrain(t *testing.T) {
 	s := d.mta()
 	d.begin(s)
 	d.stop()
-	for !strings.Contains(d.log.String(), "msg=\"stopping") {
-		time.Sleep(time.Millisecond)
-	}
+	d.says(0, "msg=\"stopping")
 	if got := d.finish(s); got != "reject" {
 		t.Errorf("the message in flight: %s, want reject", got)
 	}

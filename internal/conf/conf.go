@@ -235,7 +235,7 @@ type Log struct {
 	// `text`: key=value. `journal`: the same with priorities and without a time. `json`.
 	// `auto`: journal under systemd, else text.
 	Format string `toml:"format" oneof:"auto text journal json"`
-	// Write no local parts of addresses.
+	// Write no local parts of addresses, only domains.
 	Privacy bool `toml:"privacy"`
 }
 

@@ -36,6 +36,7 @@ type Snapshot struct {
 	Resolver     resolver.Resolver
 	AuthservID   string // that of Config, or the name of the host
 	Enforce      postseal.Enforce
+	LocalParts   bool // the log may name the local part of the sender
 	HeaderLimits message.Limits
 	Trusted      Networks // clients whose mail passes unchecked
 	Relays       Networks // our own relays: the client is the one that their trace fields name
@@ -47,7 +48,7 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, HeaderLimits: engine.Limits.Header,
+	return &Snapshot{Config: c, Verifier: v, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
 		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
 }
 

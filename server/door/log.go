@@ -43,7 +43,8 @@ func word(s string) string {
 }
 
 // logVerdict writes the keys that docs/reference/logs.md lists, the queue id first so that
-// the line is found with the MTA's own. No local part and no subject is in it.
+// the line is found with the MTA's own. No subject is in it, and no local part unless the
+// configuration wants it.
 func (e *Engine) logVerdict(v Verdict) {
 	r := v.Report
 	d := &r.Decision
@@ -57,7 +58,11 @@ func (e *Engine) logVerdict(v Verdict) {
 	add("enforce", string(v.Snapshot.Enforce))
 	add("reason", string(d.Reason))
 	add("from", authors(r))
-	add("mfrom", domainOf(r.ReversePath))
+	if v.Snapshot.LocalParts && r.ReversePath != "" {
+		add("mfrom", r.ReversePath)
+	} else {
+		add("mfrom", domainOf(r.ReversePath))
+	}
 	add("helo", r.Helo)
 	if ip := r.RemoteIP(); ip.IsValid() {
 		add("ip", ip.String())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -34,8 +35,36 @@ func TestVerdictLine(t *testing.T) {
 	if got := log.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 || strings.Contains(got, "joe") {
 		t.Errorf("got  %s\nwant %s…, one line, no local part", got, want)
 	}
-	if got := testutil.ToFloat64(e.Metrics.Messages.WithLabelValues("accept", "accept", "guarded")); got != 1 {
-		t.Errorf("messages_total = %v, want 1", got)
+	open := *e.Current()
+	open.LocalParts = true
+	log.Reset()
+	e.Record(Verdict{Door: Milter, QueueID: "4cXk2", Report: r, Snapshot: &open})
+	if !strings.Contains(log.String(), " mfrom=joe@e.test ") {
+		t.Errorf("without privacy: %s", log.String())
+	}
+	if got := testutil.ToFloat64(e.Metrics.Messages.WithLabelValues("accept", "accept", "guarded")); got != 2 {
+		t.Errorf("messages_total = %v, want 2", got)
+	}
+}
+
+// TestLogPage: every key of a verdict line is on the page.
+func TestLogPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	e := engine(t, &log)
+	for _, m := range []string{mail, "From: a@none.test\r\n\r\n", "From: a@e.test, b@e2.test\r\nList-Id: <x>\r\n\r\n"} {
+		e.Record(Verdict{Door: Milter, Report: report(t, e, "x.test", "b@other.test", m), Snapshot: e.Current()})
+	}
+	for line := range strings.Lines(log.String()) {
+		keys, _ := splitLine(line)
+		for _, k := range keys {
+			if !strings.Contains(string(page), "| `"+k+"` |") {
+				t.Errorf("logs.md does not name %s", k)
+			}
+		}
 	}
 }
 

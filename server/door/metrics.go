@@ -24,7 +24,6 @@ type Metrics struct {
 	DMARC          *prometheus.CounterVec // result, policy, disposition
 	ARC            *prometheus.CounterVec // result
 	Overrides      *prometheus.CounterVec // reason
-	Exempt         *prometheus.CounterVec // entry: its kind
 	Skipped        *prometheus.CounterVec // door, reason
 	Verify         *prometheus.HistogramVec
 	Doors          map[string]DoorMetrics
@@ -59,7 +58,6 @@ func NewMetrics(version string) *Metrics {
 	m.DMARC = m.counter("dmarc_total", "DMARC results by policy and by what was done.", "result", "policy", "disposition")
 	m.ARC = m.counter("arc_total", "ARC chain validation results.", "result")
 	m.Overrides = m.counter("overrides_total", "Messages whose disposition differs from the published policy, by reason type.", "reason")
-	m.Exempt = m.counter("exempt_total", "Uses of local exemptions, by their kind.", "kind")
 	m.Skipped = m.counter("skipped_total", "Messages that passed unchecked, by door and reason.", "door", "reason")
 	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
 		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",

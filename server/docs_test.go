@@ -1,0 +1,118 @@
+package server
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal/internal/conf"
+	"postseal/internal/rules"
+	"postseal/resolver/dnstest"
+	"postseal/server/door"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/reference/metrics.md")
+
+const metricsPage = "../docs/reference/metrics.md"
+
+const metricsPreface = `# Metrics
+
+` + "`GET /metrics`" + ` on the http listener, in the Prometheus text format; those of the Go runtime and the
+process come with them. No label takes text from outside, so that nobody can make series;
+those of the local policy are the operator's own. Generated from the code.
+
+| metric | type | labels | |
+|---|---|---|---|
+`
+
+const metricsNotes = `
+## What to watch
+| alert | expression |
+|---|---|
+| a defect of ours | ` + "`increase(postseal_panics_total[1h]) > 0`" + ` |
+| the DNS is in trouble | ` + "`sum(rate(postseal_dns_queries_total{rcode!~\"noerror\\|nxdomain\"}[5m])) / sum(rate(postseal_dns_queries_total[5m])) > 0.1`" + ` |
+| mail is deferred | ` + "`sum(rate(postseal_messages_total{applied=\"defer\"}[15m])) > 0`" + ` |
+| the MTA and the milter do not understand each other | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
+| a new configuration has errors | ` + "`postseal_config_reload_success == 0`" + ` |
+| no mail comes through | ` + "`sum(rate(postseal_messages_total[30m])) == 0`" + ` |
+`
+
+// TestMetricsPage keeps the page of metrics as the code says: every metric is touched once,
+// then the registry tells them all.
+func TestMetricsPage(t *testing.T) {
+	m := door.NewMetrics("test")
+	given, err := dnstest.Parse("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := newNames(conf.Default().DNS, m, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var current atomic.Pointer[names]
+	current.Store(n)
+	registerCache(m.Registry, &current)
+	c := conf.Default()
+	c.AuthservID, c.Rule = "mx.test", []rules.Rule{{When: "true", Action: "accept"}}
+	engine, _ := c.Engine(time.Now())
+	engine.Resolver = given
+	s, err := door.NewSnapshot(c, engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := door.NewEngine(s, nil, m)
+	defer e.Close()
+	m.Registry.MustRegister(localPolicy{e})
+	touch(reflect.ValueOf(m).Elem())
+	for _, d := range m.Doors {
+		touch(reflect.ValueOf(d))
+	}
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString(metricsPreface)
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "postseal_") {
+			continue
+		}
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+l.GetName()+"`")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, " "), f.GetHelp())
+	}
+	b.WriteString(metricsNotes)
+	if *update {
+		if err := os.WriteFile(metricsPage, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(metricsPage); err != nil || string(got) != b.String() {
+		t.Errorf("%s is not what the code says: go test ./server -run TestMetricsPage -update (%v)", metricsPage, err)
+	}
+}
+
+// touch makes one series of every vector in v.
+func touch(v reflect.Value) {
+	for i := range v.NumField() {
+		for labels := 1; labels < 5; labels++ {
+			values := slices.Repeat([]string{"x"}, labels)
+			switch vec := v.Field(i).Interface().(type) {
+			case *prometheus.CounterVec:
+				vec.GetMetricWithLabelValues(values...)
+			case *prometheus.HistogramVec:
+				vec.GetMetricWithLabelValues(values...)
+			}
+		}
+	}
+}
