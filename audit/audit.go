@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -95,8 +94,7 @@ func (r *run) checks() {
 		r.dnsZone()
 	}
 	r.profileRules()
-	r.sort()
-	r.grade()
+	r.report.judge(r.missing)
 }
 
 // nothing fills in what is not looked up for a domain that does not exist.
@@ -186,39 +184,7 @@ func (r *run) find(id string, at Where, detail, fix string) {
 }
 
 // has reports whether there is a finding of the rule.
-func (r *run) has(id string) bool {
-	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.ID == id })
-}
-
-// sort puts the gravest first; those of one severity keep the order of the checks.
-func (r *run) sort() {
-	slices.SortStableFunc(r.report.Findings, func(a, b Finding) int { return b.Severity.Rank() - a.Severity.Rank() })
-}
-
-// grade gives the worst cap of all findings, or none when a check that matters could not
-// run: half an audit would flatter or slander.
-func (r *run) grade() {
-	for _, u := range r.report.Unchecked {
-		if u.Grave {
-			r.report.GradeReason = fmt.Sprintf("no grade: %s could not be checked (%s at %s)", u.Check, u.Kind, u.Name)
-			return
-		}
-	}
-	if r.missing {
-		r.report.GradeReason = "no grade: the domain does not exist"
-		return
-	}
-	r.report.Grade, r.report.GradeReason = "A", "nothing found that weakens it"
-	for _, f := range r.report.Findings {
-		rule, _ := RuleOf(f.ID)
-		if c := rule.BestGrade(); c > r.report.Grade {
-			r.report.Grade, r.report.GradeReason = c, "capped by "+f.ID
-		}
-	}
-	if r.has("spf.missing") && r.has("dmarc.missing") {
-		r.report.Grade, r.report.GradeReason = "F", "neither SPF nor DMARC: anyone can send as this domain"
-	}
-}
+func (r *run) has(id string) bool { return r.report.has(id) }
 
 // status turns a state into what the report shows.
 func (r *run) status(name string, s State) Status {

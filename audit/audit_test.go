@@ -117,3 +117,20 @@ func TestSelectors(t *testing.T) {
 		t.Errorf("got %+v", r.Records.DKIM)
 	}
 }
+
+// TestKeys: one key on two domains of a list, told of the second.
+func TestKeys(t *testing.T) {
+	zone := sane + strings.NewReplacer("a.test", "b.test", "x.test", "y.test", "$TTL 300\n", "", "198.51.100.1", "198.51.100.2", "1.100.51.198", "2.100.51.198").Replace(sane)
+	var keys audit.Keys
+	for _, test := range []struct{ name, found string }{{"a.test", ""}, {"b.test", "the key of selector s1 is also that of a.test"}, {"a.test", ""}} {
+		r := auditZone(t, zone, test.name, audit.Options{})
+		keys.Check(r)
+		detail := ""
+		if f := finding(r, "dkim.shared-key"); f != nil {
+			detail = f.Detail
+		}
+		if detail != test.found || test.found != "" && r.Grade != "B" {
+			t.Errorf("%s: found %q, grade %s", test.name, detail, r.Grade)
+		}
+	}
+}

@@ -36,8 +36,8 @@ var dkimRules = []Rule{
 		"Mail signed with it fails, as it should.", "Nothing, if the key was retired on purpose.", ""},
 	{"dkim.granularity", Info, "An obsolete tag", "6376 §C.2",
 		"Verifiers ignore g=.", "Remove it.", ""},
-	{"dkim.shared-key", Warn, "One key under two selectors", "6376 §3.1",
-		"A leak of it, or its rotation, concerns both.", "Make a key for each.", ""},
+	{"dkim.shared-key", Warn, "One key for several selectors or domains", "6376 §3.1",
+		"A leak of it, or its rotation, concerns all of them.", "Make a key for each.", ""},
 	{"dkim.wildcard", Warn, "Every selector has an answer", "6376 §3.6.2.1",
 		"Whatever a forger names as selector finds this record.", "Replace the wildcard by the selectors in use.", ""},
 }

@@ -56,7 +56,7 @@ func (b *batch) run(ctx context.Context) error {
 	go b.feed(ctx, pending, work)
 	count := b.counter()
 	defer count.end()
-	interrupted := false
+	interrupted, keys := false, audit.Keys{}
 	for s := range pending {
 		<-s.done
 		if s.err != nil {
@@ -67,6 +67,7 @@ func (b *batch) run(ctx context.Context) error {
 		if interrupted = interrupted || s.report == nil; interrupted {
 			continue // what comes behind is done again with --resume
 		}
+		keys.Check(s.report)
 		count.add(s.report)
 		if err := b.sink.Report(s.report, s.from); err != nil {
 			return failf(exitCreate, "the output cannot be written: %v", err)

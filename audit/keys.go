@@ -1,0 +1,45 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"fmt"
+)
+
+// maxKeys bounds the keys that are remembered.
+const maxKeys = 1 << 16
+
+// Keys finds keys that several domains of a list have. It must see the reports in the
+// order of the list, one at a time.
+type Keys struct {
+	first map[[16]byte]string // the domain where a key was seen first
+}
+
+// Check adds dkim.shared-key to r for keys that another domain had before. A key behind an
+// alias is that of a service, which looks after it.
+func (k *Keys) Check(r *Report) {
+	if k.first == nil {
+		k.first = map[[16]byte]string{}
+	}
+	found := false
+	for i := range r.Records.DKIM {
+		key := &r.Records.DKIM[i]
+		if key.State != Found || key.Revoked || key.Type == "" || key.Alias != "" {
+			continue
+		}
+		sum := sha256.Sum256([]byte(key.Record))
+		id := [16]byte(sum[:16])
+		other, seen := k.first[id]
+		switch {
+		case !seen && len(k.first) < maxKeys:
+			k.first[id] = r.Domain
+		case seen && other != r.Domain && len(r.Findings) < maxFindings:
+			rule, _ := RuleOf("dkim.shared-key")
+			r.Findings = append(r.Findings, Finding{ID: rule.ID, Severity: rule.Severity, Title: rule.Title, RFC: rule.RFC, Fix: rule.Fix,
+				Detail: fmt.Sprintf("the key of selector %s is also that of %s", key.Selector, other), Where: Where{Name: key.Name, Record: key.Record}})
+			found = true
+		}
+	}
+	if found {
+		r.judge(r.has("domain.missing"))
+	}
+}
