@@ -10,7 +10,7 @@ import (
 )
 
 const sane = `$TTL 300
-a.test. TXT "v=spf1 include:x.test mx -all"
+a.test. TXT "v=spf1 include:x.test mx ~all"
 x.test. TXT "v=spf1 ip4:192.0.2.1 -all"
 a.test. MX 10 mx.a.test.
 mx.a.test. A 198.51.100.1
@@ -31,9 +31,9 @@ func auditZone(t *testing.T, zone, name string, o audit.Options) *audit.Report {
 func TestGrade(t *testing.T) {
 	for _, test := range []struct{ name, zone, grade, reason string }{
 		{"sane", sane, "A", "nothing found that weakens it"},
-		{"warn", strings.Replace(sane, "mx -all", "mx ?all", 1), "B", "capped by spf.all-neutral"},
-		{"error", strings.Replace(sane, "mx -all", "mx include=y -all", 1), "C", "capped by spf.typo"},
-		{"critical", strings.Replace(sane, "mx -all", "mx +all", 1), "F", "capped by spf.all-permissive"},
+		{"warn", strings.Replace(sane, "mx ~all", "mx ?all", 1), "B", "capped by spf.all-neutral"},
+		{"error", strings.Replace(sane, "mx ~all", "mx include=y -all", 1), "C", "capped by spf.typo"},
+		{"critical", strings.Replace(sane, "mx ~all", "mx +all", 1), "F", "capped by spf.all-permissive"},
 		{"no DMARC", strings.Replace(sane, "_dmarc", "dmarc", 1), "D", "capped by dmarc.missing"},
 		{"neither", "$TTL 1\na.test. MX 10 mx.a.test.\nmx.a.test. A 198.51.100.1\n", "F", "neither SPF nor DMARC: anyone can send as this domain"},
 		{"nobody", "$TTL 1\nb.test. A 192.0.2.1\n", "", "no grade: the domain does not exist"},

@@ -10,7 +10,7 @@ import (
 func TestDiff(t *testing.T) {
 	for _, test := range []struct{ name, from, to, want string }{
 		{"nothing", "", "", ""},
-		{"SPF", "mx -all", "mx ?all", "grade A became B: worse|spf.all-neutral is new|SPF changed from"},
+		{"SPF", "mx ~all", "mx ?all", "grade A became B: worse|spf.all-neutral is new|SPF changed from"},
 		{"better", "p=quarantine", "p=reject", "dmarc.reject-lists is new|DMARC changed from"},
 		{"DMARC gone", "_dmarc.a.test", "_dmarcx.a.test", "grade A became D: worse|dmarc.missing is new|DMARC was removed"},
 		{"include", "x.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"", "x.test. TXT \"v=spf1 a:mx.a.test -all\"", "the same SPF record now needs 3 lookups instead of 2"},

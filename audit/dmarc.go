@@ -162,6 +162,10 @@ func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
 	if record.P != dmarc.PolicyNone && record.NP == dmarc.PolicyNone {
 		r.find("dmarc.weak-np", at, "np=none lets names that do not exist be forged", "")
 	}
+	if spf := &r.report.Records.SPF; r.report.Profile.Sends() && spf.Tree != nil && endsInFail(spf.Tree) {
+		last := spf.Tree.Terms[len(spf.Tree.Terms)-1]
+		r.find("spf.all-fail", Where{spf.Name, last.Offset, spf.Record}, "the record ends in -all, and DMARC policy "+string(res.Policy)+" applies", "")
+	}
 	if res.Policy.Strength() == 0 {
 		return
 	}
@@ -171,6 +175,10 @@ func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
 	if res.Policy == dmarc.PolicyReject && r.report.Profile.Sends() {
 		r.find("dmarc.reject-lists", at, "policy reject: mail of your users to mailing lists may be refused on its way out of the list", "")
 	}
+}
+
+func endsInFail(n *SPFNode) bool {
+	return len(n.Terms) > 0 && strings.EqualFold(n.Terms[len(n.Terms)-1].Text, "-all")
 }
 
 // dmarcTree looks at what the place of the record in the tree means.

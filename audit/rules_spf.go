@@ -18,6 +18,8 @@ var spfRules = []Rule{
 		"A macro or a wildcard lets every host pass.", "Find the term that matches, and correct the zone that it asks.", ""},
 	{"spf.all-neutral", Warn, "The record ends in ?all", "7208 §8.2",
 		"Other hosts get no result that a receiver could act on.", "End the record in -all or ~all.", ""},
+	{"spf.all-fail", Info, "-all may be acted on before DMARC", "9989 §7.1",
+		"Some receivers refuse mail at once when SPF fails, even if DKIM would have passed: forwarded mail is lost, and no report tells of it.", "Use ~all where a DMARC policy says what to do with failures.", ""},
 	{"spf.all-missing", Warn, "No all and no redirect", "7208 §4.7",
 		"Other hosts get neutral, which says nothing.", "End the record in -all or ~all.", ""},
 	{"spf.after-all", Warn, "Terms behind all", "7208 §5.1",
