@@ -22,6 +22,9 @@ const (
 	FromMail Source = "mail"
 	FromHint Source = "hint"
 	FromList Source = "list"
+
+	// FromProbe: a name that nobody has was asked, and a wildcard answered.
+	FromProbe Source = "probe"
 )
 
 // guess reports whether nobody said that the selector is in use.
@@ -42,6 +45,9 @@ const probe = "postseal-wildcard-probe"
 // dkim looks at the keys. There is no way to list selectors; whether _domainkey itself
 // exists tells whether there can be any (RFC 8020; RFC 2308 §5 for what denies it).
 func (r *run) dkim() {
+	if r.missing {
+		return
+	}
 	base := "_domainkey." + string(r.name)
 	a, state := r.ask("dkim", base, resolver.TXT, false)
 	nothingBelow := state == NXDomain && !a.Aliased(base)
@@ -68,7 +74,10 @@ func (r *run) wildcardKey() bool {
 	}
 	key, err := dkim.ParseKey(a.Records[0].Text)
 	r.emptyWildcard = err == nil && key.Revoked
-	if !r.emptyWildcard {
+	if r.emptyWildcard {
+		k := DKIMKey{Status: Status{Name: "*._domainkey." + string(r.name), State: Found}, Selector: "*", Source: FromProbe, Record: a.Records[0].Text, Type: key.Type, Revoked: true}
+		r.report.Records.DKIM = append(r.report.Records.DKIM, k)
+	} else {
 		r.find("dkim.wildcard", Where{Name: name, Record: a.Records[0].Text}, "a name that nobody made has a record: *._domainkey answers for every selector", "")
 	}
 	return true

@@ -29,7 +29,9 @@ func (r *run) dmarc() {
 		}
 	}
 	rec.OrgDomain, rec.PolicyDomain, rec.Policy = res.OrgDomain, res.PolicyDomain, string(res.Policy)
-	r.dmarcName(own)
+	if state := r.dmarcName(own); state == NXDomain {
+		rec.State = NXDomain
+	}
 	r.dmarcPlaces(&res)
 	if res.Result == dmarc.TempError {
 		rec.Status = r.status(failedStep(&res), Failed)
@@ -55,10 +57,10 @@ func failedStep(res *dmarc.Result) string {
 }
 
 // dmarcName looks at the records at the own name of the domain.
-func (r *run) dmarcName(own string) {
+func (r *run) dmarcName(own string) State {
 	a, state := r.ask("dmarc", own, resolver.TXT, false)
 	if state == Failed {
-		return
+		return state
 	}
 	if a.Aliased(own) {
 		if state == Found {
@@ -86,6 +88,7 @@ func (r *run) dmarcName(own string) {
 	if other != "" {
 		r.find("dmarc.other-txt", Where{Name: own, Record: other}, own+" holds a record that is not for DMARC: "+quote(other), "")
 	}
+	return state
 }
 
 // lookalike reports whether text was meant to be a DMARC record.
@@ -114,11 +117,14 @@ func (r *run) dmarcMissing(res *dmarc.Result, own string) {
 	if len(res.Walk) > 0 && res.Walk[0].Outcome == dmarc.FoundSeveral {
 		return // dmarc.multiple says it
 	}
-	if r.has("dmarc.not-recognised") || r.has("dmarc.cname-dangling") {
+	if r.missing || r.has("dmarc.not-recognised") || r.has("dmarc.cname-dangling") {
 		return
 	}
 	detail := fmt.Sprintf("no DMARC record applies to %s; asked: %s", r.name, walkNames(res))
 	fix := fmt.Sprintf(`publish at %s: "v=DMARC1; p=none; rua=mailto:dmarc@%s", read the reports, then raise p to quarantine and reject`, own, r.name)
+	if r.report.Profile == Parked {
+		fix = fmt.Sprintf(`publish at %s: "v=DMARC1; p=reject"`, own)
+	}
 	r.find("dmarc.missing", Where{Name: own}, detail, fix)
 	if r.name.Labels() > 8 {
 		r.find("dmarc.deep-name", Where{Name: own}, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")

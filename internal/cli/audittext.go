@@ -134,6 +134,9 @@ func (v *auditView) dkim() {
 	keys := v.report.Records.DKIM
 	if len(keys) == 0 {
 		text := "no key at the selectors that were tried; that proves nothing"
+		if v.report.Records.SPF.State == audit.NXDomain {
+			text = "none"
+		}
 		for _, f := range v.report.Findings {
 			if f.ID == "dkim.none-visible" {
 				text = "no key can exist: _domainkey is NXDOMAIN"
@@ -158,7 +161,8 @@ func (v *auditView) dkim() {
 }
 
 var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail",
-	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names"}
+	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names",
+	audit.FromProbe: "a name that nobody uses"}
 
 func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
 	tone := v.toneOf(func(f *audit.Finding) bool { return f.Where.Name == k.Name && strings.HasPrefix(f.ID, "dkim.") })
