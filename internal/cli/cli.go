@@ -129,9 +129,9 @@ func (a *app) lines(text string) string {
 	return strings.Join(lines, "\n       ")
 }
 
-func (a *app) openOutput() error {
+func (a *app) openOutput(path string) error {
 	var w io.Writer = a.stdout
-	if path := a.flags.output; path != "" && path != "-" {
+	if path != "" && path != "-" {
 		f, err := a.create(path)
 		if err != nil {
 			var p *os.PathError
@@ -223,6 +223,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	a.addGlobalFlags(root.PersistentFlags())
 	root.AddCommand(
 		a.verifyCommand(),
+		a.replayCommand(),
 		a.replayBundleCommand(),
 		a.explainCommand(),
 		a.spfCommand(),
@@ -243,6 +244,9 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	return root
 }
 
+// ownOutput annotates a command that writes the file of --output itself.
+const ownOutput = "own output"
+
 // prepare checks the global flags before a command runs.
 func (a *app) prepare(c *cobra.Command) error {
 	if isHelper(c) {
@@ -252,7 +256,10 @@ func (a *app) prepare(c *cobra.Command) error {
 	if err := a.checkGlobalFlags(formatsOf(c)); err != nil {
 		return err
 	}
-	return a.openOutput()
+	if c.Annotations[ownOutput] != "" {
+		return a.openOutput("")
+	}
+	return a.openOutput(a.flags.output)
 }
 
 // isHelper reports whether c is help or completion, which take no part in our flags.

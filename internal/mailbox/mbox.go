@@ -1,0 +1,276 @@
+package mailbox
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const fromLine = "From "
+
+// mbox reads a file of messages that each begin with a From line. The four flavours differ
+// in what keeps a line of the body from being taken for one: mboxo writes ">From ", mboxrd
+// one more ">" before any ">From " too, mboxcl adds a Content-Length to mboxo, mboxcl2 has
+// the Content-Length alone.
+type mbox struct {
+	name string
+	file io.ReaderAt
+	size int64
+	most int64
+
+	r      *bufio.Reader
+	offset int64 // of what r gives next
+	count  int
+	dated  bool // the From lines hold times: a line that does not is none
+}
+
+// section is what is read of one message.
+type section struct {
+	data    []byte
+	over    bool // longer than what is held: data is dropped
+	octets  int64
+	length  int64 // Content-Length, negative is none
+	inBody  bool
+	newLine bool // the next octet begins a line
+}
+
+func (b *mbox) messages(yield func(Message) bool) bool {
+	b.seek(0)
+	line, _, err := b.line()
+	b.dated = !fromTime(line).IsZero()
+	for err == nil {
+		m := Message{Name: b.next(), Mbox: true, Stored: fromTime(line)}
+		start := b.offset - int64(len(line))
+		s := section{length: -1, newLine: true}
+		line, err = b.message(&s)
+		m.Size = b.offset - int64(len(line)) - start
+		switch {
+		case s.over:
+			m.Err = ErrTooLarge
+		case len(s.data) == 0:
+			m.Err = ErrEmpty
+		default:
+			m.Raw = s.data
+		}
+		if err != nil && err != io.EOF {
+			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)
+		}
+		if !yield(m) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *mbox) next() string {
+	b.count++
+	return b.name + "#" + strconv.Itoa(b.count)
+}
+
+func (b *mbox) seek(offset int64) {
+	b.offset = offset
+	section := io.NewSectionReader(b.file, offset, b.size-offset)
+	if b.r == nil {
+		b.r = bufio.NewReaderSize(section, 64<<10)
+		return
+	}
+	b.r.Reset(section)
+}
+
+// line returns the next line, or as much of it as the buffer holds: whole is false when it
+// goes on. The octets hold until the next call.
+func (b *mbox) line() (line []byte, whole bool, err error) {
+	line, err = b.r.ReadSlice('\n')
+	b.offset += int64(len(line))
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return line, false, nil
+	case err == io.EOF && len(line) > 0:
+		return line, true, nil
+	}
+	return line, true, err
+}
+
+// message reads up to the next From line, which it returns. The error is io.EOF at the end.
+func (b *mbox) message(s *section) (from []byte, err error) {
+	for {
+		line, whole, err := b.line()
+		if err != nil {
+			s.trim()
+			return nil, err
+		}
+		if s.newLine && b.separates(line) {
+			s.trim()
+			return line, nil
+		}
+		header := s.newLine && !s.inBody
+		if header && blank(line) {
+			s.inBody = true
+		}
+		s.add(line, b.most)
+		s.newLine = whole
+		switch {
+		case !header:
+		case !s.inBody:
+			s.contentLength(line)
+		case s.length >= 0 && b.endsAt(b.offset+s.length):
+			if err := b.take(s); err != nil {
+				return nil, err
+			}
+			return b.skipBlank()
+		}
+	}
+}
+
+// add takes a piece of the message.
+func (s *section) add(piece []byte, most int64) {
+	s.octets += int64(len(piece))
+	if s.octets > most {
+		s.over, s.data = true, nil
+		return
+	}
+	s.data = append(s.data, piece...)
+}
+
+// trim drops the empty line that belongs to the From line behind it.
+func (s *section) trim() {
+	for _, end := range []string{"\r\n\r\n", "\n\n"} {
+		if bytes.HasSuffix(s.data, []byte(end)) {
+			s.data = s.data[:len(s.data)-len(end)/2]
+			return
+		}
+	}
+}
+
+func (s *section) contentLength(line []byte) {
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok || !strings.EqualFold(string(bytes.TrimSpace(name)), "Content-Length") {
+		return
+	}
+	if n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 62); err == nil && n >= 0 {
+		s.length = n
+	}
+}
+
+// endsAt reports whether a message may end at offset: the end of the file or a From line
+// follows. Only then is a Content-Length believed, since many are wrong.
+func (b *mbox) endsAt(offset int64) bool {
+	if offset < 0 || offset > b.size {
+		return false
+	}
+	var next [1024]byte
+	n, _ := b.file.ReadAt(next[:], offset)
+	rest := bytes.TrimLeft(next[:n], "\r\n")
+	if len(rest) == 0 {
+		return offset+int64(n) == b.size
+	}
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	return len(rest) < n && b.separates(line)
+}
+
+// take reads the body of s.length octets.
+func (b *mbox) take(s *section) error {
+	if s.octets+s.length > b.most {
+		s.over, s.data = true, nil
+		b.seek(b.offset + s.length)
+		return nil
+	}
+	start := len(s.data)
+	s.data = append(s.data, make([]byte, s.length)...)
+	n, err := io.ReadFull(b.r, s.data[start:])
+	b.offset += int64(n)
+	return err
+}
+
+// skipBlank reads on to the From line.
+func (b *mbox) skipBlank() (from []byte, err error) {
+	for {
+		line, _, err := b.line()
+		if err != nil || !blank(line) {
+			return line, err
+		}
+	}
+}
+
+func blank(line []byte) bool { return len(bytes.TrimRight(line, "\r\n")) == 0 }
+
+func (b *mbox) separates(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(fromLine)) && (!b.dated || !fromTime(line).IsZero())
+}
+
+// fromForms are the times of From lines, without the words that differ: the weekday, a zone.
+var fromForms = []string{"Jan 2 15:04:05 2006", "Jan 2 15:04 2006", "Jan 2 15:04:05 -0700 2006", "Jan 2 15:04:05 2006 -0700"}
+
+// fromTime reads the time of a From line: "From a@b.test Mon Jan  2 15:04:05 2006". Without a
+// zone it is UTC (RFC 4155). It is zero when there is none.
+func fromTime(line []byte) time.Time {
+	const longest = 1024
+	words := strings.Fields(string(line[:min(len(line), longest)]))
+	for i := len(words) - 4; i >= 1; i-- {
+		if !weekdays[words[i]] {
+			continue
+		}
+		words = words[i+1:]
+		if len(words) == 5 && len(words[3]) <= 4 && strings.Trim(words[3], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
+			words = append(words[:3:3], words[4]) // the name of a zone
+		}
+		for _, form := range fromForms {
+			if t, err := time.Parse(form, strings.Join(words, " ")); err == nil {
+				return t.UTC()
+			}
+		}
+		return time.Time{}
+	}
+	return time.Time{}
+}
+
+var weekdays = map[string]bool{"Mon": true, "Tue": true, "Wed": true, "Thu": true, "Fri": true, "Sat": true, "Sun": true}
+
+// Unquoted are the other readings of a message whose body has lines that may have been
+// quoted: one ">" taken off each ">…From " (mboxrd), then off ">From " alone (mboxo), where
+// that differs. What was quoted cannot be told from what the author wrote: a signature tells.
+func (m *Message) Unquoted() [][]byte {
+	if !m.Mbox {
+		return nil
+	}
+	deep, deepChanged := unquote(m.Raw, true)
+	if !deepChanged {
+		return nil
+	}
+	readings := [][]byte{deep}
+	if flat, changed := unquote(m.Raw, false); changed && !bytes.Equal(flat, deep) {
+		readings = append(readings, flat)
+	}
+	return readings
+}
+
+// unquote takes one ">" off the lines of the body that begin with ">From ", and with deep
+// those with more of it too.
+func unquote(raw []byte, deep bool) (text []byte, changed bool) {
+	if !bytes.Contains(raw, []byte(">"+fromLine)) {
+		return raw, false
+	}
+	inBody := false
+	text = make([]byte, 0, len(raw))
+	for line := range bytes.Lines(raw) {
+		if inBody && quoted(line, deep) {
+			line, changed = line[1:], true
+		}
+		inBody = inBody || blank(line)
+		text = append(text, line...)
+	}
+	return text, changed
+}
+
+func quoted(line []byte, deep bool) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(">"))
+	if deep {
+		rest = bytes.TrimLeft(rest, ">")
+	}
+	return ok && bytes.HasPrefix(rest, []byte(fromLine))
+}

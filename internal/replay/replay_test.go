@@ -1,0 +1,349 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"postseal"
+	"postseal/internal/mailbox"
+	"postseal/internal/twin"
+	"postseal/message"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	key = twin.Ed25519("replay")
+	now = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+)
+
+const receivedAt = "Mon, 2 Nov 2026 08:30:07 +0000"
+
+// delivered is a message as our server stored it.
+func delivered(ip, path, rest string) string {
+	return "Return-Path: <" + path + ">\r\nReceived: from out.test (out.test [" + ip + "])\r\n by mx.test with ESMTPS id 1; " + receivedAt + "\r\n" + rest
+}
+
+func signed(text string) string {
+	return twin.DKIM("e.test", "s", key).Sign(text)
+}
+
+const plain = "From: a@e.test\r\nTo: b@r.test\r\nSubject: x\r\nDate: " + receivedAt + "\r\n\r\nhello\r\n"
+
+var zoneText = "e.test. 60 MX 10 mx.e.test.\nmx.e.test. 60 A 192.0.2.1\ne.test. 60 TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.e.test. 60 TXT \"v=DMARC1; p=reject\"\n" +
+	"s._domainkey.e.test. 60 TXT " + twin.TXT(twin.Record(key)) + "\n; FAULT _dmarc.down.test TXT TIMEOUT\n"
+
+func options(t testing.TB) Options {
+	t.Helper()
+	zone, err := dnstest.Parse(zoneText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return optionsOf(t, zone)
+}
+
+func optionsOf(t testing.TB, r resolver.Resolver) Options {
+	t.Helper()
+	v, err := postseal.New(postseal.Config{Resolver: r, AuthservID: "mx.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Verifier: v, ReceivedBy: "mx.test", Now: now, Workers: 2, Policies: []Policy{
+		{"guarded", &postseal.EnforcePolicy{Mode: postseal.Guarded}}, {"strict", &postseal.EnforcePolicy{Mode: postseal.Strict}},
+		{"quarantine", &postseal.EnforcePolicy{Mode: postseal.EnforceQuarantine}}, {"observe", &postseal.EnforcePolicy{Mode: postseal.Observe}}},
+		Unchecked: func(ip netip.Addr) bool { return ip.IsLoopback() }}
+}
+
+func run(t testing.TB, o Options, messages ...mailbox.Message) []Result {
+	t.Helper()
+	return slices.Collect(Run(t.Context(), slices.Values(messages), o))
+}
+
+// describe is a result in one line.
+func describe(r *Result) string {
+	if r.Record == nil {
+		return fmt.Sprintf("%s %v", r.Outcome, r.Err)
+	}
+	f := r.Record.Replay
+	line := fmt.Sprintf("%s → %s %s", f.Sender, f.Author, r.Report.DMARC.Result)
+	for _, p := range []string{"guarded", "strict", "quarantine", "observe"} {
+		line += " " + string(r.Record.Policies[p].Applied)
+	}
+	line += fmt.Sprintf(" was %s (%s) %s; %s", f.Was.Action, f.Was.Source, f.Looks, strings.Join(f.Evidence, ", "))
+	if f.Undecided != "" {
+		line += "; undecided: " + f.Undecided
+	}
+	return line
+}
+
+func TestRecords(t *testing.T) {
+	expired := twin.DKIM("e.test", "s", key).With("v=1;", "v=1; x=1793608300;").Sign(plain) // ten seconds after receipt
+	gone := twin.DKIM("e.test", "gone", key).Sign(plain)
+	listed := strings.Replace(signed(plain), "hello\r\n", "hello\r\n_____\r\nlist footer\r\n", 1)
+	for _, test := range []struct{ name, text, want string }{
+		{"passes", delivered("192.0.2.1", "a@e.test", signed(plain)),
+			"192.0.2.0/24 → e.test pass accept accept accept accept was accept (delivered) legitimate; DKIM pass, SPF pass"},
+		{"a signature that ended since", delivered("198.51.100.1", "", expired),
+			"198.51.100.0/24 → e.test pass accept accept accept accept was accept (delivered) legitimate; DKIM pass, SPF none"},
+		{"forged", delivered("203.0.113.7", "a@e.test", plain),
+			"203.0.113.0/24 → e.test fail reject reject quarantine accept was accept (delivered) forged; no DKIM, SPF fail"},
+		{"a list, proved", delivered("198.51.100.1", "x@lists.test", "List-Id: Talk <Talk.lists.test>\r\n"+listed),
+			"talk.lists.test → e.test fail quarantine reject quarantine accept was accept (delivered) legitimate; List-Id, DKIM broken: list-footer, SPF none"},
+		{"says that it is a list", delivered("203.0.113.7", "x@lists.test", "List-Id: <talk.lists.test>\r\n"+plain),
+			"talk.lists.test → e.test fail quarantine reject quarantine accept was accept (delivered) unclear; List-Id, no DKIM, SPF none"},
+		{"key gone, as our own results show", delivered("198.51.100.1", "", "Authentication-Results: mx.test; dkim=pass header.d=e.test; dmarc=pass\r\n"+gone),
+			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was accept (Authentication-Results) unclear; DKIM permerror, SPF none; undecided: key gone from DNS since receipt"},
+		{"key missing then", delivered("198.51.100.1", "", "Authentication-Results: mx.test; dkim=permerror header.d=e.test; dmarc=fail (p=reject dis=quarantine)\r\n"+gone),
+			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was quarantine (Authentication-Results) unclear; DKIM permerror, SPF none"},
+		{"key missing, nobody knows when", delivered("198.51.100.1", "", gone),
+			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was accept (delivered) unclear; DKIM permerror, SPF none; undecided: key not in DNS today, and no record of it at receipt"},
+		{"our own verdict", delivered("2001:db8:1:2::3", "a@e.test", "X-Postseal-Verdict: quarantine; ref=1\r\n"+plain),
+			"2001:db8:1::/48 → e.test fail reject reject quarantine accept was quarantine (X-Postseal-Verdict) forged; no DKIM, SPF fail"},
+		{"DNS trouble", delivered("192.0.2.1", "", strings.Replace(plain, "e.test", "down.test", 1)),
+			"192.0.2.0/24 → down.test temperror accept accept accept accept was accept (delivered) unclear; no DKIM, SPF none; undecided: DNS timeout"},
+		{"of our own users", strings.Replace(delivered("203.0.113.7", "a@e.test", plain), "ESMTPS", "ESMTPSA", 1), "unchecked <nil>"},
+		{"of this host", delivered("127.0.0.1", "a@e.test", plain), "unchecked <nil>"},
+		{"never came from outside", plain, "elsewhere no Received field is stamped by mx.test"},
+		{"no message", "hello\r\n", "broken has no header fields, so it is no message"},
+	} {
+		got := run(t, options(t), mailbox.Message{Name: test.name, Raw: []byte(test.text)})
+		if line := describe(&got[0]); line != test.want {
+			t.Errorf("%s:\n got  %s\n want %s", test.name, line, test.want)
+		}
+	}
+}
+
+// TestReadings: in an mbox a signature tells which of the readings was sent.
+func TestReadings(t *testing.T) {
+	body := func(text string) string { return strings.Replace(plain, "hello\r\n", text, 1) }
+	sent := map[string]string{
+		"quoted by the archive": "From here\r\n>From there\r\n",
+		"quoted by the author":  ">From here\r\n",
+		"deep, mboxo":           ">>From here\r\nFrom there\r\n",
+	}
+	stored := map[string]string{
+		"quoted by the archive": ">From here\r\n>>From there\r\n", // mboxrd
+		"quoted by the author":  ">From here\r\n",
+		"deep, mboxo":           ">>From here\r\n>From there\r\n",
+	}
+	for name, was := range sent {
+		text := strings.Replace(delivered("198.51.100.1", "", signed(body(was))), was, stored[name], 1)
+		for mbox, want := range map[bool]string{true: "pass", false: "fail"} {
+			got := run(t, options(t), mailbox.Message{Raw: []byte(strings.ReplaceAll(text, "\r\n", "\n")), Mbox: mbox})
+			if name == "quoted by the author" {
+				want = "pass"
+			}
+			if result := string(got[0].Report.DKIM[0].Result); result != want {
+				t.Errorf("%s, mbox %v: dkim=%s, want %s", name, mbox, result, want)
+			}
+		}
+	}
+}
+
+// TestBelow: what the engine sees is what it saw at the end of DATA, so that its own hop is
+// no forwarder's.
+func TestBelow(t *testing.T) {
+	text := delivered("192.0.2.1", "a@e.test", plain)
+	for name, test := range map[string]struct{ text, want string }{
+		"ours removed":       {text, plain},
+		"behind an old mark": {"From a@b.test Mon Nov  2 08:30:07 2026\r\n" + text, plain},
+		"nothing below":      {"Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx", "Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx"},
+	} {
+		h, err := headerOf([]byte(test.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(below([]byte(test.text), h, h.Index("Received"))); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// TestRun: results come in the order of the archive, what is done or old is passed over, and
+// the bytes in flight are bounded.
+func TestRun(t *testing.T) {
+	const n = 300
+	archive := func(yield func(mailbox.Message) bool) {
+		for i := range n {
+			m := mailbox.Message{Name: fmt.Sprint(i), Size: 1, Raw: []byte(delivered("192.0.2.1", "a@e.test", plain))}
+			if i%10 == 3 {
+				m = mailbox.Message{Name: fmt.Sprint(i), Err: mailbox.ErrTooLarge}
+			}
+			if !yield(m) {
+				return
+			}
+		}
+	}
+	o := options(t)
+	o.Workers = 7
+	o.Done = func(name string) bool { return strings.HasSuffix(name, "5") }
+	s := NewSummary(o.Policies)
+	i := 0
+	for r := range Run(t.Context(), archive, o) {
+		if r.Name != fmt.Sprint(i) {
+			t.Fatalf("result %d is of %s", i, r.Name)
+		}
+		s.Add(&r)
+		i++
+	}
+	s.Finish()
+	if i != n || s.Verified != 240 || s.Passed[Done] != 30 || s.Passed[Broken] != 30 || s.Broken[0] != "3: is too large" {
+		t.Errorf("%d results: %+v", i, s)
+	}
+	o.Since = now
+	if got := run(t, o, mailbox.Message{Name: "x", Raw: []byte(delivered("192.0.2.1", "a@e.test", plain))}); got[0].Outcome != Old {
+		t.Errorf("from before --since: %v", got[0].Outcome)
+	}
+}
+
+// TestInterrupt: what ends early leaves nothing running and gives no result of a message
+// whose questions were cut off.
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	forever := func(yield func(mailbox.Message) bool) {
+		for yield(mailbox.Message{Raw: []byte(delivered("192.0.2.1", "a@e.test", plain))}) {
+		}
+	}
+	n := 0
+	for r := range Run(ctx, forever, options(t)) {
+		if r.Outcome != Verified || r.Report.DMARC.Result != "pass" {
+			t.Errorf("result %d: %s", n, describe(&r))
+		}
+		if n++; n == 20 {
+			cancel()
+		}
+	}
+	if n != 20 {
+		t.Errorf("%d results, want 20", n)
+	}
+	for range Run(t.Context(), forever, options(t)) {
+		break
+	}
+}
+
+func TestSummary(t *testing.T) {
+	o := options(t)
+	s := NewSummary(o.Policies)
+	for i, text := range []string{delivered("192.0.2.1", "a@e.test", plain), delivered("203.0.113.7", "a@e.test", plain), delivered("203.0.113.8", "a@e.test", plain),
+		delivered("198.51.100.1", "x@lists.test", "List-Id: <talk.lists.test>\r\n"+plain)} {
+		for _, r := range run(t, o, mailbox.Message{Name: fmt.Sprint(i), Raw: []byte(text)}) {
+			s.Add(&r)
+		}
+	}
+	s.Finish()
+	want := []Count{{"guarded", 1, 1, 2, 0, 3}, {"strict", 1, 0, 3, 0, 3}, {"quarantine", 1, 3, 0, 0, 3}, {"observe", 4, 0, 0, 0, 0}}
+	if diff := cmp.Diff(want, s.Policies); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	g := s.Groups["guarded"]
+	if len(g) != 2 || g[0].Sender != "203.0.113.0/24" || g[0].Reject != 2 || g[0].Looks != Forged || g[1].Sender != "talk.lists.test" || s.Strictest() != "strict" {
+		t.Errorf("groups of guarded: %+v %+v; strictest %s", g[0], g[1:], s.Strictest())
+	}
+	for i := range 2 * maxGroups { // senders without end take no memory without end
+		r := &Record{Policies: map[string]postseal.Decision{"guarded": {Applied: postseal.Reject}}, Replay: Facts{Sender: fmt.Sprint(i)}}
+		s.Count(r)
+	}
+	if len(s.groups) > maxGroups+len(s.Policies) {
+		t.Errorf("%d groups", len(s.groups))
+	}
+}
+
+// writeArchive makes an mbox of n small signed messages.
+func writeArchive(t testing.TB, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "archive.mbox")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(signed(strings.Replace(plain, "hello\r\n", strings.Repeat("some words of a small message\r\n", 40), 1)), "\r\n", "\n")
+	for i := range n {
+		fmt.Fprintf(f, "From a@e.test Mon Nov  2 08:30:07 2026\n%s", strings.ReplaceAll(delivered(fmt.Sprintf("192.0.2.%d", i%250), "a@e.test", text), "\r\n", "\n"))
+		io.WriteString(f, "\n")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMemory: an archive four times as large takes no more memory.
+func TestMemory(t *testing.T) {
+	o := options(t)
+	peak := func(n int) (most uint64) {
+		archive := &mailbox.Archive{Paths: []string{writeArchive(t, n)}}
+		s := NewSummary(o.Policies)
+		for r := range Run(t.Context(), archive.Messages(), o) {
+			s.Add(&r)
+			if s.Verified%(n/8) == 0 {
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				most = max(most, m.HeapAlloc)
+			}
+		}
+		if s.Verified != n || s.Policies[0].Accept != n {
+			t.Fatalf("%d of %d verified: %+v", s.Verified, n, s.Policies)
+		}
+		return most
+	}
+	peak(200)
+	small, large := peak(1000), peak(4000)
+	t.Logf("heap in use: %.2f MiB over 1,000 messages, %.2f MiB over 4,000", float64(small)/(1<<20), float64(large)/(1<<20))
+	if large > small+small/4+1<<20 {
+		t.Errorf("heap grows with the archive: %d over 1,000 messages, %d over 4,000", small, large)
+	}
+}
+
+// BenchmarkReplay is a message of an mbox, from the disk to its record.
+func BenchmarkReplay(b *testing.B) {
+	zone, err := dnstest.Parse(zoneText)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := optionsOf(b, resolver.NewCache(zone, resolver.CacheOptions{}))
+	o.Workers = runtime.GOMAXPROCS(0)
+	archive := &mailbox.Archive{Paths: []string{writeArchive(b, b.N)}}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for r := range Run(context.Background(), archive.Messages(), o) {
+		if r.Outcome != Verified {
+			b.Fatal(r.Err)
+		}
+	}
+}
+
+// BenchmarkEngine is the verification alone of the same message, on as many processors.
+func BenchmarkEngine(b *testing.B) {
+	zone, err := dnstest.Parse(zoneText)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := optionsOf(b, resolver.NewCache(zone, resolver.CacheOptions{}))
+	for m := range (&mailbox.Archive{Paths: []string{writeArchive(b, 1)}}).Messages() {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				s := o.Verifier.Session(context.Background(), postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
+				if _, err := s.Verify(context.Background(), "a@e.test", nil, message.NewCRLFReader(strings.NewReader(string(m.Raw)))); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
