@@ -40,6 +40,7 @@ type Daemon struct {
 	log     *slog.Logger
 	metrics *door.Metrics
 	engine  *door.Engine
+	bundles *bundles
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
@@ -70,10 +71,15 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.names.Store(n)
-	d.engine = door.NewEngine(s, d.log, d.metrics)
+	d.bundles = newBundles(d.metrics.Registry, func() *door.Engine { return d.engine })
+	d.engine = door.NewEngine(s, d.log, d.metrics, d.bundles.record)
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
-	if err := d.open(c); err != nil {
+	err = d.bundles.use(c.Bundles)
+	if err == nil {
+		err = d.open(c)
+	}
+	if err != nil {
 		d.close()
 		return nil, err
 	}
@@ -282,6 +288,9 @@ func (d *Daemon) use(c *conf.Config) error {
 			return err
 		}
 	}
+	if err := d.bundles.use(c.Bundles); err != nil {
+		return err
+	}
 	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections {
 		d.log.Warn("changes of [listen], [log] and [limits] connections hold from the next start")
 	}
@@ -330,6 +339,7 @@ func (d *Daemon) close() {
 		r.door.Close()
 		r.listener.Close()
 	}
+	d.bundles.close()
 	d.engine.Close()
 	for _, n := range append(d.retired, d.names.Load()) {
 		n.close()

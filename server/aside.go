@@ -1,0 +1,59 @@
+package server
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal/server/door"
+)
+
+// asideQueue bounds the verdicts that wait for work aside. Each holds a header section.
+const asideQueue = 256
+
+// aside does slow work on verdicts apart from the doors, one after another. A door never
+// waits for it: what finds the queue full is dropped and counted.
+type aside struct {
+	queue   chan door.Verdict
+	quit    chan struct{}
+	dropped prometheus.Counter
+	running sync.WaitGroup
+}
+
+func newAside(dropped prometheus.Counter, work func(door.Verdict)) *aside {
+	a := &aside{queue: make(chan door.Verdict, asideQueue), quit: make(chan struct{}), dropped: dropped}
+	a.running.Go(func() { a.run(work) })
+	return a
+}
+
+func (a *aside) take(v door.Verdict) {
+	select {
+	case a.queue <- v:
+	default:
+		a.dropped.Inc()
+	}
+}
+
+// run works until close, and then on what is left.
+func (a *aside) run(work func(door.Verdict)) {
+	for {
+		select {
+		case v := <-a.queue:
+			work(v)
+			continue
+		case <-a.quit:
+		}
+		select {
+		case v := <-a.queue:
+			work(v)
+		default:
+			return
+		}
+	}
+}
+
+// close waits until the queue is empty.
+func (a *aside) close() {
+	close(a.quit)
+	a.running.Wait()
+}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal"
+	"postseal/bundle"
+	"postseal/internal/conf"
+	"postseal/server/door"
+	"postseal/store"
+)
+
+// bundles keeps the evidence of verdicts, as [bundles] says.
+type bundles struct {
+	*aside
+	engine  func() *door.Engine
+	results *prometheus.CounterVec
+	current atomic.Pointer[shelf]
+	told    time.Time // of the last failure in the log
+}
+
+// shelf is the folder in force; nil keeps nothing.
+type shelf struct {
+	config conf.Bundles
+	folder *store.Folder
+}
+
+func newBundles(r prometheus.Registerer, engine func() *door.Engine) *bundles {
+	b := &bundles{engine: engine, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
+		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
+	r.MustRegister(b.results)
+	for _, result := range []string{"written", "failed"} {
+		b.results.WithLabelValues(result)
+	}
+	b.aside = newAside(b.results.WithLabelValues("dropped"), b.write)
+	return b
+}
+
+// use puts c in force.
+func (b *bundles) use(c conf.Bundles) error {
+	if old := b.current.Load(); old != nil && old.config == c {
+		return nil
+	}
+	if c.Dir == "" {
+		b.current.Store(nil)
+		return nil
+	}
+	folder, err := store.Open(c.Dir, store.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
+	if err != nil {
+		return fmt.Errorf("[bundles] dir: %w", err)
+	}
+	b.current.Store(&shelf{c, folder})
+	return nil
+}
+
+// record is told of every verdict.
+func (b *bundles) record(v door.Verdict) {
+	s := b.current.Load()
+	d := &v.Report.Decision
+	if s == nil || s.config.Keep != "all" && d.Action == postseal.Accept && d.Applied == postseal.Accept {
+		return
+	}
+	b.take(v)
+}
+
+func (b *bundles) write(v door.Verdict) {
+	defer b.engine().Recover("bundles", nil)
+	s := b.current.Load()
+	if s == nil {
+		return
+	}
+	text := bundle.Of(v.Report, v.Snapshot.Verifier, bundle.Options{Private: s.config.Private}).Format()
+	err := s.folder.Put(v.Report.Ref, v.QueueID, text)
+	if err == nil {
+		b.results.WithLabelValues("written").Inc()
+		return
+	}
+	b.results.WithLabelValues("failed").Inc()
+	const pause = time.Minute // a disk that is full would fill the log too
+	if now := time.Now(); now.Sub(b.told) >= pause {
+		b.told = now
+		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", door.Text(err))
+	}
+}

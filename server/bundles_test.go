@@ -1,0 +1,120 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"postseal/bundle"
+	"postseal/server/door"
+	"postseal/store"
+)
+
+// eventually waits for what other goroutines bring about.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for began := time.Now(); !done(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("%s: not within 30 s", what)
+		}
+	}
+}
+
+// TestBundles: the evidence of what is refused is kept and holds; a reload changes what is.
+func TestBundles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kept")
+	d := run(t, "enforce = 'observe'\n"+listeners+"[bundles]\ndir = '"+dir+"'\n")
+	s := d.mta()
+	d.begin(s)
+	d.finish(s)
+	kept := func() []string {
+		files, _ := filepath.Glob(filepath.Join(dir, "*.bundle"))
+		return files
+	}
+	eventually(t, "a bundle", func() bool { return len(kept()) == 1 })
+	data, err := os.ReadFile(kept()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Run(t.Context())
+	if err != nil || len(b.Check(r)) > 0 || len(bundle.Missing(r)) > 0 || r.Decision.Action != "reject" {
+		t.Errorf("the bundle does not hold: %v, %v, %+v", err, b.Check(r), r.Decision)
+	}
+	if _, _, err := store.Find(dir, b.Ref); err != nil {
+		t.Errorf("Find(%s): %v", b.Ref, err)
+	}
+	if _, metrics := d.get("/metrics"); !strings.Contains(metrics, `postseal_bundles_total{result="written"} 1`) {
+		t.Error("the bundle is not counted")
+	}
+	d.write(listeners + "[bundles]\ndir = '" + d.file + "/none'\n")
+	d.reread("[bundles] dir")
+	d.write(listeners)
+	d.reread("msg=reloaded")
+	s.Abort(nil)
+	d.begin(s)
+	d.finish(s)
+	d.end()
+	if n := len(kept()); n != 1 {
+		t.Errorf("%d bundles are kept after [bundles] is gone, want 1", n)
+	}
+}
+
+// TestBundleFails: a folder that takes no file is one line in the log, and counted each time;
+// no message waits for it.
+func TestBundleFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kept")
+	d := run(t, "enforce = 'strict'\n"+listeners+"[bundles]\ndir = '"+dir+"'\nkeep = 'all'\n")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	s := d.mta()
+	for range 3 {
+		d.begin(s)
+		if got := d.finish(s); got != "reject" {
+			t.Errorf("got %s, want reject", got)
+		}
+		s.Abort(nil)
+	}
+	eventually(t, "failures", func() bool {
+		_, metrics := d.get("/metrics")
+		return strings.Contains(metrics, `postseal_bundles_total{result="failed"} 3`)
+	})
+	if n := strings.Count(d.log.String(), "could not be kept"); n != 1 {
+		t.Errorf("%d lines in the log, want 1", n)
+	}
+}
+
+// TestAside: what finds the queue full is dropped and counted; close finishes the rest.
+func TestAside(t *testing.T) {
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"})
+	began, wait := make(chan bool), make(chan bool)
+	n := 0
+	a := newAside(dropped, func(door.Verdict) {
+		if n++; n == 1 {
+			began <- true
+			<-wait
+		}
+	})
+	a.take(door.Verdict{})
+	<-began
+	for range asideQueue + 5 {
+		a.take(door.Verdict{})
+	}
+	close(wait)
+	a.close()
+	if n != asideQueue+1 {
+		t.Errorf("%d verdicts were worked on, want %d", n, asideQueue+1)
+	}
+	if got := testutil.ToFloat64(dropped); got != 5 {
+		t.Errorf("%v dropped, want 5", got)
+	}
+}
