@@ -7,6 +7,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/dmarc"
 	"postseal/internal/twin"
 	"postseal/resolver/dnstest"
 )
@@ -39,6 +40,38 @@ func TestSessionAt(t *testing.T) {
 		}
 		if got := r.DKIM[0].Reason; got != test.want || !r.Time.Equal(want) {
 			t.Errorf("at %v: %v, time %v; want %v, %v", test.at, got, r.Time, test.want, want)
+		}
+	}
+}
+
+// TestReconsider: another mode and another discovery decide on the same results.
+func TestReconsider(t *testing.T) {
+	zone, err := dnstest.Parse("_dmarc.host.example.com. 60 TXT \"v=DMARC1; p=none; psd=n\"\n_dmarc.example.com. 60 TXT \"v=DMARC1; p=reject\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := verifier(t, postseal.Config{Resolver: zone, Enforce: postseal.Observe})
+	for _, test := range []struct {
+		author          string
+		config          postseal.Config
+		action, applied postseal.Action
+	}{
+		{"example.com", postseal.Config{Enforce: postseal.Strict}, postseal.Reject, postseal.Reject},
+		{"example.com", postseal.Config{Enforce: postseal.EnforceQuarantine}, postseal.Reject, postseal.Quarantine},
+		{"a.host.example.com", postseal.Config{Enforce: postseal.Strict}, postseal.Accept, postseal.Accept},
+		{"a.host.example.com", postseal.Config{Enforce: postseal.Strict, Discovery: dmarc.PSL}, postseal.Reject, postseal.Reject},
+	} {
+		r, err := postseal.VerifyReader(t.Context(), live, postseal.Conn{}, "", "", strings.NewReader("From: a@"+test.author+"\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := r.Decision
+		test.config.Resolver = zone
+		if d := verifier(t, test.config).Reconsider(t.Context(), r); d.Action != test.action || d.Applied != test.applied {
+			t.Errorf("%s, %s %s: %s, applied %s; want %s, %s", test.author, test.config.Enforce, test.config.Discovery, d.Action, d.Applied, test.action, test.applied)
+		}
+		if r.Decision != before || r.DMARC.Discovery != dmarc.TreeWalk {
+			t.Errorf("%s: the report was changed", test.author)
 		}
 	}
 }

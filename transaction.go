@@ -269,6 +269,19 @@ func identifiers(r *Report) []dmarc.Identifier {
 	return ids
 }
 
+// Reconsider is what v decides on the results of r, which another Verifier came to. DMARC is
+// evaluated again when v finds policies in another way; SPF and signatures stand.
+func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
+	again := *r
+	again.Decision = Decision{}
+	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.limit == "" && r.Author.Reason == "" {
+		e := v.dmarc
+		e.Resolver = v.config.Resolver
+		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(r))
+	}
+	return v.policy.Decide(&again)
+}
+
 // Verify runs one whole transaction. r must have CRLF line ends: message.NewCRLFReader
 // makes them. The error is that of r.
 func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {

@@ -62,6 +62,7 @@ func TestBundles(t *testing.T) {
 	s.Abort(nil)
 	d.begin(s)
 	d.finish(s)
+	s.Close()
 	d.end()
 	if n := len(kept()); n != 1 {
 		t.Errorf("%d bundles are kept after [bundles] is gone, want 1", n)

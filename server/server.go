@@ -41,6 +41,7 @@ type Daemon struct {
 	metrics *door.Metrics
 	engine  *door.Engine
 	bundles *bundles
+	trial   *trial
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
@@ -72,10 +73,11 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.names.Store(n)
 	d.bundles = newBundles(d.metrics.Registry, func() *door.Engine { return d.engine })
-	d.engine = door.NewEngine(s, d.log, d.metrics, d.bundles.record)
+	d.trial = newTrial(d.metrics.Registry, func() *door.Engine { return d.engine })
+	d.engine = door.NewEngine(s, d.log, d.metrics, d.bundles.record, d.trial.record)
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
-	err = d.bundles.use(c.Bundles)
+	err = errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache))
 	if err == nil {
 		err = d.open(c)
 	}
@@ -288,7 +290,7 @@ func (d *Daemon) use(c *conf.Config) error {
 			return err
 		}
 	}
-	if err := d.bundles.use(c.Bundles); err != nil {
+	if err := errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache)); err != nil {
 		return err
 	}
 	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections {
@@ -340,6 +342,7 @@ func (d *Daemon) close() {
 		r.listener.Close()
 	}
 	d.bundles.close()
+	d.trial.close()
 	d.engine.Close()
 	for _, n := range append(d.retired, d.names.Load()) {
 		n.close()

@@ -224,6 +224,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 	root.AddCommand(
 		a.verifyCommand(),
 		a.replayCommand(),
+		a.trialCommand(),
 		a.replayBundleCommand(),
 		a.explainCommand(),
 		a.spfCommand(),

@@ -347,11 +347,14 @@ func (v *view) reply(r *postseal.Reply, indent int) {
 	}
 }
 
-func (v *view) ref() string {
-	if len(v.r.Ref) == 8 {
-		return v.r.Ref[:4] + "-" + v.r.Ref[4:]
+func (v *view) ref() string { return dashed(v.r.Ref) }
+
+// dashed is a reference for people.
+func dashed(ref string) string {
+	if len(ref) == 8 {
+		return ref[:4] + "-" + ref[4:]
 	}
-	return v.r.Ref
+	return ref
 }
 
 func (v *view) foot(f *verifyFlags) {

@@ -42,6 +42,7 @@ type Config struct {
 	Proxy   Proxy   `toml:"proxy"`
 	Store   Store   `toml:"store"`
 	Bundles Bundles `toml:"bundles"`
+	Trial   Trial   `toml:"trial"`
 	Log     Log     `toml:"log"`
 	Limits  Limits  `toml:"limits"`
 
@@ -228,6 +229,16 @@ type Bundles struct {
 	Private bool `toml:"private"`
 }
 
+// Trial decides on each verdict a second time, in another way, and acts on nothing of it.
+// `postseal trial` and `postseal_trial_total` show what would change.
+type Trial struct {
+	// The mode that is tried, of those of `enforce`. `same`: no other.
+	Enforce string `toml:"enforce" oneof:"same observe quarantine guarded strict"`
+	// The way to find the organization that is tried. It asks the DNS again, from the cache
+	// where it can. `same`: no other.
+	Discovery string `toml:"discovery" oneof:"same treewalk psl"`
+}
+
 // Log is the log on standard error.
 type Log struct {
 	// The least level that is written.
@@ -277,6 +288,7 @@ func Default() *Config {
 			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
 		ARC:     ARC{TrustedSealers: []Domain{}},
 		Bundles: Bundles{Keep: "refused", MaxSize: store.DefaultMaxBytes, MaxAge: Duration(store.DefaultMaxAge)},
+		Trial:   Trial{Enforce: "same", Discovery: "same"},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),
 			Header: message.DefaultHeaderBytes, Field: message.DefaultFieldBytes, Fields: message.DefaultFields,

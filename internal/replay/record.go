@@ -58,7 +58,7 @@ func (o *Options) record(r *postseal.Report, h *message.Header, d *received.Deli
 		record.Policies[p.Name] = p.Policy.Decide(r)
 	}
 	own := o.ownResults(h)
-	record.Replay = Facts{Received: d.Time.UTC(), Was: was(h, own), Author: authorOf(r), Sender: sender(r), Evidence: evidence(r),
+	record.Replay = Facts{Received: d.Time.UTC(), Was: was(h, own), Author: Author(r), Sender: Sender(r), Evidence: evidence(r),
 		Looks: looks(r), Undecided: undecided(r, own)}
 	return record
 }
@@ -113,15 +113,16 @@ func disposition(r *authres.Result) postseal.Action {
 	return postseal.Accept
 }
 
-func authorOf(r *postseal.Report) string {
+// Author is the author domain of a message, for people.
+func Author(r *postseal.Report) string {
 	if len(r.Author.Domains) == 0 {
 		return "(no author domain)"
 	}
 	return string(r.Author.Domains[0])
 }
 
-// sender is the list that a message came through, or the network of its client.
-func sender(r *postseal.Report) string {
+// Sender is the list that a message came through, or the network of its client.
+func Sender(r *postseal.Report) string {
 	if id := listID(r.Header()); id != "" {
 		return id
 	}

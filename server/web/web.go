@@ -27,14 +27,28 @@ const (
 	readyTime   = 5 * time.Second
 )
 
+// Page is what can be read as JSON at an address.
+type Page struct {
+	Path    string
+	Content func() any
+}
+
+func (p Page) serve(rw http.ResponseWriter, _ *http.Request) {
+	rw.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(rw).Encode(p.Content())
+}
+
 // New makes the door. ready says why the daemon cannot do its work.
-func New(e *door.Engine, ready func(context.Context) error) *http.Server {
+func New(e *door.Engine, ready func(context.Context) error, pages ...Page) *http.Server {
 	w := &web{engine: e, ready: ready}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", only(http.MethodGet, e.Metrics.Handler().ServeHTTP))
 	mux.Handle("/healthz", only(http.MethodGet, w.health))
 	mux.Handle("/readyz", only(http.MethodGet, w.readiness))
 	mux.Handle("/v1/verify", only(http.MethodPost, w.verify))
+	for _, p := range pages {
+		mux.Handle(p.Path, only(http.MethodGet, p.serve))
+	}
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusNotFound, "there is nothing at this address")
 	})

@@ -1,0 +1,182 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal"
+	"postseal/internal/conf"
+	"postseal/internal/replay"
+	"postseal/resolver"
+	"postseal/server/door"
+)
+
+// TrialSchema is the name of the JSON of a TrialReport. Changes to it only add.
+const TrialSchema = "postseal.trial/1"
+
+// TrialReport is what [trial] found since it began.
+type TrialReport struct {
+	Schema    string         `json:"schema"`
+	Running   bool           `json:"running"`   // false: [trial] tries nothing
+	Enforce   string         `json:"enforce"`   // that is tried
+	Discovery string         `json:"discovery"` // that is tried
+	Since     time.Time      `json:"since"`
+	Messages  int            `json:"messages"`
+	Changes   int            `json:"changes"` // messages that would end in another way
+	Senders   []*TrialSender `json:"senders"` // of changes, the most first
+}
+
+// TrialSender is the changes of one kind for one sender.
+type TrialSender struct {
+	Sender   string          `json:"sender"` // the list, or the network of the client
+	Author   string          `json:"author"`
+	Live     postseal.Action `json:"live"`
+	Trial    postseal.Action `json:"trial"`
+	Messages int             `json:"messages"`
+	Ref      string          `json:"ref"` // of the last one, for postseal explain
+	Last     time.Time       `json:"last"`
+}
+
+// maxTrialSenders bounds the senders that are told apart; the rest is counted together.
+const (
+	maxTrialSenders = 1000
+	otherSenders    = "(others)"
+	reconsiderTime  = 10 * time.Second
+)
+
+// trial decides on each verdict a second time.
+type trial struct {
+	*aside
+	engine  func() *door.Engine
+	outcome *prometheus.CounterVec
+
+	mu        sync.Mutex
+	candidate *candidate // nil: nothing is tried
+}
+
+// candidate is the configuration that is tried.
+type candidate struct {
+	config   conf.Config
+	verifier *postseal.Verifier
+	found    *tally
+}
+
+// tally is what was found. It outlasts reloads that try the same.
+type tally struct {
+	report  TrialReport
+	senders map[trialKey]*TrialSender
+}
+
+type trialKey struct {
+	sender, author string
+	live, trial    postseal.Action
+}
+
+func newTrial(r prometheus.Registerer, engine func() *door.Engine) *trial {
+	t := &trial{engine: engine, outcome: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_total",
+		Help: "Verdicts that [trial] decided on too, by what was done and what it would have done."}, []string{"live", "trial"})}
+	dropped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_dropped_total",
+		Help: "Verdicts that [trial] was too slow for."})
+	r.MustRegister(t.outcome, dropped)
+	t.aside = newAside(dropped, t.decide)
+	return t
+}
+
+// use puts the candidate of c in force. What was found stays as long as the same is tried.
+func (t *trial) use(c *conf.Config, dns resolver.Resolver) error {
+	tried := c.Candidate()
+	var v *postseal.Verifier
+	if tried != nil {
+		engine, _ := tried.Engine(time.Now())
+		engine.Resolver = dns
+		var err error
+		if v, err = postseal.New(engine); err != nil {
+			return fmt.Errorf("[trial] %w", err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch old := t.candidate; {
+	case tried == nil:
+		t.candidate = nil
+	case old != nil && old.config.Enforce == tried.Enforce && old.config.DMARC.Discovery == tried.DMARC.Discovery:
+		t.candidate = &candidate{*tried, v, old.found}
+	default:
+		t.candidate = &candidate{*tried, v, &tally{senders: map[trialKey]*TrialSender{}, report: TrialReport{Running: true, Enforce: string(tried.Enforce), Discovery: string(tried.DMARC.Discovery), Since: time.Now().UTC()}}}
+	}
+	return nil
+}
+
+func (t *trial) inForce() *candidate {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.candidate
+}
+
+// record is told of every verdict.
+func (t *trial) record(v door.Verdict) {
+	if t.inForce() != nil {
+		t.take(v)
+	}
+}
+
+func (t *trial) decide(v door.Verdict) {
+	defer t.engine().Recover("trial", nil)
+	c := t.inForce()
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reconsiderTime)
+	defer cancel()
+	live, tried := v.Report.Decision.Applied, c.verifier.Reconsider(ctx, v.Report).Applied
+	t.outcome.WithLabelValues(string(live), string(tried)).Inc()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.found.add(v.Report, live, tried)
+}
+
+func (f *tally) add(r *postseal.Report, live, tried postseal.Action) {
+	f.report.Messages++
+	if live == tried {
+		return
+	}
+	f.report.Changes++
+	key := trialKey{replay.Sender(r), replay.Author(r), live, tried}
+	if f.senders[key] == nil && len(f.senders) >= maxTrialSenders {
+		key.sender, key.author = otherSenders, otherSenders
+	}
+	s := f.senders[key]
+	if s == nil {
+		s = &TrialSender{Sender: key.sender, Author: key.author, Live: live, Trial: tried}
+		f.senders[key] = s
+	}
+	s.Messages++
+	s.Ref, s.Last = r.Ref, r.Time.UTC()
+}
+
+// report is what was found until now.
+func (t *trial) report() *TrialReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := TrialReport{Senders: []*TrialSender{}}
+	if t.candidate != nil {
+		found := t.candidate.found
+		r = found.report
+		r.Senders = make([]*TrialSender, 0, len(found.senders))
+		for _, s := range found.senders {
+			shown := *s
+			r.Senders = append(r.Senders, &shown)
+		}
+	}
+	r.Schema = TrialSchema
+	slices.SortFunc(r.Senders, func(a, b *TrialSender) int {
+		return cmp.Or(b.Messages-a.Messages, cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Author, b.Author), cmp.Compare(a.Trial, b.Trial))
+	})
+	return &r
+}
