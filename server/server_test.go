@@ -200,6 +200,11 @@ func TestReload(t *testing.T) {
 	if got := d.finish(s); got != "reject" {
 		t.Errorf("a message from after the reload: %s, want reject", got)
 	}
+	d.write("enforce = 'observe'\n" + listeners + "[[expect]]\nzone = 'expect.zone'\nauthor = 'reject.test'\naction = 'reject'\n")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(d.file), "expect.zone"), []byte(zone), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.reread("[[expect]] action: got accept, want reject")
 	d.write("enforce = 'stricter'\nenforc = 1\n" + listeners)
 	d.reread(`level=ERROR msg="the configuration is not read: the old one stays in force"`)
 	for _, want := range []string{":2:11: enforce:", `:3:1: there is no key \"enforc\"`} {

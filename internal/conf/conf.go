@@ -50,6 +50,32 @@ type Config struct {
 	Exempt []rules.Exempt `toml:"exempt"`
 	// Expressions over a verdict, in order; the first that is true sets the action.
 	Rule []rules.Rule `toml:"rule"`
+	// What must come out under this configuration. `config check` and a reload try each entry;
+	// one that comes out otherwise is an error, and the configuration is not put in force.
+	Expect []Expect `toml:"expect"`
+}
+
+// Expect is a message whose verdict is known: a bundle, or a message with the DNS of a zone
+// file. File names are relative to the configuration file.
+type Expect struct {
+	// Said in the error.
+	Name string `toml:"name,omitempty"`
+	// A bundle: its envelope, clock, DNS answers and message.
+	Bundle string `toml:"bundle,omitempty"`
+	// Instead of a bundle: the DNS answers come from this zone file alone.
+	Zone string `toml:"zone,omitempty"`
+	// With `zone`: the address of the client. Without it SPF is skipped.
+	IP string `toml:"ip,omitempty"`
+	// With `zone`: what the client called itself.
+	Helo string `toml:"helo,omitempty"`
+	// With `zone`: the reverse-path; empty is the null path.
+	From string `toml:"from,omitempty"`
+	// With `zone`: the file of the message.
+	Message string `toml:"message,omitempty"`
+	// With `zone`, instead of `message`: a message without signatures from this domain.
+	Author Domain `toml:"author,omitempty"`
+	// What a door does with it under this configuration.
+	Action string `toml:"action" oneof:"accept quarantine reject defer"`
 }
 
 // Listen names the listeners, each `unix:PATH` or `HOST:PORT`. One that is not named does

@@ -79,11 +79,19 @@ func Parse(path string, data []byte, now time.Time) (c *Config, warnings []Probl
 	c = Default()
 	d.bind(c, tree)
 	d.check(c, now)
+	if !d.failed() {
+		d.checkExpectations(c, now)
+	}
 	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
-	if slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning }) {
+	if d.failed() {
 		return nil, nil, &Error{d.problems}
 	}
 	return c, d.problems, nil
+}
+
+// failed reports whether there is a problem that is no warning.
+func (d *decoder) failed() bool {
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning })
 }
 
 func syntax(path string, err error) Problem {
