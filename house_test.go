@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"arc"},
 	{"."},
 	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix"},
-	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor"},
+	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
 	{"server/door"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},

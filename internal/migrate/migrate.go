@@ -1,0 +1,333 @@
+// Package migrate reads the configuration of opendkim, opendmarc and policyd-spf and writes
+// ours, with every option that behaves otherwise here.
+package migrate
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Effect is what becomes of an option.
+type Effect string
+
+// The effects.
+const (
+	Same    Effect = "same"    // it is in the new configuration, or it is what postseal does anyway
+	Differs Effect = "differs" // the closest that there is behaves otherwise
+	Lost    Effect = "lost"    // postseal does not do it
+	Manual  Effect = "manual"  // someone has to look
+)
+
+// Note is what becomes of one option.
+type Note struct {
+	Line   int    `json:"line"` // from 1; 0: the option is not in the file and has its default
+	Option string `json:"option"`
+	Value  string `json:"value"`
+	Effect Effect `json:"effect"`
+	Text   string `json:"text"`
+}
+
+// Result is the new configuration, with the notes in the order of the file.
+type Result struct {
+	Program string `json:"program"`
+	Config  string `json:"config"` // TOML, the notes as comments in front
+	Notes   []Note `json:"notes"`
+}
+
+// program is one whose configuration can be read.
+type program struct {
+	name    string
+	options map[string]option // by their names in lower case
+	absent  []string          // options whose defaults behave otherwise than ours, in this order
+	split   func(line string) (name, value string)
+}
+
+// option says what becomes of a value. value is "" for an option that is absent.
+type option func(s *settings, value string) (Effect, string)
+
+var programs = []*program{&opendkim, &opendmarc, &policydSPF}
+
+// Programs are the names that Read knows.
+func Programs() []string {
+	names := make([]string, len(programs))
+	for i, p := range programs {
+		names[i] = p.name
+	}
+	return names
+}
+
+// Guess names the program by the name of its file, "" when it does not tell.
+func Guess(path string) string {
+	base := strings.ToLower(filepath.Base(path))
+	for _, p := range programs {
+		if strings.Contains(base, p.name) {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// Read translates a configuration of the program name.
+func Read(name string, data []byte) (*Result, error) {
+	i := slices.IndexFunc(programs, func(p *program) bool { return p.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%q is not one of %s", name, strings.Join(Programs(), ", "))
+	}
+	p, s, seen := programs[i], &settings{}, map[string]bool{}
+	r := &Result{Program: name, Notes: []Note{}}
+	for n, line := range strings.Split(string(data), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		option, value := p.split(strings.TrimSpace(line))
+		if option == "" {
+			continue
+		}
+		seen[strings.ToLower(option)] = true
+		r.Notes = append(r.Notes, p.note(s, n+1, option, value))
+	}
+	for _, option := range p.absent {
+		if !seen[strings.ToLower(option)] {
+			r.Notes = append(r.Notes, p.note(s, 0, option, ""))
+		}
+	}
+	r.Config = r.write(s)
+	return r, nil
+}
+
+func (p *program) note(s *settings, line int, name, value string) Note {
+	n := Note{Line: line, Option: name, Value: value, Effect: Manual, Text: "is no option that " + p.name + " documents"}
+	if o := p.options[strings.ToLower(name)]; o != nil {
+		n.Effect, n.Text = o(s, value)
+	}
+	if strings.Contains(strings.ToLower(name), "password") {
+		n.Value = "(not shown)"
+	}
+	return n
+}
+
+// write is the new configuration, with what behaves otherwise in comments.
+func (r *Result) write(s *settings) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# From the configuration of %s. What behaves otherwise:\n", r.Program)
+	others := 0
+	for _, n := range r.Notes {
+		if n.Effect == Same {
+			continue
+		}
+		others++
+		where := "default"
+		if n.Line > 0 {
+			where = "line " + strconv.Itoa(n.Line)
+		}
+		fmt.Fprintf(&b, "# - %s (%s, %s): %s\n", printable(strings.TrimSpace(n.Option+" "+n.Value)), where, n.Effect, n.Text)
+	}
+	if others == 0 {
+		b.WriteString("# - nothing\n")
+	}
+	b.WriteString("\n" + s.String())
+	return b.String()
+}
+
+// printable keeps outside text within its comment.
+func printable(s string) string {
+	const longest = 120
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > longest {
+		return s[:longest-3] + "..."
+	}
+	return s
+}
+
+// settings are the keys of the new configuration, in the order of its tables.
+type settings struct {
+	keys    []setting
+	trusted []string // networks beside loopback
+	exempt  []string // spf= of [[exempt]] entries
+}
+
+type setting struct{ table, key, value string }
+
+var tables = []string{"", "listen", "network", "dns", "spf", "policy", "dkim", "dmarc", "arc", "log"}
+
+// set sets a key to a TOML value. The last one counts.
+func (s *settings) set(table, key, value string) {
+	for i := range s.keys {
+		if s.keys[i].table == table && s.keys[i].key == key {
+			s.keys[i].value = value
+			return
+		}
+	}
+	s.keys = append(s.keys, setting{table, key, value})
+}
+
+func (s *settings) text(table, key, value string) { s.set(table, key, strconv.Quote(value)) }
+
+func (s *settings) list(table, key string, values []string) {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = strconv.Quote(v)
+	}
+	s.set(table, key, "["+strings.Join(quoted, ", ")+"]")
+}
+
+// String is the TOML.
+func (s *settings) String() string {
+	var b strings.Builder
+	for _, table := range tables {
+		begun := table == ""
+		for _, k := range s.keys {
+			if k.table != table {
+				continue
+			}
+			if !begun {
+				fmt.Fprintf(&b, "\n[%s]\n", table)
+				begun = true
+			}
+			fmt.Fprintf(&b, "%s = %s\n", k.key, k.value)
+		}
+	}
+	for _, d := range s.exempt {
+		fmt.Fprintf(&b, "\n[[exempt]]\nspf = %q\n", d)
+	}
+	return b.String()
+}
+
+// yes reads a boolean as opendkim and opendmarc do: its first octet counts.
+func yes(value string) bool {
+	return value != "" && strings.ContainsRune("TtYy1", rune(value[0]))
+}
+
+// words splits a list at commas and white space.
+func words(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+}
+
+// networks are the words of a list that are addresses or networks; rest is what is not.
+func networks(value string) (prefixes, rest []string) {
+	for _, w := range words(value) {
+		if p, err := netip.ParsePrefix(w); err == nil {
+			if p.Addr().Is4In6() && p.Bits() >= 96 {
+				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+			}
+			prefixes = append(prefixes, p.Masked().String())
+		} else if ip, err := netip.ParseAddr(w); err == nil {
+			prefixes = append(prefixes, ip.Unmap().String())
+		} else {
+			rest = append(rest, w)
+		}
+	}
+	slices.Sort(prefixes)
+	return slices.Compact(prefixes), rest
+}
+
+// Options of several programs.
+
+// always is an option that has one outcome whatever its value is.
+func always(e Effect, text string) option {
+	return func(*settings, string) (Effect, string) { return e, text }
+}
+
+func authservID(s *settings, value string) (Effect, string) {
+	switch strings.ToUpper(value) {
+	case "HOSTNAME", "HEADER", "":
+		return Same, "the host name is the default"
+	}
+	s.text("", "authserv_id", value)
+	return Same, ""
+}
+
+func seconds(table, key string) option {
+	return func(s *settings, value string) (Effect, string) {
+		n, err := strconv.ParseUint(value, 10, 16)
+		if err != nil || n == 0 {
+			return Differs, fmt.Sprintf("there is always a time limit: [%s] %s has its default", table, key)
+		}
+		s.text(table, key, fmt.Sprintf("%ds", n))
+		return Same, ""
+	}
+}
+
+// milterSocket reads the socket that the MTA talks to.
+func milterSocket(s *settings, value string) (Effect, string) {
+	kind, rest, _ := strings.Cut(value, ":")
+	switch kind {
+	case "local", "unix":
+		s.text("listen", "milter", "unix:"+rest)
+		return Same, "the service needs the right to make a socket there"
+	case "inet", "inet6":
+		port, host, named := strings.Cut(rest, "@")
+		switch {
+		case !named:
+			return Manual, "it listens on all addresses: choose one for [listen] milter"
+		case host == "localhost":
+			host = "127.0.0.1"
+		}
+		s.text("listen", "milter", netJoin(strings.Trim(host, "[]"), port))
+		return Same, ""
+	}
+	return Manual, "name the listener in [listen] milter"
+}
+
+func netJoin(host, port string) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + port
+}
+
+// loopback passes unchecked by default; the list of [network] trusted replaces it.
+var loopback = []string{"127.0.0.0/8", "::1"}
+
+// trusted takes clients that pass unchecked, beside those that earlier options named.
+func trusted(s *settings, value string) (Effect, string) {
+	prefixes, rest := networks(value)
+	for _, p := range prefixes {
+		if !slices.Contains(loopback, p) && !slices.Contains(s.trusted, p) {
+			s.trusted = append(s.trusted, p)
+		}
+	}
+	if len(s.trusted) > 0 {
+		s.list("network", "trusted", slices.Sorted(slices.Values(append(slices.Clone(s.trusted), loopback...))))
+	}
+	if len(rest) > 0 {
+		return Manual, "put the addresses of " + printable(strings.Join(rest, " ")) + " into [network] trusted; host names are not looked up"
+	}
+	return Same, ""
+}
+
+const (
+	bySystemd = "systemd does this: see deploy"
+	noSigning = "postseal does not sign: keep opendkim with Mode s for that"
+	noReports = "postseal sends no reports yet: keep what does until then"
+	noScripts = "there are no scripts: see [[rule]]"
+)
+
+// each gives several options the same outcome.
+func each(into map[string]option, o option, names ...string) {
+	for _, n := range names {
+		into[strings.ToLower(n)] = o
+	}
+}
+
+// firstWord splits "Name value".
+func firstWord(line string) (name, value string) {
+	i := strings.IndexAny(line, " \t")
+	if i < 0 {
+		return line, ""
+	}
+	return line[:i], strings.TrimSpace(line[i:])
+}
+
+// equals splits "name = value".
+func equals(line string) (name, value string) {
+	name, value, _ = strings.Cut(line, "=")
+	return strings.TrimSpace(name), strings.TrimSpace(value)
+}

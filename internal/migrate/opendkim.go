@@ -1,0 +1,151 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// opendkim as of opendkim.conf(5) 2.11.
+var opendkim = program{name: "opendkim", split: firstWord, options: opendkimOptions(), absent: []string{"Mode", "MaximumSignaturesToVerify", "AlwaysAddARHeader", "RemoveARAll"}}
+
+func opendkimOptions() map[string]option {
+	o := map[string]option{
+		"authservid":                authservID,
+		"dnstimeout":                seconds("dns", "timeout"),
+		"socket":                    milterSocket,
+		"mode":                      dkimMode,
+		"peerlist":                  trusted,
+		"internalhosts":             internalHosts,
+		"nameservers":               nameservers,
+		"minimumkeybits":            minimumKeyBits,
+		"maximumsignaturestoverify": maximumSignatures,
+		"on-dnserror":               onDNSError,
+		"on-default":                onFailure,
+		"on-badsignature":           onFailure,
+		"on-keynotfound":            onFailure,
+		"on-nosignature":            onFailure,
+		"on-signatureerror":         onFailure,
+		"on-security":               onFailure,
+		"on-internalerror":          always(Differs, "a defect defers the message (451), whatever this says"),
+		"include":                   always(Manual, "migrate that file too"),
+		"authservidwithjobid":       always(Lost, "the queue id is in the log line, not in the field"),
+		"alwaysaddarheader":         always(Differs, "every message gets the field, unsigned ones with dkim=none"),
+		"removearall":               always(Differs, "fields that claim our authserv-id are removed whatever they hold, others stay (RFC 8601 §5)"),
+		"removearfrom":              always(Differs, "only fields that claim our authserv-id are removed (RFC 8601 §5)"),
+		"keepauthresults":           always(Differs, "forged fields are always removed (RFC 8601 §5)"),
+		"clockdrift":                always(Differs, "300 s behind the end of a signature, an hour ahead of its time are let pass"),
+		"exemptdomains":             always(Lost, "anyone can write a domain into From: name the client, a signature or SPF in an [[exempt]] entry"),
+		"mustbesigned":              always(Manual, "write a [[rule]] over dkim and author.domains"),
+		"trustsignaturesfrom":       always(Lost, "all signatures count alike; DMARC picks those that are aligned"),
+		"stricttestmode":            always(Lost, "t=y of a key changes nothing here, as RFC 6376 §3.6.1 asks"),
+		"allowsha1only":             always(Differs, "rsa-sha1 never verifies (RFC 8301 §3.1)"),
+		"weaksyntaxchecks":          always(Differs, "syntax is read by the letter, with the repairs that docs/reference/decisions.md lists"),
+		"requiredheaders":           always(Differs, "what is refused of a malformed header section is a From field without a single reading"),
+		"bodylengthdb":              always(Lost, noSigning),
+		"noheaderb":                 always(Differs, "header.b is always written (RFC 6008)"),
+		"ignoremalformedmail":       always(Differs, "mail without a readable author is refused as far as enforce goes"),
+		"quarantine":                always(Lost, "what is quarantined is decided by DMARC: [dmarc] quarantine_with"),
+		"redirectfailuresto":        always(Lost, "no message is redirected"),
+		"externalignorelist":        always(Same, "nothing is logged of it"),
+		"trustanchorfile":           always(Differs, "DNSSEC is left to the resolver: name a validating one in [dns] servers"),
+		"resolverconfiguration":     always(Differs, "set [dns] servers"),
+		"softwareheader":            always(Lost, "no such field is added"),
+		"logwhy":                    always(Same, "every verdict says why"),
+		"logresults":                always(Same, "every verdict is one log line"),
+		"syslogsuccess":             always(Same, "every verdict is one log line"),
+	}
+	each(o, always(Same, bySystemd), "AutoRestart", "AutoRestartCount", "AutoRestartRate", "Background", "BaseDirectory", "ChangeRootDirectory",
+		"EnableCoredumps", "PidFile", "Syslog", "SyslogFacility", "SyslogName", "TemporaryDirectory", "UMask", "UserID", "SoftStart")
+	each(o, always(Lost, noSigning), "BogusKey", "Canonicalization", "Diagnostics", "Domain", "DomainKeysCompat", "DontSignMailTo", "FixCRLF", "IdentityHeader",
+		"IdentityHeaderRemove", "KeyFile", "KeyTable", "MacroList", "MaximumSignedBytes", "Minimum", "MTA", "MTACommand", "MultipleSignatures", "OmitHeaders",
+		"OversignHeaders", "POPDBFile", "RemoveOldSignatures", "RequireSafeKeys", "ResignAll", "ResignMailTo", "SelectCanonicalizationHeader", "Selector",
+		"SenderHeaders", "SenderMacro", "SignatureAlgorithm", "SignatureTTL", "SignHeaders", "SigningTable", "StrictHeaders", "SubDomains")
+	opendkimLost(o)
+	each(o, always(Same, "nothing to set"), "DisableCryptoInit", "DNSConnect", "QueryCache", "MaximumHeaders", "UnprotectedKey")
+	return o
+}
+
+// opendkimLost adds what postseal does not do at all, beside signing.
+func opendkimLost(o map[string]option) {
+	each(o, always(Lost, noReports), "ReportAddress", "ReportBccAddress", "RequestReports", "SendReports", "SMTPURI", "Statistics", "StatisticsName",
+		"StatisticsPrefix", "StatisticsPolicyScript")
+	each(o, always(Lost, noScripts), "FinalPolicyScript", "ScreenPolicyScript", "SetupPolicyScript", "ReplaceHeaders", "ReplaceRules")
+	each(o, always(Lost, "there is no LDAP"), "LDAPAuthMechanism", "LDAPAuthName", "LDAPAuthRealm", "LDAPAuthUser", "LDAPBindPassword", "LDAPBindUser",
+		"LDAPDisableCache", "LDAPKeepaliveIdle", "LDAPKeepaliveInterval", "LDAPKeepaliveProbes", "LDAPTimeout", "LDAPUseTLS")
+	each(o, always(Lost, "VBR is not checked"), "VBR-Certifiers", "VBR-PurgeFields", "VBR-TrustedCertifiers", "VBR-TrustedCertifiersOnly", "VBR-Type")
+	each(o, always(Lost, "for tests and defects there are verify --bundle and [bundles]"), "CaptureUnknownErrors", "DiagnosticDirectory", "KeepTemporaryFiles",
+		"MilterDebug", "ResolverTracing", "TestDNSData", "TestPublicKeys")
+}
+
+func dkimMode(_ *settings, value string) (Effect, string) {
+	switch {
+	case value == "v":
+		return Same, ""
+	case value == "s":
+		return Manual, "this opendkim only signs: keep it, there is nothing to migrate"
+	}
+	return Differs, "postseal verifies and does not sign: keep opendkim with Mode s for signing"
+}
+
+func internalHosts(s *settings, value string) (Effect, string) {
+	effect, text := trusted(s, value)
+	if effect != Same {
+		return effect, text
+	}
+	return Differs, "their mail passes unchecked and is not signed here"
+}
+
+func nameservers(s *settings, value string) (Effect, string) {
+	s.list("dns", "servers", words(value))
+	return Same, ""
+}
+
+func minimumKeyBits(_ *settings, value string) (Effect, string) {
+	if value == "1024" {
+		return Same, "the least of RFC 8301 §3.2"
+	}
+	return Differs, "RSA keys of less than 1024 bits never count, longer ones do (RFC 8301 §3.2)"
+}
+
+func maximumSignatures(s *settings, value string) (Effect, string) {
+	if value == "" {
+		return Differs, "up to 10 signatures are verified, not 3"
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 100 {
+		return Manual, "[dkim] max_signatures is between 1 and 100"
+	}
+	s.set("dkim", "max_signatures", value)
+	return Same, "those behind are policy"
+}
+
+// action is the word of On-…, which may be its first letter.
+func action(value string) string {
+	actions := []string{"accept", "discard", "quarantine", "reject", "tempfail"}
+	i := slices.IndexFunc(actions, func(a string) bool { return value != "" && strings.HasPrefix(a, strings.ToLower(value)) })
+	if i < 0 {
+		return value
+	}
+	return actions[i]
+}
+
+func onFailure(_ *settings, value string) (Effect, string) {
+	if action(value) == "accept" {
+		return Same, "a signature alone decides nothing (RFC 6376 §6.1)"
+	}
+	return Lost, fmt.Sprintf("a signature alone decides nothing (RFC 6376 §6.1): write a [[rule]] over dkim to %s", printable(action(value)))
+}
+
+func onDNSError(s *settings, value string) (Effect, string) {
+	switch action(value) {
+	case "accept":
+		s.text("dns", "on_error", "accept")
+		return Same, ""
+	case "tempfail":
+		s.text("dns", "on_error", "auto")
+		return Differs, "a message is deferred where an enforcing DMARC policy waits for the answer, not for any key"
+	}
+	return Lost, "DNS trouble never refuses a message for good"
+}
