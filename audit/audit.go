@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"postseal/internal/domain"
@@ -178,8 +179,18 @@ func (r *run) find(id string, at Where, detail, fix string) {
 		return
 	}
 	f := Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at}
+	if own := at.Name == string(r.name) || !strings.HasPrefix(id, "spf."); own {
+		f.Publish = mended(id, at)
+	}
 	if !slices.Contains(r.report.Findings, f) {
 		r.report.Findings = append(r.report.Findings, f)
+	}
+}
+
+// publish says of the finding made last what to publish.
+func (r *run) publish(id, record string) {
+	if n := len(r.report.Findings); n > 0 && r.report.Findings[n-1].ID == id {
+		r.report.Findings[n-1].Publish = record
 	}
 }
 

@@ -121,11 +121,12 @@ func (r *run) dmarcMissing(res *dmarc.Result, own string) {
 		return
 	}
 	detail := fmt.Sprintf("no DMARC record applies to %s; asked: %s", r.name, walkNames(res))
-	fix := fmt.Sprintf(`publish at %s: "v=DMARC1; p=none; rua=mailto:dmarc@%s", read the reports, then raise p to quarantine and reject`, own, r.name)
+	fix, record := "publish this at "+own+", read the reports, then raise p to quarantine and reject", "v=DMARC1; p=none; rua=mailto:dmarc@"+string(r.name)
 	if r.report.Profile == Parked {
-		fix = fmt.Sprintf(`publish at %s: "v=DMARC1; p=reject"`, own)
+		fix, record = "publish this at "+own, "v=DMARC1; p=reject"
 	}
 	r.find("dmarc.missing", Where{Name: own}, detail, fix)
+	r.publish("dmarc.missing", record)
 	if r.name.Labels() > 8 {
 		r.find("dmarc.deep-name", Where{Name: own}, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")
 	}

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"fmt"
-
 	"postseal/spf"
 )
 
@@ -82,11 +80,12 @@ func (r *run) spfMissing() {
 	if r.has("spf.not-recognised") {
 		return
 	}
-	text := `"v=spf1 mx -all", after adding what else sends for you`
+	fix, record := "publish this, with what else sends for you", "v=spf1 mx ~all"
 	if r.report.Profile == Parked || r.report.Profile == Receiving {
-		text = `"v=spf1 -all"`
+		fix, record = "publish this", "v=spf1 -all"
 	}
-	r.find("spf.missing", Where{Name: string(r.name)}, "no SPF record at "+string(r.name), fmt.Sprintf("publish at %s: %s", r.name, text))
+	r.find("spf.missing", Where{Name: string(r.name)}, "no SPF record at "+string(r.name), fix)
+	r.publish("spf.missing", record)
 }
 
 // parked: a domain without mail says so everywhere (RFC 7505 §4, RFC 7208 §10.1.2).

@@ -32,6 +32,7 @@ type Finding struct {
 	Title    string   `json:"title"`
 	Detail   string   `json:"detail"`
 	Fix      string   `json:"fix"`
+	Publish  string   `json:"publish,omitempty"` // the record to publish instead, where a change of the text mends it
 	RFC      string   `json:"rfc"`
 	Where    Where    `json:"where"`
 }

@@ -221,7 +221,7 @@ func (p *plan) record() string {
 	return strings.Join(words, " ")
 }
 
-// fixSteps tells the steps in a line, and the record to publish.
+// fixSteps tells the steps in a line.
 func (r *run) fixSteps() string {
 	rec := &r.report.Records.SPF
 	if len(rec.Steps) == 0 {
@@ -237,7 +237,7 @@ func (r *run) fixSteps() string {
 	}
 	text := strings.Join(parts, "; ")
 	if rec.Proposed != "" {
-		return text + ". Publish: " + rec.Proposed
+		return text
 	}
 	return text + ". This does not suffice: let some senders use a subdomain with a record of its own"
 }

@@ -22,14 +22,14 @@ func newCSV(b *bufio.Writer) *sheet { return &sheet{b: b, w: csv.NewWriter(b)} }
 func (s *sheet) Report(r *audit.Report, _ Source) error {
 	if !s.started {
 		s.started = true
-		s.w.Write([]string{"domain", "grade", "profile", "id", "severity", "title", "detail", "fix", "rfc", "name", "offset"})
+		s.w.Write([]string{"domain", "grade", "profile", "id", "severity", "title", "detail", "fix", "rfc", "name", "offset", "publish"})
 	}
 	lead := []string{r.Domain, string(r.Grade), string(r.Profile)}
 	if len(r.Findings) == 0 {
-		s.row(append(lead, "", "", "", r.GradeReason, "", "", "", ""))
+		s.row(append(lead, "", "", "", r.GradeReason, "", "", "", "", ""))
 	}
 	for _, f := range r.Findings {
-		s.row(append(lead[:3:3], f.ID, string(f.Severity), f.Title, f.Detail, f.Fix, f.RFC, f.Where.Name, strconv.Itoa(f.Where.Offset)))
+		s.row(append(lead[:3:3], f.ID, string(f.Severity), f.Title, f.Detail, f.Fix, f.RFC, f.Where.Name, strconv.Itoa(f.Where.Offset), f.Publish))
 	}
 	s.w.Flush()
 	return s.w.Error()

@@ -87,6 +87,9 @@ func (l *log) Report(r *audit.Report, from Source) error {
 
 func (l *log) result(r *audit.Report, f *audit.Finding, from Source) *sarif.Result {
 	message := r.Domain + ": " + f.Title + ". " + f.Detail + ". Fix: " + f.Fix
+	if f.Publish != "" {
+		message += ". Publish: " + f.Publish
+	}
 	res := sarif.NewRuleResult(f.ID).WithLevel(level(f.Severity)).WithMessage(sarif.NewTextMessage(message))
 	if i, ok := l.number[f.ID]; ok {
 		res.WithRuleIndex(i)

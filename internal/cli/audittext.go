@@ -396,6 +396,13 @@ func (v *auditView) finding(f *audit.Finding) {
 		}
 		v.line("          %s", l)
 	}
+	for i, l := range wrap(v.clean(f.Publish), term.Width-14) {
+		label := "publish:"
+		if i > 0 {
+			label = "        "
+		}
+		v.line("     %s %s", v.style.Green(label), l)
+	}
 }
 
 // caret shows the place in the record.
