@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
+	"path/filepath"
 
 	"postseal"
 	"postseal/internal/replay"
@@ -79,7 +80,7 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 			}
 		}
 		s.Count(&object.Record)
-		seen[maphash.String(seed, object.File)] = struct{}{}
+		seen[maphash.String(seed, absolute(object.File))] = struct{}{}
 		whole += int64(len(line))
 	}
 	if err := l.file.Truncate(whole); err != nil {
@@ -89,9 +90,17 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 		return nil, cannotCreate(l.path, err)
 	}
 	return func(name string) bool {
-		_, ok := seen[maphash.String(seed, name)]
+		_, ok := seen[maphash.String(seed, absolute(name))]
 		return ok
 	}, nil
+}
+
+// absolute makes one name of the ways to write a path.
+func absolute(name string) string {
+	if path, err := filepath.Abs(name); err == nil {
+		return path
+	}
+	return name
 }
 
 // encodeRecord is the line of a message: its verify object and what replay adds.
