@@ -42,6 +42,7 @@ const metricsNotes = `
 | mail is deferred | ` + "`sum(rate(postseal_messages_total{applied=\"defer\"}[15m])) > 0`" + ` |
 | the MTA and the milter do not understand each other | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
 | a new configuration has errors | ` + "`postseal_config_reload_success == 0`" + ` |
+| the evidence of verdicts is not kept | ` + "`increase(postseal_bundles_total{result!=\"written\"}[1h]) > 0`" + ` |
 | no mail comes through | ` + "`sum(rate(postseal_messages_total[30m])) == 0`" + ` |
 `
 
@@ -71,6 +72,10 @@ func TestMetricsPage(t *testing.T) {
 	e := door.NewEngine(s, nil, m)
 	defer e.Close()
 	m.Registry.MustRegister(localPolicy{e})
+	kept, tried := newBundles(m.Registry, func() *door.Engine { return e }), newTrial(m.Registry, func() *door.Engine { return e })
+	defer kept.close()
+	defer tried.close()
+	tried.outcome.WithLabelValues("accept", "accept")
 	touch(reflect.ValueOf(m).Elem())
 	for _, d := range m.Doors {
 		touch(reflect.ValueOf(d))
