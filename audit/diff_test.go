@@ -67,6 +67,11 @@ _25._tcp.mx TLSA 1 1 1 00
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
+	for _, f := range list {
+		if f.ID == "dmarc.obsolete-tag" && f.Publish != "v=DMARC1; p=none; rua=mailto:a@a.test" {
+			t.Errorf("publish %q", f.Publish)
+		}
+	}
 	if _, err := audit.LintZone(strings.NewReader("a.test. FOO bar\n"), "a.zone"); err == nil {
 		t.Error("a broken zone is no error")
 	}

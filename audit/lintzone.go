@@ -43,7 +43,7 @@ func (l *zoneLinter) find(id string, at Where, detail, fix string) {
 	if fix == "" {
 		fix = rule.Fix
 	}
-	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at})
+	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at, Publish: mended(id, at)})
 }
 
 func (l *zoneLinter) record(name string, rr dns.RR) {
