@@ -16,31 +16,51 @@ import (
 // §5), and the fields to add.
 func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	id := t.v.config.AuthservID
-	return HeaderChanges{Add: []HeaderField{
+	t.changes = [...]HeaderField{
 		{Name: "Authentication-Results", Value: r.authResults(id).Value()},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
-	}, Remove: ForgedFields(r.header, id)}
+	}
+	return HeaderChanges{Add: t.changes[:], Remove: ForgedFields(r.header, id)}
 }
 
 // ForgedFields names the fields of h that claim to come from the verifier authservID,
 // highest instance first (RFC 8601 §5).
 func ForgedFields(h *message.Header, authservID string) []HeaderRef {
 	refs := []HeaderRef{}
-	instances := map[string]int{}
+	var instances map[string]int // by name, from the first field on, once one is forged
+	ids := []string{authservID}
 	for i := range h.Len() {
 		f := h.At(i)
 		if !mayBeForged(f.Raw) {
 			continue
 		}
+		isForged := authres.Forged(f, ids)
+		if isForged && instances == nil {
+			instances = countNames(h, i)
+		}
+		if instances == nil {
+			continue
+		}
 		name := string(f.Name())
 		key := strings.ToLower(name)
 		instances[key]++
-		if authres.Forged(f, []string{authservID}) {
+		if isForged {
 			refs = append(refs, HeaderRef{name, instances[key]})
 		}
 	}
 	slices.Reverse(refs)
 	return refs
+}
+
+// countNames counts the first n fields that may be forged, by name.
+func countNames(h *message.Header, n int) map[string]int {
+	counts := map[string]int{}
+	for i := range n {
+		if f := h.At(i); mayBeForged(f.Raw) {
+			counts[strings.ToLower(string(f.Name()))]++
+		}
+	}
+	return counts
 }
 
 // mayBeForged is a cheap first look: the names that authres.Forged knows begin with
@@ -53,87 +73,102 @@ func mayBeForged(raw []byte) bool {
 	return false
 }
 
-// authResults is the one Authentication-Results field of the verdict (RFC 8601 §2.2).
-func (r *Report) authResults(id string) authres.Field {
-	f := authres.Field{AuthservID: id, Results: make([]authres.Result, 0, 3+len(r.DKIM))}
-	if len(r.SPF) > 0 {
-		f.Results = append(f.Results, spfResult(r))
+// verdictField is the Authentication-Results field on its way.
+type verdictField struct {
+	authres.Field
+	properties []authres.Property // of all results
+
+	usualResults    [5]authres.Result // what one signature takes
+	usualProperties [9]authres.Property
+}
+
+func (f *verdictField) result(method, value string) *authres.Result {
+	f.Results = append(f.Results, authres.Result{Method: method, Value: value})
+	return &f.Results[len(f.Results)-1]
+}
+
+// property adds to the last result, unless there is no value.
+func (f *verdictField) property(kind, name, value string) {
+	if value == "" {
+		return
 	}
+	f.properties = append(f.properties, authres.Property{Type: kind, Name: name, Value: value})
+	last, n := &f.Results[len(f.Results)-1], len(f.properties)
+	last.Properties = f.properties[n-1-len(last.Properties) : n : n]
+}
+
+// authResults is the one Authentication-Results field of the verdict (RFC 8601 §2.2).
+func (r *Report) authResults(id string) *verdictField {
+	f := &verdictField{Field: authres.Field{AuthservID: id}}
+	f.Results, f.properties = f.usualResults[:0], f.usualProperties[:0]
+	f.spf(r)
 	if len(r.DKIM) == 0 {
-		f.Results = append(f.Results, authres.Result{Method: "dkim", Value: "none"})
+		f.result("dkim", "none")
 	}
 	for i := range r.DKIM {
-		f.Results = append(f.Results, dkimResult(&r.DKIM[i]))
+		f.dkim(&r.DKIM[i])
 	}
-	f.Results = append(f.Results, dmarcResult(r))
-	if r.chain.Code == arc.Pass || r.chain.Code == arc.Fail {
-		f.Results = append(f.Results, arcResult(r))
-	}
+	f.dmarc(r)
+	f.arc(r)
 	if r.IPRev != nil {
-		f.Results = append(f.Results, authres.Result{Method: "iprev", Value: string(r.IPRev.Result),
-			Properties: []authres.Property{{Type: "policy", Name: "iprev", Value: r.RemoteIP().String()}}})
+		f.result("iprev", string(r.IPRev.Result))
+		f.property("policy", "iprev", r.RemoteIP().String())
 	}
 	return f
 }
 
-// spfResult names the domain and never the local part (RFC 8601 §2.7.2).
-func spfResult(r *Report) authres.Result {
-	s := r.SPF[0]
-	name, value := "mailfrom", s.Domain
+// spf names the domain and never the local part (RFC 8601 §2.7.2).
+func (f *verdictField) spf(r *Report) {
+	if len(r.SPF) == 0 {
+		return
+	}
+	s := &r.SPF[0]
+	name := "mailfrom"
 	if s.Identity == spf.Helo || r.ReversePath == "" {
 		name = "helo"
 	}
-	result := authres.Result{Method: "spf", Value: string(s.Code)}
-	if value != "" {
-		result.Properties = []authres.Property{{Type: "smtp", Name: name, Value: value}}
-	}
-	return result
+	f.result("spf", string(s.Code))
+	f.property("smtp", name, s.Domain)
 }
 
-func dkimResult(s *dkim.Signature) authres.Result {
-	result := authres.Result{Method: "dkim", Value: string(s.Result), Properties: make([]authres.Property, 0, 4)}
+func (f *verdictField) dkim(s *dkim.Signature) {
+	result := f.result("dkim", string(s.Result))
 	if s.Result != dkim.Pass {
 		result.Reason = strings.TrimPrefix(string(s.Reason), "dkim.")
 	}
-	for _, p := range []authres.Property{{Type: "header", Name: "d", Value: s.Domain}, {Type: "header", Name: "s", Value: s.Selector},
-		{Type: "header", Name: "a", Value: s.Algorithm}, {Type: "header", Name: "b", Value: s.B}} {
-		if p.Value != "" {
-			result.Properties = append(result.Properties, p)
-		}
-	}
-	return result
+	f.property("header", "d", s.Domain)
+	f.property("header", "s", s.Selector)
+	f.property("header", "a", s.Algorithm)
+	f.property("header", "b", s.B)
 }
 
-// arcResult names the client that the chain came from, and how far back its signatures
-// hold (RFC 8617 §6).
-func arcResult(r *Report) authres.Result {
-	result := authres.Result{Method: "arc", Value: r.ARC.Result}
+// arc names the client that the chain came from, and how far back its signatures hold (RFC
+// 8617 §6).
+func (f *verdictField) arc(r *Report) {
+	if r.chain.Code != arc.Pass && r.chain.Code != arc.Fail {
+		return
+	}
+	result := f.result("arc", r.ARC.Result)
 	if r.chain.Code != arc.Pass {
 		result.Reason = strings.TrimPrefix(r.ARC.Reason, "arc.")
 	}
 	if ip := r.RemoteIP(); ip.IsValid() {
-		result.Properties = append(result.Properties, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
+		f.property("smtp", "remote-ip", ip.String())
 	}
 	if r.chain.Code == arc.Pass {
-		result.Properties = append(result.Properties, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
+		f.property("header", "oldest-pass", strconv.Itoa(r.ARC.OldestPass))
 	}
-	return result
 }
 
-func dmarcResult(r *Report) authres.Result {
-	d := r.DMARC
-	result := authres.Result{Method: "dmarc", Value: string(d.Result)}
+func (f *verdictField) dmarc(r *Report) {
+	d := &r.DMARC
+	result := f.result("dmarc", string(d.Result))
 	if d.Published.P != "" {
 		result.Comment = "p=" + d.Published.P
 	}
-	if d.AuthorDomain != "" {
-		result.Properties = append(result.Properties, authres.Property{Type: "header", Name: "from", Value: d.AuthorDomain})
-	}
-	if d.Policy != "" {
-		result.Properties = append(result.Properties, authres.Property{Type: "policy", Name: "dmarc", Value: string(d.Policy)})
-	}
+	f.property("header", "from", d.AuthorDomain)
+	f.property("policy", "dmarc", string(d.Policy))
 	if o := r.Decision.Override; o != nil {
-		result.Properties = append(result.Properties, authres.Property{Type: "policy", Name: "override-reason", Value: string(o.Type)})
+		f.property("policy", "override-reason", string(o.Type))
 	}
-	return result
 }

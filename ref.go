@@ -29,5 +29,5 @@ func makeRef(r *Report) string {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(raw)))
 	}
 	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, sum))
-	return crockford.EncodeToString(digest[:5])
+	return string(crockford.AppendEncode(buf[:0], digest[:5]))
 }

@@ -26,6 +26,18 @@ type SPFCheck struct {
 	done    chan struct{} // of a shared check: closed when all is there
 	results []spf.Result
 	iprev   *IPRev
+
+	checker spf.Checker
+	known   resolver.Known
+	room    spfRoom
+}
+
+// spfRoom is what an ordinary check fills.
+type spfRoom struct {
+	results [2]spf.Result
+	iprev   IPRev
+	paths   [2][2]string
+	spent   [2][8]spf.Spend
 }
 
 // StartSPF begins SPF and iprev apart from a transaction, for a door that must answer
@@ -50,33 +62,33 @@ func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time,
 	if !c.ip.IsValid() {
 		return
 	}
-	c.results, c.iprev = c.unknown()
-	checker := v.spf
-	checker.Resolver, checker.Now = ledger, now
+	c.results, c.iprev = c.unknown(&c.room)
+	c.checker = v.spf
+	c.checker.Resolver, c.checker.Now = ledger, now
 	for i := range c.results {
-		c.evaluate(&checker, i)
+		c.evaluate(i)
 	}
 	c.startIPRev()
 }
 
 // unknown is what holds as long as nothing is known. The null path has one identity (RFC
 // 7208 §2.4).
-func (c *SPFCheck) unknown() ([]spf.Result, *IPRev) {
-	results := make([]spf.Result, 0, 2)
-	results = append(results, spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError})
+func (c *SPFCheck) unknown(room *spfRoom) ([]spf.Result, *IPRev) {
+	results := append(room.results[:0], spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError})
 	if c.reversePath != "" {
 		results = append(results, spf.Result{Identity: spf.Helo, Code: spf.TempError, Reason: spf.InternalError})
 	}
-	return results, &IPRev{Result: IPRevTempError}
+	room.iprev = IPRev{Result: IPRevTempError}
+	return results, &room.iprev
 }
 
 // evaluate takes at once what the cache knows, and asks in the background for the rest.
-func (c *SPFCheck) evaluate(checker *spf.Checker, i int) {
+func (c *SPFCheck) evaluate(i int) {
 	q := spf.Request{IP: c.ip, Helo: c.helo, Sender: c.reversePath, Identity: c.results[i].Identity}
 	known := false
 	c.recovered(func() {
-		var r spf.Result
-		if known = checker.CheckKnown(q, &r); known {
+		r := spf.Result{Path: c.room.paths[i][:0], Spent: c.room.spent[i][:0]}
+		if known = c.checker.CheckKnown(q, &r); known {
 			c.results[i] = r
 		}
 	})
@@ -89,18 +101,18 @@ func (c *SPFCheck) evaluate(checker *spf.Checker, i int) {
 	}
 	c.work.Go(func() {
 		defer close(early)
-		c.recovered(func() { c.results[i] = checker.Check(c.ctx, q) })
+		c.recovered(func() { c.results[i] = c.checker.Check(c.ctx, q) })
 	})
 }
 
 func (c *SPFCheck) startIPRev() {
-	known := resolver.Known{Peeker: c.ledger}
+	c.known = resolver.Known{Peeker: c.ledger}
 	c.recovered(func() {
-		if r := checkIPRev(c.ctx, &known, c.ip); !known.Missed {
+		if r := checkIPRev(c.ctx, &c.known, c.ip); !c.known.Missed {
 			*c.iprev = r
 		}
 	})
-	if known.Missed {
+	if c.known.Missed {
 		c.work.Go(func() {
 			c.recovered(func() { *c.iprev = checkIPRev(c.ctx, c.ledger, c.ip) })
 		})
@@ -143,7 +155,7 @@ func (c *SPFCheck) Wait(ctx context.Context) ([]spf.Result, *IPRev) {
 	case <-c.done:
 		return c.results, c.iprev
 	case <-ctx.Done():
-		return c.unknown()
+		return c.unknown(new(spfRoom))
 	}
 }
 

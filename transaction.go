@@ -29,21 +29,31 @@ type Transaction struct {
 	reversePath string
 	recipients  []string
 
-	ledger *resolver.Ledger
+	ledger resolver.Ledger
 	check  SPFCheck  // unused when there is a shared one
 	shared *SPFCheck // of another door, which goes on without us; nil is none
 
+	splitter  message.Splitter // when the message comes as one text
 	header    message.Header
 	bodies    bodyhash.Set
-	dkim      *dkim.Verification
-	arc       *arc.Validation
+	dkim      dkim.Verification
+	arc       arc.Validation
+	dmarc     dmarc.Evaluation
 	author    message.Author
 	limit     message.Reason
 	bytes     int64
 	headerEnd bool
 	done      bool
 	replayed  *Evidence // nil but in a replay
+
+	// What an ordinary message takes, in one piece with the rest.
+	made    Report
+	ids     [usualIdentifiers]dmarc.Identifier
+	changes [2]HeaderField
 }
+
+// usualIdentifiers is what most messages have at most: SPF and two signatures.
+const usualIdentifiers = 3
 
 // Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
@@ -54,20 +64,26 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v, ctx: s.ctx, now: s.now, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
-	t.ledger = resolver.NewLedger(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
+	t.ledger.Begin(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
-	verifier.Resolver, verifier.Now = t.ledger, s.now
-	t.dkim = verifier.Begin(s.ctx)
+	verifier.Resolver, verifier.Now = &t.ledger, s.now
+	t.dkim = *verifier.Begin(s.ctx)
 	validator := s.v.arc
-	validator.Resolver, validator.Now = t.ledger, s.now
-	t.arc = validator.Begin(s.ctx)
+	validator.Resolver, validator.Now = &t.ledger, s.now
+	t.arc = *validator.Begin(s.ctx)
+	// DMARC asks outside the DNS budget of the message: it has bounds of its own (8 names a
+	// walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and SPF
+	// may keep the policy of the author from being found.
+	evaluator := s.v.dmarc
+	evaluator.Resolver = t.ledger.Unmetered()
+	t.dmarc = *evaluator.Begin(s.ctx)
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(reversePath)
 	}
 	if shared != nil && shared.fits(s.conn, s.helo, reversePath) {
 		t.shared = shared
 	} else {
-		t.check.start(s.ctx, s.v, s.now, t.ledger, s.conn, s.helo, reversePath)
+		t.check.start(s.ctx, s.v, s.now, &t.ledger, s.conn, s.helo, reversePath)
 	}
 	return t
 }
@@ -80,19 +96,10 @@ func (t *Transaction) prefetchPolicy(reversePath string) {
 			continue
 		}
 		if name, err := domain.Parse(reversePath[i+1:]); err == nil {
-			t.evaluator().Prefetch(name)
+			t.dmarc.Prefetch(name)
 		}
 		return
 	}
-}
-
-// evaluator asks outside the DNS budget of the message: DMARC has bounds of its own (8 names
-// a walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and
-// SPF may keep the policy of the author from being found.
-func (t *Transaction) evaluator() *dmarc.Evaluator {
-	e := t.v.dmarc
-	e.Resolver = t.ledger.Unmetered()
-	return &e
 }
 
 // Rcpt records a forward-path, without its angle brackets.
@@ -137,7 +144,7 @@ func (t *Transaction) EndHeader() error {
 	t.dkim.Header(&t.header, &t.bodies, t.author.Domains)
 	t.arc.Header(&t.header, &t.bodies)
 	for _, d := range t.author.Domains {
-		t.evaluator().Prefetch(d)
+		t.dmarc.Prefetch(d)
 	}
 	return nil
 }
@@ -174,12 +181,7 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, t.ledger.Cancel)
-		defer stop()
-	}
-	timer := time.AfterFunc(t.v.config.Limits.Timeout, t.ledger.Cancel)
-	defer timer.Stop()
+	t.ledger.Within(ctx, t.v.config.Limits.Timeout)
 	defer t.Abort()
 	t.join(ctx)
 	return t.report(), nil
@@ -196,7 +198,8 @@ func (t *Transaction) join(ctx context.Context) {
 }
 
 func (t *Transaction) report() (r *Report) {
-	r = &Report{Time: t.now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
+	r = &t.made
+	*r = Report{Time: t.now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
 		Author: t.author, header: &t.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)}
 	r.Ref = t.makeRef(r)
 	defer func() {
@@ -238,7 +241,7 @@ func (t *Transaction) evaluate(r *Report) {
 	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
-		r.DMARC = t.evaluator().EvaluateAll(t.ctx, t.author.Domains, identifiers(r))
+		r.DMARC = t.dmarc.EvaluateAll(t.author.Domains, identifiers(t.ids[:0], r))
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
 	r.chain = t.arc.Finish()
@@ -246,10 +249,9 @@ func (t *Transaction) evaluate(r *Report) {
 	t.askNoMail(r)
 }
 
-// identifiers lists what may align: a pass of the MAIL FROM identity and each passed
+// identifiers appends to ids what may align: a pass of the MAIL FROM identity and each passed
 // signature (RFC 9989 §5.3.3, §5.3.4), and those whose outcome the DNS left open.
-func identifiers(r *Report) []dmarc.Identifier {
-	ids := make([]dmarc.Identifier, 0, 1+len(r.DKIM))
+func identifiers(ids []dmarc.Identifier, r *Report) []dmarc.Identifier {
 	if len(r.SPF) > 0 {
 		switch r.SPF[0].Code {
 		case spf.Pass:
@@ -258,8 +260,8 @@ func identifiers(r *Report) []dmarc.Identifier {
 			ids = append(ids, dmarc.Identifier{Method: "spf", Domain: r.SPF[0].Domain, Unknown: true})
 		}
 	}
-	for _, s := range r.DKIM {
-		switch s.Result {
+	for i := range r.DKIM {
+		switch s := &r.DKIM[i]; s.Result {
 		case dkim.Pass:
 			ids = append(ids, dmarc.Identifier{Method: "dkim", Domain: s.Domain})
 		case dkim.TempError:
@@ -288,7 +290,8 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	t := s.Mail(reversePath)
 	defer t.Abort()
 	t.recipients = recipients
-	err := message.Stream(t, r, s.v.config.Limits.Header)
+	t.splitter = *message.NewSplitter(t, s.v.config.Limits.Header)
+	err := t.splitter.Stream(r)
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):

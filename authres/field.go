@@ -44,7 +44,8 @@ const (
 // line end. Whatever the strings hold, it has no other control octet, and no value leaves
 // its quotes or its comment.
 func (f Field) Value() string {
-	w := writer{buf: make([]byte, 0, 128+128*len(f.Results)), column: len("Authentication-Results:")}
+	var room [1 << 10]byte
+	w := writer{buf: room[:0], column: len("Authentication-Results:")}
 	start := w.space()
 	w.value(f.AuthservID)
 	w.column += len(w.buf) - start

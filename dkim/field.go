@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -29,8 +30,11 @@ type Field struct {
 	Length          int64       // l=, bodyhash.NoLimit without one
 	Timestamp       int64       // t=, -1 without one
 	Expiration      int64       // x=, -1 without one
-	BText           string      // b= without white space
 	copied          string      // z=, as it stands
+	b               string      // b=, as it stands
+
+	octets [sha256.Size + 256]byte // room of BodyHash, and of B up to RSA-2048
+	names  [16]string              // room of Names
 }
 
 // SyntaxError says where and why a field or a key record cannot be used.
@@ -46,13 +50,22 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offs
 // ParseSignature parses the value of a DKIM-Signature field. Of a field that is at fault
 // it returns what could be read, and a *SyntaxError.
 func ParseSignature(value string) (*Field, error) {
-	s := &Field{Length: bodyhash.NoLimit, Timestamp: -1, Expiration: -1}
-	tags, err := tagvalue.Parse(value)
-	if err != nil {
-		e := err.(*tagvalue.Error)
-		return s, &SyntaxError{e.Offset, Malformed, e.Msg}
+	s := new(Field)
+	if err := s.parse(value); err != nil {
+		return s, err
 	}
-	return s, s.fill(tags, "v", "a", "b", "bh", "d", "h", "s")
+	return s, nil
+}
+
+// parse is ParseSignature into an empty s.
+func (s *Field) parse(value string) *SyntaxError {
+	s.Length, s.Timestamp, s.Expiration = bodyhash.NoLimit, -1, -1
+	var room [tagvalue.Usual]tagvalue.Tag
+	tags, err := tagvalue.Append(room[:0], value)
+	if err != nil {
+		return &SyntaxError{err.Offset, Malformed, err.Msg}
+	}
+	return s.fill(tags, "v", "a", "b", "bh", "d", "h", "s")
 }
 
 // ParseTags makes a Field of tags with the meaning that they have in a DKIM-Signature, as
@@ -60,11 +73,14 @@ func ParseSignature(value string) (*Field, error) {
 // there. The error is a *SyntaxError.
 func ParseTags(tags []tagvalue.Tag, required ...string) (*Field, error) {
 	s := &Field{Length: bodyhash.NoLimit, Timestamp: -1, Expiration: -1}
-	return s, s.fill(tags, required...)
+	if err := s.fill(tags, required...); err != nil {
+		return s, err
+	}
+	return s, nil
 }
 
 // fill takes all tags, those behind the first fault too. Its error is that of the first.
-func (s *Field) fill(tags []tagvalue.Tag, required ...string) error {
+func (s *Field) fill(tags []tagvalue.Tag, required ...string) *SyntaxError {
 	var first *SyntaxError
 	for _, t := range tags {
 		if e := s.set(t); e != nil && first == nil {
@@ -74,10 +90,7 @@ func (s *Field) fill(tags []tagvalue.Tag, required ...string) error {
 	if first == nil {
 		first = s.complete(tags, required)
 	}
-	if first != nil {
-		return first
-	}
-	return nil
+	return first
 }
 
 // set takes one tag; names are case-sensitive, unknown ones ignored (RFC 6376 §3.2).
@@ -96,11 +109,12 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 		s.Algorithm = t.Value
 		return s.algorithm(wrong)
 	case "b":
-		if s.B, s.BText, ok = decodeBase64(t.Value); !ok || len(s.B) == 0 {
+		s.b = t.Value
+		if s.B, ok = decodeBase64(s.octets[sha256.Size:sha256.Size], t.Value); !ok || len(s.B) == 0 {
 			return wrong(Malformed, "no base64")
 		}
 	case "bh":
-		if s.BodyHash, _, ok = decodeBase64(t.Value); !ok || len(s.BodyHash) == 0 {
+		if s.BodyHash, ok = decodeBase64(s.octets[:0:sha256.Size], t.Value); !ok || len(s.BodyHash) == 0 {
 			return wrong(Malformed, "no base64")
 		}
 	case "c":
@@ -114,7 +128,7 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 			return wrong(Malformed, "no selector")
 		}
 	case "h":
-		if s.Names, ok = fieldNames(t.Value); !ok {
+		if s.Names, ok = fieldNames(s.names[:0], t.Value); !ok {
 			return wrong(Malformed, "no list of field names")
 		}
 	case "i":
@@ -223,13 +237,15 @@ func (s *Field) complete(tags []tagvalue.Tag, required []string) *SyntaxError {
 	return nil
 }
 
-func fieldNames(value string) ([]string, bool) {
+func fieldNames(names []string, value string) ([]string, bool) {
 	for i := range len(value) { // before strings.ToLower, which makes ASCII of some other letters
 		if value[i] >= 0x7f {
 			return nil, false
 		}
 	}
-	names := make([]string, 0, strings.Count(value, ":")+1)
+	if n := strings.Count(value, ":") + 1; n > cap(names) {
+		names = make([]string, 0, n)
+	}
 	for n := range strings.SplitSeq(strings.ToLower(value), ":") {
 		n = strings.Trim(n, " \t\r\n")
 		if n == "" {
@@ -245,13 +261,33 @@ func fieldNames(value string) ([]string, bool) {
 	return names, true
 }
 
-// decodeBase64 decodes base64string (RFC 6376 §2.10): white space means nothing, and up to
-// two "=" at the end may be there or not.
-func decodeBase64(value string) (data []byte, text string, ok bool) {
-	text = tagvalue.StripFWS(value)
-	digits := strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
-	data, err := base64.RawStdEncoding.DecodeString(digits)
-	return data, text, err == nil
+// decodeBase64 decodes base64string (RFC 6376 §2.10) into the room of dst: white space means
+// nothing, and up to two "=" at the end may be there or not.
+func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
+	var room [512]byte // enough for RSA-2048
+	digits := room[:0]
+	for i := range len(value) {
+		if !tagvalue.IsFWS(value[i]) {
+			digits = append(digits, value[i])
+		}
+	}
+	digits = bytes.TrimSuffix(bytes.TrimSuffix(digits, []byte("=")), []byte("="))
+	data, err := base64.RawStdEncoding.AppendDecode(dst, digits)
+	return data, err == nil
+}
+
+// firstOctets returns the first octets of a value that are no white space.
+func firstOctets(value string, most int) string {
+	if n := min(most, len(value)); strings.IndexAny(value[:n], " \t\r\n") < 0 {
+		return value[:n]
+	}
+	b := make([]byte, 0, most)
+	for i := 0; i < len(value) && len(b) < most; i++ {
+		if !tagvalue.IsFWS(value[i]) {
+			b = append(b, value[i])
+		}
+	}
+	return string(b)
 }
 
 // decodeQuotedPrintable decodes dkim-quoted-printable (RFC 6376 §2.11): white space means

@@ -80,7 +80,7 @@ func listed(list, word string) bool {
 }
 
 func (k *Key) setPublic(p tagvalue.Tag) error {
-	data, _, ok := decodeBase64(p.Value)
+	data, ok := decodeBase64(nil, p.Value)
 	switch {
 	case !ok:
 		return &SyntaxError{p.ValueOffset, KeyMalformed, "p= is no base64"}
@@ -193,7 +193,11 @@ func PrefetchKey(r resolver.Resolver, selector, d domain.Name) {
 // *resolver.Error when the lookup failed, ErrNoKey without a record, a *SyntaxError when
 // no record is a key.
 func LookupKey(ctx context.Context, r resolver.Resolver, selector, d domain.Name) ([]*Key, error) {
-	a, err := r.Lookup(ctx, keyName(selector, d), resolver.TXT)
+	return lookupKey(ctx, r, keyName(selector, d))
+}
+
+func lookupKey(ctx context.Context, r resolver.Resolver, name string) ([]*Key, error) {
+	a, err := r.Lookup(ctx, name, resolver.TXT)
 	if err != nil {
 		return nil, err
 	}

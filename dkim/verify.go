@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"postseal/internal/bodyhash"
@@ -72,21 +73,30 @@ type Verification struct {
 	limits     Limits
 	fields     int
 	prefetched int
-	signatures []*signature
+	signatures []signature
 	bodies     *bodyhash.Set
 	assumed    canonical.Digests
+
+	index canonical.Index
+	room  [usualSignatures]signature // the first of signatures
+	made  [usualSignatures]Signature
 }
+
+// usualSignatures is what most messages have at most.
+const usualSignatures = 2
 
 // signature is one on its way to a result.
 type signature struct {
 	Signature
-	field  *Field
-	chosen bool
-	body   int // index in bodies
-	digest [sha256.Size]byte
+	field   Field
+	keyName string
+	chosen  bool
+	body    int // index in bodies
+	digest  [sha256.Size]byte
 }
 
-// Begin starts on a message; its lookups end with ctx.
+// Begin starts on a message; its lookups end with ctx. A Verification can be copied until it
+// has its first field.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
 	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
 }
@@ -97,8 +107,8 @@ func (x *Verification) Assume(d canonical.Digests) { x.assumed = d }
 
 // Digests adds the digest of each signature that was evaluated to d.
 func (x *Verification) Digests(d canonical.Digests) {
-	for _, s := range x.signatures {
-		if s.chosen {
+	for i := range x.signatures {
+		if s := &x.signatures[i]; s.chosen {
 			d[s.FieldIndex] = s.digest
 		}
 	}
@@ -111,28 +121,34 @@ func (x *Verification) Field(f message.Field) {
 	if !f.Is("DKIM-Signature") {
 		return
 	}
-	s := &signature{Signature: Signature{FieldIndex: index, BodyLength: -1}}
-	x.signatures = append(x.signatures, s)
+	s := x.add(index)
 	if len(x.signatures) > maxParsed {
 		s.end(Policy, TooManySignatures, "more signatures than are read")
 		return
 	}
-	field, err := ParseSignature(string(f.Value()))
-	s.field = field
+	syntax := s.field.parse(string(f.Value()))
 	s.describe()
-	var syntax *SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax != nil {
 		s.end(syntaxResult(syntax.Reason), syntax.Reason, syntax.Error())
 		return
 	}
-	if len(field.Names) > x.limits.SignedFields {
+	if len(s.field.Names) > x.limits.SignedFields {
 		s.end(Policy, TooManyFields, "h= names too many fields")
 		return
 	}
+	s.keyName = keyName(s.field.Selector, s.field.Domain)
 	if x.prefetched < x.limits.Signatures {
 		x.prefetched++
-		PrefetchKey(x.v.Resolver, field.Selector, field.Domain)
+		resolver.Prefetch(x.v.Resolver, s.keyName, resolver.TXT)
 	}
+}
+
+func (x *Verification) add(index int) *signature {
+	if x.signatures == nil {
+		x.signatures = x.room[:0]
+	}
+	x.signatures = append(x.signatures, signature{Signature: Signature{FieldIndex: index, BodyLength: -1}})
+	return &x.signatures[len(x.signatures)-1]
 }
 
 // syntaxResult is neutral for a field that cannot be read, permerror for one that can and
@@ -150,10 +166,10 @@ func (s *signature) end(result Result, reason Reason, problem string) {
 
 // describe fills in what the field says.
 func (s *signature) describe() {
-	f := s.field
+	f := &s.field
 	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
-	s.Canonicalization = f.HeaderCanonical.String() + "/" + f.BodyCanonical.String()
-	s.SignedFields, s.BodyLength, s.B = f.Names, f.Length, f.BText
+	s.Canonicalization = canonicalNames[f.HeaderCanonical][f.BodyCanonical]
+	s.SignedFields, s.BodyLength = f.Names, f.Length
 	if f.Timestamp >= 0 && f.Timestamp < math.MaxInt32*100 {
 		s.Timestamp = time.Unix(f.Timestamp, 0).UTC()
 	}
@@ -162,31 +178,44 @@ func (s *signature) describe() {
 	}
 }
 
+// canonicalNames are the values of c= by header and body.
+var canonicalNames = [2][2]string{
+	bodyhash.Simple:  {bodyhash.Simple: "simple/simple", bodyhash.Relaxed: "simple/relaxed"},
+	bodyhash.Relaxed: {bodyhash.Simple: "relaxed/simple", bodyhash.Relaxed: "relaxed/relaxed"},
+}
+
 // Header ends the header section: it chooses the signatures to evaluate, those of the
 // author's organization first, hashes their header fields and asks bodies for the body
 // hashes. h must hold the fields that Field saw.
 func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []domain.Name) {
 	x.bodies = bodies
 	left := x.limits.Signatures
-	for _, own := range [...]bool{true, false} {
-		for _, s := range x.signatures {
-			if s.Result != "" || s.chosen || related(s.field.Domain, author) != own {
-				continue
-			}
-			if left == 0 {
-				s.end(Policy, TooManySignatures, "more signatures than are evaluated")
-				continue
-			}
-			left--
-			s.chosen = true
-		}
+	if len(x.signatures) > left { // else there is nothing to choose
+		x.choose(&left, func(d domain.Name) bool { return related(d, author) })
 	}
+	x.choose(&left, func(domain.Name) bool { return true })
 	x.hash(h)
+}
+
+// choose takes the signatures of the domains that are wanted, as far as left reaches.
+func (x *Verification) choose(left *int, wanted func(domain.Name) bool) {
+	for i := range x.signatures {
+		s := &x.signatures[i]
+		if s.Result != "" || s.chosen || !wanted(s.field.Domain) {
+			continue
+		}
+		if *left == 0 {
+			s.end(Policy, TooManySignatures, "more signatures than are evaluated")
+			continue
+		}
+		*left--
+		s.chosen = true
+	}
 }
 
 func related(d domain.Name, author []domain.Name) bool {
 	for _, a := range author {
-		if d.Registrable() == a.Registrable() {
+		if d == a || d.Registrable() == a.Registrable() {
 			return true
 		}
 	}
@@ -194,8 +223,9 @@ func related(d domain.Name, author []domain.Name) bool {
 }
 
 func (x *Verification) hash(h *message.Header) {
-	var index *canonical.Index
-	for _, s := range x.signatures {
+	indexed := false
+	for i := range x.signatures {
+		s := &x.signatures[i]
 		if !s.chosen {
 			continue
 		}
@@ -209,35 +239,35 @@ func (x *Verification) hash(h *message.Header) {
 			s.digest = x.assumed[s.FieldIndex]
 			continue
 		}
-		if index == nil {
-			index = canonical.NewIndex(h)
+		if !indexed {
+			indexed = true
+			x.index.Build(h)
 		}
-		s.digest = s.field.HeaderDigest(index.Select(s.FieldIndex), h.At(s.FieldIndex))
+		s.digest = s.field.HeaderDigest(x.index.Select(s.FieldIndex), h.At(s.FieldIndex))
 	}
 }
 
 // HeaderDigest hashes the signed fields, then the signature itself, own, without its b=
 // value and without a last CRLF (RFC 6376 §3.7). fields must not hand out own.
-func (s *Field) HeaderDigest(fields *canonical.Selection, own message.Field) (digest [sha256.Size]byte) {
-	form := canonical.Simple
-	if s.HeaderCanonical == bodyhash.Relaxed {
-		form = canonical.Relaxed
-	}
-	hash, buf := sha256.New(), make([]byte, 0, 2<<10)
+func (s *Field) HeaderDigest(fields *canonical.Selection, own message.Field) [sha256.Size]byte {
+	var room [4 << 10]byte // of more than it, the header section is the bound
+	buf := room[:0]
 	for _, name := range s.Names {
-		f, ok := fields.Next(name)
-		if !ok {
-			continue // a name without a field is the null string (RFC 6376 §5.4)
-		}
-		if buf = form(buf, f); len(buf) > 4<<10 {
-			hash.Write(buf)
-			buf = buf[:0]
+		if f, ok := fields.Next(name); ok { // a name without a field is the null string (RFC 6376 §5.4)
+			buf = s.appendField(buf, f)
 		}
 	}
-	buf = form(buf, canonical.WithoutTag(own, "b"))
-	hash.Write(buf[:len(buf)-2])
-	hash.Sum(digest[:0])
-	return digest
+	var ownRoom [1 << 10]byte
+	buf = s.appendField(buf, canonical.WithoutTag(ownRoom[:0], own, "b"))
+	return sha256.Sum256(buf[:len(buf)-2])
+}
+
+// appendField appends the canonical form of f.
+func (s *Field) appendField(dst []byte, f message.Field) []byte {
+	if s.HeaderCanonical == bodyhash.Relaxed {
+		return canonical.Relaxed(dst, f)
+	}
+	return canonical.Simple(dst, f)
 }
 
 // Finish ends the body and gives the outcome for each signature, in the order of the
@@ -250,7 +280,8 @@ func (x *Verification) Finish() []Signature {
 	if x.v.Now != nil {
 		now = x.v.Now
 	}
-	for _, s := range x.signatures {
+	for i := range x.signatures {
+		s := &x.signatures[i]
 		switch {
 		case s.chosen:
 			x.evaluate(s, now())
@@ -263,7 +294,7 @@ func (x *Verification) Finish() []Signature {
 
 // evaluate is RFC 6376 §6.1.2 and §6.1.3.
 func (x *Verification) evaluate(s *signature, now time.Time) {
-	f := s.field
+	f := &s.field
 	if f.Expiration >= 0 && now.Add(-expirySkew).Unix() > f.Expiration {
 		s.end(PermError, Expired, "x= is over")
 		return
@@ -275,7 +306,7 @@ func (x *Verification) evaluate(s *signature, now time.Time) {
 	}
 	s.CoveredAll = f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body)
 	sameBody := subtle.ConstantTimeCompare(sum[:], f.BodyHash) == 1
-	keys, err := LookupKey(x.ctx, x.v.Resolver, f.Selector, f.Domain)
+	keys, err := lookupKey(x.ctx, x.v.Resolver, s.keyName)
 	if err != nil {
 		s.noKey(err, sameBody)
 		return
@@ -292,7 +323,7 @@ func (s *signature) noKey(err error, sameBody bool) {
 	var failure *resolver.Error
 	switch {
 	case errors.Is(err, ErrNoKey):
-		s.end(PermError, KeyMissing, "no key record at "+quote(keyName(s.field.Selector, s.field.Domain)))
+		s.end(PermError, KeyMissing, "no key record at "+quote(s.keyName))
 	case errors.As(err, &syntax):
 		s.end(PermError, KeyMalformed, "key record, "+syntax.Error())
 	case !sameBody:
@@ -338,7 +369,7 @@ var keyProblems = map[Reason]string{
 
 // accept applies the local rules to a signature that verified.
 func (x *Verification) accept(s *signature, now time.Time) {
-	f := s.field
+	f := &s.field
 	suffix, icann := f.Domain.PublicSuffix()
 	switch {
 	case f.Length == 0, !s.CoveredAll && !x.v.AllowPartialBody:
@@ -353,16 +384,17 @@ func (x *Verification) accept(s *signature, now time.Time) {
 // results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
 // §4).
 func (x *Verification) results() []Signature {
-	all := make([]Signature, len(x.signatures))
-	for i, s := range x.signatures {
+	all := x.made[:0]
+	for i := range x.signatures {
+		s := &x.signatures[i]
 		n := 8
-		for _, o := range x.signatures {
-			if o != s {
-				n = max(n, common(s.B, o.B)+1)
+		for j := range x.signatures {
+			if i != j {
+				n = max(n, common(s.field.b, x.signatures[j].field.b)+1)
 			}
 		}
-		all[i] = s.Signature
-		all[i].B = s.B[:min(n, len(s.B), maxB)]
+		s.B = firstOctets(s.field.b, min(n, maxB))
+		all = append(all, s.Signature)
 	}
 	return all
 }
@@ -370,9 +402,15 @@ func (x *Verification) results() []Signature {
 // maxB bounds what is shown of b=.
 const maxB = 64
 
+// common is how many octets, apart from white space, two values begin with alike.
 func common(a, b string) int {
 	n := 0
-	for n < len(a) && n < len(b) && n < maxB && a[n] == b[n] {
+	for n < maxB {
+		a, b = strings.TrimLeft(a, " \t\r\n"), strings.TrimLeft(b, " \t\r\n")
+		if a == "" || b == "" || a[0] != b[0] {
+			break
+		}
+		a, b = a[1:], b[1:]
 		n++
 	}
 	return n

@@ -8,12 +8,13 @@ import (
 
 // aligner compares identifiers with one Author Domain (RFC 9989 §4.4, §4.10.2).
 type aligner struct {
-	*session
+	*Evaluation
 	author  *walk
 	orgs    []domain.Name // possible Organizational Domains of the author
 	record  *Record
 	walked  int
 	guarded bool
+	room    *room
 	problem string // why something is unknown
 }
 
@@ -23,22 +24,26 @@ func (a *aligner) compare(ids []Identifier) []Compared {
 	if len(ids) == 0 {
 		return nil
 	}
-	list := make([]Compared, 0, len(ids))
+	list := a.room.compared[:0]
 	for _, id := range ids {
 		list = append(list, Compared{Identifier: id, Alignment: AlignmentNo})
 	}
 	slices.SortStableFunc(list, func(x, y Compared) int { return rank(x.Identifier) - rank(y.Identifier) })
-	names := make([]domain.Name, len(list))
+	var room [usualIdentifiers]domain.Name
+	names := room[:0]
 	ahead := 0
 	for i := range list {
-		names[i], _ = domain.Parse(list[i].Domain) // no name at all aligns with nothing
+		name, _ := domain.Parse(list[i].Domain) // no name at all aligns with nothing
+		names = append(names, name)
 		list[i].Alignment = a.first(list[i].Method, names[i])
 		if list[i].Alignment != AlignmentUnknown || slices.Contains(names[:i], names[i]) {
 			continue
 		}
-		if ahead < a.maxIdentifiers() && a.author.fixed == "" {
+		if ahead < a.evaluator.maxIdentifiers() && a.author.fixed == "" {
 			ahead++
-			a.prefetch(walkNames(names[i]))
+			for n := range walkNames(name) {
+				a.prefetch(n)
+			}
 		}
 	}
 	for i := range list {
@@ -102,14 +107,15 @@ func (a *aligner) relaxed(before []Compared, c *Compared, name domain.Name) {
 			return
 		}
 	}
-	if a.walked == a.maxIdentifiers() {
+	if a.walked == a.evaluator.maxIdentifiers() {
 		a.problem = "more identifiers than are looked up"
 		return
 	}
 	a.walked++
-	w := a.walk(name)
+	w := &walk{steps: make([]Step, 0, min(name.Labels(), maxLabels))}
+	a.walk(w, name)
 	c.Walk = w.steps
-	orgs, guarded := w.orgs()
+	orgs, guarded := w.orgs(nil)
 	a.guarded = a.guarded || guarded
 	if len(orgs) == 1 {
 		c.OrgDomain = string(orgs[0])

@@ -35,45 +35,88 @@ func (e *Evaluator) maxIdentifiers() int {
 }
 
 // Prefetch tells the Resolver of every question that the walk from author may ask.
-func (e *Evaluator) Prefetch(author domain.Name) {
-	if author == "" {
-		return
-	}
-	s := session{Evaluator: e}
-	if e.discovery() == PSL {
-		s.prefetch([]domain.Name{author, author.Registrable()})
-		return
-	}
-	s.prefetch(walkNames(author))
-}
+func (e *Evaluator) Prefetch(author domain.Name) { e.Begin(context.Background()).Prefetch(author) }
 
 // Evaluate applies DMARC to a message of author (RFC 9989 §5.3). ids are what SPF and
 // DKIM authenticated, or may have.
 func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Identifier) Result {
-	s := &session{Evaluator: e, ctx: ctx}
-	return s.evaluate(author, ids)
+	return e.Begin(ctx).evaluate(author, ids)
 }
 
 // Discover finds the policy of author without a message (RFC 9989 §4.10.1). Result is
 // empty when a policy applies.
 func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
-	s := &session{Evaluator: e, ctx: ctx}
-	r, _, _ := s.discover(author)
+	x := e.Begin(ctx)
+	r, _ := x.discover(author, x.takeRoom())
 	return r
 }
 
-// discover fills in everything that does not depend on identifiers, and returns the walk
-// and the Organizational Domains that are possible. Result stays empty when a policy
+// Evaluation is the work on one message: it asks for each name once (RFC 9989 §4.10.2 walks
+// from several names).
+type Evaluation struct {
+	evaluator Evaluator
+	ctx       context.Context
+	steps     []Step // at each name that a walk has met
+
+	usual [maxLabels]Step // the first of steps
+	first room            // of the first author
+	taken bool            // first is
+}
+
+// usualIdentifiers is what most messages have at most: SPF and two signatures.
+const usualIdentifiers = 3
+
+// room is what the evaluation of one author fills, in one piece.
+type room struct {
+	walk     walk
+	steps    [maxLabels]Step
+	orgs     [1]domain.Name
+	compared [usualIdentifiers]Compared
+	aligned  [usualIdentifiers]Identifier
+}
+
+// Begin starts on a message; its lookups end with ctx. An Evaluation can be copied until it
+// is used.
+func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
+	return &Evaluation{evaluator: *e, ctx: ctx}
+}
+
+func (x *Evaluation) takeRoom() *room {
+	if x.taken {
+		return new(room)
+	}
+	x.taken = true
+	return &x.first
+}
+
+// Prefetch tells the Resolver of every question that the walk from author may ask.
+func (x *Evaluation) Prefetch(author domain.Name) {
+	switch {
+	case author == "":
+	case x.evaluator.discovery() == PSL:
+		x.prefetch(author)
+		x.prefetch(author.Registrable())
+	default:
+		for n := range walkNames(author) {
+			x.prefetch(n)
+		}
+	}
+}
+
+// discover fills in everything that does not depend on identifiers, and the walk of room; it
+// returns the Organizational Domains that are possible. Result stays empty when a policy
 // applies.
-func (s *session) discover(author domain.Name) (r Result, w *walk, orgs []domain.Name) {
-	r = Result{AuthorDomain: string(author), Discovery: s.discovery()}
+func (x *Evaluation) discover(author domain.Name, room *room) (r Result, orgs []domain.Name) {
+	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
 		r.Result, r.Reason, r.Problem = None, NoAuthorDomain, "no author domain"
-		return r, nil, nil
+		return r, nil
 	}
-	w = s.walk(author)
+	w := &room.walk
+	w.steps = room.steps[:0]
+	x.walk(w, author)
 	r.Walk, r.Queries = w.steps, len(w.steps)
-	orgs, r.Guard = w.orgs()
+	orgs, r.Guard = w.orgs(room.orgs[:0])
 	if len(orgs) == 1 {
 		r.OrgDomain = string(orgs[0])
 	}
@@ -84,9 +127,9 @@ func (s *session) discover(author domain.Name) (r Result, w *walk, orgs []domain
 	case st == nil:
 		r.Result, r.Reason, r.Problem = None, NoRecord, "no DMARC Policy Record applies to "+string(author)
 	default:
-		s.apply(&r, w, st)
+		x.apply(&r, w, st)
 	}
-	return r, w, orgs
+	return r, orgs
 }
 
 // applied returns the step whose record applies, nil if none does (RFC 9989 §4.10.1):
@@ -105,7 +148,7 @@ func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
 }
 
 // apply fills in the policy that st gives (RFC 9989 §4.10.1).
-func (s *session) apply(r *Result, w *walk, st *Step) {
+func (x *Evaluation) apply(r *Result, w *walk, st *Step) {
 	rec := st.Record
 	r.Record, r.PolicyDomain, r.Published = rec, string(st.Domain), rec.Published()
 	if !rec.Usable() {
@@ -123,7 +166,7 @@ func (s *session) apply(r *Result, w *walk, st *Step) {
 	if np == r.Policy && lowered == r.TestMode {
 		return
 	}
-	switch exists, err := s.exists(&w.steps[0]); {
+	switch exists, err := x.exists(&w.steps[0]); {
 	case err != nil:
 		// A message that passes needs no policy: evaluate decides.
 		r.Reason, r.Problem = ExistenceUnknown, "whether "+r.AuthorDomain+" exists: "+err.Error()
@@ -137,11 +180,11 @@ func (s *session) apply(r *Result, w *walk, st *Step) {
 
 // exists reports whether the domain of st exists: anything but NXDOMAIN (RFC 9989
 // §3.2.13, A.4). After a CNAME, NXDOMAIN belongs to the target.
-func (s *session) exists(st *Step) (bool, error) {
+func (x *Evaluation) exists(st *Step) (bool, error) {
 	if st.exists {
 		return true, nil
 	}
-	a, err := s.Resolver.Lookup(s.ctx, string(st.Domain), resolver.TXT)
+	a, err := x.evaluator.Resolver.Lookup(x.ctx, string(st.Domain), resolver.TXT)
 	if err != nil {
 		return false, err
 	}
@@ -158,25 +201,28 @@ func (w *walk) failure() string {
 	return "lookup failed"
 }
 
-func (s *session) evaluate(author domain.Name, ids []Identifier) Result {
-	r, w, orgs := s.discover(author)
+func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
+	room := x.takeRoom()
+	r, orgs := x.discover(author, room)
 	if r.Result != "" {
 		return r
 	}
-	al := aligner{session: s, author: w, orgs: orgs, record: r.Record}
+	al := aligner{Evaluation: x, author: &room.walk, orgs: orgs, record: r.Record, room: room}
 	r.Compared = al.compare(ids)
+	aligned := room.aligned[:0]
 	r.Guard = r.Guard || al.guarded
 	unknown := false
 	for _, c := range r.Compared {
 		switch {
 		case c.Alignment == AlignmentYes && !c.Unknown:
-			r.Aligned = append(r.Aligned, c.Identifier)
+			aligned = append(aligned, c.Identifier)
 		case c.Alignment != AlignmentNo:
 			unknown = true
 		}
 	}
 	switch {
-	case len(r.Aligned) > 0:
+	case len(aligned) > 0:
+		r.Aligned = aligned
 		r.Result, r.Reason, r.Problem = Pass, Aligned, ""
 	case unknown:
 		r.Result, r.Reason, r.Problem = TempError, IdentifierUnknown, al.problem

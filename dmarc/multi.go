@@ -15,17 +15,21 @@ const MaxAuthorDomains = 4
 // counts if all pass. That a domain cannot be looked up, which its owner can bring
 // about, hides no failure of another one.
 func (e *Evaluator) EvaluateAll(ctx context.Context, authors []domain.Name, ids []Identifier) Result {
-	s := &session{Evaluator: e, ctx: ctx}
+	return e.Begin(ctx).EvaluateAll(authors, ids)
+}
+
+// EvaluateAll is Evaluator.EvaluateAll.
+func (x *Evaluation) EvaluateAll(authors []domain.Name, ids []Identifier) Result {
 	if len(authors) == 0 {
-		return s.evaluate("", nil)
+		return x.evaluate("", nil)
 	}
 	n := min(len(authors), MaxAuthorDomains)
 	for _, a := range authors[1:n] {
-		e.Prefetch(a)
+		x.Prefetch(a)
 	}
-	worst := s.evaluate(authors[0], ids)
+	worst := x.evaluate(authors[0], ids)
 	for _, a := range authors[1:n] {
-		if r := s.evaluate(a, ids); weight(&r) > weight(&worst) {
+		if r := x.evaluate(a, ids); weight(&r) > weight(&worst) {
 			worst = r
 		}
 	}

@@ -60,17 +60,20 @@ func (w *walk) end(p progress) (org domain.Name, guarded bool) {
 	if org == "" {
 		org = w.start
 	}
-	if w.floor != "" && org != w.floor && w.floor.Within(org) {
-		return w.floor, true
+	if org == w.start || !w.guard {
+		return org, false // no name above that of the author: there is nothing to guard
+	}
+	if least := floor(w.start); least != "" && org != least && least.Within(org) {
+		return least, true
 	}
 	return org, false
 }
 
-// orgs returns the Organizational Domains that are possible: one, unless a step that
-// matters is unknown. guarded tells that each of them is the guard's.
-func (w *walk) orgs() (orgs []domain.Name, guarded bool) {
+// orgs appends to orgs, which is empty, the Organizational Domains that are possible: one,
+// unless a step that matters is unknown. guarded tells that each of them is the guard's.
+func (w *walk) orgs(orgs []domain.Name) (_ []domain.Name, guarded bool) {
 	if w.fixed != "" {
-		return []domain.Name{w.fixed}, false
+		return append(orgs, w.fixed), false
 	}
 	guarded = true
 	for _, p := range w.fold([]progress{{}}, w.steps) {

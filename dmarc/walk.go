@@ -1,7 +1,7 @@
 package dmarc
 
 import (
-	"context"
+	"iter"
 
 	"postseal/internal/domain"
 	"postseal/resolver"
@@ -54,114 +54,111 @@ func parseAnswer(a resolver.Answer) *found {
 	return f
 }
 
-// walkNames returns the names of a tree walk from start, longest first: at most eight
-// (RFC 9989 §4.10 steps 1 to 7).
-func walkNames(start domain.Name) []domain.Name {
-	names := make([]domain.Name, 0, maxLabels)
-	next := start.Parent()
-	if start.Labels() >= maxLabels {
-		next = start.Last(maxLabels - 1)
-	}
-	names = append(names, start)
-	for ; next != ""; next = next.Parent() {
-		names = append(names, next)
-	}
-	return names
-}
-
-// session is the evaluation of one message: it asks for each name once (RFC 9989
-// §4.10.2 walks from several names).
-type session struct {
-	*Evaluator
-	ctx   context.Context
-	steps []Step
-}
-
-func queryName(name domain.Name) string { return "_dmarc." + string(name) }
-
-func (s *session) prefetch(names []domain.Name) {
-	if _, ok := s.Resolver.(resolver.Prefetcher); !ok {
-		return
-	}
-	for _, n := range names {
-		resolver.Prefetch(s.Resolver, queryName(n), resolver.TXT)
-	}
-}
-
-func (s *session) step(name domain.Name) Step {
-	for i := range s.steps {
-		if s.steps[i].Domain == name {
-			return s.steps[i]
+// walkNames yields the names of a tree walk from start, longest first: at most eight (RFC
+// 9989 §4.10 steps 1 to 7).
+func walkNames(start domain.Name) iter.Seq[domain.Name] {
+	return func(yield func(domain.Name) bool) {
+		next := start.Parent()
+		if start.Labels() >= maxLabels {
+			next = start.Last(maxLabels - 1)
+		}
+		for more := yield(start); more && next != ""; next = next.Parent() {
+			more = yield(next)
 		}
 	}
-	st := s.ask(name)
-	s.steps = append(s.steps, st)
-	return st
 }
 
-func (s *session) ask(name domain.Name) Step {
-	st := Step{Name: queryName(name), Domain: name, Outcome: FoundNone}
-	if !resolver.ValidName(st.Name) {
-		return st // such a name cannot exist; an error would let a sender force a deferral
+// prefetch tells the Resolver of a question to come.
+func (x *Evaluation) prefetch(name domain.Name) {
+	if p, ok := x.evaluator.Resolver.(resolver.Prefetcher); ok {
+		p.Prefetch(x.step(name).Name, resolver.TXT)
 	}
-	a, err := s.Resolver.Lookup(s.ctx, st.Name, resolver.TXT)
+}
+
+// step finds the step at name, which was asked for or not. It stays where it is until the
+// next call.
+func (x *Evaluation) step(name domain.Name) *Step {
+	for i := range x.steps {
+		if x.steps[i].Domain == name {
+			return &x.steps[i]
+		}
+	}
+	if x.steps == nil {
+		x.steps = x.usual[:0]
+	}
+	x.steps = append(x.steps, Step{Name: "_dmarc." + string(name), Domain: name})
+	return &x.steps[len(x.steps)-1]
+}
+
+// asked is step with its outcome.
+func (x *Evaluation) asked(name domain.Name) Step {
+	st := x.step(name)
+	if st.Outcome == "" {
+		x.ask(st)
+	}
+	return *st
+}
+
+func (x *Evaluation) ask(st *Step) {
+	st.Outcome = FoundNone
+	if !resolver.ValidName(st.Name) {
+		return // such a name cannot exist; an error would let a sender force a deferral
+	}
+	a, err := x.evaluator.Resolver.Lookup(x.ctx, st.Name, resolver.TXT)
 	if err != nil {
 		st.Outcome, st.Err = FoundUnknown, err
-		return st
+		return
 	}
 	st.exists = !a.NXDomain || a.Aliased(st.Name)
 	if len(a.Records) > 0 {
 		f := resolver.Parsed(a, parseAnswer)
 		st.Record, st.Outcome = f.record, f.outcome
 	}
-	return st
 }
 
 // walk is the discovery from one name: its steps, longest name first, and what they say
 // about the Organizational Domain.
 type walk struct {
 	start   domain.Name
-	floor   domain.Name // with the guard, no shorter name may be the Organizational Domain
+	guard   bool        // against registries: see floor
 	fixed   domain.Name // the Organizational Domain by the public suffix list
 	steps   []Step
 	unknown bool // some step is
 }
 
-func (s *session) walk(start domain.Name) *walk {
-	if s.discovery() == PSL {
-		return s.listWalk(start)
+// walk fills w.
+func (x *Evaluation) walk(w *walk, start domain.Name) {
+	w.start, w.guard = start, !x.evaluator.NoGuard
+	if x.evaluator.discovery() == PSL {
+		x.listWalk(w)
+		return
 	}
-	w := &walk{start: start}
-	if !s.NoGuard {
-		w.floor = floor(start)
+	for n := range walkNames(start) {
+		x.prefetch(n)
 	}
-	names := walkNames(start)
-	s.prefetch(names)
-	w.steps = make([]Step, 0, len(names))
-	for _, n := range names {
-		st := s.step(n)
+	for n := range walkNames(start) {
+		st := x.asked(n)
 		w.steps = append(w.steps, st)
 		w.unknown = w.unknown || st.Outcome == FoundUnknown
 		if st.Record != nil && st.Record.PSD != PSDUnknown {
 			break
 		}
 	}
-	return w
 }
 
 // listWalk is discovery with a public suffix list: the name itself, then its
 // Organizational Domain if nothing was there (RFC 7489 §6.6.3).
-func (s *session) listWalk(start domain.Name) *walk {
-	w := &walk{start: start, fixed: start.Registrable()}
-	s.prefetch([]domain.Name{start, w.fixed})
-	w.steps = append(w.steps, s.step(start))
-	if w.steps[0].Outcome == FoundNone && w.fixed != start {
-		w.steps = append(w.steps, s.step(w.fixed))
+func (x *Evaluation) listWalk(w *walk) {
+	w.fixed = w.start.Registrable()
+	x.prefetch(w.start)
+	x.prefetch(w.fixed)
+	w.steps = append(w.steps, x.asked(w.start))
+	if w.steps[0].Outcome == FoundNone && w.fixed != w.start {
+		w.steps = append(w.steps, x.asked(w.fixed))
 	}
 	for _, st := range w.steps {
 		w.unknown = w.unknown || st.Outcome == FoundUnknown
 	}
-	return w
 }
 
 // floor is the name one label below the ICANN public suffix of name, and name itself when

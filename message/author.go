@@ -92,6 +92,13 @@ func (s *authorSearch) reason() Reason {
 
 // add notes a mailbox and reports whether its domain has room.
 func (a *Author) add(m Mailbox) bool {
+	if a.Addresses == nil {
+		var one struct { // most messages have one author
+			addresses [1]string
+			domains   [1]domain.Name
+		}
+		a.Addresses, a.Domains = one.addresses[:0], one.domains[:0]
+	}
 	if address := m.Address(); len(a.Addresses) < MaxMailboxes {
 		a.Addresses = append(a.Addresses, address)
 	}

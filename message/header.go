@@ -5,6 +5,7 @@ package message
 type Header struct {
 	octets []byte
 	fields []span
+	room   [usualFields]span // the first fields
 }
 
 type span struct{ start, colon, end int }
@@ -18,7 +19,7 @@ const (
 // Add appends a copy of f.
 func (h *Header) Add(f Field) {
 	if h.fields == nil {
-		h.octets, h.fields = make([]byte, 0, usualOctets), make([]span, 0, usualFields)
+		h.octets, h.fields = make([]byte, 0, usualOctets), h.room[:0]
 	}
 	start := len(h.octets)
 	h.octets = append(h.octets, f.Raw...)

@@ -267,7 +267,11 @@ func (s *Splitter) finish() {
 // Stream splits the message of r, which must have CRLF line ends (see NewCRLFReader),
 // into dst, by the rules of Splitter. The error is that of r, of dst, or a *LimitError.
 func Stream(dst Sink, r io.Reader, lim Limits) error {
-	s := NewSplitter(dst, lim)
+	return NewSplitter(dst, lim).Stream(r)
+}
+
+// Stream writes the message of r to s, and closes it.
+func (s *Splitter) Stream(r io.Reader) error {
 	var err error
 	switch src := r.(type) {
 	case *bytes.Reader: // these hand over what they hold, without a copy

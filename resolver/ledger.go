@@ -48,6 +48,12 @@ type Ledger struct {
 	bytes  int
 	closed bool
 
+	canceled bool
+	last     time.Time       // see Within, zero is none
+	within   context.Context // see Within
+	timer    *time.Timer
+	unbind   func() bool
+
 	room      [usualQuestions]entry // the first entries and the order of them
 	orderRoom [usualQuestions]*entry
 }
@@ -69,16 +75,22 @@ type entry struct {
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
 func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
+	l := new(Ledger)
+	l.Begin(ctx, next, budget)
+	return l
+}
+
+// Begin makes a new l the ledger of one transaction, as NewLedger does.
+func (l *Ledger) Begin(ctx context.Context, next Resolver, budget Budget) {
 	if budget.Queries == 0 {
 		budget.Queries = DefaultQueries
 	}
 	if budget.Bytes == 0 {
 		budget.Bytes = DefaultBytes
 	}
-	l := &Ledger{next: next, budget: budget, parent: ctx}
+	l.next, l.budget, l.parent = next, budget, ctx
 	l.peeker, _ = next.(Peeker)
 	l.order = l.orderRoom[:0]
-	return l
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
@@ -208,6 +220,10 @@ func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 		return e
 	}
 	e := l.add(q)
+	if l.canceled {
+		e.Err = &Error{Name: q.name, Type: t, Kind: Canceled, Err: context.Canceled}
+		return e
+	}
 	e.done = make(chan struct{})
 	ctx := l.context()
 	l.work.Go(func() { l.ask(ctx, e) })
@@ -218,16 +234,39 @@ func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 func (l *Ledger) context() context.Context {
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(l.parent)
+		l.bind()
 	}
 	return l.ctx
+}
+
+// Within makes ctx, and the end of a time from now on, a Cancel. Nothing is set up for it as
+// long as no question is in flight.
+func (l *Ledger) Within(ctx context.Context, d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.within, l.last = ctx, time.Now().Add(d)
+	if l.ctx != nil {
+		l.bind()
+	}
+}
+
+// bind watches what Within has set. The lock is held.
+func (l *Ledger) bind() {
+	if l.within == nil || l.timer != nil {
+		return
+	}
+	l.timer = time.AfterFunc(time.Until(l.last), l.Cancel)
+	l.unbind = context.AfterFunc(l.within, l.Cancel)
 }
 
 // Cancel ends what is in flight; later questions that nobody knows the answer to fail.
 func (l *Ledger) Cancel() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.context()
-	l.cancel()
+	l.canceled = true
+	if l.cancel != nil {
+		l.cancel()
+	}
 }
 
 func (l *Ledger) ask(ctx context.Context, e *entry) {
@@ -290,6 +329,10 @@ func (l *Ledger) Close() {
 	l.closed = true
 	if l.cancel != nil {
 		l.cancel()
+	}
+	if l.timer != nil {
+		l.timer.Stop()
+		l.unbind()
 	}
 	l.mu.Unlock()
 	l.work.Wait()

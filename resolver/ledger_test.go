@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postseal/resolver"
@@ -128,4 +129,45 @@ func TestLedgerWarm(t *testing.T) {
 	if len(l.Exchanges()) != 1 || l.Queries() != 1 || next.count() != 1 {
 		t.Errorf("%d exchanges, %d queries, asked %q", len(l.Exchanges()), l.Queries(), next.asked)
 	}
+}
+
+// TestLedgerWithin: the time and the context of Within end what is in flight and what is
+// asked later, but hide no answer that is known.
+func TestLedgerWithin(t *testing.T) {
+	for name, bound := range map[string]func(l *resolver.Ledger, end context.CancelFunc, ctx context.Context){
+		"time":    func(l *resolver.Ledger, _ context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Minute) },
+		"context": func(l *resolver.Ledger, end context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Hour); end() },
+	} {
+		for _, before := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, asked before %v", name, before), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					l := resolver.NewLedger(t.Context(), silent{}, resolver.Budget{})
+					defer l.Close()
+					if before {
+						l.Prefetch("e.test", resolver.TXT)
+					}
+					start := time.Now()
+					bound(l, cancel, ctx)
+					for _, asked := range []string{"e.test", "later.test"} {
+						if _, err := l.Lookup(t.Context(), asked, resolver.TXT); resolver.KindOf(err) != resolver.Canceled {
+							t.Errorf("%s: %v", asked, err)
+						}
+					}
+					if took := time.Since(start); took > time.Minute {
+						t.Errorf("took %v", took)
+					}
+				})
+			})
+		}
+	}
+}
+
+// silent never answers.
+type silent struct{}
+
+func (silent) Lookup(ctx context.Context, _ string, _ resolver.Type) (resolver.Answer, error) {
+	<-ctx.Done()
+	return resolver.Answer{}, ctx.Err()
 }

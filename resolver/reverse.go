@@ -11,7 +11,8 @@ func ReverseName(ip netip.Addr) string {
 	ip = ip.Unmap()
 	if ip.Is4() {
 		b := ip.As4()
-		return netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]}).String() + ".in-addr.arpa"
+		name := netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]}).AppendTo(make([]byte, 0, len("255.255.255.255.in-addr.arpa")))
+		return string(append(name, ".in-addr.arpa"...))
 	}
 	const hex = "0123456789abcdef"
 	b := ip.As16()

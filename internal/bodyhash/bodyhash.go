@@ -35,6 +35,7 @@ type Set struct {
 	wanted  []want
 	assumed []Hash // instead of a body
 	done    bool
+	room    [2]want // the first of wanted
 }
 
 // Hash is the hash of the first Limit octets of one canonical form.
@@ -84,6 +85,9 @@ func (s *Set) Request(c Canonicalization, limit int64) int {
 	}
 	if s.streams[c] == nil {
 		s.streams[c] = &stream{hash: sha256.New(), relaxed: c == Relaxed}
+	}
+	if s.wanted == nil {
+		s.wanted = s.room[:0]
 	}
 	s.wanted = append(s.wanted, want{c, limit})
 	if limit >= 0 {
@@ -146,6 +150,7 @@ type snapshot struct {
 // space that relaxed drops at the end of a line.
 type stream struct {
 	hash      hash.Hash
+	total     [sha256.Size]byte // hash of the whole body, once it is closed
 	relaxed   bool
 	length    int64
 	snapshots []snapshot // by rising limit
@@ -351,12 +356,12 @@ func (s *stream) close() {
 	for s.next < len(s.snapshots) && s.snapshots[s.next].limit <= s.length {
 		s.take()
 	}
+	s.hash.Sum(s.total[:0])
 }
 
 func (s *stream) sum(limit int64) (sum [sha256.Size]byte, ok bool) {
 	if limit == NoLimit {
-		s.hash.Sum(sum[:0])
-		return sum, true
+		return s.total, true
 	}
 	for _, shot := range s.snapshots {
 		if shot.limit == limit {

@@ -69,8 +69,9 @@ func Simple(dst []byte, f message.Field) []byte {
 }
 
 // WithoutTag returns f with the value of the tag name, and the white space around it,
-// deleted (RFC 6376 §3.7). Only the tag of exactly that name is touched.
-func WithoutTag(f message.Field, name string) message.Field {
+// deleted (RFC 6376 §3.7), appended to the room of dst. Only the tag of exactly that name is
+// touched.
+func WithoutTag(dst []byte, f message.Field, name string) message.Field {
 	v := f.Value()
 	for start := 0; start <= len(v); {
 		end := bytes.IndexByte(v[start:], ';')
@@ -82,8 +83,7 @@ func WithoutTag(f message.Field, name string) message.Field {
 		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 &&
 			string(bytes.Trim(v[start:start+equals], " \t\r\n")) == name {
 			offset := f.Colon + 1
-			raw := make([]byte, 0, len(f.Raw))
-			raw = append(raw, f.Raw[:offset+start+equals+1]...)
+			raw := append(dst[:0], f.Raw[:offset+start+equals+1]...)
 			raw = append(raw, f.Raw[offset+end:]...)
 			return message.Field{Raw: raw, Colon: f.Colon}
 		}
@@ -99,14 +99,34 @@ type Index struct {
 	slots  []int32 // hash table of names: number of a name plus 1, 0 is free
 	last   []int32 // by number: the lowest field of that name
 	above  []int32 // by field: the next one of the same name above, -1 is none
+
+	selection Selection
+	room      [usualSlots + 3*usualFields]int32
 }
+
+// What an ordinary header section takes.
+const (
+	usualFields = 32
+	usualSlots  = 4 * usualFields
+)
 
 // NewIndex indexes h.
 func NewIndex(h *message.Header) *Index {
+	x := new(Index)
+	x.Build(h)
+	return x
+}
+
+// Build makes an empty x the index of h. x must not be copied from then on.
+func (x *Index) Build(h *message.Header) {
 	n := h.Len()
 	slots := 1 << bits.Len(uint(2*n))
-	room := make([]int32, slots+2*n)
-	x := &Index{header: h, slots: room[:slots], last: room[slots : slots : slots+n], above: room[slots+n:]}
+	room := x.room[:]
+	if n > usualFields {
+		room = make([]int32, slots+3*n)
+	}
+	x.header, x.slots, x.last, x.above = h, room[:slots], room[slots:slots:slots+n], room[slots+n:slots+2*n]
+	x.selection = Selection{Index: x, next: room[slots+2*n : slots+2*n : slots+3*n]}
 	for i := range n {
 		slot := slotOf(x, h.At(i).Name())
 		if *slot == 0 {
@@ -117,7 +137,6 @@ func NewIndex(h *message.Header) *Index {
 		x.above[i] = x.last[number]
 		x.last[number] = int32(i)
 	}
-	return x
 }
 
 // slotOf returns the place of a name in any case: the one that it has, or a free one.
@@ -160,9 +179,11 @@ type Selection struct {
 	skip int32
 }
 
-// Select begins a selection that never hands out field skip, the signature's own.
+// Select begins a selection that never hands out field skip, the signature's own. It ends
+// the one before.
 func (x *Index) Select(skip int) *Selection {
-	return &Selection{Index: x, next: append(make([]int32, 0, len(x.last)), x.last...), skip: int32(skip)}
+	x.selection.next, x.selection.skip = append(x.selection.next[:0], x.last...), int32(skip)
+	return &x.selection
 }
 
 // Next returns the lowest field of this name, in any case, that was not handed out; ok

@@ -62,10 +62,10 @@ func split(s string, start, end int) (Tag, bool) {
 }
 
 func trim(s string, start, end int) (int, int) {
-	for start < end && strings.IndexByte(fws, s[start]) >= 0 {
+	for start < end && IsFWS(s[start]) {
 		start++
 	}
-	for end > start && strings.IndexByte(fws, s[end-1]) >= 0 {
+	for end > start && IsFWS(s[end-1]) {
 		end--
 	}
 	return start, end
@@ -76,7 +76,19 @@ func trim(s string, start, end int) (int, int) {
 // §5), a second tag of one name makes the whole list invalid, one trailing ";" is
 // allowed. The error is an *Error.
 func Parse(s string) ([]Tag, error) {
-	tags := make([]Tag, 0, 12)
+	tags, err := Append(make([]Tag, 0, Usual), s)
+	if err != nil {
+		return nil, err
+	}
+	return tags, nil
+}
+
+// Usual is how many tags a list has at most, most often.
+const Usual = 12
+
+// Append is Parse into the room of tags, which is empty. Its error is nil or what Parse
+// returns.
+func Append(tags []Tag, s string) ([]Tag, *Error) {
 	rest := strings.TrimSuffix(strings.TrimRight(s, fws), ";")
 	for start := 0; start <= len(rest); {
 		end := strings.IndexByte(rest[start:], ';')
@@ -98,7 +110,7 @@ func Parse(s string) ([]Tag, error) {
 	return tags, nil
 }
 
-func checkTag(t Tag, before []Tag) error {
+func checkTag(t Tag, before []Tag) *Error {
 	if t.Name == "" {
 		return &Error{t.NameOffset, "tag without a name and \"=\""}
 	}
@@ -108,7 +120,7 @@ func checkTag(t Tag, before []Tag) error {
 		}
 	}
 	for i := range len(t.Value) {
-		if c := t.Value[i]; c < 0x21 && strings.IndexByte(fws, c) < 0 || c == 0x7f {
+		if c := t.Value[i]; c < 0x21 && !IsFWS(c) || c == 0x7f {
 			return &Error{t.ValueOffset + i, "control character in a value"}
 		}
 	}
@@ -122,6 +134,9 @@ func checkTag(t Tag, before []Tag) error {
 	}
 	return nil
 }
+
+// IsFWS reports whether c is an octet of folding white space (RFC 6376 §2.8).
+func IsFWS(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
@@ -143,7 +158,7 @@ func StripFWS(s string) string {
 	}
 	b := make([]byte, 0, len(s))
 	for i := range len(s) {
-		if strings.IndexByte(fws, s[i]) < 0 {
+		if !IsFWS(s[i]) {
 			b = append(b, s[i])
 		}
 	}

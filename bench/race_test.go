@@ -1,0 +1,5 @@
+//go:build race
+
+package bench
+
+const raceEnabled = true // sync.Pool drops at random then
