@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: build test e2e fuzz bench
+.PHONY: build test e2e fuzz bench load
 
 build:
 	go build ./cmd/postseal
@@ -17,3 +17,8 @@ fuzz:
 
 bench:
 	go test ./... -run '^$$' -bench .
+
+# CPU and memory of the milter and policy doors, beside servers that only speak the protocol.
+load:
+	go run ./bench/load
+	go run ./bench/load -idle 9000

@@ -38,12 +38,12 @@ var layers = [][]string{
 	{"arc"},
 	{"."},
 	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix"},
-	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
+	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "bench/corpus", "internal/conf", "internal/doctor", "internal/migrate"},
 	{"server/door"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
 	{"internal/cli"},
-	{"cmd/postseal", "bench", "e2e"},
+	{"cmd/postseal", "bench", "bench/load", "e2e"},
 }
 
 func layerOf(pkg string) int {

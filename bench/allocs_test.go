@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"testing"
+
+	"postseal/bench/corpus"
 )
 
 // maxAllocations is what the engine may allocate for a message with one signature, beyond
@@ -13,8 +15,8 @@ const maxAllocations = 25
 // machine.
 func TestAllocations(t *testing.T) {
 	v := warm(t)
-	for _, s := range []shape{{"rsa", "relaxed", 10 << 10, 1}, {"rsa", "simple", 10 << 10, 1}, {"ed25519", "relaxed", 10 << 10, 1}} {
-		msg := message(t, s)
+	for _, s := range []shape{{Algorithm: "rsa", Canonical: "relaxed", Bytes: 10 << 10, Signed: 1}, {Algorithm: "rsa", Canonical: "simple", Bytes: 10 << 10, Signed: 1}, {Algorithm: "ed25519", Canonical: "relaxed", Bytes: 10 << 10, Signed: 1}} {
+		msg := corpus.Message(s)
 		octets := bytes.NewReader(msg)
 		least := testing.AllocsPerRun(20, floor(t, s, msg))
 		got := testing.AllocsPerRun(20, func() {

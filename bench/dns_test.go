@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/bench/corpus"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )
@@ -34,7 +35,7 @@ func (s slow) Lookup(ctx context.Context, name string, t resolver.Type) (resolve
 // chainZone is bulk.test with an SPF chain of four records: three includes, one in the
 // other.
 func chainZone(tb testing.TB) *dnstest.Zone {
-	lines := strings.Split(zoneText, "\n")
+	lines := strings.Split(corpus.Zone, "\n")
 	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "bulk.test. TXT") })
 	lines = append(lines, `bulk.test. TXT "v=spf1 include:_1.bulk.test -all"`, `_1.bulk.test. TXT "v=spf1 include:_2.bulk.test -all"`,
 		`_2.bulk.test. TXT "v=spf1 include:_3.bulk.test -all"`, `_3.bulk.test. TXT "v=spf1 ip4:198.51.100.0/24 -all"`)
@@ -57,7 +58,7 @@ func coldVerifier(tb testing.TB, next resolver.Resolver) *postseal.Verifier {
 // BenchmarkCold is one message with an empty cache and answers that take 20 ms: the SPF
 // chain of four records alone takes 80 ms, and everything else has to fit inside.
 func BenchmarkCold(b *testing.B) {
-	msg := message(b, shape{"rsa", "relaxed", 10 << 10, 2})
+	msg := corpus.Message(shape{Algorithm: "rsa", Canonical: "relaxed", Bytes: 10 << 10, Signed: 2})
 	zone := chainZone(b)
 	var took []time.Duration
 	for b.Loop() {

@@ -15,40 +15,25 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/bench/corpus"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )
 
-// shape is one row of the table: a message and its signatures.
-type shape struct {
-	algorithm string // rsa or ed25519
-	canonical string // relaxed or simple
-	bytes     int
-	signed    int // signatures
-}
-
-func (s shape) String() string {
-	return fmt.Sprintf("%s/%s/%s/%dsig", s.algorithm, s.canonical, sizeText(s.bytes), s.signed)
-}
-
-func sizeText(n int) string {
-	if n >= 1<<20 {
-		return fmt.Sprintf("%dMB", n>>20)
-	}
-	return fmt.Sprintf("%dKB", n>>10)
-}
+// shape is one row of the table.
+type shape = corpus.Shape
 
 func shapes() []shape {
 	var all []shape
 	for _, algorithm := range []string{"rsa", "ed25519"} {
 		for _, canonical := range []string{"relaxed", "simple"} {
 			for _, size := range []int{2 << 10, 10 << 10, 100 << 10, 10 << 20} {
-				all = append(all, shape{algorithm, canonical, size, 1})
+				all = append(all, shape{Algorithm: algorithm, Canonical: canonical, Bytes: size, Signed: 1})
 			}
 		}
 	}
 	for signed := 2; signed <= 4; signed++ {
-		all = append(all, shape{"rsa", "relaxed", 10 << 10, signed}, shape{"rsa", "relaxed", 100 << 10, signed})
+		all = append(all, shape{Algorithm: "rsa", Canonical: "relaxed", Bytes: 10 << 10, Signed: signed}, shape{Algorithm: "rsa", Canonical: "relaxed", Bytes: 100 << 10, Signed: signed})
 	}
 	return all
 }
@@ -57,7 +42,7 @@ var clock = time.Now() // that of the signer
 
 // warm is a verifier whose cache has every answer.
 func warm(tb testing.TB) *postseal.Verifier {
-	zone, err := dnstest.Parse(zoneText)
+	zone, err := dnstest.Parse(corpus.Zone)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -85,18 +70,18 @@ func floor(tb testing.TB, s shape, msg []byte) func() {
 	digest := sha256.Sum256(msg)
 	header := make([]byte, 900) // what a signature covers of the header section
 	var operations []func() bool
-	for i := range s.signed {
-		if s.algorithm == "ed25519" {
-			sig := ed25519.Sign(edKeys[i], digest[:])
-			public := edKeys[i].Public().(ed25519.PublicKey)
+	for i := range s.Signed {
+		if s.Algorithm == "ed25519" {
+			sig := ed25519.Sign(corpus.EdKeys[i], digest[:])
+			public := corpus.EdKeys[i].Public().(ed25519.PublicKey)
 			operations = append(operations, func() bool { return ed25519.Verify(public, digest[:], sig) })
 			continue
 		}
-		sig, err := rsa.SignPKCS1v15(nil, rsaKeys[i], crypto.SHA256, digest[:])
+		sig, err := rsa.SignPKCS1v15(nil, corpus.RSAKeys[i], crypto.SHA256, digest[:])
 		if err != nil {
 			tb.Fatal(err)
 		}
-		public := &rsaKeys[i].PublicKey
+		public := &corpus.RSAKeys[i].PublicKey
 		operations = append(operations, func() bool { return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest[:], sig) == nil })
 	}
 	_, body, _ := bytes.Cut(msg, []byte("\r\n\r\n"))
@@ -116,7 +101,7 @@ func floor(tb testing.TB, s shape, msg []byte) func() {
 func BenchmarkFloor(b *testing.B) {
 	for _, s := range shapes() {
 		b.Run(s.String(), func(b *testing.B) {
-			msg := message(b, s)
+			msg := corpus.Message(s)
 			work := floor(b, s, msg)
 			b.SetBytes(int64(len(msg)))
 			b.ReportAllocs()
@@ -132,11 +117,11 @@ func BenchmarkFloor(b *testing.B) {
 func BenchmarkEngine(b *testing.B) {
 	for _, s := range shapes() {
 		b.Run(s.String(), func(b *testing.B) {
-			msg := message(b, s)
+			msg := corpus.Message(s)
 			v := warm(b)
 			octets := bytes.NewReader(msg)
 			r := verify(b, v, octets)
-			if r.Decision.Reason != postseal.DMARCPass || r.SPF[0].Lookups != 6 || len(r.DKIM) != s.signed {
+			if r.Decision.Reason != postseal.DMARCPass || r.SPF[0].Lookups != 6 || len(r.DKIM) != s.Signed {
 				b.Fatalf("%+v, %d lookups, %d signatures", r.Decision, r.SPF[0].Lookups, len(r.DKIM))
 			}
 			for _, sig := range r.DKIM {
@@ -161,8 +146,8 @@ func BenchmarkBody(b *testing.B) {
 		"long": strings.Repeat("x", 900)} {
 		for _, size := range []int{64 << 10, 512 << 10, 4 << 20} {
 			for _, canonical := range []string{"relaxed", "simple"} {
-				b.Run(fmt.Sprintf("%s/%s/%s", name, canonical, sizeText(size)), func(b *testing.B) {
-					msg := sign(b, shape{"rsa", canonical, 0, 1}, []byte(strings.Repeat(line, size/len(line))+"end\r\n"))
+				b.Run(fmt.Sprintf("%s/%s/%s", name, canonical, corpus.Size(size)), func(b *testing.B) {
+					msg := corpus.Sign(shape{Algorithm: "rsa", Canonical: canonical, Bytes: 0, Signed: 1}, []byte(strings.Repeat(line, size/len(line))+"end\r\n"))
 					v := warm(b)
 					b.SetBytes(int64(len(msg)))
 					for b.Loop() {

@@ -1,4 +1,6 @@
-package bench
+// Package corpus makes the mail of the benchmarks: signed messages of given sizes, and the DNS
+// that they are verified with.
+package corpus
 
 import (
 	"bytes"
@@ -11,19 +13,20 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/emersion/go-msgauth/dkim"
 )
 
-const signers = 4
+// Signers is how many keys of each algorithm there are, and the most signatures of a Shape.
+const Signers = 4
 
+// The keys, made anew in each process, and the zone that publishes them.
 var (
-	rsaKeys [signers]*rsa.PrivateKey
-	edKeys  [signers]ed25519.PrivateKey
+	RSAKeys [Signers]*rsa.PrivateKey
+	EdKeys  [Signers]ed25519.PrivateKey
 
-	// zoneText is the DNS of the bulk sender: SPF with 5 includes and 42 ip terms.
-	zoneText = makeZone()
+	// Zone is the DNS of the bulk sender: SPF with 5 includes and 42 ip terms.
+	Zone = makeZone()
 )
 
 // makeZone makes the keys and publishes them.
@@ -41,15 +44,15 @@ func makeZone() string {
 		}
 		b.WriteString(" ~all\"\n")
 	}
-	for i := range signers {
+	for i := range Signers {
 		seed := [ed25519.SeedSize]byte{byte(i + 1)}
-		edKeys[i] = ed25519.NewKeyFromSeed(seed[:])
-		fmt.Fprintf(&b, "ed25519%d._domainkey.bulk.test. TXT \"v=DKIM1; k=ed25519; p=%s\"\n", i, base64.StdEncoding.EncodeToString(edKeys[i].Public().(ed25519.PublicKey)))
+		EdKeys[i] = ed25519.NewKeyFromSeed(seed[:])
+		fmt.Fprintf(&b, "ed25519%d._domainkey.bulk.test. TXT \"v=DKIM1; k=ed25519; p=%s\"\n", i, base64.StdEncoding.EncodeToString(EdKeys[i].Public().(ed25519.PublicKey)))
 		key, err := rsa.GenerateKey(nil, 2048)
 		if err != nil {
 			panic(err)
 		}
-		rsaKeys[i] = key
+		RSAKeys[i] = key
 		der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 		if err != nil {
 			panic(err)
@@ -60,14 +63,35 @@ func makeZone() string {
 	return b.String()
 }
 
-var messages sync.Map // shape to []byte
+// Shape is a message and its signatures.
+type Shape struct {
+	Algorithm string // rsa or ed25519
+	Canonical string // relaxed or simple
+	Bytes     int    // of the body
+	Signed    int    // signatures
+}
 
-// message returns the message of a shape, signed.
-func message(tb testing.TB, s shape) []byte {
+// String names the shape as a row of a table.
+func (s Shape) String() string {
+	return fmt.Sprintf("%s/%s/%s/%dsig", s.Algorithm, s.Canonical, Size(s.Bytes), s.Signed)
+}
+
+// Size is n in KB or MB.
+func Size(n int) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%dMB", n>>20)
+	}
+	return fmt.Sprintf("%dKB", n>>10)
+}
+
+var messages sync.Map // Shape to []byte
+
+// Message returns the message of a shape, signed. It is shared: read only.
+func Message(s Shape) []byte {
 	if msg, ok := messages.Load(s); ok {
 		return msg.([]byte)
 	}
-	msg := sign(tb, s, prose(s.bytes))
+	msg := Sign(s, prose(s.Bytes))
 	messages.Store(s, msg)
 	return msg
 }
@@ -96,24 +120,26 @@ func prose(n int) []byte {
 	return append(b.Bytes()[:n:n], "\r\n"...)
 }
 
-const header = "Received: from a.bulk.test (a.bulk.test [198.51.100.25])\r\n\tby mx.bulk.test with ESMTPS id 1\r\n\tfor <b@example.net>; Mon, 2 Nov 2026 08:00:00 +0000\r\n" +
+// Header is the header section of every message, before its signatures.
+const Header = "Received: from a.bulk.test (a.bulk.test [198.51.100.25])\r\n\tby mx.bulk.test with ESMTPS id 1\r\n\tfor <b@example.net>; Mon, 2 Nov 2026 08:00:00 +0000\r\n" +
 	"From: Bulk <news@bulk.test>\r\nTo: \"B\" <b@example.net>\r\nSubject: The invoice of this month, and what else is new\r\nDate: Mon, 2 Nov 2026 08:00:00 +0000\r\n" +
 	"Message-ID: <20261102080000.1@bulk.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n" +
 	"List-Unsubscribe: <https://bulk.test/u/1>,\r\n <mailto:u@bulk.test>\r\nX-Mailer: bulk 7\r\nReply-To: help@bulk.test\r\n"
 
-func sign(tb testing.TB, s shape, body []byte) []byte {
-	msg := append([]byte(header+"\r\n"), body...)
-	for i := range s.signed {
-		options := &dkim.SignOptions{Domain: "bulk.test", Selector: fmt.Sprintf("%s%d", s.algorithm, i), Hash: crypto.SHA256,
-			HeaderCanonicalization: dkim.Canonicalization(s.canonical), BodyCanonicalization: dkim.Canonicalization(s.canonical),
+// Sign makes a message of body, signed as s says.
+func Sign(s Shape, body []byte) []byte {
+	msg := append([]byte(Header+"\r\n"), body...)
+	for i := range s.Signed {
+		options := &dkim.SignOptions{Domain: "bulk.test", Selector: fmt.Sprintf("%s%d", s.Algorithm, i), Hash: crypto.SHA256,
+			HeaderCanonicalization: dkim.Canonicalization(s.Canonical), BodyCanonicalization: dkim.Canonicalization(s.Canonical),
 			HeaderKeys: []string{"From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Reply-To", "List-Unsubscribe"}}
-		options.Signer = rsaKeys[i]
-		if s.algorithm == "ed25519" {
-			options.Signer = edKeys[i]
+		options.Signer = RSAKeys[i]
+		if s.Algorithm == "ed25519" {
+			options.Signer = EdKeys[i]
 		}
 		var b bytes.Buffer
 		if err := dkim.Sign(&b, bytes.NewReader(msg), options); err != nil {
-			tb.Fatal(err)
+			panic(err) // a key of ours
 		}
 		msg = b.Bytes()
 	}
