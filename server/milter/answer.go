@@ -90,10 +90,12 @@ func (s *session) change(c postseal.HeaderChanges) {
 	}
 }
 
+var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "", "\x00", "")
+
 // value is a field value as the MTA wants it: LF for each fold, and with its leading space
 // only if it adds none itself.
 func (s *session) value(v string) string {
-	v = strings.NewReplacer("\r\n", "\n", "\r", "", "\x00", "").Replace(v)
+	v = lineFeeds.Replace(v)
 	if s.terms.steps&leadingSpace == 0 {
 		v = strings.TrimPrefix(v, " ")
 	}

@@ -79,13 +79,18 @@ type wire struct {
 	buf  []byte
 
 	mu  sync.Mutex // progress is written beside the session
-	w   *bufio.Writer
+	out []byte     // held back
 	err error
 }
 
-func newWire(conn net.Conn) *wire {
-	return &wire{conn: conn, r: bufio.NewReaderSize(conn, 16<<10), w: bufio.NewWriterSize(conn, 4<<10)}
-}
+// Buffers are small, for most sessions are idle most of the time. Packets that are larger are
+// read past the buffer.
+const (
+	readBuffer = 2 << 10
+	maxOut     = 4 << 10 // octets held back
+)
+
+func newWire(conn net.Conn) *wire { return &wire{conn: conn, r: bufio.NewReaderSize(conn, readBuffer)} }
 
 // read returns the next packet. Its data is valid until the next read.
 func (w *wire) read() (command, []byte, error) {
@@ -107,7 +112,7 @@ func (w *wire) read() (command, []byte, error) {
 	}
 	n := int(size)
 	if cap(w.buf) < n || cap(w.buf) > keptBuffer && n <= keptBuffer {
-		w.buf = make([]byte, n, max(n, 4<<10))
+		w.buf = make([]byte, n, max(n, 512))
 	}
 	w.buf = w.buf[:n]
 	_, err := io.ReadFull(w.r, w.buf)
@@ -133,13 +138,13 @@ func (w *wire) put(r reply, parts ...[]byte) {
 	var head [5]byte
 	binary.BigEndian.PutUint32(head[:4], uint32(size))
 	head[4] = byte(r)
-	w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := w.w.Write(head[:])
+	w.out = append(w.out, head[:]...)
 	for _, p := range parts {
-		_, e := w.w.Write(p)
-		err = errors.Join(err, e)
+		w.out = append(w.out, p...)
 	}
-	w.err = errors.Join(w.err, err)
+	if len(w.out) > maxOut {
+		w.send()
+	}
 }
 
 // progress tells the MTA every so often that we are still at it, until stop. Nothing of it
@@ -173,10 +178,11 @@ func (w *wire) flush() error {
 }
 
 func (w *wire) send() error {
-	if w.err == nil && w.w.Buffered() > 0 {
+	if w.err == nil && len(w.out) > 0 {
 		w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		w.err = w.w.Flush()
+		_, w.err = w.conn.Write(w.out)
 	}
+	w.out = w.out[:0]
 	return w.err
 }
 
