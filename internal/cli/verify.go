@@ -81,7 +81,7 @@ undecided, else 0.`,
 	flags.BoolVar(&f.raw, "raw", false, rawUsage)
 	flags.StringVar(&f.bundle, "bundle", "", "write the evidence of the verdict to `FILE`, to be run again by replay-bundle")
 	flags.StringVar(&f.bundleWith, "bundle-with", withNothing, "`WHAT` private text --bundle may hold: nothing, header, message")
-	return c
+	return a.profiled(c)
 }
 
 // config is the configuration with the flags above the file.

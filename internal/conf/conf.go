@@ -96,6 +96,8 @@ type Listen struct {
 	// Web: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`. Anyone who reaches it may
 	// use it: keep it on loopback or behind a proxy that asks who is there.
 	HTTP Address `toml:"http"`
+	// `/debug/pprof` on the http listener: profiles of the running daemon, for `go tool pprof`.
+	Profiles bool `toml:"profiles"`
 	// The mode of unix sockets. Postfix must be able to write to them.
 	SocketMode Mode `toml:"socket_mode"`
 }

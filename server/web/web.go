@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"net/url"
 	"time"
@@ -49,11 +50,27 @@ func New(e *door.Engine, ready func(context.Context) error, pages ...Page) *http
 	for _, p := range pages {
 		mux.Handle(p.Path, only(http.MethodGet, p.serve))
 	}
-	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		problem(rw, http.StatusNotFound, "there is nothing at this address")
-	})
+	mux.HandleFunc("/debug/pprof/", w.profiles(pprof.Index))
+	mux.HandleFunc("/debug/pprof/profile", w.profiles(pprof.Profile))
+	mux.HandleFunc("/debug/pprof/trace", w.profiles(pprof.Trace))
+	mux.HandleFunc("/", nothing)
 	return &http.Server{Handler: w.guard(mux), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
 		IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
+}
+
+func nothing(rw http.ResponseWriter, _ *http.Request) {
+	problem(rw, http.StatusNotFound, "there is nothing at this address")
+}
+
+// profiles lets a request through as long as the configuration allows profiles.
+func (w *web) profiles(next http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		if w.engine.Current().Config.Listen.Profiles {
+			next(rw, r)
+			return
+		}
+		nothing(rw, r)
+	}
 }
 
 type web struct {

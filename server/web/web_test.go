@@ -42,6 +42,27 @@ func handler(t *testing.T, log io.Writer, ready error) (http.Handler, *door.Engi
 	return New(e, func(context.Context) error { return ready }).Handler, e
 }
 
+// TestProfiles: off unless the configuration says so.
+func TestProfiles(t *testing.T) {
+	for config, want := range map[string]int{"": http.StatusNotFound, "[listen]\nprofiles = true\n": http.StatusOK} {
+		c, _, err := conf.Parse("t", []byte("authserv_id = 'mx.test'\n"+config), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, e := handler(t, io.Discard, nil)
+		s := *e.Current()
+		s.Config = c
+		e.Swap(&s)
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/trace?seconds=0.01"} {
+			rw := httptest.NewRecorder()
+			h.ServeHTTP(rw, httptest.NewRequest("GET", path, nil))
+			if rw.Code != want {
+				t.Errorf("%q: %s answers %d, want %d", config, path, rw.Code, want)
+			}
+		}
+	}
+}
+
 const mail = "From: a@pass.test\nSubject: x\n\nhello\n"
 
 func TestHTTP(t *testing.T) {
