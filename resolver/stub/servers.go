@@ -28,6 +28,7 @@ type server struct {
 	addr    netip.AddrPort
 	trusted bool
 	down    atomic.Int64
+	pace    pace
 	pool    pool
 }
 

@@ -3,7 +3,8 @@
 //
 // An answer counts only if it comes from the server and port that was asked, to the
 // random port that asked, with the random ID and the question (RFC 5452 §9); anything
-// else is not seen. It starts no goroutines.
+// else is not seen. A second server is asked beside the first when that takes longer than
+// usual.
 package stub
 
 import (
@@ -151,7 +152,9 @@ func (f *failure) spoke() bool {
 // turn is a server in its place of one question's order.
 type turn struct {
 	*server
+	late  bool // it was silent a short while ago
 	spoke bool
+	tried bool // in this round
 }
 
 // rounds asks the servers. Of several failures it returns the one that says most: what
@@ -162,17 +165,19 @@ func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *fail
 	for range c.attempts {
 		for i := range order {
 			s := &order[i]
-			if s.spoke {
+			if s.spoke || s.tried {
 				continue
 			}
-			a, fail := c.try(ctx, s.server, q)
-			if fail == nil || fail.final() || over(ctx) {
-				return a, fail
+			o := c.race(ctx, s, reserve(order, i), q)
+			if o.decides() || over(ctx) {
+				return o.answer, o.fail
 			}
-			s.spoke = fail.spoke()
-			if worst == nil || s.spoke && worst.ede == 0 {
-				worst = fail
+			if worst == nil || o.fail.spoke() && worst.ede == 0 {
+				worst = o.fail
 			}
+		}
+		for i := range order {
+			order[i].tried = false
 		}
 	}
 	return resolver.Answer{}, worst
@@ -193,7 +198,7 @@ func (c *Client) order() []turn {
 		if s.usable(now) {
 			order = append(order, turn{server: s})
 		} else {
-			late = append(late, turn{server: s})
+			late = append(late, turn{server: s, late: true})
 		}
 	}
 	return append(order, late...)

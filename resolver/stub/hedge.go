@@ -1,0 +1,143 @@
+package stub
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"postseal/resolver"
+)
+
+// A question that waits longer than nearly all before it goes to the next server too, and
+// the first answer counts: a lost datagram then costs no timeout.
+const (
+	recentAnswers = 64                   // times of one server that are kept
+	leastAnswers  = 16                   // before that many, nothing is known of a server
+	percentile    = 95                   // of the answers are no reason to ask another one
+	leastWait     = 5 * time.Millisecond // below, asking twice gains nothing
+	maxLosses     = 3                    // in a row; a server that loses so often counts as silent
+)
+
+// pace is how long a server takes, as far as it was seen.
+type pace struct {
+	mu     sync.Mutex
+	recent [recentAnswers]time.Duration
+	n      int // answers so far
+	losses int // against another server, in a row
+}
+
+func (p *pace) answered(took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(took)
+	p.losses = 0
+}
+
+// lost notes that another server was faster, after so long, and whether that happens all
+// the time.
+func (p *pace) lost(took time.Duration) (always bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(took)
+	p.losses++
+	if p.losses < maxLosses {
+		return false
+	}
+	p.losses = 0
+	return true
+}
+
+func (p *pace) add(took time.Duration) {
+	p.recent[p.n%recentAnswers] = took
+	p.n++
+}
+
+// patience is how long an answer is waited for before another server is asked too; ok is
+// false as long as that is not known.
+func (p *pace) patience() (wait time.Duration, ok bool) {
+	p.mu.Lock()
+	n := min(p.n, recentAnswers)
+	times := p.recent
+	p.mu.Unlock()
+	if n < leastAnswers {
+		return 0, false
+	}
+	slices.Sort(times[:n])
+	return max(times[n*percentile/100], leastWait), true
+}
+
+// reserve is the server that may be asked beside the one at i: the next that is neither
+// silent nor has spoken. Where the first is trusted to validate, the other must be too, or
+// delaying an answer would be a way around DNSSEC.
+func reserve(order []turn, i int) *turn {
+	for j := i + 1; j < len(order); j++ {
+		s := &order[j]
+		if !s.late && !s.spoke && !s.tried && (s.trusted || !order[i].trusted) {
+			return s
+		}
+	}
+	return nil
+}
+
+// outcome is what came of a try.
+type outcome struct {
+	answer resolver.Answer
+	fail   *failure
+}
+
+// decides reports whether no other server has anything to add.
+func (o outcome) decides() bool { return o.fail == nil || o.fail.final() }
+
+// race asks s, and other when s takes longer than usual. Of two failures it returns the
+// one that says more.
+func (c *Client) race(ctx context.Context, s, other *turn, q question) outcome {
+	wait, ok := s.pace.patience()
+	if other == nil || !ok {
+		return c.turn(ctx, s, q)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	second := make(chan outcome, 1)
+	start := time.Now()
+	timer := time.AfterFunc(wait, func() {
+		o := c.turn(ctx, other, q)
+		second <- o
+		if o.decides() {
+			cancel() // the first try
+		}
+	})
+	first := c.turn(ctx, s, q)
+	if timer.Stop() {
+		return first
+	}
+	if first.decides() {
+		cancel() // the second try
+		<-second
+		return first
+	}
+	o := <-second
+	if o.decides() {
+		if s.pace.lost(time.Since(start)) {
+			s.silent()
+		}
+		return o
+	}
+	if first.fail.spoke() {
+		return first
+	}
+	return o
+}
+
+// turn is try, noted in s.
+func (c *Client) turn(ctx context.Context, s *turn, q question) outcome {
+	s.tried = true
+	start := time.Now()
+	a, fail := c.try(ctx, s.server, q)
+	if fail == nil {
+		s.pace.answered(time.Since(start))
+	} else {
+		s.spoke = fail.spoke()
+	}
+	return outcome{a, fail}
+}
