@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: build test e2e fuzz bench load
+.PHONY: build test e2e fuzz bench load ratios
 
 build:
 	go build ./cmd/postseal
@@ -15,8 +15,13 @@ e2e:
 fuzz:
 	go test $(PACKAGE) -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime 60s
 
+# The engine beside the floor: what cryptography alone costs in the same run.
 bench:
-	go test ./... -run '^$$' -bench .
+	for run in 1 2 3 4 5; do go test ./bench -run '^$$' -bench 'Floor|Engine|Body|Header|Chunks' -benchtime 50x; done | go run ./bench/ratios
+
+# Record the ratios that .ci/run compares with. On a quiet machine.
+ratios:
+	bench/ratios.sh | go run ./bench/ratios -record bench/ratios.txt
 
 # CPU and memory of the milter and policy doors, beside servers that only speak the protocol.
 load:

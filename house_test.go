@@ -43,7 +43,7 @@ var layers = [][]string{
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
 	{"internal/cli"},
-	{"cmd/postseal", "bench", "bench/load", "e2e"},
+	{"cmd/postseal", "bench", "bench/load", "bench/ratios", "e2e"},
 }
 
 func layerOf(pkg string) int {

@@ -279,7 +279,7 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.limit == "" && r.Author.Reason == "" {
 		e := v.dmarc
 		e.Resolver = v.config.Resolver
-		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(r))
+		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(nil, r))
 	}
 	return v.policy.Decide(&again)
 }

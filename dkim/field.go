@@ -278,7 +278,7 @@ func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
 
 // firstOctets returns the first octets of a value that are no white space.
 func firstOctets(value string, most int) string {
-	if n := min(most, len(value)); strings.IndexAny(value[:n], " \t\r\n") < 0 {
+	if n := min(most, len(value)); !strings.ContainsAny(value[:n], " \t\r\n") {
 		return value[:n]
 	}
 	b := make([]byte, 0, most)

@@ -35,7 +35,13 @@ func ParseField(raw []byte) (f Field, ok bool) {
 
 // Name is the field name as written, without white space before the colon (RFC 5322
 // §4.5.3).
-func (f Field) Name() []byte { return bytes.TrimRight(f.Raw[:f.Colon], " \t") }
+func (f Field) Name() []byte {
+	end := f.Colon
+	for end > 0 && isWSP(f.Raw[end-1]) {
+		end--
+	}
+	return f.Raw[:end]
+}
 
 // Value is everything behind the colon, folds included (RFC 5322 §2.2.3).
 func (f Field) Value() []byte { return f.Raw[f.Colon+1:] }
