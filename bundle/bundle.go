@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,16 @@ func Parse(data []byte) (*Bundle, error) {
 	}
 	return b, nil
 }
+
+// Is reports whether data, of which only the beginning may be there, is a bundle: a known
+// key in its first line, and a part.
+func Is(data []byte) bool {
+	first, _, _ := bytes.Cut(data, []byte("\n"))
+	key, _, ok := strings.Cut(string(first), ":")
+	return ok && slices.Contains(keys, key) && partLine.Match(data)
+}
+
+var partLine = regexp.MustCompile(`(?m)^-- (zone|envelope|header|message)(\.base64)? --\r?$`)
 
 func (b *Bundle) set(key, value string) (err error) {
 	switch key {

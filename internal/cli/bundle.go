@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"postseal"
 	"postseal/bundle"
+	"postseal/dmarc"
 	"postseal/internal/term"
 )
 
@@ -114,6 +116,57 @@ func readBundle(path string) (*bundle.Bundle, error) {
 		return nil, failf(exitData, "%s: %v", path, err).or("a bundle is written by verify --bundle; its form is in docs/reference/bundle.md")
 	}
 	return b, nil
+}
+
+// isBundle looks at the beginning of a file.
+func isBundle(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 64<<10)
+	n, _ := io.ReadFull(f, head)
+	return bundle.Is(head[:n])
+}
+
+// verifyBundle verifies the message of a bundle, as of its time and with its DNS answers.
+// The flags win over its configuration.
+func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
+	b, err := readBundle(path)
+	if err != nil {
+		return err
+	}
+	config, err := b.Config()
+	if err != nil {
+		return failf(exitData, "%s: %v", path, err)
+	}
+	config.Enforce = cmp.Or(postseal.Enforce(f.enforce), config.Enforce)
+	config.Discovery = cmp.Or(dmarc.Discovery(f.discovery), config.Discovery)
+	config.AuthservID = cmp.Or(f.authservID, config.AuthservID)
+	v, err := postseal.New(config)
+	if err != nil {
+		return failf(exitData, "%s: %v", path, err)
+	}
+	r, err := b.RunWith(ctx, v)
+	if err != nil {
+		return failf(exitData, "%s: %v", path, err)
+	}
+	r.File = path
+	if body := b.Body(); body != nil {
+		v.Diagnose(ctx, r, body)
+	}
+	code := exitCode(r)
+	a.raise(code)
+	for _, m := range bundle.Missing(r) {
+		a.hint("%s holds no answer to %s: the verdict may differ for that alone", path, m)
+	}
+	if a.wantJSON() {
+		return a.json(f.extend(r, nil))
+	}
+	e := envelope{ip: b.Envelope.IP, helo: b.Envelope.Helo, from: b.Envelope.From, recipients: b.Envelope.To, derived: []string{"bundle"}}
+	(&view{app: a, r: r, e: e, style: a.style, name: path, code: code}).write(f, n)
+	return nil
 }
 
 type replayJSON struct {

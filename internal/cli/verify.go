@@ -43,7 +43,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
 quarantine, reject or defer. A message does not hold its envelope: give it with --ip,
 --helo and --from, or let --received-by take it from the trace fields of your own mail
-server. Without a client address SPF is skipped.
+server. Without a client address SPF is skipped. A bundle holds everything, its DNS answers
+too.
 
 Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict
 that DNS trouble left open, 65 not a message, 66 no such file. With several files: the
@@ -176,6 +177,9 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 }
 
 func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver.Resolver, f *verifyFlags, e envelope, path string, n int, down *outage) error {
+	if path != "-" && isBundle(path) {
+		return a.verifyBundle(ctx, f, path, n)
+	}
 	in, err := a.open(path, f.raw)
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ func (m *Metrics) gauge(name, help string) prometheus.Gauge {
 
 // Handler serves the metrics in the Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // Reloaded notes whether a configuration that was read is in force.
@@ -122,8 +122,18 @@ func (m *Metrics) verdict(v Verdict) {
 	if d.Override != nil {
 		m.Overrides.WithLabelValues(string(d.Override.Type)).Inc()
 	}
-	m.Verify.WithLabelValues("total").Observe(float64(r.Cost.Micros) / 1e6)
+	observeRef(m.Verify.WithLabelValues("total"), float64(r.Cost.Micros)/1e6, r.Ref)
 	m.Verify.WithLabelValues("answer").Observe(v.Took.Seconds())
+}
+
+// observeRef notes the reference of the verdict beside the number, so that a slow one can be
+// explained. Only OpenMetrics shows exemplars.
+func observeRef(o prometheus.Observer, seconds float64, ref string) {
+	if e, ok := o.(prometheus.ExemplarObserver); ok && ref != "" {
+		e.ObserveWithExemplar(seconds, prometheus.Labels{"ref": ref})
+		return
+	}
+	o.Observe(seconds)
 }
 
 // algorithm bounds the label: the tag is outside text.
