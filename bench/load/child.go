@@ -22,6 +22,8 @@ type child struct {
 	out    *bufio.Reader
 	dir    string
 	socket string
+
+	foreign bool // a program that is not ours
 }
 
 // usage is what the process has used so far.
@@ -31,6 +33,11 @@ type usage struct {
 }
 
 func startChild(kind string) (*child, error) {
+	for _, p := range peers {
+		if p.kind == kind {
+			return startPeer(p)
+		}
+	}
 	dir, err := os.MkdirTemp("", "load")
 	if err != nil {
 		return nil, err
@@ -64,12 +71,19 @@ func startChild(kind string) (*child, error) {
 }
 
 func (c *child) stop() {
+	if c.foreign {
+		c.end()
+		return
+	}
 	c.in.Close()
 	c.cmd.Wait()
 	os.RemoveAll(c.dir)
 }
 
 func (c *child) usage() (u usage, err error) {
+	if c.foreign {
+		return c.foreignUsage()
+	}
 	if _, err := io.WriteString(c.in, "usage\n"); err != nil {
 		return u, err
 	}
@@ -88,7 +102,7 @@ func answerUsage() error {
 		}
 		cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
 		debug.FreeOSMemory() // after the CPU time was taken
-		now, peak, err := memory()
+		now, peak, err := memory("self")
 		if err != nil {
 			return err
 		}
@@ -97,9 +111,9 @@ func answerUsage() error {
 	return lines.Err()
 }
 
-// memory is the resident memory of this process in KiB, now and at most.
-func memory() (now, peak int64, err error) {
-	status, err := os.ReadFile("/proc/self/status")
+// memory is the resident memory of a process in KiB, now and at most.
+func memory(pid string) (now, peak int64, err error) {
+	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -18,6 +18,7 @@ func main() {
 	flag.IntVar(&r.messages, "n", 2000, "messages of a run")
 	flag.Uint64Var(&r.seed, "seed", 1, "of the order of messages")
 	idle := flag.Int("idle", 0, "measure this many idle milter sessions instead")
+	others := flag.Bool("peers", false, "measure other milters beside ours (see bench/peers.sh)")
 	flag.Parse()
 	var err error
 	switch {
@@ -25,6 +26,8 @@ func main() {
 		err = be(*serve, *zone)
 	case *idle > 0:
 		err = measureIdle(*idle)
+	case *others:
+		err = peerTable(r)
 	default:
 		err = table(r)
 	}
@@ -51,7 +54,7 @@ type outcome struct {
 }
 
 func table(r run) error {
-	fmt.Printf("%-14s %-6s %5s %8s %10s %9s %9s %8s\n", "server", "corpus", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "RSS MB")
+	heading()
 	for _, row := range []run{{corpus: "small", conns: 8}, {corpus: "small", conns: 64}, {corpus: "mixed", conns: 8}, {corpus: "mixed", conns: 64}, {corpus: "10MB", conns: 2}} {
 		for _, kind := range []string{"bare", "postseal"} {
 			row.kind, row.messages, row.seed = "milter-"+kind, r.messages, r.seed
@@ -71,6 +74,10 @@ func table(r run) error {
 	return nil
 }
 
+func heading() {
+	fmt.Printf("%-16s %-6s %5s %8s %10s %9s %9s %8s\n", "server", "corpus", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "RSS MB")
+}
+
 func print(r run, work func(run, *child) ([]time.Duration, error)) error {
 	o, err := measure(r, work)
 	if err != nil {
@@ -78,7 +85,7 @@ func print(r run, work func(run, *child) ([]time.Duration, error)) error {
 	}
 	slices.Sort(o.latencies)
 	n := len(o.latencies)
-	fmt.Printf("%-14s %-6s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", r.kind, r.corpus, r.conns, n, ms(o.cpu)/float64(n),
+	fmt.Printf("%-16s %-6s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", r.kind, r.corpus, r.conns, n, ms(o.cpu)/float64(n),
 		ms(o.latencies[n/2]), ms(o.latencies[n*99/100]), float64(o.rss)/1024)
 	return nil
 }
