@@ -67,16 +67,16 @@ func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction
 	t.ledger.Begin(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
 	verifier.Resolver, verifier.Now = &t.ledger, s.now
-	t.dkim = *verifier.Begin(s.ctx)
+	t.dkim.Begin(s.ctx, &verifier)
 	validator := s.v.arc
 	validator.Resolver, validator.Now = &t.ledger, s.now
-	t.arc = *validator.Begin(s.ctx)
+	t.arc.Begin(s.ctx, &validator)
 	// DMARC asks outside the DNS budget of the message: it has bounds of its own (8 names a
 	// walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and SPF
 	// may keep the policy of the author from being found.
 	evaluator := s.v.dmarc
 	evaluator.Resolver = t.ledger.Unmetered()
-	t.dmarc = *evaluator.Begin(s.ctx)
+	t.dmarc.Begin(s.ctx, &evaluator)
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(reversePath)
 	}

@@ -95,10 +95,16 @@ type signature struct {
 	digest  [sha256.Size]byte
 }
 
-// Begin starts on a message; its lookups end with ctx. A Verification can be copied until it
-// has its first field.
+// Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
-	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
+	x := new(Verification)
+	x.Begin(ctx, v)
+	return x
+}
+
+// Begin makes a new x the work of v on a message, as Verifier.Begin does.
+func (x *Verification) Begin(ctx context.Context, v *Verifier) {
+	x.v, x.ctx, x.limits = *v, ctx, v.Limits.orDefault()
 }
 
 // Assume makes the digests of an earlier verification stand for the text of the header

@@ -75,11 +75,15 @@ type room struct {
 	aligned  [usualIdentifiers]Identifier
 }
 
-// Begin starts on a message; its lookups end with ctx. An Evaluation can be copied until it
-// is used.
+// Begin starts on a message; its lookups end with ctx.
 func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
-	return &Evaluation{evaluator: *e, ctx: ctx}
+	x := new(Evaluation)
+	x.Begin(ctx, e)
+	return x
 }
+
+// Begin makes a new x the work of e on a message, as Evaluator.Begin does.
+func (x *Evaluation) Begin(ctx context.Context, e *Evaluator) { x.evaluator, x.ctx = *e, ctx }
 
 func (x *Evaluation) takeRoom() *room {
 	if x.taken {
