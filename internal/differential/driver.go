@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -80,14 +81,14 @@ type driver struct {
 	in      io.WriteCloser
 	answers chan Answer
 	failed  chan error
-	stderr  bytes.Buffer
+	stderr  limited
 }
 
 // start runs the driver of p.
 func (p *Program) start() (*driver, error) {
 	d := &driver{cmd: exec.Command(p.command[0], p.command[1:]...), answers: make(chan Answer, 64), failed: make(chan error, 1)}
 	d.cmd.Env = append(os.Environ(), p.env...)
-	d.cmd.Stderr = &limited{w: &d.stderr, left: 4 << 10}
+	d.cmd.Stderr = &d.stderr
 	var err error
 	if d.in, err = d.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -152,16 +153,25 @@ func (d *driver) stop() {
 	d.cmd.Wait()
 }
 
-// limited passes the first octets on and drops the rest.
+// limited keeps the first octets that a program writes, and drops the rest.
 type limited struct {
-	w    io.Writer
-	left int
+	mu   sync.Mutex
+	kept bytes.Buffer
 }
+
+const maxStderr = 4 << 10
 
 // Write implements io.Writer.
 func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	l.w.Write(p[:n])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept.Write(p[:min(len(p), maxStderr-l.kept.Len())])
 	return len(p), nil
+}
+
+// String is what was kept so far.
+func (l *limited) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept.String()
 }
