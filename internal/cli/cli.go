@@ -240,6 +240,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.rulesCommand(),
 		a.setupCommand(),
 		a.doctorCommand(),
+		a.selftestCommand(),
 		a.versionCommand(),
 	)
 	a.addCompletions(root)

@@ -1,0 +1,136 @@
+package selftest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// replyTimeout is the patience with one reply: a verdict may wait for the DNS.
+const replyTimeout = 60 * time.Second
+
+// Loopback checks that address is HOST:PORT of this machine: attacks go nowhere else.
+func Loopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is no HOST:PORT", address)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.Unmap().IsLoopback()) {
+		return fmt.Errorf("%s is not on loopback: attacks are sent to this machine alone", address)
+	}
+	return nil
+}
+
+// Target is a Postfix, or another SMTP server, on loopback.
+type Target struct {
+	Address string // HOST:PORT
+	To      string // the forward-path, without brackets
+}
+
+// Send puts a through t. The attacker's own address is told with XCLIENT where the server
+// takes it; else the message comes from loopback, which the doors may trust. The error is
+// for a server that does not speak SMTP.
+func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
+	if err := Loopback(t.Address); err != nil {
+		return Result{}, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.Address)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	s := &client{conn: conn, text: textproto.NewConn(conn)}
+	if _, err := s.read(); err != nil {
+		return Result{}, err
+	}
+	r := a.result()
+	for _, step := range []struct {
+		layer Layer
+		do    func() (string, error)
+	}{
+		{SMTP, func() (string, error) { return s.greet(a) }},
+		{SMTP, func() (string, error) { return s.command("MAIL FROM:<" + a.Bundle.Envelope.From + ">") }},
+		{SMTP, func() (string, error) { return s.command("RCPT TO:<" + t.To + ">") }},
+		{SMTP, func() (string, error) { return s.command("DATA") }},
+		{Message, func() (string, error) { return s.data(a.Bundle.Message) }},
+	} {
+		reply, err := step.do()
+		r.Reply = reply
+		if errors.As(err, new(*textproto.Error)) {
+			r.Layer, r.Stopped, r.Action = step.layer, true, "refused"
+			return r, nil
+		}
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", a.Name, err)
+		}
+	}
+	r.Action = "let in"
+	return r, nil
+}
+
+// client is one SMTP connection.
+type client struct {
+	conn net.Conn
+	text *textproto.Conn
+}
+
+// read returns the next reply on one line; a *textproto.Error is a 4xx or 5xx.
+func (c *client) read() (string, error) {
+	c.conn.SetDeadline(time.Now().Add(replyTimeout))
+	code, text, err := c.text.ReadResponse(0)
+	if err != nil {
+		return "", err
+	}
+	reply := fmt.Sprintf("%d %s", code, strings.ReplaceAll(text, "\n", " "))
+	if code >= 400 {
+		return reply, &textproto.Error{Code: code, Msg: text}
+	}
+	return reply, nil
+}
+
+// command sends line, whose octets are the attacker's but for line ends.
+func (c *client) command(line string) (string, error) {
+	line = strings.NewReplacer("\r", "", "\n", "").Replace(line)
+	if _, err := io.WriteString(c.conn, line+"\r\n"); err != nil {
+		return "", err
+	}
+	return c.read()
+}
+
+// greet says who the client is, with XCLIENT if it is allowed.
+func (c *client) greet(a *Attack) (string, error) {
+	hello := "EHLO " + a.Bundle.Envelope.Helo
+	reply, err := c.command(hello)
+	if err != nil || !strings.Contains(reply, "XCLIENT") {
+		return reply, err
+	}
+	address := a.Bundle.Envelope.IP.String()
+	if a.Bundle.Envelope.IP.Is6() {
+		address = "IPV6:" + address
+	}
+	if reply, err = c.command("XCLIENT NAME=" + a.Bundle.Envelope.Helo + " ADDR=" + address); err != nil {
+		return reply, err
+	}
+	return c.command(hello)
+}
+
+// data sends the message octet for octet, with the dots that SMTP wants (RFC 5321 §4.5.2).
+func (c *client) data(message []byte) (string, error) {
+	text := bytes.ReplaceAll(append([]byte("\r\n"), message...), []byte("\r\n."), []byte("\r\n.."))[2:]
+	if !bytes.HasSuffix(text, []byte("\r\n")) {
+		text = append(text, "\r\n"...)
+	}
+	c.conn.SetDeadline(time.Now().Add(replyTimeout))
+	if _, err := c.conn.Write(append(text, ".\r\n"...)); err != nil {
+		return "", err
+	}
+	return c.read()
+}
