@@ -37,12 +37,13 @@ const (
 	BodyNotCovered    Reason = "arc.BodyNotCovered"    // l= of the newest signature leaves part of the body unsigned (RFC 6376 §8.2)
 	Expired           Reason = "arc.Expired"           // x= of the newest signature is over (RFC 6376 §3.5)
 	KeyUnusable       Reason = "arc.KeyUnusable"       // a key that is not there, cannot be looked up or cannot be used (§5.2.1)
+	TooCostly         Reason = "arc.TooCostly"         // the keys of the chain cost more than is spent on one message
 	InternalError     Reason = "arc.InternalError"     // a defect of ours
 )
 
 var reasons = [...]Reason{NoChain, Valid, TooManySets, Malformed, InvalidInstance, IncompleteSet, DuplicateField, ChainFailed,
 	WrongChainStatus, SealCoversHeader, SealSigned, FromNotSigned, AlgorithmUnknown, BodyHashMismatch, SignatureMismatch,
-	SealMismatch, BodyNotCovered, Expired, KeyUnusable, InternalError}
+	SealMismatch, BodyNotCovered, Expired, KeyUnusable, TooCostly, InternalError}
 
 // Reasons lists every Reason.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }
@@ -66,6 +67,7 @@ var problems = map[Reason]string{
 	BodyNotCovered:    "the message signature leaves part of the body unsigned",
 	Expired:           "the message signature is over",
 	KeyUnusable:       "a key is missing, cannot be looked up or cannot be used",
+	TooCostly:         "the keys of the chain cost too much",
 	InternalError:     "the header section did not end",
 }
 

@@ -106,7 +106,9 @@ func redactTags(value string) string {
 	redacted := b.String()
 	_, before := dkim.ParseSignature(value)
 	_, after := dkim.ParseSignature(redacted)
-	if (before == nil) != (after == nil) {
+	_, listBefore := tagvalue.Parse(value)
+	_, listAfter := tagvalue.Parse(redacted)
+	if (before == nil) != (after == nil) || (listBefore == nil) != (listAfter == nil) {
 		return scrub(value)
 	}
 	return redacted

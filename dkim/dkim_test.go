@@ -534,3 +534,30 @@ func TestSignatureIDs(t *testing.T) {
 		t.Errorf("got %v, want %s", ids, want)
 	}
 }
+
+// TestKeyWork: keys are tried as far as their work is paid for, those of the author first,
+// wherever they stand.
+func TestKeyWork(t *testing.T) {
+	own, other := rsaKey(t), twin.Ed25519("other.test")
+	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(own)), keyAt("s._domainkey.other.test", twin.Record(other)))
+	text := twin.DKIM("acme.test", "s", own).Sign(plain)
+	for range 3 {
+		text = twin.DKIM("other.test", "s", other).Sign(text)
+	}
+	for work, want := range map[int]string{
+		0:   "pass Valid, pass Valid, pass Valid, pass Valid",
+		160: "pass Valid, policy KeyTooCostly, policy KeyTooCostly, pass Valid",
+		76:  "policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly, pass Valid",
+		1:   "policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly",
+	} {
+		if got := outcome(verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{KeyWork: work}}, text)); got != want {
+			t.Errorf("KeyWork %d: got %s, want %s", work, got, want)
+		}
+	}
+	for name, want := range map[string]int{"short": 19, "main._domainkey.simple.example": 76} {
+		k, err := dkim.ParseKey("p=" + rsaPublic(t, name))
+		if err != nil || k.Work() != want {
+			t.Errorf("%s: work %d, want %d (%v)", name, k.Work(), want, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"math/bits"
 	"strings"
 
 	"postseal/internal/domain"
@@ -150,6 +151,20 @@ func (k *Key) Verifies(digest, sig []byte) bool {
 	}
 	return false
 }
+
+// Work is what Verifies costs, in multiplications of 1024 bits: an RSA key of 2048 bits with
+// the usual exponent 65537 has 76, one of 8192 bits and the largest exponent 3968.
+func (k *Key) Work() int {
+	public, ok := k.public.(*rsa.PublicKey)
+	if !ok {
+		return edWork
+	}
+	words := (k.Bits + 1023) / 1024
+	return words * words * (bits.Len(uint(public.E)) + bits.OnesCount(uint(public.E)))
+}
+
+// edWork is the cost of Ed25519 in the unit of Work, measured.
+const edWork = 80
 
 // ErrNoKey reports that there is no key record at a name.
 var ErrNoKey = errors.New("no key record")

@@ -51,6 +51,7 @@ const (
 	KeyStrictIdentity  Reason = "dkim.KeyStrictIdentity"  // t=s, and i= is a subdomain (§3.6.1)
 	KeyTooShort        Reason = "dkim.KeyTooShort"        // less than 1024 bits (RFC 8301 §3.2)
 	KeyTooLong         Reason = "dkim.KeyTooLong"         // more than Limits.KeyBits
+	KeyTooCostly       Reason = "dkim.KeyTooCostly"       // the keys of the message are beyond Limits.KeyWork
 	BodyNotCovered     Reason = "dkim.BodyNotCovered"     // l= leaves part of the body unsigned (§8.2)
 	PublicSuffix       Reason = "dkim.PublicSuffix"       // d= is a public suffix (§6.1.1, §8.14)
 	TooManySignatures  Reason = "dkim.TooManySignatures"  // beyond Limits.Signatures (§6.1)
@@ -61,7 +62,7 @@ const (
 var reasons = [...]Reason{Valid, BodyHashMismatch, SignatureMismatch, LimitBeyondBody, Malformed, MissingTag, UnknownVersion,
 	AlgorithmUnknown, AlgorithmForbidden, CanonicalUnknown, QueryUnknown, FromNotSigned, IdentityMismatch, Expired, InFuture,
 	KeyUnavailable, KeyMissing, KeyMalformed, KeyRevoked, KeyTypeMismatch, KeyHashForbidden, KeyNotForEmail, KeyStrictIdentity,
-	KeyTooShort, KeyTooLong, BodyNotCovered, PublicSuffix, TooManySignatures, TooManyFields, InternalError}
+	KeyTooShort, KeyTooLong, KeyTooCostly, BodyNotCovered, PublicSuffix, TooManySignatures, TooManyFields, InternalError}
 
 // Reasons lists every Reason.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }

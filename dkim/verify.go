@@ -22,6 +22,7 @@ type Limits struct {
 	Signatures   int // that are evaluated, 10; the rest is policy
 	SignedFields int // names in h=, 1000
 	KeyBits      int // of an RSA key, 8192
+	KeyWork      int // of all keys that are tried, see Key.Work, 10000; the rest is policy
 }
 
 // The defaults of Limits.
@@ -29,6 +30,7 @@ const (
 	DefaultSignatures   = 10
 	DefaultSignedFields = 1000
 	DefaultKeyBits      = 8192
+	DefaultKeyWork      = 10000
 )
 
 func (l Limits) orDefault() Limits {
@@ -40,6 +42,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.KeyBits <= 0 {
 		l.KeyBits = DefaultKeyBits
+	}
+	if l.KeyWork <= 0 {
+		l.KeyWork = DefaultKeyWork
 	}
 	return l
 }
@@ -73,6 +78,7 @@ type Verification struct {
 	limits     Limits
 	fields     int
 	prefetched int
+	work       int // of keys that were tried
 	signatures []signature
 	bodies     *bodyhash.Set
 	assumed    canonical.Digests
@@ -91,7 +97,8 @@ type signature struct {
 	field   Field
 	keyName string
 	chosen  bool
-	body    int // index in bodies
+	own     bool // of the author's organization
+	body    int  // index in bodies
 	digest  [sha256.Size]byte
 }
 
@@ -196,18 +203,24 @@ var canonicalNames = [2][2]string{
 func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []domain.Name) {
 	x.bodies = bodies
 	left := x.limits.Signatures
-	if len(x.signatures) > left { // else there is nothing to choose
-		x.choose(&left, func(d domain.Name) bool { return related(d, author) })
+	if len(x.signatures) > 1 { // else there is nothing to put first
+		for i := range x.signatures {
+			s := &x.signatures[i]
+			s.own = s.Result == "" && related(s.field.Domain, author)
+		}
 	}
-	x.choose(&left, func(domain.Name) bool { return true })
+	if len(x.signatures) > left { // else there is nothing to choose
+		x.choose(&left, func(s *signature) bool { return s.own })
+	}
+	x.choose(&left, func(*signature) bool { return true })
 	x.hash(h)
 }
 
 // choose takes the signatures of the domains that are wanted, as far as left reaches.
-func (x *Verification) choose(left *int, wanted func(domain.Name) bool) {
+func (x *Verification) choose(left *int, wanted func(*signature) bool) {
 	for i := range x.signatures {
 		s := &x.signatures[i]
-		if s.Result != "" || s.chosen || !wanted(s.field.Domain) {
+		if s.Result != "" || s.chosen || !wanted(s) {
 			continue
 		}
 		if *left == 0 {
@@ -286,13 +299,15 @@ func (x *Verification) Finish() []Signature {
 	if x.v.Now != nil {
 		now = x.v.Now
 	}
-	for i := range x.signatures {
-		s := &x.signatures[i]
-		switch {
-		case s.chosen:
-			x.evaluate(s, now())
-		case s.Result == "":
-			s.end(TempError, InternalError, "the header section did not end")
+	for _, own := range [...]bool{true, false} {
+		for i := range x.signatures {
+			s := &x.signatures[i]
+			switch {
+			case s.chosen && s.own == own:
+				x.evaluate(s, now())
+			case !s.chosen && s.Result == "":
+				s.end(TempError, InternalError, "the header section did not end")
+			}
 		}
 	}
 	return x.results()
@@ -350,6 +365,8 @@ func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
 			result, reason, problem = PermError, unusable, keyProblems[unusable]
 		case !sameBody:
 			result, reason, problem = Fail, BodyHashMismatch, "the body changed after signing"
+		case !x.affords(k):
+			result, reason, problem = Policy, KeyTooCostly, "the keys of the message cost more than is spent on one message"
 		case !k.Verifies(s.digest[:], s.field.B):
 			result, reason, problem = Fail, SignatureMismatch, "a signed header field changed, or the key is not the signer's"
 		}
@@ -361,6 +378,17 @@ func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
 			return
 		}
 	}
+}
+
+// affords counts the work of a key that is tried. Those of the author come first, so that
+// no other key can use it up.
+func (x *Verification) affords(k *Key) bool {
+	work := k.Work()
+	if x.work+work > x.limits.KeyWork {
+		return false
+	}
+	x.work += work
+	return true
 }
 
 var keyProblems = map[Reason]string{

@@ -34,9 +34,14 @@ type Set struct {
 	streams [2]*stream // one per Canonicalization, nil when nobody asked
 	wanted  []want
 	assumed []Hash // instead of a body
+	small   []byte // pieces that wait for more, at most gathered octets
 	done    bool
 	room    [2]want // the first of wanted
 }
+
+// gathered: pieces below it are put together first, so that a body that comes octet by octet
+// costs little more than any other.
+const gathered = 256
 
 // Hash is the hash of the first Limit octets of one canonical form.
 type Hash struct {
@@ -98,12 +103,27 @@ func (s *Set) Request(c Canonicalization, limit int64) int {
 
 // Write takes the next piece of the body. It never fails.
 func (s *Set) Write(p []byte) (int, error) {
+	if len(s.wanted) == 0 {
+		return len(p), nil
+	}
+	if len(s.small)+len(p) > gathered {
+		s.write(s.small)
+		s.small = s.small[:0]
+	}
+	if len(p) < gathered {
+		s.small = append(s.small, p...)
+	} else {
+		s.write(p)
+	}
+	return len(p), nil
+}
+
+func (s *Set) write(p []byte) {
 	for _, st := range s.streams {
 		if st != nil {
 			st.write(p)
 		}
 	}
-	return len(p), nil
 }
 
 // Close ends the body. Sum and Length are known after it.
@@ -112,6 +132,7 @@ func (s *Set) Close() {
 		return
 	}
 	s.done = true
+	s.write(s.small)
 	for _, st := range s.streams {
 		if st != nil {
 			st.close()

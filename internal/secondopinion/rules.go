@@ -284,6 +284,10 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool {
 			return strings.Contains(v.ours.Selector+"."+v.ours.Domain, "xn--") && strings.IndexFunc(v.value(), func(r rune) bool { return r > 0x7f }) >= 0
 		}},
+	{Rule{"no-field", "5322 §2.2", Both, "a line that is no field begins the body: the library reads on to the empty line"},
+		func(v *dkimView) bool {
+			return v.ours.Reason == dkim.BodyHashMismatch && v.theirs.Result == "pass" && v.header.Count("From") == 0
+		}},
 	{Rule{"b-in-value", "6376 §3.7", Ours, "only the tag b is emptied before hashing: the library empties whatever looks like b="},
 		func(v *dkimView) bool { return len(bTag.FindAllString(v.value(), 2)) > 1 }},
 }

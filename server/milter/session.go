@@ -17,6 +17,9 @@ import (
 
 const (
 	negotiateTimeout = 30 * time.Second
+	// An MTA may be silent as long as its own client is: Postfix waits 300 s for each command
+	// and each piece of a message. One that is silent for longer is gone.
+	sessionIdle = 20 * time.Minute
 	// A session that failed answers with a temporary failure and then reads on for so
 	// long, since data left unread would make the system take the answer back.
 	lingerTime   = 5 * time.Second
@@ -72,7 +75,7 @@ func (s *session) linger() {
 		return
 	}
 	s.conn.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, s.wire.r, lingerOctets)
+	io.CopyN(io.Discard, s.conn, lingerOctets)
 }
 
 // serve answers commands until the MTA goes. The error is nil when it said so.
@@ -109,12 +112,11 @@ func (s *session) serve() (err error) {
 
 // open agrees on the terms. An MTA that connects and says nothing holds up no other.
 func (s *session) open() error {
-	s.conn.SetReadDeadline(time.Now().Add(negotiateTimeout))
 	c, data, err := s.wire.read()
 	if err != nil {
 		return err
 	}
-	s.conn.SetReadDeadline(time.Time{})
+	s.wire.idle = sessionIdle
 	if c != cmdNegotiate {
 		return &ProtocolError{"order", fmt.Sprintf("command %q before the negotiation", byte(c))}
 	}

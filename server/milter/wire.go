@@ -75,6 +75,7 @@ func malformed(format string, args ...any) error {
 // system call each is most of the cost.
 type wire struct {
 	conn net.Conn
+	idle time.Duration // the patience with an MTA that says nothing
 	r    *bufio.Reader
 	buf  []byte
 
@@ -90,7 +91,22 @@ const (
 	maxOut     = 4 << 10 // octets held back
 )
 
-func newWire(conn net.Conn) *wire { return &wire{conn: conn, r: bufio.NewReaderSize(conn, readBuffer)} }
+func newWire(conn net.Conn) *wire {
+	w := &wire{conn: conn, idle: negotiateTimeout}
+	w.r = bufio.NewReaderSize(patient{w}, readBuffer)
+	return w
+}
+
+// patient reads from the connection as long as the MTA is not silent for too long.
+type patient struct{ *wire }
+
+// Read implements io.Reader.
+func (p patient) Read(b []byte) (int, error) {
+	if err := p.conn.SetReadDeadline(time.Now().Add(p.idle)); err != nil {
+		return 0, err
+	}
+	return p.conn.Read(b)
+}
 
 // read returns the next packet. Its data is valid until the next read.
 func (w *wire) read() (command, []byte, error) {
