@@ -10,11 +10,14 @@ import (
 
 // CacheOptions bounds a Cache. Zero fields take the defaults.
 type CacheOptions struct {
-	MaxBytes       int              // octets in memory, an estimate; 32 MiB
-	MinTTL         time.Duration    // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
-	MaxTTL         time.Duration    // and at most so long; 1 day (RFC 8767 §4)
-	MaxNegativeTTL time.Duration    // the same for absence; 1 hour (RFC 2308 §5)
-	Now            func() time.Time // time.Now
+	MaxBytes       int           // octets in memory, an estimate; 32 MiB
+	MinTTL         time.Duration // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
+	MaxTTL         time.Duration // and at most so long; 1 day (RFC 8767 §4)
+	MaxNegativeTTL time.Duration // the same for absence; 1 hour (RFC 2308 §5)
+	// Stale is how long after their end records still answer, marked, while no name server
+	// does (RFC 8767 §4); 0 is not at all. An absence never does: it could hide a policy.
+	Stale time.Duration
+	Now   func() time.Time // time.Now
 }
 
 // The defaults of CacheOptions.
@@ -62,7 +65,7 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 	}
 	c := &Cache{next: next, opt: opt, seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
-		c.shards[i].limit = opt.MaxBytes / n
+		c.shards[i].limit, c.shards[i].grace = opt.MaxBytes/n, opt.Stale
 		c.shards[i].entries = make(map[question]*cached)
 	}
 	return c
@@ -77,9 +80,20 @@ func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error)
 	c.shard(name).missed()
 	a, err := c.next.Lookup(ctx, name, t)
 	if err != nil {
-		return a, err
+		return c.stale(question{name, t}, err)
 	}
 	return c.keep(name, t, a), nil
+}
+
+// stale is the answer to a question that failed with err.
+func (c *Cache) stale(q question, err error) (Answer, error) {
+	switch KindOf(err) {
+	case Timeout, ServFail, Refused, Network, Down:
+		if a, ok := c.shard(q.name).stale(q, c.opt.Now()); ok {
+			return a, nil
+		}
+	}
+	return Answer{}, err
 }
 
 // Peek implements Peeker.
@@ -168,6 +182,7 @@ type shard struct {
 	hand    int
 	bytes   int
 	limit   int
+	grace   time.Duration // CacheOptions.Stale
 
 	hits, misses, evictions uint64
 }
@@ -190,12 +205,27 @@ func (s *shard) get(q question, now time.Time) (Answer, bool) {
 	}
 	left := e.expires.Sub(now)
 	if left <= 0 {
-		s.remove(e)
+		if left <= -s.grace || len(e.answer.Records) == 0 {
+			s.remove(e)
+		}
 		return Answer{}, false
 	}
 	e.used = true
 	s.hits++
 	return e.left(left), true
+}
+
+// stale is an answer whose end is no longer ago than the grace.
+func (s *shard) stale(q question, now time.Time) (Answer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[q]
+	if e == nil || len(e.answer.Records) == 0 || e.expires.Sub(now) <= -s.grace {
+		return Answer{}, false
+	}
+	a := e.answer
+	a.TTL, a.Stale = 0, true
+	return a, true
 }
 
 // left is the answer as it is so long before its end.

@@ -312,3 +312,43 @@ func TestCacheHitAllocates(t *testing.T) {
 		t.Errorf("a hit allocates %v times", n)
 	}
 }
+
+// TestCacheStale: records answer for a while after their end when nobody else does, marked;
+// an absence does not, and nothing does without the option.
+func TestCacheStale(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		a     resolver.Answer
+		kind  resolver.Kind
+		grace time.Duration
+		after time.Duration
+		want  bool
+	}{
+		{"records", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Timeout, time.Hour, 30 * time.Minute, true},
+		{"down", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Down, time.Hour, 30 * time.Minute, true},
+		{"too old", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Timeout, time.Hour, 2 * time.Hour, false},
+		{"no option", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Timeout, 0, time.Minute, false},
+		{"forged", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Bogus, time.Hour, time.Minute, false},
+		{"caller gone", resolver.Answer{Records: []resolver.RR{{Text: "x"}}}, resolver.Canceled, time.Hour, time.Minute, false},
+		{"NODATA", resolver.Answer{}, resolver.Timeout, time.Hour, time.Minute, false},
+		{"NXDOMAIN", resolver.Answer{NXDomain: true}, resolver.Timeout, time.Hour, time.Minute, false},
+	} {
+		now := newClock()
+		c.a.TTL = time.Minute
+		next := fixed(c.a)
+		cache := resolver.NewCache(next, resolver.CacheOptions{Stale: c.grace, Now: now.Now})
+		if a := ask(t, cache, "e.test", resolver.TXT); a.Stale {
+			t.Errorf("%s: a fresh answer is stale", c.name)
+		}
+		next.answer = failing(resolver.Answer{}, &resolver.Error{Kind: c.kind}).answer
+		now.advance(time.Minute + c.after)
+		a, err := cache.Lookup(t.Context(), "e.test", resolver.TXT)
+		if (err == nil) != c.want || a.Stale != c.want || a.TTL != 0 {
+			t.Errorf("%s: %+v, %v, want stale %v", c.name, a, err, c.want)
+		}
+		next.answer = fixed(resolver.Answer{Records: []resolver.RR{{Text: "new"}}, TTL: time.Minute}).answer
+		if a := ask(t, cache, "e.test", resolver.TXT); a.Stale || a.Records[0].Text != "new" {
+			t.Errorf("%s: afterwards %+v", c.name, a)
+		}
+	}
+}

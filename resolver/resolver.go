@@ -89,6 +89,7 @@ type Answer struct {
 	Canonical string        // the owner of Records after CNAMEs; the name asked for without any
 	TTL       time.Duration // minimum over the chain; negative TTL from the SOA (RFC 2308 §5)
 	Security  Security
+	Stale     bool  // its TTL is over, and nobody answers (RFC 8767): see CacheOptions.Stale
 	Memo      *Memo // non-nil when the answer is kept somewhere: see Parsed
 }
 
@@ -127,7 +128,8 @@ type Peeker interface {
 type Kind string
 
 // The kinds of failure. OverBudget: the transaction has spent its questions. Canceled:
-// the caller went away. Missing: a recording holds no answer.
+// the caller went away. Missing: a recording holds no answer. Down: nobody was asked, since
+// no name server answers (Breaker).
 const (
 	Timeout    Kind = "timeout"
 	ServFail   Kind = "servfail"
@@ -138,6 +140,7 @@ const (
 	OverBudget Kind = "budget"
 	Canceled   Kind = "canceled"
 	Missing    Kind = "missing"
+	Down       Kind = "down"
 )
 
 // Error is a question without an answer. It is always temporary in the sense of RFC

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,9 +28,10 @@ type names struct {
 // tries is how often a silent name server is asked within [dns] timeout.
 const tries = 2
 
-// newNames builds the way to the DNS: the cache, one question for all who ask the same, a
-// bound on what is outstanding, the metrics, the network.
-func newNames(c conf.DNS, m *door.Metrics, given resolver.Resolver) (*names, error) {
+// newNames builds the way to the DNS: the cache, one question for all who ask the same, an
+// end to asking while nobody answers, a bound on what is outstanding, the metrics, the
+// network.
+func newNames(c conf.DNS, m *door.Metrics, log *slog.Logger, given resolver.Resolver) (*names, error) {
 	n := &names{config: c, servers: conf.Strings(c.Servers), direct: given, close: func() {}}
 	if given == nil {
 		if err := n.ask(c); err != nil {
@@ -40,7 +42,14 @@ func newNames(c conf.DNS, m *door.Metrics, given resolver.Resolver) (*names, err
 	}
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
-	n.cache = resolver.NewCache(resolver.Coalesce(bounded), resolver.CacheOptions{MaxBytes: int(c.Cache)})
+	breaker := resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
+		if open {
+			log.Error("no name server answers: questions fail at once until one does", "resolver", strings.Join(n.servers, ","))
+		} else {
+			log.Info("name servers answer again", "resolver", strings.Join(n.servers, ","))
+		}
+	}})
+	n.cache = resolver.NewCache(resolver.Coalesce(breaker), resolver.CacheOptions{MaxBytes: int(c.Cache), Stale: time.Duration(c.Stale)})
 	return n, nil
 }
 
@@ -65,7 +74,7 @@ func (n *names) ask(c conf.DNS) (err error) {
 // same reports whether c asks the same servers in the same way, so that the cache may stay.
 func (n *names) same(c conf.DNS) bool {
 	a, b := n.config, c
-	return slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Validating, b.Validating) && a.Timeout == b.Timeout && a.Cache == b.Cache && a.Outstanding == b.Outstanding
+	return slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Validating, b.Validating) && a.Timeout == b.Timeout && a.Cache == b.Cache && a.Stale == b.Stale && a.Outstanding == b.Outstanding
 }
 
 // answers reports whether a name server answers at all; that there is no such name is an

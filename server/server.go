@@ -119,7 +119,7 @@ func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
 	n := d.names.Load()
 	if n == nil || !n.same(c.DNS) {
 		var err error
-		if n, err = newNames(c.DNS, d.metrics, d.options.Resolver); err != nil {
+		if n, err = newNames(c.DNS, d.metrics, d.log, d.options.Resolver); err != nil {
 			return nil, nil, fmt.Errorf("[dns] %w", err)
 		}
 	}

@@ -133,6 +133,9 @@ type DNS struct {
 	Validating []Prefix `toml:"validating"`
 	// Memory for answers.
 	Cache Size `toml:"cache"`
+	// How long after their end records may still answer while no name server does (RFC
+	// 8767); an absence never does. `0s`: not at all.
+	Stale Grace `toml:"stale"`
 	// Questions that are outstanding at the same time, for all messages together.
 	Outstanding int `toml:"outstanding" min:"1" max:"65536"`
 }

@@ -35,6 +35,22 @@ func (d Duration) MarshalText() ([]byte, error) {
 	return []byte(s), nil
 }
 
+// Grace is a time up to a day; "0s" is none.
+type Grace time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (g *Grace) UnmarshalText(text []byte) error {
+	t, err := time.ParseDuration(string(text))
+	if err != nil || t < 0 || t > 24*time.Hour {
+		return fmt.Errorf("%q is no duration such as \"0s\" or \"12h\", at most 24h", text)
+	}
+	*g = Grace(t)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (g Grace) MarshalText() ([]byte, error) { return Duration(g).MarshalText() }
+
 // Size is a number of octets such as "64KiB".
 type Size int64
 

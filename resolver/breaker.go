@@ -1,0 +1,139 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// BreakerOptions say when a Breaker opens. Zero fields take the defaults.
+type BreakerOptions struct {
+	Failures int              // in a row that make it doubt, 20
+	Interval time.Duration    // between two probes while it is open, 1 s
+	Patience time.Duration    // with a probe, 2 s
+	Now      func() time.Time // time.Now
+	Changed  func(open bool)  // told of each change; may be nil
+}
+
+// The defaults of BreakerOptions.
+const (
+	DefaultBreakerFailures = 20
+	DefaultBreakerInterval = time.Second
+	DefaultBreakerPatience = 2 * time.Second
+)
+
+// probeName is a name that every resolver knows, in a zone that is no sender's: whether it
+// is answered says how the resolver is, and nothing that a sender does (RFC 3172).
+const probeName = "arpa"
+
+// Breaker fails questions at once while nobody answers, so that a dead resolver costs no
+// message its time, and no question is piled on one that is coming back. When so many
+// questions in a row have failed it probes, and opens only if the probe fails too: the
+// failing name servers of senders alone never open it. While it is open one probe an
+// interval goes out; the first answer closes it. It is safe for concurrent use.
+type Breaker struct {
+	next Resolver
+	opt  BreakerOptions
+
+	mu       sync.Mutex
+	failures int // in a row
+	open     bool
+	probing  bool
+	probed   time.Time // the last time
+}
+
+// NewBreaker puts a Breaker before next.
+func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
+	if opt.Failures <= 0 {
+		opt.Failures = DefaultBreakerFailures
+	}
+	if opt.Interval <= 0 {
+		opt.Interval = DefaultBreakerInterval
+	}
+	if opt.Patience <= 0 {
+		opt.Patience = DefaultBreakerPatience
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Changed == nil {
+		opt.Changed = func(bool) {}
+	}
+	return &Breaker{next: next, opt: opt}
+}
+
+// errOpen is the cause of what fails at once.
+var errOpen = errors.New("no name server answers: nobody was asked")
+
+// Lookup implements Resolver.
+func (b *Breaker) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	if !ValidName(name) {
+		return Answer{NXDomain: true}, nil
+	}
+	if b.mayProbe() {
+		b.probe(ctx)
+	}
+	if b.Open() {
+		return Answer{}, &Error{Name: canonicalName(name), Type: t, Kind: Down, Err: errOpen}
+	}
+	a, err := b.next.Lookup(ctx, name, t)
+	b.count(err)
+	return a, err
+}
+
+// Peek implements Peeker, if next does.
+func (b *Breaker) Peek(name string, t Type) (Answer, bool) { return peekNext(b.next, name, t) }
+
+// Open reports whether questions fail at once.
+func (b *Breaker) Open() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}
+
+// mayProbe reports whether the caller has to probe: it doubts, nobody else does it, and the
+// last time is long enough ago.
+func (b *Breaker) mayProbe() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	doubts := b.open || b.failures >= b.opt.Failures
+	if !doubts || b.probing || b.opt.Now().Sub(b.probed) < b.opt.Interval {
+		return false
+	}
+	b.probing = true
+	return true
+}
+
+// probe asks and takes the answer for the state of the resolver. When the caller goes away
+// first, nothing is known.
+func (b *Breaker) probe(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, b.opt.Patience)
+	defer cancel()
+	_, err := b.next.Lookup(limited, probeName, NS)
+	b.mu.Lock()
+	b.probing, b.probed = false, b.opt.Now()
+	before := b.open
+	if ctx.Err() == nil {
+		b.open, b.failures = err != nil, 0
+	}
+	after := b.open
+	b.mu.Unlock()
+	if before != after {
+		b.opt.Changed(after)
+	}
+}
+
+// count notes how a question went. What the caller or a validator refused says nothing.
+func (b *Breaker) count(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil {
+		b.failures = 0
+		return
+	}
+	switch KindOf(err) {
+	case Timeout, ServFail, Refused, Malformed, Network:
+		b.failures++
+	}
+}

@@ -1,0 +1,144 @@
+package resolver_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postseal/resolver"
+)
+
+// sick answers as long as it is well; senders fails for every name but the probe's.
+type sick struct {
+	dead    atomic.Bool
+	senders atomic.Bool
+	asked   atomic.Int64
+	probes  atomic.Int64
+}
+
+func (s *sick) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	s.asked.Add(1)
+	if name == "arpa" {
+		s.probes.Add(1)
+	}
+	if s.dead.Load() || name != "arpa" && s.senders.Load() {
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
+	}
+	return resolver.Answer{Records: []resolver.RR{{Text: "x"}}, TTL: time.Minute}, nil
+}
+
+func kind(r resolver.Resolver, name string) resolver.Kind {
+	_, err := r.Lookup(context.Background(), name, resolver.TXT)
+	if err == nil {
+		return ""
+	}
+	return resolver.KindOf(err)
+}
+
+func TestBreaker(t *testing.T) {
+	now := newClock()
+	var changes []bool
+	s := new(sick)
+	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 5, Interval: time.Second, Now: now.Now, Changed: func(open bool) { changes = append(changes, open) }})
+	s.dead.Store(true)
+	for i := range 5 {
+		if got := kind(b, fmt.Sprintf("a%d.test", i)); got != resolver.Timeout || b.Open() {
+			t.Fatalf("question %d: %s, open %v, want a timeout", i, got, b.Open())
+		}
+	}
+	if got := kind(b, "b.test"); got != resolver.Down || !b.Open() || s.asked.Load() != 6 {
+		t.Fatalf("got %s, open %v, %d questions, want down after a probe", got, b.Open(), s.asked.Load())
+	}
+	for range 1000 {
+		if got := kind(b, "c.test"); got != resolver.Down {
+			t.Fatalf("got %s, want down", got)
+		}
+	}
+	if got := s.asked.Load(); got != 6 {
+		t.Errorf("%d questions while it is open, want none", got-6)
+	}
+	now.advance(time.Second)
+	if got := kind(b, "d.test"); got != resolver.Down || s.probes.Load() != 2 {
+		t.Errorf("got %s with %d probes, want another probe that fails", got, s.probes.Load())
+	}
+	s.dead.Store(false)
+	if got := kind(b, "e.test"); got != resolver.Down {
+		t.Errorf("got %s before the interval is over, want down", got)
+	}
+	now.advance(time.Second)
+	if got := kind(b, "f.test"); got != "" || b.Open() {
+		t.Errorf("got %s, open %v, want an answer", got, b.Open())
+	}
+	if fmt.Sprint(changes) != "[true false]" {
+		t.Errorf("changes %v", changes)
+	}
+}
+
+// TestBreakerSenders: name servers of senders that are silent, however many, open nothing.
+func TestBreakerSenders(t *testing.T) {
+	now := newClock()
+	s := new(sick)
+	s.senders.Store(true)
+	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 5, Now: now.Now})
+	for i := range 100 {
+		if got := kind(b, fmt.Sprintf("a%d.evil.test", i)); got != resolver.Timeout {
+			t.Fatalf("question %d: %s, want a timeout", i, got)
+		}
+		now.advance(time.Second)
+	}
+	if b.Open() || s.probes.Load() == 0 || s.probes.Load() > 20 {
+		t.Errorf("open %v after %d probes, want closed and few", b.Open(), s.probes.Load())
+	}
+}
+
+// TestBreakerNeutral: what says nothing of the resolver counts for nothing.
+func TestBreakerNeutral(t *testing.T) {
+	for _, k := range []resolver.Kind{resolver.Bogus, resolver.Canceled, resolver.OverBudget, resolver.Missing} {
+		next := failing(resolver.Answer{}, &resolver.Error{Kind: k})
+		b := resolver.NewBreaker(next, resolver.BreakerOptions{Failures: 2})
+		for range 10 {
+			if got := kind(b, "a.test"); got != k || b.Open() {
+				t.Errorf("%s: got %s, open %v", k, got, b.Open())
+			}
+		}
+		if next.count() != 10 {
+			t.Errorf("%s: %d questions, want 10 and no probe", k, next.count())
+		}
+	}
+	if a, err := resolver.NewBreaker(new(sick), resolver.BreakerOptions{}).Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
+		t.Errorf("a name that cannot exist: %+v, %v", a, err)
+	}
+}
+
+// TestBreakerCanceledProbe: a caller who goes away decides nothing.
+func TestBreakerCanceledProbe(t *testing.T) {
+	s := new(sick)
+	s.dead.Store(true)
+	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 1, Now: newClock().Now})
+	kind(b, "a.test")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.Lookup(ctx, "b.test", resolver.TXT); err == nil || b.Open() {
+		t.Errorf("Lookup = %v, open %v, want closed", err, b.Open())
+	}
+}
+
+func TestBreakerConcurrent(t *testing.T) {
+	s := new(sick)
+	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 3, Interval: time.Microsecond})
+	var work sync.WaitGroup
+	for i := range 8 {
+		work.Go(func() {
+			for j := range 500 {
+				s.dead.Store(j%100 < 50 && i == 0 || i != 0 && s.dead.Load())
+				kind(b, fmt.Sprintf("a%d.test", j))
+			}
+		})
+	}
+	work.Wait()
+	s.dead.Store(false)
+	eventually(t, "an answer", func() bool { return kind(b, "z.test") == "" })
+}
