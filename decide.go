@@ -42,6 +42,9 @@ func (p *EnforcePolicy) Published(r *Report) Decision {
 	}
 	switch r.DMARC.Result {
 	case dmarc.Pass:
+		if len(AddedFields(r)) > 0 {
+			return Decision{Action: Quarantine, Reason: FieldAdded}
+		}
 		return Decision{Action: Accept, Reason: DMARCPass}
 	case dmarc.Fail:
 		return failed(r)

@@ -2,11 +2,14 @@ package postseal
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"postseal/arc"
 	"postseal/dkim"
+	"postseal/dmarc"
 	"postseal/internal/domain"
+	"postseal/message"
 	"postseal/spf"
 )
 
@@ -50,6 +53,50 @@ func IndirectFlow(r *Report) []string {
 		add("ARC chain passes")
 	}
 	return traits
+}
+
+// onceFields may be there once and are shown to readers, or tell how the body is shown (RFC
+// 5322 §3.6, 2045 §5).
+var onceFields = []string{"subject", "date", "to", "cc", "reply-to", "sender", "content-type"}
+
+// AddedFields lists the fields that a signature covers and that are there again without
+// being covered, when nothing but such signatures makes DMARC pass: somebody may have put
+// them above a message that another signed (RFC 6376 §8.15). From is the author's matter.
+func AddedFields(r *Report) []string {
+	for _, a := range r.DMARC.Aligned {
+		if a.Method != "dkim" {
+			return nil
+		}
+	}
+	var added []string
+	for i := range r.DKIM {
+		s := &r.DKIM[i]
+		if s.Result != dkim.Pass || !slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return a.Domain == s.Domain }) {
+			continue
+		}
+		uncovered := notCovered(r.header, s.SignedFields)
+		if len(uncovered) == 0 {
+			return nil
+		}
+		added = uncovered
+	}
+	return added
+}
+
+func notCovered(h *message.Header, signed []string) []string {
+	var names []string
+	for _, name := range onceFields {
+		covered := 0
+		for _, s := range signed {
+			if strings.EqualFold(s, name) {
+				covered++
+			}
+		}
+		if covered > 0 && h.Count(name) > covered {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func isListPrecedence(value []byte) bool {

@@ -35,17 +35,18 @@ const (
 	DMARCReject     Reason = "dmarc.reject"
 	DMARCTempError  Reason = "dmarc.temperror"
 	DMARCPermError  Reason = "dmarc.permerror"
-	AuthorMalformed Reason = "author.malformed" // no single Author Domain can be named
-	MessageLimit    Reason = "message.limit"    // the header is over a limit
-	InternalError   Reason = "internal.error"   // a defect of ours; the client is asked to come back
-	LocalExempt     Reason = "local.exempt"     // exempt by the operator, see Override
-	LocalRule       Reason = "local.rule"       // a rule of the operator, see Override
+	AuthorMalformed Reason = "author.malformed"    // no single Author Domain can be named
+	MessageLimit    Reason = "message.limit"       // the header is over a limit
+	FieldAdded      Reason = "message.field-added" // DMARC passes by a signature, and a field that it covers once is there again
+	InternalError   Reason = "internal.error"      // a defect of ours; the client is asked to come back
+	LocalExempt     Reason = "local.exempt"        // exempt by the operator, see Override
+	LocalRule       Reason = "local.rule"          // a rule of the operator, see Override
 )
 
 // Reasons lists every reason that a Decision can carry.
 func Reasons() []Reason {
 	return []Reason{DMARCPass, DMARCNone, DMARCPolicyNone, DMARCQuarantine, DMARCReject, DMARCTempError, DMARCPermError,
-		AuthorMalformed, MessageLimit, InternalError, LocalExempt, LocalRule}
+		AuthorMalformed, MessageLimit, FieldAdded, InternalError, LocalExempt, LocalRule}
 }
 
 // OverrideType is the reason type of RFC 9990 §3.1.1 for an action that differs from

@@ -23,8 +23,8 @@ func (a *app) selftestCommand() *cobra.Command {
 		Use:   "selftest [flags]",
 		Short: "Run every known attack and tell what stopped it",
 		Long: `Selftest runs the known ways to get a forgery accepted through the engine, each with its
-own DNS answers, and tells which layer stopped it: limits, author, dmarc or dns (the verdict
-is open and never a pass).
+own DNS answers, and tells which layer stopped it: limits, author, dmarc, fields (one was
+added to what is signed) or dns (the verdict is open and never a pass).
 
 --postfix sends them through your own Postfix and its doors instead, on loopback only. The
 attacks speak of domains that nobody owns: a daemon started with the zone of

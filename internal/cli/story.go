@@ -222,6 +222,8 @@ func verdictStory(r *postseal.Report) string {
 	switch d.Reason {
 	case postseal.DMARCPass:
 		return alignedMethods(m) + " for " + author
+	case postseal.FieldAdded:
+		return alignedMethods(m) + " for " + author + ", but an unsigned " + strings.Join(postseal.AddedFields(r), ", ") + " was added to what was signed"
 	case postseal.DMARCNone:
 		if m.Reason == dmarc.NoAuthorDomain {
 			return "there is no author domain to ask for a policy"

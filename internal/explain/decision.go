@@ -49,6 +49,8 @@ func published(r *postseal.Report) string {
 	switch d.Reason {
 	case postseal.DMARCPass:
 		return "DMARC passes: accept"
+	case postseal.FieldAdded:
+		return "DMARC passes, but " + strings.Join(postseal.AddedFields(r), ", ") + " is there again, unsigned: quarantine"
 	case postseal.DMARCNone:
 		return "no policy applies: accept"
 	case postseal.DMARCPolicyNone:

@@ -52,7 +52,8 @@ const (
 	Limits  Layer = "limits"
 	Author  Layer = "author"
 	DMARC   Layer = "dmarc"
-	DNS     Layer = "dns" // the verdict is open: never pass
+	Fields  Layer = "fields" // a field was added to what is signed
+	DNS     Layer = "dns"    // the verdict is open: never pass
 	None    Layer = "none"
 )
 
@@ -99,6 +100,8 @@ func layerOf(r *postseal.Report) Layer {
 		return Limits
 	case r.Decision.Reason == postseal.AuthorMalformed:
 		return Author
+	case r.Decision.Reason == postseal.FieldAdded:
+		return Fields
 	case r.DMARC.Result == dmarc.TempError:
 		return DNS
 	case r.DMARC.Result == dmarc.Fail && r.Decision.Applied != postseal.Accept:

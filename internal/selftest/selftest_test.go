@@ -34,7 +34,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s is not stopped: %+v", a.Name, r)
 		}
 	}
-	for _, l := range []Layer{Limits, Author, DMARC, DNS} {
+	for _, l := range []Layer{Limits, Author, DMARC, Fields, DNS} {
 		if layers[l] == 0 {
 			t.Errorf("no attack is stopped by %s", l)
 		}
