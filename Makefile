@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: build test e2e fuzz bench bench-peers load ratios
+.PHONY: build test e2e fuzz bench bench-peers load ratios faults soak bench-worst
 
 build:
 	go build ./cmd/postseal
@@ -11,9 +11,32 @@ test:
 e2e:
 	go test -tags e2e -count=1 -timeout 15m -v ./e2e
 
-# One target: make fuzz PACKAGE=./message TARGET=FuzzParseMailboxes
+# Every target, or one: make fuzz PACKAGE=./message TARGET=FuzzParseMailboxes
+FUZZTIME ?= 10m
 fuzz:
-	go test $(PACKAGE) -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime 60s
+ifdef TARGET
+	go test $(PACKAGE) -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime $(FUZZTIME)
+else
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$(go list -f '{{.Dir}}' $$package)/*_test.go 2>/dev/null | sed 's/^func //'); do \
+			echo "$$package $$target"; go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
+endif
+
+# The DNS fails in every way, many times; with unbound where it is installed.
+faults:
+	go test . -run DNSFaults -count=20 -v
+	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
+
+# Mixed load, faults and reloads; prints what is in use.
+SOAK ?= 20m
+soak:
+	go test ./bench -run TestSoak -count=1 -v -timeout 60m -soak $(SOAK)
+
+# What the worst messages cost.
+bench-worst:
+	go test ./bench -run '^$$' -bench Worst -benchtime 1x -timeout 30m
 
 # The engine beside the floor: what cryptography alone costs in the same run.
 bench:
