@@ -145,7 +145,7 @@ func drip(c net.Conn) {
 	}
 }
 
-// vast answers over TCP with as much as fits, and nothing that was asked for.
+// vast answers over TCP with 50 KB that end too early.
 func vast(c net.Conn) {
 	c.SetDeadline(time.Now().Add(2 * time.Second))
 	buf := make([]byte, 4096)
@@ -154,7 +154,7 @@ func vast(c net.Conn) {
 		return
 	}
 	rr := record(16, append([]byte{255}, bytes.Repeat([]byte("x"), 255)...))
-	m := header(buf[2:n], 0x8180, 200, 0, bytes.Repeat(rr, 200))
+	m := header(buf[2:n], 0x8180, 200, 0, bytes.Repeat(rr, 190))
 	c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...))
 }
 
@@ -189,6 +189,7 @@ var dnsFaults = []fault{
 	{name: "cut", mangle: func(_, m []byte) [][]byte { return [][]byte{m[:len(m)-3]} }},
 	{name: "truncated, TCP refused", mangle: truncate},
 	{name: "truncated, TCP drips", mangle: truncate, stream: drip},
+	{name: "truncated, TCP vast", mangle: truncate, stream: vast},
 	{name: "truncated, TCP ends", mangle: truncate, stream: func(c net.Conn) { c.Write([]byte{0, 40, 1, 2}) }},
 	{name: "alias loop", mangle: func(q, _ []byte) [][]byte {
 		return [][]byte{header(q, 0x8180, 1, 0, record(5, []byte{0xc0, 12}))}

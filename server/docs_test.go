@@ -3,6 +3,7 @@ package server
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"slices"
@@ -54,7 +55,7 @@ func TestMetricsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNames(conf.Default().DNS, m, given)
+	n, err := newNames(conf.Default().DNS, m, slog.New(slog.DiscardHandler), given)
 	if err != nil {
 		t.Fatal(err)
 	}
