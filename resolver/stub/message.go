@@ -137,6 +137,9 @@ func (s *server) read(q question, data []byte) (a resolver.Answer, fail *failure
 	if err := m.Unpack(data); err != nil {
 		return resolver.Answer{}, s.malformed(err)
 	}
+	if !whole(&m, data) {
+		return resolver.Answer{}, s.malformed(errors.New("the message has fewer records than it says"))
+	}
 	if fail := s.refusal(&m); fail != nil {
 		return resolver.Answer{}, fail
 	}
@@ -151,6 +154,14 @@ func (s *server) read(q question, data []byte) (a resolver.Answer, fail *failure
 		}
 	}
 	return a, nil
+}
+
+// whole reports whether m has every record that the header of data counts (RFC 1035
+// §4.1.1). The parser takes a message that ends between two records for a complete one, and
+// what is cut off would be read as absent.
+func whole(m *dns.Msg, data []byte) bool {
+	return len(m.Answer) == int(binary.BigEndian.Uint16(data[6:])) && len(m.Ns) == int(binary.BigEndian.Uint16(data[8:])) &&
+		len(m.Extra) == int(binary.BigEndian.Uint16(data[10:]))
 }
 
 // refusal is the failure that a response code stands for.

@@ -175,6 +175,32 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestWhole: a message that ends between two records is no answer.
+func TestWhole(t *testing.T) {
+	m := message(t, dns.RcodeSuccess, true, "q.test. 60 TXT a\nq.test. 60 TXT b\n", "test. 600 IN SOA ns.test. root.test. 1 2 3 4 90\n")
+	m.SetQuestion("q.test.", dns.TypeTXT)
+	m.Response = true
+	m.SetEdns0(1232, false)
+	data, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, q := new(server), newQuestion("q.test", resolver.TXT)
+	if a, fail := s.read(q, data); fail != nil || len(a.Records) != 2 {
+		t.Fatalf("read = %+v, %v", a, fail)
+	}
+	for _, at := range []int{7, 9, 11} {
+		lying := slices.Clone(data)
+		lying[at]++
+		if a, fail := s.read(q, lying); fail == nil || fail.kind != resolver.Malformed {
+			t.Errorf("count at %d: read = %+v, %v, want malformed", at, a, fail)
+		}
+	}
+	if _, fail := s.read(q, data[:len(data)-11]); fail == nil || fail.kind != resolver.Malformed {
+		t.Errorf("without its last record: %v, want malformed", fail)
+	}
+}
+
 func TestRefusal(t *testing.T) {
 	s := new(server)
 	for _, c := range []struct {
