@@ -39,10 +39,11 @@ type rig struct {
 	doors   doors
 }
 
-// newRig starts everything; config is added to the daemon's configuration.
-func newRig(t *testing.T, config string) *rig {
+// newRig starts everything; config is added to the daemon's configuration, zones stand for
+// the DNS of the samples.
+func newRig(t *testing.T, config string, zones ...string) *rig {
 	t.Helper()
-	r := prepareRig(t, config)
+	r := prepareRig(t, config, zones...)
 	r.daemon.start(t)
 	r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--apply")
 	r.postfix.age(t)
@@ -51,13 +52,16 @@ func newRig(t *testing.T, config string) *rig {
 }
 
 // prepareRig starts the DNS and the sink, and writes the configurations of the rest.
-func prepareRig(t *testing.T, config string) *rig {
+func prepareRig(t *testing.T, config string, zones ...string) *rig {
 	t.Helper()
-	zone, err := os.ReadFile("../testdata/zones/mail.zone")
-	if err != nil {
-		t.Fatal(err)
+	if len(zones) == 0 {
+		zone, err := os.ReadFile("../testdata/zones/mail.zone")
+		if err != nil {
+			t.Fatal(err)
+		}
+		zones = []string{string(zone), zoneText}
 	}
-	z, err := dnstest.Parse(string(zone), zoneText)
+	z, err := dnstest.Parse(zones...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,59 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"testing"
+
+	"postseal/internal/selftest"
+)
+
+// TestSelftest sends every known attack through Postfix and each of its doors: what the
+// engine refuses is refused, and what it lets in marked arrives marked.
+func TestSelftest(t *testing.T) {
+	zone, err := exec.Command(binary, "selftest", "--print-zone").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, `enforce = "strict"`, string(zone))
+	for door, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
+		t.Run(door, func(t *testing.T) {
+			out, _ := exec.Command(binary, "selftest", "--postfix", fmt.Sprintf("127.0.0.1:%d", port), "--to", "erin@example.net", "--format", "json").Output()
+			var got struct{ Attacks []selftest.Result }
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatalf("%v in %.300s", err, out)
+			}
+			checkAttacks(t, got.Attacks)
+		})
+	}
+}
+
+// defused is what Postfix makes harmless before the milter sees it.
+var defused = map[string]string{"from-behind-bare-cr": "Postfix writes a space for a bare CR in the header section"}
+
+// checkAttacks compares what Postfix did with what the engine does in the mode of the rig.
+func checkAttacks(t *testing.T, results []selftest.Result) {
+	t.Helper()
+	attacks, err := selftest.Attacks()
+	if err != nil || len(results) != len(attacks) {
+		t.Fatalf("%d results of %d attacks, %v", len(results), len(attacks), err)
+	}
+	letIn := 0
+	for i, a := range attacks {
+		a.Bundle.Enforce, a.Bundle.OnError, a.Bundle.Sealers = "strict", "", nil
+		want, err := a.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := want.Action == "reject" || want.Action == "defer"
+		if r := results[i]; refused && !r.Stopped && defused[a.Name] == "" {
+			t.Errorf("%s (%s) was let in: %s; the engine says %s", a.Name, a.Bundle.Comment, r.Reply, want.Action)
+		} else if !r.Stopped {
+			letIn++
+		}
+	}
+	t.Logf("%d attacks, %d let in with a mark, as they are to be", len(results), letIn)
+}
