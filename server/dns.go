@@ -42,10 +42,13 @@ func newNames(c conf.DNS, m *door.Metrics, log *slog.Logger, given resolver.Reso
 	}
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
+	m.DNSDown.Set(0)
 	breaker := resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
 		if open {
+			m.DNSDown.Set(1)
 			log.Error("no name server answers: questions fail at once until one does", "resolver", strings.Join(n.servers, ","))
 		} else {
+			m.DNSDown.Set(0)
 			log.Info("name servers answer again", "resolver", strings.Join(n.servers, ","))
 		}
 	}})

@@ -40,6 +40,7 @@ const metricsNotes = `
 |---|---|
 | a defect of ours | ` + "`increase(postseal_panics_total[1h]) > 0`" + ` |
 | the DNS is in trouble | ` + "`sum(rate(postseal_dns_queries_total{rcode!~\"noerror\\|nxdomain\"}[5m])) / sum(rate(postseal_dns_queries_total[5m])) > 0.1`" + ` |
+| no name server answers | ` + "`postseal_dns_down == 1`" + ` |
 | mail is deferred | ` + "`sum(rate(postseal_messages_total{applied=\"defer\"}[15m])) > 0`" + ` |
 | the MTA and the milter do not understand each other | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
 | a new configuration has errors | ` + "`postseal_config_reload_success == 0`" + ` |

@@ -1,0 +1,56 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"postseal/internal/conf"
+	"postseal/resolver"
+	"postseal/server/door"
+)
+
+// mute is a name server that can be silenced.
+type mute struct{ silent atomic.Bool }
+
+func (m *mute) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if m.silent.Load() {
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
+	}
+	return resolver.Answer{NXDomain: true}, nil
+}
+
+// TestNoNameServer: while nobody answers, questions fail at once, and the log and the
+// metrics tell.
+func TestNoNameServer(t *testing.T) {
+	m, log := door.NewMetrics("test"), new(logged)
+	server := new(mute)
+	server.silent.Store(true)
+	n, err := newNames(conf.Default().DNS, m, slog.New(slog.NewTextHandler(log, nil)), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(i int) resolver.Kind {
+		_, err := n.cache.Lookup(t.Context(), fmt.Sprintf("a%d.test", i), resolver.TXT)
+		if err == nil {
+			return ""
+		}
+		return resolver.KindOf(err)
+	}
+	for i := range resolver.DefaultBreakerFailures {
+		if got := ask(i); got != resolver.Timeout {
+			t.Fatalf("question %d: %s", i, got)
+		}
+	}
+	if got := ask(100); got != resolver.Down {
+		t.Errorf("then: %s, want down", got)
+	}
+	if down := testutil.ToFloat64(m.DNSDown); down != 1 || !strings.Contains(log.String(), "no name server answers") {
+		t.Errorf("dns_down = %v\n%s", down, log)
+	}
+}
