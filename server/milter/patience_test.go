@@ -1,7 +1,10 @@
 package milter
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -31,5 +34,26 @@ func TestPatience(t *testing.T) {
 				t.Errorf("left after %v, want %v", took, 2*idle-time.Second)
 			}
 		})
+	}
+}
+
+// TestAnnouncedPacket: a packet that is announced and does not come holds little memory; one
+// that comes is read whole, whatever its size.
+func TestAnnouncedPacket(t *testing.T) {
+	for _, size := range []int{1, 2, 16 << 10, 16<<10 + 1, 100_000, maxPacket} {
+		ours, theirs := net.Pipe()
+		w := newWire(ours)
+		packet := bytes.Repeat([]byte{'B'}, size)
+		head := binary.BigEndian.AppendUint32(nil, uint32(size))
+		go theirs.Write(append(head, packet...))
+		if c, data, err := w.read(); err != nil || c != cmdBody || !bytes.Equal(data, packet[1:]) {
+			t.Errorf("%d octets: %d come back, %v", size, len(data), err)
+		}
+		w = newWire(ours)
+		go func() { theirs.Write(head); theirs.Close() }()
+		if _, _, err := w.read(); !errors.Is(err, io.ErrUnexpectedEOF) || cap(w.buf) > 32<<10 {
+			t.Errorf("%d octets that do not come: %v, %d octets held", size, err, cap(w.buf))
+		}
+		ours.Close()
 	}
 }

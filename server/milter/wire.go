@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -126,16 +127,31 @@ func (w *wire) read() (command, []byte, error) {
 	case size > maxPacket:
 		return 0, nil, &ProtocolError{"oversized", fmt.Sprintf("a packet of %d octets, at most %d", size, maxPacket)}
 	}
-	n := int(size)
-	if cap(w.buf) < n || cap(w.buf) > keptBuffer && n <= keptBuffer {
-		w.buf = make([]byte, n, max(n, 512))
+	if err := w.fill(int(size)); err != nil {
+		return 0, nil, err
 	}
-	w.buf = w.buf[:n]
-	_, err := io.ReadFull(w.r, w.buf)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	return command(w.buf[0]), w.buf[1:], nil
+}
+
+// fill reads n octets into the buffer, which grows as they come: who announces a large
+// packet and sends nothing holds no memory.
+func (w *wire) fill(n int) error {
+	if cap(w.buf) > keptBuffer && n <= keptBuffer {
+		w.buf = nil
 	}
-	return command(w.buf[0]), w.buf[1:], err
+	w.buf = w.buf[:0]
+	for len(w.buf) < n {
+		have := len(w.buf)
+		step := min(n-have, max(have, 16<<10))
+		w.buf = slices.Grow(w.buf, max(step, 512))[:have+step]
+		if _, err := io.ReadFull(w.r, w.buf[have:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // write sends a packet of all parts with the next flush.
