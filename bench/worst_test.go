@@ -318,7 +318,7 @@ func (a *attack) has(r *postseal.Report) bool {
 func BenchmarkWorst(b *testing.B) {
 	for _, size := range []int{smallSize, largeSize} {
 		for _, a := range attacks {
-			b.Run(sizeText(size)+"/"+strings.ReplaceAll(a.name, " ", "-"), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%dMB", size>>20)+"/"+strings.ReplaceAll(a.name, " ", "-"), func(b *testing.B) {
 				var c cost
 				runs := 6
 				if size == largeSize {
