@@ -73,7 +73,7 @@ Exit codes: 0 done, 66 no such input or no message in it, 75 interrupted.`,
 	flags.StringVar(&f.since, "since", "", "pass over what came before `TIME`: 30d, 12h, 2026-11-02")
 	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "`N` messages at a time")
 	flags.BoolVar(&f.resume, "resume", false, "go on where the file of --output ends")
-	return c
+	return a.profiled(c)
 }
 
 // parseSince reads a time before now, or a date.
