@@ -15,6 +15,7 @@ const ourCommand = "go run ./cmd/postseal "
 // notRun are the commands of the README that its test cannot run: they would run the
 // test itself, or change the machine.
 var notRun = map[string]bool{
+	"postseal serve": true, "postseal setup postfix": true, "postseal doctor": true,
 	"go test ./...":             true,
 	"go install ./cmd/postseal": true,
 	"postseal verify --received-by mx.example.net ~/Maildir/cur/*": true,
