@@ -9,8 +9,7 @@ import (
 // begins with a space and is folded with CRLF; no value can leave its quotes.
 func (r Result) ReceivedSPF(q Request, receiver string) string {
 	var f folder
-	f.word(map[Code]string{None: "None", Pass: "Pass", Fail: "Fail", SoftFail: "SoftFail", Neutral: "Neutral",
-		TempError: "TempError", PermError: "PermError"}[r.Code])
+	f.word(string(r.Code))
 	f.comment(comment(r, q.IP))
 	f.pair("identity", string(r.Identity))
 	if q.IP.IsValid() {

@@ -11,7 +11,7 @@ import (
 
 // The grammar of RFC 7208 §9.1 with erratum 5436, for what has been unfolded.
 var (
-	receivedSPF = regexp.MustCompile(`^ (Pass|Fail|SoftFail|Neutral|None|TempError|PermError) \(([^()\\\r\n]*)\)((?: [a-z-]+=(?:` + atoms + `|` + quoted + `);)* [a-z-]+=(?:` + atoms + `|` + quoted + `))$`)
+	receivedSPF = regexp.MustCompile(`^ (pass|fail|softfail|neutral|none|temperror|permerror) \(([^()\\\r\n]*)\)((?: [a-z-]+=(?:` + atoms + `|` + quoted + `);)* [a-z-]+=(?:` + atoms + `|` + quoted + `))$`)
 	pair        = regexp.MustCompile(` ([a-z-]+)=(` + atoms + `|` + quoted + `)`)
 )
 
@@ -64,21 +64,21 @@ func TestReceivedSPFPairs(t *testing.T) {
 		identity                      spf.Identity
 		result, clientIP, from, named string
 	}{
-		{"pass", "192.0.2.1", "h.test", "a@plain.test", spf.MailFrom, "Pass", "192.0.2.1", "a@plain.test", "h.test"},
-		{"IPv6", "2001:db8::1", "h.test", "a@six.test", spf.MailFrom, "Pass", "2001:db8::1", "a@six.test", "h.test"},
-		{"mapped", "::ffff:192.0.2.1", "h.test", "a@plain.test", spf.MailFrom, "Pass", "192.0.2.1", "a@plain.test", "h.test"},
-		{"null path", "192.0.2.1", "plain.test", "", spf.MailFrom, "Pass", "192.0.2.1", "", "plain.test"},
-		{"HELO", "192.0.2.1", "plain.test", "a@six.test", spf.Helo, "Pass", "192.0.2.1", "a@six.test", "plain.test"},
-		{"fail", "203.0.113.1", "h.test", "a@plain.test", spf.MailFrom, "Fail", "203.0.113.1", "a@plain.test", "h.test"},
-		{"none", "192.0.2.1", "[192.0.2.1]", "a@missing.test", spf.MailFrom, "None", "192.0.2.1", "a@missing.test", "[192.0.2.1]"},
-		{"permerror", "192.0.2.1", "h.test", "a@late.test", spf.MailFrom, "PermError", "192.0.2.1", "a@late.test", "h.test"},
-		{"temperror", "192.0.2.1", "h.test", "a@silent.test", spf.MailFrom, "TempError", "192.0.2.1", "a@silent.test", "h.test"},
-		{"quotes and backslashes", "192.0.2.1", `"h\"`, `"a\"b\\"@plain.test`, spf.MailFrom, "Pass", "192.0.2.1", `"a\"b\\"@plain.test`, `"h\"`},
-		{"line ends", "192.0.2.1", "h\r\n\r\nbody", "a\nb@plain.test", spf.MailFrom, "Pass", "192.0.2.1", "a?b@plain.test", "h????body"},
-		{"comment ends", "192.0.2.1", "h)", "a@x).plain.test", spf.MailFrom, "None", "192.0.2.1", "a@x).plain.test", "h)"},
-		{"not ASCII", "192.0.2.1", "h", "ä@plain.test", spf.MailFrom, "Pass", "192.0.2.1", "??@plain.test", "h"},
-		{"long", "192.0.2.1", long + long, long + "@plain.test", spf.MailFrom, "Pass", "192.0.2.1", long + "@plain.test", (long + long)[:400]},
-		{"long, all quoted", "192.0.2.1", strings.Repeat(`\`, 600), "a@plain.test", spf.MailFrom, "Pass", "192.0.2.1", "a@plain.test", strings.Repeat(`\`, 400)},
+		{"pass", "192.0.2.1", "h.test", "a@plain.test", spf.MailFrom, "pass", "192.0.2.1", "a@plain.test", "h.test"},
+		{"IPv6", "2001:db8::1", "h.test", "a@six.test", spf.MailFrom, "pass", "2001:db8::1", "a@six.test", "h.test"},
+		{"mapped", "::ffff:192.0.2.1", "h.test", "a@plain.test", spf.MailFrom, "pass", "192.0.2.1", "a@plain.test", "h.test"},
+		{"null path", "192.0.2.1", "plain.test", "", spf.MailFrom, "pass", "192.0.2.1", "", "plain.test"},
+		{"HELO", "192.0.2.1", "plain.test", "a@six.test", spf.Helo, "pass", "192.0.2.1", "a@six.test", "plain.test"},
+		{"fail", "203.0.113.1", "h.test", "a@plain.test", spf.MailFrom, "fail", "203.0.113.1", "a@plain.test", "h.test"},
+		{"none", "192.0.2.1", "[192.0.2.1]", "a@missing.test", spf.MailFrom, "none", "192.0.2.1", "a@missing.test", "[192.0.2.1]"},
+		{"permerror", "192.0.2.1", "h.test", "a@late.test", spf.MailFrom, "permerror", "192.0.2.1", "a@late.test", "h.test"},
+		{"temperror", "192.0.2.1", "h.test", "a@silent.test", spf.MailFrom, "temperror", "192.0.2.1", "a@silent.test", "h.test"},
+		{"quotes and backslashes", "192.0.2.1", `"h\"`, `"a\"b\\"@plain.test`, spf.MailFrom, "pass", "192.0.2.1", `"a\"b\\"@plain.test`, `"h\"`},
+		{"line ends", "192.0.2.1", "h\r\n\r\nbody", "a\nb@plain.test", spf.MailFrom, "pass", "192.0.2.1", "a?b@plain.test", "h????body"},
+		{"comment ends", "192.0.2.1", "h)", "a@x).plain.test", spf.MailFrom, "none", "192.0.2.1", "a@x).plain.test", "h)"},
+		{"not ASCII", "192.0.2.1", "h", "ä@plain.test", spf.MailFrom, "pass", "192.0.2.1", "??@plain.test", "h"},
+		{"long", "192.0.2.1", long + long, long + "@plain.test", spf.MailFrom, "pass", "192.0.2.1", long + "@plain.test", (long + long)[:400]},
+		{"long, all quoted", "192.0.2.1", strings.Repeat(`\`, 600), "a@plain.test", spf.MailFrom, "pass", "192.0.2.1", "a@plain.test", strings.Repeat(`\`, 400)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := zoneChecker(t, zone)
@@ -90,7 +90,7 @@ func TestReceivedSPFPairs(t *testing.T) {
 					t.Errorf("%s: got %q, want %q", key, got[key], want)
 				}
 			}
-			if _, problem := got["problem"]; problem != strings.HasSuffix(tt.result, "Error") && tt.result != "None" {
+			if _, problem := got["problem"]; problem != strings.HasSuffix(tt.result, "error") && tt.result != "none" {
 				t.Errorf("problem: %q with %s", got["problem"], tt.result)
 			}
 		})
@@ -102,11 +102,11 @@ func TestReceivedSPFPairs(t *testing.T) {
 func TestReceivedSPFMechanism(t *testing.T) {
 	c := zoneChecker(t, `d.test. TXT "v=spf1 ip4:198.51.100.1"`)
 	q := spf.Request{IP: netip.MustParseAddr("192.0.2.1"), Helo: "h", Sender: "a@d.test"}
-	if got := readReceived(t, c.Check(t.Context(), q).ReceivedSPF(q, "mx.test")); got["mechanism"] != "default" || got["result"] != "Neutral" {
+	if got := readReceived(t, c.Check(t.Context(), q).ReceivedSPF(q, "mx.test")); got["mechanism"] != "default" || got["result"] != "neutral" {
 		t.Errorf("got %q", got)
 	}
 	q.IP = netip.Addr{}
-	if got := readReceived(t, c.Check(t.Context(), q).ReceivedSPF(q, "")); got["client-ip"] != "" || got["result"] != "None" {
+	if got := readReceived(t, c.Check(t.Context(), q).ReceivedSPF(q, "")); got["client-ip"] != "" || got["result"] != "none" {
 		t.Errorf("got %q", got)
 	}
 }

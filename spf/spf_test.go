@@ -281,7 +281,7 @@ func TestReceivedSPF(t *testing.T) {
 	z, _ := dnstest.Parse(zone)
 	c.Resolver = z
 	got := c.Check(t.Context(), q).ReceivedSPF(q, "mx.test")
-	want := " Pass (plain.test designates 192.0.2.1 as permitted sender)\r\n\t" +
+	want := " pass (plain.test designates 192.0.2.1 as permitted sender)\r\n\t" +
 		`identity=mailfrom; client-ip=192.0.2.1;` + "\r\n\t" +
 		`envelope-from="\"a\\\"?\"@plain.test"; helo="h??X: y";` + "\r\n\t" +
 		`mechanism="ip4:192.0.2.0/24"; receiver=mx.test`

@@ -24,7 +24,7 @@ func TestPolicyUnderSpawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code != exitData || !strings.HasPrefix(string(got), "action=PREPEND Received-SPF: Fail ") || strings.Count(string(got), "\n") != 2 {
+	if code != exitData || !strings.HasPrefix(string(got), "action=PREPEND Received-SPF: fail ") || strings.Count(string(got), "\n") != 2 {
 		t.Errorf("exit code %d, answered %q", code, got)
 	}
 }

@@ -129,7 +129,7 @@ func TestActions(t *testing.T) {
 			"550 5.7.23 SPF: e.test does not allow 203.0.113.9 to send its mail. e.test explains: see https://e.test/why?ip=203.0.113.9"},
 		{"fail, observed", everything, postseal.Observe, all + "|sender=a@e.test", "DUNNO"},
 		{"fail, recorded", recordSPF, "", all + "|sender=a@e.test",
-			"PREPEND Received-SPF: Fail (e.test does not designate 203.0.113.9 as permitted sender) identity=mailfrom; client-ip=203.0.113.9; " +
+			"PREPEND Received-SPF: fail (e.test does not designate 203.0.113.9 as permitted sender) identity=mailfrom; client-ip=203.0.113.9; " +
 				`envelope-from="a@e.test"; helo=x.test; mechanism=all; receiver=mx.example.net`},
 		{"fail, nothing asked for", nothing, "", all + "|sender=a@e.test", "DUNNO"},
 		{"softfail", everything, "", all + "|sender=a@soft.test", "550 5.7.23 SPF: 203.0.113.9 is probably not allowed to send mail of soft.test"},
@@ -155,7 +155,7 @@ func TestActions(t *testing.T) {
 		{"MAIL", everything, "", all + "|protocol_state=MAIL|sender=a@e.test", "550 5.7.23 *"},
 		{"unknown attributes", everything, "", "frob=x=y|" + all + "|sender=a@e.test|compatibility_level=3.6", "550 5.7.23 *"},
 		{"hostile text", both, "", all + "|helo_name=\xff(\"\\;|sender=\"a;\xe2\x80\xa8 b\"@\xffx.test",
-			`PREPEND Received-SPF: None (no SPF record for ?x.test) identity=mailfrom; client-ip=203.0.113.9; envelope-from="\"a;??? b\"@?x.test"; helo="?(\"\\;"; *`},
+			`PREPEND Received-SPF: none (no SPF record for ?x.test) identity=mailfrom; client-ip=203.0.113.9; envelope-from="\"a;??? b\"@?x.test"; helo="?(\"\\;"; *`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := newFixture(t, test.config, test.enforce).ask(t, test.request)
