@@ -16,14 +16,15 @@ import (
 	"postseal/bundle"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/secondopinion"
 	"postseal/message"
 	"postseal/spf"
 	"postseal/testdata/vectors/attack"
 )
 
-// FuzzInvariants holds what is true of every verdict: a pass has an aligned identifier that
-// some mechanism gave, a signature that fails never makes a fail a pass, and nothing that we
-// write holds a control octet but folds.
+// FuzzInvariants: a pass has an aligned identifier that some mechanism gave and that a second
+// evaluator passes too, a signature that fails never makes a fail a pass, and nothing that is
+// written holds a control octet but folds.
 func FuzzInvariants(f *testing.F) {
 	files, _ := filepath.Glob("testdata/mail/*.eml")
 	for _, name := range files {
@@ -50,12 +51,13 @@ func FuzzInvariants(f *testing.F) {
 			t.Fatal(err)
 		}
 		before := verdictOf(t, v, from, helo, msg)
-		passNeedsIdentifier(t, before)
+		passNeedsIdentifier(t, v, before, msg)
 		cleanOutput(t, before)
 		// One field and no more: what ends it would be another message.
 		one := strings.NewReplacer("\r", "", "\n", "").Replace(signature)
-		after := verdictOf(t, v, from, helo, append([]byte("DKIM-Signature: "+one+"\r\n"), msg...))
-		passNeedsIdentifier(t, after)
+		signed := append([]byte("DKIM-Signature: "+one+"\r\n"), msg...)
+		after := verdictOf(t, v, from, helo, signed)
+		passNeedsIdentifier(t, v, after, signed)
 		cleanOutput(t, after)
 		if len(after.DKIM) == 0 || after.DKIM[0].Result == dkim.Pass || after.Limit() != "" {
 			return
@@ -76,8 +78,9 @@ func verdictOf(t *testing.T, v *postseal.Verifier, from, helo string, msg []byte
 }
 
 // passNeedsIdentifier is alignment once more, by another way: the registrable domain of the
-// public suffix list, which the samples do not contradict.
-func passNeedsIdentifier(t *testing.T, r *postseal.Report) {
+// public suffix list, which the samples do not contradict, and other libraries for SPF and
+// DKIM, whose known differences have their rules.
+func passNeedsIdentifier(t *testing.T, v *postseal.Verifier, r *postseal.Report, msg []byte) {
 	t.Helper()
 	if (r.DMARC.Result == dmarc.Pass) != (len(r.DMARC.Aligned) > 0) {
 		t.Fatalf("dmarc=%s with %v", r.DMARC.Result, r.DMARC.Aligned)
@@ -87,6 +90,9 @@ func passNeedsIdentifier(t *testing.T, r *postseal.Report) {
 	}
 	if r.Author.Reason != "" || r.Limit() != "" {
 		t.Fatalf("dmarc=pass for an author that is %s, %s", r.Author.Reason, r.Limit())
+	}
+	if opinions := secondopinion.Compare(t.Context(), v.Config().Resolver, r, msg); !slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return seconded(opinions, a) }) {
+		t.Fatalf("%v is aligned, and no other library passes it: %v", r.DMARC.Aligned, opinions)
 	}
 	for _, a := range r.DMARC.Aligned {
 		given := a.Method == "spf" && r.SPF[0].Code == spf.Pass && r.SPF[0].Domain == a.Domain ||
@@ -98,6 +104,14 @@ func passNeedsIdentifier(t *testing.T, r *postseal.Report) {
 			t.Fatalf("%s is aligned with %s", a.Domain, r.DMARC.AuthorDomain)
 		}
 	}
+}
+
+// seconded reports whether another library passes what is aligned, was not asked, or differs
+// by a rule that is known.
+func seconded(opinions []secondopinion.Opinion, a dmarc.Identifier) bool {
+	return slices.ContainsFunc(opinions, func(o secondopinion.Opinion) bool {
+		return o.Method == a.Method && o.Domain == a.Domain && o.Ours == "pass" && o.Known()
+	})
 }
 
 func organization(name string) string {

@@ -273,7 +273,8 @@ func TestSamplesDecide(t *testing.T) {
 	}
 }
 
-// FuzzVerify: whatever a message holds, there is a verdict, and what goes out is clean.
+// FuzzVerify: whatever a message holds, there is a verdict, which does not depend on the
+// pieces that the message comes in, and what goes out is clean.
 func FuzzVerify(f *testing.F) {
 	files, _ := filepath.Glob("testdata/mail/*.eml")
 	for _, name := range files {

@@ -39,6 +39,9 @@ func FuzzChain(f *testing.F) {
 		text := "From: a@acme.test\r\nSubject: x" + strings.TrimSuffix(clean.Replace(subject), "\r\n ") + "\r\n\r\n" + body
 		for range 1 + random.IntN(4) {
 			s := set(t, []string{"one.test", "two.test", "three.test"}[random.IntN(3)])
+			if s.Domain == "one.test" && random.IntN(20) > 0 { // an RSA signature takes long
+				s = set(t, "four.test")
+			}
 			s.Results = "x" + strings.TrimSuffix(clean.Replace(results), "\r\n ")
 			s.Message = canonical([]string{"simple", "relaxed"}[random.IntN(2)], []string{"simple", "relaxed"}[random.IntN(2)])
 			text = twin.SealAll(text, s)

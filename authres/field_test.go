@@ -205,6 +205,8 @@ func TestValueProperty(t *testing.T) {
 	}
 }
 
+// FuzzValue: whatever the strings hold, the field that is written is one field of the grammar
+// and reads as what was meant.
 func FuzzValue(f *testing.F) {
 	f.Add("mx.test", "spf", "pass", "why", "comment", "smtp", "mailfrom", "a@b.test", 0, 1)
 	f.Add("mx.test; spf=pass", "spf=", "pass\r\nX: y", "\"", ")(", "a.b", "", "\\", -1, 1<<40)

@@ -105,9 +105,12 @@ func (b *Bundle) Format() []byte {
 	line("authserv-id", b.AuthservID)
 	line("trusted-sealers", strings.Join(b.Sealers, " "))
 	line("protected", strings.Join(b.Protected, " "))
-	for key, set := range map[string]bool{"psl-guard: off": b.NoGuard, "partial-body: allowed": b.Partial, "local-rules: yes": b.Local} {
-		if set {
-			comment.WriteString(key + "\n")
+	for _, flag := range []struct {
+		line string
+		set  bool
+	}{{"psl-guard: off", b.NoGuard}, {"partial-body: allowed", b.Partial}, {"local-rules: yes", b.Local}} {
+		if flag.set {
+			comment.WriteString(flag.line + "\n")
 		}
 	}
 	a := &txtar.Archive{Comment: comment.Bytes(), Files: []txtar.File{{Name: "zone", Data: []byte(b.Zone)}, {Name: "envelope", Data: []byte(b.Envelope.format())}}}

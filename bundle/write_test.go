@@ -224,6 +224,7 @@ func TestMissing(t *testing.T) {
 	})
 }
 
+// FuzzParse: no bundle panics, and what is read, written again, reads the same.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("now: 2026-01-05T00:00:00Z\n-- envelope --\nip 192.0.2.1 helo \"a b\" from <a@b.test>\n-- header --\nFrom: a@b.test\n-- evidence --\nauthor b.test\nbody 3\nbody-hash relaxed all 3 beyond\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -234,6 +235,9 @@ func FuzzParse(f *testing.F) {
 		again, err := Parse(b.Format())
 		if err != nil {
 			t.Fatalf("%v:\n%s", err, b.Format())
+		}
+		if !bytes.Equal(b.Format(), again.Format()) {
+			t.Errorf("%s\nreads as\n%s", b.Format(), again.Format())
 		}
 		if diff := cmp.Diff(b.Envelope, again.Envelope, cmp.Comparer(func(x, y netip.Addr) bool { return x == y })); diff != "" {
 			t.Error(diff)

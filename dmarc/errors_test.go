@@ -170,6 +170,8 @@ func TestRandomTrees(t *testing.T) {
 	}
 }
 
+// FuzzTree: in a random tree of records some of whose answers fail, the result is what every
+// completion of the answers would give, else temperror.
 func FuzzTree(f *testing.F) {
 	for seed := range uint64(16) {
 		f.Add(seed)

@@ -44,6 +44,8 @@ func TestCRLFReader(t *testing.T) {
 	}
 }
 
+// FuzzCRLFReader: the line ends do not depend on how the text comes, and agree with a slow
+// twin.
 func FuzzCRLFReader(f *testing.F) {
 	for _, tt := range crlfTests {
 		f.Add(tt.in)

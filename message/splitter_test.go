@@ -343,6 +343,8 @@ func TestHeldMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// FuzzSplitter: pieces do not change what is split, the parts put together are the input, and
+// each field parses as one.
 func FuzzSplitter(f *testing.F) {
 	for i, tt := range splitTests {
 		f.Add([]byte(tt.in), uint16(i), uint8(0))

@@ -46,6 +46,7 @@ func TestDecodeText(t *testing.T) {
 	}
 }
 
+// FuzzDecodeText: decoded words are bounded UTF-8 without control and format characters.
 func FuzzDecodeText(f *testing.F) {
 	for _, tt := range textTests {
 		f.Add(tt.in, tt.max)

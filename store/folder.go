@@ -93,6 +93,10 @@ func Open(dir string, o Options) (*Folder, error) {
 	return f, nil
 }
 
+func nameOf(made time.Time, ref, queueID string) string {
+	return fmt.Sprintf("%d-%s-%s%s", made.UnixNano(), plain(ref), plain(queueID), suffix)
+}
+
 func parseName(name string) (made time.Time, ok bool) {
 	base, ok := strings.CutSuffix(name, suffix)
 	parts := strings.Split(base, "-")
@@ -107,7 +111,7 @@ func parseName(name string) (made time.Time, ok bool) {
 // bundle is there whole or not at all.
 func (f *Folder) Put(ref, queueID string, data []byte) error {
 	made := f.o.Now()
-	name := fmt.Sprintf("%d-%s-%s%s", made.UnixNano(), plain(ref), plain(queueID), suffix)
+	name := nameOf(made, ref, queueID)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	size := int64(len(data))

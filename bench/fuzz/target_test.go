@@ -25,6 +25,7 @@ func TestJudge(t *testing.T) {
 		{"seed", "failure while testing seed corpus entry: FuzzX/seed#1\n--- FAIL: FuzzX (0.03s)\n", failed, false, found},
 		{"does not compile", "x_test.go:1: syntax error\n", failed, false, broken},
 		{"no such target", "testing: warning: no fuzz tests to fuzz\nPASS\n", nil, false, broken},
+		{"known inputs only", "fuzz: elapsed: 5s, gathering baseline coverage: 226/265 completed\nPASS\n", nil, false, seeds},
 		{"interrupted", lines + "PASS\n", nil, true, interrupted},
 		{"a find, then interrupted", lines + "Failing input written to testdata/fuzz/FuzzX/1\n", failed, true, found},
 	} {

@@ -1,6 +1,7 @@
 package received
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 
@@ -86,11 +87,20 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// FuzzParse: no field panics, and the words of a hop stand in it.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("from a (b [192.0.2.1] (c)) by d; e"))
 	f.Add([]byte("from a(\\"))
 	f.Add([]byte("from ( [ ) by ("))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		Parse(value)
+		h := Parse(value)
+		for _, word := range []string{h.From, h.By, h.With} {
+			if !bytes.Contains(value, []byte(word)) {
+				t.Errorf("Parse(%q) = %+v, which is not in it", value, h)
+			}
+		}
+		if h.IP.IsValid() && (h.IP.Zone() != "" || !bytes.ContainsAny(value, "([:.")) {
+			t.Errorf("Parse(%q) = %+v", value, h)
+		}
 	})
 }

@@ -98,6 +98,8 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+// FuzzClean: what is shown is printable, within its columns, and ASCII where the terminal has
+// no more.
 func FuzzClean(f *testing.F) {
 	f.Add("\x1b[31m", 4, true)
 	f.Add("日本\u202e", 3, true)

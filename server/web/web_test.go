@@ -21,7 +21,7 @@ pass.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
 _dmarc.pass.test. 60 TXT "v=DMARC1; p=reject"
 `
 
-func handler(t *testing.T, log io.Writer, ready error) (http.Handler, *door.Engine) {
+func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *door.Engine) {
 	t.Helper()
 	names, err := dnstest.Parse(zone)
 	if err != nil {
