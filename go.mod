@@ -10,6 +10,7 @@ tool (
 require (
 	blitiri.com.ar/go/spf v1.6.0
 	cel.dev/cel-go v0.33.2
+	filippo.io/bigmod v0.1.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/d--j/go-milter v0.10.1
 	github.com/emersion/go-msgauth v0.7.0

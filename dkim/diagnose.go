@@ -128,22 +128,19 @@ func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte
 // (RFC 8017 §9.2). An Ed25519 signature does not tell.
 func (p *patient) otherKey() bool {
 	for _, k := range p.keys {
-		public, ok := k.public.(*rsa.PublicKey)
+		key, ok := k.public.(*rsaKey)
 		if !ok {
 			return false
 		}
-		if digest := signedDigest(public, p.field.B); digest != nil {
+		if digest := signedDigest(key.public, p.field.B); digest != nil {
 			p.digests = append(p.digests, digest)
 		}
 	}
 	return len(p.digests) == 0
 }
 
-// digestInfo stands before a SHA-256 in PKCS #1 v1.5 (RFC 8017 §9.2 note 1).
-var digestInfo = []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
-
 // signedDigest is the digest inside an RSA signature, nil when public did not make it. It
-// decides nothing: a verdict comes from crypto/rsa.
+// decides nothing: a verdict comes from Key.Verifies.
 func signedDigest(public *rsa.PublicKey, sig []byte) []byte {
 	if len(sig) != public.Size() {
 		return nil

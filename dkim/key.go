@@ -2,7 +2,6 @@ package dkim
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
@@ -24,7 +23,7 @@ type Key struct {
 	TestMode bool   // t=y
 	Strict   bool   // t=s: i= must be d= itself
 	Revoked  bool   // p= is empty
-	public   any    // *rsa.PublicKey or ed25519.PublicKey
+	public   any    // *rsaKey or ed25519.PublicKey
 
 	hasHashes, hasServices bool // h=, s= are there: an empty list allows nothing
 }
@@ -113,7 +112,7 @@ func (k *Key) setRSA(der []byte, offset int) error {
 	if !ok {
 		return &SyntaxError{offset, KeyMalformed, "p= is no RSA public key"}
 	}
-	k.public, k.Bits = key, key.N.BitLen()
+	k.public, k.Bits = &rsaKey{public: key}, key.N.BitLen()
 	return nil
 }
 
@@ -144,8 +143,8 @@ func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Rea
 // RSA, and for Ed25519 the digest is the message (RFC 8463 §3).
 func (k *Key) Verifies(digest, sig []byte) bool {
 	switch public := k.public.(type) {
-	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest, sig) == nil
+	case *rsaKey:
+		return public.verifies(digest, sig)
 	case ed25519.PublicKey:
 		return ed25519.Verify(public, digest, sig)
 	}
@@ -155,12 +154,13 @@ func (k *Key) Verifies(digest, sig []byte) bool {
 // Work is what Verifies costs, in multiplications of 1024 bits: an RSA key of 2048 bits with
 // the usual exponent 65537 has 76, one of 8192 bits and the largest exponent 3968.
 func (k *Key) Work() int {
-	public, ok := k.public.(*rsa.PublicKey)
+	key, ok := k.public.(*rsaKey)
 	if !ok {
 		return edWork
 	}
 	words := (k.Bits + 1023) / 1024
-	return words * words * (bits.Len(uint(public.E)) + bits.OnesCount(uint(public.E)))
+	e := uint(key.public.E)
+	return words * words * (bits.Len(e) + bits.OnesCount(e))
 }
 
 // edWork is the cost of Ed25519 in the unit of Work, measured.
