@@ -106,7 +106,7 @@ func (c *SPFCheck) evaluate(i int) {
 }
 
 func (c *SPFCheck) startIPRev() {
-	c.known = resolver.Known{Peeker: c.ledger}
+	c.known = resolver.NewKnown(c.ledger)
 	c.recovered(func() {
 		if r := checkIPRev(c.ctx, &c.known, c.ip); !c.known.Missed {
 			*c.iprev = r

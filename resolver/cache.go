@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 // Lookup implements Resolver. The TTL of an answer is what is left of it.
 func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
 	name = canonicalName(name)
-	if a, ok := c.peek(name, t); ok {
+	if a, ok := c.Peek(name, t); ok {
 		return a, nil
 	}
 	c.shard(name).missed()
@@ -97,27 +98,55 @@ func (c *Cache) stale(q question, err error) (Answer, error) {
 }
 
 // Peek implements Peeker.
-func (c *Cache) Peek(name string, t Type) (Answer, bool) { return c.peek(canonicalName(name), t) }
-
-func (c *Cache) peek(name string, t Type) (Answer, bool) {
-	if !ValidName(name) {
+func (c *Cache) Peek(name string, t Type) (Answer, bool) {
+	q := question{canonicalName(name), t}
+	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
 	}
-	now := c.opt.Now()
-	s := c.shard(name)
-	if a, ok := s.get(question{name, t}, now); ok {
-		return a, true
+	return c.peekAt(c.opt.Now(), q)
+}
+
+func (c *Cache) moment() time.Time { return c.opt.Now() }
+
+func (c *Cache) peekAt(now time.Time, q question) (Answer, bool) {
+	a, e := c.find(now, q)
+	return a, e != nil
+}
+
+// find returns what is known of a question, and the entry that it is taken from.
+func (c *Cache) find(now time.Time, q question) (Answer, *cached) {
+	s := c.shard(q.name)
+	if a, e := s.get(q, now); e != nil {
+		return a, e
 	}
-	if a, ok := s.get(question{name, anyType}, now); ok {
-		return a, true
+	if a, e := s.get(question{q.name, anyType}, now); e != nil {
+		return a, e
 	}
-	for parent := above(name); parent != ""; parent = above(parent) {
-		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok {
-			a.Canonical = name
-			return a, true
+	for parent := above(q.name); parent != ""; parent = above(parent) {
+		if a, e := c.shard(parent).get(question{parent, anyType}, now); e != nil {
+			a.Canonical = q.name
+			return a, e
 		}
 	}
-	return Answer{}, false
+	return Answer{}, nil
+}
+
+// followAt is peekAt without a search, as long as the entry is kept.
+func (c *Cache) followAt(now time.Time, l *Link) (*Answer, time.Duration) {
+	if e := l.entry.Load(); e != nil && e.cache == c {
+		if h, left := e.at(now); h != nil {
+			c.shard(l.name).hits.Add(1)
+			return &h.answer, left
+		}
+	}
+	a, e := c.find(now, l.question)
+	if e == nil {
+		return nil, 0
+	}
+	if e.question == l.question {
+		l.entry.Store(e)
+	}
+	return &a, a.TTL
 }
 
 // above is the name without its first label, "" at the end.
@@ -148,7 +177,9 @@ func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	}
 	a.TTL, a.Memo = ttl, new(Memo)
 	now := c.opt.Now()
-	return c.shard(name).put(&cached{question: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
+	e := &cached{question: q, cache: c, size: cachedBytes(name, a)}
+	e.held.Store(&held{a, now.Add(ttl)})
+	return c.shard(name).put(e, now)
 }
 
 // CacheStats counts what a Cache did and holds.
@@ -163,7 +194,7 @@ func (c *Cache) Stats() CacheStats {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		sum.Hits += s.hits
+		sum.Hits += s.hits.Load()
 		sum.Misses += s.misses
 		sum.Evictions += s.evictions
 		sum.Entries += len(s.ring)
@@ -184,35 +215,60 @@ type shard struct {
 	limit   int
 	grace   time.Duration // CacheOptions.Stale
 
-	hits, misses, evictions uint64
+	hits              atomic.Uint64
+	misses, evictions uint64
 }
 
+// cached is an entry. A Link reads what it holds without the lock of its shard, and must not
+// keep it alive: nil once the entry is removed.
 type cached struct {
 	question
-	answer  Answer
-	expires time.Time
-	size    int
-	place   int // in the ring
-	used    bool
+	cache *Cache
+	held  atomic.Pointer[held]
+	size  int
+	place int // in the ring
+	used  atomic.Bool
 }
 
-func (s *shard) get(q question, now time.Time) (Answer, bool) {
+type held struct {
+	answer  Answer
+	expires time.Time
+}
+
+// at is what e holds at a time, and what is left of its TTL; nil when it is nothing.
+func (e *cached) at(now time.Time) (*held, time.Duration) {
+	h := e.held.Load()
+	if h == nil {
+		return nil, 0
+	}
+	left := h.expires.Sub(now)
+	if left <= 0 {
+		return nil, 0
+	}
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	return h, min(left.Truncate(time.Second), h.answer.TTL)
+}
+
+// get returns an answer that holds and the entry that has it, nil without one. What will
+// never be an answer again is removed.
+func (s *shard) get(q question, now time.Time) (Answer, *cached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
 	if e == nil {
-		return Answer{}, false
+		return Answer{}, nil
 	}
-	left := e.expires.Sub(now)
-	if left <= 0 {
-		if left <= -s.grace || len(e.answer.Records) == 0 {
+	h, left := e.at(now)
+	if h == nil {
+		if h := e.held.Load(); len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace {
 			s.remove(e)
 		}
-		return Answer{}, false
+		return Answer{}, nil
 	}
-	e.used = true
-	s.hits++
-	return e.left(left), true
+	s.hits.Add(1)
+	return h.with(left), e
 }
 
 // stale is an answer whose end is no longer ago than the grace.
@@ -220,18 +276,22 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
-	if e == nil || len(e.answer.Records) == 0 || e.expires.Sub(now) <= -s.grace {
+	if e == nil {
 		return Answer{}, false
 	}
-	a := e.answer
+	h := e.held.Load()
+	if len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace {
+		return Answer{}, false
+	}
+	a := h.answer
 	a.TTL, a.Stale = 0, true
 	return a, true
 }
 
-// left is the answer as it is so long before its end.
-func (e *cached) left(left time.Duration) Answer {
-	a := e.answer
-	a.TTL = min(left.Truncate(time.Second), a.TTL)
+// with is the answer with what is left of its TTL.
+func (h *held) with(left time.Duration) Answer {
+	a := h.answer
+	a.TTL = left
 	return a
 }
 
@@ -241,13 +301,13 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.entries[e.question]; old != nil {
-		if left := old.expires.Sub(now); left > 0 {
-			return old.left(left)
+		if h, left := old.at(now); h != nil {
+			return h.with(left)
 		}
 		s.remove(old)
 	}
 	if e.size > s.limit {
-		return e.answer
+		return e.held.Load().answer
 	}
 	for s.bytes+e.size > s.limit {
 		s.evict(now)
@@ -256,7 +316,7 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	s.ring = append(s.ring, e)
 	s.entries[e.question] = e
 	s.bytes += e.size
-	return e.answer
+	return e.held.Load().answer
 }
 
 // evict removes the next entry that has expired or was not used for a turn of the hand.
@@ -266,12 +326,12 @@ func (s *shard) evict(now time.Time) {
 			s.hand = 0
 		}
 		e := s.ring[s.hand]
-		if !e.used || !e.expires.After(now) {
+		if !e.used.Load() || !e.held.Load().expires.After(now) {
 			s.remove(e)
 			s.evictions++
 			return
 		}
-		e.used = false
+		e.used.Store(false)
 		s.hand++
 	}
 }
@@ -283,6 +343,7 @@ func (s *shard) remove(e *cached) {
 	s.ring[last] = nil
 	s.ring = s.ring[:last]
 	delete(s.entries, e.question)
+	e.held.Store(nil)
 	s.bytes -= e.size
 }
 

@@ -35,7 +35,7 @@ type Exchange struct {
 // concurrent use and must be closed.
 type Ledger struct {
 	next   Resolver
-	peeker Peeker // next, when it can peek
+	view   view // of next, when it can peek
 	budget Budget
 	parent context.Context
 	work   sync.WaitGroup
@@ -89,8 +89,18 @@ func (l *Ledger) Begin(ctx context.Context, next Resolver, budget Budget) {
 		budget.Bytes = DefaultBytes
 	}
 	l.next, l.budget, l.parent = next, budget, ctx
-	l.peeker, _ = next.(Peeker)
+	if p, ok := next.(Peeker); ok {
+		l.view = viewOf(p)
+	}
 	l.order = l.orderRoom[:0]
+}
+
+// Refresh reads the clock of the cache again. Until then, what the cache knows is what it knew
+// when the ledger began.
+func (l *Ledger) Refresh() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.view.refresh()
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
@@ -137,6 +147,10 @@ func (l *Ledger) peekWithin(name string, t Type, b Budget) (Answer, bool) {
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
 	}
+	return l.peekValid(q, b)
+}
+
+func (l *Ledger) peekValid(q question, b Budget) (Answer, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.find(q)
@@ -147,6 +161,27 @@ func (l *Ledger) peekWithin(name string, t Type, b Budget) (Answer, bool) {
 		return Answer{}, false
 	}
 	return e.Answer, e.Err == nil
+}
+
+// A ledger has one moment after the other, and no use for one given.
+func (l *Ledger) moment() time.Time { return time.Time{} }
+
+func (l *Ledger) peekAt(_ time.Time, q question) (Answer, bool) { return l.peekValid(q, l.budget) }
+
+func (l *Ledger) followAt(_ time.Time, link *Link) (*Answer, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.find(link.question)
+	if e == nil && !l.blind(l.budget) {
+		if a, ttl := l.view.follow(link); a != nil {
+			e = l.keep(link.question, *a)
+			e.Answer.TTL = ttl
+		}
+	}
+	if e == nil || !e.known() || e.Err != nil {
+		return nil, 0
+	}
+	return &e.Answer, e.Answer.TTL
 }
 
 // find returns the entry of a question, nil when it was not asked.
@@ -186,13 +221,21 @@ func (l *Ledger) add(q question) *entry {
 
 // peek answers a question from what next knows, nil when it does not.
 func (l *Ledger) peek(q question, b Budget) *entry {
-	if l.peeker == nil || l.spent(b) {
+	if l.blind(b) {
 		return nil
 	}
-	a, ok := l.peeker.Peek(q.name, q.t)
+	a, ok := l.view.peek(q)
 	if !ok {
 		return nil
 	}
+	return l.keep(q, a)
+}
+
+// blind reports whether nothing can be known beyond what was asked.
+func (l *Ledger) blind(b Budget) bool { return l.view.peeker == nil || l.spent(b) }
+
+// keep makes an entry of an answer that was known at once.
+func (l *Ledger) keep(q question, a Answer) *entry {
 	e := l.add(q)
 	e.Answer = a
 	l.bytes += answerBytes(a)

@@ -1,9 +1,6 @@
 package resolver
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Memo keeps what a consumer made of an answer, as long as the answer itself is kept:
 // records and keys are parsed once per TTL. It holds one value; a consumer of another
@@ -15,35 +12,22 @@ type memoized struct{ v any }
 // Parsed returns what parse makes of a, from a's Memo when it is there. parse must
 // depend on a.Records alone, and its result must be safe to share.
 func Parsed[T any](a Answer, parse func(Answer) *T) *T {
-	if a.Memo == nil {
-		return parse(a)
-	}
-	if m, ok := a.Memo.value.Load().(memoized); ok {
-		if v, ok := m.v.(*T); ok {
-			return v
-		}
+	if v := Memoized[T](&a); v != nil {
+		return v
 	}
 	v := parse(a)
-	a.Memo.value.Store(memoized{v})
+	if a.Memo != nil {
+		a.Memo.value.Store(memoized{v})
+	}
 	return v
 }
 
-// Known is a view of a Peeker that waits for nothing: a question whose answer is not
-// there fails, and Missed tells. It serves one evaluation, of one goroutine.
-type Known struct {
-	Peeker Peeker
-	Missed bool
-}
-
-var errUnknown = &Error{Kind: Canceled}
-
-// Lookup implements Resolver.
-func (k *Known) Lookup(_ context.Context, name string, t Type) (Answer, error) {
-	if !k.Missed {
-		if a, ok := k.Peeker.Peek(name, t); ok {
-			return a, nil
-		}
-		k.Missed = true
+// Memoized returns what Parsed has kept of a, nil when there is nothing.
+func Memoized[T any](a *Answer) *T {
+	if a.Memo == nil {
+		return nil
 	}
-	return Answer{}, errUnknown
+	m, _ := a.Memo.value.Load().(memoized)
+	v, _ := m.v.(*T)
+	return v
 }

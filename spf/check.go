@@ -88,7 +88,7 @@ func (c *Checker) CheckKnown(q Request, r *Result) (ok bool) {
 		return false
 	}
 	e := evaluations.Get().(*evaluation)
-	e.known = resolver.Known{Peeker: peeker}
+	e.known, e.follows = resolver.NewKnown(peeker), true
 	e.begin(c, &e.known, context.Background(), c.Limits.orDefault())
 	e.check(q, r)
 	ok = !e.known.Missed
@@ -116,17 +116,18 @@ func (e *evaluation) check(q Request, r *Result) {
 		q.Identity = MailFrom
 	}
 	e.ip, e.helo = q.IP.Unmap().WithZone(""), q.Helo
+	e.client = clientOf(e.ip)
 	start := e.identify(q)
 	var o outcome
 	if e.ip.IsValid() && multiLabel(e.senderDomain) {
-		o = e.checkHost(e.senderDomain)
+		o = e.checkHost(targetOf(e.senderDomain))
 	} else {
 		o = failed(None, NoDomain, quote(start)+" is no domain that could have a record")
 	}
 	*r = Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: append(r.Path[:0], e.decided...),
 		Lookups: e.lookups, VoidLookups: e.voids, Spent: append(r.Spent[:0], e.spent...), Problem: o.problem}
-	if o.code == Fail && o.exp != nil && o.reason == Match {
-		r.Explanation = e.explain(o)
+	if o.code == Fail && e.matched.Exp != nil && o.reason == Match {
+		r.Explanation = e.explain(e.matched.Exp.Value, e.matchedAt)
 	}
 	r.LocalPartNames, r.Steps = e.private, e.steps
 	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
@@ -202,15 +203,21 @@ func isASCII(s string) bool {
 // evaluation is the state that one check shares through its recursion.
 type evaluation struct {
 	*Checker
-	dns    resolver.Resolver
-	known  resolver.Known // dns, when nothing may be waited for
-	ctx    context.Context
-	limits Limits
+	dns     resolver.Resolver
+	known   resolver.Known // dns, when nothing may be waited for
+	follows bool           // dns is known
+	ctx     context.Context
+	limits  Limits
 
 	ip                  netip.Addr
+	client              client // the same
 	helo                string
 	local, senderDomain string
 	localASCII          bool
+
+	matched   *Record // whose directive matched last: the one that decided, if one did
+	matchedAt string  // its domain
+	failure   error   // of the lookup that failed last
 
 	path           []string // the records being evaluated, outermost first
 	decided        []string // the path to the record that decided last
@@ -230,9 +237,6 @@ type outcome struct {
 	mechanism string
 	deep      bool // decided below the record at hand: evaluation.decided is set
 	problem   string
-	err       error     // the lookup that failed
-	exp       *Modifier // of the record that decided
-	domain    string    // of that record
 }
 
 func failed(code Code, reason Reason, problem string) outcome {
@@ -240,11 +244,11 @@ func failed(code Code, reason Reason, problem string) outcome {
 }
 
 // checkHost is check_host() for one domain.
-func (e *evaluation) checkHost(name string) outcome {
-	e.path = append(e.path, shownName(name))
-	r, o := e.record(name)
+func (e *evaluation) checkHost(t target) outcome {
+	e.path = append(e.path, t.shown)
+	r, o := e.record(t)
 	if r != nil {
-		o = e.evaluate(r, name)
+		o = e.evaluate(r, r.at(t))
 	}
 	if !o.deep {
 		e.decided, o.deep = append(e.decided[:0], e.path...), true
@@ -254,24 +258,22 @@ func (e *evaluation) checkHost(name string) outcome {
 }
 
 // record finds and parses the record of a domain (RFC 7208 §4.4, §4.5, §4.6).
-func (e *evaluation) record(name string) (*Record, outcome) {
-	if !multiLabel(name) {
-		return nil, failed(None, NoDomain, quote(name)+" is no domain that could have a record")
+func (e *evaluation) record(t target) (*compiled, outcome) {
+	if t.links == nil && !multiLabel(t.name) {
+		return nil, failed(None, NoDomain, quote(t.name)+" is no domain that could have a record")
 	}
-	a, err := e.lookup(name, resolver.TXT)
-	if err != nil {
-		return nil, e.dnsFailure(err)
-	}
-	p := resolver.Parsed(a, parseAnswer)
+	p, err := e.lookupRecord(t)
 	switch {
+	case err != nil:
+		return nil, e.dnsFailure(err)
 	case p.count == 0:
-		return nil, failed(None, NoRecord, "no SPF record at "+quote(name))
+		return nil, failed(None, NoRecord, "no SPF record at "+quote(t.name))
 	case p.count > 1:
-		return nil, failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(name)))
+		return nil, failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(t.name)))
 	case p.length > e.limits.RecordBytes:
-		return nil, failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(name), p.length))
+		return nil, failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(t.name), p.length))
 	case p.err != nil:
-		return nil, failed(PermError, p.err.Reason, "record at "+quote(name)+", "+p.err.Error())
+		return nil, failed(PermError, p.err.Reason, "record at "+quote(t.name)+", "+p.err.Error())
 	}
 	return p.record, outcome{}
 }
@@ -280,7 +282,7 @@ func (e *evaluation) record(name string) (*Record, outcome) {
 type parsedAnswer struct {
 	count  int
 	length int
-	record *Record
+	record *compiled
 	err    *SyntaxError
 }
 
@@ -305,21 +307,62 @@ func parseAnswer(a resolver.Answer) *parsedAnswer {
 		p.err = err.(*SyntaxError)
 		return p
 	}
-	p.record = r
+	p.record = compile(r)
 	return p
 }
 
 func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, error) {
 	a, err := e.dns.Lookup(e.ctx, name, t)
-	if err == nil && (e.ttl < 0 || a.TTL < e.ttl) {
-		e.ttl = a.TTL
+	if err == nil {
+		e.note(a.TTL)
 	}
 	return a, err
 }
 
-func (e *evaluation) dnsFailure(err error) outcome {
-	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
-		return outcome{code: TempError, reason: TimeLimit, problem: "the check took too long or was cancelled", err: err}
+// lookupTarget is lookup, on the short way where there is one.
+func (e *evaluation) lookupTarget(at target, t resolver.Type) (resolver.Answer, error) {
+	if !e.follows || at.links == nil {
+		return e.lookup(at.name, t)
 	}
-	return outcome{code: TempError, reason: DNSFailure, problem: err.Error(), err: err}
+	a, ttl, err := e.known.Follow(at.links.of(t))
+	if err != nil {
+		return resolver.Answer{}, err
+	}
+	e.note(ttl)
+	return *a, nil
+}
+
+// lookupRecord is lookupTarget for what the TXT records came to.
+func (e *evaluation) lookupRecord(at target) (*parsedAnswer, error) {
+	if !e.follows || at.links == nil {
+		a, err := e.lookup(at.name, resolver.TXT)
+		if err != nil {
+			return nil, err
+		}
+		return resolver.Parsed(a, parseAnswer), nil
+	}
+	a, ttl, err := e.known.Follow(&at.links.txt)
+	if err != nil {
+		return nil, err
+	}
+	e.note(ttl)
+	if p := resolver.Memoized[parsedAnswer](a); p != nil {
+		return p, nil
+	}
+	return resolver.Parsed(*a, parseAnswer), nil
+}
+
+// note keeps the least TTL of all answers.
+func (e *evaluation) note(ttl time.Duration) {
+	if e.ttl < 0 || ttl < e.ttl {
+		e.ttl = ttl
+	}
+}
+
+func (e *evaluation) dnsFailure(err error) outcome {
+	e.failure = err
+	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
+		return outcome{code: TempError, reason: TimeLimit, problem: "the check took too long or was cancelled"}
+	}
+	return outcome{code: TempError, reason: DNSFailure, problem: err.Error()}
 }

@@ -9,22 +9,23 @@ import (
 	"postseal/resolver"
 )
 
-// evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1).
-func (e *evaluation) evaluate(r *Record, name string) outcome {
-	e.prefetch(r, name)
+// evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1). at is the
+// domain of the record.
+func (e *evaluation) evaluate(r *compiled, at target) outcome {
+	e.prefetch(r.Record, at.name)
 	for i := range r.Directives {
-		d := &r.Directives[i]
-		if !e.Trace && d.Prefix.IsValid() && !d.Prefix.Contains(e.ip) {
+		if !r.passes(i, &e.client) && !e.Trace {
 			continue // the most of all directives: kept short
 		}
-		step := e.stepInto(name, r.Text, d.Offset)
-		matched, o := e.match(d, name)
+		d := &r.Directives[i]
+		step := e.stepInto(at.name, r.Text, d.Offset)
+		matched, o := e.match(r, i, at)
 		e.stepOut(step, matched, d.Qualifier, o)
 		if o.code != "" {
 			return o
 		}
 		if matched {
-			o.code, o.reason, o.exp, o.domain = d.Qualifier, Match, r.Exp, name
+			o.code, o.reason, e.matched, e.matchedAt = d.Qualifier, Match, r.Record, at.name
 			if o.mechanism == "" {
 				o.mechanism = d.Text
 			}
@@ -32,23 +33,23 @@ func (e *evaluation) evaluate(r *Record, name string) outcome {
 		}
 	}
 	if r.Redirect != nil && !r.HasAll {
-		return e.redirect(r, name)
+		return e.redirect(r, at.name)
 	}
 	return outcome{code: Neutral, reason: Default, mechanism: "default"}
 }
 
-func (e *evaluation) redirect(r *Record, name string) outcome {
+func (e *evaluation) redirect(r *compiled, name string) outcome {
 	m := r.Redirect
-	target, usable := e.target(m.Value, name)
+	to, usable := e.expanded(r.redirect, m.Value, name)
 	if !usable {
 		return outcome{code: Neutral, reason: Default, mechanism: "default"}
 	}
 	step := e.stepInto(name, r.Text, m.Offset)
-	if o := e.spend(name, m.Text, target); o.code != "" {
+	if o := e.spend(name, m.Text, to.name); o.code != "" {
 		e.stepOut(step, false, "", o)
 		return o
 	}
-	o := e.checkHost(target)
+	o := e.checkHost(to)
 	e.stepOut(step, true, "", o)
 	if o.code == None {
 		return outcome{code: PermError, reason: RedirectNoRecord, deep: true, problem: "redirect: " + o.problem}
@@ -56,41 +57,54 @@ func (e *evaluation) redirect(r *Record, name string) outcome {
 	return o
 }
 
-// match reports whether d matches. An outcome with a code ends the check; one without
-// may name the inner mechanism of an include.
-func (e *evaluation) match(d *Directive, name string) (bool, outcome) {
+// match reports whether directive i matches. An outcome with a code ends the check; one
+// without may name the inner mechanism of an include.
+func (e *evaluation) match(r *compiled, i int, at target) (bool, outcome) {
+	d := &r.Directives[i]
 	switch d.Mechanism {
 	case All:
 		return true, outcome{}
 	case IP4, IP6:
 		return d.Prefix.Contains(e.ip), outcome{}
 	}
-	target, usable := name, true
+	to, usable := at, true
 	if d.Target != nil {
-		target, usable = e.target(d.Target, name)
+		to, usable = e.expanded(r.targets[i], d.Target, at.name)
 	}
 	if !usable {
 		return false, outcome{}
 	}
-	if o := e.spend(name, d.Text, target); o.code != "" {
+	if o := e.spend(at.name, d.Text, to.name); o.code != "" {
 		return false, o
 	}
 	switch d.Mechanism {
 	case Include:
-		return e.include(target)
+		return e.include(to)
 	case A:
-		return e.matchAddress(d, target)
+		return e.matchAddress(d, to)
 	case MX:
-		return e.matchMX(d, target)
+		return e.matchMX(d, to)
 	case PTR:
-		return e.matchPTR(target)
+		return e.matchPTR(to.name)
 	}
-	return e.matchExists(target)
+	return e.matchExists(to)
+}
+
+// expanded is the target of a domain-spec: the known one, if there is one.
+func (e *evaluation) expanded(known target, m *MacroString, name string) (to target, usable bool) {
+	if known.links != nil {
+		return known, true
+	}
+	s, usable := e.target(m, name)
+	if !usable {
+		return target{}, false
+	}
+	return targetOf(s), true
 }
 
 // target expands a domain-spec. usable is false when it holds the local part of an
 // internationalized address: such a term matches nothing (RFC 8616 §4).
-func (e *evaluation) target(m *MacroString, name string) (target string, usable bool) {
+func (e *evaluation) target(m *MacroString, name string) (expanded string, usable bool) {
 	if s, ok := m.Static(); ok {
 		return truncateName(s), true
 	}
@@ -100,11 +114,11 @@ func (e *evaluation) target(m *MacroString, name string) (target string, usable 
 	if !e.localASCII && m.Has("sl") {
 		return "", false
 	}
-	target = m.expandName(e.macro(name))
+	expanded = m.expandName(e.macro(name))
 	if m.Has("sl") {
-		e.private = append(e.private, target)
+		e.private = append(e.private, expanded)
 	}
-	return target, true
+	return expanded, true
 }
 
 // spend counts a term that costs a lookup (RFC 7208 §4.6.4).
@@ -133,8 +147,8 @@ func (e *evaluation) void() outcome {
 }
 
 // include maps the inner result (RFC 7208 §5.2).
-func (e *evaluation) include(target string) (bool, outcome) {
-	inner := e.checkHost(target)
+func (e *evaluation) include(to target) (bool, outcome) {
+	inner := e.checkHost(to)
 	switch inner.code {
 	case Pass:
 		return true, outcome{mechanism: inner.mechanism, deep: true}
@@ -162,8 +176,8 @@ func (d *Directive) contains(addr, ip netip.Addr) bool {
 	return err == nil && p.Contains(ip)
 }
 
-func (e *evaluation) matchAddress(d *Directive, target string) (bool, outcome) {
-	a, err := e.lookup(target, e.family())
+func (e *evaluation) matchAddress(d *Directive, to target) (bool, outcome) {
+	a, err := e.lookupTarget(to, e.family())
 	if err != nil {
 		return false, e.dnsFailure(err)
 	}
@@ -183,15 +197,15 @@ func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
 }
 
 // matchMX never falls back to the address of the target itself (RFC 7208 §5.4).
-func (e *evaluation) matchMX(d *Directive, target string) (bool, outcome) {
-	mx, err := e.lookup(target, resolver.MX)
+func (e *evaluation) matchMX(d *Directive, to target) (bool, outcome) {
+	mx, err := e.lookupTarget(to, resolver.MX)
 	switch {
 	case err != nil:
 		return false, e.dnsFailure(err)
 	case len(mx.Records) == 0:
 		return false, e.void()
 	case len(mx.Records) > e.limits.Names:
-		return false, failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(target), e.limits.Names))
+		return false, failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to.name), e.limits.Names))
 	}
 	for i := range mx.Records {
 		if mx.Records[i].Target != "" { // null MX (RFC 7505)
@@ -214,8 +228,8 @@ func (e *evaluation) matchMX(d *Directive, target string) (bool, outcome) {
 }
 
 // matchExists asks for A whatever the client's family (RFC 7208 §5.7).
-func (e *evaluation) matchExists(target string) (bool, outcome) {
-	a, err := e.lookup(target, resolver.A)
+func (e *evaluation) matchExists(to target) (bool, outcome) {
+	a, err := e.lookupTarget(to, resolver.A)
 	if err != nil {
 		return false, e.dnsFailure(err)
 	}
@@ -410,8 +424,8 @@ const maxExplanation = 255
 
 // explain fetches and expands the explanation of the record that decided (RFC 7208 §6.2).
 // Whatever is wrong with it, there is then none.
-func (e *evaluation) explain(o outcome) string {
-	name, usable := e.target(o.exp.Value, o.domain)
+func (e *evaluation) explain(exp *MacroString, domain string) string {
+	name, usable := e.target(exp, domain)
 	if !usable {
 		return ""
 	}
@@ -426,7 +440,7 @@ func (e *evaluation) explain(o outcome) string {
 	if m.Has("slohtr") {
 		e.cacheable = false
 	}
-	text := []byte(m.expandText(e.macro(o.domain)))
+	text := []byte(m.expandText(e.macro(domain)))
 	for i, c := range text {
 		if c < 0x20 || c > 0x7e {
 			text[i] = '?'

@@ -90,11 +90,13 @@ func (x *explorer) node(name string, above []string) *Node {
 			return n
 		}
 	}
-	r, o := x.record(name)
-	if r == nil {
-		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, o.err
+	x.failure = nil
+	found, o := x.record(targetOf(name))
+	if found == nil {
+		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, x.failure
 		return n
 	}
+	r := found.Record
 	n.Record, n.Text = r, r.Text
 	x.prefetchAll(r, name)
 	path := append(above[:len(above):len(above)], name)
