@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io"
 	"math"
-	"strings"
 	"time"
 
 	"postseal/internal/bodyhash"
 	"postseal/internal/canonical"
 	"postseal/internal/domain"
+	"postseal/internal/tagvalue"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -438,16 +438,19 @@ const maxB = 64
 
 // common is how many octets, apart from white space, two values begin with alike.
 func common(a, b string) int {
-	n := 0
-	for n < maxB {
-		a, b = strings.TrimLeft(a, " \t\r\n"), strings.TrimLeft(b, " \t\r\n")
-		if a == "" || b == "" || a[0] != b[0] {
-			break
-		}
-		a, b = a[1:], b[1:]
-		n++
+	i, j, n := skipFWS(a, 0), skipFWS(b, 0), 0
+	for n < maxB && i < len(a) && j < len(b) && a[i] == b[j] {
+		i, j, n = skipFWS(a, i+1), skipFWS(b, j+1), n+1
 	}
 	return n
+}
+
+// skipFWS is the place of the first octet of s from i on that is no white space.
+func skipFWS(s string, i int) int {
+	for i < len(s) && tagvalue.IsFWS(s[i]) {
+		i++
+	}
+	return i
 }
 
 // Verify verifies a whole message with CRLF line ends. The error is that of r, or a

@@ -106,6 +106,11 @@ func (s *Set) Write(p []byte) (int, error) {
 	if len(s.wanted) == 0 {
 		return len(p), nil
 	}
+	if n := len(s.small); len(p) == 1 && n < cap(s.small) {
+		s.small = s.small[:n+1]
+		s.small[n] = p[0]
+		return 1, nil
+	}
 	if len(s.small)+len(p) > gathered {
 		s.write(s.small)
 		s.small = s.small[:0]
