@@ -37,6 +37,7 @@ func TestConformancePage(t *testing.T) {
 	b.WriteString("# Conformance\n\nGenerated: `go test ./internal/differential -run TestConformancePage -args -update`.\n")
 	b.WriteString("What each number means, and how to make it again, is in [differential runs](../howto/differential.md).\n")
 	suiteTable(t, &b)
+	corporaTable(t, &b)
 	runTables(t, &b)
 	mustTables(t, &b)
 	want := b.String()
@@ -81,6 +82,19 @@ func suiteTable(t *testing.T, b *strings.Builder) {
 		} else {
 			fmt.Fprintf(b, "| %s | | | | %d | %d |\n", s.Name, len(cases), passed)
 		}
+	}
+}
+
+func corporaTable(t *testing.T, b *strings.Builder) {
+	records, err := suites.Records("../../testdata/corpora.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString("\n### Tests of other projects\nNone of their data is kept here. \"run\": `.ci/corpora` fetches the source, and `go test ./internal/suites -v` runs it where\n" +
+		"`POSTSEAL_CORPORA` names the folder; what we decide against stands in the two lists above. \"read\": the tables were read and run by hand.\n\n" +
+		"| tests | source | how | cases | agreeing | decided against |\n|---|---|---|---|---|---|\n")
+	for _, r := range records {
+		fmt.Fprintf(b, "| %s | %s | %s | %d | %d | %d |\n", r.Suite, r.Source, r.How, r.Cases, r.Agree, r.Decided)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package suites runs independent test suites of other projects against the engine.
 //
 // Data of others is read where it lies and never copied here: the openspf.org suites of
-// RFC 7208 and RFC 4408 come inside the module blitiri.com.ar/go/spf.
+// RFC 7208 and RFC 4408 come inside the module blitiri.com.ar/go/spf, the corpora inside
+// the sources of other verifiers.
 package suites
 
 import (
@@ -27,7 +28,7 @@ type SPFCase struct {
 	MailFrom    string
 	Results     []string // any of them
 	Explanation string   // "" is not tested, "DEFAULT" is the receiver's own
-	Zone        *SPFZone
+	Zone        *Zone
 }
 
 type scenario struct {
@@ -61,7 +62,7 @@ func ReadSPF(path string) ([]SPFCase, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		zone, err := newSPFZone(s.Zone)
+		zone, err := newZone(s.Zone)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", path, s.Description, err)
 		}
@@ -88,14 +89,14 @@ func words(n yaml.Node) []string {
 	return all
 }
 
-// SPFZone answers from the zonedata of a scenario.
-type SPFZone struct {
+// Zone answers from the zonedata of a scenario.
+type Zone struct {
 	records  map[string]map[resolver.Type][]resolver.RR
 	failures map[string]resolver.Kind // "name" for every type not listed, "name TYPE" for one
 }
 
-func newSPFZone(data map[string]yaml.Node) (*SPFZone, error) {
-	z := &SPFZone{records: map[string]map[resolver.Type][]resolver.RR{}, failures: map[string]resolver.Kind{}}
+func newZone(data map[string]yaml.Node) (*Zone, error) {
+	z := &Zone{records: map[string]map[resolver.Type][]resolver.RR{}, failures: map[string]resolver.Kind{}}
 	for name, node := range data {
 		name = strings.ToLower(name)
 		z.records[name] = map[resolver.Type][]resolver.RR{}
@@ -116,7 +117,7 @@ var failureKinds = map[string]resolver.Kind{"TIMEOUT": resolver.Timeout, "SERVFA
 
 // add takes one entry. Records of type SPF stand for TXT too, unless the name has TXT of
 // its own (the suite's convention); TXT: NONE suppresses that copy.
-func (z *SPFZone) add(name string, entry *yaml.Node, hasTXT bool) error {
+func (z *Zone) add(name string, entry *yaml.Node, hasTXT bool) error {
 	if entry.Kind == yaml.ScalarNode {
 		z.failures[name] = resolver.Timeout
 		return nil
@@ -167,7 +168,7 @@ func text(n *yaml.Node) resolver.RR { return resolver.RR{Text: strings.Join(word
 func target(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }
 
 // Lookup implements resolver.Resolver.
-func (z *SPFZone) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+func (z *Zone) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	name = target(name)
 	if !resolver.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, nil

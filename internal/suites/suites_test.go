@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,6 +22,7 @@ func moduleDir(t *testing.T) string {
 const (
 	adjudicatedList = "../../testdata/suites-adjudicated.txt" // required cases
 	otherList       = "../../testdata/suites-other.txt"       // the others that we disagree with
+	recordList      = "../../testdata/corpora.tsv"
 )
 
 func TestOpenSPF(t *testing.T) {
@@ -31,40 +33,102 @@ func TestOpenSPF(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := otherList
-			if s.Required {
-				path = adjudicatedList
+			var all []Case
+			for _, c := range cases {
+				all = append(all, Case{c.Name, c.Problem})
 			}
-			list, err := Reviewed(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			passed, against := runSuite(t, s, cases, list)
-			required, other := len(cases), 0
-			agreeing := 0
-			if !s.Required {
-				required, other, passed, agreeing, against = 0, required, 0, passed, 0
-			}
-			// The line is an interface: exactly this form, without the prefix of t.Log.
-			fmt.Printf("SUITE %s %d/%d adjudicated %d other %d/%d\n", s.Name, passed, required, against, agreeing, other)
+			report(t, s.Name, s.Required, all)
 		})
 	}
 }
 
+// TestCorpora runs the tests of other projects whose sources lie in POSTSEAL_CORPORA.
+func TestCorpora(t *testing.T) {
+	dir := os.Getenv("POSTSEAL_CORPORA")
+	if dir == "" {
+		t.Skip("skipped: POSTSEAL_CORPORA names no folder with sources of other projects (.ci/corpora fetches them)")
+	}
+	for _, c := range Corpora() {
+		t.Run(c.Name, func(t *testing.T) {
+			folder, err := c.Find(dir)
+			if err != nil {
+				t.Skip("skipped:", err)
+			}
+			cases, err := c.Read(folder)
+			if err != nil || len(cases) == 0 {
+				t.Fatalf("%d cases read: %v", len(cases), err)
+			}
+			agree, decided := report(t, c.Name, c.Required, cases)
+			recorded(t, Record{c.Name, filepath.Base(folder), "run", len(cases), agree, decided})
+		})
+	}
+}
+
+// recorded fails where the list has other numbers for the same source.
+func recorded(t *testing.T, r Record) {
+	all, err := Records(recordList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range all {
+		if old.Suite == r.Suite && old.Source == r.Source && old != r {
+			t.Errorf("%s has %+v, and this run gave %+v", recordList, old, r)
+		}
+	}
+}
+
+// TestRecords: the numbers add up, and every corpus with a reader has been looked at.
+func TestRecords(t *testing.T) {
+	all, err := Records(recordList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if r.Agree+r.Decided != r.Cases || r.How != "run" && r.How != "read" {
+			t.Errorf("%s: %+v", recordList, r)
+		}
+	}
+	for _, c := range Corpora() {
+		if !slices.ContainsFunc(all, func(r Record) bool { return r.Suite == c.Name && r.How == "run" }) {
+			t.Errorf("%s has no line for %s", recordList, c.Name)
+		}
+	}
+}
+
+// report runs a suite and prints its line. The line is an interface: exactly this form,
+// without the prefix of t.Log.
+func report(t *testing.T, suite string, required bool, cases []Case) (passed, against int) {
+	path := otherList
+	if required {
+		path = adjudicatedList
+	}
+	list, err := Reviewed(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, against = runSuite(t, suite, cases, list)
+	if required {
+		fmt.Printf("SUITE %s %d/%d adjudicated %d other 0/0\n", suite, passed, len(cases), against)
+	} else {
+		fmt.Printf("SUITE %s 0/0 adjudicated 0 other %d/%d\n", suite, passed, len(cases))
+	}
+	return passed, against
+}
+
 // runSuite fails for a case that does not hold and is not in the list, and for one that
 // holds and is.
-func runSuite(t *testing.T, s Suite, cases []SPFCase, list map[string]bool) (passed, against int) {
+func runSuite(t *testing.T, suite string, cases []Case, list map[string]bool) (passed, against int) {
 	for _, c := range cases {
-		problem, known := c.Problem(t.Context()), list[s.Name+" "+c.Name]
+		problem, known := c.Problem(t.Context()), list[suite+" "+c.Name]
 		switch {
 		case problem == "" && known:
-			t.Errorf("%s: %s holds: take it off the list", s.Name, c.Name)
+			t.Errorf("%s: %s holds: take it off the list", suite, c.Name)
 		case problem == "":
 			passed++
 		case known:
 			against++
 		default:
-			t.Errorf("%s: %s (%s): %s", s.Name, c.Name, c.Spec, problem)
+			t.Errorf("%s: %s: %s", suite, c.Name, problem)
 		}
 	}
 	return passed, against
