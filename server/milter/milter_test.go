@@ -354,3 +354,25 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("Shutdown = %v", err)
 	}
 }
+
+// TestHugeHeader: a header section beyond the limits is refused in words, and the session
+// goes on.
+func TestHugeHeader(t *testing.T) {
+	s := start(t, "enforce = 'strict'")
+	m := connect(t, s, "192.0.2.1")
+	for name, header := range map[string]string{
+		"a field of 70 KiB":          "X: " + strings.Repeat("x", 70<<10) + "\n",
+		"20,000 fields":              strings.Repeat("X: y\n", 20000),
+		"25,000 lines of one field":  "X: y" + strings.Repeat("\n y", 25000) + "\n",
+		"a field of 900 KiB":         "X: " + strings.Repeat("x", 900<<10) + "\n",
+		"a name of 70 KiB":           strings.Repeat("x", 70<<10) + ": y\n",
+		"200 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\n", 4),
+	} {
+		if got := m.message("b@pass.test", header+passes); !strings.HasPrefix(got[len(got)-1], "y552-5.") {
+			t.Errorf("%s: %.200q, want a 552", name, got)
+		}
+		if got := m.message("b@pass.test", passes); got[len(got)-1] != "c" {
+			t.Errorf("after %s: %q, want an honest message to be taken", name, got)
+		}
+	}
+}

@@ -358,3 +358,33 @@ func closed(addr string) bool {
 	c.Close()
 	return false
 }
+
+// TestHugeHeader: a header section beyond the limits is refused in words, and the session
+// goes on.
+func TestHugeHeader(t *testing.T) {
+	hop := newSink(t)
+	d := start(t, setup{enforce: postseal.Strict, config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}}})
+	c, err := smtp.Dial(d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const honest = "From: a@n.test\r\n\r\nx\r\n"
+	for name, header := range map[string]string{
+		"a field of 70 KiB":          "X: " + strings.Repeat("x", 70<<10) + "\r\n",
+		"20,000 fields":              strings.Repeat("X: y\r\n", 20000),
+		"50,000 lines of one field":  "X: y" + strings.Repeat("\r\n y", 50000) + "\r\n",
+		"a field of 5 MiB":           "X: " + strings.Repeat("x", 5<<20) + "\r\n",
+		"200 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\r\n", 4),
+	} {
+		if err := c.SendMail("a@n.test", []string{"b@example.net"}, strings.NewReader(header+honest)); !isCode(err, 552) {
+			t.Errorf("%s: %v, want a 552", name, err)
+		}
+		if got := hop.take(); len(got) != 0 {
+			t.Errorf("%s: the next hop got %.80q", name, got)
+		}
+		if err := c.SendMail("a@n.test", []string{"b@example.net"}, strings.NewReader(honest)); err != nil || len(hop.take()) != 1 {
+			t.Errorf("after %s: %v, want an honest message to be taken", name, err)
+		}
+	}
+}
