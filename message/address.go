@@ -63,9 +63,10 @@ const tooManyMailboxes = "too many mailboxes"
 // a local part, source routes, empty list elements, dots in a display name. An empty
 // group gives no mailbox. The time is linear in len(value).
 //
-// Two faults that leave no doubt about the domain are let through, for much honest mail
-// has them: octets that are no UTF-8 in a display name or a comment, and an address as
-// unquoted display name of an address with the same domain.
+// Three faults that leave no doubt about the domain are let through, for much honest mail
+// has them: octets that are no UTF-8 in a display name or a comment, an address as
+// unquoted display name of an address with the same domain, and square brackets without
+// quotes in a display name.
 //
 // What two readers could read differently is an error (*AddressError): two addresses
 // without a comma, an address of another domain as unquoted display name, anything behind
@@ -214,6 +215,11 @@ func (p *addressParser) words() (words int, isLocal, ok bool) {
 			isLocal = isLocal && wantWord
 			wantWord = false
 			words++
+		case c == '[' || c == ']': // of a display name: a domain literal stands behind "@" only
+			p.pos++
+			isLocal = false
+			words++
+			p.local = append(p.local, c)
 		default:
 			return words, isLocal && !wantWord && p.plainLocal(), true
 		}
