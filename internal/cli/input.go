@@ -47,6 +47,9 @@ func (a *app) open(path string, raw bool) (*input, error) {
 		in.close()
 		return nil, err
 	}
+	if in.header.Len() == 0 {
+		a.hint("%s has no header fields: its first line is empty", in.name)
+	}
 	return in, nil
 }
 
@@ -68,6 +71,8 @@ func (in *input) peek(r io.Reader) error {
 	return in.check(seen.Bytes(), limit != nil)
 }
 
+// check refuses what is no message. One whose header section is empty is a message, that
+// of no author, as an SMTP client can send it.
 func (in *input) check(head []byte, overLimit bool) error {
 	switch {
 	case len(head) == 0:
@@ -78,12 +83,8 @@ func (in *input) check(head []byte, overLimit bool) error {
 			return f.or("it looks like %s: unpack it first", kind)
 		}
 		return f.or("a message is text that begins with header fields such as From: and Date:")
-	case in.header.Len() == 0 && !overLimit:
-		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
-		if head[0] == '\r' || head[0] == '\n' {
-			return f.or("the first line is empty: the header section must come first")
-		}
-		return f.or("the first line must be a field such as \"From: someone@example.com\"")
+	case in.header.Len() == 0 && !overLimit && !bytes.HasPrefix(head, []byte("\r\n")):
+		return failf(exitData, "%s:1: has no header fields, so it is no message", in.name).or("the first line must be a field such as \"From: someone@example.com\"")
 	}
 	return nil
 }
