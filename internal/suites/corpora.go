@@ -28,6 +28,8 @@ func Corpora() []Corpus {
 	return []Corpus{
 		{"arc-draft-validation", "Mail-DKIM-*", true, readARC},
 		{"mail-dkim", "Mail-DKIM-*", false, readMailDKIM},
+		{"authres", "authres-*", false, readAuthres},
+		{"rspamd", "rspamd-*", false, readRspamd},
 		{"public-suffix", "publicsuffix-*", true, readPSL},
 	}
 }
