@@ -283,15 +283,30 @@ func TestDNSFaultsUnbound(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { sendDuring(t, fault{}, address) })
 }
 
+// freeAddress is one on which nobody listens, neither with UDP nor with TCP.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 20 {
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := udp.LocalAddr().String()
+		tcp, err := net.Listen("tcp", address)
+		udp.Close()
+		if err == nil {
+			tcp.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return ""
+}
+
 // unbound starts a resolver that asks server alone.
 func unbound(t *testing.T, program, server string) (address string, stop func()) {
 	t.Helper()
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.LocalAddr().String()
-	l.Close()
+	address = freeAddress(t)
 	dir := t.TempDir()
 	var zones strings.Builder
 	for _, z := range []string{"test.", "example.", "arpa.", "net."} {
