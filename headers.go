@@ -15,12 +15,14 @@ import (
 // headerChanges lists the forged fields to remove, highest instance first (RFC 8601
 // §5), and the fields to add.
 func (t *Transaction) headerChanges(r *Report) HeaderChanges {
-	id := t.v.config.AuthservID
-	t.changes = [...]HeaderField{
-		{Name: "Authentication-Results", Value: r.authResults(id).Value()},
+	id, w, changes := t.v.config.AuthservID, t.work, &t.rooms.changes
+	w.field.fill(r, id)
+	w.text = w.field.AppendValue(w.text[:0])
+	*changes = [...]HeaderField{
+		{Name: "Authentication-Results", Value: string(w.text)},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
 	}
-	return HeaderChanges{Add: t.changes[:], Remove: ForgedFields(r.header, id)}
+	return HeaderChanges{Add: changes[:], Remove: ForgedFields(r.header, id)}
 }
 
 // ForgedFields names the fields of h that claim to come from the verifier authservID,
@@ -97,9 +99,9 @@ func (f *verdictField) property(kind, name, value string) {
 	last.Properties = f.properties[n-1-len(last.Properties) : n : n]
 }
 
-// authResults is the one Authentication-Results field of the verdict (RFC 8601 §2.2).
-func (r *Report) authResults(id string) *verdictField {
-	f := &verdictField{Field: authres.Field{AuthservID: id}}
+// fill makes an empty f the one Authentication-Results field of the verdict (RFC 8601 §2.2).
+func (f *verdictField) fill(r *Report, id string) {
+	f.AuthservID = id
 	f.Results, f.properties = f.usualResults[:0], f.usualProperties[:0]
 	f.spf(r)
 	if len(r.DKIM) == 0 {
@@ -114,7 +116,6 @@ func (r *Report) authResults(id string) *verdictField {
 		f.result("iprev", string(r.IPRev.Result))
 		f.property("policy", "iprev", r.RemoteIP().String())
 	}
-	return f
 }
 
 // spf names the domain and never the local part (RFC 8601 §2.7.2).

@@ -33,12 +33,13 @@ type Evidence struct {
 // Evidence returns what r was decided on. It is gathered now: verdicts that nobody asks
 // about cost nothing. r must come from Finish.
 func (r *Report) Evidence() *Evidence {
-	t := r.work
+	t := r.from
 	digests := canonical.Digests{}
-	t.dkim.Digests(digests)
-	t.arc.Digests(digests)
+	for _, d := range t.digests {
+		digests[d.Field] = d.Sum
+	}
 	return &Evidence{Ref: r.Ref, Time: r.Time, Conn: r.Conn, Helo: r.Helo, ReversePath: r.ReversePath, Recipients: r.Recipients,
-		Header: r.header, Author: r.Author, Limit: r.limit, Bytes: t.bytes, Digests: digests, Bodies: t.bodies.Hashes(), DNS: t.exchanges()}
+		Header: r.header, Author: r.Author, Limit: r.limit, Bytes: t.bytes, Digests: digests, Bodies: t.hashes, DNS: t.exchanges()}
 }
 
 // Replay evaluates e again. The Verifier should be one whose Resolver answers from e.DNS
@@ -52,9 +53,9 @@ func (v *Verifier) Replay(ctx context.Context, e *Evidence) (*Report, error) {
 	for _, to := range e.Recipients {
 		t.Rcpt(to)
 	}
-	t.dkim.Assume(e.Digests)
-	t.arc.Assume(e.Digests)
-	t.bodies.Assume(e.Bodies)
+	t.work.dkim.Assume(e.Digests)
+	t.work.arc.Assume(e.Digests)
+	t.work.bodies.Assume(e.Bodies)
 	for i := range e.Header.Len() {
 		if err := t.Field(e.Header.At(i)); err != nil {
 			return nil, err
@@ -69,7 +70,7 @@ func (t *Transaction) findAuthor() message.Author {
 	if t.replayed != nil {
 		return t.replayed.Author
 	}
-	return message.FindAuthor(&t.header)
+	return message.FindAuthor(&t.work.header)
 }
 
 func (t *Transaction) makeRef(r *Report) string {

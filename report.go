@@ -176,7 +176,7 @@ type Report struct {
 	header *message.Header
 	chain  arc.Result
 	limit  message.Reason
-	work   *Transaction // that made the report, nil for one made by hand
+	from   *Transaction // that made the report, nil for one made by hand
 }
 
 // Header returns the header section as it was received.
@@ -184,10 +184,10 @@ func (r *Report) Header() *message.Header { return r.header }
 
 // Exchanges returns every DNS question of the verification with its answer.
 func (r *Report) Exchanges() []resolver.Exchange {
-	if r.work == nil {
+	if r.from == nil {
 		return nil
 	}
-	return r.work.exchanges()
+	return r.from.exchanges()
 }
 
 // Limit returns the limit that the message broke, "" when none.

@@ -29,7 +29,7 @@ type SPFCheck struct {
 
 	checker spf.Checker
 	known   resolver.Known
-	room    spfRoom
+	room    *spfRoom
 }
 
 // spfRoom is what an ordinary check fills.
@@ -37,7 +37,7 @@ type spfRoom struct {
 	results [2]spf.Result
 	iprev   IPRev
 	paths   [2][2]string
-	spent   [2][8]spf.Spend
+	spent   [2][6]spf.Spend
 }
 
 // StartSPF begins SPF and iprev apart from a transaction, for a door that must answer
@@ -46,7 +46,7 @@ type spfRoom struct {
 func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath string) *SPFCheck {
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
 	c := &SPFCheck{done: make(chan struct{})}
-	c.start(ctx, v, v.config.Now, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS), conn, helo, reversePath)
+	c.start(ctx, v, v.config.Now, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS), conn, helo, reversePath, new(spfRoom))
 	go func() {
 		defer cancel()
 		c.work.Wait()
@@ -56,13 +56,13 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	return c
 }
 
-func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time, ledger *resolver.Ledger, conn Conn, helo, reversePath string) {
-	c.v, c.ctx, c.ledger = v, ctx, ledger
+func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time, ledger *resolver.Ledger, conn Conn, helo, reversePath string, room *spfRoom) {
+	c.v, c.ctx, c.ledger, c.room = v, ctx, ledger, room
 	c.ip, c.helo, c.reversePath = conn.Remote.Addr().Unmap(), helo, reversePath
 	if !c.ip.IsValid() {
 		return
 	}
-	c.results, c.iprev = c.unknown(&c.room)
+	c.results, c.iprev = c.unknown(c.room)
 	c.checker = v.spf
 	c.checker.Resolver, c.checker.Now = ledger, now
 	for i := range c.results {

@@ -10,6 +10,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/bodyhash"
+	"postseal/internal/canonical"
 	"postseal/internal/domain"
 	"postseal/message"
 	"postseal/resolver"
@@ -29,31 +30,33 @@ type Transaction struct {
 	reversePath string
 	recipients  []string
 
-	ledger resolver.Ledger
-	check  SPFCheck  // unused when there is a shared one
+	work   *work     // nil after the end
 	shared *SPFCheck // of another door, which goes on without us; nil is none
 
-	splitter  message.Splitter // when the message comes as one text
-	header    message.Header
-	bodies    bodyhash.Set
-	dkim      dkim.Verification
-	arc       arc.Validation
-	dmarc     dmarc.Evaluation
 	author    message.Author
 	limit     message.Reason
 	bytes     int64
 	headerEnd bool
-	done      bool
 	replayed  *Evidence // nil but in a replay
 
-	// What an ordinary message takes, in one piece with the rest.
+	// What the Report leads to.
 	made    Report
-	ids     [usualIdentifiers]dmarc.Identifier
-	changes [2]HeaderField
+	asked   []resolver.Exchange
+	digests []canonical.Digest
+	hashes  []bodyhash.Hash
+	rooms   rooms
 }
 
-// usualIdentifiers is what most messages have at most: SPF and two signatures.
-const usualIdentifiers = 3
+// rooms hold what an ordinary message leaves in its Report, in one piece with it.
+type rooms struct {
+	header     message.Header
+	spf        spfRoom
+	signatures [2]dkim.Signature
+	dmarc      dmarc.Room
+	changes    [2]HeaderField
+	digests    [2]canonical.Digest
+	hashes     [1]bodyhash.Hash
+}
 
 // Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
@@ -63,28 +66,9 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
-	t := &Transaction{v: s.v, ctx: s.ctx, now: s.now, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath}
-	t.ledger.Begin(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
-	verifier := s.v.dkim
-	verifier.Resolver, verifier.Now = &t.ledger, s.now
-	t.dkim.Begin(s.ctx, &verifier)
-	validator := s.v.arc
-	validator.Resolver, validator.Now = &t.ledger, s.now
-	t.arc.Begin(s.ctx, &validator)
-	// DMARC asks outside the DNS budget of the message: it has bounds of its own (8 names a
-	// walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and SPF
-	// may keep the policy of the author from being found.
-	evaluator := s.v.dmarc
-	evaluator.Resolver = t.ledger.Unmetered()
-	t.dmarc.Begin(s.ctx, &evaluator)
-	if s.conn.Remote.Addr().IsValid() {
-		t.prefetchPolicy(reversePath)
-	}
-	if shared != nil && shared.fits(s.conn, s.helo, reversePath) {
-		t.shared = shared
-	} else {
-		t.check.start(s.ctx, s.v, s.now, &t.ledger, s.conn, s.helo, reversePath)
-	}
+	t := &Transaction{v: s.v, ctx: s.ctx, now: s.now, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath,
+		work: works.Get().(*work)}
+	t.begin(shared, s)
 	return t
 }
 
@@ -96,7 +80,7 @@ func (t *Transaction) prefetchPolicy(reversePath string) {
 			continue
 		}
 		if name, err := domain.Parse(reversePath[i+1:]); err == nil {
-			t.dmarc.Prefetch(name)
+			t.work.dmarc.Prefetch(name)
 		}
 		return
 	}
@@ -111,69 +95,64 @@ func (t *Transaction) SPF(ctx context.Context) spf.Result {
 	if t.shared != nil {
 		return t.shared.First(ctx)
 	}
-	return t.check.First(ctx)
+	if t.work == nil {
+		return (&SPFCheck{results: t.made.SPF}).First(ctx)
+	}
+	return t.work.check.First(ctx)
 }
 
 // Field takes the next header field. A field beyond a limit is not kept: the message
 // then ends in a verdict, not in an error.
 func (t *Transaction) Field(f message.Field) error {
-	if t.headerEnd {
+	if t.headerEnd || t.work == nil {
 		return errors.New("postseal: Field after EndHeader")
 	}
 	if t.limit != "" {
 		return nil
 	}
-	if reason := t.v.config.Limits.Header.Check(&t.header, f); reason != "" {
+	w := t.work
+	if reason := t.v.config.Limits.Header.Check(&w.header, f); reason != "" {
 		t.limit = reason
 		return nil
 	}
-	t.header.Add(f)
-	t.dkim.Field(f)
-	t.arc.Field(f)
+	w.header.Add(f)
+	w.dkim.Field(f)
+	w.arc.Field(f)
 	return nil
 }
 
 // EndHeader ends the header section: the Author Domain is known and its policy asked
 // for.
 func (t *Transaction) EndHeader() error {
-	if t.headerEnd {
+	if t.headerEnd || t.work == nil {
 		return errors.New("postseal: EndHeader twice")
 	}
 	t.headerEnd = true
+	w := t.work
+	w.ledger.Refresh()
 	t.author = t.findAuthor()
-	t.dkim.Header(&t.header, &t.bodies, t.author.Domains)
-	t.arc.Header(&t.header, &t.bodies)
+	w.dkim.Header(&w.header, &w.bodies, t.author.Domains)
+	w.arc.Header(&w.header, &w.bodies)
 	for _, d := range t.author.Domains {
-		t.dmarc.Prefetch(d)
+		w.dmarc.Prefetch(d)
 	}
 	return nil
 }
 
 // Write takes the next piece of the body, with CRLF line ends.
 func (t *Transaction) Write(p []byte) (int, error) {
-	if !t.headerEnd {
-		return 0, errors.New("postseal: Write before EndHeader")
+	if !t.headerEnd || t.work == nil {
+		return 0, errors.New("postseal: Write before EndHeader, or after the end of the transaction")
 	}
 	t.bytes += int64(len(p))
-	return t.bodies.Write(p)
-}
-
-// Abort ends the transaction without a verdict and waits for its questions to end.
-func (t *Transaction) Abort() {
-	if t.done {
-		return
-	}
-	t.done = true
-	t.ledger.Cancel()
-	t.check.work.Wait()
-	t.ledger.Close()
+	return t.work.bodies.Write(p)
 }
 
 // Finish waits for what is still open, evaluates and decides. The verdict comes in any
 // case: when ctx or the time limit ends first, what is unknown is temperror. The error
 // is for misuse only. Nothing of the transaction runs after it.
 func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
-	if t.done {
+	if t.work == nil {
 		return nil, errors.New("postseal: Finish after the end of the transaction")
 	}
 	if !t.headerEnd {
@@ -181,70 +160,68 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	t.ledger.Within(ctx, t.v.config.Limits.Timeout)
-	defer t.Abort()
+	w := t.work
+	w.ledger.Within(ctx, t.v.config.Limits.Timeout)
 	t.join(ctx)
-	return t.report(), nil
+	sound := t.report()
+	w.ledger.Cancel()
+	t.release(sound)
+	return &t.made, nil
 }
 
-// join takes the results of a shared check, as far as they come in time.
-func (t *Transaction) join(ctx context.Context) {
-	if t.shared == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.v.config.Limits.Timeout)
-	defer cancel()
-	t.check.results, t.check.iprev = t.shared.Wait(ctx)
-}
-
-func (t *Transaction) report() (r *Report) {
-	r = &t.made
+// report fills in t.made. It is sound when nothing panicked.
+func (t *Transaction) report() (sound bool) {
+	w, r := t.work, &t.made
 	*r = Report{Time: t.now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
-		Author: t.author, header: &t.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)}
+		Author: t.author, header: &t.rooms.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil), from: t}
+	t.rooms.header = w.header.Clone()
 	r.Ref = t.makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {
+			sound = false
 			if t.v.config.OnPanic != nil {
 				t.v.config.OnPanic(p)
 			}
-			t.ledger.Cancel()
-			t.check.work.Wait()
+			w.ledger.Cancel()
+			w.check.work.Wait()
+			t.asked = w.ledger.Exchanges()
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
 				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
 		}
 	}()
 	t.evaluate(r)
-	r.work = t
-	queries := t.ledger.Queries()
+	queries := w.ledger.Queries()
 	if t.shared != nil {
 		queries += t.shared.ledger.Queries()
 	}
-	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(t.header.Size()),
+	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(w.header.Size()),
 		Micros: time.Since(t.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
 	r.Headers = t.headerChanges(r)
-	return r
+	t.keepEvidence()
+	return true
 }
 
 func (t *Transaction) exchanges() []resolver.Exchange {
 	if t.shared == nil {
-		return t.ledger.Exchanges()
+		return t.asked
 	}
-	return append(t.shared.ledger.Exchanges(), t.ledger.Exchanges()...)
+	return append(t.shared.ledger.Exchanges(), t.asked...)
 }
 
 func (t *Transaction) evaluate(r *Report) {
-	r.DKIM = t.dkim.Finish()
-	t.check.work.Wait()
-	r.SPF, r.IPRev = t.check.results, t.check.iprev
+	w := t.work
+	r.DKIM = w.dkim.AppendFinish(t.rooms.signatures[:0])
+	w.check.work.Wait()
+	r.SPF, r.IPRev = w.check.results, w.check.iprev
 	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
-		r.DMARC = t.dmarc.EvaluateAll(t.author.Domains, identifiers(t.ids[:0], r))
+		r.DMARC = w.dmarc.EvaluateAll(t.author.Domains, identifiers(w.ids[:0], r))
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
-	r.chain = t.arc.Finish()
+	r.chain = w.arc.Finish()
 	r.ARC = MakeARC(r.chain, t.v.config.TrustedSealers)
 	t.askNoMail(r)
 }
@@ -290,8 +267,9 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	t := s.Mail(reversePath)
 	defer t.Abort()
 	t.recipients = recipients
-	t.splitter = *message.NewSplitter(t, s.v.config.Limits.Header)
-	err := t.splitter.Stream(r)
+	splitter := &t.work.splitter
+	*splitter = *message.NewSplitter(t, s.v.config.Limits.Header)
+	err := splitter.Stream(r)
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):

@@ -11,18 +11,25 @@ import (
 // any size, for those who do not get its header fields one by one. Close ends the message.
 // A header section beyond a limit ends in the verdict, not in an error.
 func (t *Transaction) MessageWriter() io.WriteCloser {
-	t.splitter = *message.NewSplitter(t, t.v.config.Limits.Header)
+	if t.work != nil {
+		t.work.splitter = *message.NewSplitter(t, t.v.config.Limits.Header)
+	}
 	return messageWriter{t}
 }
 
 type messageWriter struct{ t *Transaction }
 
+var errEnded = errors.New("postseal: the transaction has ended")
+
 // Write implements io.Writer.
 func (w messageWriter) Write(p []byte) (int, error) {
-	if w.t.limit != "" {
+	switch {
+	case w.t.work == nil:
+		return 0, errEnded
+	case w.t.limit != "":
 		return len(p), nil
 	}
-	if _, err := w.t.splitter.Write(p); err != nil {
+	if _, err := w.t.work.splitter.Write(p); err != nil {
 		return len(p), w.outcome(err)
 	}
 	return len(p), nil
@@ -30,10 +37,13 @@ func (w messageWriter) Write(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (w messageWriter) Close() error {
-	if w.t.limit != "" {
+	switch {
+	case w.t.work == nil:
+		return errEnded
+	case w.t.limit != "":
 		return nil
 	}
-	return w.outcome(w.t.splitter.Close())
+	return w.outcome(w.t.work.splitter.Close())
 }
 
 func (w messageWriter) outcome(err error) error {

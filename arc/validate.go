@@ -68,15 +68,16 @@ func (x *Validation) Begin(ctx context.Context, v *Verifier) { x.v, x.ctx = *v, 
 // section. It is called before Header.
 func (x *Validation) Assume(d canonical.Digests) { x.assumed = d }
 
-// Digests adds the digest of each signature and seal of a chain without fault to d.
-func (x *Validation) Digests(d canonical.Digests) {
+// AppendDigests appends the digest of each signature and seal of a chain without fault to dst.
+func (x *Validation) AppendDigests(dst []canonical.Digest) []canonical.Digest {
 	for _, s := range x.sets {
 		for _, k := range [...]kind{ams, seal} {
 			if s.index[k] >= 0 {
-				d[s.index[k]] = s.digests[k]
+				dst = append(dst, canonical.Digest{Field: s.index[k], Sum: s.digests[k]})
 			}
 		}
 	}
+	return dst
 }
 
 // Field looks at the next header field. A key is asked for as the field that needs it

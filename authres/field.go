@@ -43,9 +43,11 @@ const (
 // CRLF and a tab before column 78 where it can be (RFC 5322 §2.1.1), and ends without a
 // line end. Whatever the strings hold, it has no other control octet, and no value leaves
 // its quotes or its comment.
-func (f Field) Value() string {
-	var room [1 << 10]byte
-	w := writer{buf: room[:0], column: len("Authentication-Results:")}
+func (f Field) Value() string { return string(f.AppendValue(make([]byte, 0, 1<<10))) }
+
+// AppendValue appends what Value returns to dst.
+func (f *Field) AppendValue(dst []byte) []byte {
+	w := writer{buf: dst, column: len("Authentication-Results:")}
 	start := w.space()
 	w.value(f.AuthservID)
 	w.column += len(w.buf) - start
@@ -64,7 +66,7 @@ func (f Field) Value() string {
 	for i := range f.Results[:min(len(f.Results), maxResults)] {
 		w.result(&f.Results[i])
 	}
-	return string(w.buf)
+	return w.buf
 }
 
 // writer appends words and keeps the column. A word is what lies between two calls of

@@ -40,13 +40,17 @@ func (k *rsaKey) verifies(digest, sig []byte) bool {
 	if k.modulus == nil || len(digest) != sha256.Size || len(sig) != k.modulus.Size() {
 		return false
 	}
-	var s, m bigmod.Nat
-	if _, err := s.SetBytes(sig, k.modulus); err != nil {
+	n := numbers.Get().(*[2]bigmod.Nat)
+	defer numbers.Put(n)
+	if _, err := n[0].SetBytes(sig, k.modulus); err != nil {
 		return false // not less than the modulus
 	}
-	encoded := m.ExpShortVarTime(&s, uint(k.public.E), k.modulus).Bytes(k.modulus)
+	encoded := n[1].ExpShortVarTime(&n[0], uint(k.public.E), k.modulus).Bytes(k.modulus)
 	return isEncoded(encoded, digest)
 }
+
+// numbers are used again: a signature and the encoded message in it.
+var numbers = sync.Pool{New: func() any { return new([2]bigmod.Nat) }}
 
 // digestInfo is the DER that stands before a SHA-256 hash (RFC 8017 §9.2, note 1).
 var digestInfo = []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"postseal/internal/bodyhash"
@@ -85,7 +86,6 @@ type Verification struct {
 
 	index canonical.Index
 	room  [usualSignatures]signature // the first of signatures
-	made  [usualSignatures]Signature
 }
 
 // usualSignatures is what most messages have at most.
@@ -118,13 +118,14 @@ func (x *Verification) Begin(ctx context.Context, v *Verifier) {
 // section. It is called before Header.
 func (x *Verification) Assume(d canonical.Digests) { x.assumed = d }
 
-// Digests adds the digest of each signature that was evaluated to d.
-func (x *Verification) Digests(d canonical.Digests) {
+// AppendDigests appends the digest of each signature that was evaluated to dst.
+func (x *Verification) AppendDigests(dst []canonical.Digest) []canonical.Digest {
 	for i := range x.signatures {
 		if s := &x.signatures[i]; s.chosen {
-			d[s.FieldIndex] = s.digest
+			dst = append(dst, canonical.Digest{Field: s.FieldIndex, Sum: s.digest})
 		}
 	}
+	return dst
 }
 
 // Field looks at the next header field. The key of a signature is asked for at once.
@@ -182,7 +183,7 @@ func (s *signature) describe() {
 	f := &s.field
 	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
 	s.Canonicalization = canonicalNames[f.HeaderCanonical][f.BodyCanonical]
-	s.SignedFields, s.BodyLength = f.Names, f.Length
+	s.BodyLength = f.Length
 	if f.Timestamp >= 0 && f.Timestamp < math.MaxInt32*100 {
 		s.Timestamp = time.Unix(f.Timestamp, 0).UTC()
 	}
@@ -291,7 +292,10 @@ func (s *Field) appendField(dst []byte, f message.Field) []byte {
 
 // Finish ends the body and gives the outcome for each signature, in the order of the
 // header section. It waits for the keys.
-func (x *Verification) Finish() []Signature {
+func (x *Verification) Finish() []Signature { return x.AppendFinish(nil) }
+
+// AppendFinish is Finish, with the outcomes appended to dst. They share nothing with x.
+func (x *Verification) AppendFinish(dst []Signature) []Signature {
 	if x.bodies != nil {
 		x.bodies.Close()
 	}
@@ -310,7 +314,7 @@ func (x *Verification) Finish() []Signature {
 			}
 		}
 	}
-	return x.results()
+	return x.results(dst)
 }
 
 // evaluate is RFC 6376 §6.1.2 and §6.1.3.
@@ -417,8 +421,7 @@ func (x *Verification) accept(s *signature, now time.Time) {
 
 // results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
 // §4).
-func (x *Verification) results() []Signature {
-	all := x.made[:0]
+func (x *Verification) results(all []Signature) []Signature {
 	for i := range x.signatures {
 		s := &x.signatures[i]
 		n := 8
@@ -428,6 +431,7 @@ func (x *Verification) results() []Signature {
 			}
 		}
 		s.B = firstOctets(s.field.b, min(n, maxB))
+		s.SignedFields = slices.Clone(s.field.Names)
 		all = append(all, s.Signature)
 	}
 	return all

@@ -14,7 +14,7 @@ type aligner struct {
 	record  *Record
 	walked  int
 	guarded bool
-	room    *room
+	room    *Room
 	problem string // why something is unknown
 }
 

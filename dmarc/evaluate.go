@@ -59,17 +59,19 @@ type Evaluation struct {
 	steps     []Step // at each name that a walk has met
 
 	usual [maxLabels]Step // the first of steps
-	first room            // of the first author
-	taken bool            // first is
+	first *Room           // of the first author, nil when it is taken
 }
 
-// usualIdentifiers is what most messages have at most: SPF and two signatures.
-const usualIdentifiers = 3
+// What most messages have at most: a walk from a.example.co.uk, SPF and two signatures.
+const (
+	usualSteps       = 4
+	usualIdentifiers = 3
+)
 
-// room is what the evaluation of one author fills, in one piece.
-type room struct {
+// Room is what the Result of one author leads to, in one piece.
+type Room struct {
 	walk     walk
-	steps    [maxLabels]Step
+	steps    [usualSteps]Step
 	orgs     [1]domain.Name
 	compared [usualIdentifiers]Compared
 	aligned  [usualIdentifiers]Identifier
@@ -78,19 +80,23 @@ type room struct {
 // Begin starts on a message; its lookups end with ctx.
 func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
 	x := new(Evaluation)
-	x.Begin(ctx, e)
+	x.Begin(ctx, e, new(Room))
 	return x
 }
 
-// Begin makes a new x the work of e on a message, as Evaluator.Begin does.
-func (x *Evaluation) Begin(ctx context.Context, e *Evaluator) { x.evaluator, x.ctx = *e, ctx }
+// Begin makes a new x the work of e on a message, as Evaluator.Begin does. Results share
+// nothing with x, and room with the first of them.
+func (x *Evaluation) Begin(ctx context.Context, e *Evaluator, room *Room) {
+	x.evaluator, x.ctx, x.first = *e, ctx, room
+}
 
-func (x *Evaluation) takeRoom() *room {
-	if x.taken {
-		return new(room)
+func (x *Evaluation) takeRoom() *Room {
+	room := x.first
+	x.first = nil
+	if room == nil {
+		room = new(Room)
 	}
-	x.taken = true
-	return &x.first
+	return room
 }
 
 // Prefetch tells the Resolver of every question that the walk from author may ask.
@@ -110,7 +116,7 @@ func (x *Evaluation) Prefetch(author domain.Name) {
 // discover fills in everything that does not depend on identifiers, and the walk of room; it
 // returns the Organizational Domains that are possible. Result stays empty when a policy
 // applies.
-func (x *Evaluation) discover(author domain.Name, room *room) (r Result, orgs []domain.Name) {
+func (x *Evaluation) discover(author domain.Name, room *Room) (r Result, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
 		r.Result, r.Reason, r.Problem = None, NoAuthorDomain, "no author domain"

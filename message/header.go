@@ -1,14 +1,19 @@
 package message
 
+import (
+	"bytes"
+	"slices"
+)
+
 // Header is a header section (RFC 5322 §2.2), its fields in the order of the message. The zero value
 // is empty. It keeps one copy of the octets.
 type Header struct {
 	octets []byte
 	fields []span
-	room   [usualFields]span // the first fields
 }
 
-type span struct{ start, colon, end int }
+// span is a field: header sections are far below 2 GiB.
+type span struct{ start, colon, end int32 }
 
 // What an ordinary header section takes.
 const (
@@ -19,11 +24,11 @@ const (
 // Add appends a copy of f.
 func (h *Header) Add(f Field) {
 	if h.fields == nil {
-		h.octets, h.fields = make([]byte, 0, usualOctets), h.room[:0]
+		h.octets, h.fields = make([]byte, 0, usualOctets), make([]span, 0, usualFields)
 	}
 	start := len(h.octets)
 	h.octets = append(h.octets, f.Raw...)
-	h.fields = append(h.fields, span{start, f.Colon, len(h.octets)})
+	h.fields = append(h.fields, span{int32(start), int32(f.Colon), int32(len(h.octets))})
 }
 
 // Len returns the number of fields.
@@ -35,7 +40,7 @@ func (h *Header) Size() int { return len(h.octets) }
 // At returns field i, counted from 0 at the top. The octets belong to h.
 func (h *Header) At(i int) Field {
 	s := h.fields[i]
-	return Field{Raw: h.octets[s.start:s.end:s.end], Colon: s.colon}
+	return Field{Raw: h.octets[s.start:s.end:s.end], Colon: int(s.colon)}
 }
 
 // Count returns how many fields have this name, in any case.
@@ -59,5 +64,19 @@ func (h *Header) Index(name string) int {
 	return -1
 }
 
-// Reset empties h and keeps its memory.
-func (h *Header) Reset() { h.octets, h.fields = h.octets[:0], h.fields[:0] }
+// Reset empties h and keeps its memory, up to a bound.
+func (h *Header) Reset() {
+	if cap(h.octets) > maxKept || cap(h.fields) > maxKept/64 {
+		*h = Header{}
+		return
+	}
+	h.octets, h.fields = h.octets[:0], h.fields[:0]
+}
+
+// maxKept is how many octets a Header keeps for its next use.
+const maxKept = 64 << 10
+
+// Clone returns a copy of h that shares nothing with it and takes no more than it needs.
+func (h *Header) Clone() Header {
+	return Header{octets: slices.Clip(bytes.Clone(h.octets)), fields: slices.Clip(slices.Clone(h.fields))}
+}

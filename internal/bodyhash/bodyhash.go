@@ -32,6 +32,7 @@ const NoLimit = -1
 // the first Write. The zero value is ready to use.
 type Set struct {
 	streams [2]*stream // one per Canonicalization, nil when nobody asked
+	spare   [2]*stream // of an earlier body
 	wanted  []want
 	assumed []Hash // instead of a body
 	small   []byte // pieces that wait for more, at most gathered octets
@@ -55,14 +56,24 @@ type Hash struct {
 // Assume makes hashes of an earlier Set stand for the body, which is then not written.
 func (s *Set) Assume(hashes []Hash) { s.assumed = hashes }
 
-// Hashes returns every hash that was asked for, once the Set is closed.
-func (s *Set) Hashes() []Hash {
-	all := make([]Hash, 0, len(s.wanted))
+// AppendHashes appends every hash that was asked for to dst, once the Set is closed.
+func (s *Set) AppendHashes(dst []Hash) []Hash {
 	for i, w := range s.wanted {
 		sum, inside := s.Sum(i)
-		all = append(all, Hash{w.canonical, w.limit, sum, inside, s.Length(i)})
+		dst = append(dst, Hash{w.canonical, w.limit, sum, inside, s.Length(i)})
 	}
-	return all
+	return dst
+}
+
+// Reset makes s ready for another body, with the memory of this one.
+func (s *Set) Reset() {
+	spare := s.spare
+	for i, st := range s.streams {
+		if st != nil {
+			spare[i] = st
+		}
+	}
+	*s = Set{spare: spare, small: s.small[:0]}
 }
 
 // find returns what was assumed for w; nothing matches what was not.
@@ -89,7 +100,7 @@ func (s *Set) Request(c Canonicalization, limit int64) int {
 		}
 	}
 	if s.streams[c] == nil {
-		s.streams[c] = &stream{hash: sha256.New(), relaxed: c == Relaxed}
+		s.streams[c] = s.open(c)
 	}
 	if s.wanted == nil {
 		s.wanted = s.room[:0]
@@ -99,6 +110,16 @@ func (s *Set) Request(c Canonicalization, limit int64) int {
 		s.streams[c].addLimit(limit)
 	}
 	return len(s.wanted) - 1
+}
+
+func (s *Set) open(c Canonicalization) *stream {
+	st := s.spare[c]
+	if st == nil {
+		return &stream{hash: sha256.New(), relaxed: c == Relaxed}
+	}
+	st.hash.Reset()
+	*st = stream{hash: st.hash, relaxed: st.relaxed, snapshots: st.snapshots[:0]}
+	return st
 }
 
 // Write takes the next piece of the body. It never fails.

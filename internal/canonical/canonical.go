@@ -14,6 +14,12 @@ import (
 // position of the signature's field. They can stand for text that is not to be kept.
 type Digests map[int][sha256.Size]byte
 
+// Digest is one of Digests.
+type Digest struct {
+	Field int
+	Sum   [sha256.Size]byte
+}
+
 // Relaxed appends the relaxed form of f, CRLF included: the name in lower case, no fold,
 // runs of white space as one space, none around the colon or at the end (RFC 6376 §3.4.2,
 // erratum 5839). White space is SP and HTAB alone.

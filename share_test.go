@@ -1,0 +1,217 @@
+package postseal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/tools/txtar"
+
+	"postseal/message"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+)
+
+// extent is a piece of memory.
+type extent struct {
+	from, to uintptr
+	what     string
+}
+
+// extents are the memory of w that is used again, deep.
+func extents(w *work) []extent {
+	walk := sharing{seen: map[uintptr]bool{}, skip: keptTypes}
+	walk.collect = func(p, size uintptr, what string) {
+		walk.found = append(walk.found, extent{p, p + size, what})
+	}
+	walk.visit(reflect.ValueOf(&w.header), "work.header")
+	walk.visit(reflect.ValueOf(&w.bodies), "work.bodies")
+	walk.visit(reflect.ValueOf(&w.text), "work.text")
+	return append(walk.found, extent{uintptr(unsafe.Pointer(w)), uintptr(unsafe.Pointer(w)) + unsafe.Sizeof(*w), "work"})
+}
+
+// keptTypes lead to what belongs to all messages.
+var keptTypes = map[reflect.Type]bool{reflect.TypeFor[*Verifier](): true, reflect.TypeFor[*work](): true}
+
+// sharing walks over everything that a value leads to.
+type sharing struct {
+	seen    map[uintptr]bool
+	skip    map[reflect.Type]bool
+	collect func(p, size uintptr, what string)
+	found   []extent
+}
+
+func (s *sharing) visit(v reflect.Value, path string) {
+	if s.skip[v.Type()] || v.Type() == reflect.TypeFor[context.Context]() || v.Kind() == reflect.Func || v.Kind() == reflect.Chan {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if n := v.Len(); n > 0 {
+			s.collect(uintptr(unsafe.Pointer(unsafe.StringData(v.String()))), uintptr(n), path)
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			s.visit(v.Elem(), path)
+		}
+	case reflect.Pointer:
+		if v.IsNil() || s.seen[v.Pointer()] {
+			return
+		}
+		s.seen[v.Pointer()] = true
+		s.collect(v.Pointer(), v.Type().Elem().Size(), path)
+		s.visit(v.Elem(), path)
+	case reflect.Slice:
+		if v.Cap() > 0 {
+			s.collect(v.Pointer(), uintptr(v.Cap())*v.Type().Elem().Size(), path)
+		}
+		s.elements(v, path)
+	case reflect.Array:
+		s.elements(v, path)
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			s.visit(k, path+" key")
+			s.visit(v.MapIndex(k), fmt.Sprintf("%s[%v]", path, k))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			s.visit(v.Field(i), path+"."+v.Type().Field(i).Name)
+		}
+	}
+}
+
+func (s *sharing) elements(v reflect.Value, path string) {
+	switch v.Type().Elem().Kind() {
+	case reflect.Uint8, reflect.Int, reflect.Int32:
+		return
+	}
+	for i := range v.Len() {
+		s.visit(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+}
+
+// TestReportsShareNothing: nothing that a Report leads to lies in memory that the next message
+// is written to.
+func TestReportsShareNothing(t *testing.T) {
+	files, err := filepath.Glob("testdata/vectors/*/*.txtar")
+	if err != nil || len(files) < 400 {
+		t.Fatalf("%d vectors: %v", len(files), err)
+	}
+	checked := 0
+	for _, file := range files {
+		parts := readVector(t, file)
+		from, ip, helo := "a@sender.test", "192.0.2.1", "mx.sender.test"
+		fmt.Sscanf(strings.ReplaceAll(parts["envelope"], "\"\"", "x@x.test"), "ip %s helo %s from %s", &ip, &helo, &from)
+		addr, err := netip.ParseAddr(ip)
+		if err != nil || parts["message"] == "" {
+			continue
+		}
+		zone, err := dnstest.Parse(parts["zone"])
+		if err != nil {
+			continue // the zone of another resolver
+		}
+		v, err := New(Config{Resolver: resolver.NewCache(zone, resolver.CacheOptions{})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // with and without answers in the cache
+			reportSharesNothing(t, file, v, Conn{Remote: netip.AddrPortFrom(addr, 25)}, helo, from, parts["message"])
+		}
+		checked++
+	}
+	if checked < 300 {
+		t.Errorf("only %d vectors were checked", checked)
+	}
+}
+
+func readVector(t *testing.T, file string) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]string{}
+	for _, f := range txtar.Parse(data).Files {
+		parts[f.Name] = string(f.Data)
+	}
+	return parts
+}
+
+func reportSharesNothing(t *testing.T, name string, v *Verifier, conn Conn, helo, from, text string) {
+	t.Helper()
+	s := v.Session(t.Context(), conn)
+	s.Helo(helo)
+	tx := s.Mail(from)
+	w := tx.work
+	out := tx.MessageWriter()
+	if _, err := out.Write(bytes.ReplaceAll([]byte(text), []byte("\n"), []byte("\r\n"))); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	reused := extents(w)
+	r, err := tx.Finish(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	reused = append(reused, extents(w)...)
+	walk := sharing{seen: map[uintptr]bool{}, skip: keptTypes}
+	walk.collect = func(p, size uintptr, what string) {
+		for _, e := range reused {
+			if p < e.to && e.from < p+size {
+				t.Errorf("%s: %s lies in %s", name, what, e.what)
+			}
+		}
+	}
+	walk.visit(reflect.ValueOf(r), "Report")
+	if len(r.Evidence().DNS) == 0 && conn.Remote.Addr().IsValid() && r.Limit() == "" {
+		t.Errorf("%s: no evidence of the DNS", name)
+	}
+}
+
+// TestEnded: a transaction that ended has no hold on the one that took its work over.
+func TestEnded(t *testing.T) {
+	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := New(Config{Resolver: zone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
+	for _, end := range []func(*Transaction){(*Transaction).Abort, func(tx *Transaction) { tx.Finish(t.Context()) }} {
+		tx := s.Mail("a@acme.test")
+		out := tx.MessageWriter()
+		end(tx)
+		other := s.Mail("b@acme.test")
+		tx.Abort()
+		if _, err := tx.Finish(t.Context()); err == nil {
+			t.Error("Finish after the end")
+		}
+		if _, err := out.Write([]byte("From: x@acme.test\r\n")); err == nil {
+			t.Error("Write of the writer after the end")
+		}
+		if err := out.Close(); err == nil {
+			t.Error("Close of the writer after the end")
+		}
+		if tx.Field(message.Field{}) == nil || tx.EndHeader() == nil {
+			t.Error("a field after the end")
+		}
+		if _, err := tx.Write([]byte("x")); err == nil {
+			t.Error("body after the end")
+		}
+		tx.SPF(t.Context())
+		if r, err := other.Finish(t.Context()); err != nil || r.SPF[0].Code != "pass" {
+			t.Errorf("the other one: %v, %v", r, err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package postseal
+
+import (
+	"context"
+	"sync"
+
+	"postseal/arc"
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/internal/bodyhash"
+	"postseal/message"
+	"postseal/resolver"
+)
+
+// work is what a transaction takes until its verdict. It is used again for others: nothing
+// of it may be left in a Report. TestReportsShareNothing holds that.
+type work struct {
+	ledger   resolver.Ledger
+	check    SPFCheck         // unused when there is a shared one
+	splitter message.Splitter // when the message comes as one text
+	header   message.Header
+	bodies   bodyhash.Set
+	dkim     dkim.Verification
+	arc      arc.Validation
+	dmarc    dmarc.Evaluation
+	ids      [usualIdentifiers]dmarc.Identifier
+	field    verdictField
+	text     []byte // of field
+}
+
+// usualIdentifiers is what most messages have at most: SPF and two signatures.
+const usualIdentifiers = 3
+
+var works = sync.Pool{New: func() any { return new(work) }}
+
+// release ends everything that runs for t and gives its work back. After a panic the work is
+// in a state that nobody knows, and is left to the garbage collector.
+func (t *Transaction) release(sound bool) {
+	w := t.work
+	t.work = nil
+	w.check.work.Wait()
+	w.ledger.Close()
+	if !sound {
+		return
+	}
+	header, bodies := w.header, w.bodies
+	header.Reset()
+	bodies.Reset()
+	*w = work{header: header, bodies: bodies, text: w.text[:0]}
+	works.Put(w)
+}
+
+// begin starts everything that needs no header field.
+func (t *Transaction) begin(shared *SPFCheck, s *Session) {
+	w := t.work
+	w.ledger.Begin(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
+	verifier := s.v.dkim
+	verifier.Resolver, verifier.Now = &w.ledger, s.now
+	w.dkim.Begin(s.ctx, &verifier)
+	validator := s.v.arc
+	validator.Resolver, validator.Now = &w.ledger, s.now
+	w.arc.Begin(s.ctx, &validator)
+	// DMARC asks outside the DNS budget of the message: it has bounds of its own (8 names a
+	// walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and SPF
+	// may keep the policy of the author from being found.
+	evaluator := s.v.dmarc
+	evaluator.Resolver = w.ledger.Unmetered()
+	w.dmarc.Begin(s.ctx, &evaluator, &t.rooms.dmarc)
+	if s.conn.Remote.Addr().IsValid() {
+		t.prefetchPolicy(t.reversePath)
+	}
+	if shared != nil && shared.fits(s.conn, s.helo, t.reversePath) {
+		t.shared = shared
+	} else {
+		w.check.start(s.ctx, s.v, s.now, &w.ledger, s.conn, s.helo, t.reversePath, &t.rooms.spf)
+	}
+}
+
+// Abort ends the transaction without a verdict and waits for its questions to end.
+func (t *Transaction) Abort() {
+	if t.work == nil {
+		return
+	}
+	t.work.ledger.Cancel()
+	t.release(true)
+}
+
+// keepEvidence copies what Report.Evidence wants of the work.
+func (t *Transaction) keepEvidence() {
+	w := t.work
+	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(t.rooms.digests[:0]))
+	t.hashes = w.bodies.AppendHashes(t.rooms.hashes[:0])
+	t.asked = w.ledger.Exchanges()
+}
+
+// join takes the results of a shared check, as far as they come in time.
+func (t *Transaction) join(ctx context.Context) {
+	if t.shared == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.v.config.Limits.Timeout)
+	defer cancel()
+	t.work.check.results, t.work.check.iprev = t.shared.Wait(ctx)
+}
