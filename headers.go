@@ -164,8 +164,13 @@ func (f *verdictField) arc(r *Report) {
 func (f *verdictField) dmarc(r *Report) {
 	d := &r.DMARC
 	result := f.result("dmarc", string(d.Result))
-	if d.Published.P != "" {
+	switch {
+	case d.Published.P != "" && r.Stale > 0:
+		result.Comment = "p=" + d.Published.P + ", stale DNS"
+	case d.Published.P != "":
 		result.Comment = "p=" + d.Published.P
+	case r.Stale > 0:
+		result.Comment = "stale DNS"
 	}
 	f.property("header", "from", d.AuthorDomain)
 	f.property("policy", "dmarc", string(d.Policy))

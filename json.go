@@ -25,6 +25,7 @@ type reportJSON struct {
 	Author   authorJSON      `json:"author"`
 	Headers  HeaderChanges   `json:"headers"`
 	Cost     Cost            `json:"cost"`
+	Stale    int             `json:"stale_answers,omitempty"`
 }
 
 type authorJSON struct {
@@ -125,7 +126,7 @@ func MakeDMARCJSON(d dmarc.Result) DMARCJSON {
 func (r *Report) MarshalJSON() ([]byte, error) {
 	j := reportJSON{Schema: Schema, File: r.File, Ref: r.Ref, Decision: r.Decision, DKIM: make([]SignatureJSON, 0, len(r.DKIM)),
 		ARC: r.ARC, DMARC: MakeDMARCJSON(r.DMARC), IPRev: r.IPRev,
-		Author: authorJSON{list(r.Author.Domains), string(r.Author.Reason)}, Headers: r.Headers, Cost: r.Cost}
+		Author: authorJSON{list(r.Author.Domains), string(r.Author.Reason)}, Headers: r.Headers, Cost: r.Cost, Stale: r.Stale}
 	j.ARC.Sealers = list(r.ARC.Sealers)
 	j.Headers.Add, j.Headers.Remove = list(r.Headers.Add), list(r.Headers.Remove)
 	for _, s := range r.SPF {

@@ -172,6 +172,7 @@ type Report struct {
 	NoMail   TakesNoMail // of the author domain, where it was asked: see Corroboration
 	Headers  HeaderChanges
 	Cost     Cost
+	Stale    int // DNS answers beyond their TTL that the verdict rests on, while nobody answered (RFC 8767)
 
 	header *message.Header
 	chain  arc.Result

@@ -192,8 +192,10 @@ func (t *Transaction) report() (sound bool) {
 	}()
 	t.evaluate(r)
 	queries := w.ledger.Queries()
+	r.Stale = w.ledger.Stale()
 	if t.shared != nil {
 		queries += t.shared.ledger.Queries()
+		r.Stale += t.shared.ledger.Stale()
 	}
 	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(w.header.Size()),
 		Micros: time.Since(t.started).Microseconds()}

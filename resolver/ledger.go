@@ -366,6 +366,19 @@ func (l *Ledger) Queries() int {
 	return len(l.order)
 }
 
+// Stale returns how many answers so far were beyond their TTL, see CacheOptions.Stale.
+func (l *Ledger) Stale() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, e := range l.order {
+		if e.known() && e.Answer.Stale {
+			n++
+		}
+	}
+	return n
+}
+
 // Close ends what is in flight and waits for it. Later questions fail with kind OverBudget.
 func (l *Ledger) Close() {
 	l.mu.Lock()

@@ -55,6 +55,9 @@ func Tell(r *postseal.Report, config *postseal.Config) *Story {
 	d := &r.Decision
 	s := &Story{Ref: r.Ref, Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
 	s.Chapters = append(s.Chapters, envelope(r))
+	if r.Stale > 0 {
+		s.Chapters = append(s.Chapters, stale(r))
+	}
 	for i := range r.SPF {
 		s.Chapters = append(s.Chapters, sender(&r.SPF[i]))
 	}
@@ -68,6 +71,17 @@ func Tell(r *postseal.Report, config *postseal.Config) *Story {
 		s.Chapters = append(s.Chapters, chain(&r.ARC))
 	}
 	return s.policy(r, config)
+}
+
+// stale names the answers that were beyond their TTL.
+func stale(r *postseal.Report) *Node {
+	n := &Node{Title: "DNS", Text: fmt.Sprintf("no name server answered: %d answers beyond their TTL were used", r.Stale), Tone: Warn, RFC: "8767 §4"}
+	for _, e := range r.Exchanges() {
+		if e.Err == nil && e.Answer.Stale {
+			n.add(&Node{Title: "stale", Text: e.Name + " " + e.Type.String(), Tone: Warn})
+		}
+	}
+	return n
 }
 
 func (s *Story) policy(r *postseal.Report, config *postseal.Config) *Story {

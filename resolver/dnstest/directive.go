@@ -39,6 +39,8 @@ func (z *Zone) directive(line string) string {
 		z.secure[key(words[1])] = true
 	case first == "RECORDED" && len(words) == 1:
 		z.recorded = true
+	case z.recorded && first == "STALE":
+		return z.staleDirective(words)
 	case z.recorded && (first == "NODATA" || first == "NXDOMAIN"):
 		return z.absenceDirective(words)
 	}
@@ -57,6 +59,18 @@ func (z *Zone) faultDirective(words []string) string {
 		return fmt.Sprintf("FAULT: %q is no record type", words[2])
 	}
 	z.faults[key(words[1])+" "+words[2]] = kind
+	return ""
+}
+
+// staleDirective reads "STALE name TYPE": the answer was beyond its TTL (RFC 8767).
+func (z *Zone) staleDirective(words []string) string {
+	if len(words) != 3 {
+		return "STALE needs a name and a type"
+	}
+	if _, ok := resolver.ParseType(words[2]); !ok {
+		return fmt.Sprintf("STALE: %q is no record type", words[2])
+	}
+	z.stale[key(words[1])+" "+words[2]] = true
 	return ""
 }
 

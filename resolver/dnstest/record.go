@@ -66,6 +66,9 @@ func (w *recorder) exchange(e *resolver.Exchange) {
 		w.once("secure "+name, "; SECURE "+name)
 		w.once("secure "+owner, "; SECURE "+owner)
 	}
+	if a.Stale {
+		w.once("stale "+name+e.Type.String(), fmt.Sprintf("; STALE %s %s", name, e.Type))
+	}
 	switch {
 	case a.NXDomain:
 		w.once("nx "+owner, fmt.Sprintf("; NXDOMAIN %s %d", owner, seconds(a.TTL)))

@@ -8,7 +8,8 @@
 //
 // Text with a line "; RECORDED" is the answers that somebody got, and no zone: a question
 // that it does not answer fails with resolver.Missing. "; NODATA <name> <TYPE> <seconds>"
-// and "; NXDOMAIN <name> <seconds>" are answers without records.
+// and "; NXDOMAIN <name> <seconds>" are answers without records; "; STALE <name> <TYPE>" marks
+// one that was beyond its TTL.
 package dnstest
 
 import (
@@ -40,6 +41,7 @@ type Zone struct {
 	recorded bool                     // answers and no zone: what is not there is not known
 	nodata   map[string]time.Duration // "name TYPE" to the TTL
 	nxdomain map[string]time.Duration
+	stale    map[string]bool // "name TYPE"
 }
 
 type rrset struct {
@@ -62,7 +64,7 @@ func (e *SyntaxError) Error() string {
 
 func newZone() *Zone {
 	return &Zone{names: map[string]map[resolver.Type]*rrset{}, exists: map[string]bool{}, faults: map[string]resolver.Kind{}, secure: map[string]bool{},
-		nodata: map[string]time.Duration{}, nxdomain: map[string]time.Duration{}}
+		nodata: map[string]time.Duration{}, nxdomain: map[string]time.Duration{}, stale: map[string]bool{}}
 }
 
 // Parse reads one zone from each text. The error is a *SyntaxError.
@@ -189,6 +191,7 @@ func (z *Zone) answer(name string, t resolver.Type) (resolver.Answer, resolver.K
 	if p.secure {
 		a.Security = resolver.Secure
 	}
+	a.Stale = len(z.stale) > 0 && z.stale[key(name)+" "+t.String()]
 	if p.set != nil {
 		a.Records, a.TTL = p.set.records, p.set.ttl
 	} else if soa := z.soa(p.end); soa != nil {

@@ -84,6 +84,9 @@ func (e *Engine) logVerdict(v Verdict) {
 		add("override", string(d.Override.Type))
 		add("why", d.Override.Comment)
 	}
+	if r.Stale > 0 {
+		attrs = append(attrs, slog.Int("stale", r.Stale))
+	}
 	attrs = append(attrs, slog.Int("dns", r.Cost.DNSQueries), slog.Int64("bytes", r.Cost.Bytes), slog.Int64("ms", r.Cost.Micros/1000))
 	e.Log.LogAttrs(context.Background(), slog.LevelInfo, VerdictMessage, attrs...)
 }

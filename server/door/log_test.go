@@ -42,8 +42,17 @@ func TestVerdictLine(t *testing.T) {
 	if !strings.Contains(log.String(), " mfrom=joe@e.test ") {
 		t.Errorf("without privacy: %s", log.String())
 	}
-	if got := testutil.ToFloat64(e.Metrics.Messages.WithLabelValues("accept", "accept", "guarded")); got != 2 {
-		t.Errorf("messages_total = %v, want 2", got)
+	if strings.Contains(log.String(), " stale=") {
+		t.Errorf("fresh answers are stale: %s", log.String())
+	}
+	log.Reset()
+	r.Stale = 2
+	e.Record(Verdict{Door: Milter, QueueID: "4cXk2", Report: r, Snapshot: e.Current()})
+	if !strings.Contains(log.String(), " stale=2 dns=") {
+		t.Errorf("two stale answers: %s", log.String())
+	}
+	if got := testutil.ToFloat64(e.Metrics.Messages.WithLabelValues("accept", "accept", "guarded")); got != 3 {
+		t.Errorf("messages_total = %v, want 3", got)
 	}
 }
 
