@@ -28,6 +28,7 @@ func Corpora() []Corpus {
 	return []Corpus{
 		{"arc-draft-validation", "Mail-DKIM-*", true, readARC},
 		{"mail-dkim", "Mail-DKIM-*", false, readMailDKIM},
+		{"dkimpy", "dkimpy-[0-9]*", false, readDkimpy},
 		{"authres", "authres-*", false, readAuthres},
 		{"rspamd", "rspamd-*", false, readRspamd},
 		{"public-suffix", "publicsuffix-*", true, readPSL},
