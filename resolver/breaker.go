@@ -98,7 +98,8 @@ func (b *Breaker) mayProbe() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	doubts := b.open || b.failures >= b.opt.Failures
-	if !doubts || b.probing || b.opt.Now().Sub(b.probed) < b.opt.Interval {
+	since := b.opt.Now().Sub(b.probed) // below 0 when the clock went back
+	if !doubts || b.probing || since >= 0 && since < b.opt.Interval {
 		return false
 	}
 	b.probing = true

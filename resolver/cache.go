@@ -235,6 +235,15 @@ type held struct {
 	expires time.Time
 }
 
+// clockSlack is what goroutines may differ in their time of now.
+const clockSlack = 10 * time.Second
+
+// beforeItsTime reports that the clock went back since the answer came: how old it is, is
+// not known. time.Now never does, since it carries a monotonic reading; another clock may.
+func (h *held) beforeItsTime(now time.Time) bool {
+	return h.expires.Sub(now) > h.answer.TTL+clockSlack
+}
+
 // at is what e holds at a time, and what is left of its TTL; nil when it is nothing.
 func (e *cached) at(now time.Time) (*held, time.Duration) {
 	h := e.held.Load()
@@ -242,7 +251,7 @@ func (e *cached) at(now time.Time) (*held, time.Duration) {
 		return nil, 0
 	}
 	left := h.expires.Sub(now)
-	if left <= 0 {
+	if left <= 0 || h.beforeItsTime(now) {
 		return nil, 0
 	}
 	if !e.used.Load() {
@@ -262,7 +271,7 @@ func (s *shard) get(q question, now time.Time) (Answer, *cached) {
 	}
 	h, left := e.at(now)
 	if h == nil {
-		if h := e.held.Load(); len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace {
+		if h := e.held.Load(); len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace || h.beforeItsTime(now) {
 			s.remove(e)
 		}
 		return Answer{}, nil
@@ -280,7 +289,7 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 		return Answer{}, false
 	}
 	h := e.held.Load()
-	if len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace {
+	if len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace || h.beforeItsTime(now) {
 		return Answer{}, false
 	}
 	a := h.answer

@@ -86,10 +86,9 @@ func Open(dir string, o Options) (*Folder, error) {
 		f.files = append(f.files, file{e.Name(), made, info.Size()})
 		f.bytes += info.Size()
 	}
-	slices.SortFunc(f.files, func(a, b file) int { return a.made.Compare(b.made) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.trim(0)
+	f.trim(0, o.Now())
 	return f, nil
 }
 
@@ -110,15 +109,15 @@ func parseName(name string) (made time.Time, ok bool) {
 // Put keeps a bundle under the reference of its verdict and the queue id of its message. A
 // bundle is there whole or not at all.
 func (f *Folder) Put(ref, queueID string, data []byte) error {
-	made := f.o.Now()
-	name := nameOf(made, ref, queueID)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	made := f.o.Now()
+	name := nameOf(made, ref, queueID)
 	size := int64(len(data))
 	if size > f.o.MaxBytes {
 		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
 	}
-	f.trim(size)
+	f.trim(size, made)
 	if err := writeWhole(filepath.Join(f.dir, name), data); err != nil {
 		return err
 	}
@@ -160,8 +159,9 @@ func writeWhole(path string, data []byte) error {
 }
 
 // trim removes the oldest bundles until there is room for more octets.
-func (f *Folder) trim(more int64) {
-	oldest := f.o.Now().Add(-f.o.MaxAge)
+func (f *Folder) trim(more int64, now time.Time) {
+	f.order(now)
+	oldest := now.Add(-f.o.MaxAge)
 	n := 0
 	for ; n < len(f.files); n++ {
 		if f.bytes+more <= f.o.MaxBytes && f.files[n].made.After(oldest) {
@@ -173,6 +173,19 @@ func (f *Folder) trim(more int64) {
 		f.bytes -= f.files[n].size
 	}
 	f.files = slices.Delete(f.files, 0, n)
+}
+
+// order puts the oldest first, also after a step of the clock. What seems to come from the
+// future ages from now on, so that it goes MaxAge after the clock was mended.
+func (f *Folder) order(now time.Time) {
+	for i := range f.files {
+		if f.files[i].made.After(now) {
+			f.files[i].made = now
+		}
+	}
+	if byAge := func(a, b file) int { return a.made.Compare(b.made) }; !slices.IsSortedFunc(f.files, byAge) {
+		slices.SortStableFunc(f.files, byAge)
+	}
 }
 
 // Find returns the newest bundle of a reference, written with or without its dash and in

@@ -165,3 +165,45 @@ func TestReadOnly(t *testing.T) {
 		t.Error("no error for a folder that cannot be made")
 	}
 }
+
+// TestClockStep: a step of the clock makes no bundle immortal, neither those that seem to
+// come from the future nor those that came after them; one within the age stays.
+func TestClockStep(t *testing.T) {
+	start := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	for _, step := range []time.Duration{-2000 * time.Hour, -5 * time.Hour, 5 * time.Hour} {
+		for _, restart := range []bool{false, true} {
+			dir := t.TempDir()
+			clock := &stand{now: start}
+			o := store.Options{MaxAge: 24 * time.Hour, Now: clock.tick}
+			f := open(t, dir, o)
+			put(t, f, "BEFORE", "", "1")
+			clock.now = clock.now.Add(step)
+			if restart {
+				f = open(t, dir, o)
+			}
+			put(t, f, "AFTER", "", "2")
+			if files, _ := f.Stats(); files != 2 {
+				t.Errorf("step %v, restart %v: %d bundles are left, want 2", step, restart, files)
+			}
+			clock.now = clock.now.Add(25 * time.Hour)
+			put(t, f, "LATER", "", "3")
+			if files, _ := f.Stats(); files != 1 {
+				t.Errorf("step %v, restart %v: %s are left, want the last", step, restart, names(t, dir))
+			}
+		}
+	}
+}
+
+// TestClockStepSize: what goes first after a step back is what came first.
+func TestClockStepSize(t *testing.T) {
+	clock := &stand{now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	f := open(t, dir, store.Options{MaxBytes: 2, Now: clock.tick})
+	put(t, f, "FIRST", "", "1")
+	clock.now = clock.now.Add(-5 * time.Hour)
+	put(t, f, "SECOND", "", "2")
+	put(t, f, "THIRD", "", "3")
+	if _, _, err := store.Find(dir, "FIRST"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("%s are left, want the first gone", names(t, dir))
+	}
+}

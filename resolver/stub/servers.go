@@ -22,12 +22,12 @@ const (
 	lookupTimeout = 5 * time.Second  // to find the address of a server given by name
 )
 
-// server is one name server. down is 0, or the time until which it is asked last
-// because it did not answer, in Unix nanoseconds.
+// server is one name server. down is nil, or the time until which it is asked last because
+// it did not answer: a time.Time, so that a step of the wall clock does not make it longer.
 type server struct {
 	addr    netip.AddrPort
 	trusted bool
-	down    atomic.Int64
+	down    atomic.Pointer[time.Time]
 	pace    pace
 	pool    pool
 }
@@ -36,19 +36,23 @@ type server struct {
 // one is let through to try the server again.
 func (s *server) usable(now time.Time) bool {
 	down := s.down.Load()
-	if down == 0 {
+	if down == nil {
 		return true
 	}
-	return now.UnixNano() >= down && s.down.CompareAndSwap(down, now.Add(holdDown).UnixNano())
+	again := now.Add(holdDown)
+	return !now.Before(*down) && s.down.CompareAndSwap(down, &again)
 }
 
 func (s *server) answered() {
-	if s.down.Load() != 0 {
-		s.down.Store(0)
+	if s.down.Load() != nil {
+		s.down.Store(nil)
 	}
 }
 
-func (s *server) silent() { s.down.Store(time.Now().Add(holdDown).UnixNano()) }
+func (s *server) silent() {
+	until := time.Now().Add(holdDown)
+	s.down.Store(&until)
+}
 
 // resolvConf is where the system names its name servers.
 const resolvConf = "/etc/resolv.conf"

@@ -83,7 +83,8 @@ func (c *SPFCache) expire(now time.Time) {
 	gone := 0
 	for _, key := range c.order {
 		e, ok := c.checks[key]
-		old := ok && now.Sub(e.began) >= spfKeep
+		age := now.Sub(e.began) // below 0 when the clock went back
+		old := ok && (age >= spfKeep || age < -spfKeep)
 		if ok && !old && len(c.order)-gone < spfMost {
 			break
 		}

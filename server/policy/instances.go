@@ -45,7 +45,7 @@ func (s *instances) find(q *request) *instance {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.order) > 0 && (len(s.order) >= instanceMost || now.Sub(s.order[0].began) >= instanceKeep) {
+	for len(s.order) > 0 && (len(s.order) >= instanceMost || !s.order[0].holds(now)) {
 		delete(s.all, s.order[0].key)
 		s.order = s.order[1:]
 	}
@@ -55,6 +55,12 @@ func (s *instances) find(q *request) *instance {
 	s.all[i.key] = i
 	s.order = append(s.order, i)
 	return i
+}
+
+// holds reports whether i is to be remembered. Its age is below 0 when the clock went back.
+func (i *instance) holds(now time.Time) bool {
+	age := now.Sub(i.began)
+	return age < instanceKeep && age > -instanceKeep
 }
 
 // give returns the answer for the next recipient of the message.
