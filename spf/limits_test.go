@@ -100,6 +100,17 @@ func TestPTRNames(t *testing.T) {
 	}
 }
 
+// TestMacroPTRIsNoTerm: ten terms may name %{p} (RFC 7208 §4.6.4).
+func TestMacroPTRIsNoTerm(t *testing.T) {
+	const zone = "9.2.0.192.in-addr.arpa. PTR x.other.test.\nx.other.test. A 192.0.2.9\nx.other.test.p.test. A 192.0.2.8\n"
+	for terms, want := range map[int]spf.Code{10: spf.Fail, 11: spf.PermError} {
+		c := zoneChecker(t, zone+"p.test. TXT \"v=spf1 "+strings.Repeat("a:%{p}.p.test ", terms)+"-all\"\n")
+		if r := check(t, c, "192.0.2.9", "h.test", "a@p.test", spf.MailFrom); r.Code != want || r.Lookups != 10 {
+			t.Errorf("%d terms: got %s after %d lookups (%s), want %s", terms, r.Code, r.Lookups, r.Problem, want)
+		}
+	}
+}
+
 // TestPreferredName: %{p} is the domain, else a name below it, else any (RFC 7208 §7.3).
 func TestPreferredName(t *testing.T) {
 	const any, below, itself = "9.2.0.192.in-addr.arpa. PTR x.other.test.\nx.other.test. A 192.0.2.9\n",
