@@ -122,7 +122,7 @@ func (r arpa) Lookup(_ context.Context, name string, t resolver.Type) (resolver.
 func withMilter(t *testing.T, value string) *postfix.Settings {
 	t.Helper()
 	s := postfix.Defaults()
-	s.Version, s.Milters, s.DefaultAction = "3.10.5", value, "tempfail"
+	s.Version, s.Milters, s.DefaultAction, s.BareNewline = "3.10.5", value, "tempfail", "normalize"
 	return &s
 }
 
@@ -160,6 +160,8 @@ func TestRun(t *testing.T) {
 		{"overridden", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.Overrides = []string{"smtps"} }, []string{"postfix warn smtps of master.cf"}, Warn},
 		{"socket out of reach", func(o *Options) { o.Milter = "unix:/run/nowhere/milter.sock" }, []string{"milter down no such file", "postfix fail chrooted"}, Down},
 		{"configuration cannot be read", func(o *Options) { o.Postfix, o.PostfixError = nil, fmt.Errorf("main.cf: no") }, []string{"postfix fail main.cf: no"}, Fail},
+		{"smuggling", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.BareNewline = "note" }, []string{"postfix warn smuggled"}, Warn},
+		{"a Postfix before smuggling was known", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.BareNewline = "" }, []string{"postfix warn smuggled"}, Warn},
 		{"observe", func(o *Options) { o.Enforce = postseal.Observe }, []string{"mode warn nothing is refused yet"}, Warn},
 	}
 	for _, tt := range tests {

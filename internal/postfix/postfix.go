@@ -24,6 +24,7 @@ type Settings struct {
 	Milters       string // smtpd_milters, as written
 	Recipient     string // smtpd_recipient_restrictions, as written
 	DefaultAction string // milter_default_action
+	BareNewline   string // smtpd_forbid_bare_newline, "" where Postfix does not know it
 	Explicit      map[string]bool
 	Chrooted      bool     // some smtpd of master.cf runs inside QueueDir
 	Overrides     []string // services of master.cf that set smtpd_milters themselves
@@ -41,12 +42,12 @@ func Defaults() Settings {
 // Read asks postconf. dir is the configuration directory, "" the default one.
 func Read(ctx context.Context, dir string) (Settings, error) {
 	s := Settings{Explicit: map[string]bool{}}
-	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", Milters, Recipient)
+	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", "smtpd_forbid_bare_newline", Milters, Recipient)
 	if err != nil {
 		return s, err
 	}
 	s.Version, s.ConfigDir, s.QueueDir, s.MailOwner = values["mail_version"], values["config_directory"], values["queue_directory"], values["mail_owner"]
-	s.DefaultAction, s.expanded = values["milter_default_action"], values
+	s.DefaultAction, s.BareNewline, s.expanded = values["milter_default_action"], values["smtpd_forbid_bare_newline"], values
 	if values, err = parameters(ctx, dir, false, Milters, Recipient); err != nil {
 		return s, err
 	}
