@@ -316,10 +316,13 @@ func (s *session) deliver(write func(*dotWriter) error) reply {
 		return s.lost(io.ErrClosedPipe)
 	}
 	got, err := s.hop.command("DATA")
+	taken := false
 	if err == nil && got.code == 354 {
 		got, err = s.hop.send(write)
+		taken = err == nil && got.positive()
 	}
-	if err == nil && !got.positive() && !got.negative() {
+	// A yes to DATA itself is none: nothing was handed over (RFC 5321 §3.3).
+	if err == nil && !taken && !got.negative() {
 		err = errReply
 	}
 	if err != nil {
