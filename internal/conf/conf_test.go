@@ -144,7 +144,24 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever the file holds, an answer comes, and each problem has a place in it.
+// checkShown: what "config show" prints is the configuration.
+func checkShown(t *testing.T, c *Config) {
+	t.Helper()
+	shown, err := toml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := Parse("f", shown, now)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, shown)
+	}
+	if twice, err := toml.Marshal(again); err != nil || string(twice) != string(shown) {
+		t.Errorf("%v: shown is\n%s\nwhich reads as\n%s", err, shown, twice)
+	}
+}
+
+// FuzzParse: whatever the file holds, an answer comes, each problem has a place in it, and a
+// configuration that is shown reads as the same one.
 func FuzzParse(f *testing.F) {
 	f.Add(contract)
 	files, _ := filepath.Glob("testdata/*.toml")
@@ -156,9 +173,10 @@ func FuzzParse(f *testing.F) {
 		f.Add(string(data))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _, err := Parse("f", []byte(text), now)
+		c, _, err := Parse("f", []byte(text), now)
 		var problems *Error
 		if err == nil {
+			checkShown(t, c)
 			return
 		}
 		if !errors.As(err, &problems) || len(problems.Problems) == 0 {
