@@ -72,6 +72,7 @@ func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 	defer c.close()
 	a := Attack{Name: s.Name, Bundle: &bundle.Bundle{Envelope: bundle.Envelope{IP: netip.MustParseAddr("203.0.113.66"), Helo: "mx.evil.test"}}}
 	hello, err := c.greet(&a)
+	r.Reply = hello
 	if s.chunked && err == nil && !strings.Contains(hello, "CHUNKING") {
 		r.Layer, r.Stopped, r.Action, r.Reply = SMTP, true, "refused", "BDAT is not offered"
 		return r, nil
@@ -84,8 +85,12 @@ func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 	if err == nil && !s.chunked {
 		r.Reply, err = c.command("DATA")
 	}
-	if err != nil {
-		return r, fmt.Errorf("%s: the message that carries it is refused: %w", s.Name, err)
+	switch {
+	case errors.As(err, new(*textproto.Error)): // nothing can be within what is not taken
+		r.Layer, r.Stopped, r.Action = SMTP, true, "refused"
+		return r, nil
+	case err != nil:
+		return r, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	return r, s.judge(&r, c, t)
 }

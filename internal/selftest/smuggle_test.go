@@ -84,3 +84,27 @@ func strict(conn net.Conn) {
 		before = piece
 	}
 }
+
+// TestSmugglingRefused: a server that takes no message at all stops everything, and says how.
+func TestSmugglingRefused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(conn, "220 x\r\n250 x\r\n450 4.7.1 come back later\r\n")
+			conn.(*net.TCPConn).CloseWrite()
+		}
+	}()
+	s := Smugglings()[0]
+	r, err := s.Send(t.Context(), Target{Address: l.Addr().String(), To: "erin@rcpt.test"})
+	if err != nil || !r.Stopped || r.Layer != SMTP || !strings.HasPrefix(r.Reply, "450 4.7.1") {
+		t.Errorf("Send = %+v, %v, want it stopped with the reply", r, err)
+	}
+}
