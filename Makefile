@@ -19,9 +19,11 @@ FUZZWORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 fuzz:
 	go run ./bench/fuzz -time $(FUZZTIME) -workers $(FUZZWORKERS) -done .fuzz-done $(FUZZFLAGS)
 
-# The DNS fails in every way, many times; with unbound where it is installed.
+# The DNS fails in every way, many times; with unbound where it is installed. The daemon as
+# a process is killed and starved.
 faults:
 	go test . -run DNSFaults -count=20 -v
+	go test ./bench/faults -count=1 -v -timeout 60m -times 10
 	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
 
 # Mixed load, faults and reloads; prints what is in use.

@@ -31,7 +31,7 @@ const tries = 2
 // newNames builds the way to the DNS: the cache, one question for all who ask the same, an
 // end to asking while nobody answers, a bound on what is outstanding, the metrics, the
 // network.
-func newNames(c conf.DNS, m *door.Metrics, log *slog.Logger, given resolver.Resolver) (*names, error) {
+func newNames(c conf.DNS, memory *door.Memory, m *door.Metrics, log *slog.Logger, given resolver.Resolver) (*names, error) {
 	n := &names{config: c, servers: conf.Strings(c.Servers), direct: given, close: func() {}}
 	if given == nil {
 		if err := n.ask(c); err != nil {
@@ -52,7 +52,11 @@ func newNames(c conf.DNS, m *door.Metrics, log *slog.Logger, given resolver.Reso
 			log.Info("name servers answer again", "resolver", strings.Join(n.servers, ","))
 		}
 	}})
-	n.cache = resolver.NewCache(resolver.Coalesce(breaker), resolver.CacheOptions{MaxBytes: int(c.Cache), Stale: time.Duration(c.Stale)})
+	octets := int64(c.Cache)
+	if most := memory.Limit() / cacheShare; most > 0 && octets > most {
+		octets = most
+	}
+	n.cache = resolver.NewCache(resolver.Coalesce(breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
 	return n, nil
 }
 

@@ -31,7 +31,7 @@ func TestNoNameServer(t *testing.T) {
 	m, log := door.NewMetrics("test"), new(logged)
 	server := new(mute)
 	server.silent.Store(true)
-	n, err := newNames(conf.Default().DNS, m, slog.New(slog.NewTextHandler(log, nil)), server)
+	n, err := newNames(conf.Default().DNS, nil, m, slog.New(slog.NewTextHandler(log, nil)), server)
 	if err != nil {
 		t.Fatal(err)
 	}

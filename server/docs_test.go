@@ -56,7 +56,7 @@ func TestMetricsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNames(conf.Default().DNS, m, slog.New(slog.DiscardHandler), given)
+	n, err := newNames(conf.Default().DNS, nil, m, slog.New(slog.DiscardHandler), given)
 	if err != nil {
 		t.Fatal(err)
 	}

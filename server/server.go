@@ -39,13 +39,14 @@ type Daemon struct {
 	options Options
 	log     *slog.Logger
 	metrics *door.Metrics
+	memory  *door.Memory
 	engine  *door.Engine
 	bundles *bundles
 	trial   *trial
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
-	retired []*names     // of earlier configurations, for messages that began under them
+	retired []func()     // close ways to the DNS of earlier configurations: messages may use them still
 	proxy   *proxy.Proxy // of all SMTP listeners, nil without one
 }
 
@@ -67,6 +68,7 @@ func New(o Options) (*Daemon, error) {
 	if c.Store.URL != "" {
 		d.log.Warn("[store] is not used by this version: nothing is kept")
 	}
+	d.keepMemory(c.Limits)
 	s, n, err := d.build(c)
 	if err != nil {
 		return nil, err
@@ -75,6 +77,7 @@ func New(o Options) (*Daemon, error) {
 	d.bundles = newBundles(d.metrics.Registry, func() *door.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *door.Engine { return d.engine })
 	d.engine = door.NewEngine(s, d.log, d.metrics, d.bundles.record, d.trial.record)
+	d.engine.Memory = d.memory
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
 	err = errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache))
@@ -119,7 +122,7 @@ func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
 	n := d.names.Load()
 	if n == nil || !n.same(c.DNS) {
 		var err error
-		if n, err = newNames(c.DNS, d.metrics, d.log, d.options.Resolver); err != nil {
+		if n, err = newNames(c.DNS, d.memory, d.metrics, d.log, d.options.Resolver); err != nil {
 			return nil, nil, fmt.Errorf("[dns] %w", err)
 		}
 	}
@@ -293,8 +296,8 @@ func (d *Daemon) use(c *conf.Config) error {
 	if err := errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache)); err != nil {
 		return err
 	}
-	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections {
-		d.log.Warn("changes of [listen], [log] and [limits] connections hold from the next start")
+	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
+		d.log.Warn("changes of [listen], [log] and of connections and memory in [limits] hold from the next start")
 	}
 	d.engine.Swap(s)
 	if old := d.names.Swap(n); old != n {
@@ -309,9 +312,9 @@ func (d *Daemon) use(c *conf.Config) error {
 const maxRetired = 4
 
 func (d *Daemon) retire(n *names) {
-	d.retired = append(d.retired, n)
+	d.retired = append(d.retired, n.close)
 	if len(d.retired) > maxRetired {
-		d.retired[0].close()
+		d.retired[0]()
 		d.retired = d.retired[1:]
 	}
 }
@@ -344,7 +347,7 @@ func (d *Daemon) close() {
 	d.bundles.close()
 	d.trial.close()
 	d.engine.Close()
-	for _, n := range append(d.retired, d.names.Load()) {
-		n.close()
+	for _, end := range append(d.retired, d.names.Load().close) {
+		end()
 	}
 }

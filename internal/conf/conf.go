@@ -298,6 +298,9 @@ type Limits struct {
 	Fields int `toml:"fields" min:"10" max:"100000"`
 	// DNS questions of one message.
 	Queries int `toml:"queries" min:"20" max:"10000"`
+	// Memory that the daemon keeps to: new mail is put off with 451 as it comes near. `auto`
+	// is the limit of the control group, such as `MemoryMax` of systemd, if there is one.
+	Memory Memory `toml:"memory"`
 	// Octets of a message on the http listener.
 	HTTPMessage Size `toml:"http_message"`
 }

@@ -89,6 +89,36 @@ func (s Size) MarshalText() ([]byte, error) {
 	return []byte(strconv.FormatInt(int64(s), 10)), nil
 }
 
+// Memory is a number of octets such as "512MiB", or 0: "auto".
+type Memory int64
+
+const leastMemory = 32 << 20
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Memory) UnmarshalText(text []byte) error {
+	*m = 0
+	if string(text) == "auto" {
+		return nil
+	}
+	var s Size
+	if err := s.UnmarshalText(text); err != nil {
+		return fmt.Errorf("%w, nor \"auto\"", err)
+	}
+	if s < leastMemory {
+		return fmt.Errorf("%q is less than 32MiB, which the daemon cannot do with", text)
+	}
+	*m = Memory(s)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (m Memory) MarshalText() ([]byte, error) {
+	if m == 0 {
+		return []byte("auto"), nil
+	}
+	return Size(m).MarshalText()
+}
+
 // Mode is a file mode such as "0660".
 type Mode os.FileMode
 

@@ -81,9 +81,11 @@ type Engine struct {
 	SPF     *SPFCache
 	// ShareSPF is set when several doors may see one message.
 	ShareSPF bool
+	Memory   *Memory // nil has no limit
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
+	told      seldom // that memory is short
 }
 
 // NewEngine begins with the configuration s. Each recorder is given every verdict after it

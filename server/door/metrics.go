@@ -25,6 +25,8 @@ type Metrics struct {
 	ARC            *prometheus.CounterVec // result
 	Overrides      *prometheus.CounterVec // reason
 	Skipped        *prometheus.CounterVec // door, reason
+	Shed           *prometheus.CounterVec // door, reason
+	MemoryLimit    prometheus.Gauge
 	Verify         *prometheus.HistogramVec
 	Doors          map[string]DoorMetrics
 	PolicyRequests *prometheus.CounterVec // action
@@ -60,6 +62,8 @@ func NewMetrics(version string) *Metrics {
 	m.ARC = m.counter("arc_total", "ARC chain validation results.", "result")
 	m.Overrides = m.counter("overrides_total", "Messages whose disposition differs from the published policy, by reason type.", "reason")
 	m.Skipped = m.counter("skipped_total", "Messages that passed unchecked, by door and reason.", "door", "reason")
+	m.Shed = m.counter("shed_total", "What was put off to live: for memory (messages, requests, connections), a connection that did nothing for one that waits (full), a pause for want of file descriptors (descriptors).", "door", "reason")
+	m.MemoryLimit = m.gauge("memory_limit_bytes", "Memory that the daemon keeps to, 0 without a limit.")
 	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
 		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}}, []string{"stage"})

@@ -96,6 +96,18 @@ func (c *SPFCache) expire(now time.Time) {
 	c.order = c.order[gone:]
 }
 
+// forget drops the checks that are done.
+func (c *SPFCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.checks {
+		if e.check.Done() {
+			delete(c.checks, key)
+		}
+	}
+	c.order = slices.DeleteFunc(c.order, func(key spfKey) bool { _, ok := c.checks[key]; return !ok })
+}
+
 // troubled reports whether a check is done and some result is temperror.
 func troubled(check *postseal.SPFCheck) bool {
 	if !check.Done() {

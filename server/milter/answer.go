@@ -25,6 +25,10 @@ func (s *session) end(data []byte) error {
 			return err
 		}
 	}
+	if s.mail.putOff {
+		s.refuse(door.PutOff())
+		return s.wire.flush()
+	}
 	began := time.Now()
 	stop := s.wire.progress(progressEvery)
 	r, err := s.mail.finish()

@@ -30,6 +30,7 @@ type mail struct {
 	skip   string // why it passes unchecked, "" when it does not
 	forged forgery
 	tx     *postseal.Transaction // nil when it passes unchecked, and until the client is known
+	putOff bool                  // memory is short: it is not read, and gets 451 at its end
 	held   *message.Header       // from a relay of ours: the client is known when the header is there
 	body   bool                  // the header section has ended
 	field  []byte
@@ -41,6 +42,8 @@ func (s *session) newMail(reversePath string) *mail {
 	m.skip = m.unchecked(s.client.local, s.macros.connection.daemon)
 	switch {
 	case m.skip != "":
+	case m.engine.Short(door.Milter):
+		m.putOff = true
 	case m.snapshot.Relays.Contains(s.client.addr.Addr()):
 		m.held = new(message.Header)
 	default:
@@ -80,6 +83,13 @@ func (m *mail) abort() {
 
 // step takes a command between MAIL FROM and the end of the message.
 func (m *mail) step(c command, data []byte) error {
+	if c == cmdHeader && m.keeps() && m.engine.Out(door.Milter) {
+		m.abort()
+		m.tx, m.held, m.putOff = nil, nil, true
+	}
+	if m.putOff {
+		return nil
+	}
 	switch c {
 	case cmdRcpt:
 		path, _, err := cstring(data)
@@ -96,6 +106,9 @@ func (m *mail) step(c command, data []byte) error {
 	}
 	return nil
 }
+
+// keeps reports whether memory grows with the header section.
+func (m *mail) keeps() bool { return m.tx != nil || m.held != nil }
 
 // header reads name and value, and makes the octets of the field as it was received: the
 // MTA took the colon, white space before it, and CR off the line ends within. It took one
@@ -198,6 +211,9 @@ func (m *mail) beginRelayed() error {
 }
 
 func (m *mail) write(data []byte) error {
+	if m.putOff {
+		return nil
+	}
 	if !m.body {
 		if err := m.endHeader(); err != nil {
 			return err

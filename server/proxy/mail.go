@@ -61,6 +61,9 @@ func (s *session) onMAIL(arg string) reply {
 	if s.hop != nil && !s.hop.capabilities.has("SIZE") {
 		from = from.without("SIZE") // it is our extension then
 	}
+	if s.engine.Short(door.SMTP) {
+		return verdictReply(&postseal.Decision{Reply: door.PutOff()})
+	}
 	if refused := s.forward(); refused.code != 0 {
 		return refused
 	}
@@ -205,6 +208,8 @@ func (s *session) broken(err error) (code int, enhanced, text string) {
 	case errors.Is(err, errSpoolFull):
 		s.trouble("spool", "the spool is full", err)
 		return 452, "4.3.1", "No room for this message now, try again later"
+	case errors.Is(err, errShort):
+		return 451, door.PutOff().Enhanced, door.PutOff().Lines[0]
 	}
 	s.trouble("internal", "a message cannot be taken", err)
 	return 451, "4.3.0", "Internal error, try again later"

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"io"
 	"time"
+
+	"postseal/server/door"
 )
 
 // receive reads a message into the spool and, beside it, through the verifier. broken
@@ -28,7 +30,7 @@ func (s *session) receive(m *spooled) (broken, err error) {
 // intake takes the pieces of a message.
 type intake struct {
 	session *session
-	spool   io.Writer
+	spool   *spooled
 	verify  io.WriteCloser // nil for mail that passes unchecked
 }
 
@@ -36,6 +38,11 @@ type intake struct {
 func (in *intake) Write(p []byte) (int, error) {
 	if h := in.session.hop; h != nil && time.Since(h.spoken) > in.session.config.keepAlive {
 		in.session.ask("NOOP")
+	}
+	if in.session.engine.Out(door.SMTP) {
+		in.spool.close()
+		in.session.mail.abort()
+		return 0, errShort
 	}
 	if _, err := in.spool.Write(p); err != nil {
 		return 0, err

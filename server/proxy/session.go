@@ -60,6 +60,11 @@ var handlers = map[string]func(*session, string) reply{
 var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
 
 func (s *session) run() {
+	if s.engine.Short(door.SMTP) {
+		s.answer(say(421, door.PutOff().Enhanced, door.PutOff().Lines[0]))
+		s.w.Flush()
+		return
+	}
 	s.answer(say(220, "", s.hostname()+" ESMTP"))
 	for !s.over {
 		if s.mail == nil && s.door.Closing() {

@@ -42,6 +42,7 @@ func (l SpoolLimits) orDefault() SpoolLimits {
 var (
 	errMessageTooLarge = errors.New("the message is too large")
 	errSpoolFull       = errors.New("the spool is full")
+	errShort           = errors.New("memory is short")
 )
 
 // spool accounts for the messages of all sessions.

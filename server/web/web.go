@@ -165,6 +165,11 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusBadRequest, err.Error())
 		return
 	}
+	if w.engine.Short(door.HTTP) {
+		rw.Header().Set("Retry-After", "30")
+		problem(rw, http.StatusServiceUnavailable, "memory is short: try again later")
+		return
+	}
 	s := w.engine.Current()
 	body := http.MaxBytesReader(rw, r.Body, int64(s.Config.Limits.HTTPMessage))
 	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, message.NewCRLFReader(body))

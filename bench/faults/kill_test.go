@@ -1,0 +1,58 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postseal/bundle"
+)
+
+// whole checks that every bundle of a folder can be read, and returns how many there are.
+func whole(t *testing.T, dir string) (bundles int) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".bundle") {
+			t.Errorf("%s is left in the folder of bundles", e.Name())
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bundle.Parse(text); err != nil {
+			t.Errorf("%s, %d octets: %v", e.Name(), len(text), err)
+		}
+		bundles++
+	}
+	return bundles
+}
+
+// TestKill is kill -9 under load and a start after it, again and again.
+func TestKill(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bundles")
+	d := start(t, "[bundles]\ndir = '"+dir+"'\nkeep = 'all'\n")
+	l := begin(d, 2, 2000)
+	var slowest time.Duration
+	kills := 4 * *times
+	for range kills {
+		l.each(5)
+		d.kill()
+		slowest = max(slowest, d.run())
+	}
+	l.each(5)
+	l.end()
+	d.stop()
+	n := whole(t, dir)
+	if n == 0 {
+		t.Error("no bundle was kept")
+	}
+	t.Logf("%d kills: taken over milter %d, policy %d, smtp %d, http %d; %d connections broken; every one of %d messages with 250 is at the next hop; %d bundles, all whole; slowest start %v",
+		kills, l.done["milter"].Load(), l.done["policy"].Load(), l.done["smtp"].Load(), l.done["http"].Load(), l.broken.Load(), len(l.taken), n, slowest.Round(time.Millisecond))
+}
