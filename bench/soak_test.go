@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/smtp"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/d--j/go-milter"
 	gosmtp "github.com/emersion/go-smtp"
 
+	"postseal/bundle"
 	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
@@ -58,6 +60,7 @@ type soak struct {
 	stop   context.CancelFunc
 	counts [5]atomic.Int64 // of loads
 	wrong  atomic.Int64    // forgeries that were let in
+	kept   string          // the folder of bundles
 }
 
 func (s *soak) addr(door string) string { return s.Addr(door).String() }
@@ -68,7 +71,7 @@ func startSoak(t *testing.T, hop string) *soak {
 		t.Fatal(err)
 	}
 	var loads atomic.Int64
-	s := &soak{t: t, reload: make(chan os.Signal), ended: make(chan error, 1)}
+	s := &soak{t: t, kept: t.TempDir(), reload: make(chan os.Signal), ended: make(chan error, 1)}
 	s.Daemon, err = server.New(server.Options{Resolver: &ailing{zone, time.Now()}, Log: io.Discard, Version: "soak",
 		Load: func() (*conf.Config, []conf.Problem, error) {
 			n := loads.Add(1) // every other configuration begins with an empty cache, every third is broken
@@ -76,7 +79,8 @@ func startSoak(t *testing.T, hop string) *soak {
 				return nil, nil, fmt.Errorf("broken on purpose")
 			}
 			return conf.Parse("soak", fmt.Appendf(nil, "authserv_id = 'mx.test'\nenforce = 'strict'\n[listen]\nmilter = '127.0.0.1:0'\npolicy = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n"+
-				"[network]\ntrusted = []\n[proxy]\nnext_hop = '%s'\n[dns]\non_error = 'defer'\ncache = '%dKiB'\n", hop, 1024+n%2), time.Now())
+				"[network]\ntrusted = []\n[bundles]\ndir = '%s'\nkeep = 'all'\nmax_size = '%dKiB'\n[proxy]\nnext_hop = '%s'\n[dns]\non_error = 'defer'\ncache = '%dKiB'\n",
+				s.kept, 1024+n%2, hop, 1024+n%2), time.Now())
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +251,7 @@ func TestSoak(t *testing.T) {
 	if err := <-s.ended; err != nil {
 		t.Error(err)
 	}
+	s.whole()
 	for wait := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+2 && time.Now().Before(wait); {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -255,6 +260,28 @@ func TestSoak(t *testing.T) {
 		buf := make([]byte, 1<<20)
 		stacks.Write(buf[:runtime.Stack(buf, true)])
 		t.Errorf("%d goroutines before, %d after:\n%.4000s", before, n, &stacks)
+	}
+}
+
+// whole looks for bundles that are not, and for more of them than may be kept.
+func (s *soak) whole() {
+	entries, err := os.ReadDir(s.kept)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	octets := 0
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(s.kept, e.Name()))
+		if err == nil {
+			_, err = bundle.Parse(text)
+		}
+		if err != nil {
+			s.t.Errorf("%s: %v", e.Name(), err)
+		}
+		octets += len(text)
+	}
+	if len(entries) == 0 || octets > 1025<<10 {
+		s.t.Errorf("%d bundles of %d octets are kept", len(entries), octets)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestKill(t *testing.T) {
 	d := start(t, "[bundles]\ndir = '"+dir+"'\nkeep = 'all'\n")
 	l := begin(d, 2, 2000)
 	var slowest time.Duration
-	kills := 4 * *times
+	kills := often(2, 10)
 	for range kills {
 		l.each(5)
 		d.kill()

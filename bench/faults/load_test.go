@@ -47,12 +47,6 @@ func (h *hop) count(subject string) int {
 	return h.taken[subject]
 }
 
-func (h *hop) total() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.taken)
-}
-
 type taker struct{ hop *hop }
 
 func (taker) Reset()                                 {}
@@ -334,6 +328,8 @@ func (l *load) policy() error {
 			l.done["policy"].Add(1)
 		}
 	}
+	c.(*net.TCPConn).CloseWrite()
+	io.Copy(io.Discard, c) // the door has seen the end in order
 	return nil
 }
 

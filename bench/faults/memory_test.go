@@ -35,7 +35,7 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.crowd(400, *times)
+	l.crowd(400, often(1, 2))
 	d.alive()
 	shed := d.metric("postseal_shed_total", `reason="memory"`)
 	if shed == 0 {

@@ -23,8 +23,16 @@ import (
 	"postseal/resolver/dnstest"
 )
 
-// times makes the tests longer: make faults.
-var times = flag.Int("times", 1, "how many times as long the tests are")
+// times makes the tests longer: make faults. 0 is the short form, of seconds.
+var times = flag.Int("times", 0, "how many times as long the tests are")
+
+// often is how often something is done.
+func often(short, long int) int {
+	if *times == 0 {
+		return short
+	}
+	return long * *times
+}
 
 var program string // the daemon
 
@@ -59,12 +67,12 @@ _dmarc.bad.test. 60 TXT "v=DMARC1; p=reject"
 
 // daemon is a process of postseal serve, and those that follow it.
 type daemon struct {
-	t      *testing.T
-	dns    *dnstest.Server
-	hop    *hop
-	config string // without what every one has
-	file   string
-	wrap   []string // what the process is started with
+	t     *testing.T
+	dns   *dnstest.Server
+	hop   *hop
+	file  string
+	cache string   // of the DNS
+	wrap  []string // what the process is started with
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -85,7 +93,7 @@ func start(t *testing.T, config string, wrap ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, dns: dns, hop: newHop(t), file: filepath.Join(t.TempDir(), "postseal.toml"), wrap: wrap}
+	d := &daemon{t: t, cache: "8MiB", dns: dns, hop: newHop(t), file: filepath.Join(t.TempDir(), "postseal.toml"), wrap: wrap}
 	d.configure(config)
 	t.Cleanup(func() {
 		d.kill()
@@ -115,12 +123,13 @@ peers = []
 [dns]
 servers = ['%s']
 on_error = 'defer'
+cache = '%s'
 [spf]
 fail = 'reject'
 temperror = 'defer'
 [log]
 format = 'json'
-%s`, d.hop.addr, d.dns.Addr(), config))
+%s`, d.hop.addr, d.dns.Addr(), d.cache, config))
 }
 
 func (d *daemon) write(config string) {
@@ -171,8 +180,8 @@ func (d *daemon) follow(r io.Reader, ready chan struct{}) {
 		var l struct{ Msg, Door, Address string }
 		json.Unmarshal(lines.Bytes(), &l)
 		d.mu.Lock()
-		if d.log = append(d.log, lines.Text()); len(d.log) > 5000 {
-			d.log = d.log[1000:]
+		if l.Msg != "verdict" && l.Msg != "policy" {
+			d.log = append(d.log, lines.Text())
 		}
 		switch l.Msg {
 		case "listening":

@@ -21,10 +21,12 @@ const (
 	outShare   = 0.7
 )
 
+// shedLog is the time between lines of the log that say the same.
+const shedLog = time.Minute
+
 const (
 	memoryLook    = 10 * time.Millisecond // how old a reading may be
 	memoryCollect = time.Second           // between collections while memory is short
-	memoryLog     = time.Minute           // between lines of the log
 )
 
 // Memory tells when the daemon has to put new mail off to stay within its memory. The zero
@@ -114,24 +116,8 @@ func (e *Engine) Out(door string) bool { return e.Memory.out() && e.shed(door) }
 func (e *Engine) shed(door string) bool {
 	e.Metrics.Shed.WithLabelValues(door, "memory").Inc()
 	e.SPF.forget() // their time would end only with the next check
-	if e.told.pass(time.Now(), memoryLog) {
+	if e.told.pass(time.Now(), shedLog) {
 		e.Log.Warn("memory is short: new mail is put off with 451", "limit", e.Memory.Limit(), "goroutines", runtime.NumGoroutine())
 	}
-	return true
-}
-
-// seldom lets one through in a while.
-type seldom struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (s *seldom) pass(now time.Time, pause time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.last.IsZero() && now.Sub(s.last) < pause {
-		return false
-	}
-	s.last = now
 	return true
 }

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // The defaults of Server.
 const (
-	DefaultConns = 1000
-	DefaultGrace = 5 * time.Second
+	DefaultConns    = 1000
+	DefaultGrace    = 5 * time.Second
+	DefaultPatience = 10 * time.Second
 )
 
 // ErrClosed is what Serve returns after Shutdown or Close.
@@ -25,6 +27,8 @@ type Server struct {
 	Handle func(context.Context, *Conn) // the connection is closed after it returns
 	Conns  int                          // at the same time, more wait to be accepted; 0 is DefaultConns
 	Grace  time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
+	// Patience with connections that do nothing while others wait; 0 is DefaultPatience.
+	Patience time.Duration
 
 	once   sync.Once
 	ctx    context.Context
@@ -37,6 +41,8 @@ type Server struct {
 	conns     map[*Conn]struct{}
 	closing   bool // no new connections
 	late      bool // the grace is over: connections without a message end
+
+	full, starved seldom // what was told of
 }
 
 func (s *Server) init() {
@@ -46,6 +52,9 @@ func (s *Server) init() {
 		}
 		if s.Grace == 0 {
 			s.Grace = DefaultGrace
+		}
+		if s.Patience == 0 {
+			s.Patience = DefaultPatience
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.slots = make(chan struct{}, s.Conns)
@@ -57,7 +66,12 @@ func (s *Server) init() {
 type Conn struct {
 	net.Conn
 	server *Server
-	busy   bool // guarded by server.mu
+	busy   bool      // guarded by server.mu
+	since  time.Time // when busy became what it is; guarded by server.mu
+	octets atomic.Int64
+
+	deadline sync.Mutex
+	cut      bool // it made room: there is nothing more to read; guarded by deadline
 }
 
 // Begin says that a message has begun, so that Shutdown waits for it.
@@ -69,7 +83,10 @@ func (c *Conn) End() { c.setBusy(false) }
 func (c *Conn) setBusy(busy bool) {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
-	c.busy = busy
+	if c.busy != busy {
+		c.busy, c.since = busy, time.Now()
+		c.octets.Store(0)
+	}
 	if !busy && c.server.late {
 		c.Close()
 	}
@@ -92,24 +109,25 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	var pause time.Duration
 	for {
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			return ErrClosed
-		}
 		conn, err := l.Accept()
 		if err == nil {
 			pause = 0
+			if !s.room() {
+				conn.Close()
+				return ErrClosed
+			}
 			s.begin(conn)
 			continue
 		}
-		<-s.slots
 		if s.isClosing() || errors.Is(err, net.ErrClosed) {
 			return ErrClosed
 		}
 		// Out of file descriptors, as a rule: they come back as connections end.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", Text(err), "pause", pause)
+		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "descriptors").Inc()
+		if s.starved.pass(time.Now(), shedLog) {
+			s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", Text(err), "pause", pause)
+		}
 		select {
 		case <-time.After(pause):
 		case <-s.ctx.Done():
@@ -135,7 +153,7 @@ func (s *Server) isClosing() bool {
 
 // begin handles a connection. The slot is given back when it ends.
 func (s *Server) begin(conn net.Conn) {
-	c := &Conn{Conn: conn, server: s}
+	c := &Conn{Conn: conn, server: s, since: time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {

@@ -22,6 +22,7 @@ import (
 // The bounds of a request.
 const (
 	headerTime  = 10 * time.Second
+	bodyTime    = 30 * time.Second // for each piece
 	requestTime = 5 * time.Minute
 	idleTime    = 2 * time.Minute
 	headerBytes = 16 << 10
@@ -158,6 +159,20 @@ func bare(path string) string {
 	return path
 }
 
+// steady gives each read of a body its own time.
+type steady struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+// Read implements io.Reader.
+func (s *steady) Read(b []byte) (int, error) {
+	if err := s.control.SetReadDeadline(time.Now().Add(bodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return s.ReadCloser.Read(b)
+}
+
 // verify answers with the JSON of the verdict, schema postseal.verify/1.
 func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 	conn, helo, from, err := envelope(r.URL.Query())
@@ -171,7 +186,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := w.engine.Current()
-	body := http.MaxBytesReader(rw, r.Body, int64(s.Config.Limits.HTTPMessage))
+	body := http.MaxBytesReader(rw, &steady{r.Body, http.NewResponseController(rw)}, int64(s.Config.Limits.HTTPMessage))
 	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, message.NewCRLFReader(body))
 	var large *http.MaxBytesError
 	switch {
