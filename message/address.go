@@ -303,34 +303,34 @@ func (p *addressParser) angle(m *Mailbox) bool {
 	return true
 }
 
-// route skips "@a,@b:". Who takes its first domain for the author's is wrong: the
-// address is what follows.
+// route skips "@a,@b:", where nothing may stand between two commas (§4.4
+// obs-domain-list). Who takes its first domain for the author's is wrong: the address is
+// what follows.
 func (p *addressParser) route() (routed, ok bool) {
-	for {
+	for named := false; ; {
 		if !p.cfws() {
 			return routed, false
 		}
-		c, _ := p.peek()
-		switch {
-		case c != '@' && !routed:
-			return false, true
-		case c != '@':
-			return true, p.fail("source route: @ expected")
-		}
-		p.pos++
-		routed = true
-		if !p.domain(&Mailbox{}) || !p.cfws() {
-			return true, false
-		}
-		c, _ = p.peek()
-		switch c {
-		case ':':
+		switch c, _ := p.peek(); {
+		case c == '@':
+			p.pos++
+			routed, named = true, true
+			if !p.domain(&Mailbox{}) || !p.cfws() {
+				return true, false
+			}
+			if c, _ := p.peek(); c != ',' && c != ':' {
+				return true, p.fail("source route: colon expected")
+			}
+		case c == ',':
+			p.pos++
+			routed = true
+		case c == ':' && named:
 			p.pos++
 			return true, true
-		case ',':
-			p.pos++
+		case !routed:
+			return false, true
 		default:
-			return true, p.fail("source route: colon expected")
+			return true, p.fail("source route: @ expected")
 		}
 	}
 }
