@@ -3,6 +3,7 @@
 package migrate
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -168,12 +169,21 @@ func (s *settings) set(table, key, value string) {
 	s.keys = append(s.keys, setting{table, key, value})
 }
 
-func (s *settings) text(table, key, value string) { s.set(table, key, strconv.Quote(value)) }
+func (s *settings) text(table, key, value string) { s.set(table, key, quote(value)) }
+
+// quote writes a basic string of TOML, which has the escapes of JSON.
+func quote(s string) string {
+	b, err := json.Marshal(strings.ToValidUTF8(s, "?"))
+	if err != nil {
+		panic(err) // of a string there is no error
+	}
+	return strings.ReplaceAll(string(b), "\x7f", `\u007f`)
+}
 
 func (s *settings) list(table, key string, values []string) {
 	quoted := make([]string, len(values))
 	for i, v := range values {
-		quoted[i] = strconv.Quote(v)
+		quoted[i] = quote(v)
 	}
 	s.set(table, key, "["+strings.Join(quoted, ", ")+"]")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pelletier/go-toml/v2"
 
 	"postseal/internal/conf"
 )
@@ -78,11 +79,13 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// FuzzRead: any file is read, and never makes a comment another line.
+// FuzzRead: any file is read, never makes a comment another line, and what is written is
+// TOML, whose values "config check" looks at.
 func FuzzRead(f *testing.F) {
 	for _, p := range programs {
 		f.Add(p.name, "Socket inet:8891@localhost\nRejectFailures true\nHELO_reject = Null # x\n")
 	}
+	f.Add("opendkim", "AuthservID \xf0\x7f\x01\nMaximumSignaturesToVerify 007\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
 		r, err := Read(name, []byte(text))
 		if err != nil {
@@ -93,6 +96,9 @@ func FuzzRead(f *testing.F) {
 			if !strings.HasPrefix(line, "# ") {
 				t.Fatalf("%q in\n%s", line, r.Config)
 			}
+		}
+		if err := toml.Unmarshal([]byte(r.Config), new(map[string]any)); err != nil {
+			t.Fatalf("%v in\n%s", err, r.Config)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func maximumSignatures(s *settings, value string) (Effect, string) {
 	if err != nil || n < 1 || n > 100 {
 		return Manual, "[dkim] max_signatures is between 1 and 100"
 	}
-	s.set("dkim", "max_signatures", value)
+	s.set("dkim", "max_signatures", strconv.Itoa(n))
 	return Same, "those behind are policy"
 }
 

@@ -111,7 +111,7 @@ func voidLimit(s *settings, value string) (Effect, string) {
 	if err != nil || n < 0 || n > 100 {
 		return Manual, "[spf] void_lookups is between 0 and 100"
 	}
-	s.set("spf", "void_lookups", value)
+	s.set("spf", "void_lookups", strconv.Itoa(n))
 	return Same, ""
 }
 
