@@ -1,0 +1,34 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"postseal/server/door"
+)
+
+// TestMemoryOut: a message that comes while memory runs out is let go at once, and gets 451.
+func TestMemoryOut(t *testing.T) {
+	e := door.NewEngine(nil, slog.New(slog.DiscardHandler), door.NewMetrics("test"))
+	defer e.Close()
+	s := &session{engine: e, mail: &transaction{}}
+	all := &spool{}
+	m := all.begin(SpoolLimits{}.orDefault())
+	in := &intake{session: s, spool: m}
+	if _, err := in.Write(make([]byte, 1000)); err != nil || all.used.Load() != 1000 {
+		t.Fatalf("%d octets are kept, %v", all.used.Load(), err)
+	}
+	e.Memory = door.NewMemory(1, "off")
+	_, err := in.Write(make([]byte, 1000))
+	if !errors.Is(err, errShort) || all.used.Load() != 0 || m.tail != nil {
+		t.Errorf("%v with %d octets kept, want %v with none", err, all.used.Load(), errShort)
+	}
+	if code, enhanced, _ := s.broken(err); code != 451 || enhanced != "4.3.2" {
+		t.Errorf("the answer is %d %s, want 451 4.3.2", code, enhanced)
+	}
+	m.close()
+	if got := all.used.Load(); got != 0 {
+		t.Errorf("%d octets are kept after the end", got)
+	}
+}
