@@ -3,7 +3,6 @@ package dkim
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
@@ -172,7 +171,7 @@ func (p *patient) verifies(fields []message.Field) bool {
 		return slices.ContainsFunc(p.digests, func(d []byte) bool { return bytes.Equal(d, digest[:]) })
 	}
 	return slices.ContainsFunc(p.keys, func(k *Key) bool {
-		public, ok := k.public.(ed25519.PublicKey)
-		return ok && ed25519.Verify(public, digest[:], p.field.B)
+		key, ok := k.public.(*edKey)
+		return ok && key.verifies(digest[:], p.field.B)
 	})
 }

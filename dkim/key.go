@@ -23,7 +23,7 @@ type Key struct {
 	TestMode bool   // t=y
 	Strict   bool   // t=s: i= must be d= itself
 	Revoked  bool   // p= is empty
-	public   any    // *rsaKey or ed25519.PublicKey
+	public   any    // *rsaKey or *edKey
 
 	hasHashes, hasServices bool // h=, s= are there: an empty list allows nothing
 }
@@ -95,7 +95,7 @@ func (k *Key) setPublic(p tagvalue.Tag) error {
 		if len(data) != ed25519.PublicKeySize {
 			return &SyntaxError{p.ValueOffset, KeyMalformed, "p= has not the 32 octets of an Ed25519 key"}
 		}
-		k.public, k.Bits = ed25519.PublicKey(data), 8*ed25519.PublicKeySize
+		k.public, k.Bits = &edKey{public: data}, 8*ed25519.PublicKeySize
 	}
 	return nil // of another type: KeyTypeMismatch when it is used
 }
@@ -145,8 +145,8 @@ func (k *Key) Verifies(digest, sig []byte) bool {
 	switch public := k.public.(type) {
 	case *rsaKey:
 		return public.verifies(digest, sig)
-	case ed25519.PublicKey:
-		return ed25519.Verify(public, digest, sig)
+	case *edKey:
+		return public.verifies(digest, sig)
 	}
 	return false
 }

@@ -1,17 +1,20 @@
 package dkim_test
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"math/big"
 	"testing"
 
-	"crypto/x509"
-
 	"postseal/dkim"
+	"postseal/internal/twin"
 )
 
 // recordOf is the Key of an RSA public key of any shape.
@@ -123,6 +126,37 @@ func FuzzRSA(f *testing.F) {
 		for range 2 { // with and without a prepared modulus
 			if got := k.Verifies(digest[:], sig); got != want {
 				t.Errorf("%x, %d, %x: %t, crypto/rsa %t", modulus, e, sig, got, want)
+			}
+		}
+	})
+}
+
+// FuzzEd25519: any key gives the same answer as crypto/ed25519, for any signature and for the
+// right one, also with its parts changed: points of small order, S beyond the order.
+func FuzzEd25519(f *testing.F) {
+	key := twin.Ed25519("fuzz")
+	public := key.Public().(ed25519.PublicKey)
+	digest := sha256.Sum256([]byte("signed"))
+	right := ed25519.Sign(key, digest[:])
+	f.Add([]byte(public), right)
+	f.Add(make([]byte, 32), make([]byte, 64))
+	f.Add(append([]byte{1}, make([]byte, 31)...), append(append([]byte{1}, make([]byte, 31)...), make([]byte, 32)...))
+	order, _ := hex.DecodeString("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
+	f.Add([]byte(public), append(bytes.Clone(right[:32]), order...))
+	f.Add([]byte(public), right[:63])
+	f.Add(bytes.Repeat([]byte{0xff}, 32), right)
+	f.Fuzz(func(t *testing.T, public, sig []byte) {
+		if len(public) != ed25519.PublicKeySize {
+			return
+		}
+		k, err := dkim.ParseKey("k=ed25519; p=" + base64.StdEncoding.EncodeToString(public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ed25519.Verify(public, digest[:], sig)
+		for range 2 { // with and without a decompressed point
+			if got := k.Verifies(digest[:], sig); got != want {
+				t.Errorf("%x, %x: %t, crypto/ed25519 %t", public, sig, got, want)
 			}
 		}
 	})
