@@ -11,11 +11,8 @@ require (
 	blitiri.com.ar/go/spf v1.6.0
 	cel.dev/cel-go v0.33.2
 	filippo.io/bigmod v0.1.0
-<<<<<<< HEAD
-	github.com/KimMachineGun/automemlimit v1.0.1
-=======
 	filippo.io/edwards25519 v1.2.0
->>>>>>> 475c603 (dkim: decompress an Ed25519 key once, not for each signature)
+	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/d--j/go-milter v0.10.1
 	github.com/emersion/go-msgauth v0.7.0
