@@ -37,7 +37,16 @@ type spfRoom struct {
 	results [2]spf.Result
 	iprev   IPRev
 	paths   [2][2]string
-	spent   [2][6]spf.Spend
+	spent   [8]spf.Spend // two for HELO, whose record is most often short
+}
+
+// spends is the room for what check i spends its lookups on.
+func (r *spfRoom) spends(i int) []spf.Spend {
+	const first = len(r.spent) - 2
+	if i == 0 {
+		return r.spent[:0:first]
+	}
+	return r.spent[first:first]
 }
 
 // StartSPF begins SPF and iprev apart from a transaction, for a door that must answer
@@ -87,7 +96,7 @@ func (c *SPFCheck) evaluate(i int) {
 	q := spf.Request{IP: c.ip, Helo: c.helo, Sender: c.reversePath, Identity: c.results[i].Identity}
 	known := false
 	c.recovered(func() {
-		r := spf.Result{Path: c.room.paths[i][:0], Spent: c.room.spent[i][:0]}
+		r := spf.Result{Path: c.room.paths[i][:0], Spent: c.room.spends(i)}
 		if known = c.checker.CheckKnown(q, &r); known {
 			c.results[i] = r
 		}

@@ -54,7 +54,7 @@ type rooms struct {
 	signatures [2]dkim.Signature
 	dmarc      dmarc.Room
 	changes    [2]HeaderField
-	digests    [2]canonical.Digest
+	digests    [1]canonical.Digest
 	hashes     [1]bodyhash.Hash
 }
 

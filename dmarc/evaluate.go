@@ -62,9 +62,9 @@ type Evaluation struct {
 	first *Room           // of the first author, nil when it is taken
 }
 
-// What most messages have at most: a walk from a.example.co.uk, SPF and two signatures.
+// What most messages have at most: a walk from mail.example.com, SPF and two signatures.
 const (
-	usualSteps       = 4
+	usualSteps       = 3
 	usualIdentifiers = 3
 )
 

@@ -31,6 +31,7 @@ type Step struct {
 	Err     error   // with FoundUnknown: why
 
 	exists bool // the answer proves that Domain exists
+	told   bool // the Resolver was told of the question
 }
 
 // found is what the TXT records at one name amount to; kept with the answer.
@@ -70,9 +71,12 @@ func walkNames(start domain.Name) iter.Seq[domain.Name] {
 
 // prefetch tells the Resolver of a question to come.
 func (x *Evaluation) prefetch(name domain.Name) {
-	if p, ok := x.evaluator.Resolver.(resolver.Prefetcher); ok {
-		p.Prefetch(x.step(name).Name, resolver.TXT)
+	st := x.step(name)
+	if st.told {
+		return
 	}
+	st.told = true
+	resolver.Prefetch(x.evaluator.Resolver, st.Name, resolver.TXT)
 }
 
 // step finds the step at name, which was asked for or not. It stays where it is until the

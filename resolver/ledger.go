@@ -49,8 +49,8 @@ type Ledger struct {
 	closed bool
 
 	canceled bool
-	last     time.Time       // see Within, zero is none
-	within   context.Context // see Within
+	limit    time.Duration   // see Within
+	within   context.Context // see Within, nil is none
 	timer    *time.Timer
 	unbind   func() bool
 
@@ -283,11 +283,11 @@ func (l *Ledger) context() context.Context {
 }
 
 // Within makes ctx, and the end of a time from now on, a Cancel. Nothing is set up for it as
-// long as no question is in flight.
+// long as no question is in flight: what is known takes no time.
 func (l *Ledger) Within(ctx context.Context, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.within, l.last = ctx, time.Now().Add(d)
+	l.within, l.limit = ctx, d
 	if l.ctx != nil {
 		l.bind()
 	}
@@ -298,7 +298,7 @@ func (l *Ledger) bind() {
 	if l.within == nil || l.timer != nil {
 		return
 	}
-	l.timer = time.AfterFunc(time.Until(l.last), l.Cancel)
+	l.timer = time.AfterFunc(l.limit, l.Cancel)
 	l.unbind = context.AfterFunc(l.within, l.Cancel)
 }
 

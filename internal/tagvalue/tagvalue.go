@@ -110,6 +110,15 @@ func Append(tags []Tag, s string) ([]Tag, *Error) {
 	return tags, nil
 }
 
+// forbidden are the octets that no value may hold.
+var forbidden = func() (table [256]bool) {
+	for c := range 0x21 {
+		table[c] = !IsFWS(byte(c))
+	}
+	table[0x7f] = true
+	return table
+}()
+
 func checkTag(t Tag, before []Tag) *Error {
 	if t.Name == "" {
 		return &Error{t.NameOffset, "tag without a name and \"=\""}
@@ -120,7 +129,7 @@ func checkTag(t Tag, before []Tag) *Error {
 		}
 	}
 	for i := range len(t.Value) {
-		if c := t.Value[i]; c < 0x21 && !IsFWS(c) || c == 0x7f {
+		if forbidden[t.Value[i]] {
 			return &Error{t.ValueOffset + i, "control character in a value"}
 		}
 	}
