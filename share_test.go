@@ -215,3 +215,42 @@ func TestEnded(t *testing.T) {
 		}
 	}
 }
+
+// blocking answers no question for a key before it is cancelled.
+type blocking struct{ resolver.Resolver }
+
+func (b blocking) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if strings.Contains(name, "._domainkey.") {
+		<-ctx.Done()
+		return resolver.Answer{}, ctx.Err()
+	}
+	return b.Resolver.Lookup(ctx, name, t)
+}
+
+// TestCancelledQuestions: a question that turned out not to be needed, and was cancelled, is
+// part of the evidence: a replay asks it too.
+func TestCancelledQuestions(t *testing.T) {
+	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 -all\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := New(Config{Resolver: blocking{zone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A seal alone is no chain, but its key is asked for as it arrives.
+	text := "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=acme.test; s=x; b=AAAA\r\nFrom: a@acme.test\r\n\r\n"
+	r, err := VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "acme.test", "a@acme.test", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range r.Exchanges() {
+		if e.Name == "x._domainkey.acme.test" {
+			if resolver.KindOf(e.Err) != resolver.Canceled {
+				t.Errorf("%+v", e)
+			}
+			return
+		}
+	}
+	t.Errorf("the question for the key is not in %+v", r.Exchanges())
+}

@@ -184,7 +184,6 @@ func (t *Transaction) report() (sound bool) {
 			}
 			w.ledger.Cancel()
 			w.check.work.Wait()
-			t.asked = w.ledger.Exchanges()
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
 				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
@@ -206,10 +205,14 @@ func (t *Transaction) report() (sound bool) {
 }
 
 func (t *Transaction) exchanges() []resolver.Exchange {
-	if t.shared == nil {
-		return t.asked
+	asked := t.asked
+	if t.work != nil {
+		asked = t.work.ledger.Exchanges() // so far
 	}
-	return append(t.shared.ledger.Exchanges(), t.asked...)
+	if t.shared == nil {
+		return asked
+	}
+	return append(t.shared.ledger.Exchanges(), asked...)
 }
 
 func (t *Transaction) evaluate(r *Report) {

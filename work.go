@@ -40,6 +40,7 @@ func (t *Transaction) release(sound bool) {
 	t.work = nil
 	w.check.work.Wait()
 	w.ledger.Close()
+	t.asked = w.ledger.Exchanges() // with those that were cancelled
 	if !sound {
 		return
 	}
@@ -90,7 +91,6 @@ func (t *Transaction) keepEvidence() {
 	w := t.work
 	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(t.rooms.digests[:0]))
 	t.hashes = w.bodies.AppendHashes(t.rooms.hashes[:0])
-	t.asked = w.ledger.Exchanges()
 }
 
 // join takes the results of a shared check, as far as they come in time.

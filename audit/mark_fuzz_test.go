@@ -31,7 +31,7 @@ func FuzzMark(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, file, der []byte) {
-		r := &run{name: "a.test", Auditor: &Auditor{Now: func() time.Time { return now }}}
+		r := &run{name: "a.test", report: new(Report), Auditor: &Auditor{Now: func() time.Time { return now }}}
 		r.checkMark(file)
 		if bytes.Contains(der, oid) {
 			return
