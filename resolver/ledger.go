@@ -168,13 +168,14 @@ func (l *Ledger) moment() time.Time { return time.Time{} }
 
 func (l *Ledger) peekAt(_ time.Time, q question) (Answer, bool) { return l.peekValid(q, l.budget) }
 
-func (l *Ledger) followAt(_ time.Time, link *Link) (*Answer, time.Duration) {
+func (l *Ledger) followAt(_ time.Time, link *Link, t Type) (*Answer, time.Duration) {
+	q := question{link.name, t}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.find(link.question)
+	e := l.find(q)
 	if e == nil && !l.blind(l.budget) {
-		if a, ttl := l.view.follow(link); a != nil {
-			e = l.keep(link.question, *a)
+		if a, ttl := l.view.follow(link, t); a != nil {
+			e = l.keep(q, *a)
 			e.Answer.TTL = ttl
 		}
 	}

@@ -6,19 +6,31 @@ import (
 	"time"
 )
 
-// Link is a question that stands in a record, which is asked each time that the record is
-// evaluated: it leads straight to the answer as long as a Cache keeps it. It is safe for
+// Link is a name that stands in a record, and is asked for each time that the record is
+// evaluated: it leads straight to the answers as long as a Cache keeps them. It is safe for
 // concurrent use, and must not be copied.
 type Link struct {
-	question
-	valid bool
-	entry atomic.Pointer[cached]
+	name    string
+	valid   bool
+	entries [4]atomic.Pointer[cached] // see place
 }
 
-// Set makes l the question for the records of type t at name. It is called once, before l is
-// used.
-func (l *Link) Set(name string, t Type) {
-	l.question, l.valid = question{canonicalName(name), t}, ValidName(name)
+// NewLink makes the Link of a name.
+func NewLink(name string) *Link { return &Link{name: canonicalName(name), valid: ValidName(name)} }
+
+// place is where the way to the answer of a type is kept, nil for a type that has none.
+func (l *Link) place(t Type) *atomic.Pointer[cached] {
+	switch t {
+	case TXT:
+		return &l.entries[0]
+	case A:
+		return &l.entries[1]
+	case AAAA:
+		return &l.entries[2]
+	case MX:
+		return &l.entries[3]
+	}
+	return nil
 }
 
 // momentary is a Peeker that can be asked for many answers at one time. Names are canonical
@@ -26,7 +38,7 @@ func (l *Link) Set(name string, t Type) {
 type momentary interface {
 	moment() time.Time
 	peekAt(now time.Time, q question) (Answer, bool)
-	followAt(now time.Time, l *Link) (*Answer, time.Duration)
+	followAt(now time.Time, l *Link, t Type) (*Answer, time.Duration)
 }
 
 // view is a Peeker at one time, if it can be asked so: a clock costs as much as an answer.
@@ -56,13 +68,13 @@ func (v *view) peek(q question) (Answer, bool) {
 	return v.peeker.Peek(q.name, q.t)
 }
 
-// follow returns the answer to the question of l, which is shared, and what is left of its
-// TTL; nil when it is not known.
-func (v *view) follow(l *Link) (*Answer, time.Duration) {
+// follow returns the records of type t at l, which are shared, and what is left of their TTL;
+// nil when they are not known.
+func (v *view) follow(l *Link, t Type) (*Answer, time.Duration) {
 	if v.momentary != nil {
-		return v.momentary.followAt(v.now, l)
+		return v.momentary.followAt(v.now, l, t)
 	}
-	if a, ok := v.peeker.Peek(l.name, l.t); ok {
+	if a, ok := v.peeker.Peek(l.name, t); ok {
 		return &a, a.TTL
 	}
 	return nil, 0
@@ -95,13 +107,13 @@ func (k *Known) Lookup(_ context.Context, name string, t Type) (Answer, error) {
 
 var noSuchName = Answer{NXDomain: true}
 
-// Follow is Lookup of the question of l. The answer is shared; what is left of its TTL is told
+// Follow is Lookup of the name of l. The answer is shared; what is left of its TTL is told
 // beside it.
-func (k *Known) Follow(l *Link) (*Answer, time.Duration, error) {
+func (k *Known) Follow(l *Link, t Type) (*Answer, time.Duration, error) {
 	if !l.valid {
 		return &noSuchName, 0, nil
 	}
-	a, ttl := k.follow(l)
+	a, ttl := k.follow(l, t)
 	if k.Missed = k.Missed || a == nil; k.Missed {
 		return nil, 0, errUnknown
 	}

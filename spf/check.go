@@ -259,7 +259,7 @@ func (e *evaluation) checkHost(t target) outcome {
 
 // record finds and parses the record of a domain (RFC 7208 §4.4, §4.5, §4.6).
 func (e *evaluation) record(t target) (*compiled, outcome) {
-	if t.links == nil && !multiLabel(t.name) {
+	if t.link == nil && !multiLabel(t.name) {
 		return nil, failed(None, NoDomain, quote(t.name)+" is no domain that could have a record")
 	}
 	p, err := e.lookupRecord(t)
@@ -321,10 +321,10 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 
 // lookupTarget is lookup, on the short way where there is one.
 func (e *evaluation) lookupTarget(at target, t resolver.Type) (resolver.Answer, error) {
-	if !e.follows || at.links == nil {
+	if !e.follows || at.link == nil {
 		return e.lookup(at.name, t)
 	}
-	a, ttl, err := e.known.Follow(at.links.of(t))
+	a, ttl, err := e.known.Follow(at.link, t)
 	if err != nil {
 		return resolver.Answer{}, err
 	}
@@ -334,14 +334,14 @@ func (e *evaluation) lookupTarget(at target, t resolver.Type) (resolver.Answer, 
 
 // lookupRecord is lookupTarget for what the TXT records came to.
 func (e *evaluation) lookupRecord(at target) (*parsedAnswer, error) {
-	if !e.follows || at.links == nil {
+	if !e.follows || at.link == nil {
 		a, err := e.lookup(at.name, resolver.TXT)
 		if err != nil {
 			return nil, err
 		}
 		return resolver.Parsed(a, parseAnswer), nil
 	}
-	a, ttl, err := e.known.Follow(&at.links.txt)
+	a, ttl, err := e.known.Follow(at.link, resolver.TXT)
 	if err != nil {
 		return nil, err
 	}

@@ -13,14 +13,15 @@ import (
 type compiled struct {
 	*Record
 	v4       []filter4 // by directive
-	v6       []filter6
-	targets  []target // by directive; without links where nothing is known before
+	v6       []filter6 // by directive; nil when no ip6 is there
+	place    []uint8   // by directive: in targets
+	targets  []target  // the first is the one of those that have none before an evaluation
 	redirect target
 	own      atomic.Pointer[target] // the domain that a check began with
 }
 
 // filter4 tells whether a directive is worth a look for an IPv4 client: those that name
-// networks most often are not. The zero value always is.
+// networks most often are not. The zero value always is, for no network.
 type filter4 struct{ base, mask uint32 }
 
 // filter6 is the same for IPv6.
@@ -58,27 +59,30 @@ func (r *compiled) passes(i int, c *client) bool {
 		f := &r.v4[i]
 		return c.v4&f.mask == f.base
 	}
+	if r.v6 == nil {
+		return r.v4[i] == filter4{}
+	}
 	f := &r.v6[i]
 	return c.v6[0]&f.mask[0] == f.base[0] && c.v6[1]&f.mask[1] == f.base[1]
 }
 
-// maxLinked is how many targets of a record have links: an evaluation ends at ten.
+// maxLinked is how many targets of a record have a link: an evaluation ends at ten.
 const maxLinked = 16
 
 func compile(r *Record) *compiled {
-	c := &compiled{Record: r, v4: make([]filter4, len(r.Directives)), v6: make([]filter6, len(r.Directives)), targets: make([]target, len(r.Directives))}
-	linked := 0
+	n := len(r.Directives)
+	c := &compiled{Record: r, v4: make([]filter4, n), place: make([]uint8, n), targets: make([]target, 1)}
 	for i := range r.Directives {
 		d := &r.Directives[i]
-		switch d.Mechanism {
-		case IP4:
-			c.v4[i], c.v6[i] = filter4Of(d.Prefix), never6
-		case IP6:
-			c.v4[i], c.v6[i] = never4, filter6Of(d.Prefix)
-		}
-		if d.Target != nil && linked < maxLinked {
-			linked++
-			c.targets[i] = staticTarget(d.Target)
+		switch {
+		case d.Mechanism == IP4:
+			c.v4[i] = filter4Of(d.Prefix)
+		case d.Mechanism == IP6:
+			c.v4[i] = never4
+			c.filter6(i, d.Prefix)
+		case d.Target != nil && len(c.targets) <= maxLinked:
+			c.place[i] = uint8(len(c.targets))
+			c.targets = append(c.targets, staticTarget(d.Target))
 		}
 	}
 	if r.Redirect != nil {
@@ -86,6 +90,22 @@ func compile(r *Record) *compiled {
 	}
 	return c
 }
+
+// filter6 notes directive i, an ip6. The first one makes the list.
+func (r *compiled) filter6(i int, p netip.Prefix) {
+	if r.v6 == nil {
+		r.v6 = make([]filter6, len(r.Directives))
+		for j := range r.Directives {
+			if r.Directives[j].Mechanism == IP4 {
+				r.v6[j] = never6
+			}
+		}
+	}
+	r.v6[i] = filter6Of(p)
+}
+
+// target is the one of directive i.
+func (r *compiled) target(i int) target { return r.targets[r.place[i]] }
 
 func filter4Of(p netip.Prefix) filter4 {
 	mask := uint32(0xffffffff)
@@ -105,45 +125,21 @@ func filter6Of(p netip.Prefix) filter6 {
 
 // target is the <target-name> of a term, or the domain of a check (RFC 7208 §4.1, §4.8).
 type target struct {
-	name  string // as written, for macros
-	shown string // for people
-	links *links // ways to its answers, nil when there are none
-}
-
-// links lead to the answers for one name.
-type links struct{ txt, a, aaaa, mx resolver.Link }
-
-func linksTo(name string) *links {
-	l := new(links)
-	l.txt.Set(name, resolver.TXT)
-	l.a.Set(name, resolver.A)
-	l.aaaa.Set(name, resolver.AAAA)
-	l.mx.Set(name, resolver.MX)
-	return l
-}
-
-func (l *links) of(t resolver.Type) *resolver.Link {
-	switch t {
-	case resolver.A:
-		return &l.a
-	case resolver.AAAA:
-		return &l.aaaa
-	case resolver.MX:
-		return &l.mx
-	}
-	return &l.txt
+	name  string         // as written, for macros
+	shown string         // for people
+	link  *resolver.Link // the way to its answers, nil when there is none
 }
 
 func targetOf(name string) target { return target{name: name, shown: shownName(name)} }
 
-// at is t with the links that an earlier check of the record left, if it was for the same name.
+// at is t with the link that an earlier check of the record left, if it was for the same name.
 func (r *compiled) at(t target) target {
-	if t.links != nil {
+	if t.link != nil {
 		return t
 	}
 	own := r.own.Load()
 	if own == nil {
-		own = &target{name: t.name, shown: t.shown, links: linksTo(t.name)}
+		own = &target{name: t.name, shown: t.shown, link: resolver.NewLink(t.name)}
 		r.own.Store(own)
 	}
 	if own.name != t.name {
@@ -153,7 +149,7 @@ func (r *compiled) at(t target) target {
 }
 
 // staticTarget is the target of a domain-spec without macros; else, and where the name cannot
-// have a record, one without links.
+// have a record, one without a link.
 func staticTarget(m *MacroString) target {
 	s, static := m.Static()
 	name := truncateName(s)
@@ -161,6 +157,6 @@ func staticTarget(m *MacroString) target {
 		return target{}
 	}
 	t := targetOf(name)
-	t.links = linksTo(name)
+	t.link = resolver.NewLink(name)
 	return t
 }

@@ -69,7 +69,7 @@ func (e *evaluation) match(r *compiled, i int, at target) (bool, outcome) {
 	}
 	to, usable := at, true
 	if d.Target != nil {
-		to, usable = e.expanded(r.targets[i], d.Target, at.name)
+		to, usable = e.expanded(r.target(i), d.Target, at.name)
 	}
 	if !usable {
 		return false, outcome{}
@@ -92,7 +92,7 @@ func (e *evaluation) match(r *compiled, i int, at target) (bool, outcome) {
 
 // expanded is the target of a domain-spec: the known one, if there is one.
 func (e *evaluation) expanded(known target, m *MacroString, name string) (to target, usable bool) {
-	if known.links != nil {
+	if known.link != nil {
 		return known, true
 	}
 	s, usable := e.target(m, name)
