@@ -36,6 +36,7 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	l.crowd(400, often(1, 2))
+	t.Logf("the crowd: %d answers of 4xx, %d connections broken, shed %v", l.deferred.Load(), l.broken.Load(), d.metric("postseal_shed_total", `reason="memory"`))
 	d.alive()
 	shed := d.metric("postseal_shed_total", `reason="memory"`)
 	if shed == 0 {

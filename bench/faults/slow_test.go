@@ -41,6 +41,7 @@ func TestSlow(t *testing.T) {
 					t.Errorf("%s: no honest mail through %s within %v", what, door, patience)
 				}
 				took <- time.Since(began)
+				t.Logf("%s: %s after %v", what, door, time.Since(began).Round(time.Millisecond))
 			})
 		}
 		work.Wait()
