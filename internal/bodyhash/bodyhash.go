@@ -5,7 +5,6 @@ package bodyhash
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"hash"
 )
 
@@ -350,113 +349,6 @@ func (s *stream) writeSimple(p []byte) {
 	}
 	s.blank += int64(ends-n) / 2
 	s.cr = half
-}
-
-// writeRelaxed passes runs that canonicalization leaves alone (RFC 6376 §3.4.4). Where these
-// are short, octet goes by octet.
-func (s *stream) writeRelaxed(p []byte) {
-	for len(p) > 0 {
-		if !s.cr {
-			p = s.blankLines(p)
-			p = s.runs(p)
-		}
-		p = p[s.octets(p):]
-	}
-}
-
-// blankLines passes the CRLFs that p begins with, and returns the rest.
-func (s *stream) blankLines(p []byte) []byte {
-	const four = 0x0a0d0a0d0a0d0a0d
-	n := 0
-	for ; len(p) >= n+8 && binary.LittleEndian.Uint64(p[n:]) == four; n += 8 {
-	}
-	for ; len(p) >= n+2 && p[n] == '\r' && p[n+1] == '\n'; n += 2 {
-	}
-	if n > 0 {
-		s.lineEnd()
-		s.blank += int64(n)/2 - 1
-	}
-	return p[n:]
-}
-
-// runs passes the runs that p begins with, up to a short one, and returns the rest.
-func (s *stream) runs(p []byte) []byte {
-	for len(p) > 0 {
-		n := relaxedRun(p)
-		if n < shortRun {
-			break
-		}
-		s.begin()
-		s.emit(p[:n])
-		p = s.blankLines(p[n:])
-	}
-	return p
-}
-
-// shortRun is the length from which a run is worth a search for its end.
-const shortRun = 32
-
-// octets takes the first octets of p one by one until a run that is not short lies behind it,
-// and returns how many it took. It stops behind content, with nothing held back.
-func (s *stream) octets(p []byte) int {
-	run := 0 // where the octets begin that came out as they went in
-	for i := 0; i < len(p); i++ {
-		c := p[i]
-		switch {
-		case c == ' ' || c == '\t':
-			n := i + whiteSpace(p[i:])
-			if s.space || c == '\t' || n > i+1 {
-				run = n
-			}
-			if s.cr {
-				s.begin()
-			}
-			s.space, i = true, n-1
-		case c == '\n' && s.cr:
-			s.lineEnd()
-		case c == '\r':
-			if s.space || s.cr {
-				run = i
-			}
-			if s.cr {
-				s.begin()
-			}
-			s.cr = true
-		default:
-			if s.blank > 0 || s.space || s.cr {
-				s.begin()
-			}
-			s.emitOctet(c)
-			if i-run >= shortRun {
-				return i + 1
-			}
-		}
-	}
-	return len(p)
-}
-
-// whiteSpace is how many octets of white space p begins with.
-func whiteSpace(p []byte) int {
-	n := 0
-	for n < len(p) && (p[n] == ' ' || p[n] == '\t') {
-		n++
-	}
-	return n
-}
-
-// relaxedRun returns the length of a prefix of p that is its own canonical form, and begins
-// and ends in content: what may be dropped stays around it. It is 0 when p begins with
-// something else. No CR is held back before p.
-func relaxedRun(p []byte) int {
-	switch p[0] {
-	case ' ', '\t', '\r':
-		return 0
-	}
-	n := scan(p)
-	for n > 1 && (p[n-1] == ' ' || p[n-1] == '\r' || p[n-1] == '\n' && p[n-2] == '\r') {
-		n--
-	}
-	return max(n, 1)
 }
 
 // close drops the blank lines at the end and adds the one CRLF that each algorithm wants:
