@@ -118,11 +118,12 @@ func (e *evaluation) check(q Request, r *Result) {
 	e.ip, e.helo = q.IP.Unmap().WithZone(""), q.Helo
 	e.client = clientOf(e.ip)
 	start := e.identify(q)
-	var o outcome
+	var o *outcome
 	if e.ip.IsValid() && multiLabel(e.senderDomain) {
-		o = e.checkHost(targetOf(e.senderDomain))
+		e.first = targetOf(e.senderDomain)
+		o = e.checkHost(&e.first)
 	} else {
-		o = failed(None, NoDomain, quote(start)+" is no domain that could have a record")
+		o = e.failed(None, NoDomain, quote(start)+" is no domain that could have a record")
 	}
 	*r = Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: append(r.Path[:0], e.decided...),
 		Lookups: e.lookups, VoidLookups: e.voids, Spent: append(r.Spent[:0], e.spent...), Problem: o.problem}
@@ -219,6 +220,9 @@ type evaluation struct {
 	matchedAt string  // its domain
 	failure   error   // of the lookup that failed last
 
+	first   target  // the domain of the check
+	outcome outcome // see ends
+
 	path           []string // the records being evaluated, outermost first
 	decided        []string // the path to the record that decided last
 	lookups, voids int
@@ -239,12 +243,18 @@ type outcome struct {
 	problem   string
 }
 
-func failed(code Code, reason Reason, problem string) outcome {
-	return outcome{code: code, reason: reason, problem: problem}
+// ends notes what the record at hand came to. There is one outcome at a time.
+func (e *evaluation) ends(o outcome) *outcome {
+	e.outcome = o
+	return &e.outcome
+}
+
+func (e *evaluation) failed(code Code, reason Reason, problem string) *outcome {
+	return e.ends(outcome{code: code, reason: reason, problem: problem})
 }
 
 // checkHost is check_host() for one domain.
-func (e *evaluation) checkHost(t target) outcome {
+func (e *evaluation) checkHost(t *target) *outcome {
 	e.path = append(e.path, t.shown)
 	r, o := e.record(t)
 	if r != nil {
@@ -258,24 +268,24 @@ func (e *evaluation) checkHost(t target) outcome {
 }
 
 // record finds and parses the record of a domain (RFC 7208 §4.4, §4.5, §4.6).
-func (e *evaluation) record(t target) (*compiled, outcome) {
+func (e *evaluation) record(t *target) (*compiled, *outcome) {
 	if t.link == nil && !multiLabel(t.name) {
-		return nil, failed(None, NoDomain, quote(t.name)+" is no domain that could have a record")
+		return nil, e.failed(None, NoDomain, quote(t.name)+" is no domain that could have a record")
 	}
 	p, err := e.lookupRecord(t)
 	switch {
 	case err != nil:
 		return nil, e.dnsFailure(err)
 	case p.count == 0:
-		return nil, failed(None, NoRecord, "no SPF record at "+quote(t.name))
+		return nil, e.failed(None, NoRecord, "no SPF record at "+quote(t.name))
 	case p.count > 1:
-		return nil, failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(t.name)))
+		return nil, e.failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(t.name)))
 	case p.length > e.limits.RecordBytes:
-		return nil, failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(t.name), p.length))
+		return nil, e.failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(t.name), p.length))
 	case p.err != nil:
-		return nil, failed(PermError, p.err.Reason, "record at "+quote(t.name)+", "+p.err.Error())
+		return nil, e.failed(PermError, p.err.Reason, "record at "+quote(t.name)+", "+p.err.Error())
 	}
-	return p.record, outcome{}
+	return p.record, nil
 }
 
 // parsedAnswer is kept with a cached answer, so that a record is parsed once.
@@ -320,7 +330,7 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 }
 
 // lookupTarget is lookup, on the short way where there is one.
-func (e *evaluation) lookupTarget(at target, t resolver.Type) (resolver.Answer, error) {
+func (e *evaluation) lookupTarget(at *target, t resolver.Type) (resolver.Answer, error) {
 	if !e.follows || at.link == nil {
 		return e.lookup(at.name, t)
 	}
@@ -333,7 +343,7 @@ func (e *evaluation) lookupTarget(at target, t resolver.Type) (resolver.Answer, 
 }
 
 // lookupRecord is lookupTarget for what the TXT records came to.
-func (e *evaluation) lookupRecord(at target) (*parsedAnswer, error) {
+func (e *evaluation) lookupRecord(at *target) (*parsedAnswer, error) {
 	if !e.follows || at.link == nil {
 		a, err := e.lookup(at.name, resolver.TXT)
 		if err != nil {
@@ -359,10 +369,10 @@ func (e *evaluation) note(ttl time.Duration) {
 	}
 }
 
-func (e *evaluation) dnsFailure(err error) outcome {
+func (e *evaluation) dnsFailure(err error) *outcome {
 	e.failure = err
 	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
-		return outcome{code: TempError, reason: TimeLimit, problem: "the check took too long or was cancelled"}
+		return e.failed(TempError, TimeLimit, "the check took too long or was cancelled")
 	}
-	return outcome{code: TempError, reason: DNSFailure, problem: err.Error()}
+	return e.failed(TempError, DNSFailure, err.Error())
 }

@@ -105,7 +105,7 @@ func (r *compiled) filter6(i int, p netip.Prefix) {
 }
 
 // target is the one of directive i.
-func (r *compiled) target(i int) target { return r.targets[r.place[i]] }
+func (r *compiled) target(i int) *target { return &r.targets[r.place[i]] }
 
 func filter4Of(p netip.Prefix) filter4 {
 	mask := uint32(0xffffffff)
@@ -133,7 +133,7 @@ type target struct {
 func targetOf(name string) target { return target{name: name, shown: shownName(name)} }
 
 // at is t with the link that an earlier check of the record left, if it was for the same name.
-func (r *compiled) at(t target) target {
+func (r *compiled) at(t *target) *target {
 	if t.link != nil {
 		return t
 	}
@@ -145,7 +145,7 @@ func (r *compiled) at(t target) target {
 	if own.name != t.name {
 		return t
 	}
-	return *own
+	return own
 }
 
 // staticTarget is the target of a domain-spec without macros; else, and where the name cannot

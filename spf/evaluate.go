@@ -11,7 +11,7 @@ import (
 
 // evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1). at is the
 // domain of the record.
-func (e *evaluation) evaluate(r *compiled, at target) outcome {
+func (e *evaluation) evaluate(r *compiled, at *target) *outcome {
 	e.prefetch(r.Record, at.name)
 	for i := range r.Directives {
 		if !r.passes(i, &e.client) && !e.Trace {
@@ -21,60 +21,66 @@ func (e *evaluation) evaluate(r *compiled, at target) outcome {
 		step := e.stepInto(at.name, r.Text, d.Offset)
 		matched, o := e.match(r, i, at)
 		e.stepOut(step, matched, d.Qualifier, o)
-		if o.code != "" {
+		if o != nil {
 			return o
 		}
 		if matched {
-			o.code, o.reason, e.matched, e.matchedAt = d.Qualifier, Match, r.Record, at.name
-			if o.mechanism == "" {
-				o.mechanism = d.Text
-			}
-			return o
+			return e.decide(r, d, at)
 		}
 	}
 	if r.Redirect != nil && !r.HasAll {
-		return e.redirect(r, at.name)
+		return e.redirect(r, at)
 	}
-	return outcome{code: Neutral, reason: Default, mechanism: "default"}
+	return e.ends(outcome{code: Neutral, reason: Default, mechanism: "default"})
 }
 
-func (e *evaluation) redirect(r *compiled, name string) outcome {
-	m := r.Redirect
-	to, usable := e.expanded(r.redirect, m.Value, name)
-	if !usable {
-		return outcome{code: Neutral, reason: Default, mechanism: "default"}
+// decide ends a record with the directive that matched. An include matched by one of the
+// record that it named.
+func (e *evaluation) decide(r *compiled, d *Directive, at *target) *outcome {
+	e.matched, e.matchedAt = r.Record, at.name
+	o := outcome{code: d.Qualifier, reason: Match, mechanism: d.Text}
+	if d.Mechanism == Include {
+		o.mechanism, o.deep = e.outcome.mechanism, true
 	}
-	step := e.stepInto(name, r.Text, m.Offset)
-	if o := e.spend(name, m.Text, to.name); o.code != "" {
+	return e.ends(o)
+}
+
+func (e *evaluation) redirect(r *compiled, at *target) *outcome {
+	m := r.Redirect
+	to, usable := e.expanded(&r.redirect, m.Value, at.name)
+	if !usable {
+		return e.ends(outcome{code: Neutral, reason: Default, mechanism: "default"})
+	}
+	step := e.stepInto(at.name, r.Text, m.Offset)
+	if o := e.spend(at.name, m.Text, to.name); o != nil {
 		e.stepOut(step, false, "", o)
 		return o
 	}
 	o := e.checkHost(to)
 	e.stepOut(step, true, "", o)
 	if o.code == None {
-		return outcome{code: PermError, reason: RedirectNoRecord, deep: true, problem: "redirect: " + o.problem}
+		return e.ends(outcome{code: PermError, reason: RedirectNoRecord, deep: true, problem: "redirect: " + o.problem})
 	}
 	return o
 }
 
-// match reports whether directive i matches. An outcome with a code ends the check; one
-// without may name the inner mechanism of an include.
-func (e *evaluation) match(r *compiled, i int, at target) (bool, outcome) {
+// match reports whether directive i matches. An outcome ends the check.
+func (e *evaluation) match(r *compiled, i int, at *target) (bool, *outcome) {
 	d := &r.Directives[i]
 	switch d.Mechanism {
 	case All:
-		return true, outcome{}
+		return true, nil
 	case IP4, IP6:
-		return d.Prefix.Contains(e.ip), outcome{}
+		return d.Prefix.Contains(e.ip), nil
 	}
-	to, usable := at, true
+	to := at
 	if d.Target != nil {
-		to, usable = e.expanded(r.target(i), d.Target, at.name)
+		var usable bool
+		if to, usable = e.expanded(r.target(i), d.Target, at.name); !usable {
+			return false, nil
+		}
 	}
-	if !usable {
-		return false, outcome{}
-	}
-	if o := e.spend(at.name, d.Text, to.name); o.code != "" {
+	if o := e.spend(at.name, d.Text, to.name); o != nil {
 		return false, o
 	}
 	switch d.Mechanism {
@@ -91,15 +97,16 @@ func (e *evaluation) match(r *compiled, i int, at target) (bool, outcome) {
 }
 
 // expanded is the target of a domain-spec: the known one, if there is one.
-func (e *evaluation) expanded(known target, m *MacroString, name string) (to target, usable bool) {
+func (e *evaluation) expanded(known *target, m *MacroString, name string) (to *target, usable bool) {
 	if known.link != nil {
 		return known, true
 	}
 	s, usable := e.target(m, name)
 	if !usable {
-		return target{}, false
+		return nil, false
 	}
-	return targetOf(s), true
+	t := targetOf(s)
+	return &t, true
 }
 
 // target expands a domain-spec. usable is false when it holds the local part of an
@@ -122,42 +129,42 @@ func (e *evaluation) target(m *MacroString, name string) (expanded string, usabl
 }
 
 // spend counts a term that costs a lookup (RFC 7208 §4.6.4).
-func (e *evaluation) spend(name, term, target string) outcome {
+func (e *evaluation) spend(name, term, target string) *outcome {
 	if e.lookups == e.limits.Lookups {
-		return failed(PermError, TooManyLookups, fmt.Sprintf("more than %d terms cost a DNS lookup; %s at %s is one too many",
+		return e.failed(PermError, TooManyLookups, fmt.Sprintf("more than %d terms cost a DNS lookup; %s at %s is one too many",
 			e.limits.Lookups, quote(term), quote(name)))
 	}
 	e.lookups++
 	e.spent = append(e.spent, Spend{Domain: name, Term: term, Name: target, Lookup: e.lookups})
-	return outcome{}
+	return nil
 }
 
 // void counts a void lookup of the term spent last. A term counts once, for its own
 // answer: the limit is on terms, and an mx whose hosts have no address of the client's
 // family is no error of its owner (RFC 7208 §4.6.4, §11.1).
-func (e *evaluation) void() outcome {
+func (e *evaluation) void() *outcome {
 	last := &e.spent[len(e.spent)-1]
 	last.Void = true
 	e.voids++
 	if e.voids > max(e.limits.VoidLookups, 0) {
-		return failed(PermError, TooManyVoids, fmt.Sprintf("more than %d void lookups; %s at %s is one too many",
+		return e.failed(PermError, TooManyVoids, fmt.Sprintf("more than %d void lookups; %s at %s is one too many",
 			max(e.limits.VoidLookups, 0), quote(last.Term), quote(last.Domain)))
 	}
-	return outcome{}
+	return nil
 }
 
 // include maps the inner result (RFC 7208 §5.2).
-func (e *evaluation) include(to target) (bool, outcome) {
+func (e *evaluation) include(to *target) (bool, *outcome) {
 	inner := e.checkHost(to)
 	switch inner.code {
 	case Pass:
-		return true, outcome{mechanism: inner.mechanism, deep: true}
+		return true, nil
 	case TempError, PermError:
 		return false, inner
 	case None:
-		return false, outcome{code: PermError, reason: IncludeNoRecord, deep: true, problem: "include: " + inner.problem}
+		return false, e.ends(outcome{code: PermError, reason: IncludeNoRecord, deep: true, problem: "include: " + inner.problem})
 	}
-	return false, outcome{}
+	return false, nil
 }
 
 func (e *evaluation) family() resolver.Type {
@@ -176,7 +183,7 @@ func (d *Directive) contains(addr, ip netip.Addr) bool {
 	return err == nil && p.Contains(ip)
 }
 
-func (e *evaluation) matchAddress(d *Directive, to target) (bool, outcome) {
+func (e *evaluation) matchAddress(d *Directive, to *target) (bool, *outcome) {
 	a, err := e.lookupTarget(to, e.family())
 	if err != nil {
 		return false, e.dnsFailure(err)
@@ -184,7 +191,7 @@ func (e *evaluation) matchAddress(d *Directive, to target) (bool, outcome) {
 	if len(a.Records) == 0 {
 		return false, e.void()
 	}
-	return e.anyAddress(d, a), outcome{}
+	return e.anyAddress(d, a), nil
 }
 
 func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
@@ -197,7 +204,7 @@ func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
 }
 
 // matchMX never falls back to the address of the target itself (RFC 7208 §5.4).
-func (e *evaluation) matchMX(d *Directive, to target) (bool, outcome) {
+func (e *evaluation) matchMX(d *Directive, to *target) (bool, *outcome) {
 	mx, err := e.lookupTarget(to, resolver.MX)
 	switch {
 	case err != nil:
@@ -205,7 +212,7 @@ func (e *evaluation) matchMX(d *Directive, to target) (bool, outcome) {
 	case len(mx.Records) == 0:
 		return false, e.void()
 	case len(mx.Records) > e.limits.Names:
-		return false, failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to.name), e.limits.Names))
+		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to.name), e.limits.Names))
 	}
 	for i := range mx.Records {
 		if mx.Records[i].Target != "" { // null MX (RFC 7505)
@@ -221,14 +228,14 @@ func (e *evaluation) matchMX(d *Directive, to target) (bool, outcome) {
 			return false, e.dnsFailure(err)
 		}
 		if e.anyAddress(d, a) {
-			return true, outcome{}
+			return true, nil
 		}
 	}
-	return false, outcome{}
+	return false, nil
 }
 
 // matchExists asks for A whatever the client's family (RFC 7208 §5.7).
-func (e *evaluation) matchExists(to target) (bool, outcome) {
+func (e *evaluation) matchExists(to *target) (bool, *outcome) {
 	a, err := e.lookupTarget(to, resolver.A)
 	if err != nil {
 		return false, e.dnsFailure(err)
@@ -236,21 +243,21 @@ func (e *evaluation) matchExists(to target) (bool, outcome) {
 	if len(a.Records) == 0 {
 		return false, e.void()
 	}
-	return true, outcome{}
+	return true, nil
 }
 
 // matchPTR: a failed lookup is no match (RFC 7208 §5.5).
-func (e *evaluation) matchPTR(target string) (bool, outcome) {
+func (e *evaluation) matchPTR(target string) (bool, *outcome) {
 	names, void := e.reverseNames()
 	if void {
 		return false, e.void()
 	}
 	for _, n := range names {
 		if within(n, target) && e.resolvesBack(n) {
-			return true, outcome{}
+			return true, nil
 		}
 	}
-	return false, outcome{}
+	return false, nil
 }
 
 // reverseNames returns the first ten names of the PTR answer (RFC 7208 §4.6.4).

@@ -24,12 +24,16 @@ func (e *evaluation) stepInto(name, record string, offset int) int {
 }
 
 // stepOut notes what came of it. A directive that matches gives its qualifier.
-func (e *evaluation) stepOut(i int, matched bool, qualifier Code, o outcome) {
+func (e *evaluation) stepOut(i int, matched bool, qualifier Code, o *outcome) {
 	if i < 0 {
 		return
 	}
 	s := &e.steps[i]
-	if s.Matched, s.Code = matched, o.code; matched && o.code == "" {
+	s.Matched = matched
+	switch {
+	case o != nil:
+		s.Code = o.code
+	case matched:
 		s.Code = qualifier
 	}
 	before := s.Lookup

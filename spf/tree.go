@@ -91,7 +91,8 @@ func (x *explorer) node(name string, above []string) *Node {
 		}
 	}
 	x.failure = nil
-	found, o := x.record(targetOf(name))
+	at := targetOf(name)
+	found, o := x.record(&at)
 	if found == nil {
 		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, x.failure
 		return n
