@@ -103,32 +103,35 @@ func (c *Cache) Peek(name string, t Type) (Answer, bool) {
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
 	}
-	return c.peekAt(c.opt.Now(), q)
+	a, left := c.peekAt(c.opt.Now(), q)
+	return a.with(left), a != nil
 }
 
 func (c *Cache) moment() time.Time { return c.opt.Now() }
 
-func (c *Cache) peekAt(now time.Time, q question) (Answer, bool) {
-	a, e := c.find(now, q)
-	return a, e != nil
+func (c *Cache) peekAt(now time.Time, q question) (*Answer, time.Duration) {
+	a, left, _ := c.find(now, q)
+	return a, left
 }
 
-// find returns what is known of a question, and the entry that it is taken from.
-func (c *Cache) find(now time.Time, q question) (Answer, *cached) {
+// find returns what is known of a question, which is shared, what is left of its TTL, and the
+// entry that it is taken from.
+func (c *Cache) find(now time.Time, q question) (*Answer, time.Duration, *cached) {
 	s := c.shard(q.name)
-	if a, e := s.get(q, now); e != nil {
-		return a, e
+	if h, left, e := s.get(q, now); e != nil {
+		return &h.answer, left, e
 	}
-	if a, e := s.get(question{q.name, anyType}, now); e != nil {
-		return a, e
+	if h, left, e := s.get(question{q.name, anyType}, now); e != nil {
+		return &h.answer, left, e
 	}
 	for parent := above(q.name); parent != ""; parent = above(parent) {
-		if a, e := c.shard(parent).get(question{parent, anyType}, now); e != nil {
+		if h, left, e := c.shard(parent).get(question{parent, anyType}, now); e != nil {
+			a := h.answer
 			a.Canonical = q.name
-			return a, e
+			return &a, left, e
 		}
 	}
-	return Answer{}, nil
+	return nil, 0, nil
 }
 
 // followAt is peekAt without a search, as long as the entry is kept.
@@ -143,14 +146,11 @@ func (c *Cache) followAt(now time.Time, l *Link, t Type) (*Answer, time.Duration
 		}
 	}
 	q := question{l.name, t}
-	a, e := c.find(now, q)
-	if e == nil {
-		return nil, 0
-	}
-	if place != nil && e.question == q {
+	a, left, e := c.find(now, q)
+	if place != nil && e != nil && e.question == q {
 		place.Store(e)
 	}
-	return &a, a.TTL
+	return a, left
 }
 
 // above is the name without its first label, "" at the end.
@@ -264,24 +264,24 @@ func (e *cached) at(now time.Time) (*held, time.Duration) {
 	return h, min(left.Truncate(time.Second), h.answer.TTL)
 }
 
-// get returns an answer that holds and the entry that has it, nil without one. What will
+// get returns what holds, what is left of its TTL and the entry that has it, nil without one. What will
 // never be an answer again is removed.
-func (s *shard) get(q question, now time.Time) (Answer, *cached) {
+func (s *shard) get(q question, now time.Time) (*held, time.Duration, *cached) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
 	if e == nil {
-		return Answer{}, nil
+		return nil, 0, nil
 	}
 	h, left := e.at(now)
 	if h == nil {
 		if h := e.held.Load(); len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace || h.beforeItsTime(now) {
 			s.remove(e)
 		}
-		return Answer{}, nil
+		return nil, 0, nil
 	}
 	s.hits.Add(1)
-	return h.with(left), e
+	return h, left, e
 }
 
 // stale is an answer whose end is no longer ago than the grace.
@@ -301,11 +301,14 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 	return a, true
 }
 
-// with is the answer with what is left of its TTL.
-func (h *held) with(left time.Duration) Answer {
-	a := h.answer
-	a.TTL = left
-	return a
+// with is the answer with what is left of its TTL; none is the empty one.
+func (a *Answer) with(left time.Duration) Answer {
+	if a == nil {
+		return Answer{}
+	}
+	b := *a
+	b.TTL = left
+	return b
 }
 
 // put stores e, unless it is too large or an entry that still holds is there: that one
@@ -315,7 +318,7 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	defer s.mu.Unlock()
 	if old := s.entries[e.question]; old != nil {
 		if h, left := old.at(now); h != nil {
-			return h.with(left)
+			return h.answer.with(left)
 		}
 		s.remove(old)
 	}

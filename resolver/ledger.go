@@ -147,26 +147,34 @@ func (l *Ledger) peekWithin(name string, t Type, b Budget) (Answer, bool) {
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
 	}
-	return l.peekValid(q, b)
+	a, left := l.peekValid(q, b)
+	return a.with(left), a != nil
 }
 
-func (l *Ledger) peekValid(q question, b Budget) (Answer, bool) {
+func (l *Ledger) peekValid(q question, b Budget) (*Answer, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.find(q)
 	if e == nil {
 		e = l.peek(q, b)
 	}
-	if e == nil || !e.known() {
-		return Answer{}, false
+	return e.peeked()
+}
+
+// peeked is the answer of e, nil when there is none, or none yet.
+func (e *entry) peeked() (*Answer, time.Duration) {
+	if e == nil || !e.known() || e.Err != nil {
+		return nil, 0
 	}
-	return e.Answer, e.Err == nil
+	return &e.Answer, e.Answer.TTL
 }
 
 // A ledger has one moment after the other, and no use for one given.
 func (l *Ledger) moment() time.Time { return time.Time{} }
 
-func (l *Ledger) peekAt(_ time.Time, q question) (Answer, bool) { return l.peekValid(q, l.budget) }
+func (l *Ledger) peekAt(_ time.Time, q question) (*Answer, time.Duration) {
+	return l.peekValid(q, l.budget)
+}
 
 func (l *Ledger) followAt(_ time.Time, link *Link, t Type) (*Answer, time.Duration) {
 	q := question{link.name, t}
@@ -174,15 +182,11 @@ func (l *Ledger) followAt(_ time.Time, link *Link, t Type) (*Answer, time.Durati
 	defer l.mu.Unlock()
 	e := l.find(q)
 	if e == nil && !l.blind(l.budget) {
-		if a, ttl := l.view.follow(link, t); a != nil {
-			e = l.keep(q, *a)
-			e.Answer.TTL = ttl
+		if a, left := l.view.follow(link, t); a != nil {
+			e = l.keep(q, a, left)
 		}
 	}
-	if e == nil || !e.known() || e.Err != nil {
-		return nil, 0
-	}
-	return &e.Answer, e.Answer.TTL
+	return e.peeked()
 }
 
 // find returns the entry of a question, nil when it was not asked.
@@ -225,20 +229,21 @@ func (l *Ledger) peek(q question, b Budget) *entry {
 	if l.blind(b) {
 		return nil
 	}
-	a, ok := l.view.peek(q)
-	if !ok {
+	a, left := l.view.peek(q)
+	if a == nil {
 		return nil
 	}
-	return l.keep(q, a)
+	return l.keep(q, a, left)
 }
 
 // blind reports whether nothing can be known beyond what was asked.
 func (l *Ledger) blind(b Budget) bool { return l.view.peeker == nil || l.spent(b) }
 
 // keep makes an entry of an answer that was known at once.
-func (l *Ledger) keep(q question, a Answer) *entry {
+func (l *Ledger) keep(q question, a *Answer, left time.Duration) *entry {
 	e := l.add(q)
-	e.Answer = a
+	e.Answer = *a
+	e.Answer.TTL = left
 	l.bytes += answerBytes(a)
 	return e
 }
@@ -323,7 +328,7 @@ func (l *Ledger) ask(ctx context.Context, e *entry) {
 		return
 	}
 	l.mu.Lock()
-	l.bytes += answerBytes(a)
+	l.bytes += answerBytes(&a)
 	l.mu.Unlock()
 	e.Answer = a
 }
@@ -410,7 +415,7 @@ func (l *Ledger) Exchanges() []Exchange {
 }
 
 // answerBytes is the record data of a.
-func answerBytes(a Answer) int {
+func answerBytes(a *Answer) int {
 	n := 0
 	for i := range a.Records {
 		rr := &a.Records[i]

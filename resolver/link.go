@@ -37,7 +37,7 @@ func (l *Link) place(t Type) *atomic.Pointer[cached] {
 // and valid there.
 type momentary interface {
 	moment() time.Time
-	peekAt(now time.Time, q question) (Answer, bool)
+	peekAt(now time.Time, q question) (*Answer, time.Duration)
 	followAt(now time.Time, l *Link, t Type) (*Answer, time.Duration)
 }
 
@@ -61,23 +61,24 @@ func (v *view) refresh() {
 	}
 }
 
-func (v *view) peek(q question) (Answer, bool) {
+// peek returns the answer to q, which is shared, and what is left of its TTL; nil when it is
+// not known.
+func (v *view) peek(q question) (*Answer, time.Duration) {
 	if v.momentary != nil {
 		return v.momentary.peekAt(v.now, q)
 	}
-	return v.peeker.Peek(q.name, q.t)
+	if a, ok := v.peeker.Peek(q.name, q.t); ok {
+		return &a, a.TTL
+	}
+	return nil, 0
 }
 
-// follow returns the records of type t at l, which are shared, and what is left of their TTL;
-// nil when they are not known.
+// follow is peek for the records of type t at l.
 func (v *view) follow(l *Link, t Type) (*Answer, time.Duration) {
 	if v.momentary != nil {
 		return v.momentary.followAt(v.now, l, t)
 	}
-	if a, ok := v.peeker.Peek(l.name, t); ok {
-		return &a, a.TTL
-	}
-	return nil, 0
+	return v.peek(question{l.name, t})
 }
 
 // Known is a view of a Peeker that waits for nothing: a question whose answer is not
@@ -98,11 +99,11 @@ func (k *Known) Lookup(_ context.Context, name string, t Type) (Answer, error) {
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, nil
 	}
-	a, ok := k.peek(q)
-	if k.Missed = k.Missed || !ok; k.Missed {
+	a, left := k.peek(q)
+	if k.Missed = k.Missed || a == nil; k.Missed {
 		return Answer{}, errUnknown
 	}
-	return a, nil
+	return a.with(left), nil
 }
 
 var noSuchName = Answer{NXDomain: true}
