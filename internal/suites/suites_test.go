@@ -38,7 +38,7 @@ func TestOpenSPF(t *testing.T) {
 			for _, c := range cases {
 				all = append(all, Case{c.Name, c.Problem})
 			}
-			report(t, s.Name, s.Required, all)
+			report(t, s.Name, s.Required, all, t.Errorf)
 		})
 	}
 }
@@ -62,10 +62,24 @@ func TestCorpora(t *testing.T) {
 			if err != nil || len(cases) == 0 {
 				t.Fatalf("%d cases read: %v", len(cases), err)
 			}
-			agree, decided := report(t, c.Name, c.Required, cases)
+			complain := t.Errorf
+			if !reviewed(t, c.Name, filepath.Base(folder)) {
+				t.Logf("%s is another version than the one that %s has: what differs is told, and fails nothing", filepath.Base(folder), recordList)
+				complain = t.Logf
+			}
+			agree, decided := report(t, c.Name, c.Required, cases, complain)
 			recorded(t, Record{c.Name, filepath.Base(folder), "run", len(cases), agree, decided})
 		})
 	}
+}
+
+// reviewed reports whether the list has this version of a corpus.
+func reviewed(t *testing.T, suite, source string) bool {
+	all, err := Records(recordList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(all, func(r Record) bool { return r.Suite == suite && r.Source == source })
 }
 
 // recorded fails where the list has other numbers for the same source.
@@ -101,7 +115,7 @@ func TestRecords(t *testing.T) {
 
 // report runs a suite and prints its line. The line is an interface: exactly this form,
 // without the prefix of t.Log.
-func report(t *testing.T, suite string, required bool, cases []Case) (passed, against int) {
+func report(t *testing.T, suite string, required bool, cases []Case, complain complaint) (passed, against int) {
 	path := otherList
 	if required {
 		path = adjudicatedList
@@ -110,7 +124,7 @@ func report(t *testing.T, suite string, required bool, cases []Case) (passed, ag
 	if err != nil {
 		t.Fatal(err)
 	}
-	passed, against = runSuite(t, suite, cases, list)
+	passed, against = runSuite(t, suite, cases, list, complain)
 	if required {
 		fmt.Printf("SUITE %s %d/%d adjudicated %d other 0/0\n", suite, passed, len(cases), against)
 	} else {
@@ -119,20 +133,23 @@ func report(t *testing.T, suite string, required bool, cases []Case) (passed, ag
 	return passed, against
 }
 
-// runSuite fails for a case that does not hold and is not in the list, and for one that
+// complaint is Errorf or Logf of a test.
+type complaint func(format string, args ...any)
+
+// runSuite complains of a case that does not hold and is not in the list, and of one that
 // holds and is.
-func runSuite(t *testing.T, suite string, cases []Case, list map[string]bool) (passed, against int) {
+func runSuite(t *testing.T, suite string, cases []Case, list map[string]bool, complain complaint) (passed, against int) {
 	for _, c := range cases {
 		problem, known := c.Problem(t.Context()), list[suite+" "+c.Name]
 		switch {
 		case problem == "" && known:
-			t.Errorf("%s: %s holds: take it off the list", suite, c.Name)
+			complain("%s: %s holds: take it off the list", suite, c.Name)
 		case problem == "":
 			passed++
 		case known:
 			against++
 		default:
-			t.Errorf("%s: %s: %s", suite, c.Name, problem)
+			complain("%s: %s: %s", suite, c.Name, problem)
 		}
 	}
 	return passed, against
