@@ -28,6 +28,8 @@ func (w messageWriter) Write(p []byte) (int, error) {
 		return 0, errEnded
 	case w.t.limit != "":
 		return len(p), nil
+	case w.t.work.splitter.InBody():
+		return w.t.Write(p)
 	}
 	if _, err := w.t.work.splitter.Write(p); err != nil {
 		return len(p), w.outcome(err)
