@@ -70,4 +70,12 @@ func TestDisk(t *testing.T) {
 	}
 	t.Logf("full, with room, full by its own bundles, read-only: %v bundles written, %v not, %d left, all whole; %d lines of the log", written(), failed(), n, d.logged("could not be kept"))
 	d.stop()
+
+	// What was being written as the file system became read-only goes with the next start.
+	if out, err := exec.Command("mount", "-o", "remount,rw", mounted).CombinedOutput(); err != nil {
+		t.Fatalf("remount: %v, %s", err, out)
+	}
+	d.run()
+	d.stop()
+	finished(t, dir)
 }
