@@ -95,7 +95,7 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
 	}
-	return a
+	return door.Printable(groups, a)
 }
 
 // sameSocket reports whether two streams are one socket.

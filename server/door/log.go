@@ -146,7 +146,7 @@ const (
 
 // NewLogger writes one line per record to w.
 func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: Printable}
 	if format == LogJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
@@ -162,7 +162,7 @@ func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
 		case a.Key == slog.MessageKey && a.Value.String() == VerdictMessage:
 			return slog.Attr{}
 		}
-		return a
+		return Printable(groups, a)
 	}
 	if format != LogJournal {
 		return slog.New(slog.NewTextHandler(w, options))
@@ -173,6 +173,22 @@ func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
 		p.levels[i] = slog.NewTextHandler(prefixer{shared, level}, options)
 	}
 	return slog.New(p)
+}
+
+// Printable escapes the one control octet that the handlers of slog write as it is: DEL. It
+// is for HandlerOptions.ReplaceAttr.
+func Printable(_ []string, a slog.Attr) slog.Attr {
+	text := ""
+	switch v := a.Value.Any().(type) {
+	case string:
+		text = v
+	case error:
+		text = v.Error()
+	}
+	if strings.IndexByte(text, 0x7f) >= 0 {
+		a.Value = slog.StringValue(strings.ReplaceAll(text, "\x7f", `\x7f`))
+	}
+	return a
 }
 
 // prefixed writes whole lines to w, one at a time.

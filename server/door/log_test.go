@@ -3,6 +3,7 @@ package door
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -57,6 +58,18 @@ func TestVerdictLine(t *testing.T) {
 }
 
 // TestLogPage: every key of a verdict line is on the page.
+// TestLogControls: no control octet reaches a line of the log, whatever its format.
+func TestLogControls(t *testing.T) {
+	for _, format := range []LogFormat{LogText, LogJournal, LogJSON} {
+		var log bytes.Buffer
+		NewLogger(&log, format, slog.LevelInfo).Info("said", "helo", "a\x7f\x1b[31m\r\n\x00b", "error", errors.New("c\x7fd"))
+		line := strings.TrimSuffix(log.String(), "\n")
+		if strings.ContainsFunc(line, func(c rune) bool { return c < ' ' || c == 0x7f }) || !strings.Contains(line, `x7f`) {
+			t.Errorf("%s: %q", format, line)
+		}
+	}
+}
+
 func TestLogPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/logs.md")
 	if err != nil {
