@@ -19,8 +19,9 @@ import (
 // script, and hangs up at its end.
 type liar struct {
 	addr   string
-	talks  sync.WaitGroup
 	mu     sync.Mutex
+	idle   *sync.Cond // talks is 0
+	talks  int        // that are going on
 	script [][]byte
 	heard  bytes.Buffer
 }
@@ -29,6 +30,7 @@ func newLiar(t testing.TB) *liar {
 	t.Helper()
 	l := listen(t)
 	h := &liar{addr: l.Addr().String()}
+	h.idle = sync.NewCond(&h.mu)
 	var served sync.WaitGroup
 	served.Go(func() {
 		for {
@@ -36,14 +38,32 @@ func newLiar(t testing.TB) *liar {
 			if err != nil {
 				return
 			}
-			h.talks.Go(func() { h.serve(conn) })
+			h.count(1)
+			go h.serve(conn)
 		}
 	})
 	t.Cleanup(func() { l.Close(); served.Wait() })
 	return h
 }
 
+func (h *liar) count(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.talks += n
+	h.idle.Broadcast()
+}
+
+// wait returns when no talk is going on.
+func (h *liar) wait() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.talks > 0 {
+		h.idle.Wait()
+	}
+}
+
 func (h *liar) serve(conn net.Conn) {
+	defer h.count(-1)
 	defer conn.Close()
 	r, data := bufio.NewReader(conn), false
 	for {
@@ -120,7 +140,7 @@ func FuzzHop(f *testing.F) {
 			taken = taken || begun && line[0] == '2' && !strings.HasPrefix(line, "221")
 			begun = begun || strings.HasPrefix(line, "354")
 		}
-		hop.talks.Wait() // the door has hung up
+		hop.wait() // the door has hung up
 		if taken && !strings.HasSuffix(hop.heard.String(), ".\r\n") && !strings.Contains(hop.heard.String(), "\r\nx\r\n.\r\n") {
 			t.Fatalf("the message was taken, and the next hop heard %q:\n%s", hop.heard.String(), got)
 		}
