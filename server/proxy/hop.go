@@ -50,8 +50,14 @@ func (h *hop) reply(patience time.Duration) (reply, error) {
 	return readReply(h.r)
 }
 
+// errAhead: what such a next hop says of a message, it says before it has the message.
+var errAhead = errors.New("the next hop answers before it is asked")
+
 // command sends one line and returns the reply to it.
 func (h *hop) command(line string) (reply, error) {
+	if h.r.Buffered() > 0 {
+		return reply{}, errAhead
+	}
 	h.spoken = time.Now()
 	if err := h.conn.SetWriteDeadline(h.spoken.Add(commandTimeout)); err != nil {
 		return reply{}, err
@@ -88,6 +94,9 @@ func (h *hop) send(write func(*dotWriter) error) (reply, error) {
 	out := newDotWriter(bufio.NewWriterSize(deadlineWriter{h.conn}, 32<<10))
 	if err := write(out); err != nil {
 		return reply{}, err
+	}
+	if h.r.Buffered() > 0 {
+		return reply{}, errAhead
 	}
 	if err := out.end(); err != nil {
 		return reply{}, err
