@@ -200,7 +200,6 @@ func (t *Transaction) report() (sound bool) {
 		Micros: time.Since(t.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
 	r.Headers = t.headerChanges(r)
-	t.keepEvidence()
 	return true
 }
 

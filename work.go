@@ -33,14 +33,17 @@ const usualIdentifiers = 3
 
 var works = sync.Pool{New: func() any { return new(work) }}
 
-// release ends everything that runs for t and gives its work back. After a panic the work is
-// in a state that nobody knows, and is left to the garbage collector.
+// release ends everything that runs for t, keeps what its Report may be asked for, and gives
+// its work back. After a panic the work is in a state that nobody knows, and is left to the
+// garbage collector.
 func (t *Transaction) release(sound bool) {
 	w := t.work
-	t.work = nil
 	w.check.work.Wait()
 	w.ledger.Close()
-	t.asked = w.ledger.Exchanges() // with those that were cancelled
+	if t.made.from != nil {
+		t.keepEvidence()
+	}
+	t.work = nil
 	if !sound {
 		return
 	}
@@ -86,9 +89,11 @@ func (t *Transaction) Abort() {
 	t.release(true)
 }
 
-// keepEvidence copies what Report.Evidence wants of the work.
+// keepEvidence copies what Report.Evidence wants of the work, once all of it has ended: the
+// questions that were cancelled are part of it.
 func (t *Transaction) keepEvidence() {
 	w := t.work
+	t.asked = w.ledger.Exchanges()
 	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(t.rooms.digests[:0]))
 	t.hashes = w.bodies.AppendHashes(t.rooms.hashes[:0])
 }

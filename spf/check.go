@@ -88,7 +88,7 @@ func (c *Checker) CheckKnown(q Request, r *Result) (ok bool) {
 		return false
 	}
 	e := evaluations.Get().(*evaluation)
-	e.known, e.follows = resolver.NewKnown(peeker), true
+	e.known = resolver.NewKnown(peeker)
 	e.begin(c, &e.known, context.Background(), c.Limits.orDefault())
 	e.check(q, r)
 	ok = !e.known.Missed
@@ -204,11 +204,10 @@ func isASCII(s string) bool {
 // evaluation is the state that one check shares through its recursion.
 type evaluation struct {
 	*Checker
-	dns     resolver.Resolver
-	known   resolver.Known // dns, when nothing may be waited for
-	follows bool           // dns is known
-	ctx     context.Context
-	limits  Limits
+	dns    resolver.Resolver
+	known  resolver.Known // dns, when nothing may be waited for
+	ctx    context.Context
+	limits Limits
 
 	ip                  netip.Addr
 	client              client // the same
@@ -331,10 +330,11 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 
 // lookupTarget is lookup, on the short way where there is one.
 func (e *evaluation) lookupTarget(at *target, t resolver.Type) (resolver.Answer, error) {
-	if !e.follows || at.link == nil {
+	known, ok := e.dns.(*resolver.Known)
+	if !ok || at.link == nil {
 		return e.lookup(at.name, t)
 	}
-	a, ttl, err := e.known.Follow(at.link, t)
+	a, ttl, err := known.Follow(at.link, t)
 	if err != nil {
 		return resolver.Answer{}, err
 	}
@@ -344,14 +344,15 @@ func (e *evaluation) lookupTarget(at *target, t resolver.Type) (resolver.Answer,
 
 // lookupRecord is lookupTarget for what the TXT records came to.
 func (e *evaluation) lookupRecord(at *target) (*parsedAnswer, error) {
-	if !e.follows || at.link == nil {
+	known, ok := e.dns.(*resolver.Known)
+	if !ok || at.link == nil {
 		a, err := e.lookup(at.name, resolver.TXT)
 		if err != nil {
 			return nil, err
 		}
 		return resolver.Parsed(a, parseAnswer), nil
 	}
-	a, ttl, err := e.known.Follow(at.link, resolver.TXT)
+	a, ttl, err := known.Follow(at.link, resolver.TXT)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ type compiled struct {
 	place    []uint8   // by directive: in targets
 	targets  []target  // the first is the one of those that have none before an evaluation
 	redirect target
-	own      atomic.Pointer[target] // the domain that a check began with
+	own      atomic.Pointer[target] // the domain of the record, once a check has begun with it
 }
 
 // filter4 tells whether a directive is worth a look for an IPv4 client: those that name

@@ -53,9 +53,9 @@ func TestDisk(t *testing.T) {
 	l.each(20)
 	until(t, "a disk that its own bundles fill", func() bool { before := failed(); l.each(1); return failed() > before })
 
-	if out, err := exec.Command("mount", "-o", "remount,ro", mounted).CombinedOutput(); err != nil {
-		t.Fatalf("remount: %v, %s", err, out)
-	}
+	until(t, "a read-only file system, between two bundles", func() bool {
+		return exec.Command("mount", "-o", "remount,ro", mounted).Run() == nil // busy while a file is open to be written
+	})
 	before = failed()
 	l.each(20)
 	until(t, "bundles that fail", func() bool { return failed() > before })
