@@ -38,7 +38,7 @@ bad.test. 60 TXT "v=spf1 -all"
 _dmarc.bad.test. 60 TXT "v=DMARC1; p=reject"
 `
 
-// ailing is the DNS of the soak: every other second it is dead.
+// ailing is the DNS of the soak: one second of four it is dead.
 type ailing struct {
 	zone  *dnstest.Zone
 	began time.Time
