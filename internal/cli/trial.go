@@ -16,6 +16,7 @@ import (
 	"postseal/internal/conf"
 	"postseal/internal/term"
 	"postseal/server"
+	"postseal/server/door"
 )
 
 func (a *app) trialCommand() *cobra.Command {
@@ -46,8 +47,12 @@ func (a *app) trial(ctx context.Context, address string) error {
 	if err := at.UnmarshalText([]byte(address)); err != nil {
 		return usage("--address: %v", err)
 	}
+	token, err := door.ReadToken(a.config.Listen.HTTPTokenFile)
+	if err != nil {
+		return failf(exitConfig, "%v", err)
+	}
 	var r server.TrialReport
-	if err := fetch(ctx, at, "/v1/trial", &r); err != nil {
+	if err := fetch(ctx, at, "/v1/trial", token, &r); err != nil {
 		return failf(exitUnavailable, "the daemon at %s: %v", address, err).or("is it running, with [listen] http there?")
 	}
 	if r.Schema != server.TrialSchema {
@@ -63,8 +68,8 @@ func (a *app) trial(ctx context.Context, address string) error {
 	return nil
 }
 
-// fetch reads a JSON document of the daemon.
-func fetch(ctx context.Context, at conf.Address, path string, into any) error {
+// fetch reads a JSON document of the daemon, which may ask for a token.
+func fetch(ctx context.Context, at conf.Address, path, token string, into any) error {
 	const longest, patience = 16 << 20, 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -79,6 +84,9 @@ func fetch(ctx context.Context, at conf.Address, path string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
 	if err != nil {
 		return err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	answer, err := transport.RoundTrip(request)
 	if err != nil {

@@ -93,9 +93,13 @@ type Listen struct {
 	Submission Address `toml:"submission"`
 	// The same with TLS from the start (port 465).
 	Submissions Address `toml:"submissions"`
-	// Web: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`. Anyone who reaches it may
-	// use it: keep it on loopback or behind a proxy that asks who is there.
+	// Web: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`, `/v1/trial`. Without a token,
+	// anyone who reaches it may use it, but what shows mail is for this machine alone: keep it
+	// on loopback.
 	HTTP Address `toml:"http"`
+	// A file with a token of 16 characters or more, which `/v1/` and `/debug/pprof` then ask
+	// for (`Authorization: Bearer`). It is read again at each reload.
+	HTTPTokenFile string `toml:"http_token_file"`
 	// `/debug/pprof` on the http listener: profiles of the running daemon, for `go tool pprof`.
 	Profiles bool `toml:"profiles"`
 	// The mode of unix sockets. Postfix must be able to write to them.

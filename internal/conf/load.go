@@ -105,8 +105,8 @@ func syntax(path string, err error) Problem {
 
 // check finds what no single value shows.
 func (d *decoder) check(c *Config, now time.Time) {
-	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() {
-		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are")
+	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() && c.Listen.HTTPTokenFile == "" {
+		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are: set http_token_file")
 	}
 	d.checkProxy(c)
 	d.distinctListeners(c)

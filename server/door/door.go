@@ -31,6 +31,7 @@ type Door interface {
 // Snapshot is one configuration. It is immutable: whoever begins a message takes the
 // current one and keeps it to the end of the message.
 type Snapshot struct {
+	Token        Token // of the http door
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
@@ -48,7 +49,11 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
+	token, err := newToken(c.Listen.HTTPTokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Config: c, Verifier: v, Token: token, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
 		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"postseal"
@@ -47,9 +48,9 @@ func New(e *door.Engine, ready func(context.Context) error, pages ...Page) *http
 	mux.Handle("/metrics", only(http.MethodGet, e.Metrics.Handler().ServeHTTP))
 	mux.Handle("/healthz", only(http.MethodGet, w.health))
 	mux.Handle("/readyz", only(http.MethodGet, w.readiness))
-	mux.Handle("/v1/verify", only(http.MethodPost, w.verify))
+	mux.Handle("/v1/verify", only(http.MethodPost, w.known(w.verify)))
 	for _, p := range pages {
-		mux.Handle(p.Path, only(http.MethodGet, p.serve))
+		mux.Handle(p.Path, only(http.MethodGet, w.private(p.serve)))
 	}
 	mux.HandleFunc("/debug/pprof/", w.profiles(pprof.Index))
 	mux.HandleFunc("/debug/pprof/profile", w.profiles(pprof.Profile))
@@ -67,11 +68,41 @@ func nothing(rw http.ResponseWriter, _ *http.Request) {
 func (w *web) profiles(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		if w.engine.Current().Config.Listen.Profiles {
-			next(rw, r)
+			w.private(next)(rw, r)
 			return
 		}
 		nothing(rw, r)
 	}
+}
+
+// known asks for the token, where there is one.
+func (w *web) known(next http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		text, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if t := w.engine.Current().Token; t.Set() && !t.Is(text) {
+			rw.Header().Set("WWW-Authenticate", "Bearer")
+			problem(rw, http.StatusUnauthorized, "the token of [listen] http_token_file is missing or wrong")
+			return
+		}
+		next(rw, r)
+	}
+}
+
+// private is known, and without a token lets this machine alone read what shows mail.
+func (w *web) private(next http.HandlerFunc) http.HandlerFunc {
+	return w.known(func(rw http.ResponseWriter, r *http.Request) {
+		if !w.engine.Current().Token.Set() && !local(r) {
+			problem(rw, http.StatusForbidden, "only this machine may read it: set [listen] http_token_file")
+			return
+		}
+		next(rw, r)
+	})
+}
+
+// local: a unix socket has no port, and lets in whom its mode does.
+func local(r *http.Request) bool {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil || at.Addr().Unmap().IsLoopback()
 }
 
 type web struct {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,10 +57,85 @@ func TestProfiles(t *testing.T) {
 		e.Swap(&s)
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/trace?seconds=0.01"} {
 			rw := httptest.NewRecorder()
-			h.ServeHTTP(rw, httptest.NewRequest("GET", path, nil))
+			r := httptest.NewRequest("GET", path, nil)
+			r.RemoteAddr = "127.0.0.1:1234"
+			h.ServeHTTP(rw, r)
 			if rw.Code != want {
 				t.Errorf("%q: %s answers %d, want %d", config, path, rw.Code, want)
 			}
+		}
+	}
+}
+
+// TestToken: what shows mail is for those who have the token, or without one for this machine;
+// health and metrics show none.
+func TestToken(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type answers struct{ trial, profile, verify int }
+	for _, test := range []struct {
+		name, token, from, sent string
+		want                    answers
+	}{
+		{"no token, this machine", "", "127.0.0.1:1", "", answers{200, 200, 200}},
+		{"no token, this machine, IPv6", "", "[::1]:1", "", answers{200, 200, 200}},
+		{"no token, a unix socket", "", "@", "", answers{200, 200, 200}},
+		{"no token, another machine", "", "192.0.2.1:1", "", answers{403, 403, 200}},
+		{"no token, another machine with one", "", "192.0.2.1:1", secret, answers{403, 403, 200}},
+		{"token, this machine without it", file, "127.0.0.1:1", "", answers{401, 401, 401}},
+		{"token, another machine with a wrong one", file, "192.0.2.1:1", secret[1:], answers{401, 401, 401}},
+		{"token, another machine with it", file, "192.0.2.1:1", secret, answers{200, 200, 200}},
+	} {
+		c, _, err := conf.Parse("t", []byte("authserv_id = 'mx.test'\n[listen]\nprofiles = true\nhttp_token_file = '"+test.token+"'\n"), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, e := handler(t, io.Discard, nil)
+		engine, _ := c.Engine(time.Now())
+		engine.Resolver = e.Current().Resolver
+		s, err := door.NewSnapshot(c, engine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Swap(s)
+		h := New(e, func(context.Context) error { return nil }, Page{"/v1/trial", func() any { return "domains of senders" }}).Handler
+		ask := func(method, path, body string) int {
+			r := httptest.NewRequest(method, path, strings.NewReader(body))
+			r.RemoteAddr = test.from
+			if test.sent != "" {
+				r.Header.Set("Authorization", "Bearer "+test.sent)
+			}
+			rw := httptest.NewRecorder()
+			h.ServeHTTP(rw, r)
+			if rw.Code != http.StatusOK && strings.Contains(rw.Body.String(), "domains of senders") {
+				t.Errorf("%s: %d shows %s", test.name, rw.Code, rw.Body)
+			}
+			return rw.Code
+		}
+		got := answers{ask("GET", "/v1/trial", ""), ask("GET", "/debug/pprof/heap", ""), ask("POST", "/v1/verify?ip=192.0.2.1", mail)}
+		if got != test.want {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+		for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+			if got := ask("GET", path, ""); got != http.StatusOK {
+				t.Errorf("%s: %s answers %d", test.name, path, got)
+			}
+		}
+	}
+}
+
+// TestTokenFile: a token that is missing or can be guessed is an error of the configuration.
+func TestTokenFile(t *testing.T) {
+	short := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(short, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{short, short + ".missing"} {
+		if _, err := door.ReadToken(file); err == nil || !strings.Contains(err.Error(), "http_token_file") {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
