@@ -297,8 +297,12 @@ func overMilter(m *milter.ClientSession, from string, size int) (*milter.Action,
 		})
 	}
 	for _, step := range steps {
-		if action, err := step(); err != nil || action.StopProcessing() {
+		action, err := step()
+		if err != nil {
 			return action, err
+		}
+		if action.StopProcessing() {
+			return action, m.Abort(nil) // the session goes on with the next message
 		}
 	}
 	_, action, err := m.End()

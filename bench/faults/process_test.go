@@ -75,8 +75,9 @@ type daemon struct {
 	wrap  []string // what the process is started with
 
 	mu    sync.Mutex
-	cmd   *exec.Cmd
-	ended chan error
+	cmd   *exec.Cmd     // nil before the first start
+	ended chan struct{} // closed when the process has
+	err   error         // how it ended, once it has
 	addrs map[string]string
 	log   []string
 }
@@ -153,18 +154,19 @@ func (d *daemon) run() time.Duration {
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	ready, ended := make(chan struct{}), make(chan error, 1)
+	ready, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		d.follow(out, ready)
-		ended <- cmd.Wait()
+		d.err = cmd.Wait()
 	}()
 	d.mu.Lock()
 	d.cmd, d.ended = cmd, ended
 	d.mu.Unlock()
 	select {
 	case <-ready:
-	case err := <-ended:
-		d.t.Fatalf("the daemon did not come up: %v\n%s", err, strings.Join(d.lines(), "\n"))
+	case <-ended:
+		d.t.Fatalf("the daemon did not come up: %v\n%s", d.err, strings.Join(d.lines(), "\n"))
 	case <-time.After(patience):
 		d.t.Fatal("the daemon does not come up")
 	}
@@ -224,9 +226,11 @@ func (d *daemon) signal(s os.Signal) {
 
 // kill is kill -9.
 func (d *daemon) kill() {
+	if d.cmd == nil {
+		return
+	}
 	d.signal(syscall.SIGKILL)
-	err := <-d.ended
-	d.ended <- err
+	<-d.ended
 }
 
 // stop is an orderly end.
@@ -234,9 +238,9 @@ func (d *daemon) stop() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
 	select {
-	case err := <-d.ended:
-		if d.ended <- err; err != nil {
-			d.t.Errorf("the daemon ended with %v", err)
+	case <-d.ended:
+		if d.err != nil {
+			d.t.Errorf("the daemon ended with %v", d.err)
 		}
 	case <-time.After(patience):
 		d.t.Error("the daemon does not end")
@@ -247,9 +251,8 @@ func (d *daemon) stop() {
 func (d *daemon) alive() {
 	d.t.Helper()
 	select {
-	case err := <-d.ended:
-		d.ended <- err
-		d.t.Fatalf("the daemon died: %v", err)
+	case <-d.ended:
+		d.t.Fatalf("the daemon died: %v", d.err)
 	default:
 	}
 }

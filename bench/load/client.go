@@ -135,13 +135,20 @@ func sendOne(client *milter.Client, m *mail) error {
 		steps = append(steps, func() (*milter.Action, error) { return s.HeaderField(f[0], f[1], nil) })
 	}
 	for _, step := range append(steps, s.HeaderEnd) {
-		if a, err := step(); err != nil || a.StopProcessing() {
-			return fmt.Errorf("the milter says %v, %w", a, err)
+		a, err := step()
+		if err != nil {
+			return err
+		}
+		if a.StopProcessing() {
+			return fmt.Errorf("the milter says %v", a)
 		}
 	}
 	_, a, err := s.BodyReadFrom(bytes.NewReader(m.body))
-	if err != nil || a.StopProcessing() {
-		return fmt.Errorf("the milter ends with %v, %w", a, err)
+	if err != nil {
+		return err
+	}
+	if a.StopProcessing() {
+		return fmt.Errorf("the milter ends with %v", a)
 	}
 	return nil
 }
