@@ -21,6 +21,7 @@ type names struct {
 	config  conf.DNS
 	servers []string          // whom it asks, for the log
 	direct  resolver.Resolver // without a cache
+	breaker *resolver.Breaker // before what it asks
 	cache   *resolver.Cache
 	close   func()
 }
@@ -42,13 +43,10 @@ func newNames(c conf.DNS, memory *door.Memory, m *door.Metrics, log *slog.Logger
 	}
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
-	m.DNSDown.Set(0)
-	breaker := resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
+	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
 		if open {
-			m.DNSDown.Set(1)
 			log.Error("no name server answers: questions fail at once until one does", "resolver", strings.Join(n.servers, ","))
 		} else {
-			m.DNSDown.Set(0)
 			log.Info("name servers answer again", "resolver", strings.Join(n.servers, ","))
 		}
 	}})
@@ -56,7 +54,7 @@ func newNames(c conf.DNS, memory *door.Memory, m *door.Metrics, log *slog.Logger
 	if most := memory.Limit() / cacheShare; most > 0 && octets > most {
 		octets = most
 	}
-	n.cache = resolver.NewCache(resolver.Coalesce(breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
+	n.cache = resolver.NewCache(resolver.Coalesce(n.breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
 	return n, nil
 }
 
@@ -113,7 +111,7 @@ func (m *metered) Lookup(ctx context.Context, name string, t resolver.Type) (res
 	return a, err
 }
 
-// registerCache shows the counts of the cache in force.
+// registerCache shows the counts of the cache in force, and whether the DNS behind it answers.
 func registerCache(r *prometheus.Registry, current *atomic.Pointer[names]) {
 	counter := func(name, help string, value func(resolver.CacheStats) uint64) {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "postseal", Name: name, Help: help},
@@ -123,4 +121,11 @@ func registerCache(r *prometheus.Registry, current *atomic.Pointer[names]) {
 	counter("dns_cache_misses_total", "Questions that the cache could not answer, since it was made.", func(s resolver.CacheStats) uint64 { return s.Misses })
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_cache_entries", Help: "Answers in the cache."},
 		func() float64 { return float64(current.Load().cache.Stats().Entries) }))
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_down", Help: "1 while no name server answers and questions fail at once."},
+		func() float64 {
+			if current.Load().breaker.Open() {
+				return 1
+			}
+			return 0
+		}))
 }

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/server/door"
@@ -50,7 +48,20 @@ func TestNoNameServer(t *testing.T) {
 	if got := ask(100); got != resolver.Down {
 		t.Errorf("then: %s, want down", got)
 	}
-	if down := testutil.ToFloat64(m.DNSDown); down != 1 || !strings.Contains(log.String(), "no name server answers") {
+	var current atomic.Pointer[names]
+	current.Store(n)
+	registerCache(m.Registry, &current)
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := -1.0
+	for _, f := range families {
+		if f.GetName() == "postseal_dns_down" {
+			down = f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	if down != 1 || !strings.Contains(log.String(), "no name server answers") {
 		t.Errorf("dns_down = %v\n%s", down, log)
 	}
 }

@@ -118,8 +118,12 @@ func readBundle(path string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// isBundle looks at the beginning of a file.
+// isBundle looks at the beginning of a file. What can be read once only, such as a pipe, is a
+// message.
 func isBundle(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return false

@@ -125,8 +125,12 @@ func sentence(s string) string {
 }
 
 func defaultText(v reflect.Value) string {
-	if v.IsZero() && v.Kind() != reflect.Bool && v.Kind() != reflect.Int {
-		return ""
+	switch v.Interface().(type) {
+	case Grace, Memory: // their zero is a word of its own
+	default:
+		if isUnset(v) {
+			return ""
+		}
 	}
 	out, err := toml.Marshal(map[string]any{"x": v.Interface()})
 	if err != nil {
@@ -134,4 +138,8 @@ func defaultText(v reflect.Value) string {
 	}
 	text := strings.ReplaceAll(strings.TrimSpace(strings.TrimPrefix(string(out), "x = ")), "'", `"`)
 	return "`" + text + "`"
+}
+
+func isUnset(v reflect.Value) bool {
+	return v.IsZero() && v.Kind() != reflect.Bool && v.Kind() != reflect.Int
 }

@@ -205,7 +205,7 @@ func (s *settings) String() string {
 		}
 	}
 	for _, d := range s.exempt {
-		fmt.Fprintf(&b, "\n[[exempt]]\nspf = %q\n", d)
+		fmt.Fprintf(&b, "\n[[exempt]]\nspf = %s\n", quote(d))
 	}
 	return b.String()
 }

@@ -179,11 +179,13 @@ func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
 // is for HandlerOptions.ReplaceAttr.
 func Printable(_ []string, a slog.Attr) slog.Attr {
 	text := ""
-	switch v := a.Value.Any().(type) {
-	case string:
-		text = v
-	case error:
-		text = v.Error()
+	switch a.Value.Kind() {
+	case slog.KindString:
+		text = a.Value.String()
+	case slog.KindAny:
+		if err, ok := a.Value.Any().(error); ok {
+			text = err.Error()
+		}
 	}
 	if strings.IndexByte(text, 0x7f) >= 0 {
 		a.Value = slog.StringValue(strings.ReplaceAll(text, "\x7f", `\x7f`))

@@ -57,7 +57,6 @@ func TestVerdictLine(t *testing.T) {
 	}
 }
 
-// TestLogPage: every key of a verdict line is on the page.
 // TestLogControls: no control octet reaches a line of the log, whatever its format.
 func TestLogControls(t *testing.T) {
 	for _, format := range []LogFormat{LogText, LogJournal, LogJSON} {
@@ -70,6 +69,7 @@ func TestLogControls(t *testing.T) {
 	}
 }
 
+// TestLogPage: every key of a verdict line is on the page.
 func TestLogPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/logs.md")
 	if err != nil {

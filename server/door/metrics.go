@@ -32,7 +32,6 @@ type Metrics struct {
 	PolicyRequests *prometheus.CounterVec // action
 	Panics         prometheus.Counter
 	DNSQueries     *prometheus.CounterVec // type, rcode
-	DNSDown        prometheus.Gauge
 	DNSDuration    prometheus.Histogram
 	ReloadSuccess  prometheus.Gauge
 	ReloadTime     prometheus.Gauge
@@ -77,7 +76,6 @@ func NewMetrics(version string) *Metrics {
 	m.DNSQueries = m.counter("dns_queries_total", "Questions to name servers, by type and by answer or kind of failure.", "type", "rcode")
 	m.DNSDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "dns_duration_seconds", Help: "Time to an answer of a name server.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}})
-	m.DNSDown = m.gauge("dns_down", "1 while no name server answers and questions fail at once.")
 	m.ReloadSuccess = m.gauge("config_reload_success", "1 when the last configuration that was read is in force, 0 when it had errors.")
 	m.ReloadTime = m.gauge("config_reload_timestamp_seconds", "When the configuration in force was read.")
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "postseal", Name: "build_info", Help: "Constant 1, with the version."}, []string{"version", "goversion"})

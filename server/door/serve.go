@@ -22,10 +22,10 @@ var ErrClosed = errors.New("door: closed")
 // Server serves connections: so many at a time, each in a goroutine whose panic ends that
 // connection alone. It is a Door.
 type Server struct {
-	Name   string // Milter or Policy
+	Name   string // Milter, Policy or SMTP
 	Engine *Engine
 	Handle func(context.Context, *Conn) // the connection is closed after it returns
-	Conns  int                          // at the same time, more wait to be accepted; 0 is DefaultConns
+	Conns  int                          // at the same time, more wait; 0 is DefaultConns
 	Grace  time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
 	// Patience with connections that do nothing while others wait; 0 is DefaultPatience.
 	Patience time.Duration

@@ -190,15 +190,20 @@ func bare(path string) string {
 	return path
 }
 
-// steady gives each read of a body its own time.
+// steady gives each read of a body its own time, within that of the request.
 type steady struct {
 	io.ReadCloser
 	control *http.ResponseController
+	end     time.Time
 }
 
 // Read implements io.Reader.
 func (s *steady) Read(b []byte) (int, error) {
-	if err := s.control.SetReadDeadline(time.Now().Add(bodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	deadline := time.Now().Add(bodyTime)
+	if deadline.After(s.end) {
+		deadline = s.end
+	}
+	if err := s.control.SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
 	return s.ReadCloser.Read(b)
@@ -217,7 +222,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := w.engine.Current()
-	body := http.MaxBytesReader(rw, &steady{r.Body, http.NewResponseController(rw)}, int64(s.Config.Limits.HTTPMessage))
+	body := http.MaxBytesReader(rw, &steady{r.Body, http.NewResponseController(rw), time.Now().Add(requestTime)}, int64(s.Config.Limits.HTTPMessage))
 	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, message.NewCRLFReader(body))
 	var large *http.MaxBytesError
 	switch {
