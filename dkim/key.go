@@ -163,7 +163,8 @@ func (k *Key) Work() int {
 	return words * words * (bits.Len(e) + bits.OnesCount(e))
 }
 
-// edWork is the cost of Ed25519 in the unit of Work, measured.
+// edWork is the cost of Ed25519 in the unit of Work: between RSA-2048 with its key prepared and
+// without.
 const edWork = 80
 
 // ErrNoKey reports that there is no key record at a name.
