@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc"},
 	{"."},
-	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix"},
+	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix", "internal/reportjson"},
 	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
 	{"bench/corpus"},
 	{"server/door"},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,13 +16,14 @@ const asideQueue = 256
 // waits for it: what finds the queue full is dropped and counted.
 type aside struct {
 	queue   chan door.Verdict
+	waiting chan chan struct{} // of settle
 	quit    chan struct{}
 	dropped prometheus.Counter
 	running sync.WaitGroup
 }
 
 func newAside(dropped prometheus.Counter, work func(door.Verdict)) *aside {
-	a := &aside{queue: make(chan door.Verdict, asideQueue), quit: make(chan struct{}), dropped: dropped}
+	a := &aside{queue: make(chan door.Verdict, asideQueue), waiting: make(chan chan struct{}), quit: make(chan struct{}), dropped: dropped}
 	a.running.Go(func() { a.run(work) })
 	return a
 }
@@ -41,6 +43,12 @@ func (a *aside) run(work func(door.Verdict)) {
 		case v := <-a.queue:
 			work(v)
 			continue
+		case settled := <-a.waiting:
+			for range len(a.queue) {
+				work(<-a.queue)
+			}
+			close(settled)
+			continue
 		case <-a.quit:
 		}
 		select {
@@ -49,6 +57,17 @@ func (a *aside) run(work func(door.Verdict)) {
 		default:
 			return
 		}
+	}
+}
+
+// settle waits until the verdicts that are known by now are worked on.
+func (a *aside) settle(ctx context.Context) {
+	settled := make(chan struct{})
+	select {
+	case a.waiting <- settled:
+		<-settled
+	case <-a.quit:
+	case <-ctx.Done():
 	}
 }
 

@@ -43,6 +43,7 @@ type Daemon struct {
 	engine  *door.Engine
 	bundles *bundles
 	trial   *trial
+	audits  chan struct{} // one in it for each audit that runs
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
@@ -63,7 +64,7 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, config: c, metrics: door.NewMetrics(o.Version), log: newLogger(o.Log, c.Log)}
+	d := &Daemon{options: o, config: c, metrics: door.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
 	d.warn(warnings)
 	if c.Store.URL != "" {
 		d.log.Warn("[store] is not used by this version: nothing is kept")

@@ -12,6 +12,7 @@ import (
 
 	"postseal"
 	"postseal/internal/replay"
+	"postseal/internal/reportjson"
 )
 
 // lineFile is where replay writes an object for each message: the file of --output, or with
@@ -108,7 +109,7 @@ func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	err := e.Encode(extended{Report: r, extra: []jsonField{{"policies", record.Policies}, {"replay", record.Replay}}})
+	err := e.Encode(reportjson.Extended{Report: r, More: []reportjson.Field{{Name: "policies", Value: record.Policies}, {Name: "replay", Value: record.Replay}}})
 	return b.Bytes(), err
 }
 

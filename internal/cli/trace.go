@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -300,32 +298,4 @@ func makeExchange(e *resolver.Exchange) exchangeJSON {
 		j.Records = append(j.Records, recordText(&e.Answer.Records[i], e.Type))
 	}
 	return j
-}
-
-// extended is a report whose JSON ends in further fields.
-type extended struct {
-	*postseal.Report
-	extra []jsonField
-}
-
-type jsonField struct {
-	name  string
-	value any
-}
-
-// MarshalJSON adds the fields to the JSON of the report.
-func (e extended) MarshalJSON() ([]byte, error) {
-	text, err := e.Report.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	text = bytes.TrimSuffix(text, []byte("}"))
-	for _, f := range e.extra {
-		value, err := json.Marshal(f.value)
-		if err != nil {
-			return nil, err
-		}
-		text = fmt.Appendf(text, `,%q:%s`, f.name, value)
-	}
-	return append(text, '}'), nil
 }

@@ -12,6 +12,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/conf"
 	"postseal/internal/received"
+	"postseal/internal/reportjson"
 	"postseal/internal/secondopinion"
 	"postseal/resolver"
 )
@@ -233,13 +234,13 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 }
 
 // extend adds to the JSON what flags ask for.
-func (f *verifyFlags) extend(r *postseal.Report, opinions []secondopinion.Opinion) extended {
-	e := extended{Report: r}
+func (f *verifyFlags) extend(r *postseal.Report, opinions []secondopinion.Opinion) reportjson.Extended {
+	e := reportjson.Extended{Report: r}
 	if f.trace {
-		e.extra = append(e.extra, jsonField{"trace", makeTrace(r)})
+		e.More = append(e.More, reportjson.Field{Name: "trace", Value: makeTrace(r)})
 	}
 	if f.opinion {
-		e.extra = append(e.extra, jsonField{"second_opinion", opinions})
+		e.More = append(e.More, reportjson.Field{Name: "second_opinion", Value: opinions})
 	}
 	return e
 }

@@ -93,9 +93,9 @@ type Listen struct {
 	Submission Address `toml:"submission"`
 	// The same with TLS from the start (port 465).
 	Submissions Address `toml:"submissions"`
-	// Web: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`, `/v1/trial`. Without a token,
-	// anyone who reaches it may use it, but what shows mail is for this machine alone: keep it
-	// on loopback.
+	// HTTP: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`, `/v1/verdicts/{ref}`,
+	// `/v1/audit/{domain}`, `/v1/trial`. Without a token, anyone who reaches it may use it, but
+	// audits and what shows mail are for this machine alone: keep it on loopback.
 	HTTP Address `toml:"http"`
 	// A file with a token of 16 characters or more, which `/v1/` and `/debug/pprof` then ask
 	// for (`Authorization: Bearer`). It is read again at each reload.

@@ -30,15 +30,37 @@ const (
 	readyTime   = 5 * time.Second
 )
 
-// Page is what can be read as JSON at an address.
+// Page is what can be read as JSON at an address. It may show mail.
 type Page struct {
-	Path    string
-	Content func() any
+	Path    string // a pattern of http.ServeMux without a method
+	Content func(*http.Request) (any, error)
 }
 
-func (p Page) serve(rw http.ResponseWriter, _ *http.Request) {
-	rw.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(rw).Encode(p.Content())
+// Refusal is the error of a Page that is told to the client.
+type Refusal struct {
+	Status int
+	Detail string
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Detail }
+
+func (w *web) show(p Page) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		content, err := p.Content(r)
+		var refusal *Refusal
+		switch {
+		case errors.As(err, &refusal):
+			problem(rw, refusal.Status, refusal.Detail)
+			return
+		case err != nil:
+			w.engine.Log.Error("a page cannot be shown", "door", door.HTTP, "page", p.Path, "error", door.Text(err))
+			problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
+			return
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(rw).Encode(content)
+	}
 }
 
 // New makes the door. ready says why the daemon cannot do its work.
@@ -50,7 +72,7 @@ func New(e *door.Engine, ready func(context.Context) error, pages ...Page) *http
 	mux.Handle("/readyz", only(http.MethodGet, w.readiness))
 	mux.Handle("/v1/verify", only(http.MethodPost, w.known(w.verify)))
 	for _, p := range pages {
-		mux.Handle(p.Path, only(http.MethodGet, w.private(p.serve)))
+		mux.Handle(p.Path, only(http.MethodGet, w.private(w.show(p))))
 	}
 	mux.HandleFunc("/debug/pprof/", w.profiles(pprof.Index))
 	mux.HandleFunc("/debug/pprof/profile", w.profiles(pprof.Profile))

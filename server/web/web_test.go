@@ -101,7 +101,7 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Swap(s)
-		h := New(e, func(context.Context) error { return nil }, Page{"/v1/trial", func() any { return "domains of senders" }}).Handler
+		h := New(e, func(context.Context) error { return nil }, Page{"/v1/trial", func(*http.Request) (any, error) { return "domains of senders", nil }}).Handler
 		ask := func(method, path, body string) int {
 			r := httptest.NewRequest(method, path, strings.NewReader(body))
 			r.RemoteAddr = test.from
@@ -136,6 +136,33 @@ func TestTokenFile(t *testing.T) {
 	for _, file := range []string{short, short + ".missing"} {
 		if _, err := door.ReadToken(file); err == nil || !strings.Contains(err.Error(), "http_token_file") {
 			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// TestRefusal: a page tells the client what it refuses, and the log alone what went wrong.
+func TestRefusal(t *testing.T) {
+	for _, test := range []struct {
+		err    error
+		status int
+		body   string
+		logged bool
+	}{
+		{&Refusal{http.StatusNotFound, "no such verdict"}, 404, "no such verdict", false},
+		{errors.New("open /secret: disk"), 500, "the log says more", true},
+	} {
+		var log strings.Builder
+		_, e := handler(t, &log, nil)
+		h := New(e, func(context.Context) error { return nil }, Page{"/v1/x/{id}", func(*http.Request) (any, error) { return nil, test.err }}).Handler
+		r := httptest.NewRequest("GET", "/v1/x/1", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		rw := httptest.NewRecorder()
+		h.ServeHTTP(rw, r)
+		if kind := rw.Header().Get("Content-Type"); rw.Code != test.status || kind != "application/problem+json" || !strings.Contains(rw.Body.String(), test.body) || strings.Contains(rw.Body.String(), "secret") {
+			t.Errorf("%v: %d %s %s", test.err, rw.Code, kind, rw.Body)
+		}
+		if got := strings.Contains(log.String(), "secret"); got != test.logged {
+			t.Errorf("%v: logged %v", test.err, got)
 		}
 	}
 }

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"postseal/audit"
+	"postseal/bundle"
+	"postseal/internal/domain"
+	"postseal/internal/reportjson"
+	"postseal/server/web"
+	"postseal/store"
+)
+
+// maxAudits bounds the audits that run at the same time: each may ask hundreds of questions.
+const maxAudits = 4
+
+// pages are what the http door shows of the daemon.
+func (d *Daemon) pages() []web.Page {
+	return []web.Page{
+		{Path: "/v1/trial", Content: func(*http.Request) (any, error) { return d.trial.report(), nil }},
+		{Path: "/v1/verdicts/{ref}", Content: d.bundles.verdict},
+		{Path: "/v1/audit/{domain}", Content: d.audit},
+	}
+}
+
+func notFound(detail string) error { return &web.Refusal{Status: http.StatusNotFound, Detail: detail} }
+
+// verdict runs the evidence of a verdict again, which is named by its reference or queue id,
+// and says whether it still holds.
+func (b *bundles) verdict(r *http.Request) (any, error) {
+	b.settle(r.Context())
+	s := b.current.Load()
+	if s == nil {
+		return nil, notFound("no verdicts are kept: [bundles] dir is empty")
+	}
+	data, _, err := store.Find(s.config.Dir, r.PathValue("ref"))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound("no verdict of this reference is kept; [bundles] keep says which are, and the oldest go first")
+	}
+	if err != nil {
+		return nil, err
+	}
+	kept, err := bundle.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	report, err := kept.Run(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	report.Ref = kept.Ref
+	differences, missing := kept.Check(report), bundle.Missing(report)
+	return reportjson.Extended{Report: report, More: []reportjson.Field{
+		{Name: "holds", Value: len(differences) == 0},
+		{Name: "differences", Value: append([]string{}, differences...)},
+		{Name: "missing", Value: append([]string{}, missing...)},
+	}}, nil
+}
+
+// audit looks at one domain, with the DNS of the doors.
+func (d *Daemon) audit(r *http.Request) (any, error) {
+	name, err := domain.Parse(r.PathValue("domain"))
+	if err != nil {
+		return nil, &web.Refusal{Status: http.StatusBadRequest, Detail: err.Error()}
+	}
+	o, err := auditOptions(r)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case d.audits <- struct{}{}:
+		defer func() { <-d.audits }()
+	default:
+		return nil, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "other audits are running: try again later"}
+	}
+	dns := d.names.Load().cache
+	a := audit.Auditor{Resolver: dns, Now: d.options.Now}
+	if d.options.Resolver == nil {
+		a.HTTP = audit.NewHTTPClient(dns)
+	}
+	return a.Audit(r.Context(), name, o), nil
+}
+
+// auditOptions reads selector, which may be repeated, and profile.
+func auditOptions(r *http.Request) (o audit.Options, err error) {
+	for key, values := range r.URL.Query() {
+		switch key {
+		case "selector":
+			for _, s := range values {
+				name, err := domain.Parse(s)
+				if err != nil {
+					return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "selector: " + err.Error()}
+				}
+				o.Selectors = append(o.Selectors, audit.Selector{Name: name, Source: audit.FromFlag})
+			}
+		case "profile":
+			o.Profile = audit.Profile(values[0])
+			if !slices.Contains([]audit.Profile{audit.Auto, audit.Sending, audit.Receiving, audit.Parked}, o.Profile) {
+				return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "profile is not one of auto, sending, receiving, parked"}
+			}
+		default:
+			return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "there is no parameter " + key + "; known are selector, profile"}
+		}
+	}
+	return o, nil
+}

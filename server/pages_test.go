@@ -1,0 +1,102 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"postseal/server/door"
+)
+
+// post sends a message to the http door and returns the JSON of its verdict.
+func (d *daemonUnderTest) post(query, message string) map[string]any {
+	d.t.Helper()
+	r, err := http.Post(fmt.Sprintf("http://%s/v1/verify?%s", d.Addr(door.HTTP), query), "message/rfc822", strings.NewReader(message))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	return d.object(r)
+}
+
+func (d *daemonUnderTest) object(r *http.Response) (o map[string]any) {
+	d.t.Helper()
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil {
+		d.t.Fatal(err)
+	}
+	return o
+}
+
+// page reads a JSON document of the http door.
+func (d *daemonUnderTest) page(path string) (status int, kind string, o map[string]any) {
+	d.t.Helper()
+	r, err := http.Get(fmt.Sprintf("http://%s%s", d.Addr(door.HTTP), path))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	return r.StatusCode, r.Header.Get("Content-Type"), d.object(r)
+}
+
+// TestVerdictPage: a verdict that was kept can be read as soon as it was given, and says what
+// it said.
+func TestVerdictPage(t *testing.T) {
+	d := run(t, listeners+"[bundles]\ndir = '"+t.TempDir()+"'\nprivate = true\n")
+	given := d.post("ip=192.0.2.1&helo=x.test&from=b@reject.test", "From: a@reject.test\n\nx\n")
+	ref := given["ref"].(string)
+	for _, id := range []string{ref, ref[:4] + "-" + strings.ToLower(ref[4:])} {
+		status, kind, got := d.page("/v1/verdicts/" + id)
+		if status != 200 || kind != "application/json" || got["schema"] != "postseal.verify/1" || got["ref"] != ref || got["holds"] != true {
+			t.Fatalf("%s: %d %s %v", id, status, kind, got)
+		}
+		for _, field := range []string{"decision", "spf", "dkim", "dmarc", "author"} {
+			want, _ := json.Marshal(given[field])
+			if have, _ := json.Marshal(got[field]); !bytes.Equal(have, want) {
+				t.Errorf("%s: %s, want %s", field, have, want)
+			}
+		}
+	}
+	for _, id := range []string{"AAAAAAAA", "..%2f..%2fetc%2fpasswd", "%00"} {
+		if status, kind, got := d.page("/v1/verdicts/" + id); status != 404 || kind != "application/problem+json" || !strings.Contains(got["detail"].(string), "[bundles] keep") {
+			t.Errorf("%s: %d %s %v", id, status, kind, got)
+		}
+	}
+	d.write(listeners)
+	d.reread("msg=reloaded")
+	if status, _, got := d.page("/v1/verdicts/" + ref); status != 404 || !strings.Contains(got["detail"].(string), "[bundles] dir is empty") {
+		t.Errorf("nothing is kept: %d %v", status, got)
+	}
+}
+
+// TestAuditPage: the audit of one domain, with the DNS of the daemon.
+func TestAuditPage(t *testing.T) {
+	d := run(t, listeners)
+	for _, test := range []struct {
+		path   string
+		status int
+		field  string
+		want   string
+	}{
+		{"/v1/audit/reject.test", 200, "domain", "reject.test"},
+		{"/v1/audit/REJECT.test.", 200, "schema", "postseal.audit/1"},
+		{"/v1/audit/b%C3%BCcher.test", 200, "domain", "xn--bcher-kva.test"},
+		{"/v1/audit/reject.test?profile=parked&selector=s1&selector=s2", 200, "profile", "parked"},
+		{"/v1/audit/reject.test?profile=all", 400, "detail", "profile is not one of auto, sending, receiving, parked"},
+		{"/v1/audit/reject.test?selector=a%20b", 400, "title", "Bad Request"},
+		{"/v1/audit/reject.test?probe=1", 400, "detail", "there is no parameter probe; known are selector, profile"},
+		{"/v1/audit/no%20domain", 400, "title", "Bad Request"},
+	} {
+		if status, _, got := d.page(test.path); status != test.status || got[test.field] != test.want {
+			t.Errorf("%s: %d %v, want %d with %s %q", test.path, status, got, test.status, test.field, test.want)
+		}
+	}
+	for range maxAudits {
+		d.audits <- struct{}{}
+	}
+	if status, _, got := d.page("/v1/audit/reject.test"); status != 503 || got["detail"] != "other audits are running: try again later" {
+		t.Errorf("one too many: %d %v", status, got)
+	}
+}
