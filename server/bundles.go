@@ -40,21 +40,19 @@ func newBundles(r prometheus.Registerer, engine func() *door.Engine) *bundles {
 	return b
 }
 
-// use puts c in force.
-func (b *bundles) use(c conf.Bundles) error {
+// open opens the folder of c: the one in force, when it is the same.
+func (b *bundles) open(c conf.Bundles) (*shelf, error) {
 	if old := b.current.Load(); old != nil && old.config == c {
-		return nil
+		return old, nil
 	}
 	if c.Dir == "" {
-		b.current.Store(nil)
-		return nil
+		return nil, nil
 	}
 	folder, err := store.Open(c.Dir, store.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
 	if err != nil {
-		return fmt.Errorf("[bundles] dir: %w", err)
+		return nil, fmt.Errorf("[bundles] dir: %w", err)
 	}
-	b.current.Store(&shelf{c, folder})
-	return nil
+	return &shelf{c, folder}, nil
 }
 
 // record is told of every verdict.

@@ -29,18 +29,11 @@ type names struct {
 // tries is how often a silent name server is asked within [dns] timeout.
 const tries = 2
 
-// newNames builds the way to the DNS: the cache, one question for all who ask the same, an
-// end to asking while nobody answers, a bound on what is outstanding, the metrics, the
-// network.
-func newNames(c conf.DNS, memory *door.Memory, m *door.Metrics, log *slog.Logger, given resolver.Resolver) (*names, error) {
-	n := &names{config: c, servers: conf.Strings(c.Servers), direct: given, close: func() {}}
-	if given == nil {
-		if err := n.ask(c); err != nil {
-			return nil, err
-		}
-	} else {
-		n.servers = []string{"zone files"}
-	}
+// guard builds the way to the DNS before what is asked: the cache, one question for all who
+// ask the same, an end to asking while nobody answers, a bound on what is outstanding, the
+// metrics.
+func (n *names) guard(memory *door.Memory, m *door.Metrics, log *slog.Logger) {
+	c := n.config
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
 	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
@@ -55,25 +48,32 @@ func newNames(c conf.DNS, memory *door.Memory, m *door.Metrics, log *slog.Logger
 		octets = most
 	}
 	n.cache = resolver.NewCache(resolver.Coalesce(n.breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
-	return n, nil
 }
 
-func (n *names) ask(c conf.DNS) (err error) {
-	if len(n.servers) == 0 {
-		if n.servers, err = stub.SystemServers(); err != nil {
-			return err
+// given answers with r in place of name servers.
+func given(r resolver.Resolver) func(conf.DNS) (*names, error) {
+	return func(c conf.DNS) (*names, error) {
+		return &names{config: c, servers: []string{"zone files"}, direct: r, close: func() {}}, nil
+	}
+}
+
+// ask asks the name servers of c, or those of the system.
+func ask(c conf.DNS) (_ *names, err error) {
+	servers := conf.Strings(c.Servers)
+	if len(servers) == 0 {
+		if servers, err = stub.SystemServers(); err != nil {
+			return nil, err
 		}
 	}
 	trusted := make([]string, 0, len(c.Validating))
 	for _, p := range c.Validating {
 		trusted = append(trusted, p.String())
 	}
-	client, err := stub.New(stub.Config{Servers: n.servers, Timeout: time.Duration(c.Timeout) / tries, Attempts: tries, Trusted: trusted})
+	client, err := stub.New(stub.Config{Servers: servers, Timeout: time.Duration(c.Timeout) / tries, Attempts: tries, Trusted: trusted})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n.direct, n.close = client, func() { client.Close() }
-	return nil
+	return &names{config: c, servers: servers, direct: client, close: func() { client.Close() }}, nil
 }
 
 // same reports whether c asks the same servers in the same way, so that the cache may stay.

@@ -29,10 +29,11 @@ func TestNoNameServer(t *testing.T) {
 	m, log := door.NewMetrics("test"), new(logged)
 	server := new(mute)
 	server.silent.Store(true)
-	n, err := newNames(conf.Default().DNS, nil, m, slog.New(slog.NewTextHandler(log, nil)), server)
+	n, err := given(server)(conf.Default().DNS)
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.guard(nil, m, slog.New(slog.NewTextHandler(log, nil)))
 	ask := func(i int) resolver.Kind {
 		_, err := n.cache.Lookup(t.Context(), fmt.Sprintf("a%d.test", i), resolver.TXT)
 		if err == nil {

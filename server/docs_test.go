@@ -52,21 +52,22 @@ const metricsNotes = `
 // then the registry tells them all.
 func TestMetricsPage(t *testing.T) {
 	m := door.NewMetrics("test")
-	given, err := dnstest.Parse("")
+	zones, err := dnstest.Parse("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNames(conf.Default().DNS, nil, m, slog.New(slog.DiscardHandler), given)
+	n, err := given(zones)(conf.Default().DNS)
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.guard(nil, m, slog.New(slog.DiscardHandler))
 	var current atomic.Pointer[names]
 	current.Store(n)
 	registerCache(m.Registry, &current)
 	c := conf.Default()
 	c.AuthservID, c.Rule = "mx.test", []rules.Rule{{When: "true", Action: "accept"}}
 	engine, _ := c.Engine(time.Now())
-	engine.Resolver = given
+	engine.Resolver = zones
 	s, err := door.NewSnapshot(c, engine)
 	if err != nil {
 		t.Fatal(err)

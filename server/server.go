@@ -44,6 +44,7 @@ type Daemon struct {
 	bundles *bundles
 	trial   *trial
 	audits  chan struct{} // one in it for each audit that runs
+	dial    func(conf.DNS) (*names, error)
 	names   atomic.Pointer[names]
 	config  *conf.Config // in force; of the goroutine that runs the daemon
 	doors   []running
@@ -70,22 +71,25 @@ func New(o Options) (*Daemon, error) {
 		d.log.Warn("[store] is not used by this version: nothing is kept")
 	}
 	d.keepMemory(c.Limits)
-	s, n, err := d.build(c)
-	if err != nil {
-		return nil, err
+	d.dial = ask
+	if o.Resolver != nil {
+		d.dial = given(o.Resolver)
 	}
-	d.names.Store(n)
 	d.bundles = newBundles(d.metrics.Registry, func() *door.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *door.Engine { return d.engine })
-	d.engine = door.NewEngine(s, d.log, d.metrics, d.bundles.record, d.trial.record)
+	p, err := d.build(c)
+	if err != nil {
+		d.bundles.close()
+		d.trial.close()
+		return nil, err
+	}
+	d.names.Store(p.names)
+	d.engine = door.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record)
 	d.engine.Memory = d.memory
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
-	err = errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache))
-	if err == nil {
-		err = d.open(c)
-	}
-	if err != nil {
+	d.put(p)
+	if err = d.open(c); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -115,29 +119,54 @@ func (d *Daemon) warn(problems []conf.Problem) {
 	}
 }
 
-// build makes a snapshot of c. The way to the DNS stays when c does not change it.
-func (d *Daemon) build(c *conf.Config) (*door.Snapshot, *names, error) {
+// parts are what a configuration puts in force.
+type parts struct {
+	names    *names
+	snapshot *door.Snapshot
+	shelf    *shelf     // nil keeps no bundles
+	tried    *candidate // nil tries nothing
+}
+
+// build makes the parts of c, and puts nothing in force. The way to the DNS stays when c does
+// not change it.
+func (d *Daemon) build(c *conf.Config) (*parts, error) {
 	if c.AuthservID == "" {
 		c.AuthservID = Hostname()
 	}
-	n := d.names.Load()
-	if n == nil || !n.same(c.DNS) {
+	p := &parts{names: d.names.Load()}
+	if p.names == nil || !p.names.same(c.DNS) {
 		var err error
-		if n, err = newNames(c.DNS, d.memory, d.metrics, d.log, d.options.Resolver); err != nil {
-			return nil, nil, fmt.Errorf("[dns] %w", err)
+		if p.names, err = d.dial(c.DNS); err != nil {
+			return nil, fmt.Errorf("[dns] %w", err)
 		}
+		p.names.guard(d.memory, d.metrics, d.log)
 	}
+	var kept, tried, snapshot error
+	p.shelf, kept = d.bundles.open(c.Bundles)
+	p.tried, tried = newCandidate(c, p.names.cache)
+	p.snapshot, snapshot = d.snapshot(c, p.names.cache)
+	if err := errors.Join(snapshot, kept, tried); err != nil {
+		d.discard(p.names)
+		return nil, err
+	}
+	return p, nil
+}
+
+// discard closes a way to the DNS that is not in force.
+func (d *Daemon) discard(n *names) {
+	if n != d.names.Load() {
+		n.close()
+	}
+}
+
+func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*door.Snapshot, error) {
 	engine, policy := c.Engine(time.Now())
-	engine.Resolver, engine.Now = n.cache, d.options.Now
+	engine.Resolver, engine.Now = dns, d.options.Now
 	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }
 	policy.OnError = func(entry string, err error) {
 		d.log.Warn("a rule could not be evaluated", "rule", entry, "error", door.Text(err))
 	}
-	s, err := door.NewSnapshot(c, engine)
-	if err != nil && n != d.names.Load() {
-		n.close()
-	}
-	return s, n, err
+	return door.NewSnapshot(c, engine)
 }
 
 // Hostname is the name of this machine, with its domain where the system knows one.
@@ -285,27 +314,32 @@ func (d *Daemon) Reload() error {
 }
 
 func (d *Daemon) use(c *conf.Config) error {
-	s, n, err := d.build(c)
+	p, err := d.build(c)
 	if err != nil {
 		return err
 	}
-	if d.proxy != nil {
+	if d.proxy != nil { // the last that may fail: nothing is in force in part
 		if err := d.useProxy(c); err != nil {
+			d.discard(p.names)
 			return err
 		}
-	}
-	if err := errors.Join(d.bundles.use(c.Bundles), d.trial.use(c, n.cache)); err != nil {
-		return err
 	}
 	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
 		d.log.Warn("changes of [listen], [log] and of connections and memory in [limits] hold from the next start")
 	}
-	d.engine.Swap(s)
-	if old := d.names.Swap(n); old != n {
+	if old := d.names.Swap(p.names); old != p.names {
 		d.retire(old)
 	}
+	d.put(p)
 	d.config = c
 	return nil
+}
+
+// put puts p in force for messages that begin from now on.
+func (d *Daemon) put(p *parts) {
+	d.engine.Swap(p.snapshot)
+	d.bundles.current.Store(p.shelf)
+	d.trial.use(p.tried)
 }
 
 // maxRetired bounds the ways to the DNS that are kept for messages of earlier

@@ -223,6 +223,36 @@ func TestReload(t *testing.T) {
 	d.reread("hold from the next start")
 }
 
+// TestReloadFailsLate: a reload that fails in its last part puts none of its parts in force,
+// and closes the way to the DNS that it has made.
+func TestReloadFailsLate(t *testing.T) {
+	plain := "[listen]\nmilter = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n[proxy]\nnext_hop = '127.0.0.1:1'\n"
+	d := run(t, plain)
+	open, dial := 0, d.dial
+	d.dial = func(c conf.DNS) (*names, error) {
+		n, err := dial(c)
+		open++
+		n.close = func() { open-- }
+		return n, err
+	}
+	const changed = "[dns]\ntimeout = '3s'\n[trial]\nenforce = 'strict'\n"
+	for _, test := range []struct{ config, problem string }{
+		{strings.Replace(plain, "[proxy]", "http_token_file = 'none'\n[proxy]", 1), "none: no such file"},
+		{plain + "certificate = 'none.pem'\nkey = 'none.pem'\n", "[proxy] certificate: "},
+		{plain + "[bundles]\ndir = '" + d.file + "/none'\n", "[bundles] dir: "},
+	} {
+		d.write(test.config + changed)
+		d.reread(test.problem)
+		if r := d.trialReport(); r.Running {
+			t.Errorf("%s: [trial] is in force", test.problem)
+		}
+		if open != 0 {
+			t.Errorf("%s: %d ways to the DNS are open", test.problem, open)
+			open = 0
+		}
+	}
+}
+
 // TestDrain: SIGTERM waits for the message in flight.
 func TestDrain(t *testing.T) {
 	d := run(t, "enforce = 'strict'\n"+listeners)

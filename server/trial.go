@@ -62,7 +62,6 @@ type trial struct {
 
 // candidate is the configuration that is tried.
 type candidate struct {
-	config   conf.Config
 	verifier *postseal.Verifier
 	found    *tally
 }
@@ -78,6 +77,11 @@ type trialKey struct {
 	live, trial    postseal.Action
 }
 
+// tries reports whether both try the same.
+func (f *tally) tries(other *tally) bool {
+	return f.report.Enforce == other.report.Enforce && f.report.Discovery == other.report.Discovery
+}
+
 func newTrial(r prometheus.Registerer, engine func() *door.Engine) *trial {
 	t := &trial{engine: engine, outcome: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_total",
 		Help: "Verdicts that [trial] decided on too, by what was done and what it would have done."}, []string{"live", "trial"})}
@@ -88,29 +92,30 @@ func newTrial(r prometheus.Registerer, engine func() *door.Engine) *trial {
 	return t
 }
 
-// use puts the candidate of c in force. What was found stays as long as the same is tried.
-func (t *trial) use(c *conf.Config, dns resolver.Resolver) error {
+// newCandidate makes what c tries, nil when it tries nothing.
+func newCandidate(c *conf.Config, dns resolver.Resolver) (*candidate, error) {
 	tried := c.Candidate()
-	var v *postseal.Verifier
-	if tried != nil {
-		engine, _ := tried.Engine(time.Now())
-		engine.Resolver = dns
-		var err error
-		if v, err = postseal.New(engine); err != nil {
-			return fmt.Errorf("[trial] %w", err)
-		}
+	if tried == nil {
+		return nil, nil
 	}
+	engine, _ := tried.Engine(time.Now())
+	engine.Resolver = dns
+	v, err := postseal.New(engine)
+	if err != nil {
+		return nil, fmt.Errorf("[trial] %w", err)
+	}
+	return &candidate{v, &tally{senders: map[trialKey]*TrialSender{},
+		report: TrialReport{Running: true, Enforce: string(tried.Enforce), Discovery: string(tried.DMARC.Discovery), Since: time.Now().UTC()}}}, nil
+}
+
+// use puts c in force. What was found stays as long as the same is tried.
+func (t *trial) use(c *candidate) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch old := t.candidate; {
-	case tried == nil:
-		t.candidate = nil
-	case old != nil && old.config.Enforce == tried.Enforce && old.config.DMARC.Discovery == tried.DMARC.Discovery:
-		t.candidate = &candidate{*tried, v, old.found}
-	default:
-		t.candidate = &candidate{*tried, v, &tally{senders: map[trialKey]*TrialSender{}, report: TrialReport{Running: true, Enforce: string(tried.Enforce), Discovery: string(tried.DMARC.Discovery), Since: time.Now().UTC()}}}
+	if old := t.candidate; old != nil && c != nil && old.found.tries(c.found) {
+		c.found = old.found
 	}
-	return nil
+	t.candidate = c
 }
 
 func (t *trial) inForce() *candidate {
