@@ -62,7 +62,7 @@ func (s *session) onMAIL(arg string) reply {
 		from = from.without("SIZE") // it is our extension then
 	}
 	if s.engine.Short(door.SMTP) {
-		return verdictReply(&postseal.Decision{Reply: door.PutOff()})
+		return putOff(451)
 	}
 	if refused := s.forward(); refused.code != 0 {
 		return refused
@@ -185,11 +185,11 @@ func (s *session) onDATA(arg string) reply {
 	ended := time.Now()
 	defer s.endMail()
 	if broken != nil {
-		return s.refused(say(s.broken(broken)))
+		return s.refused(s.broken(broken))
 	}
 	if s.mail.relayed {
 		if err := s.beginRelayed(m); err != nil {
-			return s.refused(say(s.broken(err)))
+			return s.refused(s.broken(err))
 		}
 	}
 	if s.mail.verify == nil {
@@ -199,20 +199,20 @@ func (s *session) onDATA(arg string) reply {
 }
 
 // broken is the answer to a message that cannot be taken whoever it is from.
-func (s *session) broken(err error) (code int, enhanced, text string) {
+func (s *session) broken(err error) reply {
 	switch {
 	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
-		return 550, "5.5.2", "A line ends in CR LF, and neither stands alone: " + err.Error()
+		return say(550, "5.5.2", "A line ends in CR LF, and neither stands alone: "+err.Error())
 	case errors.Is(err, errMessageTooLarge):
-		return 552, "5.3.4", "The message is too large"
+		return say(552, "5.3.4", "The message is too large")
 	case errors.Is(err, errSpoolFull):
 		s.trouble("spool", "the spool is full", err)
-		return 452, "4.3.1", "No room for this message now, try again later"
+		return say(452, "4.3.1", "No room for this message now, try again later")
 	case errors.Is(err, errShort):
-		return 451, door.PutOff().Enhanced, door.PutOff().Lines[0]
+		return putOff(451)
 	}
 	s.trouble("internal", "a message cannot be taken", err)
-	return 451, "4.3.0", "Internal error, try again later"
+	return say(451, "4.3.0", "Internal error, try again later")
 }
 
 // refused resets the transaction at the next hop after a no of ours.
@@ -261,7 +261,7 @@ func (s *session) passUnchecked(m *spooled) reply {
 		header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
 		var limit *message.LimitError
 		if c.limited = errors.As(err, &limit); err != nil && !c.limited {
-			return s.refused(say(s.broken(err)))
+			return s.refused(s.broken(err))
 		}
 		c.header, c.Remove = header, postseal.ForgedFields(header, t.snapshot.AuthservID)
 	}
@@ -284,7 +284,7 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	}
 	report, err := t.verify.Finish(s.ctx)
 	if err != nil {
-		return s.refused(say(s.broken(err)))
+		return s.refused(s.broken(err))
 	}
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
@@ -300,7 +300,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 		c := &changed{report.Header(), report.Limit() != "", report.Headers}
 		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), c) })
 	}
-	return s.refused(say(s.broken(errors.New("a verdict without an action"))))
+	return s.refused(s.broken(errors.New("a verdict without an action")))
 }
 
 // verdictReply is the reply of the verdict with both codes in each line.

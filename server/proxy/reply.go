@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postseal/internal/smtpreply"
+	"postseal/server/door"
 )
 
 // reply is an SMTP reply (RFC 5321 §4.2): the text of each line without its code.
@@ -21,6 +22,12 @@ func say(code int, enhanced, text string) reply {
 		text = enhanced + " " + text
 	}
 	return reply{code, []string{text}}
+}
+
+// putOff is what a client hears while memory is short: 421 ends the session.
+func putOff(code int) reply {
+	r := door.PutOff()
+	return say(code, r.Enhanced, r.Lines[0])
 }
 
 func (r reply) positive() bool { return r.code/100 == 2 }

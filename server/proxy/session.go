@@ -61,7 +61,7 @@ var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": tr
 
 func (s *session) run() {
 	if s.engine.Short(door.SMTP) {
-		s.answer(say(421, door.PutOff().Enhanced, door.PutOff().Lines[0]))
+		s.answer(putOff(421))
 		s.w.Flush()
 		return
 	}
