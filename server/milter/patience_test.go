@@ -21,7 +21,7 @@ func TestPatience(t *testing.T) {
 			defer ours.Close()
 			defer theirs.Close()
 			w := newWire(ours)
-			w.idle = idle
+			w.patience.Each = idle
 			go func() {
 				time.Sleep(idle - time.Second)
 				theirs.Write([]byte{0, 0})

@@ -116,7 +116,7 @@ func (s *session) open() error {
 	if err != nil {
 		return err
 	}
-	s.wire.idle = sessionIdle
+	s.wire.patience.Each = sessionIdle
 	if c != cmdNegotiate {
 		return &ProtocolError{"order", fmt.Sprintf("command %q before the negotiation", byte(c))}
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"postseal/server/door"
 )
 
 // command is what the MTA sends (SMFIC_*).
@@ -75,10 +77,10 @@ func malformed(format string, args ...any) error {
 // command octet, data. Writes are held back until the next read would block, since one
 // system call each is most of the cost.
 type wire struct {
-	conn net.Conn
-	idle time.Duration // the patience with an MTA that says nothing
-	r    *bufio.Reader
-	buf  []byte
+	conn     net.Conn
+	patience door.Patient // with an MTA that says nothing
+	r        *bufio.Reader
+	buf      []byte
 
 	mu  sync.Mutex // progress is written beside the session
 	out []byte     // held back
@@ -93,20 +95,9 @@ const (
 )
 
 func newWire(conn net.Conn) *wire {
-	w := &wire{conn: conn, idle: negotiateTimeout}
-	w.r = bufio.NewReaderSize(patient{w}, readBuffer)
+	w := &wire{conn: conn, patience: door.Patient{Conn: conn, Each: negotiateTimeout}}
+	w.r = bufio.NewReaderSize(&w.patience, readBuffer)
 	return w
-}
-
-// patient reads from the connection as long as the MTA is not silent for too long.
-type patient struct{ *wire }
-
-// Read implements io.Reader.
-func (p patient) Read(b []byte) (int, error) {
-	if err := p.conn.SetReadDeadline(time.Now().Add(p.idle)); err != nil {
-		return 0, err
-	}
-	return p.conn.Read(b)
 }
 
 // read returns the next packet. Its data is valid until the next read.

@@ -37,8 +37,7 @@ func (p *Policy) Door(conns int) *door.Server {
 }
 
 func (p *Policy) serve(ctx context.Context, conn *door.Conn) {
-	r := &patientReader{conn}
-	err := p.speak(ctx, r, conn, conn.Begin, conn.End)
+	err := p.speak(ctx, &door.Patient{Conn: conn, Each: idle}, conn, conn.Begin, conn.End)
 	if err != nil && ctx.Err() == nil && !conn.Closing() {
 		p.engine.Metrics.Doors[door.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
 		p.engine.Log.Warn("a policy connection ends", "door", door.Policy, "error", smtpreply.Clean(err.Error(), 200))
@@ -50,17 +49,6 @@ func errorKind(err error) string {
 		return "malformed"
 	}
 	return "io"
-}
-
-// patientReader gives each read its own time.
-type patientReader struct{ conn *door.Conn }
-
-// Read implements io.Reader.
-func (p *patientReader) Read(b []byte) (int, error) {
-	if err := p.conn.SetReadDeadline(time.Now().Add(idle)); err != nil {
-		return 0, err
-	}
-	return p.conn.Read(b)
 }
 
 // Speak answers the requests of r until its end, as a program under spawn(8) does. The

@@ -68,7 +68,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // use makes conn the connection to the client.
 func (s *session) use(conn net.Conn) {
 	s.conn = conn
-	s.patience = &patientReader{conn: conn}
+	s.patience = &door.Patient{Conn: conn}
 	s.r = bufio.NewReaderSize(s.patience, readBuffer)
 	s.w = bufio.NewWriter(deadlineWriter{conn})
 }
@@ -90,21 +90,4 @@ func (s *session) handshake() bool {
 	s.use(conn)
 	s.secure = true
 	return true
-}
-
-// patientReader gives each read its own time while each is set, so that a message may
-// take as long as it flows.
-type patientReader struct {
-	conn net.Conn
-	each time.Duration
-}
-
-// Read implements io.Reader.
-func (p *patientReader) Read(b []byte) (int, error) {
-	if p.each > 0 {
-		if err := p.conn.SetReadDeadline(time.Now().Add(p.each)); err != nil {
-			return 0, err
-		}
-	}
-	return p.conn.Read(b)
 }

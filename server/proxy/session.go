@@ -28,7 +28,7 @@ type session struct {
 	door   *door.Conn
 
 	conn     net.Conn // the client: door, or TLS over it
-	patience *patientReader
+	patience *door.Patient
 	r        *bufio.Reader
 	w        *bufio.Writer
 	secure   bool
@@ -105,7 +105,7 @@ func (s *session) readCommand() (string, error) {
 			return "", err
 		}
 	}
-	s.patience.each = 0
+	s.patience.Each = 0
 	if err := s.conn.SetReadDeadline(time.Now().Add(s.config.Timeout)); err != nil {
 		return "", err
 	}
@@ -252,7 +252,7 @@ const maxChunk = 64 << 20
 func (s *session) onBDAT(arg string) reply {
 	size, ok := chunkSize(arg)
 	if ok {
-		s.patience.each = s.config.Timeout
+		s.patience.Each = s.config.Timeout
 		_, err := io.CopyN(io.Discard, s.r, size)
 		ok = err == nil
 	}
