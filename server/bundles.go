@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"postseal"
 	"postseal/bundle"
@@ -20,7 +21,7 @@ type bundles struct {
 	engine  func() *door.Engine
 	results *prometheus.CounterVec
 	current atomic.Pointer[shelf]
-	told    time.Time // of the last failure in the log
+	told    rate.Sometimes // that writing fails
 }
 
 // shelf is the folder in force; nil keeps nothing.
@@ -30,7 +31,8 @@ type shelf struct {
 }
 
 func newBundles(r prometheus.Registerer, engine func() *door.Engine) *bundles {
-	b := &bundles{engine: engine, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
+	const pause = time.Minute // a disk that is full would fill the log too
+	b := &bundles{engine: engine, told: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
 	r.MustRegister(b.results)
 	for _, result := range []string{"written", "failed"} {
@@ -78,9 +80,7 @@ func (b *bundles) write(v door.Verdict) {
 		return
 	}
 	b.results.WithLabelValues("failed").Inc()
-	const pause = time.Minute // a disk that is full would fill the log too
-	if now := time.Now(); now.Sub(b.told) >= pause {
-		b.told = now
+	b.told.Do(func() {
 		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", door.Text(err))
-	}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaissmai/bart"
+	"golang.org/x/time/rate"
 
 	"postseal"
 	"postseal/internal/conf"
@@ -90,13 +91,13 @@ type Engine struct {
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
-	told      seldom // that memory is short
+	told      rate.Sometimes // that memory is short
 }
 
 // NewEngine begins with the configuration s. Each recorder is given every verdict after it
 // is logged; it must not block.
 func NewEngine(s *Snapshot, log *slog.Logger, m *Metrics, recorders ...func(Verdict)) *Engine {
-	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders}
+	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders, told: rate.Sometimes{Interval: sameLog}}
 	e.current.Store(s)
 	return e
 }

@@ -21,8 +21,8 @@ const (
 	outShare   = 0.7
 )
 
-// shedLog is the time between lines of the log that say the same.
-const shedLog = time.Minute
+// sameLog is the time between lines of the log that say the same.
+const sameLog = time.Minute
 
 const (
 	memoryLook    = 10 * time.Millisecond // how old a reading may be
@@ -116,8 +116,8 @@ func (e *Engine) Out(door string) bool { return e.Memory.out() && e.shed(door) }
 func (e *Engine) shed(door string) bool {
 	e.Metrics.Shed.WithLabelValues(door, "memory").Inc()
 	e.SPF.forget() // their time would end only with the next check
-	if e.told.pass(time.Now(), shedLog) {
+	e.told.Do(func() {
 		e.Log.Warn("memory is short: new mail is put off with 451", "limit", e.Memory.Limit(), "goroutines", runtime.NumGoroutine())
-	}
+	})
 	return true
 }

@@ -53,9 +53,9 @@ func (s *Server) makeRoom(now time.Time) {
 		c.cutOff()
 		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "full").Inc()
 	}
-	if s.full.pass(now, shedLog) {
+	s.full.Do(func() {
 		s.Engine.Log.Warn("the door is full: connections that do nothing end for those that wait", "door", s.Name, "connections", s.Conns, "ended", len(useless))
-	}
+	})
 }
 
 // useless is to be called with server.mu held.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // The defaults of Server.
@@ -42,7 +44,7 @@ type Server struct {
 	closing   bool // no new connections
 	late      bool // the grace is over: connections without a message end
 
-	full, starved seldom // what was told of
+	full, starved rate.Sometimes // what the log tells of
 }
 
 func (s *Server) init() {
@@ -57,6 +59,7 @@ func (s *Server) init() {
 			s.Patience = DefaultPatience
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.full.Interval, s.starved.Interval = sameLog, sameLog
 		s.slots = make(chan struct{}, s.Conns)
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*Conn]struct{}{}
 	})
@@ -125,9 +128,9 @@ func (s *Server) Serve(l net.Listener) error {
 		// Out of file descriptors, as a rule: they come back as connections end.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "descriptors").Inc()
-		if s.starved.pass(time.Now(), shedLog) {
+		s.starved.Do(func() {
 			s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", Text(err), "pause", pause)
-		}
+		})
 		select {
 		case <-time.After(pause):
 		case <-s.ctx.Done():
