@@ -257,6 +257,22 @@ s._domainkey.evil.test. 60 TXT ` + twin.TXT(twin.Record(twin.Ed25519("evil.test"
 	}
 }
 
+// TestReplyWithoutName: where no domain is known, none is spoken of.
+func TestReplyWithoutName(t *testing.T) {
+	z, err := dnstest.Parse(`_dmarc.acme.test. 60 TXT "v=DMARC1; p=reject"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := postseal.VerifyReader(t.Context(), verifier(t, postseal.Config{Resolver: z, Enforce: postseal.Strict}),
+		postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "", "", strings.NewReader("DKIM-Signature: v=1\r\nFrom: a@acme.test\r\n\r\nx\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.Decision.Reply.Lines[1], "SPF: none. DKIM: neutral. From 192.0.2.1."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func checkReply(t *testing.T, name string, reply *postseal.Reply, ref string) {
 	t.Helper()
 	if n := len(reply.Lines); n < 2 || n > 3 || !strings.Contains(reply.Lines[n-1], ref) {

@@ -75,11 +75,10 @@ func failureLine(r *Report) string {
 	parts := make([]string, 0, 3)
 	if len(r.SPF) > 0 {
 		s := r.SPF[0]
-		name := smtpreply.Clean(s.Domain, maxOutside)
 		if s.Code == spf.Pass {
-			parts = append(parts, "SPF: "+name+" is not "+author(r)+".")
+			parts = append(parts, "SPF: "+smtpreply.Clean(s.Domain, maxOutside)+" is not "+author(r)+".")
 		} else {
-			parts = append(parts, "SPF: "+string(s.Code)+" for "+name+".")
+			parts = append(parts, "SPF: "+resultFor(string(s.Code), s.Domain)+".")
 		}
 	}
 	parts = append(parts, "DKIM: "+dkimFailure(r)+".")
@@ -95,12 +94,20 @@ func dkimFailure(r *Report) string {
 	}
 	for _, s := range r.DKIM {
 		if sameOrg(s.Domain, r) && s.Result != dkim.Pass {
-			return string(s.Result) + " for " + smtpreply.Clean(s.Domain, maxOutside)
+			return resultFor(string(s.Result), s.Domain)
 		}
 	}
 	s := r.DKIM[0]
 	if s.Result == dkim.Pass {
 		return smtpreply.Clean(s.Domain, maxOutside) + " is not " + author(r)
 	}
-	return string(s.Result) + " for " + smtpreply.Clean(s.Domain, maxOutside)
+	return resultFor(string(s.Result), s.Domain)
+}
+
+// resultFor names the domain where there is one: a HELO may be missing, or a d=.
+func resultFor(result, domain string) string {
+	if domain == "" {
+		return result
+	}
+	return result + " for " + smtpreply.Clean(domain, maxOutside)
 }

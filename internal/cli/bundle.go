@@ -16,6 +16,7 @@ import (
 	"postseal"
 	"postseal/bundle"
 	"postseal/dmarc"
+	"postseal/internal/reportjson"
 	"postseal/internal/term"
 )
 
@@ -83,7 +84,7 @@ evaluation needs, 65 not a bundle.`,
 		Example: `  postseal verify --bundle a.bundle a.eml
   postseal replay-bundle a.bundle
   postseal replay-bundle testdata/vectors/*/*.txtar`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error { return exactly("FILE")(c, args[:min(len(args), 1)]) },
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, path := range args {
 				if err := a.replayBundle(c.Context(), path); err != nil {
@@ -135,8 +136,13 @@ func isBundle(path string) bool {
 }
 
 // verifyBundle verifies the message of a bundle, as of its time and with its DNS answers.
-// The flags win over its configuration.
+// The flags win over its configuration. Whoever made the file chose the answers: that is
+// told, and a message is never taken for a bundle when its envelope is given.
 func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
+	if len(f.foreign) > 0 {
+		return usage("%s: is a bundle, with its own envelope, clock and DNS answers: %s cannot be given beside it", path, strings.Join(f.foreign, ", ")).
+			or("--enforce, --discovery and --authserv-id can")
+	}
 	b, err := readBundle(path)
 	if err != nil {
 		return err
@@ -165,8 +171,11 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	for _, m := range bundle.Missing(r) {
 		a.hint("%s holds no answer to %s: the verdict may differ for that alone", path, m)
 	}
+	a.hint("%s is a bundle: the envelope, the clock and the DNS answers are its own", path)
 	if a.wantJSON() {
-		return a.json(f.extend(r, nil))
+		e := f.extend(r, nil)
+		e.More = append(e.More, reportjson.Field{Name: "bundle", Value: true})
+		return a.json(e)
 	}
 	e := envelope{ip: b.Envelope.IP, helo: b.Envelope.Helo, from: b.Envelope.From, recipients: b.Envelope.To, derived: []string{"bundle"}}
 	(&view{app: a, r: r, e: e, style: a.style, name: path, code: code}).write(f, n)

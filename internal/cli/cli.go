@@ -95,8 +95,7 @@ func (a *app) fail(err error) {
 	a.raise(f.code)
 	a.flush()
 	if a.flags.logFormat == "json" {
-		line, _ := json.Marshal(map[string]any{"level": "error", "msg": f.msg, "hint": f.hint, "code": f.code})
-		fmt.Fprintf(a.stderr, "%s\n", line)
+		a.logLine(map[string]any{"level": "error", "msg": f.msg, "hint": f.hint, "code": f.code})
 		return
 	}
 	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Red("error:"), a.lines(f.msg))
@@ -105,19 +104,27 @@ func (a *app) fail(err error) {
 	}
 }
 
-func (a *app) hint(format string, args ...any) {
-	if a.flags.quiet || a.flags.logFormat == "json" {
+func (a *app) hint(format string, args ...any) { a.tell("info", "hint:", format, args...) }
+
+func (a *app) warn(format string, args ...any) { a.tell("warn", "warning:", format, args...) }
+
+// tell reports on stderr what is no error.
+func (a *app) tell(level, word, format string, args ...any) {
+	if a.flags.quiet {
 		return
 	}
 	a.flush()
-	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow("hint:"), a.lines(fmt.Sprintf(format, args...)))
-}
-
-func (a *app) warn(format string, args ...any) {
-	if a.flags.quiet || a.flags.logFormat == "json" {
+	text := fmt.Sprintf(format, args...)
+	if a.flags.logFormat == "json" {
+		a.logLine(map[string]any{"level": level, "msg": text})
 		return
 	}
-	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow("warning:"), a.lines(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow(word), a.lines(text))
+}
+
+func (a *app) logLine(fields map[string]any) {
+	line, _ := json.Marshal(fields)
+	fmt.Fprintf(a.stderr, "%s\n", line)
 }
 
 // lines makes text safe and keeps its line breaks.
@@ -244,6 +251,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.versionCommand(),
 	)
 	a.addCompletions(root)
+	root.SetHelpCommand(a.helpCommand(root))
 	return root
 }
 
@@ -263,6 +271,25 @@ func (a *app) prepare(c *cobra.Command) error {
 		return a.openOutput("")
 	}
 	return a.openOutput(a.flags.output)
+}
+
+// helpCommand is that of cobra, but that it fails for what is no command.
+func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return usage("%v", err)
+			}
+			if err := a.noSuchCommand(c, rest); err != nil {
+				return err
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 // isHelper reports whether c is help or completion, which take no part in our flags.

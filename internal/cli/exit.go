@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -69,13 +70,22 @@ func openFailure(path string, err error) *failure {
 	case errors.Is(err, fs.ErrPermission):
 		return failf(exitNoInput, "%s: no permission to read it", path)
 	case errors.Is(err, syscall.EISDIR):
-		return failf(exitNoInput, "%s: is a directory", path).or("name the files in it: %s/*.eml", strings.TrimSuffix(path, "/"))
+		return directory(path)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
 	return failf(exitNoInput, "%s: %v", path, err)
+}
+
+// directory says that a file is none.
+func directory(path string) *failure {
+	f, dir := failf(exitNoInput, "%s: is a directory", path), strings.TrimSuffix(path, "/")
+	if info, err := os.Stat(filepath.Join(path, "cur")); err == nil && info.IsDir() {
+		return f.or("name the files in it: %s/cur/*, or read all with postseal replay %s", dir, dir)
+	}
+	return f.or("name the files in it: %s/*.eml", dir)
 }
 
 // similarFile finds a file beside path whose name is nearly the same.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 
+	"postseal/bundle"
+	"postseal/internal/mailbox"
 	"postseal/message"
 )
 
@@ -16,7 +18,10 @@ type input struct {
 	r      io.Reader
 	header *message.Header
 	cut    bool // the end comes in the middle of a header line
+	bundle bool // it begins like one
 	close  func()
+
+	several separator // of the messages of an mbox file
 }
 
 const rawUsage = "keep the octets of the file: do not read LF as CRLF"
@@ -36,7 +41,7 @@ func (a *app) open(path string, raw bool) (*input, error) {
 		info, err := f.Stat()
 		if err == nil && info.IsDir() {
 			f.Close()
-			return nil, failf(exitNoInput, "%s: is a directory", path).or("name the files in it: %s/*.eml", path)
+			return nil, directory(path)
 		}
 		r, in.close = f, func() { f.Close() }
 	}
@@ -46,6 +51,9 @@ func (a *app) open(path string, raw bool) (*input, error) {
 	if err := in.peek(r); err != nil {
 		in.close()
 		return nil, err
+	}
+	if path == "-" && in.bundle {
+		a.hint("%s looks like a bundle and is read as a message: a bundle has to be named as a file", in.name)
 	}
 	if in.header.Len() == 0 {
 		a.hint("%s has no header fields: its first line is empty", in.name)
@@ -67,7 +75,11 @@ func (in *input) peek(r io.Reader) error {
 	}
 	in.header = &p.header
 	in.cut = tee.ended && !bytes.HasSuffix(seen.Bytes(), []byte("\n")) && !bytes.Contains(seen.Bytes(), []byte("\r\n\r\n"))
+	in.bundle = bundle.Is(seen.Bytes())
 	in.r = io.MultiReader(&seen, r)
+	if bytes.HasPrefix(seen.Bytes(), mboxLine) {
+		in.r = io.TeeReader(in.r, &in.several)
+	}
 	return in.check(seen.Bytes(), limit != nil)
 }
 
@@ -87,6 +99,41 @@ func (in *input) check(head []byte, overLimit bool) error {
 		return failf(exitData, "%s:1: has no header fields, so it is no message", in.name).or("the first line must be a field such as \"From: someone@example.com\"")
 	}
 	return nil
+}
+
+// mboxLine begins each message of an mbox file (RFC 4155).
+var mboxLine = []byte("From ")
+
+// separator finds an mbox line behind an empty line: the beginning of another message.
+type separator struct {
+	found bool
+	tail  []byte // what may begin one
+}
+
+// Write implements io.Writer.
+func (s *separator) Write(p []byte) (int, error) {
+	if s.found {
+		return len(p), nil
+	}
+	const empty, longest = "\r\n\r\n", 1024
+	mark := append([]byte(empty), mboxLine...)
+	text := append(s.tail, p...)
+	for !s.found {
+		at := bytes.Index(text, mark)
+		if at < 0 {
+			text = text[max(0, len(text)-len(mark)+1):]
+			break
+		}
+		line, _, whole := bytes.Cut(text[at+len(empty):], []byte("\r\n"))
+		if !whole && len(line) < longest {
+			text = text[at:]
+			break
+		}
+		s.found = !mailbox.FromTime(line).IsZero()
+		text = text[at+len(mark):]
+	}
+	s.tail = bytes.Clone(text)
+	return len(p), nil
 }
 
 // container names a well-known form that mail is packed in.

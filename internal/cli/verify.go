@@ -34,7 +34,13 @@ type verifyFlags struct {
 	bundleWith string
 
 	fromGiven bool
+	foreign   []string // flags that were given and do not go with a bundle
 }
+
+// foreignToBundle lists the flags that would replace what a bundle holds, or ask for what it
+// does not hold.
+var foreignToBundle = []string{"bundle", "bundle-with", "config", "dns-timeout", "from", "helo", "ip", "now", "raw", "rcpt", "received-by",
+	"resolver", "second-opinion", "zone"}
 
 func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
@@ -44,8 +50,11 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
 quarantine, reject or defer. A message does not hold its envelope: give it with --ip,
 --helo and --from, or let --received-by take it from the trace fields of your own mail
-server. Without a client address SPF is skipped. A bundle holds everything, its DNS answers
-too.
+server. Without a client address SPF is skipped.
+
+A file may also be a bundle. It holds envelope, clock and DNS answers itself, so that flags
+that say something else of them are refused; --enforce, --discovery and --authserv-id win
+over what it says.
 
 Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict
 that DNS trouble left open, 65 not a message, 66 no such file. With several files: the
@@ -65,6 +74,11 @@ undecided, else 0.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			f.fromGiven = c.Flags().Changed("from")
+			for _, name := range foreignToBundle {
+				if c.Flags().Changed(name) {
+					f.foreign = append(f.foreign, "--"+name)
+				}
+			}
 			return a.verify(c.Context(), &f, args)
 		},
 	}
@@ -223,14 +237,18 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	code := exitCode(r)
 	a.raise(code)
 	if a.wantJSON() {
-		return a.json(f.extend(r, opinions))
+		err = a.json(f.extend(r, opinions))
+	} else {
+		view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: opinions}
+		view.write(f, n)
 	}
-	view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: opinions}
-	view.write(f, n)
+	if in.several.found {
+		a.hint("%s holds several messages and was read as one: postseal replay %s reads each", in.name, in.name)
+	}
 	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
 	}
-	return nil
+	return err
 }
 
 // extend adds to the JSON what flags ask for.

@@ -162,11 +162,11 @@ func TestFromTime(t *testing.T) {
 		"From ":                                                "",
 	} {
 		got := ""
-		if at := fromTime([]byte(line)); !at.IsZero() {
+		if at := FromTime([]byte(line)); !at.IsZero() {
 			got = at.Format(time.RFC3339)
 		}
 		if got != want {
-			t.Errorf("fromTime(%q) = %q, want %q", line, got, want)
+			t.Errorf("FromTime(%q) = %q, want %q", line, got, want)
 		}
 	}
 }

@@ -42,9 +42,9 @@ type section struct {
 func (b *mbox) messages(yield func(Message) bool) bool {
 	b.seek(0)
 	line, _, err := b.line()
-	b.dated = !fromTime(line).IsZero()
+	b.dated = !FromTime(line).IsZero()
 	for err == nil {
-		m := Message{Name: b.next(), Mbox: true, Stored: fromTime(line)}
+		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line)}
 		start := b.offset - int64(len(line))
 		s := section{length: -1, newLine: true}
 		line, err = b.message(&s)
@@ -200,15 +200,15 @@ func (b *mbox) skipBlank() (from []byte, err error) {
 func blank(line []byte) bool { return len(bytes.TrimRight(line, "\r\n")) == 0 }
 
 func (b *mbox) separates(line []byte) bool {
-	return bytes.HasPrefix(line, []byte(fromLine)) && (!b.dated || !fromTime(line).IsZero())
+	return bytes.HasPrefix(line, []byte(fromLine)) && (!b.dated || !FromTime(line).IsZero())
 }
 
 // fromForms are the times of From lines, without the words that differ: the weekday, a zone.
 var fromForms = []string{"Jan 2 15:04:05 2006", "Jan 2 15:04 2006", "Jan 2 15:04:05 -0700 2006", "Jan 2 15:04:05 2006 -0700"}
 
-// fromTime reads the time of a From line: "From a@b.test Mon Jan  2 15:04:05 2006". Without a
+// FromTime reads the time of a From line: "From a@b.test Mon Jan  2 15:04:05 2006". Without a
 // zone it is UTC (RFC 4155). It is zero when there is none.
-func fromTime(line []byte) time.Time {
+func FromTime(line []byte) time.Time {
 	const longest = 1024
 	words := strings.Fields(string(line[:min(len(line), longest)]))
 	for i := len(words) - 4; i >= 1; i-- {
