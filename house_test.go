@@ -39,7 +39,7 @@ var layers = [][]string{
 	{"."},
 	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix", "internal/reportjson"},
 	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
-	{"bench/corpus"},
+	{"bench/corpus", "bench/traffic"},
 	{"server/door"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/smtp"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -19,10 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/d--j/go-milter"
-	gosmtp "github.com/emersion/go-smtp"
-
-	"postseal/bundle"
+	"postseal/bench/traffic"
 	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
@@ -98,23 +94,22 @@ const (
 
 // overMilter is one session of an MTA: a message, a forgery, one that is broken off.
 func (s *soak) overMilter() error {
-	m, err := milter.NewClient("tcp", s.addr("milter")).Session(milter.NewMacroBag())
+	c, err := net.Dial("tcp", s.addr("milter"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	m, err := traffic.Milter(c)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if _, err := m.Conn("mx.good.test", milter.FamilyInet, 25, "192.0.2.1"); err != nil {
-		return err
-	}
-	if _, err := m.Helo("mx.good.test"); err != nil {
-		return err
-	}
 	for _, from := range []string{"good.test", "bad.test"} {
-		action, err := throughMilter(m, from)
+		action, err := traffic.Send(m, from, 3000)
 		if err != nil {
 			return err
 		}
-		if from == "bad.test" && (action.Type == milter.ActionAccept || action.Type == milter.ActionContinue) {
+		if from == "bad.test" && traffic.Accepted(action) {
 			s.wrong.Add(1)
 		}
 	}
@@ -122,23 +117,6 @@ func (s *soak) overMilter() error {
 		return err
 	}
 	return m.Abort(nil)
-}
-
-func throughMilter(m *milter.ClientSession, from string) (*milter.Action, error) {
-	for _, step := range []func() (*milter.Action, error){
-		func() (*milter.Action, error) { return m.Mail("a@"+from, "") },
-		func() (*milter.Action, error) { return m.Rcpt("b@here.test", "") },
-		m.DataStart,
-		func() (*milter.Action, error) { return m.HeaderField("From", " a@"+from, nil) },
-		m.HeaderEnd,
-		func() (*milter.Action, error) { return m.BodyChunk([]byte(strings.Repeat("x\r\n", 1000))) },
-	} {
-		if action, err := step(); err != nil {
-			return action, err
-		}
-	}
-	_, action, err := m.End()
-	return action, err
 }
 
 func (s *soak) overPolicy() error {
@@ -207,15 +185,13 @@ func (s *soak) row(began time.Time) (goroutines, files, heapOctets int) {
 // TestSoak runs mixed load with a DNS that dies and comes back, reloads, broken
 // configurations and rude clients, and looks for what is left. -soak says how long.
 func TestSoak(t *testing.T) {
-	hop := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return discard{}, nil }))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	hop, closeHop, err := traffic.NextHop(func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
-	go hop.Serve(l)
-	defer hop.Close()
+	defer closeHop()
 	before := runtime.NumGoroutine()
-	s := startSoak(t, l.Addr().String())
+	s := startSoak(t, hop)
 	t.Logf("%8s %8s %8s %8s %8s %8s %11s %5s %8s", "time", "milter", "policy", "http", "smtp", "rude", "goroutines", "fds", "heap KB")
 	began, end := time.Now(), time.Now().Add(*soakTime)
 	var work sync.WaitGroup
@@ -265,30 +241,8 @@ func TestSoak(t *testing.T) {
 
 // whole looks for bundles that are not, and for more of them than may be kept.
 func (s *soak) whole() {
-	entries, err := os.ReadDir(s.kept)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	octets := 0
-	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(s.kept, e.Name()))
-		if err == nil {
-			_, err = bundle.Parse(text)
-		}
-		if err != nil {
-			s.t.Errorf("%s: %v", e.Name(), err)
-		}
-		octets += len(text)
-	}
-	if len(entries) == 0 || octets > 1025<<10 {
-		s.t.Errorf("%d bundles of %d octets are kept", len(entries), octets)
+	kept, err := traffic.CountBundles(s.kept)
+	if err != nil || kept.Whole == 0 || kept.Unfinished > 0 || kept.Octets > 1025<<10 {
+		s.t.Errorf("bundles: %+v, %v", kept, err)
 	}
 }
-
-type discard struct{}
-
-func (discard) Reset()                                 {}
-func (discard) Logout() error                          { return nil }
-func (discard) Mail(string, *gosmtp.MailOptions) error { return nil }
-func (discard) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
-func (discard) Data(r io.Reader) error                 { _, err := io.Copy(io.Discard, r); return err }

@@ -1,46 +1,30 @@
 package faults
 
 import (
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"postseal/bundle"
+	"postseal/bench/traffic"
 )
 
 // whole checks that every bundle of a folder can be read, and returns how many there are. What
 // is being written just now does not count: see finished.
 func whole(t *testing.T, dir string) (bundles int) {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
+	kept, err := traffic.CountBundles(dir)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".new-") {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bundle.Parse(text); err != nil {
-			t.Errorf("%s, %d octets: %v", e.Name(), len(text), err)
-		}
-		bundles++
-	}
-	return bundles
+	return kept.Whole
 }
 
 // finished checks that nothing half written is left, once the daemon has started again and
 // ended in order.
 func finished(t *testing.T, dir string) {
 	t.Helper()
-	left, err := filepath.Glob(filepath.Join(dir, ".new-*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left in the folder of bundles: %q, %v", left, err)
+	if kept, err := traffic.CountBundles(dir); err != nil || kept.Unfinished > 0 {
+		t.Errorf("%d left unfinished in the folder of bundles, %v", kept.Unfinished, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +16,8 @@ import (
 	"time"
 
 	"github.com/d--j/go-milter"
-	gosmtp "github.com/emersion/go-smtp"
+
+	"postseal/bench/traffic"
 )
 
 // hop is the next hop of the proxy. It remembers the subjects of what it took.
@@ -29,41 +29,32 @@ type hop struct {
 
 func newHop(t *testing.T) *hop {
 	h := &hop{taken: map[string]int{}}
-	s := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return taker{h}, nil }))
-	s.MaxMessageBytes = 1 << 30
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, end, err := traffic.NextHop(h.take)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.addr = l.Addr().String()
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() { end() })
+	h.addr = addr
 	return h
 }
 
-func (h *hop) count(subject string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.taken[subject]
-}
-
-type taker struct{ hop *hop }
-
-func (taker) Reset()                                 {}
-func (taker) Logout() error                          { return nil }
-func (taker) Mail(string, *gosmtp.MailOptions) error { return nil }
-func (taker) Rcpt(string, *gosmtp.RcptOptions) error { return nil }
-func (k taker) Data(r io.Reader) error {
+func (h *hop) take(r io.Reader) error {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
 	_, subject, _ := strings.Cut(string(text[:min(len(text), 64<<10)]), "Subject: ")
 	subject, _, _ = strings.Cut(subject, "\r\n")
-	k.hop.mu.Lock()
-	defer k.hop.mu.Unlock()
-	k.hop.taken[subject]++
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.taken[subject]++
 	return nil
+}
+
+func (h *hop) count(subject string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.taken[subject]
 }
 
 func message(from, subject string, size int) string {
@@ -247,23 +238,17 @@ func (l *load) milter() error {
 		return err
 	}
 	defer conn.Close()
-	m, err := milter.NewClient("tcp", "", milter.WithDialer(given{conn})).Session(milter.NewMacroBag())
+	m, err := traffic.Milter(conn)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if _, err := m.Conn("mx.good.test", milter.FamilyInet, 25, "192.0.2.1"); err != nil {
-		return err
-	}
-	if _, err := m.Helo("mx.good.test"); err != nil {
-		return err
-	}
 	for _, from := range []string{"good.test", "bad.test"} {
-		action, err := overMilter(m, from, l.size)
+		action, err := traffic.Send(m, from, l.size)
 		if err != nil {
 			return err
 		}
-		accepted := action.Type == milter.ActionAccept || action.Type == milter.ActionContinue
+		accepted := traffic.Accepted(action)
 		switch {
 		case accepted && from == "bad.test":
 			l.say("the milter let a forgery in")
@@ -276,37 +261,6 @@ func (l *load) milter() error {
 		}
 	}
 	return nil
-}
-
-// given is a dialer of a connection that is there already.
-type given struct{ net.Conn }
-
-func (g given) Dial(string, string) (net.Conn, error) { return g.Conn, nil }
-
-func overMilter(m *milter.ClientSession, from string, size int) (*milter.Action, error) {
-	steps := []func() (*milter.Action, error){
-		func() (*milter.Action, error) { return m.Mail("a@"+from, "") },
-		func() (*milter.Action, error) { return m.Rcpt("b@here.test", "") },
-		m.DataStart,
-		func() (*milter.Action, error) { return m.HeaderField("From", " a@"+from, nil) },
-		m.HeaderEnd,
-	}
-	for range size/65000 + 1 {
-		steps = append(steps, func() (*milter.Action, error) {
-			return m.BodyChunk(bytes.Repeat([]byte("x\r\n"), min(size, 65000)/3+1))
-		})
-	}
-	for _, step := range steps {
-		action, err := step()
-		if err != nil {
-			return action, err
-		}
-		if action.StopProcessing() {
-			return action, m.Abort(nil) // the session goes on with the next message
-		}
-	}
-	_, action, err := m.End()
-	return action, err
 }
 
 func (l *load) policy() error {
