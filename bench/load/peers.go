@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -89,67 +88,16 @@ func peerTable(r run) error {
 }
 
 // serveZone is the name server of this network, at port 53.
-func serveZone() (stop func(), err error) {
+func serveZone() (stop func() error, err error) {
 	zone, err := dnstest.Parse(corpus.Zone)
 	if err != nil {
 		return nil, err
 	}
-	s, err := zone.Serve()
-	if err != nil {
-		return nil, err
-	}
-	udp, err := net.ListenPacket("udp", "127.0.0.1:53")
+	s, err := zone.ServeAt("127.0.0.1:53")
 	if err != nil {
 		return nil, fmt.Errorf("%w: run bench/peers.sh", err)
 	}
-	tcp, err := net.Listen("tcp", "127.0.0.1:53")
-	if err != nil {
-		return nil, err
-	}
-	go forwardUDP(udp, s.Addr())
-	go forwardTCP(tcp, s.Addr())
-	return func() { udp.Close(); tcp.Close(); s.Close() }, nil
-}
-
-func forwardUDP(from net.PacketConn, to string) {
-	for {
-		buf := make([]byte, 4096)
-		n, client, err := from.ReadFrom(buf)
-		if err != nil {
-			return
-		}
-		go func() {
-			server, err := net.Dial("udp", to)
-			if err != nil {
-				return
-			}
-			defer server.Close()
-			server.SetDeadline(time.Now().Add(5 * time.Second))
-			server.Write(buf[:n])
-			if n, err := server.Read(buf); err == nil {
-				from.WriteTo(buf[:n], client)
-			}
-		}()
-	}
-}
-
-func forwardTCP(l net.Listener, to string) {
-	for {
-		client, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer client.Close()
-			server, err := net.Dial("tcp", to)
-			if err != nil {
-				return
-			}
-			defer server.Close()
-			go io.Copy(server, client)
-			io.Copy(client, server)
-		}()
-	}
+	return s.Close, nil
 }
 
 // startPeer starts a peer and waits for its socket.

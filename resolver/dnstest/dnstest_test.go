@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +252,19 @@ func TestServer(t *testing.T) {
 	}
 	if udp, tcp := server.Queries(); udp != 6 || tcp != 1 {
 		t.Errorf("Queries = %d, %d, want 6, 1", udp, tcp)
+	}
+}
+
+// TestServeAt: the server is where it was told to be, which is once only.
+func TestServeAt(t *testing.T) {
+	zone := parse(t, zoneText)
+	server, err := zone.ServeAt("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if again, err := zone.ServeAt(server.Addr()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("ServeAt(%s) again = %v, %v, want address in use", server.Addr(), again, err)
 	}
 }
 

@@ -26,8 +26,7 @@ type Faults struct {
 	NoTCP         bool          // nobody answers over TCP
 }
 
-// Server answers from a Zone over UDP and TCP, on the same port of 127.0.0.1. It must be
-// closed.
+// Server answers from a Zone over UDP and TCP, on the same port. It must be closed.
 type Server struct {
 	zone     *Zone
 	faults   Faults
@@ -39,12 +38,20 @@ type Server struct {
 	overTCP  atomic.Int64
 }
 
-// Serve starts a server without faults but those of the zone.
-func (z *Zone) Serve() (*Server, error) { return z.ServeFaults(Faults{}) }
+// anyPort is where servers are that nobody gives an address.
+const anyPort = "127.0.0.1:0"
+
+// Serve starts a server on 127.0.0.1, without faults but those of the zone.
+func (z *Zone) Serve() (*Server, error) { return z.serve(anyPort, Faults{}) }
 
 // ServeFaults starts a server that misbehaves.
-func (z *Zone) ServeFaults(f Faults) (*Server, error) {
-	pc, l, err := listen()
+func (z *Zone) ServeFaults(f Faults) (*Server, error) { return z.serve(anyPort, f) }
+
+// ServeAt starts a server at an address, as Serve does.
+func (z *Zone) ServeAt(addr string) (*Server, error) { return z.serve(addr, Faults{}) }
+
+func (z *Zone) serve(addr string, f Faults) (*Server, error) {
+	pc, l, err := listen(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +67,11 @@ func (z *Zone) ServeFaults(f Faults) (*Server, error) {
 	return s, nil
 }
 
-// listen finds a port that is free for both.
-func listen() (net.PacketConn, net.Listener, error) {
+// listen listens at one port for both: of those that addr leaves open, one that is free.
+func listen(addr string) (net.PacketConn, net.Listener, error) {
 	var failed error
 	for range 20 {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		pc, err := net.ListenPacket("udp", addr)
 		if err != nil {
 			return nil, nil, err
 		}
