@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"postseal"
+	"postseal/dmarc"
 	"postseal/internal/selftest"
 )
 
 // TestSelftest sends every known attack through Postfix and each of its doors: what the
-// engine refuses is refused. What it lets in with a mark is counted.
+// engine refuses is refused, and what it lets in arrives with its mark.
 func TestSelftest(t *testing.T) {
 	zone, err := exec.Command(binary, "selftest", "--print-zone").Output()
 	if err != nil {
@@ -24,7 +26,7 @@ func TestSelftest(t *testing.T) {
 	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
 		t.Run(door, func(t *testing.T) {
 			attacks, smuggled := selftestAt(t, port)
-			checkAttacks(t, attacks)
+			checkAttacks(t, r.sink, attacks)
 			for _, s := range smuggled {
 				t.Logf("%s: %s, %s, %s", s.Attack, s.Layer, s.Action, s.Reply)
 				if !s.Stopped {
@@ -59,11 +61,13 @@ func selftestAt(t *testing.T, port int) (attacks, smuggled []selftest.Result) {
 	return got.Attacks[:n], got.Attacks[n:]
 }
 
-// defused is what Postfix makes harmless before the milter sees it.
-var defused = map[string]string{"from-behind-bare-cr": "Postfix writes a space for a bare CR in the header section"}
+// defused is what Postfix makes harmless before the milter sees it, and what its results then
+// say: it writes a space for a bare CR in the header section.
+var defused = map[string]string{"from-behind-bare-cr": "dmarc=none header.from=evil.test"}
 
-// checkAttacks compares what Postfix did with what the engine does in the mode of the rig.
-func checkAttacks(t *testing.T, results []selftest.Result) {
+// checkAttacks compares what Postfix did with what the engine does in the mode of the rig. What
+// is let in arrives with a mark: the verdict, or dmarc=fail or temperror.
+func checkAttacks(t *testing.T, s *sink, results []selftest.Result) {
 	t.Helper()
 	attacks, err := selftest.Attacks()
 	if err != nil || len(results) != len(attacks) {
@@ -72,16 +76,37 @@ func checkAttacks(t *testing.T, results []selftest.Result) {
 	letIn := 0
 	for i, a := range attacks {
 		a.Bundle.Enforce, a.Bundle.OnError, a.Bundle.Sealers = "strict", "", nil
-		want, err := a.Run(t.Context())
+		want, err := a.Bundle.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		refused := want.Action == "reject" || want.Action == "defer"
-		if r := results[i]; refused && !r.Stopped && defused[a.Name] == "" {
-			t.Errorf("%s (%s) was let in: %s; the engine says %s", a.Name, a.Bundle.Comment, r.Reply, want.Action)
-		} else if !r.Stopped {
-			letIn++
+		r := results[i]
+		if r.Stopped {
+			continue
+		}
+		letIn++
+		applied, result := want.Decision.Applied, want.DMARC.Result
+		marked := applied == postseal.Quarantine || applied == postseal.Accept && (result == dmarc.Fail || result == dmarc.TempError)
+		switch {
+		case defused[a.Name] != "":
+			checkMark(t, a.Name, s.queuedAs(t, r.Reply), postseal.Accept, defused[a.Name])
+		case marked:
+			checkMark(t, a.Name, s.queuedAs(t, r.Reply), applied, "dmarc="+string(result))
+		default:
+			t.Errorf("%s (%s) was let in: %s; the engine says %s, dmarc=%s", a.Name, a.Bundle.Comment, r.Reply, applied, result)
 		}
 	}
 	t.Logf("%d attacks, %d let in", len(results), letIn)
+}
+
+// checkMark checks the verdict and the results that a message arrived with.
+func checkMark(t *testing.T, attack string, a arrived, verdict postseal.Action, result string) {
+	t.Helper()
+	if got := a.fields("X-Postseal-Verdict"); len(got) != 1 || !strings.HasPrefix(got[0], string(verdict)+"; ref=") {
+		t.Errorf("%s arrived with the verdict %q, want one %s", attack, got, verdict)
+	}
+	got := a.fields("Authentication-Results")
+	if len(got) != 1 || !strings.HasPrefix(got[0], "mx.example.net; ") || !strings.Contains(got[0], "; "+result) {
+		t.Errorf("%s arrived with the results %q, want one with %s", attack, got, result)
+	}
 }

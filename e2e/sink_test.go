@@ -5,6 +5,7 @@ package e2e
 import (
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,13 +27,13 @@ type sink struct {
 	server *smtp.Server
 
 	mu   sync.Mutex
-	mail map[string][]arrived // by recipient
+	mail []arrived
 	more *sync.Cond
 }
 
 func newSink(t *testing.T) *sink {
 	t.Helper()
-	s := &sink{mail: map[string][]arrived{}}
+	s := &sink{}
 	s.more = sync.NewCond(&s.mu)
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }))
 	s.server.Domain, s.server.EnableSMTPUTF8, s.server.EnableDSN = "sink.example.net", true, true
@@ -57,29 +58,42 @@ func newSink(t *testing.T) *sink {
 // to waits for the message to a recipient.
 func (s *sink) to(t *testing.T, rcpt string) arrived {
 	t.Helper()
+	return s.find(t, "for "+rcpt, func(a arrived) bool { return a.rcpt == rcpt })
+}
+
+// queuedAs waits for the message that a reply of Postfix says it has queued.
+func (s *sink) queuedAs(t *testing.T, reply string) arrived {
+	t.Helper()
+	_, id, _ := strings.Cut(reply, "queued as ")
+	return s.find(t, "of "+reply, func(a arrived) bool {
+		return id != "" && slices.ContainsFunc(a.fields("Received"), func(trace string) bool { return strings.Contains(trace, " id "+id+" ") })
+	})
+}
+
+// find waits for the first message that is one.
+func (s *sink) find(t *testing.T, what string, is func(arrived) bool) arrived {
+	t.Helper()
 	timer := time.AfterFunc(60*time.Second, s.more.Broadcast)
 	defer timer.Stop()
 	deadline := time.Now().Add(60 * time.Second)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.mail[rcpt]) == 0 {
+	for {
+		if i := slices.IndexFunc(s.mail, is); i >= 0 {
+			return s.mail[i]
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nothing arrived for %s within a minute", rcpt)
+			t.Fatalf("nothing arrived %s within a minute", what)
 		}
 		s.more.Wait()
 	}
-	return s.mail[rcpt][0]
 }
 
 // all returns everything that arrived so far.
 func (s *sink) all() []arrived {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []arrived
-	for _, list := range s.mail {
-		all = append(all, list...)
-	}
-	return all
+	return slices.Clone(s.mail)
 }
 
 type sinkSession struct {
@@ -109,7 +123,7 @@ func (s *sinkSession) Data(r io.Reader) error {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, rcpt := range s.rcpt {
-		s.sink.mail[rcpt] = append(s.sink.mail[rcpt], arrived{from: s.from, rcpt: rcpt, text: string(octets)})
+		s.sink.mail = append(s.sink.mail, arrived{from: s.from, rcpt: rcpt, text: string(octets)})
 	}
 	s.sink.more.Broadcast()
 	return nil
