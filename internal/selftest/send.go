@@ -11,6 +11,8 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
+
+	"postseal/bundle"
 )
 
 // replyTimeout is the patience with one reply: a verdict may wait for the DNS.
@@ -48,7 +50,7 @@ func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 		layer Layer
 		do    func() (string, error)
 	}{
-		{SMTP, func() (string, error) { return s.greet(a) }},
+		{SMTP, func() (string, error) { return s.greet(a.Bundle.Envelope) }},
 		{SMTP, func() (string, error) { return s.command("MAIL FROM:<" + a.Bundle.Envelope.From + ">") }},
 		{SMTP, func() (string, error) { return s.command("RCPT TO:<" + t.To + ">") }},
 		{SMTP, func() (string, error) { return s.command("DATA") }},
@@ -56,7 +58,7 @@ func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 	} {
 		reply, err := step.do()
 		r.Reply = reply
-		if errors.As(err, new(*textproto.Error)) {
+		if errors.As(err, new(refusal)) {
 			r.Layer, r.Stopped, r.Action = step.layer, true, "refused"
 			return r, nil
 		}
@@ -98,18 +100,28 @@ func (c *client) close() {
 	c.conn.Close()
 }
 
-// read returns the next reply on one line; a *textproto.Error is a 4xx or 5xx.
-func (c *client) read() (string, error) {
+// next returns the next reply, on one line.
+func (c *client) next() (code int, reply string, err error) {
 	c.conn.SetDeadline(time.Now().Add(replyTimeout))
 	code, text, err := c.text.ReadResponse(0)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
-	reply := fmt.Sprintf("%d %s", code, strings.ReplaceAll(text, "\n", " "))
+	return code, fmt.Sprintf("%d %s", code, strings.ReplaceAll(text, "\n", " ")), nil
+}
+
+// refusal is a reply of 4xx or 5xx.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// read returns the next reply, and a refusal as an error too.
+func (c *client) read() (string, error) {
+	code, reply, err := c.next()
 	if code >= 400 {
-		return reply, &textproto.Error{Code: code, Msg: text}
+		err = refusal(reply)
 	}
-	return reply, nil
+	return reply, err
 }
 
 // command sends line, whose octets are the attacker's but for line ends.
@@ -122,17 +134,17 @@ func (c *client) command(line string) (string, error) {
 }
 
 // greet says who the client is, with XCLIENT if it is allowed.
-func (c *client) greet(a *Attack) (string, error) {
-	hello := "EHLO " + a.Bundle.Envelope.Helo
+func (c *client) greet(from bundle.Envelope) (string, error) {
+	hello := "EHLO " + from.Helo
 	reply, err := c.command(hello)
 	if err != nil || !strings.Contains(reply, "XCLIENT") {
 		return reply, err
 	}
-	address := a.Bundle.Envelope.IP.String()
-	if a.Bundle.Envelope.IP.Is6() {
+	address := from.IP.String()
+	if from.IP.Is6() {
 		address = "IPV6:" + address
 	}
-	if reply, err = c.command("XCLIENT NAME=" + a.Bundle.Envelope.Helo + " ADDR=" + address); err != nil {
+	if reply, err = c.command("XCLIENT NAME=" + from.Helo + " ADDR=" + address); err != nil {
 		return reply, err
 	}
 	return c.command(hello)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -70,8 +69,7 @@ func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 		return r, err
 	}
 	defer c.close()
-	a := Attack{Name: s.Name, Bundle: &bundle.Bundle{Envelope: bundle.Envelope{IP: netip.MustParseAddr("203.0.113.66"), Helo: "mx.evil.test"}}}
-	hello, err := c.greet(&a)
+	hello, err := c.greet(bundle.Envelope{IP: netip.MustParseAddr("203.0.113.66"), Helo: "mx.evil.test"})
 	r.Reply = hello
 	if s.chunked && err == nil && !strings.Contains(hello, "CHUNKING") {
 		r.Layer, r.Stopped, r.Action, r.Reply = SMTP, true, "refused", "BDAT is not offered"
@@ -86,7 +84,7 @@ func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 		r.Reply, err = c.command("DATA")
 	}
 	switch {
-	case errors.As(err, new(*textproto.Error)): // nothing can be within what is not taken
+	case errors.As(err, new(refusal)): // nothing can be within what is not taken
 		r.Layer, r.Stopped, r.Action = SMTP, true, "refused"
 		return r, nil
 	case err != nil:
@@ -111,32 +109,23 @@ func (s *Smuggling) judge(r *Result, c *client, t Target) error {
 	}
 	var replies []int
 	for {
-		reply, err := c.read()
-		var refused *textproto.Error
+		code, reply, err := c.next()
 		switch {
-		case err == nil:
-			replies = append(replies, codeOf(reply))
-		case errors.As(err, &refused):
-			replies = append(replies, refused.Code)
-		case len(replies) > 0: // the server hung up, having said why
+		case err != nil && len(replies) == 0:
+			return fmt.Errorf("%s: %w", s.Name, err)
+		case err != nil: // the server hung up, having said why
 			s.conclude(r, replies)
 			return nil
-		default:
-			return fmt.Errorf("%s: %w", s.Name, err)
 		}
-		if len(replies) == 1 || s.own && codeOf(reply) >= 400 {
+		replies = append(replies, code)
+		if len(replies) == 1 || s.own && code >= 400 {
 			r.Reply = reply
 		}
-		if codeOf(reply) == 221 {
+		if code == 221 {
 			s.conclude(r, replies)
 			return nil
 		}
 	}
-}
-
-func codeOf(reply string) (code int) {
-	fmt.Sscanf(reply, "%3d", &code) // 0 is no code
-	return code
 }
 
 // conclude tells from the codes behind the first message whether a second one began.
