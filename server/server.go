@@ -357,7 +357,7 @@ func (d *Daemon) retire(n *names) {
 // drain lets every door end its messages, all at the same time.
 func (d *Daemon) drain() {
 	limit := time.Duration(d.config.Limits.Shutdown)
-	d.log.Info("stopping: messages in flight are finished", "within", limit)
+	d.log.Info("stopping: messages in flight are finished", "within", limit.String())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var work sync.WaitGroup

@@ -61,6 +61,9 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 		v.result(term.Muted, "ARC", "none", v.style.Dim("no chain"), "")
 	}
 	v.arc()
+	if a.flags.quiet {
+		return nil
+	}
 	v.arcSets(&result)
 	v.traceDNS(dns.Exchanges())
 	return nil

@@ -53,7 +53,7 @@ func namedTargets(names []string) (iter.Seq[target], int, error) {
 	for _, n := range names {
 		d, err := domain.Parse(n)
 		if err != nil {
-			return nil, 0, usage("DOMAIN: %v", err)
+			return nil, 0, notDomain("DOMAIN", err)
 		}
 		list = append(list, target{name: d})
 	}

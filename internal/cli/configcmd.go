@@ -50,6 +50,11 @@ type configCheckJSON struct {
 	Problems []problemJSON `json:"problems"`
 }
 
+type configJSON struct {
+	Schema string         `json:"schema"`
+	Config map[string]any `json:"config"`
+}
+
 func (a *app) configCheck(path string) error {
 	_, problems, err := conf.Load(path, time.Now())
 	var wrong *conf.Error
@@ -100,6 +105,13 @@ func (a *app) configShow() error {
 	if err != nil {
 		return failf(exitInternal, "%v", err)
 	}
-	_, err = a.out.Write(out)
-	return err
+	if !a.wantJSON() {
+		_, err = a.out.Write(out)
+		return err
+	}
+	j := configJSON{Schema: "postseal.config/1"}
+	if err := toml.Unmarshal(out, &j.Config); err != nil { // the names and forms of the file
+		return failf(exitInternal, "%v", err)
+	}
+	return a.json(j)
 }

@@ -131,7 +131,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 	}
 	d, err := domain.Parse(name)
 	if err != nil {
-		return usage("DOMAIN: %v", err)
+		return notDomain("DOMAIN", err)
 	}
 	dns, _, err := a.dns(ctx)
 	if err != nil {

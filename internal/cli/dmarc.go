@@ -107,8 +107,11 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 		return err
 	}
 	name, err := domain.Parse(author)
+	if err != nil && ids != nil {
+		return notDomain("--author", err)
+	}
 	if err != nil {
-		return usage("DOMAIN: %v", err)
+		return notDomain("DOMAIN", err)
 	}
 	dns, _, err := a.dns(ctx)
 	if err != nil {
@@ -158,7 +161,11 @@ func (v *view) policy(r *dmarc.Result) {
 	if r.Result != "" {
 		v.dmarc()
 	} else {
-		v.result(term.Good, "DMARC", "found", v.clean(r.AuthorDomain+" "+publishedText(r.Published)), v.whose(r))
+		found := r.AuthorDomain + " " + publishedText(r.Published)
+		if v.app.flags.quiet && r.Policy != "" {
+			found += ", effective " + string(r.Policy)
+		}
+		v.result(term.Good, "DMARC", "found", v.clean(found), v.whose(r))
 	}
 	if r.Policy != "" {
 		v.detail("effective policy " + string(r.Policy) + testMode(r))

@@ -42,6 +42,11 @@ func failf(code int, format string, args ...any) *failure {
 
 func usage(format string, args ...any) *failure { return failf(exitUsage, format, args...) }
 
+// notDomain says that an argument or flag is no domain name.
+func notDomain(what string, err error) *failure {
+	return usage("%s: %v", what, err).or("give the name alone, such as example.com")
+}
+
 // or adds how to mend it.
 func (f *failure) or(format string, args ...any) *failure {
 	f.hint = fmt.Sprintf(format, args...)

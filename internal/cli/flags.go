@@ -112,6 +112,9 @@ func oneOf(flag, value string, allowed ...string) error {
 // flagError explains what the flag parser refused, with the nearest flag.
 func flagError(c *cobra.Command, err error) error {
 	f := usage("%s", err)
+	if c.HasParent() && c.Parent().Name() == "lint" && strings.Contains(err.Error(), "unknown shorthand") {
+		return f.or("the text of a record is one argument: put it in quotes")
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
 		return f.or("see %s --help", c.CommandPath())

@@ -50,6 +50,9 @@ func (v *view) result(tone term.Tone, method, result, text, right string) {
 
 // detail writes text below a result.
 func (v *view) detail(text string) {
+	if v.app.flags.quiet {
+		return
+	}
 	for _, l := range wrap(text, v.room()) {
 		v.line("%*s%s", v.indent(), "", l)
 	}
@@ -57,6 +60,9 @@ func (v *view) detail(text string) {
 
 // details writes parts below a result.
 func (v *view) details(parts []string) {
+	if v.app.flags.quiet {
+		return
+	}
 	for _, l := range v.pack(parts, v.room()) {
 		v.line("%*s%s", v.indent(), "", l)
 	}

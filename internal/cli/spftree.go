@@ -71,7 +71,7 @@ func makeNodeJSON(n *spf.Node) *nodeJSON {
 
 func (a *app) spfTree(ctx context.Context, name string) error {
 	if _, err := domain.Parse(name); err != nil {
-		return usage("DOMAIN: %v", err)
+		return notDomain("DOMAIN", err)
 	}
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
