@@ -41,7 +41,7 @@ type Transaction struct {
 
 	// What the Report leads to.
 	made    Report
-	asked   []resolver.Exchange
+	asked   resolver.Transcript
 	digests []canonical.Digest
 	hashes  []bodyhash.Hash
 	rooms   rooms
@@ -206,12 +206,12 @@ func (t *Transaction) report() (sound bool) {
 func (t *Transaction) exchanges() []resolver.Exchange {
 	asked := t.asked
 	if t.work != nil {
-		asked = t.work.ledger.Exchanges() // so far
+		asked = t.work.ledger.Transcript() // so far
 	}
 	if t.shared == nil {
-		return asked
+		return asked.Exchanges()
 	}
-	return append(t.shared.ledger.Exchanges(), asked...)
+	return append(t.shared.ledger.Exchanges(), asked.Exchanges()...)
 }
 
 func (t *Transaction) evaluate(r *Report) {

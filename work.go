@@ -93,7 +93,7 @@ func (t *Transaction) Abort() {
 // questions that were cancelled are part of it.
 func (t *Transaction) keepEvidence() {
 	w := t.work
-	t.asked = w.ledger.Exchanges()
+	t.asked = w.ledger.Transcript()
 	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(t.rooms.digests[:0]))
 	t.hashes = w.bodies.AppendHashes(t.rooms.hashes[:0])
 }

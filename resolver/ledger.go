@@ -68,8 +68,17 @@ type question struct {
 }
 
 type entry struct {
-	Exchange
+	asked
 	done chan struct{} // nil when the answer was known at once
+}
+
+// asked is an Exchange, with an answer that belongs to whoever gave it.
+type asked struct {
+	question
+	answer *Answer       // nil when there is none
+	left   time.Duration // of its TTL
+	err    error
+	took   time.Duration
 }
 
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
@@ -113,11 +122,11 @@ func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error
 
 func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answer, error) {
 	if e.known() {
-		return e.Answer, e.Err
+		return e.answer.with(e.left), e.err
 	}
 	select {
 	case <-e.done:
-		return e.Answer, e.Err
+		return e.answer.with(e.left), e.err
 	case <-ctx.Done():
 		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(ctx.Err()), Err: ctx.Err()}
 	case <-l.ctx.Done(): // made before the entry was, and never changed
@@ -163,10 +172,10 @@ func (l *Ledger) peekValid(q question, b Budget) (*Answer, time.Duration) {
 
 // peeked is the answer of e, nil when there is none, or none yet.
 func (e *entry) peeked() (*Answer, time.Duration) {
-	if e == nil || !e.known() || e.Err != nil {
+	if e == nil || !e.known() {
 		return nil, 0
 	}
-	return &e.Answer, e.Answer.TTL
+	return e.answer, e.left
 }
 
 // A ledger has one moment after the other, and no use for one given.
@@ -195,7 +204,7 @@ func (l *Ledger) find(q question) *entry {
 		return l.index[q]
 	}
 	for _, e := range l.order {
-		if e.Type == q.t && e.Name == q.name {
+		if e.question == q {
 			return e
 		}
 	}
@@ -210,7 +219,7 @@ func (l *Ledger) add(q question) *entry {
 	} else {
 		e = new(entry)
 	}
-	e.Name, e.Type = q.name, q.t
+	e.question = q
 	l.order = append(l.order, e)
 	switch {
 	case l.index != nil:
@@ -218,7 +227,7 @@ func (l *Ledger) add(q question) *entry {
 	case len(l.order) == usualQuestions:
 		l.index = make(map[question]*entry, 4*usualQuestions)
 		for _, e := range l.order {
-			l.index[question{e.Name, e.Type}] = e
+			l.index[e.question] = e
 		}
 	}
 	return e
@@ -242,8 +251,7 @@ func (l *Ledger) blind(b Budget) bool { return l.view.peeker == nil || l.spent(b
 // keep makes an entry of an answer that was known at once.
 func (l *Ledger) keep(q question, a *Answer, left time.Duration) *entry {
 	e := l.add(q)
-	e.Answer = *a
-	e.Answer.TTL = left
+	e.answer, e.left = a, left
 	l.bytes += answerBytes(a)
 	return e
 }
@@ -255,7 +263,7 @@ func (l *Ledger) spent(b Budget) bool {
 func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 	q := question{canonicalName(name), t}
 	if !ValidName(q.name) {
-		return &entry{Exchange: Exchange{Name: q.name, Type: t, Answer: Answer{NXDomain: true}}}
+		return &entry{asked: asked{question: q, answer: &noSuchName}}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,14 +271,14 @@ func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 		return e
 	}
 	if l.spent(b) {
-		return &entry{Exchange: Exchange{Name: q.name, Type: t, Err: &Error{Name: q.name, Type: t, Kind: OverBudget}}}
+		return &entry{asked: asked{question: q, err: &Error{Name: q.name, Type: t, Kind: OverBudget}}}
 	}
 	if e := l.peek(q, b); e != nil {
 		return e
 	}
 	e := l.add(q)
 	if l.canceled {
-		e.Err = &Error{Name: q.name, Type: t, Kind: Canceled, Err: context.Canceled}
+		e.err = &Error{Name: q.name, Type: t, Kind: Canceled, Err: context.Canceled}
 		return e
 	}
 	e.done = make(chan struct{})
@@ -322,25 +330,25 @@ func (l *Ledger) ask(ctx context.Context, e *entry) {
 	defer close(e.done)
 	start := time.Now()
 	a, err := l.lookup(ctx, e)
-	e.Took = time.Since(start)
+	e.took = time.Since(start)
 	if err != nil {
-		e.Err = err
+		e.err = err
 		return
 	}
 	l.mu.Lock()
 	l.bytes += answerBytes(&a)
 	l.mu.Unlock()
-	e.Answer = a
+	e.answer, e.left = &a, a.TTL
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
 func (l *Ledger) lookup(ctx context.Context, e *entry) (a Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Error{Name: e.Name, Type: e.Type, Kind: ServFail, Err: fmt.Errorf("panic: %v", p)}
+			err = &Error{Name: e.name, Type: e.t, Kind: ServFail, Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	return l.next.Lookup(ctx, e.Name, e.Type)
+	return l.next.Lookup(ctx, e.name, e.t)
 }
 
 // Unmetered is the ledger without its budget, for questions that have bounds of their own
@@ -378,7 +386,7 @@ func (l *Ledger) Stale() int {
 	defer l.mu.Unlock()
 	n := 0
 	for _, e := range l.order {
-		if e.known() && e.Answer.Stale {
+		if e.known() && e.answer != nil && e.answer.Stale {
 			n++
 		}
 	}
@@ -400,19 +408,36 @@ func (l *Ledger) Close() {
 	l.work.Wait()
 }
 
-// Exchanges returns the questions in the order in which they were first asked; those
+// Transcript is what was asked in a transaction and what came of it. It takes little as long
+// as nobody wants its Exchanges.
+type Transcript struct{ all []asked }
+
+// Transcript returns the questions in the order in which they were first asked; those
 // still in flight are left out.
-func (l *Ledger) Exchanges() []Exchange {
+func (l *Ledger) Transcript() Transcript {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := make([]Exchange, 0, len(l.order))
+	all := make([]asked, 0, len(l.order))
 	for _, e := range l.order {
 		if e.known() {
-			all = append(all, e.Exchange)
+			all = append(all, e.asked)
 		}
 	}
-	return all
+	return Transcript{all}
 }
+
+// Exchanges returns the questions in their order.
+func (t Transcript) Exchanges() []Exchange {
+	exchanges := make([]Exchange, len(t.all))
+	for i := range t.all {
+		e := &t.all[i]
+		exchanges[i] = Exchange{Name: e.name, Type: e.t, Answer: e.answer.with(e.left), Err: e.err, Took: e.took}
+	}
+	return exchanges
+}
+
+// Exchanges is that of the Transcript.
+func (l *Ledger) Exchanges() []Exchange { return l.Transcript().Exchanges() }
 
 // answerBytes is the record data of a.
 func answerBytes(a *Answer) int {
