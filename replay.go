@@ -61,7 +61,7 @@ func (v *Verifier) Replay(ctx context.Context, e *Evidence) (*Report, error) {
 			return nil, err
 		}
 	}
-	t.limit, t.bytes = e.Limit, e.Bytes
+	t.made.limit, t.bytes = e.Limit, e.Bytes
 	return t.Finish(ctx)
 }
 

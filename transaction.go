@@ -21,25 +21,15 @@ import (
 // message.Sink, in pieces of any size, and ends with Finish or Abort. It is used by one
 // goroutine; its own questions run beside it and end with it.
 type Transaction struct {
-	v           *Verifier
-	ctx         context.Context
-	now         func() time.Time // the clock of the verdict
-	started     time.Time
-	conn        Conn
-	helo        string
-	reversePath string
-	recipients  []string
-
+	v      *Verifier
 	work   *work     // nil after the end
 	shared *SPFCheck // of another door, which goes on without us; nil is none
 
-	author    message.Author
-	limit     message.Reason
 	bytes     int64
 	headerEnd bool
 	replayed  *Evidence // nil but in a replay
 
-	// What the Report leads to.
+	// The Report, with the envelope from the beginning, and what it leads to.
 	made    Report
 	asked   resolver.Transcript
 	digests []canonical.Digest
@@ -51,7 +41,7 @@ type Transaction struct {
 type rooms struct {
 	header     message.Header
 	spf        spfRoom
-	signatures [2]dkim.Signature
+	signatures [1]dkim.Signature
 	dmarc      dmarc.Room
 	changes    [2]HeaderField
 	digests    [1]canonical.Digest
@@ -66,8 +56,9 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
-	t := &Transaction{v: s.v, ctx: s.ctx, now: s.now, started: time.Now(), conn: s.conn, helo: s.helo, reversePath: reversePath,
-		work: works.Get().(*work)}
+	t := &Transaction{v: s.v, work: works.Get().(*work)}
+	r := &t.made
+	r.Conn, r.Helo, r.ReversePath, r.header, r.from = s.conn, s.helo, reversePath, &t.rooms.header, t
 	t.begin(shared, s)
 	return t
 }
@@ -87,7 +78,9 @@ func (t *Transaction) prefetchPolicy(reversePath string) {
 }
 
 // Rcpt records a forward-path, without its angle brackets.
-func (t *Transaction) Rcpt(forwardPath string) { t.recipients = append(t.recipients, forwardPath) }
+func (t *Transaction) Rcpt(forwardPath string) {
+	t.made.Recipients = append(t.made.Recipients, forwardPath)
+}
 
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message
 // comes. Without a client address, or when ctx ends first, it is none or temperror.
@@ -107,12 +100,12 @@ func (t *Transaction) Field(f message.Field) error {
 	if t.headerEnd || t.work == nil {
 		return errors.New("postseal: Field after EndHeader")
 	}
-	if t.limit != "" {
+	if t.made.limit != "" {
 		return nil
 	}
 	w := t.work
 	if reason := t.v.config.Limits.Header.Check(&w.header, f); reason != "" {
-		t.limit = reason
+		t.made.limit = reason
 		return nil
 	}
 	w.header.Add(f)
@@ -130,10 +123,11 @@ func (t *Transaction) EndHeader() error {
 	t.headerEnd = true
 	w := t.work
 	w.ledger.Refresh()
-	t.author = t.findAuthor()
-	w.dkim.Header(&w.header, &w.bodies, t.author.Domains)
+	author := t.findAuthor()
+	t.made.Author = author
+	w.dkim.Header(&w.header, &w.bodies, author.Domains)
 	w.arc.Header(&w.header, &w.bodies)
-	for _, d := range t.author.Domains {
+	for _, d := range author.Domains {
 		w.dmarc.Prefetch(d)
 	}
 	return nil
@@ -172,8 +166,7 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 // report fills in t.made. It is sound when nothing panicked.
 func (t *Transaction) report() (sound bool) {
 	w, r := t.work, &t.made
-	*r = Report{Time: t.now(), Conn: t.conn, Helo: t.helo, ReversePath: t.reversePath, Recipients: t.recipients,
-		Author: t.author, header: &t.rooms.header, limit: t.limit, ARC: MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil), from: t}
+	r.Time, r.ARC = w.now(), MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)
 	t.rooms.header = w.header.Clone()
 	r.Ref = t.makeRef(r)
 	defer func() {
@@ -197,7 +190,7 @@ func (t *Transaction) report() (sound bool) {
 		r.Stale += t.shared.ledger.Stale()
 	}
 	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(w.header.Size()),
-		Micros: time.Since(t.started).Microseconds()}
+		Micros: time.Since(w.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
 	r.Headers = t.headerChanges(r)
 	return true
@@ -219,10 +212,10 @@ func (t *Transaction) evaluate(r *Report) {
 	r.DKIM = w.dkim.AppendFinish(t.rooms.signatures[:0])
 	w.check.work.Wait()
 	r.SPF, r.IPRev = w.check.results, w.check.iprev
-	if len(t.author.Domains) == 0 || t.limit != "" || t.author.Reason != "" {
+	if len(r.Author.Domains) == 0 || r.limit != "" || r.Author.Reason != "" {
 		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
-		r.DMARC = w.dmarc.EvaluateAll(t.author.Domains, identifiers(w.ids[:0], r))
+		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(w.ids[:0], r))
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
 	r.chain = w.arc.Finish()
@@ -270,14 +263,14 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {
 	t := s.Mail(reversePath)
 	defer t.Abort()
-	t.recipients = recipients
+	t.made.Recipients = recipients
 	splitter := &t.work.splitter
 	*splitter = *message.NewSplitter(t, s.v.config.Limits.Header)
 	err := splitter.Stream(r)
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):
-		t.limit = limit.Reason
+		t.made.limit = limit.Reason
 	case err != nil:
 		return nil, err
 	}

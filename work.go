@@ -3,6 +3,7 @@ package postseal
 import (
 	"context"
 	"sync"
+	"time"
 
 	"postseal/arc"
 	"postseal/dkim"
@@ -15,6 +16,10 @@ import (
 // work is what a transaction takes until its verdict. It is used again for others: nothing
 // of it may be left in a Report. TestReportsShareNothing holds that.
 type work struct {
+	ctx     context.Context
+	now     func() time.Time // the clock of the verdict
+	started time.Time
+
 	ledger   resolver.Ledger
 	check    SPFCheck         // unused when there is a shared one
 	splitter message.Splitter // when the message comes as one text
@@ -28,8 +33,8 @@ type work struct {
 	text     []byte // of field
 }
 
-// usualIdentifiers is what most messages have at most: SPF and two signatures.
-const usualIdentifiers = 3
+// usualIdentifiers is what most messages have at most: SPF and a signature.
+const usualIdentifiers = 2
 
 var works = sync.Pool{New: func() any { return new(work) }}
 
@@ -57,6 +62,7 @@ func (t *Transaction) release(sound bool) {
 // begin starts everything that needs no header field.
 func (t *Transaction) begin(shared *SPFCheck, s *Session) {
 	w := t.work
+	w.ctx, w.now, w.started = s.ctx, s.now, time.Now()
 	w.ledger.Begin(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
 	verifier := s.v.dkim
 	verifier.Resolver, verifier.Now = &w.ledger, s.now
@@ -71,12 +77,12 @@ func (t *Transaction) begin(shared *SPFCheck, s *Session) {
 	evaluator.Resolver = w.ledger.Unmetered()
 	w.dmarc.Begin(s.ctx, &evaluator, &t.rooms.dmarc)
 	if s.conn.Remote.Addr().IsValid() {
-		t.prefetchPolicy(t.reversePath)
+		t.prefetchPolicy(t.made.ReversePath)
 	}
-	if shared != nil && shared.fits(s.conn, s.helo, t.reversePath) {
+	if shared != nil && shared.fits(s.conn, s.helo, t.made.ReversePath) {
 		t.shared = shared
 	} else {
-		w.check.start(s.ctx, s.v, s.now, &w.ledger, s.conn, s.helo, t.reversePath, &t.rooms.spf)
+		w.check.start(s.ctx, s.v, s.now, &w.ledger, s.conn, s.helo, t.made.ReversePath, &t.rooms.spf)
 	}
 }
 

@@ -62,10 +62,10 @@ type Evaluation struct {
 	first *Room           // of the first author, nil when it is taken
 }
 
-// What most messages have at most: a walk from mail.example.com, SPF and two signatures.
+// What most messages have at most: a walk from mail.example.com, SPF and a signature.
 const (
 	usualSteps       = 3
-	usualIdentifiers = 3
+	usualIdentifiers = 2
 )
 
 // Room is what the Result of one author leads to, in one piece.
