@@ -237,26 +237,44 @@ func (s *Field) complete(tags []tagvalue.Tag, required []string) *SyntaxError {
 	return nil
 }
 
+// fieldNames reads hdr-name *( [FWS] ":" [FWS] hdr-name ) in lower case (RFC 6376 §3.5 h=).
 func fieldNames(names []string, value string) ([]string, bool) {
-	for i := range len(value) { // before strings.ToLower, which makes ASCII of some other letters
-		if value[i] >= 0x7f {
-			return nil, false
-		}
-	}
-	if n := strings.Count(value, ":") + 1; n > cap(names) {
-		names = make([]string, 0, n)
-	}
-	for n := range strings.SplitSeq(strings.ToLower(value), ":") {
-		n = strings.Trim(n, " \t\r\n")
-		if n == "" {
-			return nil, false
-		}
-		for i := range len(n) {
-			if n[i] < 33 || n[i] == ';' {
+	var room [512]byte
+	list := room[:0] // without white space
+	count := 1
+	nameEnded, after := true, false // no name yet; white space behind one
+	for i := range len(value) {
+		c := value[i]
+		switch {
+		case tagvalue.IsFWS(c):
+			after = !nameEnded
+			continue
+		case c == ':':
+			if nameEnded {
 				return nil, false
 			}
+			nameEnded, after = true, false
+			count++
+		case c < 33 || c >= 0x7f || c == ';' || after:
+			return nil, false
+		default:
+			nameEnded = false
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
 		}
-		names = append(names, n)
+		list = append(list, c)
+	}
+	if nameEnded {
+		return nil, false
+	}
+	if count > cap(names) {
+		names = make([]string, 0, count)
+	}
+	for rest, more := string(list), true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, ":")
+		names = append(names, name)
 	}
 	return names, true
 }
@@ -266,10 +284,12 @@ func fieldNames(names []string, value string) ([]string, bool) {
 func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
 	var room [512]byte // enough for RSA-2048
 	digits := room[:0]
-	for i := range len(value) {
-		if !tagvalue.IsFWS(value[i]) {
-			digits = append(digits, value[i])
+	for i := 0; i < len(value); i++ {
+		start := i
+		for i < len(value) && !tagvalue.IsFWS(value[i]) {
+			i++
 		}
+		digits = append(digits, value[start:i]...)
 	}
 	digits = bytes.TrimSuffix(bytes.TrimSuffix(digits, []byte("=")), []byte("="))
 	data, err := base64.RawStdEncoding.AppendDecode(dst, digits)

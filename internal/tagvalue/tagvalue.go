@@ -145,7 +145,7 @@ func checkTag(t Tag, before []Tag) *Error {
 }
 
 // IsFWS reports whether c is an octet of folding white space (RFC 6376 §2.8).
-func IsFWS(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+func IsFWS(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n') }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
