@@ -22,12 +22,9 @@ func makeRef(r *Report) string {
 	for _, s := range [...]string{"", r.Helo, r.ReversePath} {
 		buf = append(append(buf, 0), s...)
 	}
-	sum := uint32(0)
 	for i := range r.header.Len() {
-		raw := r.header.At(i).Raw
-		sum = crc32.Update(sum, castagnoli, raw)
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(raw)))
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(r.header.At(i).Raw)))
 	}
-	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, sum))
+	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, crc32.Checksum(r.header.Octets(), castagnoli)))
 	return string(crockford.AppendEncode(buf[:0], digest[:5]))
 }

@@ -52,10 +52,11 @@ func (t *Transaction) release(sound bool) {
 	if !sound {
 		return
 	}
-	header, bodies := w.header, w.bodies
+	header, bodies, text := w.header, w.bodies, w.text[:0]
 	header.Reset()
 	bodies.Reset()
-	*w = work{header: header, bodies: bodies, text: w.text[:0]}
+	*w = work{}
+	w.header, w.bodies, w.text = header, bodies, text
 	works.Put(w)
 }
 

@@ -99,8 +99,8 @@ func (w *writer) foldAt(start int) {
 
 // result begins a line for each method: the field is read by people too.
 func (w *writer) result(r *Result) {
-	w.buf = append(w.buf, ';')
-	start := w.space()
+	w.buf = append(w.buf, ";\r\n\t"...)
+	start := len(w.buf)
 	w.keyword(r.Method)
 	if r.Version > 0 {
 		w.buf = append(w.buf, '/')
@@ -108,7 +108,7 @@ func (w *writer) result(r *Result) {
 	}
 	w.buf = append(w.buf, '=')
 	w.keyword(r.Value)
-	w.foldAt(start)
+	w.column = 8 + len(w.buf) - start
 	w.comment(r.Comment)
 	if r.Reason != "" {
 		start = w.space()

@@ -158,11 +158,14 @@ func (x *Verification) Field(f message.Field) {
 }
 
 func (x *Verification) add(index int) *signature {
-	if x.signatures == nil {
-		x.signatures = x.room[:0]
+	if n := len(x.signatures); n < len(x.room) {
+		x.signatures = x.room[:n+1]
+	} else {
+		x.signatures = append(x.signatures, signature{})
 	}
-	x.signatures = append(x.signatures, signature{Signature: Signature{FieldIndex: index, BodyLength: -1}})
-	return &x.signatures[len(x.signatures)-1]
+	s := &x.signatures[len(x.signatures)-1]
+	s.FieldIndex, s.BodyLength = index, -1
+	return s
 }
 
 // syntaxResult is neutral for a field that cannot be read, permerror for one that can and

@@ -1,10 +1,5 @@
 package message
 
-import (
-	"bytes"
-	"slices"
-)
-
 // Header is a header section (RFC 5322 §2.2), its fields in the order of the message. The zero value
 // is empty. It keeps one copy of the octets.
 type Header struct {
@@ -36,6 +31,9 @@ func (h *Header) Len() int { return len(h.fields) }
 
 // Size returns the octets of all fields, without their line ends.
 func (h *Header) Size() int { return len(h.octets) }
+
+// Octets returns all fields, one behind the other without their line ends. They belong to h.
+func (h *Header) Octets() []byte { return h.octets }
 
 // At returns field i, counted from 0 at the top. The octets belong to h.
 func (h *Header) At(i int) Field {
@@ -78,5 +76,8 @@ const maxKept = 64 << 10
 
 // Clone returns a copy of h that shares nothing with it and takes no more than it needs.
 func (h *Header) Clone() Header {
-	return Header{octets: slices.Clip(bytes.Clone(h.octets)), fields: slices.Clip(slices.Clone(h.fields))}
+	c := Header{octets: make([]byte, len(h.octets)), fields: make([]span, len(h.fields))}
+	copy(c.octets, h.octets)
+	copy(c.fields, h.fields)
+	return c
 }
