@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"math/bits"
 
+	"postseal/internal/tagvalue"
 	"postseal/message"
 )
 
@@ -86,8 +87,7 @@ func WithoutTag(dst []byte, f message.Field, name string) message.Field {
 		} else {
 			end += start
 		}
-		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 &&
-			string(bytes.Trim(v[start:start+equals], " \t\r\n")) == name {
+		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 && isName(v[start:start+equals], name) {
 			offset := f.Colon + 1
 			raw := append(dst[:0], f.Raw[:offset+start+equals+1]...)
 			raw = append(raw, f.Raw[offset+end:]...)
@@ -96,6 +96,14 @@ func WithoutTag(dst []byte, f message.Field, name string) message.Field {
 		start = end + 1
 	}
 	return f
+}
+
+// isName reports whether text is name, apart from white space around it.
+func isName(text []byte, name string) bool {
+	for len(text) > 0 && tagvalue.IsFWS(text[0]) {
+		text = text[1:]
+	}
+	return len(text) >= len(name) && string(text[:len(name)]) == name && len(bytes.Trim(text[len(name):], " \t\r\n")) == 0
 }
 
 // Index finds the fields of a header section by name, from the bottom up. It is made

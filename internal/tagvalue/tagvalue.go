@@ -136,8 +136,8 @@ func checkTag(t Tag, before []Tag) *Error {
 	if len(before) >= MaxTags {
 		return &Error{t.NameOffset, "too many tags"}
 	}
-	for _, b := range before {
-		if b.Name == t.Name {
+	for i := range before {
+		if before[i].Name == t.Name {
 			return &Error{t.NameOffset, "second tag of this name"}
 		}
 	}
@@ -152,9 +152,9 @@ func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
 // Get returns the value of the tag of this name; names are case-sensitive.
 func Get(tags []Tag, name string) (Tag, bool) {
-	for _, t := range tags {
-		if t.Name == name {
-			return t, true
+	for i := range tags {
+		if tags[i].Name == name {
+			return tags[i], true
 		}
 	}
 	return Tag{}, false
