@@ -245,7 +245,8 @@ type Proxy struct {
 
 // Store keeps what must survive a restart.
 type Store struct {
-	// `sqlite:PATH`, or `postgres://…` for several machines. Empty keeps nothing.
+	// `sqlite:PATH`, or `postgres://…` for several machines. This version checks the form and
+	// keeps nothing there; verdicts are kept by [bundles].
 	URL string `toml:"url"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -125,7 +126,22 @@ func (d *decoder) check(c *Config, now time.Time) {
 	if u := c.Store.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
 		d.problem("store.url", "is no sqlite:PATH or postgres://… address")
 	}
+	d.checkFiles(c)
 	d.checkRules(c, now)
+}
+
+// checkFiles warns of files that the daemon does not work without. It may be checked on
+// another machine, so that they are no errors.
+func (d *decoder) checkFiles(c *Config) {
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile},
+		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
+			d.warn(f.key, "%q is not there", f.path)
+		}
+	}
 }
 
 func (d *decoder) checkProxy(c *Config) {
