@@ -3,7 +3,6 @@ package milter
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -281,14 +280,8 @@ func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		e, _ := newEngine(t, held{dns(t), release}, "")
-		ours, theirs := net.Pipe()
-		done := make(chan struct{})
-		d := New(e, 0)
-		go func() {
-			defer close(done)
-			d.Serve(&onePipe{conn: ours, closed: make(chan struct{})})
-		}()
-		m := &mta{t: t, conn: theirs, version: 6, actions: 0x1ff, steps: 0x1fffff}
+		_, l := servePipes(t, e)
+		m := l.dial(t)
 		m.negotiate()
 		m.client("192.0.2.1")
 		m.envelope("b@slow.test")
@@ -306,52 +299,39 @@ func TestProgress(t *testing.T) {
 		if took := time.Since(began); took != 30*time.Second || strings.Join(got, "") != "ppi" && strings.Join(got, "") != "pppi" {
 			t.Errorf("got %q after %v, want progress each 10 s and a verdict after 30 s", got, took)
 		}
-		theirs.Close()
-		d.Close()
-		<-done
-		e.Close()
 	})
 }
 
-// onePipe is a listener with one connection.
-type onePipe struct {
-	conn   net.Conn
-	closed chan struct{}
-}
-
-func (l *onePipe) Accept() (net.Conn, error) {
-	if c := l.conn; c != nil {
-		l.conn = nil
-		return c, nil
-	}
-	<-l.closed
-	return nil, net.ErrClosed
-}
-func (l *onePipe) Close() error   { close(l.closed); return nil }
-func (l *onePipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-// TestShutdown: the message in flight gets its verdict, then the session ends.
+// TestShutdown: a session without a message ends after the grace; the message in flight gets
+// its verdict, then its session ends.
 func TestShutdown(t *testing.T) {
-	s := start(t, "", func(s *door.Server) { s.Grace = time.Millisecond })
-	idle, busy := connect(t, s, "192.0.2.1"), dial(t, s)
-	busy.steps &^= uint32(noReplyMail) // the reply to MAIL FROM says that the message has begun
-	busy.negotiate()
-	busy.client("192.0.2.1")
-	idle.message("b@pass.test", passes)
-	busy.message("b@pass.test", passes)
-	busy.envelope("b@pass.test")
-	busy.tell('L', "From\x00 a@pass.test\x00")
-	done := make(chan error, 1)
-	go func() { done <- s.Shutdown(t.Context()) }()
-	idle.gone()
-	busy.tell('N', "")
-	if got := busy.end(); got[len(got)-1] != "c" {
-		t.Errorf("the message in flight: %q", got)
-	}
-	busy.gone()
-	if err := <-done; err != nil {
-		t.Errorf("Shutdown = %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := newEngine(t, dns(t), "")
+		d, l := servePipes(t, e)
+		idle, busy := l.dial(t), l.dial(t)
+		for _, m := range []*mta{idle, busy} {
+			m.negotiate()
+			m.client("192.0.2.1")
+			m.message("b@pass.test", passes)
+		}
+		busy.envelope("b@pass.test")
+		busy.tell('L', "From\x00 a@pass.test\x00")
+		synctest.Wait() // the message has begun
+		began, done := time.Now(), make(chan error, 1)
+		go func() { done <- d.Shutdown(t.Context()) }()
+		idle.gone()
+		if took := time.Since(began); took != door.DefaultGrace {
+			t.Errorf("the idle session ended after %v, want %v", took, door.DefaultGrace)
+		}
+		busy.tell('N', "")
+		if got := busy.end(); got[len(got)-1] != "c" {
+			t.Errorf("the message in flight: %q", got)
+		}
+		busy.gone()
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown = %v", err)
+		}
+	})
 }
 
 // TestHugeHeader: a header section beyond the limits is refused in words, and the session

@@ -86,12 +86,12 @@ func newEngine(t testing.TB, r resolver.Resolver, config string) (*door.Engine, 
 	return e, log
 }
 
-func start(t testing.TB, config string, set ...func(*door.Server)) *server {
+func start(t testing.TB, config string) *server {
 	t.Helper()
-	return startWith(t, dns(t), config, set...)
+	return startWith(t, dns(t), config)
 }
 
-func startWith(t testing.TB, r resolver.Resolver, config string, set ...func(*door.Server)) *server {
+func startWith(t testing.TB, r resolver.Resolver, config string) *server {
 	t.Helper()
 	e, log := newEngine(t, r, config)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,9 +99,6 @@ func startWith(t testing.TB, r resolver.Resolver, config string, set ...func(*do
 		t.Fatal(err)
 	}
 	s := &server{Server: New(e, 0), engine: e, log: log, addr: l.Addr().String()}
-	for _, f := range set {
-		f(s.Server)
-	}
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -124,6 +121,51 @@ func dial(t testing.TB, s *server) *mta {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	return newMTA(t, c)
+}
+
+// pipes is a listener whose connections are pipes, for tests on a clock of their own.
+type pipes struct {
+	conns  chan net.Conn
+	closed context.Context
+	close  context.CancelFunc
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed.Done():
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipes) Close() error   { l.close(); return nil }
+func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// servePipes serves until the test ends.
+func servePipes(t testing.TB, e *door.Engine) (*door.Server, *pipes) {
+	l := &pipes{conns: make(chan net.Conn)}
+	l.closed, l.close = context.WithCancel(context.Background())
+	s, ended := New(e, 0), make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		s.Close()
+		<-ended
+	})
+	return s, l
+}
+
+func (l *pipes) dial(t testing.TB) *mta {
+	ours, theirs := net.Pipe()
+	l.conns <- ours
+	t.Cleanup(func() { theirs.Close() })
+	return newMTA(t, theirs)
+}
+
+func newMTA(t testing.TB, c net.Conn) *mta {
 	return &mta{t: t, conn: c, version: 6, actions: 0x1ff, steps: 0x1fffff}
 }
 
