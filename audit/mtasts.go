@@ -41,34 +41,42 @@ const (
 
 // mtasts looks at the record, and at the policy that it announces.
 func (r *run) mtasts() {
-	name := "_mta-sts." + string(r.name)
-	a, state := r.ask("mta-sts", name, resolver.TXT, false)
 	rec := &r.report.Records.MTASTS
-	rec.Status = r.status(name, state)
-	texts := beginning(a, "v=STSv1")
-	switch {
-	case state == Failed:
-		return
-	case len(texts) == 0:
-		if rec.State == Found {
-			rec.State = NoData
-		}
-		if r.report.Profile.Receives() {
-			r.find("mtasts.missing", Where{Name: name}, "no MTA-STS record at "+name, "")
-		}
-		return
-	case len(texts) > 1:
-		r.find("mtasts.multiple", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
+	rec.Status, rec.Record = r.transportRecord("MTA-STS", "mtasts", "_mta-sts.", "v=STSv1")
+	if rec.Record == "" {
 		return
 	}
-	rec.Record = texts[0]
-	id, err := ParseSTSRecord(texts[0])
+	id, err := ParseSTSRecord(rec.Record)
 	if err != nil {
-		r.find("mtasts.record", Where{name, err.Offset, texts[0]}, err.Msg, "")
+		r.find("mtasts.record", Where{rec.Name, err.Offset, rec.Record}, err.Msg, "")
 		return
 	}
 	rec.ID = id
 	r.stsPolicy(rec)
+}
+
+// transportRecord asks for the one record of MTA-STS or TLS-RPT. That there is none, or more,
+// is a finding of area; the text then is "".
+func (r *run) transportRecord(what, area, label, version string) (Status, string) {
+	name := label + string(r.name)
+	a, state := r.ask(strings.ToLower(what), name, resolver.TXT, false)
+	status := r.status(name, state)
+	texts := beginning(a, version)
+	switch {
+	case state == Failed:
+	case len(texts) == 1:
+		return status, texts[0]
+	case len(texts) > 1:
+		r.find(area+".multiple", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
+	default:
+		if status.State == Found {
+			status.State = NoData
+		}
+		if r.report.Profile.Receives() {
+			r.find(area+".missing", Where{Name: name}, "no "+what+" record at "+name, "")
+		}
+	}
+	return status, ""
 }
 
 // beginning returns the texts that begin with a version.

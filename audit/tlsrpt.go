@@ -1,10 +1,7 @@
 package audit
 
 import (
-	"fmt"
 	"strings"
-
-	"postseal/resolver"
 )
 
 // TLSRPT is where senders report failures of TLS (RFC 8460).
@@ -15,30 +12,15 @@ type TLSRPT struct {
 }
 
 func (r *run) tlsrpt() {
-	name := "_smtp._tls." + string(r.name)
-	a, state := r.ask("tls-rpt", name, resolver.TXT, false)
 	rec := &r.report.Records.TLSRPT
-	rec.Status, rec.RUA = r.status(name, state), []string{}
-	texts := beginning(a, "v=TLSRPTv1")
-	switch {
-	case state == Failed:
-		return
-	case len(texts) == 0:
-		if rec.State == Found {
-			rec.State = NoData
-		}
-		if r.report.Profile.Receives() {
-			r.find("tlsrpt.missing", Where{Name: name}, "no TLS-RPT record at "+name, "")
-		}
-		return
-	case len(texts) > 1:
-		r.find("tlsrpt.multiple", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
+	rec.RUA = []string{}
+	rec.Status, rec.Record = r.transportRecord("TLS-RPT", "tlsrpt", "_smtp._tls.", "v=TLSRPTv1")
+	if rec.Record == "" {
 		return
 	}
-	rec.Record = texts[0]
-	rua, err := ParseTLSRPT(texts[0])
+	rua, err := ParseTLSRPT(rec.Record)
 	if err != nil {
-		r.find("tlsrpt.syntax", Where{name, err.Offset, texts[0]}, err.Msg, "")
+		r.find("tlsrpt.syntax", Where{rec.Name, err.Offset, rec.Record}, err.Msg, "")
 		return
 	}
 	rec.RUA = rua
