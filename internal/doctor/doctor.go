@@ -164,18 +164,11 @@ func checkPostfix(_ context.Context, o *Options) []Finding {
 	if milter != "" && s.Uses(milter) && s.OnFailure(milter) == "accept" {
 		f = append(f, one("postfix", Warn, "default_action=tempfail defers it instead", "while postseal is away, Postfix accepts mail unchecked")...)
 	}
-	return append(f, checkLineEnds(s)...)
-}
-
-// checkLineEnds asks whether a second message can be smuggled within a first: Postfix then
-// ends a message where the server before it does not (CVE-2023-51764).
-func checkLineEnds(s *postfix.Settings) []Finding {
-	switch s.BareNewline {
-	case "yes", "normalize", "reject":
-		return nil
+	if s.Smuggles() {
+		f = append(f, one("postfix", Warn, postfix.BareNewline+" = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
+			"Postfix takes LF for a line end: a second message can be smuggled within a first")...)
 	}
-	return one("postfix", Warn, "smtpd_forbid_bare_newline = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
-		"Postfix takes LF for a line end: a second message can be smuggled within a first")
+	return f
 }
 
 // Worst is the gravest level of findings.

@@ -8,8 +8,9 @@ import (
 
 // The parameters that setup changes.
 const (
-	Milters   = "smtpd_milters"
-	Recipient = "smtpd_recipient_restrictions"
+	Milters     = "smtpd_milters"
+	Recipient   = "smtpd_recipient_restrictions"
+	BareNewline = "smtpd_forbid_bare_newline"
 )
 
 // Change is one parameter to set.
@@ -28,7 +29,8 @@ type Doors struct {
 	DefaultAction string // of the milter: what Postfix does while postseal is away
 }
 
-// Plan lists what has to change. It is empty when everything is set.
+// Plan lists what has to change. It is empty when everything is set. That LF is a line end
+// stays where main.cf says so itself.
 func (s *Settings) Plan(d Doors) []Change {
 	var changes []Change
 	if d.Milter != "" && !s.Uses(d.Milter) {
@@ -39,7 +41,21 @@ func (s *Settings) Plan(d Doors) []Change {
 	if d.Policy != "" && !s.UsesPolicy(d.Policy) {
 		changes = append(changes, s.change(Recipient, s.Recipient, s.withPolicy(d.Policy)))
 	}
+	if s.BareNewline != "" && s.Smuggles() && !s.Explicit[BareNewline] {
+		// "normalize", by the name that the first releases with the parameter know too.
+		changes = append(changes, s.change(BareNewline, s.BareNewline, "yes"))
+	}
 	return changes
+}
+
+// Smuggles reports whether a second message can be smuggled within a first: Postfix then ends
+// a message where the server before it does not (CVE-2023-51764).
+func (s *Settings) Smuggles() bool {
+	switch strings.ToLower(s.BareNewline) {
+	case "yes", "normalize", "reject":
+		return false
+	}
+	return true
 }
 
 func (s *Settings) change(name, old, changed string) Change {

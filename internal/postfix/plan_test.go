@@ -61,6 +61,34 @@ func TestPlanBoth(t *testing.T) {
 	}
 }
 
+// TestPlanLineEnds: a Postfix that knows the parameter gets it, unless main.cf has it already,
+// whatever it says.
+func TestPlanLineEnds(t *testing.T) {
+	for _, tt := range []struct {
+		value    string
+		explicit bool
+		want     string // "" is no change
+	}{
+		{"", false, ""}, // a Postfix from before
+		{"no", false, "yes"},
+		{"note", false, "yes"},
+		{"no", true, ""},
+		{"yes", true, ""},
+		{"Normalize", false, ""},
+		{"reject", true, ""},
+	} {
+		s := Defaults()
+		s.BareNewline, s.Explicit[BareNewline] = tt.value, tt.explicit
+		var want []Change
+		if tt.want != "" {
+			want = []Change{{Name: BareNewline, Old: tt.value, New: tt.want}}
+		}
+		if got := s.Plan(Doors{}); !slices.Equal(got, want) {
+			t.Errorf("%q, in main.cf %v: Plan = %+v, want %+v", tt.value, tt.explicit, got, want)
+		}
+	}
+}
+
 func TestEndpoint(t *testing.T) {
 	for _, tt := range []struct {
 		listener string

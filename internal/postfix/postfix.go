@@ -42,12 +42,12 @@ func Defaults() Settings {
 // Read asks postconf. dir is the configuration directory, "" the default one.
 func Read(ctx context.Context, dir string) (Settings, error) {
 	s := Settings{Explicit: map[string]bool{}}
-	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", "smtpd_forbid_bare_newline", Milters, Recipient)
+	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", BareNewline, Milters, Recipient)
 	if err != nil {
 		return s, err
 	}
 	s.Version, s.ConfigDir, s.QueueDir, s.MailOwner = values["mail_version"], values["config_directory"], values["queue_directory"], values["mail_owner"]
-	s.DefaultAction, s.BareNewline, s.expanded = values["milter_default_action"], values["smtpd_forbid_bare_newline"], values
+	s.DefaultAction, s.BareNewline, s.expanded = values["milter_default_action"], values[BareNewline], values
 	if values, err = parameters(ctx, dir, false, Milters, Recipient); err != nil {
 		return s, err
 	}
