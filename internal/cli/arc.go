@@ -46,6 +46,9 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 	if err != nil {
 		return failf(exitData, "%s: %v", in.name, err)
 	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	if result.Code != arc.Pass {
 		a.raise(exitNo)
 	}

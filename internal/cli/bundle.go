@@ -162,6 +162,9 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	if err != nil {
 		return failf(exitData, "%s: %v", path, err)
 	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	r.File = path
 	if body := b.Body(); body != nil {
 		v.Diagnose(ctx, r, body)
@@ -199,6 +202,9 @@ func (a *app) replayBundle(ctx context.Context, path string) error {
 	r, err := b.Run(ctx)
 	if err != nil {
 		return failf(exitData, "%s: %v", path, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return err
 	}
 	r.File = path
 	differences, missing := b.Check(r), bundle.Missing(r)

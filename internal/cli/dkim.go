@@ -63,6 +63,9 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	if err != nil {
 		return failf(exitData, "%s: %v", in.name, err)
 	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	a.raise(signaturesExit(signatures))
 	if a.wantJSON() {
 		j := signaturesJSON{"postseal.dkim/1", make([]postseal.SignatureJSON, 0, len(signatures))}
@@ -139,6 +142,9 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 	}
 	defer a.done(dns)
 	keys, err := dkim.LookupKey(ctx, dns, s, d)
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	at := string(s) + "._domainkey." + string(d)
 	a.raise(keyExit(keys, err))
 	if a.wantJSON() {

@@ -126,6 +126,9 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	} else {
 		r = e.Evaluate(ctx, name, ids)
 	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	switch r.Result {
 	case dmarc.Fail, dmarc.PermError:
 		a.raise(exitNo)

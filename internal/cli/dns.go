@@ -52,6 +52,15 @@ func (a *app) done(dns *resolver.Ledger) {
 	down.hint(a)
 }
 
+// interrupted is the error of a command whose questions were cut short: what they would have
+// shown is not known, and no result.
+func interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return failf(exitTempFail, "interrupted")
+}
+
 // outstanding is how many questions wait for an answer at a time. More of them at once do
 // not fit the receive buffer of a name server (208 KiB on Linux, some 270 datagrams); those
 // that are dropped cost a timeout each.

@@ -89,6 +89,9 @@ func (a *app) explain(ctx context.Context, id, dir string) error {
 	if err != nil {
 		return failf(exitData, "%s: %v", path, err)
 	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	if body := b.Body(); body != nil {
 		v.Diagnose(ctx, r, body)
 	}

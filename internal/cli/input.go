@@ -96,7 +96,11 @@ func (in *input) check(head []byte, overLimit bool) error {
 		}
 		return f.or("a message is text that begins with header fields such as From: and Date:")
 	case in.header.Len() == 0 && !overLimit && !bytes.HasPrefix(head, []byte("\r\n")):
-		return failf(exitData, "%s:1: has no header fields, so it is no message", in.name).or("the first line must be a field such as \"From: someone@example.com\"")
+		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
+		if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+			return f.or("it begins with a byte order mark, which a message never has: save it without")
+		}
+		return f.or("the first line must be a field such as \"From: someone@example.com\"")
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
 	}
 	defer a.done(dns)
 	r := (&spf.Checker{Resolver: dns, Now: clock}).Check(ctx, q)
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	switch r.Code {
 	case spf.Fail, spf.SoftFail, spf.PermError:
 		a.raise(exitNo)

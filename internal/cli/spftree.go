@@ -79,6 +79,9 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	}
 	defer a.done(dns)
 	tree := (&spf.Checker{Resolver: dns, Now: clock}).Explore(ctx, name)
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
 	word := treeResult(tree)
 	switch word {
 	case spf.TempError:

@@ -177,10 +177,11 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	e := envelope{ip: ip, helo: f.helo, from: bare(f.from), recipients: f.recipients}
 	unreachable := &outage{}
 	for i, path := range files {
-		if ctx.Err() != nil {
+		err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable)
+		if err != nil && ctx.Err() != nil {
 			return failf(exitTempFail, "interrupted: %d of %d messages are verified", i, len(files))
 		}
-		if err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable); err != nil {
+		if err != nil {
 			a.fail(err)
 		}
 		if a.flush() != nil {
@@ -222,8 +223,8 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if err != nil {
 		return failf(exitNoInput, "%s: %v", in.name, err)
 	}
-	if ctx.Err() != nil {
-		return failf(exitTempFail, "%s: interrupted", in.name)
+	if err := interrupted(ctx); err != nil {
+		return err
 	}
 	r.File = path
 	if err := f.writeBundle(v, r, kept); err != nil {
