@@ -2,9 +2,14 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/prometheus/procfs"
 
 	"postseal/internal/conf"
 	"postseal/server/door"
@@ -18,7 +23,10 @@ const cacheShare = 4
 func (d *Daemon) keepMemory(c conf.Limits) {
 	limit := int64(c.Memory)
 	if limit == 0 {
-		limit = d.groupLimit()
+		var err error
+		if limit, err = groupLimit(); err != nil {
+			d.log.Warn("the limit of memory is not known: set [limits] memory", "error", door.Text(err))
+		}
 	}
 	d.memory = door.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
 	d.metrics.MemoryLimit.Set(float64(limit))
@@ -27,17 +35,91 @@ func (d *Daemon) keepMemory(c conf.Limits) {
 	}
 }
 
-// groupLimit is memory.max of the control group (memory.limit_in_bytes in the first
-// version), or of one above it that has less; 0 without one.
-func (d *Daemon) groupLimit() int64 {
-	limit, err := memlimit.FromCgroup()
+// groupLimit is the lowest memory.max or memory.high (memory.limit_in_bytes in the first
+// version) of the control group and those above it; 0 without one.
+func groupLimit() (int64, error) {
+	most, err := memlimit.FromCgroup()
 	none := errors.Is(err, memlimit.ErrNoLimit) || errors.Is(err, memlimit.ErrNoCgroup) || errors.Is(err, memlimit.ErrCgroupsNotSupported) || errors.Is(err, os.ErrNotExist)
 	switch {
-	case none, err == nil && limit > 1<<50: // the first version writes no limit as a large one
-		return 0
+	case none, err == nil && most > 1<<50: // the first version writes no limit as a large one
+		most = 0
 	case err != nil:
-		d.log.Warn("the limit of memory is not known: set [limits] memory", "error", door.Text(err))
-		return 0
+		return 0, err
 	}
-	return int64(limit)
+	high, err := memoryHigh(procfs.DefaultMountPoint)
+	return lower(int64(most), high), err
+}
+
+// lower is the lower of two limits, 0 is none.
+func lower(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// memoryHigh is the lowest memory.high of the control groups that this process is in, 0
+// without one: the kernel slows down what goes beyond it, long before memory.max. proc is where
+// /proc is.
+func memoryHigh(proc string) (limit int64, err error) {
+	dirs, err := groupDirs(proc)
+	for _, dir := range dirs {
+		high, err := readLimit(filepath.Join(dir, "memory.high"))
+		if err != nil {
+			return limit, err
+		}
+		limit = lower(limit, high)
+	}
+	return limit, err
+}
+
+// groupDirs are the directories of this process's control group of the second version and of
+// those above it, as far as they are mounted here.
+func groupDirs(proc string) (dirs []string, err error) {
+	fs, err := procfs.NewFS(proc)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // this is no Linux
+	}
+	if err != nil {
+		return nil, err
+	}
+	self, err := fs.Self()
+	if err != nil {
+		return nil, err
+	}
+	groups, err := self.Cgroups()
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := self.MountInfo()
+	for _, g := range groups {
+		for _, m := range mounts {
+			below, outside := filepath.Rel(m.Root, g.Path)
+			if g.HierarchyID != 0 || m.FSType != "cgroup2" || outside != nil || !filepath.IsLocal(below) {
+				continue
+			}
+			for ; below != "."; below = filepath.Dir(below) {
+				dirs = append(dirs, filepath.Join(m.MountPoint, below))
+			}
+			dirs = append(dirs, m.MountPoint)
+		}
+	}
+	return dirs, err
+}
+
+// readLimit reads a limit in octets, 0 without one or without the file.
+func readLimit(path string) (int64, error) {
+	octets, err := os.ReadFile(path)
+	text := strings.TrimSpace(string(octets))
+	switch {
+	case errors.Is(err, os.ErrNotExist), text == "max":
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	limit, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return limit, nil
 }

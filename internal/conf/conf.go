@@ -304,7 +304,8 @@ type Limits struct {
 	// DNS questions of one message.
 	Queries int `toml:"queries" min:"20" max:"10000"`
 	// Memory that the daemon keeps to: new mail is put off with 451 as it comes near. `auto`
-	// is the limit of the control group, such as `MemoryMax` of systemd, if there is one.
+	// is the limit of the control group, such as `MemoryMax` or `MemoryHigh` of systemd, if
+	// there is one.
 	Memory Memory `toml:"memory"`
 	// Octets of a message on the http listener.
 	HTTPMessage Size `toml:"http_message"`
