@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin", "internal/fuzztargets"},
+	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin", "internal/fuzztargets", "internal/wholefile"},
 	{"resolver", "message"},
 	{"internal/dnswire", "internal/fixtures"},
 	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "internal/received", "resolver/stub", "resolver/dnstest"},

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"postseal/internal/wholefile"
 )
 
 // Options bound a Folder. Zero fields take the defaults.
@@ -118,7 +120,7 @@ func (f *Folder) Put(ref, queueID string, data []byte) error {
 		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
 	}
 	f.trim(size, made)
-	if err := writeWhole(filepath.Join(f.dir, name), data); err != nil {
+	if err := wholefile.Write(filepath.Join(f.dir, name), data, wholefile.Options{Mode: 0o640, Prefix: unfinished}); err != nil {
 		return err
 	}
 	f.files = append(f.files, file{name, made, size})
@@ -135,27 +137,6 @@ func plain(s string) string {
 		}
 		return -1
 	}, s[:min(len(s), most)])
-}
-
-func writeWhole(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
-	if err != nil {
-		return err
-	}
-	err = tmp.Chmod(0o640)
-	if err == nil {
-		_, err = tmp.Write(data)
-	}
-	if closed := tmp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
 }
 
 // trim removes the oldest bundles until there is room for more octets.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/reportjson"
 	"postseal/internal/term"
+	"postseal/internal/wholefile"
 )
 
 // What --bundle-with may say.
@@ -40,25 +40,8 @@ func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, kept
 			return failf(exitCreate, "%s: the message is too long for a bundle that holds it", f.bundle).or("--bundle-with header keeps hashes of the body")
 		}
 	}
-	return writeWhole(f.bundle, bundle.Of(r, v, o).Format())
-}
-
-// writeWhole writes a file that nobody else may read, and never half of it.
-func writeWhole(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".postseal-*")
-	if err != nil {
-		return cannotCreate(path, err)
-	}
-	_, err = tmp.Write(data)
-	if closed := tmp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-		return cannotCreate(path, err)
+	if err := wholefile.Write(f.bundle, bundle.Of(r, v, o).Format(), wholefile.Options{Mode: 0o600, Prefix: ".postseal-"}); err != nil {
+		return cannotCreate(f.bundle, err)
 	}
 	return nil
 }

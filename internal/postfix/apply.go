@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"postseal/internal/wholefile"
 )
 
 // The files that Apply leaves beside main.cf for Undo.
@@ -155,16 +157,7 @@ func (s *Settings) write(path string, octets []byte) error {
 	if info, err := os.Stat(s.path("main.cf")); err == nil {
 		mode = info.Mode().Perm()
 	}
-	f, err := os.CreateTemp(s.ConfigDir, ".postseal-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(octets)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return wholefile.Write(path, octets, wholefile.Options{Mode: mode, Prefix: ".postseal-", Sync: true})
 }
 
 func digest(octets []byte) string {
