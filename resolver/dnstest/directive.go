@@ -15,7 +15,7 @@ var faultKinds = map[string]resolver.Kind{"SERVFAIL": resolver.ServFail, "TIMEOU
 
 // directive reads a comment that means something and returns what is wrong with it.
 // $GENERATE is no part of RFC 1035, and makes a million records of a line.
-func (z *Zone) directive(line string) string {
+func (z *Zone) directive(line, origin string) string {
 	const generate = "$GENERATE"
 	line = strings.TrimSpace(line)
 	comment, ok := strings.CutPrefix(line, ";")
@@ -31,12 +31,14 @@ func (z *Zone) directive(line string) string {
 	}
 	switch first := words[0]; {
 	case first == "FAULT":
-		return z.faultDirective(words)
+		return z.faultDirective(words, origin)
 	case first == "SECURE":
 		if len(words) != 2 {
 			return "SECURE needs a name"
 		}
-		z.secure[key(words[1])] = true
+		for _, name := range owners(words[1], origin) {
+			z.secure[name] = true
+		}
 	case first == "RECORDED" && len(words) == 1:
 		z.recorded = true
 	case z.recorded && first == "STALE":
@@ -47,7 +49,7 @@ func (z *Zone) directive(line string) string {
 	return ""
 }
 
-func (z *Zone) faultDirective(words []string) string {
+func (z *Zone) faultDirective(words []string, origin string) string {
 	if len(words) != 4 {
 		return "FAULT needs a name, a type or ANY, and SERVFAIL, TIMEOUT, REFUSED or BOGUS"
 	}
@@ -58,7 +60,10 @@ func (z *Zone) faultDirective(words []string) string {
 	if _, ok := resolver.ParseType(words[2]); !ok && words[2] != "ANY" {
 		return fmt.Sprintf("FAULT: %q is no record type", words[2])
 	}
-	z.faults[key(words[1])+" "+words[2]] = kind
+	for _, name := range owners(words[1], origin) {
+		z.faults[name+" "+words[2]] = kind
+		z.wildFaults = z.wildFaults || strings.HasPrefix(name, "*.")
+	}
 	return ""
 }
 
@@ -94,6 +99,27 @@ func (z *Zone) absenceDirective(words []string) string {
 	}
 	z.nodata[key(words[1])+" "+words[2]] = ttl
 	return ""
+}
+
+// owners are the names that the one of FAULT or SECURE may stand for: without a last dot it is
+// written in full by some and relative to $ORIGIN by others, and one that nobody asks for does
+// no harm.
+func owners(name, origin string) []string {
+	if name == "@" {
+		return []string{key(origin)}
+	}
+	return []string{key(name), key(absolute(name, origin))}
+}
+
+// absolute is a name of a zone file in full (RFC 1035 §5.1).
+func absolute(name, origin string) string {
+	switch {
+	case strings.HasSuffix(name, "."):
+		return name
+	case origin == ".":
+		return name + "."
+	}
+	return name + "." + origin
 }
 
 // key is a name as the maps of a Zone have it.

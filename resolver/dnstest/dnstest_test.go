@@ -179,6 +179,40 @@ func TestZoneContext(t *testing.T) {
 	}
 }
 
+// TestDirectiveNames: a name of FAULT and SECURE is in full or relative to $ORIGIN, and "*."
+// stands for everything below.
+func TestDirectiveNames(t *testing.T) {
+	z := parse(t, `$TTL 60
+$ORIGIN e.test.
+a A 192.0.2.1
+; FAULT a A SERVFAIL
+; FAULT b.e.test A REFUSED
+; FAULT c.e.test. A TIMEOUT
+; FAULT @ TXT BOGUS
+; FAULT *.w ANY SERVFAIL
+; FAULT ok.w TXT REFUSED
+$origin sub
+; FAULT a A REFUSED
+d A 192.0.2.2
+; SECURE d
+`)
+	for question, want := range map[string]resolver.Kind{
+		"a.e.test A": resolver.ServFail, "a.e.test TXT": "", "b.e.test A": resolver.Refused, "c.e.test A": resolver.Timeout,
+		"e.test TXT": resolver.Bogus, "w.e.test TXT": "", "x.y.w.e.test TXT": resolver.ServFail, "ok.w.e.test TXT": resolver.Refused,
+		"a.sub.e.test A": resolver.Refused, "d.sub.e.test A": "",
+	} {
+		name, kind, _ := strings.Cut(question, " ")
+		rr, _ := resolver.ParseType(kind)
+		a, err := z.Lookup(t.Context(), name, rr)
+		if got := kindOf(err); got != want {
+			t.Errorf("%s: %q, want %q", question, got, want)
+		}
+		if secure := a.Security == resolver.Secure; secure != (name == "d.sub.e.test") {
+			t.Errorf("%s: secure %v", question, secure)
+		}
+	}
+}
+
 func TestSyntax(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"e.test. IN A 192.0.2.1\n; FAULT e.test A\n", "zone:2:1: FAULT needs"},

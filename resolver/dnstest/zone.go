@@ -38,6 +38,8 @@ type Zone struct {
 	faults map[string]resolver.Kind
 	secure map[string]bool
 
+	wildFaults bool // some of faults are for everything below a name
+
 	recorded bool                     // answers and no zone: what is not there is not known
 	nodata   map[string]time.Duration // "name TYPE" to the TTL
 	nxdomain map[string]time.Duration
@@ -94,8 +96,12 @@ func ParseFiles(paths ...string) (*Zone, error) {
 }
 
 func (z *Zone) read(file, text string) error {
+	origin := "."
 	for i, line := range strings.Split(text, "\n") {
-		if err := z.directive(line); err != "" {
+		if words := strings.Fields(line); len(words) > 1 && strings.EqualFold(words[0], "$ORIGIN") {
+			origin = absolute(words[1], origin)
+		}
+		if err := z.directive(line, origin); err != "" {
 			return &SyntaxError{File: file, Line: i + 1, Col: 1, Msg: err}
 		}
 	}
@@ -276,7 +282,16 @@ func (z *Zone) fault(name string, t resolver.Type) resolver.Kind {
 	if kind := z.faults[name+" "+t.String()]; kind != "" {
 		return kind
 	}
-	return z.faults[name+" ANY"]
+	if kind := z.faults[name+" ANY"]; kind != "" || !z.wildFaults || strings.HasPrefix(name, "*.") {
+		return kind
+	}
+	for parent := name; parent != ""; {
+		_, parent, _ = strings.Cut(parent, ".")
+		if kind := z.fault("*."+parent, t); kind != "" {
+			return kind
+		}
+	}
+	return ""
 }
 
 // find returns the records of name, or those of the closest wildcard (RFC 4592 §3.3).
