@@ -41,6 +41,7 @@ var layers = [][]string{
 	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
 	{"bench/corpus", "bench/traffic"},
 	{"server/door"},
+	{"server/door/doortest"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
 	{"internal/cli"},

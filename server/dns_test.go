@@ -11,6 +11,7 @@ import (
 	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 )
 
 // mute is a name server that can be silenced.
@@ -26,7 +27,7 @@ func (m *mute) Lookup(_ context.Context, name string, t resolver.Type) (resolver
 // TestNoNameServer: while nobody answers, questions fail at once, and the log and the
 // metrics tell.
 func TestNoNameServer(t *testing.T) {
-	m, log := door.NewMetrics("test"), new(logged)
+	m, log := door.NewMetrics("test"), new(doortest.Log)
 	server := new(mute)
 	server.silent.Store(true)
 	n, err := given(server)(conf.Default().DNS)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"postseal/internal/conf"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,29 +32,12 @@ reject.test. 60 TXT "v=spf1 -all"
 _dmarc.reject.test. 60 TXT "v=DMARC1; p=reject"
 `
 
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // daemonUnderTest is a daemon in this process, whose configuration file can be changed.
 type daemonUnderTest struct {
 	*Daemon
 	t      *testing.T
 	file   string
-	log    *logged
+	log    *doortest.Log
 	reload chan os.Signal
 	stop   context.CancelFunc
 	ended  chan error
@@ -63,7 +45,7 @@ type daemonUnderTest struct {
 
 func run(t *testing.T, config string) *daemonUnderTest {
 	t.Helper()
-	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &logged{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
+	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &doortest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
 	d.write(config)
 	names, err := dnstest.Parse(zone)
 	if err != nil {

@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postseal/server/door/doortest"
 )
 
 // BenchmarkMessage is one message of 18 fields and a body of 10 KB over a unix socket, on a
 // session that is used again, answers known to the cache: what the door and the engine
 // cost together.
 func BenchmarkMessage(b *testing.B) {
-	e, _ := newEngine(b, dns(b), "[log]\nlevel = 'error'\n")
+	e := doortest.Engine(b, dns(b), "[log]\nlevel = 'error'\n", io.Discard)
 	l, err := net.Listen("unix", filepath.Join(b.TempDir(), "m"))
 	if err != nil {
 		b.Fatal(err)

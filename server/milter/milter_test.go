@@ -3,6 +3,7 @@ package milter
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -279,7 +281,7 @@ func TestSMTPUTF8(t *testing.T) {
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		e, _ := newEngine(t, held{dns(t), release}, "")
+		e := doortest.Engine(t, held{dns(t), release}, "", io.Discard)
 		_, l := servePipes(t, e)
 		m := l.dial(t)
 		m.negotiate()
@@ -306,7 +308,7 @@ func TestProgress(t *testing.T) {
 // its verdict, then its session ends.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := newEngine(t, dns(t), "")
+		e := doortest.Engine(t, dns(t), "", io.Discard)
 		d, l := servePipes(t, e)
 		idle, busy := l.dial(t), l.dial(t)
 		for _, m := range []*mta{idle, busy} {

@@ -1,23 +1,20 @@
 package milter
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"postseal/internal/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 )
 
 const zone = `
@@ -33,29 +30,11 @@ _dmarc.slow.test. 60 TXT "v=DMARC1; p=reject"
 ; FAULT slow._domainkey.slow.test TXT SERVFAIL
 `
 
-// logged is a log that tests may read while doors write it.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // server is a milter door on loopback with the names of zone.
 type server struct {
 	*door.Server
 	engine *door.Engine
-	log    *logged
+	log    *doortest.Log
 	addr   string
 }
 
@@ -68,24 +47,6 @@ func dns(t testing.TB) resolver.Resolver {
 	return r
 }
 
-func newEngine(t testing.TB, r resolver.Resolver, config string) (*door.Engine, *logged) {
-	t.Helper()
-	c, _, err := conf.Parse("test", []byte("authserv_id = 'mx.test'\n"+config), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, _ := c.Engine(time.Now())
-	engine.Resolver = r
-	s, err := door.NewSnapshot(c, engine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &logged{}
-	e := door.NewEngine(s, door.NewLogger(log, door.LogJournal, slog.LevelInfo), door.NewMetrics("test"))
-	t.Cleanup(e.Close)
-	return e, log
-}
-
 func start(t testing.TB, config string) *server {
 	t.Helper()
 	return startWith(t, dns(t), config)
@@ -93,7 +54,8 @@ func start(t testing.TB, config string) *server {
 
 func startWith(t testing.TB, r resolver.Resolver, config string) *server {
 	t.Helper()
-	e, log := newEngine(t, r, config)
+	log := &doortest.Log{}
+	e := doortest.Engine(t, r, config, log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,11 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"postseal/internal/conf"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 	"postseal/server/proxy"
 )
 
@@ -24,24 +23,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // loopback are the peers of most tests, which so may name their client by XFORWARD.
 var loopback = door.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
-
-// journal is a log to read in tests.
-type journal struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.all.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.all.String()
-}
 
 // setup is what a test says of its daemon.
 type setup struct {
@@ -56,7 +37,7 @@ type setup struct {
 // daemon is a running door.
 type daemon struct {
 	addr   string
-	log    *journal
+	log    *doortest.Log
 	server *door.Server
 	engine *door.Engine
 }
@@ -81,7 +62,7 @@ func startAt(t testing.TB, l net.Listener, s setup) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{log: &journal{}}
+	d := &daemon{log: &doortest.Log{}}
 	d.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(d.log, nil)), door.NewMetrics("test"))
 	p, err := proxy.New(d.engine, s.config)
 	if err != nil {

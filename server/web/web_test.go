@@ -16,6 +16,7 @@ import (
 	"postseal/internal/conf"
 	"postseal/resolver/dnstest"
 	"postseal/server/door"
+	"postseal/server/door/doortest"
 )
 
 const zone = `
@@ -29,18 +30,7 @@ func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *door.Engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := conf.Parse("t", []byte("authserv_id = 'mx.test'\n[limits]\nhttp_message = '1KiB'\n"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, _ := c.Engine(time.Now())
-	engine.Resolver = names
-	s, err := door.NewSnapshot(c, engine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := door.NewEngine(s, door.NewLogger(log, door.LogJournal, nil), door.NewMetrics("test"))
-	t.Cleanup(e.Close)
+	e := doortest.Engine(t, names, "[limits]\nhttp_message = '1KiB'\n", log)
 	return New(e, func(context.Context) error { return ready }).Handler, e
 }
 
