@@ -48,6 +48,34 @@ func (s Signature) Canonical(header, body string) Signature {
 	return s
 }
 
+// Change makes one signature of another, before signing.
+type Change func(Signature) Signature
+
+// With is Signature.With as a Change.
+func With(old, new string) Change {
+	return func(s Signature) Signature { return s.With(old, new) }
+}
+
+// Canonical is Signature.Canonical as a Change.
+func Canonical(header, body string) Change {
+	return func(s Signature) Signature { return s.Canonical(header, body) }
+}
+
+// And is c, and then With.
+func (c Change) And(old, new string) Change {
+	return func(s Signature) Signature { return c(s).With(old, new) }
+}
+
+// Signing is c with other fields that are signed.
+func (c Change) Signing(names ...string) Change {
+	return func(s Signature) Signature { s = c(s); s.Names = names; return s }
+}
+
+// Hashing is c with n octets of the body that are hashed.
+func (c Change) Hashing(n int) Change {
+	return func(s Signature) Signature { s = c(s); s.Length = n; return s }
+}
+
 // Sign returns message, which has CRLF line ends, with the field on top.
 func (s Signature) Sign(message string) string {
 	fields, body := Split(message)
