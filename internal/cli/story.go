@@ -27,25 +27,14 @@ func actionTone(a postseal.Action) term.Tone {
 	return term.Warn
 }
 
-func spfTone(c spf.Code) term.Tone {
-	switch c {
-	case spf.Pass:
+// resultTone is that of a result of SPF or DKIM, by its word (RFC 8601 §2.7).
+func resultTone(word string) term.Tone {
+	switch word {
+	case "pass":
 		return term.Good
-	case spf.Fail, spf.PermError:
+	case "fail", "permerror":
 		return term.Bad
-	case spf.None:
-		return term.Muted
-	}
-	return term.Warn
-}
-
-func dkimTone(r dkim.Result) term.Tone {
-	switch r {
-	case dkim.Pass:
-		return term.Good
-	case dkim.Fail, dkim.PermError:
-		return term.Bad
-	case dkim.None:
+	case "none":
 		return term.Muted
 	}
 	return term.Warn

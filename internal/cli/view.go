@@ -184,7 +184,7 @@ func (v *view) spf() {
 
 func (v *view) oneSPF(s *spf.Result, client netip.Addr) {
 	text := v.clean(orWord(s.Domain, "(no domain)") + " ← " + client.String())
-	v.result(spfTone(s.Code), "SPF", string(s.Code), text, fmt.Sprintf("%d/10 lookups", s.Lookups))
+	v.result(resultTone(string(s.Code)), "SPF", string(s.Code), text, fmt.Sprintf("%d/10 lookups", s.Lookups))
 	v.detail(v.clean(spfStory(s)))
 	if s.Explanation != "" {
 		v.detail("the domain explains: " + v.clean(s.Explanation))
@@ -210,7 +210,7 @@ func (v *view) dkim() {
 		if beside {
 			text += "  " + v.clean(dkimStory(s))
 		}
-		v.result(dkimTone(s.Result), "DKIM", string(s.Result), strings.TrimRight(text, " "), "")
+		v.result(resultTone(string(s.Result)), "DKIM", string(s.Result), strings.TrimRight(text, " "), "")
 		if !beside {
 			v.detail(v.clean(dkimStory(s)))
 		}
