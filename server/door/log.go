@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/spf"
 )
 
 // most bounds each piece of outside text in a log line.
@@ -111,7 +110,7 @@ func spfWord(r *postseal.Report) string {
 	if len(r.SPF) == 0 {
 		return "skipped"
 	}
-	if r.SPF[0].Identity == spf.Helo {
+	if r.ReversePath == "" {
 		return string(r.SPF[0].Code) + ":helo"
 	}
 	return string(r.SPF[0].Code)

@@ -57,6 +57,18 @@ func TestVerdictLine(t *testing.T) {
 	}
 }
 
+// TestNullPathLine: for the null path the HELO identity stands in for MAIL FROM (RFC 7208 §2.4).
+func TestNullPathLine(t *testing.T) {
+	for from, want := range map[string]string{"": " mfrom=<> helo=e.test ip=192.0.2.1 spf=pass:helo ", "a@e.test": " spf=pass "} {
+		var log bytes.Buffer
+		e := engine(t, &log)
+		e.Record(Verdict{Door: Milter, Report: report(t, e, "e.test", from, mail), Snapshot: e.Current()})
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q: want %q in %s", from, want, log.String())
+		}
+	}
+}
+
 // TestLogControls: no control octet reaches a line of the log, whatever its format.
 func TestLogControls(t *testing.T) {
 	for _, format := range []LogFormat{LogText, LogJournal, LogJSON} {
