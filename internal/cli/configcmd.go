@@ -18,7 +18,9 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Check a configuration file: every error with its place",
 		Long: `Check reads a configuration file and prints every error and every warning as
-file:line:column: text; --verbose shows the line and marks the place. Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
+file:line:column: text; --verbose shows the line and marks the place.
+
+Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
 		Example: `  postseal config check /etc/postseal/postseal.toml`,
 		Args:    exactly("FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.configCheck(args[0]) },

@@ -39,6 +39,8 @@ an identifier; temperror leaves open whether it does.
 Exit codes: 0 pass or none, 1 fail or permerror, 2 temperror.`,
 		Example: `  postseal dmarc check --author acme.test --spf pass=bounce.acme.test --dkim fail=acme.test`,
 		Args:    exactly(),
+
+		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if author == "" {
 				return usage("dmarc check: --author is missing").or("the domain of From, such as --author example.com")

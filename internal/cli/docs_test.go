@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"postseal/internal/term"
 	"postseal/resolver/dnstest"
 )
 
@@ -59,6 +60,27 @@ Generated from the program. Results go to stdout, everything else to stderr.
 Completions: ` + "`postseal completion bash|zsh|fish|powershell`" + ` prints a script for the shell, and
 ` + "`postseal completion SHELL --help`" + ` says where to put it. They know the values of flags too.
 `
+
+// TestHelpWidth: the help of every command fits its columns.
+func TestHelpWidth(t *testing.T) {
+	a := &app{}
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		args := append(strings.Fields(c.CommandPath())[1:], "--help")
+		_, help, _ := run(nil, "", args...)
+		for line := range strings.Lines(help) {
+			if n := term.Columns(strings.TrimSuffix(line, "\n")); n > term.Width {
+				t.Errorf("%v: %d columns: %s", args, n, line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			if sub.Name() != "completion" { // the text of cobra
+				look(sub)
+			}
+		}
+	}
+	look(a.rootCommand())
+}
 
 // TestCLIPage writes docs/reference/cli.md.
 func TestCLIPage(t *testing.T) {

@@ -24,8 +24,8 @@ func (a *app) selftestCommand() *cobra.Command {
 		Short: "Run every known attack and tell what stopped it",
 		Long: `Selftest runs the known ways to get a forgery accepted through the engine, each with its
 own DNS answers, and tells which layer stopped it: limits, author, dmarc, fields (one was
-added to what is signed) or dns (the verdict is open and never a pass). The ways to smuggle a
-second message within a first (smuggling-*) go through a proxy door of its own, before a
+added to what is signed) or dns (the verdict is open and never a pass). The ways to smuggle
+a second message within a first (smuggling-*) go through a proxy door of its own, before a
 next hop that takes any line end: message (it was refused) or data (it stayed one message).
 
 --postfix sends them through your own Postfix and its doors instead, on loopback only. The
