@@ -18,9 +18,12 @@ func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	id, w, changes := t.v.config.AuthservID, t.work, &t.rooms.changes
 	w.field.fill(r, id)
 	w.text = w.field.AppendValue(w.text[:0])
+	results := len(w.text)
+	w.text = append(append(append(append(w.text, ' '), r.Decision.Applied...), "; ref="...), r.Ref...)
+	text := string(w.text)
 	*changes = [...]HeaderField{
-		{Name: "Authentication-Results", Value: string(w.text)},
-		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
+		{Name: "Authentication-Results", Value: text[:results]},
+		{Name: "X-Postseal-Verdict", Value: text[results:]},
 	}
 	return HeaderChanges{Add: changes[:], Remove: ForgedFields(r.header, id)}
 }

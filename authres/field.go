@@ -131,6 +131,10 @@ func (w *writer) result(r *Result) {
 // keyword keeps what a Keyword may hold (RFC 8601 §2.2, RFC 5321 §4.1.2 Ldh-str), in lower
 // case; any other octet becomes "x", and so does a keyword of nothing.
 func (w *writer) keyword(s string) {
+	if isPlainKeyword(s) {
+		w.buf = append(w.buf, s...)
+		return
+	}
 	for i := range len(s[:min(len(s), maxKeyword)]) {
 		c := s[i]
 		switch {
@@ -144,6 +148,16 @@ func (w *writer) keyword(s string) {
 	if s == "" || w.buf[len(w.buf)-1] == '-' {
 		w.buf = append(w.buf, 'x')
 	}
+}
+
+// isPlainKeyword reports whether s is a keyword as it stands.
+func isPlainKeyword(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxKeyword && s[len(s)-1] != '-'
 }
 
 // value is a token where s is one, else a quoted-string (RFC 2045 §5.1).

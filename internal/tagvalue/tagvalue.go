@@ -128,10 +128,8 @@ func checkTag(t Tag, before []Tag) *Error {
 			return &Error{t.NameOffset + i, "character that no tag name may hold"}
 		}
 	}
-	for i := range len(t.Value) {
-		if forbidden[t.Value[i]] {
-			return &Error{t.ValueOffset + i, "control character in a value"}
-		}
+	if i := control(t.Value); i >= 0 {
+		return &Error{t.ValueOffset + i, "control character in a value"}
 	}
 	if len(before) >= MaxTags {
 		return &Error{t.NameOffset, "too many tags"}
@@ -142,6 +140,29 @@ func checkTag(t Tag, before []Tag) *Error {
 		}
 	}
 	return nil
+}
+
+// control is the place of the first octet that no value may hold, -1 when there is none. Eight
+// octets without any control character at all are passed at once.
+func control(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for i := 0; i < len(s); {
+		if i+8 <= len(s) {
+			w := s[i : i+8]
+			x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 | uint64(w[4])<<32 | uint64(w[5])<<40 |
+				uint64(w[6])<<48 | uint64(w[7])<<56
+			del := x ^ 0x7f*ones
+			if ((x-0x20*ones)&^x|(del-ones)&^del)&highs == 0 {
+				i += 8
+				continue
+			}
+		}
+		if forbidden[s[i]] {
+			return i
+		}
+		i++
+	}
+	return -1
 }
 
 // IsFWS reports whether c is an octet of folding white space (RFC 6376 §2.8).
