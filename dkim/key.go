@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/bits"
 	"strings"
+	"sync/atomic"
 
 	"postseal/internal/domain"
 	"postseal/internal/tagvalue"
@@ -176,8 +177,27 @@ const maxKeys = 3
 
 // keySet is what a name's records came to, kept with a cached answer.
 type keySet struct {
-	keys []*Key
-	err  error // why the first record is none, when no record is a key
+	keys   []*Key
+	err    error // why the first record is none, when no record is a key
+	signer atomic.Pointer[signer]
+}
+
+// signer is a d= that the keys were found for.
+type signer struct {
+	domain         domain.Name
+	isPublicSuffix bool
+}
+
+// isPublicSuffix reports whether nobody signs for d alone (RFC 6376 §8.14). What the list says
+// of it is kept with the keys: they are nearly always asked for by one d=.
+func (s *keySet) isPublicSuffix(d domain.Name) bool {
+	if known := s.signer.Load(); known != nil && known.domain == d {
+		return known.isPublicSuffix
+	}
+	suffix, icann := d.PublicSuffix()
+	is := suffix == d && (icann || d.Labels() == 1)
+	s.signer.Store(&signer{d, is})
+	return is
 }
 
 func parseKeys(a resolver.Answer) *keySet {
@@ -209,14 +229,18 @@ func PrefetchKey(r resolver.Resolver, selector, d domain.Name) {
 // *resolver.Error when the lookup failed, ErrNoKey without a record, a *SyntaxError when
 // no record is a key.
 func LookupKey(ctx context.Context, r resolver.Resolver, selector, d domain.Name) ([]*Key, error) {
-	return lookupKey(ctx, r, keyName(selector, d))
+	set, err := lookupKeys(ctx, r, keyName(selector, d))
+	if err != nil {
+		return nil, err
+	}
+	return set.keys, nil
 }
 
-func lookupKey(ctx context.Context, r resolver.Resolver, name string) ([]*Key, error) {
+func lookupKeys(ctx context.Context, r resolver.Resolver, name string) (*keySet, error) {
 	a, err := r.Lookup(ctx, name, resolver.TXT)
 	if err != nil {
 		return nil, err
 	}
 	set := resolver.Parsed(a, parseKeys)
-	return set.keys, set.err
+	return set, set.err
 }

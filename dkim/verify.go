@@ -334,14 +334,14 @@ func (x *Verification) evaluate(s *signature, now time.Time) {
 	}
 	s.CoveredAll = f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body)
 	sameBody := subtle.ConstantTimeCompare(sum[:], f.BodyHash) == 1
-	keys, err := lookupKey(x.ctx, x.v.Resolver, s.keyName)
+	set, err := lookupKeys(x.ctx, x.v.Resolver, s.keyName)
 	if err != nil {
 		s.noKey(err, sameBody)
 		return
 	}
-	x.try(s, keys, sameBody)
+	x.try(s, set.keys, sameBody)
 	if s.Result == Pass {
-		x.accept(s, now)
+		x.accept(s, set, now)
 	}
 }
 
@@ -409,15 +409,14 @@ var keyProblems = map[Reason]string{
 }
 
 // accept applies the local rules to a signature that verified.
-func (x *Verification) accept(s *signature, now time.Time) {
+func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
 	f := &s.field
-	suffix, icann := f.Domain.PublicSuffix()
 	switch {
 	case f.Length == 0, !s.CoveredAll && !x.v.AllowPartialBody:
 		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
 	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
 		s.end(Policy, InFuture, "t= is in the future")
-	case suffix == f.Domain && (icann || f.Domain.Labels() == 1):
+	case set.isPublicSuffix(f.Domain):
 		s.end(Policy, PublicSuffix, "d= is a public suffix")
 	}
 }
