@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin", "internal/fuzztargets", "internal/wholefile"},
+	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin", "internal/fuzztargets", "internal/wholefile", "lint"},
 	{"resolver", "message"},
 	{"internal/dnswire", "internal/fixtures"},
 	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "internal/received", "resolver/stub", "resolver/dnstest"},
@@ -110,7 +110,7 @@ func TestImports(t *testing.T) {
 // TestLibraryDependencies: a Go program that calls the library pulls in the standard
 // library, golang.org/x, the arithmetic of public keys, and for the DNS client miekg/dns.
 func TestLibraryDependencies(t *testing.T) {
-	library := []string{".", "./spf", "./dkim", "./dmarc", "./authres", "./arc", "./message", "./resolver", "./resolver/stub"}
+	library := []string{".", "./spf", "./dkim", "./dmarc", "./authres", "./arc", "./message", "./lint", "./resolver", "./resolver/stub"}
 	for _, p := range list(t, library...) {
 		for _, d := range p.Deps {
 			first, _, _ := strings.Cut(d, "/")

@@ -173,10 +173,7 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 		return
 	}
 	k.Type, k.Bits, k.TestMode, k.Revoked = keys[0].Type, keys[0].Bits, keys[0].TestMode, keys[0].Revoked
-	for _, p := range dkim.Lint(k.Record) {
-		at.Offset = p.Offset
-		r.find(p.ID, at, p.Message, p.Fix)
-	}
+	findEach(r.find, dkim.Lint(k.Record), at)
 }
 
 // keyFindings looks at all keys together.

@@ -147,11 +147,7 @@ func (r *run) dmarcRecord(res *dmarc.Result) {
 	published := res.Published
 	rec.Record, rec.P, rec.SP, rec.NP, rec.ADKIM, rec.ASPF, rec.Test = record.Text, published.P, published.SP, published.NP, published.ADKIM, published.ASPF, record.Test
 	at := Where{Name: name, Record: record.Text}
-	for _, p := range dmarc.Lint(record.Text) {
-		at.Offset = p.Offset
-		r.find(p.ID, at, p.Message, p.Fix)
-	}
-	at.Offset = 0
+	findEach(r.find, dmarc.Lint(record.Text), at)
 	if res.Result == dmarc.PermError {
 		return // dmarc.unusable says it
 	}

@@ -10,6 +10,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/dnswire"
+	"postseal/lint"
 	"postseal/spf"
 )
 
@@ -44,6 +45,14 @@ func (l *zoneLinter) find(id string, at Where, detail, fix string) {
 		fix = rule.Fix
 	}
 	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at, Publish: mended(id, at)})
+}
+
+// findEach finds what is wrong with the record at a place, each problem at its octet.
+func findEach(find func(id string, at Where, detail, fix string), problems []lint.Problem, at Where) {
+	for _, p := range problems {
+		at.Offset = p.Offset
+		find(p.ID, at, p.Message, p.Fix)
+	}
 }
 
 func (l *zoneLinter) record(name string, rr dns.RR) {
@@ -84,10 +93,7 @@ func (l *zoneLinter) once(id string, at Where) {
 func (l *zoneLinter) text(name string, at Where) {
 	switch {
 	case strings.Contains(name+".", "._domainkey."):
-		for _, p := range dkim.Lint(at.Record) {
-			at.Offset = p.Offset
-			l.find(p.ID, at, p.Message, p.Fix)
-		}
+		findEach(l.find, dkim.Lint(at.Record), at)
 	case strings.HasPrefix(name, "_dmarc."):
 		l.dmarc(at)
 	case strings.HasPrefix(name, "_mta-sts."):
@@ -109,10 +115,7 @@ func (l *zoneLinter) text(name string, at Where) {
 		}
 	case spf.IsRecord(at.Record):
 		l.once("spf.multiple", at)
-		for _, p := range spf.Lint(at.Record) {
-			at.Offset = p.Offset
-			l.find(p.ID, at, p.Message, p.Fix)
-		}
+		findEach(l.find, spf.Lint(at.Record), at)
 	case spfLookalike(at.Record):
 		l.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(at.Record), "")
 	}
@@ -126,8 +129,5 @@ func (l *zoneLinter) dmarc(at Where) {
 		return
 	}
 	l.once("dmarc.multiple", at)
-	for _, p := range dmarc.Lint(at.Record) {
-		at.Offset = p.Offset
-		l.find(p.ID, at, p.Message, p.Fix)
-	}
+	findEach(l.find, dmarc.Lint(at.Record), at)
 }

@@ -3,35 +3,17 @@ package dmarc
 import (
 	"slices"
 	"strings"
+
+	"postseal/lint"
 )
-
-// Severity is how bad a Problem is.
-type Severity string
-
-// The severities.
-const (
-	SeverityError   Severity = "error"
-	SeverityWarning Severity = "warn"
-	SeverityInfo    Severity = "info"
-)
-
-// Problem is a finding about the text of a record.
-type Problem struct {
-	ID       string // stable
-	Severity Severity
-	Offset   int // in the text
-	Message  string
-	Fix      string
-	RFC      string
-}
 
 // Lint says what is wrong with the text of a record, or unwise in it, without asking the
 // DNS. Receivers ignore most errors silently (RFC 9989 §4.8), which is why they are told
 // here.
-func Lint(text string) []Problem {
+func Lint(text string) []lint.Problem {
 	tags, ok := split(text)
 	if !ok {
-		return []Problem{{ID: "dmarc.not-recognised", Severity: SeverityError, Message: "no DMARC record: it must begin with v=DMARC1, in this case",
+		return []lint.Problem{{ID: "dmarc.not-recognised", Severity: lint.Error, Message: "no DMARC record: it must begin with v=DMARC1, in this case",
 			Fix: "begin the record with v=DMARC1;", RFC: "9989 §4.8"}}
 	}
 	l := &linter{record: nil}
@@ -41,17 +23,17 @@ func Lint(text string) []Problem {
 		l.tag(tags.tag, &seen)
 	}
 	l.whole(text, seen)
-	slices.SortStableFunc(l.problems, func(a, b Problem) int { return a.Offset - b.Offset })
+	slices.SortStableFunc(l.problems, func(a, b lint.Problem) int { return a.Offset - b.Offset })
 	return l.problems
 }
 
 type linter struct {
 	record   *Record
-	problems []Problem
+	problems []lint.Problem
 }
 
-func (l *linter) add(id string, s Severity, offset int, message, fix, rfc string) {
-	l.problems = append(l.problems, Problem{"dmarc." + id, s, offset, message, fix, rfc})
+func (l *linter) add(id string, s lint.Severity, offset int, message, fix, rfc string) {
+	l.problems = append(l.problems, lint.Problem{ID: "dmarc." + id, Severity: s, Offset: offset, Message: message, Fix: fix, RFC: rfc})
 }
 
 // removedTags are those of RFC 7489 that mean nothing any more (RFC 9989 Appendix C).
@@ -66,19 +48,19 @@ func (l *linter) tag(t tag, seen *tagSet) {
 	id := tagID(t.name)
 	switch {
 	case !t.equals:
-		l.add("syntax", SeverityError, t.nameOffset, `"`+clip(t.name)+`" has no "="; receivers ignore it`, `write tags as name=value; between them ";"`, "9989 §4.8")
+		l.add("syntax", lint.Error, t.nameOffset, `"`+clip(t.name)+`" has no "="; receivers ignore it`, `write tags as name=value; between them ";"`, "9989 §4.8")
 		return
 	case removedTags[name] != "":
-		l.add("obsolete-tag", SeverityWarning, t.nameOffset, removedTags[name], "remove "+name, "9989 §4.7")
+		l.add("obsolete-tag", lint.Warning, t.nameOffset, removedTags[name], "remove "+name, "9989 §4.7")
 		return
 	case name == "v":
-		l.add("duplicate-tag", SeverityError, t.nameOffset, "a second v=; receivers may discard the record", "remove it", "9989 §4.7")
+		l.add("duplicate-tag", lint.Error, t.nameOffset, "a second v=; receivers may discard the record", "remove it", "9989 §4.7")
 		return
 	case id == 0:
-		l.add("unknown-tag", SeverityWarning, t.nameOffset, `nobody knows the tag "`+clip(t.name)+`"`, "correct or remove it", "9989 §4.7")
+		l.add("unknown-tag", lint.Warning, t.nameOffset, `nobody knows the tag "`+clip(t.name)+`"`, "correct or remove it", "9989 §4.7")
 		return
 	case seen.has(id):
-		l.add("duplicate-tag", SeverityError, t.nameOffset, "a second "+name+"=; some receivers discard the record, others take the first or the last", "keep one", "9989 §4.7")
+		l.add("duplicate-tag", lint.Error, t.nameOffset, "a second "+name+"=; some receivers discard the record, others take the first or the last", "keep one", "9989 §4.7")
 		return
 	}
 	seen.add(id)
@@ -91,14 +73,14 @@ var values = map[string]string{"p": "none quarantine reject", "sp": "none quaran
 func (l *linter) value(name string, t tag) {
 	if allowed, ok := values[name]; ok {
 		if !slices.Contains(strings.Fields(allowed), lower(t.value)) {
-			l.add("bad-value", SeverityError, t.valueOffset, name+`="`+clip(t.value)+`" is none of `+allowed, "use one of "+allowed, "9989 §4.7")
+			l.add("bad-value", lint.Error, t.valueOffset, name+`="`+clip(t.value)+`" is none of `+allowed, "use one of "+allowed, "9989 §4.7")
 		}
 		return
 	}
 	switch name {
 	case "fo":
 		if _, ok := failureOptions(t.value); !ok {
-			l.add("bad-value", SeverityError, t.valueOffset, "fo has other options than 0, 1, d, s", `use them with ":" between`, "9989 §4.7")
+			l.add("bad-value", lint.Error, t.valueOffset, "fo has other options than 0, 1, d, s", `use them with ":" between`, "9989 §4.7")
 		}
 	case "rua", "ruf":
 		l.uris(name, t)
@@ -111,11 +93,11 @@ func (l *linter) uris(name string, t tag) {
 		u, sized, ok := uri(trim(part))
 		switch {
 		case !ok:
-			l.add("bad-uri", SeverityError, offset, `"`+clip(trim(part))+`" is no URI`, "write mailto:reports@example.com", "9989 §4.7")
+			l.add("bad-uri", lint.Error, offset, `"`+clip(trim(part))+`" is no URI`, "write mailto:reports@example.com", "9989 §4.7")
 		case !strings.HasPrefix(lower(u), "mailto:"):
-			l.add("uri-scheme", SeverityWarning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
+			l.add("uri-scheme", lint.Warning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
 		case sized:
-			l.add("obsolete-size", SeverityInfo, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
+			l.add("obsolete-size", lint.Info, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
 		}
 		offset += len(part) + 1
 	}
@@ -126,24 +108,24 @@ func (l *linter) whole(text string, seen tagSet) {
 	r := l.record
 	switch {
 	case !r.Usable():
-		l.add("unusable", SeverityError, 0, "no valid p, or an invalid sp or np, and no rua: receivers do not apply DMARC", "add p=none, p=quarantine or p=reject", "9989 §4.10.1")
+		l.add("unusable", lint.Error, 0, "no valid p, or an invalid sp or np, and no rua: receivers do not apply DMARC", "add p=none, p=quarantine or p=reject", "9989 §4.10.1")
 	case r.broken:
-		l.add("policy-dropped", SeverityError, 0, "no valid p, or an invalid sp or np: receivers act as if p=none", "correct p, sp and np", "9989 §4.10.1")
+		l.add("policy-dropped", lint.Error, 0, "no valid p, or an invalid sp or np: receivers act as if p=none", "correct p, sp and np", "9989 §4.10.1")
 	}
 	if r.Test && r.own() != PolicyNone {
-		l.add("testing", SeverityInfo, 0, "t=y: receivers apply the policy one level lower", "remove t=y when the tests are over", "9989 §4.7")
+		l.add("testing", lint.Info, 0, "t=y: receivers apply the policy one level lower", "remove t=y when the tests are over", "9989 §4.7")
 	}
 	if len(r.RUA) == 0 {
-		l.add("rua-missing", SeverityInfo, len(text), "without rua nobody tells you who sends as you", "add rua=mailto:…", "9989 §4.7")
+		l.add("rua-missing", lint.Info, len(text), "without rua nobody tells you who sends as you", "add rua=mailto:…", "9989 §4.7")
 	}
 	if seen.has(tagFO) && !seen.has(tagRUF) {
-		l.add("fo-without-ruf", SeverityInfo, 0, "fo means nothing without ruf", "remove fo, or add ruf", "9989 §4.7")
+		l.add("fo-without-ruf", lint.Info, 0, "fo means nothing without ruf", "remove fo, or add ruf", "9989 §4.7")
 	}
 	if r.PSD == PSDYes && len(r.RUF) > 0 {
-		l.add("ruf-of-psd", SeverityWarning, 0, "ruf of a record with psd=y is never used", "remove ruf", "9991 §2")
+		l.add("ruf-of-psd", lint.Warning, 0, "ruf of a record with psd=y is never used", "remove ruf", "9991 §2")
 	}
 	if r.own() != PolicyNone && seen.has(tagSP) && r.SP == PolicyNone {
-		l.add("weak-sp", SeverityWarning, 0, "sp=none lets every subdomain be forged", "remove sp, or make it as strong as p", "9989 §4.7")
+		l.add("weak-sp", lint.Warning, 0, "sp=none lets every subdomain be forged", "remove sp, or make it as strong as p", "9989 §4.7")
 	}
 }
 

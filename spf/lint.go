@@ -5,39 +5,20 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"postseal/lint"
 )
-
-// Severity is how bad a Problem is.
-type Severity string
-
-// The severities.
-const (
-	Critical Severity = "critical"
-	Error    Severity = "error"
-	Warning  Severity = "warn"
-	Info     Severity = "info"
-)
-
-// Problem is a finding about the text of a record.
-type Problem struct {
-	ID       string // stable
-	Severity Severity
-	Offset   int // in the text
-	Message  string
-	Fix      string
-	RFC      string
-}
 
 // maxText is the length from which an answer may not fit 512 octets (RFC 7208 §3.4).
 const maxText = 450
 
 // Lint says what is wrong with the text of a record, or unwise in it, without asking the
 // DNS.
-func Lint(text string) []Problem {
+func Lint(text string) []lint.Problem {
 	r, err := Parse(text)
 	if err != nil {
 		e := err.(*SyntaxError)
-		return []Problem{{ID: "spf.syntax", Severity: Error, Offset: e.Offset, Message: e.Msg, Fix: syntaxFix(text, e.Offset), RFC: "7208 §4.6"}}
+		return []lint.Problem{{ID: "spf.syntax", Severity: lint.Error, Offset: e.Offset, Message: e.Msg, Fix: syntaxFix(text, e.Offset), RFC: "7208 §4.6"}}
 	}
 	l := &linter{record: r, seen: map[string]bool{}}
 	for i := range r.Directives {
@@ -45,14 +26,14 @@ func Lint(text string) []Problem {
 	}
 	l.modifiers()
 	if l.lookups > DefaultLookups {
-		l.add("lookup-limit", Error, 0, fmt.Sprintf("%d terms cost a DNS lookup, the limit is 10: permerror", l.lookups),
+		l.add("lookup-limit", lint.Error, 0, fmt.Sprintf("%d terms cost a DNS lookup, the limit is 10: permerror", l.lookups),
 			"replace includes by addresses, or drop what no longer sends", "7208 §4.6.4")
 	}
 	if !r.HasAll && r.Redirect == nil {
-		l.add("all-missing", Warning, len(text), "no all and no redirect: the default is neutral", "end the record in -all or ~all", "7208 §4.7")
+		l.add("all-missing", lint.Warning, len(text), "no all and no redirect: the default is neutral", "end the record in -all or ~all", "7208 §4.7")
 	}
 	if len(text) > maxText {
-		l.add("size", Warning, 0, fmt.Sprintf("%d octets may not fit a DNS answer of 512 octets", len(text)), "keep it below 450", "7208 §3.4")
+		l.add("size", lint.Warning, 0, fmt.Sprintf("%d octets may not fit a DNS answer of 512 octets", len(text)), "keep it below 450", "7208 §3.4")
 	}
 	return l.problems
 }
@@ -82,20 +63,20 @@ type linter struct {
 	lookups  int
 	afterAll bool
 	seen     map[string]bool
-	problems []Problem
+	problems []lint.Problem
 }
 
-func (l *linter) add(id string, s Severity, offset int, message, fix, rfc string) {
-	l.problems = append(l.problems, Problem{"spf." + id, s, offset, message, fix, rfc})
+func (l *linter) add(id string, s lint.Severity, offset int, message, fix, rfc string) {
+	l.problems = append(l.problems, lint.Problem{ID: "spf." + id, Severity: s, Offset: offset, Message: message, Fix: fix, RFC: rfc})
 }
 
 func (l *linter) directive(d *Directive) {
 	if l.afterAll {
-		l.add("after-all", Warning, d.Offset, "terms after all are never evaluated", "remove "+d.written(l.record), "7208 §5.1")
+		l.add("after-all", lint.Warning, d.Offset, "terms after all are never evaluated", "remove "+d.written(l.record), "7208 §5.1")
 		return
 	}
 	if key := strings.ToLower(d.Text); l.seen[key] {
-		l.add("duplicate", Info, d.Offset, quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
+		l.add("duplicate", lint.Info, d.Offset, quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
 	} else {
 		l.seen[key] = true
 	}
@@ -107,21 +88,21 @@ func (l *linter) directive(d *Directive) {
 		l.afterAll = true
 		l.all(d)
 	case PTR:
-		l.add("ptr", Warning, d.Offset, "ptr is slow, unreliable and should not be published", "list addresses with ip4 and ip6", "7208 §5.5")
+		l.add("ptr", lint.Warning, d.Offset, "ptr is slow, unreliable and should not be published", "list addresses with ip4 and ip6", "7208 §5.5")
 	case IP4, IP6:
 		l.ranges(d)
 	}
 	if d.Target != nil && d.Target.Has("slo") {
-		l.add("sender-macro", Info, d.Offset, "the answer depends on the sender: receivers cannot reuse it for the next message", "use such macros only where each sender has its own hosts", "7208 §7.3")
+		l.add("sender-macro", lint.Info, d.Offset, "the answer depends on the sender: receivers cannot reuse it for the next message", "use such macros only where each sender has its own hosts", "7208 §7.3")
 	}
 }
 
 func (l *linter) all(d *Directive) {
 	switch d.Qualifier {
 	case Pass:
-		l.add("all-permissive", Critical, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
+		l.add("all-permissive", lint.Critical, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
 	case Neutral:
-		l.add("all-neutral", Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
+		l.add("all-neutral", lint.Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
 	}
 }
 
@@ -134,10 +115,10 @@ const (
 func (l *linter) ranges(d *Directive) {
 	ip, bits := d.Prefix.Addr(), d.Prefix.Bits()
 	if d.Qualifier == Pass && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
-		l.add("cidr-wide", Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
+		l.add("cidr-wide", lint.Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
 	}
 	if private(d.Prefix) {
-		l.add("private-range", Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.written(l.record), "6890 §2.2.2")
+		l.add("private-range", lint.Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.written(l.record), "6890 §2.2.2")
 	}
 }
 
@@ -150,7 +131,7 @@ func (l *linter) modifiers() {
 	r := l.record
 	if r.Redirect != nil {
 		if r.HasAll {
-			l.add("redirect-unused", Warning, r.Redirect.Offset, "redirect is ignored where all stands", "remove one of them", "7208 §5.1")
+			l.add("redirect-unused", lint.Warning, r.Redirect.Offset, "redirect is ignored where all stands", "remove one of them", "7208 §5.1")
 		} else {
 			l.lookups++
 		}
@@ -158,10 +139,10 @@ func (l *linter) modifiers() {
 	for i := range r.Unknown {
 		m := &r.Unknown[i]
 		if meant := slipOf(m.Name); meant != "" {
-			l.add("typo", Error, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
+			l.add("typo", lint.Error, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
 			continue
 		}
-		l.add("unknown-modifier", Info, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
+		l.add("unknown-modifier", lint.Info, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
 	}
 }
 

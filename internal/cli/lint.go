@@ -10,20 +10,12 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/term"
+	"postseal/lint"
 	"postseal/spf"
 )
 
-type lintProblem struct {
-	ID       string `json:"id"`
-	Severity string `json:"severity"`
-	Offset   int    `json:"offset"`
-	Message  string `json:"message"`
-	Fix      string `json:"fix"`
-	RFC      string `json:"rfc"`
-}
-
 func (a *app) lintCommand() *cobra.Command {
-	sub := func(name, what string, lint func(string) []lintProblem) *cobra.Command {
+	sub := func(name, what string, check func(string) []lint.Problem) *cobra.Command {
 		return &cobra.Command{
 			Use:   name + " [TEXT|-]",
 			Short: "Check the text of " + what,
@@ -33,12 +25,12 @@ func (a *app) lintCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.lint(name, text, lint(text))
+				return a.lint(name, text, check(text))
 			},
 		}
 	}
 	c := a.group("lint", "Check the text of a record before it is published",
-		sub("spf", "an SPF record", lintSPF), sub("dkim", "a DKIM key record", lintDKIM), sub("dmarc", "a DMARC record", lintDMARC), a.lintZoneCommand())
+		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarc.Lint), a.lintZoneCommand())
 	c.Long = `Lint checks the text of a record without asking the DNS. The text is an argument, or
 standard input with -.
 
@@ -69,45 +61,21 @@ func (a *app) lintText(args []string) (string, error) {
 	return text, nil
 }
 
-func lintSPF(text string) []lintProblem {
-	var list []lintProblem
-	for _, p := range spf.Lint(text) {
-		list = append(list, lintProblem{p.ID, string(p.Severity), p.Offset, p.Message, p.Fix, p.RFC})
-	}
-	return list
-}
-
-func lintDMARC(text string) []lintProblem {
-	var list []lintProblem
-	for _, p := range dmarc.Lint(text) {
-		list = append(list, lintProblem{p.ID, string(p.Severity), p.Offset, p.Message, p.Fix, p.RFC})
-	}
-	return list
-}
-
-func lintDKIM(text string) []lintProblem {
-	var list []lintProblem
-	for _, p := range dkim.Lint(text) {
-		list = append(list, lintProblem{p.ID, string(p.Severity), p.Offset, p.Message, p.Fix, p.RFC})
-	}
-	return list
-}
-
 type lintJSON struct {
-	Schema   string        `json:"schema"`
-	Kind     string        `json:"kind"`
-	Text     string        `json:"text"`
-	Problems []lintProblem `json:"problems"`
+	Schema   string         `json:"schema"`
+	Kind     string         `json:"kind"`
+	Text     string         `json:"text"`
+	Problems []lint.Problem `json:"problems"`
 }
 
-func (a *app) lint(what, text string, problems []lintProblem) error {
+func (a *app) lint(what, text string, problems []lint.Problem) error {
 	for _, p := range problems {
-		if p.Severity == "error" || p.Severity == "critical" {
+		if p.Severity == lint.Error || p.Severity == lint.Critical {
 			a.raise(exitNo)
 		}
 	}
 	if a.wantJSON() {
-		return a.json(lintJSON{"postseal.lint/1", what, text, append([]lintProblem{}, problems...)})
+		return a.json(lintJSON{"postseal.lint/1", what, text, append([]lint.Problem{}, problems...)})
 	}
 	v := &view{app: a, style: a.style}
 	if len(problems) == 0 {
@@ -120,9 +88,9 @@ func (a *app) lint(what, text string, problems []lintProblem) error {
 	return nil
 }
 
-func (v *view) problem(p *lintProblem, text string) {
-	tone := map[string]term.Tone{"critical": term.Bad, "error": term.Bad, "warn": term.Warn}[p.Severity]
-	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Bold(p.ID), v.style.Dim(p.Severity+", RFC "+v.style.Text(p.RFC)))
+func (v *view) problem(p *lint.Problem, text string) {
+	tone := map[lint.Severity]term.Tone{lint.Critical: term.Bad, lint.Error: term.Bad, lint.Warning: term.Warn}[p.Severity]
+	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Bold(p.ID), v.style.Dim(string(p.Severity)+", RFC "+v.style.Text(p.RFC)))
 	if v.app.flags.quiet {
 		return
 	}
