@@ -29,7 +29,7 @@ faults:
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m
 soak:
-	go test ./bench -run TestSoak -count=1 -v -timeout 60m -soak $(SOAK)
+	go test ./bench/soak -count=1 -v -timeout 60m -soak $(SOAK)
 
 # What the worst messages cost.
 bench-worst:

@@ -45,7 +45,7 @@ var layers = [][]string{
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
 	{"internal/cli"},
-	{"cmd/postseal", "bench", "bench/faults", "bench/fuzz", "bench/load", "bench/ratios", "e2e"},
+	{"cmd/postseal", "bench", "bench/faults", "bench/fuzz", "bench/load", "bench/ratios", "bench/soak", "e2e"},
 }
 
 func layerOf(pkg string) int {

@@ -1,4 +1,4 @@
-package bench
+package soak
 
 import (
 	"bytes"
@@ -176,7 +176,10 @@ func abandon(c net.Conn) {
 // row is one line of the table.
 func (s *soak) row(began time.Time) (goroutines, files, heapOctets int) {
 	entries, _ := os.ReadDir("/proc/self/fd")
-	goroutines, files, heapOctets = runtime.NumGoroutine(), len(entries), heap()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	goroutines, files, heapOctets = runtime.NumGoroutine(), len(entries), int(m.HeapAlloc)
 	s.t.Logf("%6.0f s %8d %8d %8d %8d %8d %11d %5d %8d", time.Since(began).Seconds(), s.counts[0].Load(), s.counts[1].Load(), s.counts[2].Load(), s.counts[3].Load(),
 		s.counts[4].Load(), goroutines, files, heapOctets>>10)
 	return
