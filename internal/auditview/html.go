@@ -9,13 +9,14 @@ import (
 	"strings"
 
 	"postseal/audit"
+	"postseal/internal/term"
 )
 
 //go:embed page.tmpl
 var pageText string
 
 var pages = template.Must(template.New("page").Funcs(template.FuncMap{
-	"word": orDash[audit.Grade], "rule": ruleOf, "parts": parts, "counts": counts, "lookup": lookupWord, "commas": commas,
+	"word": orDash[audit.Grade], "rule": ruleOf, "parts": parts, "counts": counts, "lookup": lookupWord, "commas": term.Commas,
 	"profile": func(p audit.Profile) string { return profiles[p] }, "ms": func(n int64) string { return strconv.FormatInt(n/1000, 10) },
 }).Parse(pageText))
 
@@ -107,16 +108,4 @@ func lookupWord(t audit.SPFTerm) string {
 		return fmt.Sprintf("1 + %d", t.Child.Lookups)
 	}
 	return "1"
-}
-
-// commas writes a number in groups of three.
-func commas(decimal string) string {
-	var b strings.Builder
-	for i, c := range decimal {
-		if i > 0 && (len(decimal)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
 }

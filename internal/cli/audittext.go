@@ -444,12 +444,5 @@ func thousands(decimal string) string {
 	if len(decimal) > 15 {
 		return fmt.Sprintf("2^%d", n.BitLen()-1)
 	}
-	var b strings.Builder
-	for i, c := range decimal {
-		if i > 0 && (len(decimal)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
+	return term.Commas(decimal)
 }

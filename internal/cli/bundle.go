@@ -118,6 +118,31 @@ func isBundle(path string) bool {
 	return bundle.Is(head[:n])
 }
 
+// evaluate runs the bundle at path under its configuration with a change, and finds out why
+// signatures broke.
+func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*postseal.Config)) (*postseal.Report, *postseal.Verifier, error) {
+	config, err := b.Config()
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	change(&config)
+	v, err := postseal.New(config)
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	r, err := b.RunWith(ctx, v)
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return nil, nil, err
+	}
+	if body := b.Body(); body != nil {
+		v.Diagnose(ctx, r, body)
+	}
+	return r, v, nil
+}
+
 // verifyBundle verifies the message of a bundle, as of its time and with its DNS answers.
 // The flags win over its configuration. Whoever made the file chose the answers: that is
 // told, and a message is never taken for a bundle when its envelope is given.
@@ -130,28 +155,15 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	if err != nil {
 		return err
 	}
-	config, err := b.Config()
+	r, _, err := evaluate(ctx, path, b, func(c *postseal.Config) {
+		c.Enforce = cmp.Or(postseal.Enforce(f.enforce), c.Enforce)
+		c.Discovery = cmp.Or(dmarc.Discovery(f.discovery), c.Discovery)
+		c.AuthservID = cmp.Or(f.authservID, c.AuthservID)
+	})
 	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	config.Enforce = cmp.Or(postseal.Enforce(f.enforce), config.Enforce)
-	config.Discovery = cmp.Or(dmarc.Discovery(f.discovery), config.Discovery)
-	config.AuthservID = cmp.Or(f.authservID, config.AuthservID)
-	v, err := postseal.New(config)
-	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	r, err := b.RunWith(ctx, v)
-	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	if err := interrupted(ctx); err != nil {
 		return err
 	}
 	r.File = path
-	if body := b.Body(); body != nil {
-		v.Diagnose(ctx, r, body)
-	}
 	code := exitCode(r)
 	a.raise(code)
 	for _, m := range bundle.Missing(r) {

@@ -76,26 +76,11 @@ func (a *app) explain(ctx context.Context, id, dir string) error {
 	if err != nil {
 		return err
 	}
-	config, err := b.Config()
+	r, v, err := evaluate(ctx, path, b, func(c *postseal.Config) { c.Trace = true })
 	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	config.Trace = true
-	v, err := postseal.New(config)
-	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	r, err := b.RunWith(ctx, v)
-	if err != nil {
-		return failf(exitData, "%s: %v", path, err)
-	}
-	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	if body := b.Body(); body != nil {
-		v.Diagnose(ctx, r, body)
-	}
-	config = v.Config()
+	config := v.Config()
 	story, missing := explain.Tell(r, &config), bundle.Missing(r)
 	differences := b.Check(r)
 	if a.wantJSON() {

@@ -129,3 +129,15 @@ func Pad(text string, columns int) string {
 	}
 	return text
 }
+
+// Commas writes a number in groups of three.
+func Commas(decimal string) string {
+	var b strings.Builder
+	for i, c := range decimal {
+		if i > 0 && (len(decimal)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
