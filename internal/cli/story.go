@@ -236,6 +236,12 @@ func verdictStory(r *postseal.Report) string {
 		return authorStory(string(r.Author.Reason))
 	case postseal.MessageLimit:
 		return "the header section is over a limit: " + string(r.Limit())
+	case postseal.LocalExempt:
+		return "an [[exempt]] entry describes this mail"
+	case postseal.LocalRule:
+		return "a [[rule]] entry is true of this mail"
+	case postseal.InternalError:
+		return "a defect of postseal; please report it"
 	}
 	return string(d.Reason)
 }

@@ -1,0 +1,20 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"postseal"
+	"postseal/message"
+)
+
+// TestVerdictStory: every reason of a decision is told in words.
+func TestVerdictStory(t *testing.T) {
+	for _, reason := range postseal.Reasons() {
+		r := &postseal.Report{Decision: postseal.Decision{Reason: reason}}
+		r.Author.Reason = message.MalformedFrom
+		if text := verdictStory(r); text == "" || strings.Contains(text, string(reason)) {
+			t.Errorf("%s: %q", reason, text)
+		}
+	}
+}
