@@ -56,7 +56,7 @@ func cannotCreate(path string, err error) *failure {
 
 func (a *app) replayBundleCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "replay-bundle FILE...",
+		Use:   "replay-bundle FILE...|-",
 		Short: "Run the evidence of verdicts again and say whether they still hold",
 		Long: `Replay-bundle evaluates each bundle from its own clock, DNS answers and message, with
 this version of postseal, and compares the outcome with what the bundle expects. The
@@ -82,13 +82,18 @@ evaluation needs, 65 not a bundle.`,
 // maxBundle bounds what is read of a bundle.
 const maxBundle = 256 << 20
 
-func readBundle(path string) (*bundle.Bundle, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, openFailure(path, err)
+// readBundle reads a bundle file, "-" being stdin.
+func (a *app) readBundle(path string) (*bundle.Bundle, error) {
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, openFailure(path, err)
+		}
+		defer f.Close()
+		in = f
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxBundle+1))
+	data, err := io.ReadAll(io.LimitReader(in, maxBundle+1))
 	switch {
 	case err != nil:
 		return nil, openFailure(path, err)
@@ -151,7 +156,7 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 		return usage("%s: is a bundle, with its own envelope, clock and DNS answers: %s cannot be given beside it", path, strings.Join(f.foreign, ", ")).
 			or("--enforce, --discovery and --authserv-id can")
 	}
-	b, err := readBundle(path)
+	b, err := a.readBundle(path)
 	if err != nil {
 		return err
 	}
@@ -190,7 +195,7 @@ type replayJSON struct {
 }
 
 func (a *app) replayBundle(ctx context.Context, path string) error {
-	b, err := readBundle(path)
+	b, err := a.readBundle(path)
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,8 @@ Exit codes: 0 told, 65 not a bundle, 66 no such bundle.`,
 
 // findBundle reads a bundle by its file, reference or queue id.
 func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
-	if _, err := os.Stat(id); err == nil || strings.ContainsAny(id, "./") {
-		b, err := readBundle(id)
+	if _, err := os.Stat(id); err == nil || id == "-" || strings.ContainsAny(id, "./") {
+		b, err := a.readBundle(id)
 		return b, id, err
 	}
 	if dir == "" {

@@ -147,8 +147,11 @@ func (a *app) showSummary(f *replayFlags, s *replay.Summary, passed int64, r *pa
 	if a.flags.output != "" {
 		v.line("%s", v.clean("wrote "+a.flags.output))
 	}
-	if f.receivedBy == "" {
+	switch elsewhere := s.Passed[replay.Elsewhere]; {
+	case f.receivedBy == "":
 		a.hint("SPF was skipped: name the mail server that took the mail with --received-by HOST")
+	case s.Verified == 0 && elsewhere > 0:
+		a.hint("no message has a Received field that %s stamped for a client from outside: is that the name it gives itself?", f.receivedBy)
 	}
 }
 
