@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/conf"
 	"postseal/internal/postfix"
 )
 
@@ -56,6 +57,9 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	if f.apply && f.undo {
 		return usage("--apply and --undo exclude each other")
 	}
+	if err := errors.Join(checkListener("--milter", f.milter), checkListener("--policy", f.policy)); err != nil {
+		return err
+	}
 	s, err := postfix.Read(ctx, f.configDir)
 	switch {
 	case errors.Is(err, postfix.ErrNotInstalled) && !f.apply && !f.undo:
@@ -87,6 +91,17 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 		}{"postseal.setup/1", append([]postfix.Change{}, changes...), f.apply, backup})
 	}
 	a.printSetup(&s, f, changes, backup)
+	return nil
+}
+
+// checkListener checks the value of a flag that names a listener, or none of it.
+func checkListener(flag, listener string) error {
+	if listener == "" || listener == none {
+		return nil
+	}
+	if err := new(conf.Address).UnmarshalText([]byte(listener)); err != nil {
+		return usage("%s: %v", flag, err)
+	}
 	return nil
 }
 
