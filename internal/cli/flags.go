@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	g := &a.flags
 	f.StringVarP(&g.config, "config", "c", "", "read the configuration `FILE` (TOML)")
 	f.StringVar(&g.format, "format", "text", "`FORMAT` of results: text, json, jsonl (one object a line)")
-	f.StringVarP(&g.output, "output", "o", "", "write results to `FILE`")
+	f.VarP(&once{value: &g.output}, "output", "o", "write results to `FILE`")
 	f.StringVar(&g.color, "color", "auto", "`WHEN` to use colour: auto, always, never")
 	f.BoolVar(&g.noProgress, "no-progress", false, "show no progress on stderr")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "tell more")
@@ -45,6 +46,32 @@ func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	f.DurationVar(&g.dnsTimeout, "dns-timeout", defaultDNSTimeout, "`TIME` to wait for one name server")
 	f.StringArrayVar(&g.zones, "zone", nil, "answer DNS questions from zone `FILE` alone, without a network (repeatable)")
 	f.StringVar(&g.now, "now", "", "take `TIME` (RFC 3339) as the clock of the verdict")
+}
+
+// once is the value of a flag of which a second one would be lost in silence.
+type once struct {
+	value *string
+	given bool
+}
+
+// String implements pflag.Value.
+func (o *once) String() string {
+	if o.value == nil {
+		return ""
+	}
+	return *o.value
+}
+
+// Type implements pflag.Value.
+func (o *once) Type() string { return "string" }
+
+// Set implements pflag.Value.
+func (o *once) Set(s string) error {
+	if o.given {
+		return errors.New("it is given twice, and results go to one file")
+	}
+	*o.value, o.given = s, true
+	return nil
 }
 
 // formatsOf lists the formats that a command knows.
