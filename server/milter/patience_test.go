@@ -46,8 +46,16 @@ func TestAnnouncedPacket(t *testing.T) {
 		packet := bytes.Repeat([]byte{'B'}, size)
 		head := binary.BigEndian.AppendUint32(nil, uint32(size))
 		go theirs.Write(append(head, packet...))
-		if c, data, err := w.read(); err != nil || c != cmdBody || !bytes.Equal(data, packet[1:]) {
-			t.Errorf("%d octets: %d come back, %v", size, len(data), err)
+		var got []byte
+		for pieces := 0; pieces == 0 || !w.whole(); pieces++ {
+			c, data, err := w.read()
+			if err != nil || c != cmdBody || len(data) > bodyPiece {
+				t.Fatalf("%d octets, piece %d: %c with %d octets, %v", size, pieces, c, len(data), err)
+			}
+			got = append(got, data...)
+		}
+		if !bytes.Equal(got, packet[1:]) {
+			t.Errorf("%d octets: %d come back", size, len(got))
 		}
 		w = newWire(ours)
 		go func() { theirs.Write(head); theirs.Close() }()

@@ -163,7 +163,7 @@ func (s *session) command(c command, data []byte) error {
 	if err := s.step(c, data); err != nil {
 		return err
 	}
-	if !s.terms.silent(c) {
+	if !s.terms.silent(c) && s.wire.whole() {
 		s.wire.write(replyContinue)
 	}
 	return nil

@@ -55,6 +55,10 @@ const (
 // MiB, and a header field of Postfix at most 100 KiB.
 const maxPacket = 1<<20 + 1<<10
 
+// bodyPiece is how much of a body chunk is taken at a time: it is hashed while the processor
+// still has it at hand, however many sessions take turns.
+const bodyPiece = 32 << 10
+
 // keptBuffer is how much of the read buffer outlives a packet.
 const keptBuffer = 128 << 10
 
@@ -81,6 +85,7 @@ type wire struct {
 	patience door.Patient // with an MTA that says nothing
 	r        *bufio.Reader
 	buf      []byte
+	body     int // octets of the body chunk at hand that are to come
 
 	mu  sync.Mutex // progress is written beside the session
 	out []byte     // held back
@@ -100,8 +105,12 @@ func newWire(conn net.Conn) *wire {
 	return w
 }
 
-// read returns the next packet. Its data is valid until the next read.
+// read returns the next packet, or the next piece of a body chunk: see whole. Its data is valid
+// until the next read.
 func (w *wire) read() (command, []byte, error) {
+	if w.body > 0 {
+		return w.piece()
+	}
 	if w.r.Buffered() == 0 {
 		if err := w.flush(); err != nil {
 			return 0, nil, err
@@ -118,10 +127,37 @@ func (w *wire) read() (command, []byte, error) {
 	case size > maxPacket:
 		return 0, nil, &ProtocolError{"oversized", fmt.Sprintf("a packet of %d octets, at most %d", size, maxPacket)}
 	}
-	if err := w.fill(int(size)); err != nil {
+	c, err := w.r.ReadByte()
+	if err != nil {
+		return 0, nil, cutShort(err)
+	}
+	if command(c) == cmdBody {
+		w.body = int(size) - 1
+		return w.piece()
+	}
+	err = w.fill(int(size) - 1)
+	return command(c), w.buf, err
+}
+
+// piece returns the next one of a body chunk.
+func (w *wire) piece() (command, []byte, error) {
+	n := min(w.body, bodyPiece)
+	if err := w.fill(n); err != nil {
 		return 0, nil, err
 	}
-	return command(w.buf[0]), w.buf[1:], nil
+	w.body -= n
+	return cmdBody, w.buf, nil
+}
+
+// whole reports whether the last read came to the end of its packet: an answer is due then.
+func (w *wire) whole() bool { return w.body == 0 }
+
+// cutShort is err where the end of the stream is none.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // fill reads n octets into the buffer, which grows as they come: who announces a large
@@ -136,10 +172,7 @@ func (w *wire) fill(n int) error {
 		step := min(n-have, max(have, 16<<10))
 		w.buf = slices.Grow(w.buf, max(step, 512))[:have+step]
 		if _, err := io.ReadFull(w.r, w.buf[have:]); err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
+			return cutShort(err)
 		}
 	}
 	return nil

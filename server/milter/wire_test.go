@@ -133,6 +133,31 @@ func TestBodyPieces(t *testing.T) {
 	}
 }
 
+// TestLargeChunk: a body chunk that is taken in pieces has one answer, also as the last piece of
+// the message.
+func TestLargeChunk(t *testing.T) {
+	sign, zone := signer(t)
+	names, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startWith(t, names, "")
+	m := dial(t, s)
+	m.steps = 0 // each command is answered
+	m.negotiate()
+	m.client("192.0.2.1")
+	for _, size := range []int{bodyPiece - 1, bodyPiece, bodyPiece + 1, 3*bodyPiece + 7} {
+		m.envelope("b@signed.test")
+		m.content(sign("From: a@signed.test\n\n" + strings.Repeat("line \n", size/7) + strings.Repeat("x", size%7) + "\n"))
+		if replies := m.end(); replies[len(replies)-1] != "c" {
+			t.Fatalf("%d octets: %q", size, replies)
+		}
+	}
+	if n := strings.Count(s.log.String(), "dkim=pass"); n != 4 {
+		t.Errorf("%d of 4 passed", n)
+	}
+}
+
 // TestWrongPackets: each ends its session with a temporary failure, is counted by its
 // kind, and leaves every other session alone.
 func TestWrongPackets(t *testing.T) {
