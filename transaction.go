@@ -277,7 +277,8 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	return t.Finish(ctx)
 }
 
-// VerifyReader is Session, Helo and Verify in one.
+// VerifyReader is Session, Helo and Verify in one. As there, r must have CRLF line ends:
+// message.NewCRLFReader makes them.
 func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
