@@ -12,7 +12,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -145,13 +144,11 @@ func (b *Bundle) file(name string, data []byte) (err error) {
 	case "envelope":
 		b.Envelope, err = parseEnvelope(string(data))
 	case "message":
-		b.Message, err = io.ReadAll(message.NewCRLFReader(bytes.NewReader(data)))
+		b.Message = message.CRLF(data)
 	case "message.base64":
 		b.Message, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), ""))
 	case "header":
-		if data, err = io.ReadAll(message.NewCRLFReader(bytes.NewReader(data))); err == nil {
-			b.header, err = parseHeader(data)
-		}
+		b.header, err = parseHeader(message.CRLF(data))
 	case "header.base64":
 		if data, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), "")); err == nil {
 			b.header, err = parseHeader(data)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -163,8 +162,8 @@ func word(s string) string {
 // part is text where a reader gets the same octets back, else base64.
 func part(name string, data []byte) txtar.File {
 	text := bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	back, err := io.ReadAll(message.NewCRLFReader(bytes.NewReader(text))) // as Parse reads it
-	if err == nil && bytes.Equal(back, data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\x00") && (len(text) == 0 || text[len(text)-1] == '\n') &&
+	back := message.CRLF(text) // as Parse reads it
+	if bytes.Equal(back, data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\x00") && (len(text) == 0 || text[len(text)-1] == '\n') &&
 		!bytes.HasPrefix(text, []byte("-- ")) && !bytes.Contains(text, []byte("\n-- ")) {
 		return txtar.File{Name: name, Data: text}
 	}

@@ -12,6 +12,39 @@ import (
 // buffer.
 func NewCRLFReader(r io.Reader) io.Reader { return &crlfReader{src: r} }
 
+// CRLF is what NewCRLFReader makes of text: text itself when it has CRLF line ends.
+func CRLF(text []byte) []byte {
+	if !endsInLF(text) {
+		return text
+	}
+	return AppendCRLF(make([]byte, 0, len(text)+bytes.Count(text, []byte("\n"))), text)
+}
+
+// endsInLF reports whether the first line of text ends in a bare LF.
+func endsInLF(text []byte) bool {
+	lf := bytes.IndexByte(text, '\n')
+	return lf == 0 || lf > 0 && text[lf-1] != '\r'
+}
+
+// AppendCRLF appends what NewCRLFReader makes of text to dst.
+func AppendCRLF(dst, text []byte) []byte {
+	if !endsInLF(text) {
+		return append(dst, text...)
+	}
+	for {
+		lf := bytes.IndexByte(text, '\n')
+		if lf < 0 {
+			return append(dst, text...)
+		}
+		dst = append(dst, text[:lf]...)
+		if lf == 0 || text[lf-1] != '\r' {
+			dst = append(dst, '\r')
+		}
+		dst = append(dst, '\n')
+		text = text[lf+1:]
+	}
+}
+
 type crlfForm int
 
 const (

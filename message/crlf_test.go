@@ -73,5 +73,8 @@ func FuzzCRLFReader(f *testing.F) {
 		if string(got) != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
+		if at := CRLF([]byte(in)); string(at) != want {
+			t.Errorf("%q became %q at once, want %q", in, at, want)
+		}
 	})
 }
