@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,6 +36,28 @@ type Message struct {
 	Raw    []byte    // as it is stored, with the line ends and the quoting of the archive
 	Mbox   bool      // Raw may be quoted: see Unquoted
 	Err    error     // why there is no Raw
+}
+
+// Release gives the room of Raw to messages that are read later. Nobody may use Raw after it.
+func (m *Message) Release() {
+	if raw := m.Raw; cap(raw) > 0 && cap(raw) <= keptRoom {
+		rooms.Put(&raw)
+	}
+	m.Raw = nil
+}
+
+// rooms are those of messages that were released.
+var rooms sync.Pool
+
+// keptRoom is how large a room may be that is used again.
+const keptRoom = 1 << 20
+
+// room is one of at least n octets.
+func room(n int) []byte {
+	if r, ok := rooms.Get().(*[]byte); ok && cap(*r) >= n {
+		return (*r)[:n]
+	}
+	return make([]byte, n)
 }
 
 // Archive is a set of paths to read.
@@ -84,6 +107,7 @@ func (a *Archive) Messages() iter.Seq[Message] {
 type file struct {
 	path    string
 	maildir bool
+	regular bool // known to be a regular file
 	err     error
 }
 
@@ -117,7 +141,7 @@ func walkFolder(dir string, maildir bool, visit func(file) bool, passed *int64) 
 				return false
 			}
 		case e.Type().IsRegular() && (maildir && name[0] != '.' || !maildir && namedLikeMail(name)):
-			if !visit(file{path: path, maildir: maildir}) {
+			if !visit(file{path: path, maildir: maildir, regular: true}) {
 				return false
 			}
 		case passed != nil:
@@ -146,9 +170,11 @@ func (f file) messages(most int64, yield func(Message) bool) bool {
 	if f.err != nil {
 		return yield(m)
 	}
-	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
-		m.Err = ErrNoFile // opening a pipe would wait for its writer
-		return yield(m)
+	if !f.regular {
+		if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
+			m.Err = ErrNoFile // opening a pipe would wait for its writer
+			return yield(m)
+		}
 	}
 	r, err := os.Open(f.path)
 	if err != nil {
@@ -174,7 +200,7 @@ func (f file) messages(most int64, yield func(Message) bool) bool {
 	case m.Size == 0:
 		m.Err = ErrEmpty
 	default:
-		m.Raw = make([]byte, m.Size)
+		m.Raw = room(int(m.Size))
 		if _, err := io.ReadFull(r, m.Raw); err != nil {
 			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)
 		}

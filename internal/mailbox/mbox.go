@@ -24,7 +24,8 @@ type mbox struct {
 	most int64
 
 	r      *bufio.Reader
-	offset int64 // of what r gives next
+	room   []byte // of the message at hand
+	offset int64  // of what r gives next
 	count  int
 	dated  bool // the From lines hold times: a line that does not is none
 }
@@ -46,7 +47,7 @@ func (b *mbox) messages(yield func(Message) bool) bool {
 	for err == nil {
 		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line)}
 		start := b.offset - int64(len(line))
-		s := section{length: -1, newLine: true}
+		s := section{data: b.room[:0], length: -1, newLine: true}
 		line, err = b.message(&s)
 		m.Size = b.offset - int64(len(line)) - start
 		switch {
@@ -55,7 +56,10 @@ func (b *mbox) messages(yield func(Message) bool) bool {
 		case len(s.data) == 0:
 			m.Err = ErrEmpty
 		default:
-			m.Raw = s.data
+			m.Raw = append(room(len(s.data))[:0], s.data...)
+		}
+		if cap(s.data) <= keptRoom {
+			b.room = s.data
 		}
 		if err != nil && err != io.EOF {
 			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)
@@ -99,6 +103,9 @@ func (b *mbox) line() (line []byte, whole bool, err error) {
 // message reads up to the next From line, which it returns. The error is io.EOF at the end.
 func (b *mbox) message(s *section) (from []byte, err error) {
 	for {
+		if s.inBody {
+			b.text(s)
+		}
 		line, whole, err := b.line()
 		if err != nil {
 			s.trim()
@@ -125,6 +132,27 @@ func (b *mbox) message(s *section) (from []byte, err error) {
 			return b.skipBlank()
 		}
 	}
+}
+
+// text takes what is at hand of a body, up to a line that may be a From line. It may leave a
+// few octets, and takes no part in what the next line is.
+func (b *mbox) text(s *section) {
+	const next = "\n" + fromLine
+	at, _ := b.r.Peek(b.r.Buffered())
+	if s.newLine && strings.HasPrefix(fromLine, string(at[:min(len(at), len(fromLine))])) {
+		return
+	}
+	n := bytes.Index(at, []byte(next)) + 1
+	if n == 0 {
+		n = max(0, len(at)-len(next)+1) // its beginning may be here
+	}
+	if n == 0 {
+		return
+	}
+	s.add(at[:n], b.most)
+	s.newLine = at[n-1] == '\n'
+	b.r.Discard(n)
+	b.offset += int64(n)
 }
 
 // add takes a piece of the message.

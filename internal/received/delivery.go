@@ -93,12 +93,19 @@ func Date(value []byte) time.Time {
 	if i < 0 {
 		return time.Time{}
 	}
-	t, err := mail.ParseDate(strings.Join(strings.Fields(string(value[i+1:])), " "))
+	date := strings.Join(strings.Fields(string(value[i+1:])), " ")
+	if t, err := time.Parse(usualDate, strings.TrimSuffix(date, " (UTC)")); err == nil {
+		return t
+	}
+	t, err := mail.ParseDate(date)
 	if err != nil {
 		return time.Time{}
 	}
 	return t
 }
+
+// usualDate is what nearly all hosts write; mail.ParseDate comes to it after many others.
+const usualDate = "Mon, 2 Jan 2006 15:04:05 -0700"
 
 // returnPath takes the angle brackets off (RFC 5321 §4.4).
 func returnPath(value []byte) string {

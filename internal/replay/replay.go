@@ -94,15 +94,19 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		room := semaphore.NewWeighted(windowBytes)
-		jobs, order := make(chan *job), make(chan *job, windowPerWorker*o.Workers)
+		window := windowPerWorker * o.Workers
+		jobs, order := make(chan *job, window), make(chan *job, window)
 		var all sync.WaitGroup
 		defer all.Wait()
 		defer cancel()
 		all.Go(func() { feed(ctx, messages, room, jobs, order) })
 		for range o.Workers {
 			all.Go(func() {
+				w := worker{Options: &o}
 				for j := range jobs {
-					j.result <- o.verify(ctx, &j.message)
+					r := w.verify(ctx, &j.message)
+					j.message.Release()
+					j.result <- r
 				}
 			})
 		}
@@ -138,8 +142,15 @@ func feed(ctx context.Context, messages iter.Seq[mailbox.Message], room *semapho
 	}
 }
 
+// worker verifies one message after the other.
+type worker struct {
+	*Options
+	header message.Header // of the message at hand
+	text   []byte         // the same with CRLF line ends, when it has others
+}
+
 // verify comes to the result of one message.
-func (o *Options) verify(ctx context.Context, m *mailbox.Message) Result {
+func (o *worker) verify(ctx context.Context, m *mailbox.Message) Result {
 	r := Result{Name: m.Name, Size: m.Size}
 	switch {
 	case o.Done != nil && o.Done(m.Name):
@@ -149,9 +160,8 @@ func (o *Options) verify(ctx context.Context, m *mailbox.Message) Result {
 		r.Outcome, r.Err = Broken, m.Err
 		return r
 	}
-	text := crlf(m.Raw)
-	h, err := headerOf(text)
-	if err != nil {
+	text, h := o.crlf(m.Raw), &o.header
+	if err := readHeader(h, text); err != nil {
 		r.Outcome, r.Err = Broken, err
 		return r
 	}
@@ -169,43 +179,48 @@ func (o *Options) verify(ctx context.Context, m *mailbox.Message) Result {
 	return r
 }
 
-// crlf is the message with CRLF line ends.
-func crlf(raw []byte) []byte {
-	var b bytes.Buffer
-	b.Grow(len(raw) + len(raw)/32 + 512)
-	b.ReadFrom(message.NewCRLFReader(bytes.NewReader(raw))) // memory to memory: no error
-	return b.Bytes()
+// keptText is how much of the room for a text is kept for the next message.
+const keptText = 1 << 20
+
+// crlf is message.CRLF in the room of o.text.
+func (o *worker) crlf(raw []byte) []byte {
+	if cap(o.text) > keptText {
+		o.text = nil
+	}
+	text := message.AppendCRLF(o.text[:0], raw)
+	o.text = text
+	return text
 }
 
 var errNoHeader = errors.New("has no header fields, so it is no message")
 
-// headerOf reads the header section. One over a limit is the verdict's to tell.
-func headerOf(text []byte) (*message.Header, error) {
-	p := &peek{}
+// readHeader reads the header section into h. One over a limit is the verdict's to tell.
+func readHeader(h *message.Header, text []byte) error {
+	h.Reset()
 	var limit *message.LimitError
-	err := message.Stream(p, bytes.NewReader(text), message.Limits{})
+	err := message.Stream(peek{h}, bytes.NewReader(text), message.Limits{})
 	if err != nil && !errors.Is(err, errPeeked) && !errors.As(err, &limit) {
-		return nil, err
+		return err
 	}
-	if p.header.Len() == 0 && limit == nil {
-		return nil, errNoHeader
+	if h.Len() == 0 && limit == nil {
+		return errNoHeader
 	}
-	return &p.header, nil
+	return nil
 }
 
 var errPeeked = errors.New("header section read")
 
 // peek is a Sink that keeps the header section and stops behind it.
-type peek struct{ header message.Header }
+type peek struct{ header *message.Header }
 
 // Field implements message.Sink.
-func (p *peek) Field(f message.Field) error { p.header.Add(f); return nil }
+func (p peek) Field(f message.Field) error { p.header.Add(f); return nil }
 
 // EndHeader implements message.Sink.
-func (p *peek) EndHeader() error { return errPeeked }
+func (p peek) EndHeader() error { return errPeeked }
 
 // Write implements message.Sink.
-func (p *peek) Write([]byte) (int, error) { return 0, errPeeked }
+func (p peek) Write([]byte) (int, error) { return 0, errPeeked }
 
 // delivery is how and when the message came. Without ReceivedBy only the time is known.
 func (o *Options) delivery(h *message.Header, stored time.Time) (received.Delivery, error) {
@@ -242,7 +257,7 @@ func (o *Options) verdict(ctx context.Context, m *mailbox.Message, text []byte, 
 	report, err := o.run(ctx, text, h, d)
 	if err == nil && brokenBody(report) {
 		for _, other := range m.Unquoted() {
-			reading := crlf(other)
+			reading := message.CRLF(other)
 			if again, err := o.run(ctx, reading, h, d); err == nil && passes(again) > passes(report) {
 				report, text = again, reading
 			}
