@@ -168,6 +168,9 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	if err != nil {
 		return err
 	}
+	if _, ok := dns.(*resolver.Cache); !ok { // zone files: their records and keys are parsed once
+		dns = resolver.NewCache(dns, resolver.CacheOptions{})
+	}
 	options, err := a.replayOptions(f, dns)
 	if err != nil {
 		return err
