@@ -352,21 +352,28 @@ func BenchmarkReplay(b *testing.B) {
 	}
 }
 
-// BenchmarkEngine is the verification alone of the same message, on as many processors.
+// BenchmarkEngine is the verification alone of the same message, on as many processors: as it
+// is stored, with LF, and as SMTP has it.
 func BenchmarkEngine(b *testing.B) {
 	for _, size := range benchSizes {
-		b.Run(fmt.Sprintf("%dKB", size>>10), func(b *testing.B) {
-			o, text := benchOptions(b), []byte(benchText(size))
-			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					s := o.Verifier.Session(context.Background(), postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
-					if _, err := s.Verify(context.Background(), "a@e.test", nil, bytes.NewReader(text)); err != nil {
-						b.Fatal(err)
+		for name, text := range map[string]string{"stored": strings.ReplaceAll(benchText(size), "\r\n", "\n"), "smtp": benchText(size)} {
+			b.Run(fmt.Sprintf("%s/%dKB", name, size>>10), func(b *testing.B) {
+				o, octets := benchOptions(b), []byte(text)
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						var r io.Reader = bytes.NewReader(octets)
+						if name == "stored" {
+							r = message.NewCRLFReader(r)
+						}
+						s := o.Verifier.Session(context.Background(), postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
+						if _, err := s.Verify(context.Background(), "a@e.test", nil, r); err != nil {
+							b.Fatal(err)
+						}
 					}
-				}
+				})
 			})
-		})
+		}
 	}
 }
 
