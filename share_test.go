@@ -216,6 +216,27 @@ func TestEnded(t *testing.T) {
 	}
 }
 
+// TestAborted: evidence is kept of what has a report, and of nothing else.
+func TestAborted(t *testing.T) {
+	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := New(Config{Resolver: zone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
+	aborted, finished := s.Mail("a@acme.test"), s.Mail("a@acme.test")
+	aborted.Abort()
+	if n := len(aborted.asked.Exchanges()); n > 0 {
+		t.Errorf("%d questions are kept of an aborted transaction", n)
+	}
+	if _, err := finished.Finish(t.Context()); err != nil || len(finished.asked.Exchanges()) == 0 {
+		t.Errorf("no questions are kept: %v", err)
+	}
+}
+
 // blocking answers no question for a key before it is cancelled.
 type blocking struct{ resolver.Resolver }
 

@@ -58,7 +58,7 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v, work: works.Get().(*work)}
 	r := &t.made
-	r.Conn, r.Helo, r.ReversePath, r.header, r.from = s.conn, s.helo, reversePath, &t.rooms.header, t
+	r.Conn, r.Helo, r.ReversePath, r.header = s.conn, s.helo, reversePath, &t.rooms.header
 	t.begin(shared, s)
 	return t
 }
@@ -166,6 +166,7 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 // report fills in t.made. It is sound when nothing panicked.
 func (t *Transaction) report() (sound bool) {
 	w, r := t.work, &t.made
+	r.from = t
 	r.Time, r.ARC = w.now(), MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)
 	t.rooms.header = w.header.Clone()
 	r.Ref = t.makeRef(r)
