@@ -103,7 +103,10 @@ func isName(text []byte, name string) bool {
 	for len(text) > 0 && tagvalue.IsFWS(text[0]) {
 		text = text[1:]
 	}
-	return len(text) >= len(name) && string(text[:len(name)]) == name && len(bytes.Trim(text[len(name):], " \t\r\n")) == 0
+	for len(text) > 0 && tagvalue.IsFWS(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return string(text) == name
 }
 
 // Index finds the fields of a header section by name, from the bottom up. It is made

@@ -150,31 +150,31 @@ type worker struct {
 }
 
 // verify comes to the result of one message.
-func (o *worker) verify(ctx context.Context, m *mailbox.Message) Result {
+func (w *worker) verify(ctx context.Context, m *mailbox.Message) Result {
 	r := Result{Name: m.Name, Size: m.Size}
 	switch {
-	case o.Done != nil && o.Done(m.Name):
+	case w.Done != nil && w.Done(m.Name):
 		r.Outcome = Done
 		return r
 	case m.Err != nil:
 		r.Outcome, r.Err = Broken, m.Err
 		return r
 	}
-	text, h := o.crlf(m.Raw), &o.header
+	text, h := w.crlf(m.Raw), &w.header
 	if err := readHeader(h, text); err != nil {
 		r.Outcome, r.Err = Broken, err
 		return r
 	}
-	d, err := o.delivery(h, m.Stored)
+	d, err := w.delivery(h, m.Stored)
 	switch {
 	case err != nil:
 		r.Outcome, r.Err = Elsewhere, err
-	case d.Time.Before(o.Since):
+	case d.Time.Before(w.Since):
 		r.Outcome = Old
-	case o.isUnchecked(&d):
+	case w.isUnchecked(&d):
 		r.Outcome = Unchecked
 	default:
-		o.verdict(ctx, m, text, h, &d, &r)
+		w.verdict(ctx, m, text, h, &d, &r)
 	}
 	return r
 }
@@ -182,14 +182,13 @@ func (o *worker) verify(ctx context.Context, m *mailbox.Message) Result {
 // keptText is how much of the room for a text is kept for the next message.
 const keptText = 1 << 20
 
-// crlf is message.CRLF in the room of o.text.
-func (o *worker) crlf(raw []byte) []byte {
-	if cap(o.text) > keptText {
-		o.text = nil
+// crlf is message.CRLF in the room of w.text.
+func (w *worker) crlf(raw []byte) []byte {
+	if cap(w.text) > keptText {
+		w.text = nil
 	}
-	text := message.AppendCRLF(o.text[:0], raw)
-	o.text = text
-	return text
+	w.text = message.AppendCRLF(w.text[:0], raw)
+	return w.text
 }
 
 var errNoHeader = errors.New("has no header fields, so it is no message")
