@@ -242,30 +242,30 @@ func fieldNames(names []string, value string) ([]string, bool) {
 	var room [512]byte
 	list := room[:0] // without white space
 	count := 1
-	nameEnded, after := true, false // no name yet; white space behind one
+	empty, ended := true, false // the name at hand: nothing of it yet, white space behind it
 	for i := range len(value) {
 		c := value[i]
 		switch {
 		case tagvalue.IsFWS(c):
-			after = !nameEnded
+			ended = !empty
 			continue
 		case c == ':':
-			if nameEnded {
+			if empty {
 				return nil, false
 			}
-			nameEnded, after = true, false
+			empty, ended = true, false
 			count++
-		case c < 33 || c >= 0x7f || c == ';' || after:
+		case c < 33 || c >= 0x7f || c == ';' || ended:
 			return nil, false
 		default:
-			nameEnded = false
+			empty = false
 			if c >= 'A' && c <= 'Z' {
 				c += 'a' - 'A'
 			}
 		}
 		list = append(list, c)
 	}
-	if nameEnded {
+	if empty {
 		return nil, false
 	}
 	if count > cap(names) {
