@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"io"
+	"sync"
 )
 
 // NewCRLFReader returns a reader of r with CRLF line ends (RFC 5322 §2.1), for files
@@ -31,18 +32,29 @@ func AppendCRLF(dst, text []byte) []byte {
 	if !endsInLF(text) {
 		return append(dst, text...)
 	}
-	for {
-		lf := bytes.IndexByte(text, '\n')
-		if lf < 0 {
-			return append(dst, text...)
+	return appendCRLFFrom(dst, text, 0)
+}
+
+// appendCRLFFrom appends text from octet n on, with a CR before each LF that has none.
+func appendCRLFFrom(dst, text []byte, n int) []byte {
+	dst, n = appendCRLFWide(dst, text, n)
+	return appendCRLFLines(dst, text, n)
+}
+
+// appendCRLFLines is appendCRLFFrom line by line.
+func appendCRLFLines(dst, text []byte, n int) []byte {
+	for n < len(text) {
+		end := bytes.IndexByte(text[n:], '\n') + 1
+		if end == 0 {
+			return append(dst, text[n:]...)
 		}
-		dst = append(dst, text[:lf]...)
-		if lf == 0 || text[lf-1] != '\r' {
-			dst = append(dst, '\r')
+		dst = append(dst, text[n:n+end]...)
+		if n += end; n < 2 || text[n-2] != '\r' {
+			dst[len(dst)-1] = '\r'
+			dst = append(dst, '\n')
 		}
-		dst = append(dst, '\n')
-		text = text[lf+1:]
 	}
+	return dst
 }
 
 type crlfForm int
@@ -71,7 +83,10 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 		return c.src.Read(p)
 	}
 	if len(c.rest) == 0 && c.err == nil {
-		c.fill()
+		if c.buf == nil {
+			c.buf = make([]byte, crlfBlock)
+		}
+		c.fill(c.buf)
 	}
 	n := c.convert(p)
 	if n == 0 && len(c.rest) == 0 {
@@ -80,12 +95,63 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *crlfReader) fill() {
-	if c.buf == nil {
-		c.buf = make([]byte, 16<<10)
+const crlfBlock = 16 << 10 // octets that are read together
+
+func (c *crlfReader) fill(buf []byte) {
+	n, err := c.src.Read(buf)
+	c.rest, c.err = buf[:n], err
+}
+
+// crlfRooms are those of WriteTo: a small message takes less time than making them.
+var crlfRooms = sync.Pool{New: func() any { return &crlfRoom{in: make([]byte, crlfBlock)} }}
+
+type crlfRoom struct{ in, out []byte }
+
+// WriteTo implements io.WriterTo, with less work than Read.
+func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
+	room := crlfRooms.Get().(*crlfRoom)
+	defer crlfRooms.Put(room)
+	var written int64
+	for {
+		if len(c.rest) == 0 && c.err == nil {
+			c.fill(room.in)
+		}
+		if len(c.rest) > 0 {
+			room.out = c.appendRest(room.out[:0])
+			n, err := w.Write(room.out)
+			written += int64(n)
+			if err != nil {
+				return written, err
+			}
+		}
+		switch c.err {
+		case nil:
+		case io.EOF:
+			return written, nil
+		default:
+			return written, c.err
+		}
 	}
-	n, err := c.src.Read(c.buf)
-	c.rest, c.err = c.buf[:n], err
+}
+
+// appendRest appends what rest becomes to dst, and empties it.
+func (c *crlfReader) appendRest(dst []byte) []byte {
+	text, before := c.rest, c.prev
+	c.rest, c.prev = nil, text[len(text)-1]
+	lf := bytes.IndexByte(text, '\n')
+	if c.form == undecided && lf >= 0 {
+		c.form = lfOnly
+		if lf > 0 && text[lf-1] == '\r' || lf == 0 && before == '\r' {
+			c.form = crlfAsIs
+		}
+	}
+	switch {
+	case c.form != lfOnly:
+		return append(dst, text...)
+	case lf == 0 && before == '\r':
+		return appendCRLFFrom(append(dst, '\n'), text, 1)
+	}
+	return appendCRLFFrom(dst, text, 0)
 }
 
 // convert moves octets from rest to p until one of them is used up.

@@ -44,6 +44,38 @@ func TestCRLFReader(t *testing.T) {
 	}
 }
 
+// TestAppendCRLF puts line ends at each place of texts that are longer than the steps of the
+// wide routine, with too little room at first.
+func TestAppendCRLF(t *testing.T) {
+	for length := range 140 {
+		for _, end := range []string{"\n", "\r\n", "\n\n", "\r", "\n\r\n", "\r\r\n"} {
+			for at := 0; at+len(end) <= length; at++ {
+				text := bytes.Repeat([]byte("x"), length)
+				copy(text[at:], end)
+				text = append([]byte("\n"), text...)
+				want := slowCRLF(string(text))
+				for name, got := range map[string][]byte{"AppendCRLF": AppendCRLF(make([]byte, 1, 9), text), "line by line": appendCRLFLines([]byte("x"), text, 0)} {
+					if string(got[1:]) != want {
+						t.Fatalf("%s: %q became %q, want %q", name, text, got[1:], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// slowCRLF is CRLF of a text of the LF form, by its words.
+func slowCRLF(in string) string {
+	var b strings.Builder
+	for i := range len(in) {
+		if in[i] == '\n' && (i == 0 || in[i-1] != '\r') {
+			b.WriteByte('\r')
+		}
+		b.WriteByte(in[i])
+	}
+	return b.String()
+}
+
 // FuzzCRLFReader: the line ends do not depend on how the text comes, and agree with a slow
 // twin.
 func FuzzCRLFReader(f *testing.F) {
@@ -61,20 +93,32 @@ func FuzzCRLFReader(f *testing.F) {
 		}
 		want := in
 		if i := strings.IndexByte(in, '\n'); i == 0 || i > 0 && in[i-1] != '\r' {
-			var b strings.Builder
-			for i := range len(in) {
-				if in[i] == '\n' && (i == 0 || in[i-1] != '\r') {
-					b.WriteByte('\r')
-				}
-				b.WriteByte(in[i])
-			}
-			want = b.String()
+			want = slowCRLF(in)
 		}
 		if string(got) != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "octets": iotest.OneByteReader(strings.NewReader(in)), "halves": iotest.HalfReader(strings.NewReader(in))} {
+			var out bytes.Buffer
+			n, err := NewCRLFReader(r).(io.WriterTo).WriteTo(&out)
+			if out.String() != want || n != int64(len(want)) || err != nil {
+				t.Errorf("%q became %q written, %s (%d, %v); want %q", in, &out, name, n, err, want)
+			}
+		}
 		if at := CRLF([]byte(in)); string(at) != want {
 			t.Errorf("%q became %q at once, want %q", in, at, want)
 		}
+		if lines := appendCRLFLines(nil, []byte(in), 0); endsInLF([]byte(in)) && string(lines) != want {
+			t.Errorf("%q became %q line by line, want %q", in, lines, want)
+		}
 	})
+}
+
+func BenchmarkAppendCRLF(b *testing.B) {
+	text := bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog, and then some more words.\n"), 140)
+	var dst []byte
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		dst = AppendCRLF(dst[:0], text)
+	}
 }

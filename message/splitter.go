@@ -284,6 +284,8 @@ func (s *Splitter) Stream(r io.Reader) error {
 		_, err = src.WriteTo(s)
 	case *bufio.Reader:
 		_, err = src.WriteTo(s)
+	case *crlfReader:
+		_, err = src.WriteTo(s)
 	default:
 		// strings.Reader.WriteTo would copy the whole message: not used.
 		_, err = io.CopyBuffer(s, struct{ io.Reader }{r}, make([]byte, 32<<10))

@@ -1,10 +1,10 @@
 package bodyhash
 
-var haveAVX2 = detectAVX2()
+import "golang.org/x/sys/cpu"
 
 // scanWide is scanWords, 32 octets at a time where the processor can.
 func scanWide(p []byte) int {
-	if haveAVX2 && len(p) >= 64 {
+	if cpu.X86.HasAVX2 && len(p) >= 64 {
 		return scanAVX2(&p[0], len(p))
 	}
 	return scanWords(p)
@@ -14,6 +14,3 @@ func scanWide(p []byte) int {
 //
 //go:noescape
 func scanAVX2(p *byte, n int) int
-
-// detectAVX2 asks the processor, and whether the system saves the wide registers.
-func detectAVX2() bool

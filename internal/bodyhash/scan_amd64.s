@@ -52,31 +52,3 @@ done:
 	VZEROUPPER
 	MOVQ AX, ret+16(FP)
 	RET
-
-// func detectAVX2() bool
-TEXT ·detectAVX2(SB), NOSPLIT, $0-1
-	MOVB $0, ret+0(FP)
-	XORL AX, AX
-	CPUID
-	CMPL AX, $7
-	JLT  no
-	MOVL $1, AX
-	XORL CX, CX
-	CPUID
-	ANDL $(1<<27 | 1<<28), CX  // OSXSAVE, AVX
-	CMPL CX, $(1<<27 | 1<<28)
-	JNE  no
-	XORL CX, CX
-	XGETBV
-	ANDL $6, AX                // XMM and YMM state
-	CMPL AX, $6
-	JNE  no
-	MOVL $7, AX
-	XORL CX, CX
-	CPUID
-	ANDL $(1<<5), BX           // AVX2
-	JZ   no
-	MOVB $1, ret+0(FP)
-
-no:
-	RET
