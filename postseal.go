@@ -75,6 +75,8 @@ type Config struct {
 	NoPSLGuard bool
 	// AllowPartialBody lets a signature with l= short of the body count.
 	AllowPartialBody bool
+	// NoHeaders leaves Report.Headers empty, for those who want the verdict alone.
+	NoHeaders bool
 	// Trace notes every SPF term of a check, for explanations.
 	Trace bool
 	// OnPanic is told of a recovered defect; the verdict is then Defer.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -45,6 +46,7 @@ type sharing struct {
 	seen    map[uintptr]bool
 	skip    map[reflect.Type]bool
 	collect func(p, size uintptr, what string)
+	text    func(p, size uintptr, what string) // of strings; nil is collect
 	found   []extent
 }
 
@@ -54,8 +56,12 @@ func (s *sharing) visit(v reflect.Value, path string) {
 	}
 	switch v.Kind() {
 	case reflect.String:
+		collect := s.collect
+		if s.text != nil {
+			collect = s.text
+		}
 		if n := v.Len(); n > 0 {
-			s.collect(uintptr(unsafe.Pointer(unsafe.StringData(v.String()))), uintptr(n), path)
+			collect(uintptr(unsafe.Pointer(unsafe.StringData(v.String()))), uintptr(n), path)
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
@@ -172,8 +178,81 @@ func reportSharesNothing(t *testing.T, name string, v *Verifier, conn Conn, helo
 		}
 	}
 	walk.visit(reflect.ValueOf(r), "Report")
+	outlivesRelease(t, name, tx, r)
 	if len(r.Evidence().DNS) == 0 && conn.Remote.Addr().IsValid() && r.Limit() == "" {
 		t.Errorf("%s: no evidence of the DNS", name)
+	}
+}
+
+// outlivesRelease: strings of a Report and its Decision lie outside of what Release gives away.
+func outlivesRelease(t *testing.T, name string, tx *Transaction, r *Report) {
+	t.Helper()
+	given := extent{uintptr(unsafe.Pointer(tx)), uintptr(unsafe.Pointer(tx)) + unsafe.Sizeof(*tx), "the Transaction"}
+	within := func(p, size uintptr, what string) {
+		if p < given.to && given.from < p+size {
+			t.Errorf("%s: %s lies in %s", name, what, given.what)
+		}
+	}
+	texts := sharing{seen: map[uintptr]bool{}, skip: keptTypes, collect: func(uintptr, uintptr, string) {}, text: within}
+	texts.visit(reflect.ValueOf(r), "Report")
+	decision := sharing{seen: map[uintptr]bool{}, skip: keptTypes, collect: within}
+	decision.visit(reflect.ValueOf(r.Decision), "Decision")
+}
+
+// TestRelease: a Report that was released leaves nothing to the next message.
+func TestRelease(t *testing.T) {
+	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.acme.test. TXT \"v=DMARC1; p=reject\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := New(Config{Resolver: zone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		ip, from, want := "192.0.2.1", "a@acme.test", Accept
+		if i%2 == 1 {
+			ip, from, want = "192.0.2.2", "", Reject
+		}
+		all.Go(func() {
+			for range 200 {
+				s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort(ip + ":25")})
+				r, err := s.Verify(t.Context(), from, nil, strings.NewReader("From: a@acme.test\r\n\r\nx\r\n"))
+				if err != nil || r.Decision.Action != want || r.ReversePath != from || len(r.Recipients) != 0 || r.Header().Len() != 1 || r.Limit() != "" {
+					t.Errorf("%s: %v, %+v", ip, err, r)
+				}
+				r.Release()
+			}
+		})
+	}
+	all.Wait()
+	(&Report{}).Release()
+}
+
+// TestNoHeaders: without header changes everything else is the same.
+func TestNoHeaders(t *testing.T) {
+	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "Authentication-Results: mx.test; spf=pass\r\nFrom: a@acme.test\r\n\r\nx\r\n"
+	reports := map[bool]*Report{}
+	for _, without := range []bool{false, true} {
+		v, err := New(Config{Resolver: zone, AuthservID: "mx.test", NoHeaders: without})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reports[without], err = VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x", "a@acme.test", strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with, without := reports[false], reports[true]
+	if len(with.Headers.Add) == 0 || len(with.Headers.Remove) != 1 || without.Headers.Add != nil || without.Headers.Remove != nil {
+		t.Errorf("with: %+v, without: %+v", with.Headers, without.Headers)
+	}
+	if !reflect.DeepEqual(with.Decision, without.Decision) || !reflect.DeepEqual(with.SPF, without.SPF) || !reflect.DeepEqual(with.DMARC, without.DMARC) {
+		t.Errorf("with: %+v, without: %+v", with, without)
 	}
 }
 

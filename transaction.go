@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"postseal/arc"
@@ -56,11 +57,25 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
-	t := &Transaction{v: s.v, work: works.Get().(*work)}
+	t := transactions.Get().(*Transaction)
+	t.v, t.work = s.v, works.Get().(*work)
 	r := &t.made
 	r.Conn, r.Helo, r.ReversePath, r.header = s.conn, s.helo, reversePath, &t.rooms.header
 	t.begin(shared, s)
 	return t
+}
+
+// transactions are those whose Report was released.
+var transactions = sync.Pool{New: func() any { return new(Transaction) }}
+
+// Release gives the memory of r to a later transaction, for those who verify one message after
+// the other and have taken from r what they keep: its strings and its Decision remain theirs,
+// slices and pointers do not. Nobody may use r or its Transaction after it.
+func (r *Report) Release() {
+	if t := r.from; t != nil && t.work == nil {
+		*t = Transaction{}
+		transactions.Put(t)
+	}
 }
 
 // prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
@@ -193,7 +208,9 @@ func (t *Transaction) report() (sound bool) {
 	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(w.header.Size()),
 		Micros: time.Since(w.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
-	r.Headers = t.headerChanges(r)
+	if !t.v.config.NoHeaders {
+		r.Headers = t.headerChanges(r)
+	}
 	return true
 }
 
