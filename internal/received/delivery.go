@@ -44,7 +44,7 @@ func (e *NotStampedError) Error() string {
 func By(h *message.Header, host string) (Delivery, error) {
 	var d, local Delivery
 	inside := false // what stands below is still our own
-	notStamped := &NotStampedError{Host: host}
+	var others []string
 	for i := range h.Len() {
 		f := h.At(i)
 		switch {
@@ -58,7 +58,7 @@ func By(h *message.Header, host string) (Delivery, error) {
 				// A client may have spoilt the field with its HELO, so as to be looked for below.
 				return Delivery{}, ErrUnreadable
 			case !ours && !inside:
-				notStamped.Others = append(notStamped.Others, hop.By)
+				others = append(others, hop.By)
 				continue
 			case hop.IP.IsLoopback() && (ours || inside):
 				inside = true
@@ -78,7 +78,7 @@ func By(h *message.Header, host string) (Delivery, error) {
 	if inside {
 		return local, nil
 	}
-	return Delivery{}, notStamped
+	return Delivery{}, &NotStampedError{host, others}
 }
 
 func sameHost(a, b string) bool {
@@ -93,7 +93,11 @@ func Date(value []byte) time.Time {
 	if i < 0 {
 		return time.Time{}
 	}
-	date := strings.Join(strings.Fields(string(value[i+1:])), " ")
+	date := strings.TrimSpace(string(value[i+1:]))
+	if t, err := time.Parse(usualDate, strings.TrimSuffix(date, " (UTC)")); err == nil {
+		return t
+	}
+	date = strings.Join(strings.Fields(date), " ") // a fold may be anywhere
 	if t, err := time.Parse(usualDate, strings.TrimSuffix(date, " (UTC)")); err == nil {
 		return t
 	}

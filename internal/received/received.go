@@ -3,7 +3,7 @@
 package received
 
 import (
-	"bytes"
+	"iter"
 	"net/netip"
 	"strings"
 
@@ -53,15 +53,11 @@ const maxField = 4096 // octets of a field that are looked at
 // of qmail and Exim, give the name in the comment.
 func Parse(value []byte) Hop {
 	var h Hop
-	words := split(value[:min(len(value), maxField)])
 	clause := ""
-	for _, w := range words {
-		if !w.comment {
-			switch strings.ToLower(w.text) {
-			case "from", "by", "via", "with", "id", "for":
-				clause = strings.ToLower(w.text)
-				continue
-			}
+	for w := range words(string(value[:min(len(value), maxField)])) {
+		if next := clauseOf(w); next != "" {
+			clause = next
+			continue
 		}
 		switch {
 		case clause == "from" && w.comment:
@@ -78,6 +74,19 @@ func Parse(value []byte) Hop {
 		}
 	}
 	return h
+}
+
+// clauseOf is the clause that w begins, or "".
+func clauseOf(w word) string {
+	if w.comment || len(w.text) > len("from") {
+		return ""
+	}
+	for _, clause := range [...]string{"from", "by", "via", "with", "id", "for"} {
+		if len(clause) == len(w.text) && strings.EqualFold(w.text, clause) {
+			return clause
+		}
+	}
+	return ""
 }
 
 // fromComment reads the comment of the from clause. What the client called itself is its
@@ -121,33 +130,35 @@ type word struct {
 	comment bool
 }
 
-// split cuts a Received value into words and top-level comments, up to the date.
-func split(value []byte) []word {
-	var all []word
-	for i := 0; i < len(value); {
-		switch c := value[i]; {
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-			i++
-		case c == ';':
-			return all
-		case c == '(':
-			end := commentEnd(value, i)
-			all = append(all, word{string(value[i+1 : max(i+1, end-1)]), true})
-			i = end
-		default:
-			n := bytes.IndexAny(value[i:], " \t\r\n;(")
-			if n < 0 {
-				n = len(value) - i
+// words gives the words and top-level comments of a Received value, up to the date.
+func words(value string) iter.Seq[word] {
+	return func(yield func(word) bool) {
+		for i := 0; i < len(value) && value[i] != ';'; {
+			end, w := i+1, word{}
+			switch c := value[i]; {
+			case isSpace(c):
+				i++
+				continue
+			case c == '(':
+				end = commentEnd(value, i)
+				w = word{value[i+1 : max(i+1, end-1)], true}
+			default:
+				for end < len(value) && !isSpace(value[end]) && value[end] != ';' && value[end] != '(' {
+					end++
+				}
+				w.text = value[i:end]
 			}
-			all = append(all, word{string(value[i : i+n]), false})
-			i += n
+			if i = end; !yield(w) {
+				return
+			}
 		}
 	}
-	return all
 }
 
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
 // commentEnd is the offset behind the comment that opens at i.
-func commentEnd(value []byte, i int) int {
+func commentEnd(value string, i int) int {
 	depth := 0
 	for ; i < len(value); i++ {
 		switch value[i] {
