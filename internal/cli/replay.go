@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,6 +145,7 @@ func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Optio
 	}
 	engine, policy := c.Engine(now)
 	engine.Resolver, engine.Now = dns, clock
+	engine.NoHeaders = !a.wantsLines()
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
 	v, err := postseal.New(engine)
 	if err != nil {
@@ -189,6 +191,9 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	options.Done = done
 	if lines != nil {
 		options.Encode = encodeRecord
+	}
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(replay.GCPercent))
 	}
 	progress := a.newPace(ctx, archive, dns)
 	for r := range replay.Run(ctx, archive.Messages(), options) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postseal/internal/mailbox"
 )
 
 // TestPace: where stderr is no terminal, one line each ten seconds, with what is known.
@@ -16,7 +18,7 @@ func TestPace(t *testing.T) {
 		flushed := 0
 		for i := range 250 { // 25 s
 			if i == 150 {
-				p.total.Store(500)
+				p.extent.Store(&mailbox.Extent{Octets: 300, Files: 200})
 			}
 			p.add(1, func() { flushed++ })
 			time.Sleep(100 * time.Millisecond)

@@ -23,6 +23,9 @@ type lineFile struct {
 	w    *bufio.Writer
 }
 
+// wantsLines reports whether replay writes objects.
+func (a *app) wantsLines() bool { return a.flags.output != "" || a.flags.format == "jsonl" }
+
 // openLines opens what objects are written to. With --resume it counts what the file holds
 // into s, and done reports what that was.
 func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
@@ -30,10 +33,10 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 	switch {
 	case path == "" && f.resume:
 		return nil, nil, usage("--resume needs --output FILE, the file to go on with")
-	case path == "" && a.flags.format == "jsonl":
-		return &lineFile{w: a.out}, nil, nil
-	case path == "":
+	case !a.wantsLines():
 		return nil, nil, nil
+	case path == "":
+		return &lineFile{w: a.out}, nil, nil
 	}
 	flags := os.O_RDWR | os.O_CREATE
 	if !f.resume {
@@ -76,7 +79,7 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 			return nil, failf(exitData, "%s:%d: is no object of replay", l.path, n).or("--resume goes on with a file that replay --output wrote")
 		}
 		for _, p := range f.policies {
-			if _, ok := object.Policies[p]; !ok || len(object.Policies) != len(f.policies) {
+			if _, ok := object.Policies.Of(p); !ok || len(object.Policies) != len(f.policies) {
 				return nil, usage("%s:%d: was written with another --policy", l.path, n).or("go on with the same policies, or write a new file")
 			}
 		}

@@ -21,8 +21,8 @@ type pace struct {
 	w        io.Writer // nil shows nothing
 	style    term.Style
 	terminal bool
-	cache    *resolver.Cache // nil: there is none
-	total    atomic.Int64    // octets, 0 as long as it is not known
+	cache    *resolver.Cache                // nil: there is none
+	extent   atomic.Pointer[mailbox.Extent] // nil as long as it is not known
 
 	messages int
 	octets   int64
@@ -33,7 +33,7 @@ type pace struct {
 
 const barWidth = 28
 
-// newPace begins the count. The octets of the archive are summed up meanwhile.
+// newPace begins the count. The extent of the archive is found meanwhile.
 func (a *app) newPace(ctx context.Context, archive *mailbox.Archive, dns resolver.Resolver) *pace {
 	now := time.Now()
 	r := &pace{style: a.errors, terminal: term.IsTerminal(a.stderr), start: now, shown: now}
@@ -43,7 +43,10 @@ func (a *app) newPace(ctx context.Context, archive *mailbox.Archive, dns resolve
 	}
 	r.w = a.stderr
 	paths := &mailbox.Archive{Paths: archive.Paths}
-	go func() { r.total.Store(paths.Size(ctx)) }()
+	go func() {
+		extent := paths.Extent(ctx)
+		r.extent.Store(&extent)
+	}()
 	return r
 }
 
@@ -72,7 +75,10 @@ func (r *pace) add(octets int64, flush func()) {
 
 func (r *pace) line(took time.Duration, bar bool) string {
 	parts := []string{"replaying"}
-	total := r.total.Load()
+	total := int64(0)
+	if e := r.extent.Load(); e != nil {
+		total = e.Total(float64(r.octets) / float64(max(r.messages, 1)))
+	}
 	if share := float64(r.octets) / float64(max(total, 1)); total > 0 {
 		share = min(share, 1)
 		if bar {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // DefaultMaxMessage is the longest message that is held.
@@ -36,28 +38,87 @@ type Message struct {
 	Raw    []byte    // as it is stored, with the line ends and the quoting of the archive
 	Mbox   bool      // Raw may be quoted: see Unquoted
 	Err    error     // why there is no Raw
+
+	room    *[]byte  // that Raw lies in, when it can be used again
+	archive *Archive // that it comes from
+	unread  bool     // Raw is for Load to read
+	large   int64    // octets that it takes of Archive.large
+}
+
+// Load reads a message of a Maildir, which Messages leaves in its file: so those who work side
+// by side read side by side. A large one waits for its room, until ctx ends. Of a message that
+// is read already it does nothing.
+func (m *Message) Load(ctx context.Context) {
+	if !m.unread {
+		return
+	}
+	m.unread = false
+	f, err := openBare(m.Name)
+	if err != nil {
+		m.Err = err
+		return
+	}
+	defer f.close()
+	if m.Size, m.Err = f.size(); m.Err != nil {
+		return
+	}
+	most := m.archive.most()
+	if m.Size > keptRoom && m.Size <= most {
+		octets := min(m.Size, largeRoom)
+		if m.Err = m.archive.large.Acquire(ctx, octets); m.Err != nil {
+			return
+		}
+		m.large = octets
+	}
+	m.read(f, most)
 }
 
 // Release gives the room of Raw to messages that are read later. Nobody may use Raw after it.
 func (m *Message) Release() {
-	if raw := m.Raw; cap(raw) > 0 && cap(raw) <= keptRoom {
-		rooms.Put(&raw)
+	if m.room != nil {
+		if *m.room = m.Raw; cap(m.Raw) > keptRoom {
+			*m.room = nil
+		}
+		rooms.Put(m.room)
 	}
-	m.Raw = nil
+	if m.large > 0 {
+		m.archive.large.Release(m.large)
+	}
+	m.Raw, m.room, m.large = nil, nil, 0
+}
+
+// read reads the octets of a message that is a file.
+func (m *Message) read(r io.Reader, most int64) {
+	switch {
+	case m.Size > most:
+		m.Err = ErrTooLarge
+	case m.Size == 0:
+		m.Err = ErrEmpty
+	default:
+		m.Raw = slices.Grow(m.empty(), int(m.Size))[:m.Size]
+		if _, err := io.ReadFull(r, m.Raw); err != nil {
+			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)
+		}
+	}
 }
 
 // rooms are those of messages that were released.
 var rooms sync.Pool
 
-// keptRoom is how large a room may be that is used again.
-const keptRoom = 1 << 20
+// Octets of rooms.
+const (
+	keptRoom  = 1 << 20   // of one that is used again
+	largeRoom = 128 << 20 // of all larger ones that Load reads at the same time
+)
 
-// room is one of at least n octets.
-func room(n int) []byte {
-	if r, ok := rooms.Get().(*[]byte); ok && cap(*r) >= n {
-		return (*r)[:n]
+// empty takes a room for Raw.
+func (m *Message) empty() []byte {
+	r, ok := rooms.Get().(*[]byte)
+	if !ok {
+		r = new([]byte)
 	}
-	return make([]byte, n)
+	m.room = r
+	return (*r)[:0]
 }
 
 // Archive is a set of paths to read.
@@ -66,37 +127,53 @@ type Archive struct {
 	MaxMessage int64 // octets; 0 is DefaultMaxMessage
 
 	passed int64
+	large  *semaphore.Weighted // octets of large messages that Load reads
 }
 
 // Passed is how many files of folders were passed over until now, because their names are
 // none of mail.
 func (a *Archive) Passed() int64 { return a.passed }
 
-// Size is the octets of all files that Messages will read, as far as they can be found.
-func (a *Archive) Size(ctx context.Context) int64 {
-	var sum int64
+func (a *Archive) most() int64 {
+	if a.MaxMessage <= 0 {
+		return DefaultMaxMessage
+	}
+	return a.MaxMessage
+}
+
+// Extent is how much there is to read: octets, and files of Maildirs, which are only counted.
+// To ask for the size of each takes a quarter of the time of reading it.
+type Extent struct {
+	Octets int64
+	Files  int
+}
+
+// Total is the octets of all, if the files of Maildirs have so many in the mean.
+func (e Extent) Total(mean float64) int64 { return e.Octets + int64(float64(e.Files)*mean) }
+
+// Extent is what Messages will read, as far as it can be found.
+func (a *Archive) Extent(ctx context.Context) Extent {
+	var e Extent
 	for _, root := range a.Paths {
 		walk(root, func(f file) bool {
-			if info, err := os.Stat(f.path); f.err == nil && err == nil && info.Mode().IsRegular() {
-				sum += info.Size()
+			if f.maildir {
+				e.Files++
+			} else if info, err := os.Stat(f.path); f.err == nil && err == nil && info.Mode().IsRegular() {
+				e.Octets += info.Size()
 			}
 			return ctx.Err() == nil
 		}, nil)
 	}
-	return sum
+	return e
 }
 
 // Messages gives the messages in the order of the paths, in a folder in that of the names.
-// The next one is read when it is asked for.
+// The next one is read when it is asked for; those of Maildirs are left to Message.Load.
 func (a *Archive) Messages() iter.Seq[Message] {
-	most := a.MaxMessage
-	if most <= 0 {
-		most = DefaultMaxMessage
-	}
 	return func(yield func(Message) bool) {
-		a.passed = 0
+		a.passed, a.large = 0, semaphore.NewWeighted(largeRoom)
 		for _, root := range a.Paths {
-			if !walk(root, func(f file) bool { return f.messages(most, yield) }, &a.passed) {
+			if !walk(root, func(f file) bool { return a.messages(f, yield) }, &a.passed) {
 				return
 			}
 		}
@@ -131,9 +208,10 @@ func walkFolder(dir string, maildir bool, visit func(file) bool, passed *int64) 
 	if err != nil {
 		return visit(file{path: dir, err: err})
 	}
+	prefix := strings.TrimSuffix(filepath.Join(dir, "x"), "x")
 	isMaildir := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() && (e.Name() == "cur" || e.Name() == "new") })
 	for _, e := range entries {
-		name, path := e.Name(), filepath.Join(dir, e.Name())
+		name, path := e.Name(), prefix+e.Name()
 		switch {
 		case e.IsDir() && isMaildir && name == "tmp": // deliveries that are not complete (maildir(5))
 		case e.IsDir():
@@ -165,12 +243,15 @@ func namedLikeMail(name string) bool {
 }
 
 // messages gives what is in the file. It reports false when yield wants no more.
-func (f file) messages(most int64, yield func(Message) bool) bool {
-	m := Message{Name: f.path, Err: f.err}
-	if f.err != nil {
+func (a *Archive) messages(f file, yield func(Message) bool) bool {
+	m := Message{Name: f.path, Err: f.err, archive: a}
+	switch {
+	case f.err != nil:
 		return yield(m)
-	}
-	if !f.regular {
+	case f.maildir:
+		m.Stored, m.unread = maildirTime(filepath.Base(f.path)), true
+		return yield(m)
+	case !f.regular:
 		if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
 			m.Err = ErrNoFile // opening a pipe would wait for its writer
 			return yield(m)
@@ -188,23 +269,11 @@ func (f file) messages(most int64, yield func(Message) bool) bool {
 		return yield(m)
 	}
 	m.Size = info.Size()
-	if f.maildir {
-		m.Stored = maildirTime(filepath.Base(f.path))
-	} else if isMbox(r) {
-		b := &mbox{name: f.path, file: r, size: m.Size, most: most}
+	if isMbox(r) {
+		b := &mbox{name: f.path, file: r, size: m.Size, most: a.most()}
 		return b.messages(yield)
 	}
-	switch {
-	case m.Size > most:
-		m.Err = ErrTooLarge
-	case m.Size == 0:
-		m.Err = ErrEmpty
-	default:
-		m.Raw = room(int(m.Size))
-		if _, err := io.ReadFull(r, m.Raw); err != nil {
-			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)
-		}
-	}
+	m.read(r, a.most())
 	return yield(m)
 }
 

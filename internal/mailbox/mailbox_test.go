@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/semaphore"
 )
 
 const separator = "From a@b.test Mon Nov  2 08:30:07 2026\n"
@@ -203,6 +205,7 @@ func TestFolders(t *testing.T) {
 	a := &Archive{Paths: []string{filepath.Join(root, "Maildir"), filepath.Join(root, "folder"), filepath.Join(root, "single"), filepath.Join(root, "Maildir/cur"), filepath.Join(root, "gone")}, MaxMessage: 100}
 	var got []string
 	for m := range a.Messages() {
+		m.Load(t.Context())
 		line := strings.TrimPrefix(m.Name, root+"/") + " "
 		switch {
 		case errors.Is(m.Err, os.ErrNotExist):
@@ -231,8 +234,8 @@ func TestFolders(t *testing.T) {
 	if a.Passed() != 3 { // dovecot.index, photo.jpg, the link
 		t.Errorf("%d files passed over, want 3", a.Passed())
 	}
-	if size := a.Size(t.Context()); size != 476 {
-		t.Errorf("Size = %d, want 476", size)
+	if e := a.Extent(t.Context()); e != (Extent{Octets: 395, Files: 4}) || e.Total(2.5) != 405 {
+		t.Errorf("%+v, in all %d", e, e.Total(2.5))
 	}
 }
 
@@ -246,6 +249,57 @@ func TestTooLarge(t *testing.T) {
 	}
 	if want := []error{nil, ErrTooLarge, ErrTooLarge, nil}; !slices.Equal(errs, want) {
 		t.Errorf("got %v, want %v", errs, want)
+	}
+}
+
+// TestLoad: what Messages leaves in its file is read once, a large message in its turn, and
+// what became unreadable since says so.
+func TestLoad(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cur")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	large := "From: a@b.test\n\n" + strings.Repeat("x", keptRoom)
+	for name, text := range map[string]string{"1": mails[0], "2": large, "3": large, "4": mails[1], "5": "", "6": mails[1]} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := read(0, dir)
+	load := func(i int) *Message {
+		all[i].Load(t.Context())
+		return &all[i]
+	}
+	a := all[0].archive
+	a.large = semaphore.NewWeighted(int64(len(large)))
+	if m := load(0); string(m.Raw) != mails[0] || m.Size != int64(len(mails[0])) {
+		t.Errorf("a small message: %q, %v", m.Raw, m.Err)
+	}
+	if m := load(1); string(m.Raw) != large {
+		t.Errorf("a large message: %v", m.Err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	all[2].Load(soon)
+	if m := &all[2]; !errors.Is(m.Err, context.DeadlineExceeded) || m.Raw != nil {
+		t.Errorf("without room: %v", m.Err)
+	}
+	os.Remove(filepath.Join(dir, "4"))
+	if m := load(3); !errors.Is(m.Err, os.ErrNotExist) || !strings.Contains(m.Err.Error(), filepath.Join(dir, "4")) {
+		t.Errorf("a file that is gone: %v", m.Err)
+	}
+	if m := load(4); m.Err != ErrEmpty {
+		t.Errorf("an empty file: %v", m.Err)
+	}
+	for i := range all {
+		all[i].Release()
+		all[i].Release()
+	}
+	if !a.large.TryAcquire(int64(len(large))) {
+		t.Error("Release does not give the room of a large message back")
+	}
+	if all[0].Load(t.Context()); all[0].Raw != nil {
+		t.Error("read twice")
 	}
 }
 

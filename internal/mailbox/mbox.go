@@ -24,8 +24,7 @@ type mbox struct {
 	most int64
 
 	r      *bufio.Reader
-	room   []byte // of the message at hand
-	offset int64  // of what r gives next
+	offset int64 // of what r gives next
 	count  int
 	dated  bool // the From lines hold times: a line that does not is none
 }
@@ -47,7 +46,7 @@ func (b *mbox) messages(yield func(Message) bool) bool {
 	for err == nil {
 		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line)}
 		start := b.offset - int64(len(line))
-		s := section{data: b.room[:0], length: -1, newLine: true}
+		s := section{data: m.empty(), length: -1, newLine: true}
 		line, err = b.message(&s)
 		m.Size = b.offset - int64(len(line)) - start
 		switch {
@@ -56,10 +55,7 @@ func (b *mbox) messages(yield func(Message) bool) bool {
 		case len(s.data) == 0:
 			m.Err = ErrEmpty
 		default:
-			m.Raw = append(room(len(s.data))[:0], s.data...)
-		}
-		if cap(s.data) <= keptRoom {
-			b.room = s.data
+			m.Raw = s.data
 		}
 		if err != nil && err != io.EOF {
 			m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", err)

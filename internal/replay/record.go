@@ -30,8 +30,8 @@ const (
 
 // Record is what replay knows of a message beside its report.
 type Record struct {
-	Policies map[string]postseal.Decision `json:"policies"`
-	Replay   Facts                        `json:"replay"`
+	Policies Decisions `json:"policies"`
+	Replay   Facts     `json:"replay"`
 }
 
 // Facts are those of one message.
@@ -53,9 +53,9 @@ type Was struct {
 
 // record decides by each policy and gathers the facts.
 func (o *Options) record(r *postseal.Report, h *message.Header, d *received.Delivery) *Record {
-	record := &Record{Policies: make(map[string]postseal.Decision, len(o.Policies))}
-	for _, p := range o.Policies {
-		record.Policies[p.Name] = p.Policy.Decide(r)
+	record := &Record{Policies: make(Decisions, len(o.Policies))}
+	for i, p := range o.Policies {
+		record.Policies[i] = Decided{p.Name, p.Policy.Decide(r)}
 	}
 	own := o.ownResults(h)
 	record.Replay = Facts{Received: d.Time.UTC(), Was: was(h, own), Author: Author(r), Sender: Sender(r), Evidence: evidence(r),
@@ -134,7 +134,8 @@ func Sender(r *postseal.Report) string {
 	case ip.Is6():
 		bits = 48
 	}
-	return netip.PrefixFrom(ip, bits).Masked().String()
+	var text [48]byte
+	return string(netip.PrefixFrom(ip, bits).Masked().AppendTo(text[:0]))
 }
 
 // listID is the identifier of the List-Id field (RFC 2919 §3), bounded.
@@ -157,7 +158,7 @@ func listID(h *message.Header) string {
 
 // evidence is said in a few words of a closed set.
 func evidence(r *postseal.Report) []string {
-	words := []string{}
+	words := make([]string, 0, 4)
 	if r.Author.Reason != "" {
 		words = append(words, "no single author")
 	}
@@ -234,6 +235,9 @@ func sealedList(r *postseal.Report) bool {
 }
 
 func sameName(a domain.Name, b string) bool {
+	if string(a) == b {
+		return true
+	}
 	name, err := domain.Parse(b)
 	return err == nil && a.Registrable() == name.Registrable()
 }

@@ -22,6 +22,10 @@ import (
 	"postseal/message"
 )
 
+// GCPercent is a GOGC for a process that does nothing but replay: little is kept of a message,
+// and a heap that is kept small is swept over and over.
+const GCPercent = 400
+
 // Policy is one that is tried.
 type Policy struct {
 	Name   string
@@ -61,28 +65,29 @@ const (
 	Done      Outcome = "done"      // by an earlier run
 )
 
-// Result is one message. Record and Report are nil unless it is verified.
+// Result is one message. Record and Line are nil unless it is verified.
 type Result struct {
 	Name    string
 	Size    int64 // octets in the archive
 	Outcome Outcome
 	Err     error // why it is broken, or from elsewhere
 	Record  *Record
-	Report  *postseal.Report
 	Line    []byte
 }
 
-// Bounds of what is read ahead of the slowest message.
+// Bounds of what goes on at the same time.
 const (
-	windowPerWorker = 8
-	windowBytes     = 128 << 20
+	batchMessages = 8         // that a worker takes together: each hand-over has its price
+	windowBatches = 64        // read or verified before the slowest message
+	windowBytes   = 128 << 20 // of messages that wait for a worker
 )
 
-// job is a message on its way through a worker.
-type job struct {
-	message mailbox.Message
-	weight  int64
-	result  chan Result
+// batch is messages that go through a worker together.
+type batch struct {
+	messages []mailbox.Message
+	octets   int64
+	results  []Result
+	done     chan struct{} // closed when the results are there
 }
 
 // Run verifies messages on all workers and gives the results in the order of the messages.
@@ -93,53 +98,80 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 	}
 	return func(yield func(Result) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		room := semaphore.NewWeighted(windowBytes)
-		window := windowPerWorker * o.Workers
-		jobs, order := make(chan *job, window), make(chan *job, window)
+		window := max(windowBatches, 4*o.Workers)
+		f := feeder{ctx: ctx, room: semaphore.NewWeighted(windowBytes), jobs: make(chan *batch, window/2), order: make(chan *batch, window)}
 		var all sync.WaitGroup
 		defer all.Wait()
 		defer cancel()
-		all.Go(func() { feed(ctx, messages, room, jobs, order) })
+		all.Go(func() { f.feed(messages) })
 		for range o.Workers {
 			all.Go(func() {
 				w := worker{Options: &o}
-				for j := range jobs {
-					r := w.verify(ctx, &j.message)
-					j.message.Release()
-					j.result <- r
+				for b := range f.jobs {
+					w.verifyAll(ctx, b)
 				}
 			})
 		}
-		for j := range order {
-			r := <-j.result
-			room.Release(j.weight)
-			if ctx.Err() != nil || !yield(r) {
-				return
+		for b := range f.order {
+			<-b.done
+			f.room.Release(b.octets)
+			for i := range b.results {
+				if ctx.Err() != nil || !yield(b.results[i]) {
+					return
+				}
 			}
 		}
 	}
 }
 
-// feed reads the archive as far ahead as there is room.
-func feed(ctx context.Context, messages iter.Seq[mailbox.Message], room *semaphore.Weighted, jobs, order chan<- *job) {
-	defer close(order)
-	defer close(jobs)
+// feeder reads the archive as far ahead as there is room.
+type feeder struct {
+	ctx   context.Context
+	room  *semaphore.Weighted
+	jobs  chan *batch // to the workers
+	order chan *batch // to those who want the results
+}
+
+func (f *feeder) feed(messages iter.Seq[mailbox.Message]) {
+	defer close(f.order)
+	defer close(f.jobs)
+	b := newBatch()
 	for m := range messages {
-		j := &job{message: m, weight: min(int64(len(m.Raw)), windowBytes), result: make(chan Result, 1)}
-		if room.Acquire(ctx, j.weight) != nil {
-			return
+		octets := min(int64(cap(m.Raw)), windowBytes)
+		if !f.room.TryAcquire(octets) {
+			// What is held back here may be what takes the room.
+			if !f.hand(b) || f.room.Acquire(f.ctx, octets) != nil {
+				return
+			}
+			b = newBatch()
 		}
-		select {
-		case jobs <- j:
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case order <- j:
-		case <-ctx.Done():
-			return
+		b.octets += octets
+		b.messages = append(b.messages, m)
+		// Where a worker may wait for messages, none of them waits for others.
+		if len(b.messages) == batchMessages || len(f.jobs) < cap(f.jobs)/2 {
+			if !f.hand(b) {
+				return
+			}
+			b = newBatch()
 		}
 	}
+	f.hand(b)
+}
+
+func newBatch() *batch {
+	return &batch{messages: make([]mailbox.Message, 0, batchMessages), done: make(chan struct{})}
+}
+
+// hand hands b over. It reports false when nobody wants it any more.
+func (f *feeder) hand(b *batch) bool {
+	for _, c := range []chan *batch{f.jobs, f.order} {
+		select {
+		case c <- b:
+		case <-f.ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // worker verifies one message after the other.
@@ -149,23 +181,43 @@ type worker struct {
 	text   []byte         // the same with CRLF line ends, when it has others
 }
 
+// verifyAll comes to the results of b.
+func (w *worker) verifyAll(ctx context.Context, b *batch) {
+	defer close(b.done)
+	b.results = make([]Result, len(b.messages))
+	for i := range b.messages {
+		if ctx.Err() != nil {
+			return
+		}
+		w.verify(ctx, &b.messages[i], &b.results[i])
+	}
+}
+
 // verify comes to the result of one message.
-func (w *worker) verify(ctx context.Context, m *mailbox.Message) Result {
-	r := Result{Name: m.Name, Size: m.Size}
-	switch {
-	case w.Done != nil && w.Done(m.Name):
+func (w *worker) verify(ctx context.Context, m *mailbox.Message, r *Result) {
+	defer m.Release()
+	r.Name, r.Size = m.Name, m.Size
+	if w.Done != nil && w.Done(m.Name) {
 		r.Outcome = Done
-		return r
-	case m.Err != nil:
-		r.Outcome, r.Err = Broken, m.Err
-		return r
+		return
 	}
-	text, h := w.crlf(m.Raw), &w.header
-	if err := readHeader(h, text); err != nil {
+	m.Load(ctx)
+	if r.Size, r.Err = m.Size, m.Err; r.Err != nil {
+		r.Outcome = Broken
+		return
+	}
+	w.read(ctx, m, r)
+}
+
+// read comes to the result of a message that is read.
+func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
+	text := w.crlf(m.Raw)
+	body, err := readHeader(&w.header, text)
+	if err != nil {
 		r.Outcome, r.Err = Broken, err
-		return r
+		return
 	}
-	d, err := w.delivery(h, m.Stored)
+	d, err := w.delivery(&w.header, m.Stored)
 	switch {
 	case err != nil:
 		r.Outcome, r.Err = Elsewhere, err
@@ -174,9 +226,8 @@ func (w *worker) verify(ctx context.Context, m *mailbox.Message) Result {
 	case w.isUnchecked(&d):
 		r.Outcome = Unchecked
 	default:
-		w.verdict(ctx, m, text, h, &d, &r)
+		w.verdict(ctx, m, body, &d, r)
 	}
-	return r
 }
 
 // keptText is how much of the room for a text is kept for the next message.
@@ -193,18 +244,23 @@ func (w *worker) crlf(raw []byte) []byte {
 
 var errNoHeader = errors.New("has no header fields, so it is no message")
 
-// readHeader reads the header section into h. One over a limit is the verdict's to tell.
-func readHeader(h *message.Header, text []byte) error {
+// readHeader reads the header section of text into h, and returns what is behind it. It is not
+// limited: the verdict is, as always.
+func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 	h.Reset()
-	var limit *message.LimitError
-	err := message.Stream(peek{h}, bytes.NewReader(text), message.Limits{})
-	if err != nil && !errors.Is(err, errPeeked) && !errors.As(err, &limit) {
-		return err
+	whole := message.Limits{HeaderBytes: len(text) + 2, Fields: len(text) + 1, FieldBytes: len(text)}
+	s := message.NewSplitter(peek{h}, whole)
+	n, err := s.Write(text)
+	if err == nil {
+		err = s.Close()
 	}
-	if h.Len() == 0 && limit == nil {
-		return errNoHeader
+	switch {
+	case err != nil && !errors.Is(err, errPeeked):
+		return nil, err
+	case h.Len() == 0:
+		return nil, errNoHeader
 	}
-	return nil
+	return text[n:], nil
 }
 
 var errPeeked = errors.New("header section read")
@@ -252,13 +308,13 @@ func (o *Options) isUnchecked(d *received.Delivery) bool {
 
 // verdict verifies the message as it was when it came: without the fields that were added
 // since its receipt, the Received field of ReceivedBy included.
-func (o *Options) verdict(ctx context.Context, m *mailbox.Message, text []byte, h *message.Header, d *received.Delivery, r *Result) {
-	report, err := o.run(ctx, text, h, d)
+func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d *received.Delivery, r *Result) {
+	report, err := w.run(ctx, body, d)
 	if err == nil && brokenBody(report) {
 		for _, other := range m.Unquoted() {
-			reading := message.CRLF(other)
-			if again, err := o.run(ctx, reading, h, d); err == nil && passes(again) > passes(report) {
-				report, text = again, reading
+			_, reading, _ := bytes.Cut(message.CRLF(other), []byte("\r\n\r\n"))
+			if again, err := w.run(ctx, reading, d); err == nil && passes(again) > passes(report) {
+				report, body = again, reading
 			}
 		}
 	}
@@ -267,52 +323,49 @@ func (o *Options) verdict(ctx context.Context, m *mailbox.Message, text []byte, 
 		return
 	}
 	report.File = m.Name
-	o.diagnose(ctx, report, text)
-	r.Outcome, r.Report = Verified, report
-	r.Record = o.record(report, h, d)
-	report.Decision = r.Record.Policies[o.Policies[0].Name]
-	if o.Encode != nil {
-		r.Line, r.Err = o.Encode(report, r.Record)
+	w.diagnose(ctx, report, body)
+	r.Outcome, r.Record = Verified, w.record(report, &w.header, d)
+	report.Decision = r.Record.Policies[0].Decision
+	if w.Encode != nil {
+		r.Line, r.Err = w.Encode(report, r.Record)
 	}
+	report.Release()
 }
 
-func (o *Options) run(ctx context.Context, text []byte, h *message.Header, d *received.Delivery) (*postseal.Report, error) {
+// run is the transaction of the message, with the fields below the one that d comes from.
+func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
 	var conn postseal.Conn
 	if d.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(d.IP, 0)
 	}
-	s := o.Verifier.Session(ctx, conn)
+	s := w.Verifier.Session(ctx, conn)
 	s.Helo(d.From)
 	s.At(d.Time)
-	return s.Verify(ctx, d.ReversePath, nil, bytes.NewReader(below(text, h, d.Field)))
-}
-
-// below is the message without its first fields, up to the one at index last.
-func below(text []byte, h *message.Header, last int) []byte {
-	if last < 0 || last+1 >= h.Len() {
-		return text
+	t := s.Mail(d.ReversePath)
+	defer t.Abort()
+	first := d.Field + 1
+	if first == w.header.Len() {
+		first = 0 // nothing but what we added
 	}
-	rest := text
-	if bytes.HasPrefix(rest, []byte("From ")) || bytes.HasPrefix(rest, []byte(">From ")) { // of an mbox
-		rest = rest[bytes.IndexByte(rest, '\n')+1:]
+	for i := first; i < w.header.Len(); i++ {
+		if err := t.Field(w.header.At(i)); err != nil {
+			return nil, err
+		}
 	}
-	for i := range last + 1 {
-		rest = rest[min(len(rest), len(h.At(i).Raw)+len("\r\n")):]
+	if err := t.EndHeader(); err != nil {
+		return nil, err
 	}
-	if !bytes.HasPrefix(rest, h.At(last+1).Raw) {
-		return text
+	if _, err := t.Write(body); err != nil {
+		return nil, err
 	}
-	return rest
+	return t.Finish(ctx)
 }
 
 // maxDiagnosed bounds the messages whose broken signatures are looked into.
 const maxDiagnosed = 1 << 20
 
-func (o *Options) diagnose(ctx context.Context, r *postseal.Report, text []byte) {
-	if r.DMARC.Result != "fail" || len(text) > maxDiagnosed {
-		return
-	}
-	if _, body, ok := bytes.Cut(text, []byte("\r\n\r\n")); ok {
+func (o *Options) diagnose(ctx context.Context, r *postseal.Report, body []byte) {
+	if r.DMARC.Result == "fail" && len(body) <= maxDiagnosed {
 		o.Verifier.Diagnose(ctx, r, body)
 	}
 }

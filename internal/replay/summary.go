@@ -86,7 +86,8 @@ func (s *Summary) Count(r *Record) {
 	}
 	for i := range s.Policies {
 		c := &s.Policies[i]
-		applied := r.Policies[c.Policy].Applied
+		decision, _ := r.Policies.Of(c.Policy)
+		applied := decision.Applied
 		switch {
 		case f.Undecided != "" || applied == postseal.Defer:
 			c.Undecided++
