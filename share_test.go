@@ -187,10 +187,17 @@ func reportSharesNothing(t *testing.T, name string, v *Verifier, conn Conn, helo
 // outlivesRelease: strings of a Report and its Decision lie outside of what Release gives away.
 func outlivesRelease(t *testing.T, name string, tx *Transaction, r *Report) {
 	t.Helper()
-	given := extent{uintptr(unsafe.Pointer(tx)), uintptr(unsafe.Pointer(tx)) + unsafe.Sizeof(*tx), "the Transaction"}
+	given := sharing{seen: map[uintptr]bool{}, skip: keptTypes}
+	given.collect = func(p, size uintptr, what string) {
+		given.found = append(given.found, extent{p, p + size, what})
+	}
+	given.visit(reflect.ValueOf(&tx.rooms.header), "the header section")
+	given.collect(uintptr(unsafe.Pointer(tx)), unsafe.Sizeof(*tx), "the Transaction")
 	within := func(p, size uintptr, what string) {
-		if p < given.to && given.from < p+size {
-			t.Errorf("%s: %s lies in %s", name, what, given.what)
+		for _, e := range given.found {
+			if p < e.to && e.from < p+size {
+				t.Errorf("%s: %s lies in %s", name, what, e.what)
+			}
 		}
 	}
 	texts := sharing{seen: map[uintptr]bool{}, skip: keptTypes, collect: func(uintptr, uintptr, string) {}, text: within}

@@ -72,10 +72,16 @@ var transactions = sync.Pool{New: func() any { return new(Transaction) }}
 // the other and have taken from r what they keep: its strings and its Decision remain theirs,
 // slices and pointers do not. Nobody may use r or its Transaction after it.
 func (r *Report) Release() {
-	if t := r.from; t != nil && t.work == nil {
-		*t = Transaction{}
-		transactions.Put(t)
+	t := r.from
+	if t == nil || t.work != nil {
+		return
 	}
+	header, asked := t.rooms.header, t.asked
+	header.Reset()
+	asked.Reset()
+	*t = Transaction{}
+	t.rooms.header, t.asked = header, asked
+	transactions.Put(t)
 }
 
 // prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
@@ -183,7 +189,7 @@ func (t *Transaction) report() (sound bool) {
 	w, r := t.work, &t.made
 	r.from = t
 	r.Time, r.ARC = w.now(), MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)
-	t.rooms.header = w.header.Clone()
+	t.rooms.header.Assign(&w.header)
 	r.Ref = t.makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {

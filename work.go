@@ -100,7 +100,7 @@ func (t *Transaction) Abort() {
 // questions that were cancelled are part of it.
 func (t *Transaction) keepEvidence() {
 	w := t.work
-	t.asked = w.ledger.Transcript()
+	t.asked.Take(&w.ledger)
 	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(t.rooms.digests[:0]))
 	t.hashes = w.bodies.AppendHashes(t.rooms.hashes[:0])
 }

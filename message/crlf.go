@@ -15,21 +15,22 @@ func NewCRLFReader(r io.Reader) io.Reader { return &crlfReader{src: r} }
 
 // CRLF is what NewCRLFReader makes of text: text itself when it has CRLF line ends.
 func CRLF(text []byte) []byte {
-	if !endsInLF(text) {
+	if HasCRLF(text) {
 		return text
 	}
 	return AppendCRLF(make([]byte, 0, len(text)+bytes.Count(text, []byte("\n"))), text)
 }
 
-// endsInLF reports whether the first line of text ends in a bare LF.
-func endsInLF(text []byte) bool {
+// HasCRLF reports whether NewCRLFReader passes text as it is: its first line does not end in a
+// bare LF.
+func HasCRLF(text []byte) bool {
 	lf := bytes.IndexByte(text, '\n')
-	return lf == 0 || lf > 0 && text[lf-1] != '\r'
+	return lf < 0 || lf > 0 && text[lf-1] == '\r'
 }
 
 // AppendCRLF appends what NewCRLFReader makes of text to dst.
 func AppendCRLF(dst, text []byte) []byte {
-	if !endsInLF(text) {
+	if HasCRLF(text) {
 		return append(dst, text...)
 	}
 	return appendCRLFFrom(dst, text, 0)

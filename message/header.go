@@ -74,10 +74,8 @@ func (h *Header) Reset() {
 // maxKept is how many octets a Header keeps for its next use.
 const maxKept = 64 << 10
 
-// Clone returns a copy of h that shares nothing with it and takes no more than it needs.
-func (h *Header) Clone() Header {
-	c := Header{octets: make([]byte, len(h.octets)), fields: make([]span, len(h.fields))}
-	copy(c.octets, h.octets)
-	copy(c.fields, h.fields)
-	return c
+// Assign makes h a copy of other, in the memory of h where that is enough.
+func (h *Header) Assign(other *Header) {
+	h.octets = append(h.octets[:0], other.octets...)
+	h.fields = append(h.fields[:0], other.fields...)
 }

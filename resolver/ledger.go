@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -415,15 +416,31 @@ type Transcript struct{ all []asked }
 // Transcript returns the questions in the order in which they were first asked; those
 // still in flight are left out.
 func (l *Ledger) Transcript() Transcript {
+	var t Transcript
+	t.Take(l)
+	return t
+}
+
+// Take makes t the Transcript of l, in the memory of t where that is enough.
+func (t *Transcript) Take(l *Ledger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := make([]asked, 0, len(l.order))
+	t.all = slices.Grow(t.all[:0], len(l.order))
 	for _, e := range l.order {
 		if e.known() {
-			all = append(all, e.asked)
+			t.all = append(t.all, e.asked)
 		}
 	}
-	return Transcript{all}
+}
+
+// Reset empties t and keeps its memory, up to a bound.
+func (t *Transcript) Reset() {
+	const most = 64 // questions of an ordinary message, and more
+	if cap(t.all) > most {
+		t.all = nil
+	}
+	clear(t.all)
+	t.all = t.all[:0]
 }
 
 // Exchanges returns the questions in their order.
