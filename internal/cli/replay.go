@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,9 +190,6 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	options.Done = done
 	if lines != nil {
 		options.Encode = encodeRecord
-	}
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(replay.GCPercent))
 	}
 	progress := a.newPace(ctx, archive, dns)
 	for r := range replay.Run(ctx, archive.Messages(), options) {

@@ -22,10 +22,6 @@ import (
 	"postseal/message"
 )
 
-// GCPercent is a GOGC for a process that does nothing but replay: little is kept of a message,
-// and a heap that is kept small is swept over and over.
-const GCPercent = 400
-
 // Policy is one that is tried.
 type Policy struct {
 	Name   string
@@ -82,6 +78,10 @@ const (
 	windowBytes   = 128 << 20 // of messages that wait for a worker
 )
 
+// ballastBytes are on the heap and never used, so that no memory stands for them: the collector
+// runs when as much as that was made anew, not at each 4 MiB. What replay makes dies young.
+const ballastBytes = 16 << 20
+
 // batch is messages that go through a worker together.
 type batch struct {
 	messages []mailbox.Message
@@ -97,6 +97,8 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	return func(yield func(Result) bool) {
+		ballast := make([]byte, ballastBytes)
+		defer runtime.KeepAlive(ballast)
 		ctx, cancel := context.WithCancel(ctx)
 		window := max(windowBatches, 4*o.Workers)
 		f := feeder{ctx: ctx, room: semaphore.NewWeighted(windowBytes), jobs: make(chan *batch, window/2), order: make(chan *batch, window)}
@@ -207,6 +209,9 @@ func (w *worker) verify(ctx context.Context, m *mailbox.Message, r *Result) {
 		return
 	}
 	w.read(ctx, m, r)
+	if cap(w.text) > keptText {
+		w.text = nil
+	}
 }
 
 // read comes to the result of a message that is read.
@@ -235,8 +240,8 @@ const keptText = 1 << 20
 
 // crlf is message.CRLF in the room of w.text.
 func (w *worker) crlf(raw []byte) []byte {
-	if cap(w.text) > keptText {
-		w.text = nil
+	if message.HasCRLF(raw) {
+		return raw
 	}
 	w.text = message.AppendCRLF(w.text[:0], raw)
 	return w.text
