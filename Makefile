@@ -40,7 +40,7 @@ bench:
 	for run in 1 2 3 4 5; do go test ./bench -run '^$$' -bench 'Floor|Engine|Body|Header|Chunks' -benchtime 50x; done | go run ./bench/ratios
 	go test ./spf -run '^$$' -bench Warm
 	go test ./bench -run '^$$' -bench Cold -benchtime 20x
-	go test ./internal/replay -run '^$$' -bench . -benchtime 5000x
+	for run in 1 2 3 4; do go test ./internal/replay -run '^$$' -bench . -benchtime 15000x; done | go run ./bench/ratios
 	go run ./bench/load
 
 # Record the ratios that .ci/run compares with. On a quiet machine.

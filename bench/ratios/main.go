@@ -1,5 +1,5 @@
-// Program ratios reads the output of go test -bench ./bench on standard input and prints the
-// engine beside the floor, of each row the least of its runs. With -check it compares the
+// Program ratios reads the output of go test -bench on standard input and prints the engine
+// beside the floor and replay beside the engine, of each row the least of its runs. With -check it compares the
 // ratios with recorded ones: ratios hold on any machine, times do not.
 package main
 
@@ -67,36 +67,60 @@ func read(r io.Reader) (map[string]row, error) {
 	return rows, lines.Err()
 }
 
-// pairs yields the rows of the engine that have a floor.
-func pairs(rows map[string]row) (names []string) {
-	for name := range rows {
-		if rest, ok := strings.CutPrefix(name, "Engine/"); ok && rows["Floor/"+rest].ns > 0 {
-			names = append(names, rest)
+// pair is a benchmark and the one that it is compared with.
+type pair struct {
+	name      string
+	base, row row
+}
+
+func (p pair) ratio() float64 { return p.row.ns / p.base.ns }
+
+// engines are the rows of the engine that have a floor.
+func engines(rows map[string]row) []pair { return pairs(rows, "Engine/", "Floor/", "") }
+
+// replays are the rows of replay, beside the engine on messages that are ready for it.
+func replays(rows map[string]row) []pair {
+	return append(pairs(rows, "Replay/maildir/", "Engine/smtp/", "replay/maildir/"), pairs(rows, "Replay/mbox/", "Engine/smtp/", "replay/mbox/")...)
+}
+
+// pairs are the rows whose name is the prefix of, each with the row of the same name behind the
+// prefix by; as begins their name.
+func pairs(rows map[string]row, of, by, as string) (all []pair) {
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		if rest, ok := strings.CutPrefix(name, of); ok && rows[by+rest].ns > 0 {
+			all = append(all, pair{as + rest, rows[by+rest], rows[name]})
 		}
 	}
-	slices.Sort(names)
-	return names
+	return all
 }
 
 func print(rows map[string]row) {
-	fmt.Printf("%-28s %11s %11s %7s %10s %7s\n", "message", "floor µs", "engine µs", "ratio", "above µs", "allocs")
-	for _, name := range pairs(rows) {
-		floor, engine := rows["Floor/"+name], rows["Engine/"+name]
-		fmt.Printf("%-28s %11.1f %11.1f %7.2f %10.1f %7.0f\n", name, floor.ns/1000, engine.ns/1000, engine.ns/floor.ns,
-			(engine.ns-floor.ns)/1000, engine.allocs-floor.allocs)
+	if all := engines(rows); len(all) > 0 {
+		fmt.Printf("%-28s %11s %11s %7s %10s %7s\n", "message", "floor µs", "engine µs", "ratio", "above µs", "allocs")
+		for _, p := range all {
+			fmt.Printf("%-28s %11.1f %11.1f %7.2f %10.1f %7.0f\n", p.name, p.base.ns/1000, p.row.ns/1000, p.ratio(),
+				(p.row.ns-p.base.ns)/1000, p.row.allocs-p.base.allocs)
+		}
 	}
-	fmt.Printf("\n%-34s %11s %9s\n", "shape", "µs", "MB/s")
+	if all := replays(rows); len(all) > 0 {
+		fmt.Printf("%-28s %11s %11s %7s\n", "message", "engine µs", "replay µs", "rate")
+		for _, p := range all {
+			fmt.Printf("%-28s %11.1f %11.1f %7.2f\n", p.name, p.base.ns/1000, p.row.ns/1000, 1/p.ratio())
+		}
+	}
+	title := fmt.Sprintf("\n%-34s %11s %9s\n", "shape", "µs", "MB/s")
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		if v := rows[name]; v.mbps > 0 && !strings.HasPrefix(name, "Engine/") && !strings.HasPrefix(name, "Floor/") {
-			fmt.Printf("%-34s %11.1f %9.0f\n", name, v.ns/1000, v.mbps)
+			fmt.Printf("%s%-34s %11.1f %9.0f\n", title, name, v.ns/1000, v.mbps)
+			title = ""
 		}
 	}
 }
 
 func write(rows map[string]row, path string) error {
 	var b strings.Builder
-	for _, name := range pairs(rows) {
-		fmt.Fprintf(&b, "%s %.2f\n", name, rows["Engine/"+name].ns/rows["Floor/"+name].ns)
+	for _, p := range append(engines(rows), replays(rows)...) {
+		fmt.Fprintf(&b, "%s %.2f\n", p.name, p.ratio())
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
@@ -106,6 +130,7 @@ func compare(rows map[string]row, path string) error {
 	if err != nil {
 		return err
 	}
+	measured := append(engines(rows), replays(rows)...)
 	var worse []string
 	for recorded := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(recorded), " ")
@@ -113,12 +138,12 @@ func compare(rows map[string]row, path string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %q is no ratio", path, recorded)
 		}
-		floor, engine := rows["Floor/"+name], rows["Engine/"+name]
-		if floor.ns == 0 || engine.ns == 0 {
+		i := slices.IndexFunc(measured, func(p pair) bool { return p.name == name })
+		if i < 0 {
 			return fmt.Errorf("%s was not measured", name)
 		}
-		ratio := engine.ns / floor.ns
-		fmt.Printf("%-28s %.2f times the floor, recorded %.2f\n", name, ratio, most)
+		ratio := measured[i].ratio()
+		fmt.Printf("%-28s %.2f times the base, recorded %.2f\n", name, ratio, most)
 		if ratio > most*slack {
 			worse = append(worse, name)
 		}
