@@ -237,6 +237,25 @@ func TestRelease(t *testing.T) {
 	(&Report{}).Release()
 }
 
+// TestReleaseAfterPanic: what a defect left behind is not used again.
+func TestReleaseAfterPanic(t *testing.T) {
+	v, err := New(Config{Resolver: &dnstest.Zone{}, Policy: panicking{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := VerifyReader(t.Context(), v, Conn{}, "x", "", strings.NewReader("From: a@acme.test\r\n\r\nx\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Release(); r.Decision.Reason != InternalError {
+		t.Errorf("released: %+v", r.Decision)
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Decide(*Report) Decision { panic("defect") }
+
 // TestNoHeaders: without header changes everything else is the same.
 func TestNoHeaders(t *testing.T) {
 	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")

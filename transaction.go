@@ -28,6 +28,7 @@ type Transaction struct {
 
 	bytes     int64
 	headerEnd bool
+	panicked  bool      // its state is not known
 	replayed  *Evidence // nil but in a replay
 
 	// The Report, with the envelope from the beginning, and what it leads to.
@@ -73,7 +74,7 @@ var transactions = sync.Pool{New: func() any { return new(Transaction) }}
 // slices and pointers do not. Nobody may use r or its Transaction after it.
 func (r *Report) Release() {
 	t := r.from
-	if t == nil || t.work != nil {
+	if t == nil || t.work != nil || t.panicked {
 		return
 	}
 	header, asked := t.rooms.header, t.asked

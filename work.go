@@ -50,6 +50,7 @@ func (t *Transaction) release(sound bool) {
 	}
 	t.work = nil
 	if !sound {
+		t.panicked = true
 		return
 	}
 	header, bodies, text := w.header, w.bodies, w.text[:0]

@@ -1,6 +1,6 @@
 // Program ratios reads the output of go test -bench on standard input and prints the engine
-// beside the floor and replay beside the engine, of each row the least of its runs. With -check it compares the
-// ratios with recorded ones: ratios hold on any machine, times do not.
+// beside the floor and replay beside the engine, of each row the least of its runs. With -check
+// it compares the ratios with recorded ones: ratios hold on any machine, times do not.
 package main
 
 import (
