@@ -118,8 +118,7 @@ func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
 			c.fill(room.in)
 		}
 		if len(c.rest) > 0 {
-			room.out = c.appendRest(room.out[:0])
-			n, err := w.Write(room.out)
+			n, err := w.Write(c.convertRest(room))
 			written += int64(n)
 			if err != nil {
 				return written, err
@@ -135,24 +134,33 @@ func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// appendRest appends what rest becomes to dst, and empties it.
-func (c *crlfReader) appendRest(dst []byte) []byte {
+// convertRest is what rest becomes, in room where that is something else. It empties rest.
+func (c *crlfReader) convertRest(room *crlfRoom) []byte {
 	text, before := c.rest, c.prev
 	c.rest, c.prev = nil, text[len(text)-1]
-	lf := bytes.IndexByte(text, '\n')
-	if c.form == undecided && lf >= 0 {
-		c.form = lfOnly
-		if lf > 0 && text[lf-1] == '\r' || lf == 0 && before == '\r' {
-			c.form = crlfAsIs
-		}
+	if c.form == undecided {
+		c.decide(text, before)
 	}
 	switch {
 	case c.form != lfOnly:
-		return append(dst, text...)
-	case lf == 0 && before == '\r':
-		return appendCRLFFrom(append(dst, '\n'), text, 1)
+		return text
+	case text[0] == '\n' && before == '\r':
+		room.out = appendCRLFFrom(append(room.out[:0], '\n'), text, 1)
+	default:
+		room.out = appendCRLFFrom(room.out[:0], text, 0)
 	}
-	return appendCRLFFrom(dst, text, 0)
+	return room.out
+}
+
+// decide takes the form from the first line end, when text, which follows the octet before, has it.
+func (c *crlfReader) decide(text []byte, before byte) {
+	switch lf := bytes.IndexByte(text, '\n'); {
+	case lf < 0:
+	case lf > 0 && text[lf-1] == '\r', lf == 0 && before == '\r':
+		c.form = crlfAsIs
+	default:
+		c.form = lfOnly
+	}
 }
 
 // convert moves octets from rest to p until one of them is used up.
