@@ -184,6 +184,21 @@ func reportSharesNothing(t *testing.T, name string, v *Verifier, conn Conn, helo
 	}
 }
 
+// verifierOn makes a Verifier of c that knows the records of a zone.
+func verifierOn(t *testing.T, zone string, c Config) *Verifier {
+	t.Helper()
+	records, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Resolver = records
+	v, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // outlivesRelease: strings of a Report and its Decision lie outside of what Release gives away.
 func outlivesRelease(t *testing.T, name string, tx *Transaction, r *Report) {
 	t.Helper()
@@ -208,14 +223,7 @@ func outlivesRelease(t *testing.T, name string, tx *Transaction, r *Report) {
 
 // TestRelease: a Report that was released leaves nothing to the next message.
 func TestRelease(t *testing.T) {
-	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.acme.test. TXT \"v=DMARC1; p=reject\"\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := New(Config{Resolver: zone})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.acme.test. TXT \"v=DMARC1; p=reject\"\n", Config{})
 	var all sync.WaitGroup
 	for i := range 8 {
 		ip, from, want := "192.0.2.1", "a@acme.test", Accept
@@ -239,10 +247,7 @@ func TestRelease(t *testing.T) {
 
 // TestReleaseAfterPanic: what a defect left behind is not used again.
 func TestReleaseAfterPanic(t *testing.T) {
-	v, err := New(Config{Resolver: &dnstest.Zone{}, Policy: panicking{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := verifierOn(t, "", Config{Policy: panicking{}})
 	r, err := VerifyReader(t.Context(), v, Conn{}, "x", "", strings.NewReader("From: a@acme.test\r\n\r\nx\r\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -258,17 +263,11 @@ func (panicking) Decide(*Report) Decision { panic("defect") }
 
 // TestNoHeaders: without header changes everything else is the same.
 func TestNoHeaders(t *testing.T) {
-	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
-	if err != nil {
-		t.Fatal(err)
-	}
 	text := "Authentication-Results: mx.test; spf=pass\r\nFrom: a@acme.test\r\n\r\nx\r\n"
 	reports := map[bool]*Report{}
 	for _, without := range []bool{false, true} {
-		v, err := New(Config{Resolver: zone, AuthservID: "mx.test", NoHeaders: without})
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", Config{AuthservID: "mx.test", NoHeaders: without})
+		var err error
 		if reports[without], err = VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x", "a@acme.test", strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -284,14 +283,7 @@ func TestNoHeaders(t *testing.T) {
 
 // TestEnded: a transaction that ended has no hold on the one that took its work over.
 func TestEnded(t *testing.T) {
-	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := New(Config{Resolver: zone})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", Config{})
 	s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
 	for _, end := range []func(*Transaction){(*Transaction).Abort, func(tx *Transaction) { tx.Finish(t.Context()) }} {
 		tx := s.Mail("a@acme.test")
@@ -323,14 +315,7 @@ func TestEnded(t *testing.T) {
 
 // TestAborted: evidence is kept of what has a report, and of nothing else.
 func TestAborted(t *testing.T) {
-	zone, err := dnstest.Parse("acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := New(Config{Resolver: zone})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", Config{})
 	s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
 	aborted, finished := s.Mail("a@acme.test"), s.Mail("a@acme.test")
 	aborted.Abort()
