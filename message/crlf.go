@@ -98,9 +98,21 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 
 const crlfBlock = 16 << 10 // octets that are read together
 
+// fill reads on. The first line end that it comes to decides the form.
 func (c *crlfReader) fill(buf []byte) {
 	n, err := c.src.Read(buf)
 	c.rest, c.err = buf[:n], err
+	lf := -1
+	if c.form == undecided {
+		lf = bytes.IndexByte(c.rest, '\n')
+	}
+	switch {
+	case lf < 0:
+	case lf > 0 && c.rest[lf-1] == '\r', lf == 0 && c.prev == '\r':
+		c.form = crlfAsIs
+	default:
+		c.form = lfOnly
+	}
 }
 
 // crlfRooms are those of WriteTo: a small message takes less time than making them.
@@ -138,9 +150,6 @@ func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
 func (c *crlfReader) convertRest(room *crlfRoom) []byte {
 	text, before := c.rest, c.prev
 	c.rest, c.prev = nil, text[len(text)-1]
-	if c.form == undecided {
-		c.decide(text, before)
-	}
 	switch {
 	case c.form != lfOnly:
 		return text
@@ -152,23 +161,12 @@ func (c *crlfReader) convertRest(room *crlfRoom) []byte {
 	return room.out
 }
 
-// decide takes the form from the first line end, when text, which follows the octet before, has it.
-func (c *crlfReader) decide(text []byte, before byte) {
-	switch lf := bytes.IndexByte(text, '\n'); {
-	case lf < 0:
-	case lf > 0 && text[lf-1] == '\r', lf == 0 && before == '\r':
-		c.form = crlfAsIs
-	default:
-		c.form = lfOnly
-	}
-}
-
 // convert moves octets from rest to p until one of them is used up.
 func (c *crlfReader) convert(p []byte) int {
 	n := 0
 	for n < len(p) && len(c.rest) > 0 {
 		run := c.rest
-		if c.form != crlfAsIs {
+		if c.form == lfOnly {
 			if lf := bytes.IndexByte(c.rest, '\n'); lf >= 0 {
 				run = c.rest[:lf]
 			}
@@ -179,13 +177,6 @@ func (c *crlfReader) convert(p []byte) int {
 			c.rest = c.rest[k:]
 			n += k
 			continue
-		}
-		if c.form == undecided {
-			c.form = lfOnly
-			if c.prev == '\r' {
-				c.form = crlfAsIs
-				continue
-			}
 		}
 		if c.prev != '\r' {
 			p[n], c.prev = '\r', '\r' // the LF itself follows, now behind a CR
