@@ -9,7 +9,7 @@ test:
 
 # Real Postfix and swaks on loopback; needs root and both programs.
 e2e:
-	go test -tags e2e -count=1 -timeout 15m -v ./e2e
+	go test -tags e2e -count=1 -timeout 15m -v ./lab/e2e
 
 # Every target for FUZZTIME on a core of its own, a line each, FUZZWORKERS at a time. What
 # was done stands in .fuzz-done and is passed over: FUZZFLAGS=-again runs it again. One
@@ -17,41 +17,41 @@ e2e:
 FUZZTIME ?= 10m
 FUZZWORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 fuzz:
-	go run ./bench/fuzz -time $(FUZZTIME) -workers $(FUZZWORKERS) -done .fuzz-done $(FUZZFLAGS)
+	go run ./lab/bench/fuzz -time $(FUZZTIME) -workers $(FUZZWORKERS) -done .fuzz-done $(FUZZFLAGS)
 
 # The DNS fails in every way, many times; with unbound where it is installed. The daemon as
 # a process is killed and starved.
 faults:
 	go test . -run DNSFaults -count=20 -v
-	go test ./bench/faults -count=1 -v -timeout 60m -times 10
+	go test ./lab/bench/faults -count=1 -v -timeout 60m -times 10
 	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
 
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m
 soak:
-	go test ./bench/soak -count=1 -v -timeout 60m -soak $(SOAK)
+	go test ./lab/bench/soak -count=1 -v -timeout 60m -soak $(SOAK)
 
 # What the worst messages cost.
 bench-worst:
-	go test ./bench -run '^$$' -bench Worst -benchtime 1x -timeout 30m
+	go test ./lab/bench -run '^$$' -bench Worst -benchtime 1x -timeout 30m
 
 # The engine beside the floor: what cryptography alone costs in the same run.
 bench:
-	for run in 1 2 3 4 5; do go test ./bench -run '^$$' -bench 'Floor|Engine|Body|Header|Chunks' -benchtime 50x; done | go run ./bench/ratios
+	for run in 1 2 3 4 5; do go test ./lab/bench -run '^$$' -bench 'Floor|Engine|Body|Header|Chunks' -benchtime 50x; done | go run ./lab/bench/ratios
 	go test ./spf -run '^$$' -bench Warm
-	go test ./bench -run '^$$' -bench Cold -benchtime 20x
-	for run in 1 2 3 4; do go test ./internal/replay -run '^$$' -bench . -benchtime 15000x; done | go run ./bench/ratios
-	go run ./bench/load
+	go test ./lab/bench -run '^$$' -bench Cold -benchtime 20x
+	for run in 1 2 3 4; do go test ./internal/app/replay -run '^$$' -bench . -benchtime 15000x; done | go run ./lab/bench/ratios
+	go run ./lab/bench/load
 
 # Record the ratios that .ci/run compares with. On a quiet machine.
 ratios:
-	bench/ratios.sh | go run ./bench/ratios -record bench/ratios.txt
+	lab/bench/ratios.sh | go run ./lab/bench/ratios -record lab/bench/ratios.txt
 
 # CPU and memory of the milter and policy doors, beside servers that only speak the protocol.
 load:
-	go run ./bench/load
-	go run ./bench/load -idle 9000
+	go run ./lab/bench/load
+	go run ./lab/bench/load -idle 9000
 
 # The milters of Debian beside ours, on the same mail. It installs them: needs root and apt.
 bench-peers:
-	bench/peers.sh
+	lab/bench/peers.sh

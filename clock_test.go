@@ -14,14 +14,14 @@ import (
 // off it, and why the wall clock is right there. Elsewhere ages, deadlines and pauses are
 // differences of time.Now, which a step of the clock does not touch.
 var wallClock = map[string]string{
-	"dkim/verify.go":         "t= and x= are wall time (RFC 6376 §3.5)",
-	"arc/validate.go":        "t= and x= are wall time (RFC 8617 §4.1.2)",
-	"spf/evaluate.go":        "the macro t is wall time (RFC 7208 §7.3)",
-	"ref.go":                 "only tells references apart",
-	"store/folder.go":        "the age of a bundle outlives the process: Folder.order",
-	"server/door/metrics.go": "shown, not compared",
-	"server/trial.go":        "shown, not compared",
-	"server/door/log.go":     "written down, not compared",
+	"dkim/verify.go":             "t= and x= are wall time (RFC 6376 §3.5)",
+	"arc/validate.go":            "t= and x= are wall time (RFC 8617 §4.1.2)",
+	"spf/evaluate.go":            "the macro t is wall time (RFC 7208 §7.3)",
+	"ref.go":                     "only tells references apart",
+	"store/folder.go":            "the age of a bundle outlives the process: Folder.order",
+	"server/listener/metrics.go": "shown, not compared",
+	"server/trial.go":            "shown, not compared",
+	"server/listener/log.go":     "written down, not compared",
 }
 
 // TestWallClock keeps the wall clock out of the doors and the library.

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // EnforcePolicy is the default Policy: the published policy, lowered by the enforcement

@@ -10,8 +10,8 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
-	"postseal/internal/smtpreply"
-	"postseal/internal/twin"
+	"postseal/internal/core/smtpreply"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
@@ -35,13 +35,13 @@ var domains = []string{"acme.test", "mail.acme.test", "evil.test", "lists.test"}
 func (d *draft) message() string {
 	text := d.traits + forwarded
 	for _, s := range d.signed {
-		text = twin.DKIM(s, "s", twin.Ed25519(s)).Sign(text)
+		text = reference.DKIM(s, "s", reference.Ed25519(s)).Sign(text)
 	}
 	for _, s := range d.broken {
-		text = twin.DKIM(s, "s", twin.Ed25519("another")).Sign(text)
+		text = reference.DKIM(s, "s", reference.Ed25519("another")).Sign(text)
 	}
 	if d.sealedBy != "" {
-		text = twin.SealAll(text, hop(d.sealedBy, "x; dmarc=pass header.from=acme.test"))
+		text = reference.SealAll(text, hop(d.sealedBy, "x; dmarc=pass header.from=acme.test"))
 	}
 	return text
 }
@@ -50,7 +50,7 @@ func (d *draft) zone(t *testing.T) *dnstest.Zone {
 	t.Helper()
 	lines := []string{`_dmarc.acme.test. 60 TXT "v=DMARC1; ` + d.policy + `"`, "acme.test. 60 MX 10 mail.acme.test."}
 	for _, name := range domains {
-		lines = append(lines, "s._domainkey."+name+". 60 TXT "+twin.TXT(twin.Record(twin.Ed25519(name))))
+		lines = append(lines, "s._domainkey."+name+". 60 TXT "+reference.TXT(reference.Record(reference.Ed25519(name))))
 	}
 	if d.spf != "" {
 		qualifier := map[string]string{"pass": "+", "fail": "-", "softfail": "~"}[d.spf]
@@ -231,14 +231,14 @@ _dmarc.down.test. 60 TXT "v=DMARC1; p=reject"
 ` + "_dmarc." + long + `. 60 TXT "v=DMARC1; p=reject"
 ` + long + `. 60 TXT "v=spf1 -all"
 ` + other + `. 60 TXT "v=spf1 +all"
-s._domainkey.` + other + `. 60 TXT ` + twin.TXT(twin.Record(twin.Ed25519(other))) + `
-s._domainkey.evil.test. 60 TXT ` + twin.TXT(twin.Record(twin.Ed25519("evil.test"))) + "\n")
+s._domainkey.` + other + `. 60 TXT ` + reference.TXT(reference.Record(reference.Ed25519(other))) + `
+s._domainkey.evil.test. 60 TXT ` + reference.TXT(reference.Record(reference.Ed25519("evil.test"))) + "\n")
 		if err != nil {
 			t.Fatal(err)
 		}
 		text := strings.Replace(forwarded, "dana@acme.test", "dana@"+tt.author, 1)
 		for _, s := range append(tt.signed, map[string][]string{"down.test": {"down.test"}}[tt.author]...) {
-			text = twin.DKIM(s, "s", twin.Ed25519(s)).Sign(text)
+			text = reference.DKIM(s, "s", reference.Ed25519(s)).Sign(text)
 		}
 		r, err := postseal.VerifyReader(t.Context(), verifier(t, postseal.Config{Resolver: z, Enforce: postseal.Strict, ReplyURL: "https://mx.example.net/verdicts"}),
 			postseal.Conn{Remote: netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:25")}, "x", "x@"+tt.from, strings.NewReader(text))

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/internal/fuzztargets"
+	"postseal/lab/fuzztargets"
 )
 
 // TestFuzzPage keeps the page of fuzz targets as the code says; each target says what it

@@ -30,22 +30,24 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/domain", "internal/tagvalue", "internal/nearest", "internal/twin", "internal/fuzztargets", "internal/wholefile", "lint"},
+	{"internal/core/domain", "internal/core/tagvalue", "lint"},
 	{"resolver", "message"},
-	{"internal/dnswire", "internal/fixtures"},
-	{"internal/bodyhash", "internal/canonical", "internal/smtpreply", "internal/received", "resolver/stub", "resolver/dnstest"},
+	{"internal/core/dnswire"},
+	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc"},
 	{"."},
-	{"bundle", "audit", "report", "store", "internal/secondopinion", "internal/suites", "internal/term", "internal/rules", "internal/mailbox", "internal/postfix", "internal/reportjson"},
-	{"internal/explain", "internal/auditview", "internal/replay", "internal/differential", "internal/corpus", "internal/selftest", "internal/conf", "internal/doctor", "internal/migrate"},
-	{"bench/corpus", "bench/traffic"},
-	{"server/door"},
-	{"server/door/doortest"},
+	{"internal/app/atomicfile", "internal/app/suggest", "internal/app/term", "internal/app/received"},
+	{"bundle", "audit", "report", "store", "internal/app/secondopinion", "internal/app/rules", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
+	{"internal/app/explain", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/doctor", "internal/app/migrate"},
+	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
-	{"internal/cli"},
-	{"cmd/postseal", "bench", "bench/faults", "bench/fuzz", "bench/load", "bench/ratios", "bench/soak", "e2e"},
+	{"internal/app/cli"},
+	{"cmd/postseal"},
+	// What only tests or measures: nothing above imports it.
+	{"lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/differential", "lab/listenertest", "lab/bench/corpus", "lab/bench/traffic"},
+	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/soak", "lab/e2e"},
 }
 
 func layerOf(pkg string) int {

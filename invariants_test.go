@@ -16,7 +16,7 @@ import (
 	"postseal/bundle"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/secondopinion"
+	"postseal/internal/app/secondopinion"
 	"postseal/message"
 	"postseal/spf"
 	"postseal/testdata/vectors/attack"

@@ -5,7 +5,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/spf"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

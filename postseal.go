@@ -17,7 +17,7 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"

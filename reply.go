@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
-	"postseal/internal/smtpreply"
+	"postseal/internal/core/smtpreply"
 	"postseal/spf"
 )
 

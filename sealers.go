@@ -8,7 +8,7 @@ import (
 
 	"postseal/arc"
 	"postseal/authres"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // oldestTrusted is the oldest instance up to which, from the newest on, every sealer is

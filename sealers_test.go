@@ -9,22 +9,22 @@ import (
 
 	"postseal"
 	"postseal/arc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
 const forwarded = "From: Dana <dana@acme.test>\r\nTo: anvils@lists.test\r\nSubject: cliffs\r\nDate: Mon, 2 Nov 2026 09:05:41 +0100\r\n\r\nNo.\r\n"
 
 // hop is the ARC Set of a forwarder: its d= and what it says of the message.
-func hop(d, results string) twin.Set {
-	return twin.Set{Domain: d, Selector: "s", Key: twin.Ed25519(d), Results: results}
+func hop(d, results string) reference.Set {
+	return reference.Set{Domain: d, Selector: "s", Key: reference.Ed25519(d), Results: results}
 }
 
 // receive verifies a message from lists.test, which is not authenticated as its author.
 func receive(t *testing.T, c postseal.Config, text string, lines ...string) *postseal.Report {
 	t.Helper()
 	for _, d := range []string{"lists.test", "relay.test", "evil.test"} {
-		lines = append(lines, "s._domainkey."+d+". 60 TXT "+twin.TXT(twin.Record(twin.Ed25519(d))))
+		lines = append(lines, "s._domainkey."+d+". 60 TXT "+reference.TXT(reference.Record(reference.Ed25519(d))))
 	}
 	z, err := dnstest.Parse(strings.Join(append(lines, `acme.test. 60 TXT "v=spf1 -all"`, `_dmarc.acme.test. 60 TXT "v=DMARC1; p=reject"`), "\n") + "\n")
 	if err != nil {
@@ -47,7 +47,7 @@ func receive(t *testing.T, c postseal.Config, text string, lines ...string) *pos
 func TestTrustedSealers(t *testing.T) {
 	const pass = "mx.relay.test; spf=pass smtp.mailfrom=acme.test; dmarc=pass (p=reject) header.from=acme.test"
 	const fail = "mx.relay.test; dmarc=fail header.from=acme.test"
-	seal := func(sets ...twin.Set) string { return twin.SealAll(forwarded, sets...) }
+	seal := func(sets ...reference.Set) string { return reference.SealAll(forwarded, sets...) }
 	for name, tt := range map[string]struct {
 		text    string
 		trusted string
@@ -89,7 +89,7 @@ func TestTrustedSealers(t *testing.T) {
 // TestChainComment: the form of RFC 8617 §7.2.2.
 func TestChainComment(t *testing.T) {
 	const pass = "mx.relay.test; arc=none smtp.remote-ip=\"2001:DB8::1A\"; dmarc=pass header.from=acme.test"
-	text := twin.SealAll(forwarded, hop("relay.test", pass), hop("lists.test", "x; none"))
+	text := reference.SealAll(forwarded, hop("relay.test", pass), hop("lists.test", "x; none"))
 	r := receive(t, postseal.Config{TrustedSealers: []string{"relay.test", "lists.test"}, Enforce: postseal.Strict}, text)
 	const want = "arc=pass as[2].d=lists.test as[2].s=s as[1].d=relay.test as[1].s=s remote-ip[1]=2001:db8::1a"
 	if o := r.Decision.Override; o == nil || o.Comment != want {
@@ -107,7 +107,7 @@ func TestChainComment(t *testing.T) {
 // TestSealedNeverDefers: a key of a sealer that cannot be looked up fails the chain and
 // defers nothing (RFC 8617 §5.2.1).
 func TestSealedNeverDefers(t *testing.T) {
-	text := twin.SealAll(forwarded, hop("down.test", "x; dmarc=pass header.from=acme.test"))
+	text := reference.SealAll(forwarded, hop("down.test", "x; dmarc=pass header.from=acme.test"))
 	r := receive(t, postseal.Config{TrustedSealers: []string{"down.test"}}, text, "; FAULT s._domainkey.down.test TXT TIMEOUT")
 	if r.ARC.Result != string(arc.Fail) || r.ARC.Trusted || r.Decision.Applied != postseal.Reject {
 		t.Errorf("got arc=%s trusted=%t, applied %s", r.ARC.Result, r.ARC.Trusted, r.Decision.Applied)
@@ -116,7 +116,7 @@ func TestSealedNeverDefers(t *testing.T) {
 
 // TestSealedOverridesOnlyPolicy: what is wrong with the message itself stays wrong.
 func TestSealedOverridesOnlyPolicy(t *testing.T) {
-	text := twin.SealAll("From: a@acme.test\r\n"+forwarded, hop("lists.test", "x; dmarc=pass header.from=acme.test"))
+	text := reference.SealAll("From: a@acme.test\r\n"+forwarded, hop("lists.test", "x; dmarc=pass header.from=acme.test"))
 	r := receive(t, postseal.Config{TrustedSealers: []string{"lists.test"}}, text)
 	if r.Decision.Applied != postseal.Reject || r.Decision.Reason != postseal.AuthorMalformed {
 		t.Errorf("got %+v", r.Decision)

@@ -8,19 +8,19 @@ import (
 	"postseal"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
 // TestSessionAt: a message is verified by the clock of its session, that of its receipt,
 // before its signature ended; the next session has the clock of the Verifier again.
 func TestSessionAt(t *testing.T) {
-	key := twin.Ed25519("a")
-	zone, err := dnstest.Parse("s._domainkey.e.test. 60 TXT " + twin.TXT(twin.Record(key)) + "\n_dmarc.e.test. 60 TXT \"v=DMARC1; p=reject\"\n")
+	key := reference.Ed25519("a")
+	zone, err := dnstest.Parse("s._domainkey.e.test. 60 TXT " + reference.TXT(reference.Record(key)) + "\n_dmarc.e.test. 60 TXT \"v=DMARC1; p=reject\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	signature := twin.DKIM("e.test", "s", key).With("v=1;", "v=1; x=1767600000;") // 2026-01-05T08:00:00Z
+	signature := reference.DKIM("e.test", "s", key).With("v=1;", "v=1; x=1767600000;") // 2026-01-05T08:00:00Z
 	text := signature.Sign("From: a@e.test\r\n\r\nhello\r\n")
 	v := verifier(t, postseal.Config{Resolver: zone})
 	received := time.Date(2026, 1, 5, 7, 59, 0, 0, time.UTC)

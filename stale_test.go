@@ -9,7 +9,7 @@ import (
 
 	"postseal"
 	"postseal/bundle"
-	"postseal/internal/explain"
+	"postseal/internal/app/explain"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )

@@ -7,7 +7,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 )
 
 // TestStarvedPolicy: nothing that a sender makes us ask keeps the policy of the author from
@@ -18,14 +18,14 @@ func TestStarvedPolicy(t *testing.T) {
 	text := forwarded
 	for i := range 10 {
 		s := fmt.Sprintf("k%d", i)
-		text = twin.DKIM("evil.test", s, twin.Ed25519("evil.test")).Sign(text)
-		lines = append(lines, s+"._domainkey.evil.test. 60 TXT "+twin.TXT(twin.Record(twin.Ed25519("evil.test"))+"; n="+large))
+		text = reference.DKIM("evil.test", s, reference.Ed25519("evil.test")).Sign(text)
+		lines = append(lines, s+"._domainkey.evil.test. 60 TXT "+reference.TXT(reference.Record(reference.Ed25519("evil.test"))+"; n="+large))
 	}
 	for i := range 50 {
 		set := hop("evil.test", "x; none")
 		set.Selector = fmt.Sprintf("a%d", i)
-		text = twin.SealAll(text, set)
-		lines = append(lines, set.Selector+"._domainkey.evil.test. 60 TXT "+twin.TXT(twin.Record(set.Key)+"; n="+large))
+		text = reference.SealAll(text, set)
+		lines = append(lines, set.Selector+"._domainkey.evil.test. 60 TXT "+reference.TXT(reference.Record(set.Key)+"; n="+large))
 	}
 	r := receive(t, postseal.Config{Enforce: postseal.Strict}, text, lines...)
 	if r.DMARC.Result != dmarc.Fail || r.Decision.Applied != postseal.Reject {
@@ -39,7 +39,7 @@ func TestStarvedByAnotherAuthor(t *testing.T) {
 	lines := []string{}
 	for n := name; n != ""; {
 		for range 5 {
-			lines = append(lines, "_dmarc."+n+". 60 TXT "+twin.TXT(strings.Repeat("x", 12000)))
+			lines = append(lines, "_dmarc."+n+". 60 TXT "+reference.TXT(strings.Repeat("x", 12000)))
 		}
 		_, n, _ = strings.Cut(n, ".")
 	}

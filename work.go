@@ -8,7 +8,7 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/bodyhash"
+	"postseal/internal/core/bodyhash"
 	"postseal/message"
 	"postseal/resolver"
 )

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"postseal/arc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
@@ -21,24 +21,24 @@ func clock() time.Time { return time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC) }
 func key(t testing.TB, d string) crypto.Signer {
 	t.Helper()
 	if d != "one.test" {
-		return twin.Ed25519(d)
+		return reference.Ed25519(d)
 	}
-	k, err := twin.ReadKey("../testdata/keys/main._domainkey.simple.example.pem")
+	k, err := reference.ReadKey("../testdata/keys/main._domainkey.simple.example.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-func set(t testing.TB, d string) twin.Set {
-	return twin.Set{Domain: d, Selector: "s", Key: key(t, d), Results: "mx." + d + "; dmarc=pass header.from=acme.test"}
+func set(t testing.TB, d string) reference.Set {
+	return reference.Set{Domain: d, Selector: "s", Key: key(t, d), Results: "mx." + d + "; dmarc=pass header.from=acme.test"}
 }
 
 // zone holds the keys of one.test to five.test, and lines more.
 func zone(t testing.TB, lines ...string) *dnstest.Zone {
 	t.Helper()
 	for _, d := range []string{"one.test", "two.test", "three.test", "four.test", "five.test"} {
-		lines = append(lines, "s._domainkey."+d+". 60 TXT "+twin.TXT(twin.Record(key(t, d))))
+		lines = append(lines, "s._domainkey."+d+". 60 TXT "+reference.TXT(reference.Record(key(t, d))))
 	}
 	z, err := dnstest.Parse(strings.Join(lines, "\n") + "\n")
 	if err != nil {
@@ -65,26 +65,26 @@ func TestChains(t *testing.T) {
 	one, two, three := set(t, "one.test"), set(t, "two.test"), set(t, "three.test")
 	for name, tt := range map[string]struct{ text, want string }{
 		"none":                {message, "none NoChain 0/0 0"},
-		"one set, RSA":        {twin.SealAll(message, one), "pass Valid 0/1 0"},
-		"one set, Ed25519":    {twin.SealAll(message, two), "pass Valid 0/1 0"},
-		"three sets":          {twin.SealAll(message, one, two, three), "pass Valid 0/3 0"},
-		"other fields on top": {"Received: by x\r\n" + twin.SealAll(message, one), "pass Valid 0/1 0"},
-		"between the sets":    {twin.SealAll("List-Id: <x>\r\n"+twin.SealAll(message, one), two), "pass Valid 0/2 0"},
-		"empty body":          {twin.SealAll("From: a@acme.test\r\n\r\n", one), "pass Valid 0/1 0"},
-		"no body":             {twin.SealAll("From: a@acme.test\r\n", one), "pass Valid 0/1 0"},
+		"one set, RSA":        {reference.SealAll(message, one), "pass Valid 0/1 0"},
+		"one set, Ed25519":    {reference.SealAll(message, two), "pass Valid 0/1 0"},
+		"three sets":          {reference.SealAll(message, one, two, three), "pass Valid 0/3 0"},
+		"other fields on top": {"Received: by x\r\n" + reference.SealAll(message, one), "pass Valid 0/1 0"},
+		"between the sets":    {reference.SealAll("List-Id: <x>\r\n"+reference.SealAll(message, one), two), "pass Valid 0/2 0"},
+		"empty body":          {reference.SealAll("From: a@acme.test\r\n\r\n", one), "pass Valid 0/1 0"},
+		"no body":             {reference.SealAll("From: a@acme.test\r\n", one), "pass Valid 0/1 0"},
 		"one.test sealed, then the subject changed": {
-			twin.SealAll(strings.Replace(twin.SealAll(message, one), "Subject: ", "Subject: [anvils]", 1), two), "pass Valid 0/2 2"},
+			reference.SealAll(strings.Replace(reference.SealAll(message, one), "Subject: ", "Subject: [anvils]", 1), two), "pass Valid 0/2 2"},
 		"changed behind the second of three": {
-			twin.SealAll(twin.SealAll(message, one, two)+"footer\r\n", three), "pass Valid 0/3 3"},
+			reference.SealAll(reference.SealAll(message, one, two)+"footer\r\n", three), "pass Valid 0/3 3"},
 		"changed behind the first of three": {
-			twin.SealAll(twin.SealAll(message, one)+"footer\r\n", two, three), "pass Valid 0/3 2"},
-		"body changed after sealing":    {twin.SealAll(message, one, two) + "footer\r\n", "fail BodyHashMismatch 2/2 0"},
-		"header changed after sealing":  {strings.Replace(twin.SealAll(message, one, two), "cliffs", "Cliffs", 1), "fail SignatureMismatch 2/2 0"},
-		"white space changed, relaxed":  {strings.Replace(twin.SealAll(message, one), "below  ten", "below ten", 1), "pass Valid 0/1 0"},
-		"assessment of 1 changed":       {strings.Replace(twin.SealAll(message, one, two), "mx.one.test; dmarc=pass", "mx.one.test; dmarc=Pass", 1), "fail SealMismatch 2/2 0"},
-		"case of a field name, relaxed": {strings.Replace(twin.SealAll(message, one), "ARC-Seal", "aRC-seAL", 1), "pass Valid 0/1 0"},
-		"fold in a seal, relaxed":       {strings.Replace(twin.SealAll(message, one), "; cv=", ";\r\n  \tcv=", 1), "pass Valid 0/1 0"},
-		"order of the fields of a set":  {reorder(twin.SealAll(message, one)), "pass Valid 0/1 0"},
+			reference.SealAll(reference.SealAll(message, one)+"footer\r\n", two, three), "pass Valid 0/3 2"},
+		"body changed after sealing":    {reference.SealAll(message, one, two) + "footer\r\n", "fail BodyHashMismatch 2/2 0"},
+		"header changed after sealing":  {strings.Replace(reference.SealAll(message, one, two), "cliffs", "Cliffs", 1), "fail SignatureMismatch 2/2 0"},
+		"white space changed, relaxed":  {strings.Replace(reference.SealAll(message, one), "below  ten", "below ten", 1), "pass Valid 0/1 0"},
+		"assessment of 1 changed":       {strings.Replace(reference.SealAll(message, one, two), "mx.one.test; dmarc=pass", "mx.one.test; dmarc=Pass", 1), "fail SealMismatch 2/2 0"},
+		"case of a field name, relaxed": {strings.Replace(reference.SealAll(message, one), "ARC-Seal", "aRC-seAL", 1), "pass Valid 0/1 0"},
+		"fold in a seal, relaxed":       {strings.Replace(reference.SealAll(message, one), "; cv=", ";\r\n  \tcv=", 1), "pass Valid 0/1 0"},
+		"order of the fields of a set":  {reorder(reference.SealAll(message, one)), "pass Valid 0/1 0"},
 	} {
 		if got := outcome(verify(t, zone(t), tt.text)); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
@@ -94,14 +94,14 @@ func TestChains(t *testing.T) {
 
 // reorder puts the three ARC fields on top into the opposite order.
 func reorder(text string) string {
-	fields, body := twin.Split(text)
+	fields, body := reference.Split(text)
 	fields[0], fields[2] = fields[2], fields[0]
 	return strings.Join(fields, "\r\n") + "\r\n\r\n" + body
 }
 
 // drop takes the n-th field of this name away, from the top.
 func drop(text, name string, n int) string {
-	fields, body := twin.Split(text)
+	fields, body := reference.Split(text)
 	var kept []string
 	for _, f := range fields {
 		if strings.HasPrefix(f, name+":") {
@@ -116,10 +116,10 @@ func drop(text, name string, n int) string {
 
 func TestStructure(t *testing.T) {
 	one, two := set(t, "one.test"), set(t, "two.test")
-	chain := twin.SealAll(message, one, two)
+	chain := reference.SealAll(message, one, two)
 	first, _, _ := strings.Cut(chain, "\r\nARC-Message")
-	status := func(s twin.Set, cv string) twin.Set { s.Chain = cv; return s }
-	assessment := func(old, new string) twin.Set {
+	status := func(s reference.Set, cv string) reference.Set { s.Chain = cv; return s }
+	assessment := func(old, new string) reference.Set {
 		s := one
 		s.Assessment = func(f string) string { return strings.Replace(f, old, new, 1) }
 		return s
@@ -134,10 +134,10 @@ func TestStructure(t *testing.T) {
 		"seal alone":             {"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=one.test; s=s; b=AAAA\r\n" + message, "fail IncompleteSet 1/1 0"},
 		"results alone":          {"ARC-Authentication-Results: i=1; mx\r\n" + message, "fail IncompleteSet 1/1 0"},
 		"gap":                    {strings.ReplaceAll(chain, "i=2", "i=3"), "fail IncompleteSet 2/3 0"},
-		"does not begin at 1":    {strings.ReplaceAll(twin.SealAll(message, one), "i=1", "i=2"), "fail IncompleteSet 1/2 0"},
+		"does not begin at 1":    {strings.ReplaceAll(reference.SealAll(message, one), "i=1", "i=2"), "fail IncompleteSet 1/2 0"},
 		"seal twice":             {first + "\r\n" + chain, "fail DuplicateField 2/2 0"},
-		"whole set twice":        {twin.SealAll(message, one)[:len(twin.SealAll(message, one))-len(message)] + twin.SealAll(message, one), "fail DuplicateField 1/1 0"},
-		"01 is 1, so twice":      {"ARC-Seal: i=01; a=rsa-sha256; cv=none; d=one.test; s=s; b=AAAA\r\n" + twin.SealAll(message, one), "fail DuplicateField 1/1 0"},
+		"whole set twice":        {reference.SealAll(message, one)[:len(reference.SealAll(message, one))-len(message)] + reference.SealAll(message, one), "fail DuplicateField 1/1 0"},
+		"01 is 1, so twice":      {"ARC-Seal: i=01; a=rsa-sha256; cv=none; d=one.test; s=s; b=AAAA\r\n" + reference.SealAll(message, one), "fail DuplicateField 1/1 0"},
 		"i=0":                    {strings.Replace(chain, "ARC-Seal: i=2", "ARC-Seal: i=0", 1), "fail InvalidInstance 0/2 0"},
 		"i=a":                    {strings.Replace(chain, "ARC-Seal: i=2", "ARC-Seal: i=a", 1), "fail InvalidInstance 0/2 0"},
 		"i=-1":                   {strings.Replace(chain, "ARC-Seal: i=2", "ARC-Seal: i=-1", 1), "fail InvalidInstance 0/2 0"},
@@ -148,23 +148,23 @@ func TestStructure(t *testing.T) {
 		"no tags at all":         {"ARC-Seal: x\r\n" + message, "fail Malformed 0/0 0"},
 		"empty":                  {"ARC-Seal:\r\n" + message, "fail Malformed 0/0 0"},
 		"tag twice":              {strings.Replace(chain, "cv=pass", "cv=pass; cv=pass", 1), "fail Malformed 0/2 0"},
-		"1 with cv=pass":         {twin.SealAll(message, status(one, "pass")), "fail WrongChainStatus 1/1 0"},
-		"2 with cv=none":         {twin.SealAll(message, one, status(two, "none")), "fail WrongChainStatus 2/2 0"},
-		"2 with cv=fail":         {twin.SealAll(message, one, status(two, "fail")), "fail ChainFailed 2/2 0"},
-		"1 with cv=fail":         {twin.SealAll(message, status(one, "fail")), "fail ChainFailed 1/1 0"},
-		"1 of 2 with cv=fail":    {twin.SealAll(message, status(one, "fail"), two), "fail WrongChainStatus 1/2 0"},
-		"1 with another cv":      {twin.SealAll(message, status(one, "unknown")), "fail WrongChainStatus 1/1 0"},
-		"1 with empty cv":        {twin.SealAll(message, status(one, " ")), "fail WrongChainStatus 1/1 0"},
-		"cv in upper case":       {twin.SealAll(message, status(one, "NONE"), status(two, "Pass")), "pass Valid 0/2 0"},
-		"results without i":      {twin.SealAll(message, assessment("i=1; ", "")), "fail InvalidInstance 0/1 0"},
-		"results, i not first":   {twin.SealAll(message, assessment("i=1; mx.one.test;", "mx.one.test; i=1;")), "fail InvalidInstance 0/1 0"},
-		"results without ;":      {twin.SealAll(message, assessment("i=1;", "i=1")), "fail InvalidInstance 0/1 0"},
-		"results with I=":        {twin.SealAll(message, assessment("i=1;", "I=1;")), "fail InvalidInstance 0/1 0"},
-		"results of another i":   {twin.SealAll(message, assessment("i=1;", "i=2;")), "fail IncompleteSet 1/2 0"},
-		"results with CFWS":      {twin.SealAll(message, assessment("i=1;", "(a (b\\)) c;)\r\n i (x) = (y) 1 (z) ;")), "pass Valid 0/1 0"},
-		"results, open comment":  {twin.SealAll(message, assessment("i=1;", "(i=1;")), "fail InvalidInstance 0/1 0"},
-		"payload is rubbish":     {twin.SealAll(message, assessment("dmarc=pass", "=;;\"(")), "pass Valid 0/1 0"},
-		"payload is empty":       {twin.SealAll(message, assessment(" mx.one.test; dmarc=pass header.from=acme.test", "")), "pass Valid 0/1 0"},
+		"1 with cv=pass":         {reference.SealAll(message, status(one, "pass")), "fail WrongChainStatus 1/1 0"},
+		"2 with cv=none":         {reference.SealAll(message, one, status(two, "none")), "fail WrongChainStatus 2/2 0"},
+		"2 with cv=fail":         {reference.SealAll(message, one, status(two, "fail")), "fail ChainFailed 2/2 0"},
+		"1 with cv=fail":         {reference.SealAll(message, status(one, "fail")), "fail ChainFailed 1/1 0"},
+		"1 of 2 with cv=fail":    {reference.SealAll(message, status(one, "fail"), two), "fail WrongChainStatus 1/2 0"},
+		"1 with another cv":      {reference.SealAll(message, status(one, "unknown")), "fail WrongChainStatus 1/1 0"},
+		"1 with empty cv":        {reference.SealAll(message, status(one, " ")), "fail WrongChainStatus 1/1 0"},
+		"cv in upper case":       {reference.SealAll(message, status(one, "NONE"), status(two, "Pass")), "pass Valid 0/2 0"},
+		"results without i":      {reference.SealAll(message, assessment("i=1; ", "")), "fail InvalidInstance 0/1 0"},
+		"results, i not first":   {reference.SealAll(message, assessment("i=1; mx.one.test;", "mx.one.test; i=1;")), "fail InvalidInstance 0/1 0"},
+		"results without ;":      {reference.SealAll(message, assessment("i=1;", "i=1")), "fail InvalidInstance 0/1 0"},
+		"results with I=":        {reference.SealAll(message, assessment("i=1;", "I=1;")), "fail InvalidInstance 0/1 0"},
+		"results of another i":   {reference.SealAll(message, assessment("i=1;", "i=2;")), "fail IncompleteSet 1/2 0"},
+		"results with CFWS":      {reference.SealAll(message, assessment("i=1;", "(a (b\\)) c;)\r\n i (x) = (y) 1 (z) ;")), "pass Valid 0/1 0"},
+		"results, open comment":  {reference.SealAll(message, assessment("i=1;", "(i=1;")), "fail InvalidInstance 0/1 0"},
+		"payload is rubbish":     {reference.SealAll(message, assessment("dmarc=pass", "=;;\"(")), "pass Valid 0/1 0"},
+		"payload is empty":       {reference.SealAll(message, assessment(" mx.one.test; dmarc=pass header.from=acme.test", "")), "pass Valid 0/1 0"},
 	} {
 		if got := outcome(verify(t, zone(t), tt.text)); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
@@ -174,26 +174,26 @@ func TestStructure(t *testing.T) {
 
 // TestSets: 50 sets are a chain, 51 are not.
 func TestSets(t *testing.T) {
-	var sets []twin.Set
+	var sets []reference.Set
 	for range arc.MaxSets {
 		sets = append(sets, set(t, "two.test"))
 	}
-	text := twin.SealAll(message, sets...)
+	text := reference.SealAll(message, sets...)
 	z := zone(t)
 	if got, want := outcome(verify(t, z, text)), "pass Valid 0/50 0"; got != want {
 		t.Errorf("50 sets: got %s, want %s", got, want)
 	}
-	if got, want := outcome(verify(t, z, twin.SealAll(text, set(t, "two.test")))), "fail TooManySets 51/50 0"; got != want {
+	if got, want := outcome(verify(t, z, reference.SealAll(text, set(t, "two.test")))), "fail TooManySets 51/50 0"; got != want {
 		t.Errorf("51 sets: got %s, want %s", got, want)
 	}
 }
 
 func TestSignatureTags(t *testing.T) {
 	for name, tt := range map[string]struct {
-		change func(twin.Signature) twin.Signature
+		change func(reference.Signature) reference.Signature
 		want   string
 	}{
-		"as it is":                          {func(s twin.Signature) twin.Signature { return s }, "pass Valid"},
+		"as it is":                          {func(s reference.Signature) reference.Signature { return s }, "pass Valid"},
 		"v= is ignored":                     {with("i=1;", "i=1; v=7;"), "pass Valid"},
 		"i= is last":                        {with("i=1; a=", "a=").And("b={b}", "b={b}; i=1"), "pass Valid"},
 		"unknown tag":                       {with("i=1;", "i=1; foo=bar;"), "pass Valid"},
@@ -264,14 +264,14 @@ func TestSignatureTags(t *testing.T) {
 	} {
 		s := set(t, "one.test")
 		s.Message = tt.change
-		r := verify(t, zone(t), twin.SealAll(message, s))
+		r := verify(t, zone(t), reference.SealAll(message, s))
 		if got := string(r.Code) + " " + strings.TrimPrefix(string(r.Reason), "arc."); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
 	}
 }
 
-var with, canonical = twin.With, twin.Canonical
+var with, canonical = reference.With, reference.Canonical
 
 func TestSealTags(t *testing.T) {
 	for name, tt := range map[string]struct{ old, new, want string }{
@@ -308,7 +308,7 @@ func TestSealTags(t *testing.T) {
 	} {
 		s := set(t, "one.test")
 		s.Seal = func(field string) string { return strings.Replace(field, tt.old, tt.new, 1) }
-		r := verify(t, zone(t), twin.SealAll(message, s))
+		r := verify(t, zone(t), reference.SealAll(message, s))
 		if got := string(r.Code) + " " + strings.TrimPrefix(string(r.Reason), "arc."); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
@@ -318,23 +318,23 @@ func TestSealTags(t *testing.T) {
 // TestKeys: whatever is wrong with a key is permanent, a failed lookup too (RFC 8617
 // §5.2.1).
 func TestKeys(t *testing.T) {
-	good := twin.Record(key(t, "one.test"))
-	short, err := twin.ReadKey("../testdata/keys/short.pem")
+	good := reference.Record(key(t, "one.test"))
+	short, err := reference.ReadKey("../testdata/keys/short.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct{ record, want string }{
-		"good":            {twin.TXT(good), "pass Valid"},
-		"without v":       {twin.TXT(strings.TrimPrefix(good, "v=DKIM1; ")), "pass Valid"},
-		"spaces in p":     {twin.TXT(strings.Replace(good, "p=MIIB", "p= MI IB", 1)), "pass Valid"},
+		"good":            {reference.TXT(good), "pass Valid"},
+		"without v":       {reference.TXT(strings.TrimPrefix(good, "v=DKIM1; ")), "pass Valid"},
+		"spaces in p":     {reference.TXT(strings.Replace(good, "p=MIIB", "p= MI IB", 1)), "pass Valid"},
 		"missing":         {"", "fail KeyUnusable"},
 		"rubbish":         {`"hello"`, "fail KeyUnusable"},
 		"revoked":         {`"v=DKIM1; p="`, "fail KeyUnusable"},
-		"another service": {twin.TXT(good + "; s=tlsrpt"), "fail KeyUnusable"},
-		"another hash":    {twin.TXT(good + "; h=sha1"), "fail KeyUnusable"},
-		"another type":    {twin.TXT(twin.Record(key(t, "two.test"))), "fail KeyUnusable"},
-		"another key":     {twin.TXT(twin.Record(short)), "fail KeyUnusable"},
-		"test mode":       {twin.TXT(good + "; t=y:s"), "pass Valid"},
+		"another service": {reference.TXT(good + "; s=tlsrpt"), "fail KeyUnusable"},
+		"another hash":    {reference.TXT(good + "; h=sha1"), "fail KeyUnusable"},
+		"another type":    {reference.TXT(reference.Record(key(t, "two.test"))), "fail KeyUnusable"},
+		"another key":     {reference.TXT(reference.Record(short)), "fail KeyUnusable"},
+		"test mode":       {reference.TXT(good + "; t=y:s"), "pass Valid"},
 	} {
 		line := ""
 		if tt.record != "" {
@@ -342,7 +342,7 @@ func TestKeys(t *testing.T) {
 		}
 		s := set(t, "one.test")
 		s.Selector = "k"
-		r := verify(t, zone(t, line), twin.SealAll(message, s))
+		r := verify(t, zone(t, line), reference.SealAll(message, s))
 		if got := string(r.Code) + " " + strings.TrimPrefix(string(r.Reason), "arc."); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
@@ -350,15 +350,15 @@ func TestKeys(t *testing.T) {
 	for _, kind := range []string{"SERVFAIL", "TIMEOUT", "REFUSED", "BOGUS"} {
 		s := set(t, "one.test")
 		s.Selector = "k"
-		r := verify(t, zone(t, "; FAULT k._domainkey.one.test TXT "+kind), twin.SealAll(message, s))
+		r := verify(t, zone(t, "; FAULT k._domainkey.one.test TXT "+kind), reference.SealAll(message, s))
 		if r.Code != arc.Fail || r.Reason != arc.KeyUnusable {
 			t.Errorf("%s: got %s, want fail KeyUnusable", kind, outcome(r))
 		}
 	}
-	two := twin.TXT(twin.Record(key(t, "three.test"))) + "\nk._domainkey.one.test. 60 TXT " + twin.TXT(good)
+	two := reference.TXT(reference.Record(key(t, "three.test"))) + "\nk._domainkey.one.test. 60 TXT " + reference.TXT(good)
 	s := set(t, "one.test")
 	s.Selector = "k"
-	if r := verify(t, zone(t, "k._domainkey.one.test. 60 TXT "+two), twin.SealAll(message, s)); r.Code != arc.Pass {
+	if r := verify(t, zone(t, "k._domainkey.one.test. 60 TXT "+two), reference.SealAll(message, s)); r.Code != arc.Pass {
 		t.Errorf("two records, the second is the key: got %s", outcome(r))
 	}
 }
@@ -367,22 +367,22 @@ func TestKeys(t *testing.T) {
 // 8617 §4.1.4).
 func TestInternationalized(t *testing.T) {
 	s := set(t, "bücher.test")
-	z := zone(t, "s._domainkey.xn--bcher-kva.test. 60 TXT "+twin.TXT(twin.Record(s.Key)))
-	r := verify(t, z, twin.SealAll(message, s))
+	z := zone(t, "s._domainkey.xn--bcher-kva.test. 60 TXT "+reference.TXT(reference.Record(s.Key)))
+	r := verify(t, z, reference.SealAll(message, s))
 	if r.Code != arc.Pass || r.Sealers[0] != (arc.Sealer{Domain: "xn--bcher-kva.test", Selector: "s"}) {
 		t.Errorf("got %s %v", outcome(r), r.Sealers)
 	}
 }
 
 func TestDescription(t *testing.T) {
-	r := verify(t, zone(t), twin.SealAll(message, set(t, "one.test"), set(t, "two.test")))
+	r := verify(t, zone(t), reference.SealAll(message, set(t, "one.test"), set(t, "two.test")))
 	if got, want := fmt.Sprint(r.Sealers), "[{one.test s} {two.test s}]"; got != want {
 		t.Errorf("Sealers = %s, want %s", got, want)
 	}
 	if got, want := string(r.Results[0]), " mx.one.test; dmarc=pass header.from=acme.test"; got != want {
 		t.Errorf("Results[0] = %q, want %q", got, want)
 	}
-	r = verify(t, zone(t), twin.SealAll(message, set(t, "one.test"))+"x")
+	r = verify(t, zone(t), reference.SealAll(message, set(t, "one.test"))+"x")
 	if r.Problem != "i=1: the body changed after sealing" {
 		t.Errorf("Problem = %q", r.Problem)
 	}

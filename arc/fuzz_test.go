@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"postseal/arc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 )
 
 // FuzzFields: no fields panic, and none pass that nobody signed.
@@ -44,7 +44,7 @@ func FuzzChain(f *testing.F) {
 			}
 			s.Results = "x" + strings.TrimSuffix(clean.Replace(results), "\r\n ")
 			s.Message = canonical([]string{"simple", "relaxed"}[random.IntN(2)], []string{"simple", "relaxed"}[random.IntN(2)])
-			text = twin.SealAll(text, s)
+			text = reference.SealAll(text, s)
 		}
 		if r := verify(t, z, text); r.Code != arc.Pass || r.OldestPass != 0 {
 			t.Errorf("%q: %+v", text, r)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
 

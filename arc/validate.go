@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"postseal/dkim"
-	"postseal/internal/bodyhash"
-	"postseal/internal/canonical"
+	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/canonical"
 	"postseal/message"
 	"postseal/resolver"
 )

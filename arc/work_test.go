@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"postseal/arc"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 )
 
 // costly is the key of one.test with the largest exponent that crypto/rsa takes: what costs
@@ -33,11 +33,11 @@ func costly(t *testing.T) *rsa.PrivateKey {
 func TestWork(t *testing.T) {
 	s := set(t, "one.test")
 	s.Key, s.Selector = costly(t), "costly"
-	z := zone(t, "costly._domainkey.one.test. 60 TXT "+twin.TXT(twin.Record(s.Key)))
+	z := zone(t, "costly._domainkey.one.test. 60 TXT "+reference.TXT(reference.Record(s.Key)))
 	for sets, want := range map[int]string{1: "pass Valid", 16: "pass Valid", 40: "fail TooCostly"} {
 		text := message
 		for range sets {
-			text = twin.SealAll(text, s)
+			text = reference.SealAll(text, s)
 		}
 		r := verify(t, z, text)
 		if got := string(r.Code) + " " + strings.TrimPrefix(string(r.Reason), "arc."); got != want {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"postseal/audit"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver/dnstest"
 )
 

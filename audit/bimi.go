@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

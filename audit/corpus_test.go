@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"postseal/audit"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/dnswire"
+	"postseal/internal/core/dnswire"
 	"postseal/lint"
 	"postseal/spf"
 )

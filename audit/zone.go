@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -3,7 +3,7 @@ package authres
 import (
 	"strings"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/message"
 )
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"postseal"
-	"postseal/internal/bodyhash"
-	"postseal/internal/canonical"
-	"postseal/internal/domain"
+	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/canonical"
+	"postseal/internal/core/domain"
 	"postseal/message"
 )
 

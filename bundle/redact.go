@@ -7,7 +7,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
 

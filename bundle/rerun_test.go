@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/suites"
+	"postseal/lab/suites"
 )
 
 // TestSuitesRerun: the bundle of every case of the SPF suites, as the check of a message

@@ -9,7 +9,7 @@ import (
 	"math/big"
 	"slices"
 
-	"postseal/internal/canonical"
+	"postseal/internal/core/canonical"
 	"postseal/message"
 )
 

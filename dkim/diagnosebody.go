@@ -10,7 +10,7 @@ import (
 	"mime/quotedprintable"
 	"strings"
 
-	"postseal/internal/bodyhash"
+	"postseal/internal/core/bodyhash"
 )
 
 // bodyChange finds the body that bh= was made of.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
 

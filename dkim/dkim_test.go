@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"postseal/dkim"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
@@ -19,7 +19,7 @@ const bodyLength = 32
 
 func rsaKey(t testing.TB) crypto.Signer {
 	t.Helper()
-	k, err := twin.ReadKey("../testdata/keys/main._domainkey.simple.example.pem")
+	k, err := reference.ReadKey("../testdata/keys/main._domainkey.simple.example.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func zone(t testing.TB, lines ...string) *dnstest.Zone {
 }
 
 // keyAt is the zone line of a key record.
-func keyAt(name, record string) string { return name + ". 60 TXT " + twin.TXT(record) }
+func keyAt(name, record string) string { return name + ". 60 TXT " + reference.TXT(record) }
 
 func verify(t testing.TB, v dkim.Verifier, text string) []dkim.Signature {
 	t.Helper()
@@ -57,18 +57,18 @@ func outcome(all []dkim.Signature) string {
 	return strings.Join(parts, ", ")
 }
 
-var with, canonical = twin.With, twin.Canonical
+var with, canonical = reference.With, reference.Canonical
 
 // unpadded takes the padding of the body hash away.
-func unpadded(s twin.Signature) twin.Signature {
-	return s.With(";\r\n\th=From:To:Subject:Date; bh={bh};", ";\r\n\th=From:To:Subject:Date; bh="+strings.TrimSuffix(twin.BodySum("relaxed", "Only below  ten metres. \r\n\r\nDana\r\n"), "=")+";")
+func unpadded(s reference.Signature) reference.Signature {
+	return s.With(";\r\n\th=From:To:Subject:Date; bh={bh};", ";\r\n\th=From:To:Subject:Date; bh="+strings.TrimSuffix(reference.BodySum("relaxed", "Only below  ten metres. \r\n\r\nDana\r\n"), "=")+";")
 }
 
 // TestTags: each rule of RFC 6376 §3.5 and §6.1.1. The signature itself is right, so that
 // nothing but the rule can refuse it.
 func TestTags(t *testing.T) {
 	for name, tt := range map[string]struct {
-		change twin.Change
+		change reference.Change
 		want   string
 	}{
 		"as it is":              {with("v=1;", "v=1;"), "pass Valid"},
@@ -189,10 +189,10 @@ func TestTags(t *testing.T) {
 		"z is ignored":          {with("v=1;", "v=1; z=From:foo=20bar|To:x;"), "pass Valid"},
 	} {
 		key := rsaKey(t)
-		record := twin.Record(key)
+		record := reference.Record(key)
 		z := zone(t, keyAt("s._domainkey.acme.test", record), keyAt("s.two._domainkey.acme.test", record), keyAt("s._domainkey.co.uk", record),
 			keyAt("s._domainkey.test", record), keyAt("s._domainkey.github.io", record))
-		text := tt.change(twin.DKIM("acme.test", "s", key)).Sign(plain)
+		text := tt.change(reference.DKIM("acme.test", "s", key)).Sign(plain)
 		if got := outcome(verify(t, dkim.Verifier{Resolver: z}, text)); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
@@ -202,23 +202,23 @@ func TestTags(t *testing.T) {
 // TestEmptyBody: relaxed makes nothing of it, simple a line end (RFC 6376 §3.4.3, §3.4.4).
 func TestEmptyBody(t *testing.T) {
 	key := rsaKey(t)
-	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(key)))
+	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(key)))
 	for _, body := range []string{"", "\r\n", "\r\n\r\n\r\n", " \r\n\t\r\n", "x", "x\r", "\r", "\n", "x\n"} {
 		for _, c := range []string{"simple", "relaxed"} {
-			text := twin.DKIM("acme.test", "s", key).Canonical("relaxed", c).Sign("From: a@acme.test\r\n\r\n" + body)
+			text := reference.DKIM("acme.test", "s", key).Canonical("relaxed", c).Sign("From: a@acme.test\r\n\r\n" + body)
 			if got := outcome(verify(t, dkim.Verifier{Resolver: z}, text)); got != "pass Valid" {
 				t.Errorf("%s %q: got %s", c, body, got)
 			}
 		}
 	}
 	for _, c := range []string{"simple", "relaxed"} {
-		text := twin.DKIM("acme.test", "s", key).Canonical("relaxed", c).Sign("From: a@acme.test\r\n")
+		text := reference.DKIM("acme.test", "s", key).Canonical("relaxed", c).Sign("From: a@acme.test\r\n")
 		if got := outcome(verify(t, dkim.Verifier{Resolver: z}, text)); got != "pass Valid" {
 			t.Errorf("%s, no body at all: got %s", c, got)
 		}
 	}
 	// l=0 is never accepted, also where it covers the little there is (RFC 6376 §8.2).
-	s := with("v=1;", "v=1; l=0;").Hashing(0)(twin.DKIM("acme.test", "s", key))
+	s := with("v=1;", "v=1; l=0;").Hashing(0)(reference.DKIM("acme.test", "s", key))
 	for _, partial := range []bool{false, true} {
 		got := outcome(verify(t, dkim.Verifier{Resolver: z, AllowPartialBody: partial}, s.Sign("From: a@acme.test\r\n\r\n")))
 		if got != "policy BodyNotCovered" {
@@ -229,8 +229,8 @@ func TestEmptyBody(t *testing.T) {
 
 func TestPartialBody(t *testing.T) {
 	key := rsaKey(t)
-	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(key)))
-	text := with("v=1;", fmt.Sprintf("v=1; l=%d;", bodyLength))(twin.DKIM("acme.test", "s", key)).Sign(plain)
+	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(key)))
+	text := with("v=1;", fmt.Sprintf("v=1; l=%d;", bodyLength))(reference.DKIM("acme.test", "s", key)).Sign(plain)
 	for _, tt := range []struct {
 		text    string
 		partial bool
@@ -250,8 +250,8 @@ func TestPartialBody(t *testing.T) {
 
 // TestKeyRecords: each rule of RFC 6376 §3.6.1 and §6.1.2.
 func TestKeyRecords(t *testing.T) {
-	key, ed := rsaKey(t), twin.Ed25519("acme.test")
-	p, edP := twin.PublicText(key), twin.PublicText(ed)
+	key, ed := rsaKey(t), reference.Ed25519("acme.test")
+	p, edP := reference.PublicText(key), reference.PublicText(ed)
 	for name, tt := range map[string]struct{ record, want string }{
 		"p alone":               {"p=" + p, "pass Valid"},
 		"p without padding":     {"p=" + strings.TrimRight(p, "="), "pass Valid"},
@@ -292,7 +292,7 @@ func TestKeyRecords(t *testing.T) {
 		"too long for a record": {"n=" + strings.Repeat("x", 8<<10) + "; p=" + p, "permerror KeyMalformed"},
 	} {
 		z := zone(t, keyAt("s._domainkey.acme.test", tt.record))
-		if got := outcome(verify(t, dkim.Verifier{Resolver: z}, twin.DKIM("acme.test", "s", key).Sign(plain))); got != tt.want {
+		if got := outcome(verify(t, dkim.Verifier{Resolver: z}, reference.DKIM("acme.test", "s", key).Sign(plain))); got != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
 		}
 	}
@@ -300,21 +300,21 @@ func TestKeyRecords(t *testing.T) {
 
 func rsaPublic(t testing.TB, name string) string {
 	t.Helper()
-	k, err := twin.ReadKey("../testdata/keys/" + name + ".pem")
+	k, err := reference.ReadKey("../testdata/keys/" + name + ".pem")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return twin.PublicText(k)
+	return reference.PublicText(k)
 }
 
 // TestTooMany: what is not evaluated is listed, the author's own signatures are evaluated
 // first, and no number of others hides them (RFC 6376 §6.1).
 func TestTooMany(t *testing.T) {
-	own, other := rsaKey(t), twin.Ed25519("other.test")
-	z := zone(t, keyAt("s._domainkey.mail.acme.test", twin.Record(own)), keyAt("s._domainkey.other.test", twin.Record(other)))
-	text := twin.DKIM("mail.acme.test", "s", own).Sign(plain)
+	own, other := rsaKey(t), reference.Ed25519("other.test")
+	z := zone(t, keyAt("s._domainkey.mail.acme.test", reference.Record(own)), keyAt("s._domainkey.other.test", reference.Record(other)))
+	text := reference.DKIM("mail.acme.test", "s", own).Sign(plain)
 	for range 12 {
-		text = twin.DKIM("other.test", "s", other).Sign(text)
+		text = reference.DKIM("other.test", "s", other).Sign(text)
 	}
 	got := verify(t, dkim.Verifier{Resolver: z}, text)
 	counts := map[string]int{}
@@ -332,7 +332,7 @@ func TestTooMany(t *testing.T) {
 	if counts["neutral Malformed"] != 200 || counts["policy TooManySignatures"] != 1300 {
 		t.Errorf("got %v", counts)
 	}
-	got = verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{SignedFields: 3}}, twin.DKIM("mail.acme.test", "s", own).Sign(plain))
+	got = verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{SignedFields: 3}}, reference.DKIM("mail.acme.test", "s", own).Sign(plain))
 	if outcome(got) != "policy TooManyFields" {
 		t.Errorf("got %s", outcome(got))
 	}
@@ -341,8 +341,8 @@ func TestTooMany(t *testing.T) {
 // TestStrictIdentity: t=s of the key (RFC 6376 §3.6.1).
 func TestStrictIdentity(t *testing.T) {
 	key := rsaKey(t)
-	z := zone(t, keyAt("s._domainkey.acme.test", "t=s; p="+twin.PublicText(key)))
-	s := twin.DKIM("acme.test", "s", key)
+	z := zone(t, keyAt("s._domainkey.acme.test", "t=s; p="+reference.PublicText(key)))
+	s := reference.DKIM("acme.test", "s", key)
 	for id, want := range map[string]string{"@acme.test": "pass Valid", "dana@ACME.test": "pass Valid", "@mail.acme.test": "permerror KeyStrictIdentity"} {
 		if got := outcome(verify(t, dkim.Verifier{Resolver: z}, s.With("v=1;", "v=1; i="+id+";").Sign(plain))); got != want {
 			t.Errorf("%s: got %s, want %s", id, got, want)
@@ -352,15 +352,15 @@ func TestStrictIdentity(t *testing.T) {
 
 // TestKeySizes: RFC 8301 §3.2 and our upper bound.
 func TestKeySizes(t *testing.T) {
-	text := twin.DKIM("acme.test", "s", rsaKey(t)).Sign(plain)
+	text := reference.DKIM("acme.test", "s", rsaKey(t)).Sign(plain)
 	for _, tt := range []struct {
 		p    string
 		max  int
 		want string
 	}{
 		{rsaPublic(t, "short"), 0, "permerror KeyTooShort"},
-		{twin.PublicText(rsaKey(t)), 2047, "permerror KeyTooLong"},
-		{twin.PublicText(rsaKey(t)), 2048, "pass Valid"},
+		{reference.PublicText(rsaKey(t)), 2047, "permerror KeyTooLong"},
+		{reference.PublicText(rsaKey(t)), 2048, "pass Valid"},
 	} {
 		z := zone(t, keyAt("s._domainkey.acme.test", "p="+tt.p))
 		got := verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{KeyBits: tt.max}}, text)
@@ -368,12 +368,12 @@ func TestKeySizes(t *testing.T) {
 			t.Errorf("got %s, want %s", outcome(got), tt.want)
 		}
 	}
-	lists, err := twin.ReadKey("../testdata/keys/lists._domainkey.lists.example.net.pem")
+	lists, err := reference.ReadKey("../testdata/keys/lists._domainkey.lists.example.net.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
-	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(lists)))
-	if got := verify(t, dkim.Verifier{Resolver: z}, twin.DKIM("acme.test", "s", lists).Sign(plain)); outcome(got) != "pass Valid" || got[0].KeyBits != 1024 {
+	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(lists)))
+	if got := verify(t, dkim.Verifier{Resolver: z}, reference.DKIM("acme.test", "s", lists).Sign(plain)); outcome(got) != "pass Valid" || got[0].KeyBits != 1024 {
 		t.Errorf("1024 bits: got %s, %d bits", outcome(got), got[0].KeyBits)
 	}
 }
@@ -382,8 +382,8 @@ func TestKeySizes(t *testing.T) {
 // failed anyway.
 func TestKeyLookup(t *testing.T) {
 	key := rsaKey(t)
-	good, other, ed := twin.Record(key), "p="+rsaPublic(t, "s2026._domainkey.acme.test"), twin.Record(twin.Ed25519("x"))
-	text := twin.DKIM("acme.test", "s", key).Sign(plain)
+	good, other, ed := reference.Record(key), "p="+rsaPublic(t, "s2026._domainkey.acme.test"), reference.Record(reference.Ed25519("x"))
+	text := reference.DKIM("acme.test", "s", key).Sign(plain)
 	const at = "s._domainkey.acme.test"
 	for name, tt := range map[string]struct {
 		text string
@@ -417,7 +417,7 @@ func TestKeyLookup(t *testing.T) {
 // written (RFC 8616 §5).
 func TestInternationalized(t *testing.T) {
 	key := rsaKey(t)
-	z := zone(t, keyAt("xn--schlssel-95a._domainkey.xn--bcher-kva.test", twin.Record(key)), keyAt("s._domainkey.xn--bcher-kva.test", "t=s; "+twin.Record(key)[9:]))
+	z := zone(t, keyAt("xn--schlssel-95a._domainkey.xn--bcher-kva.test", reference.Record(key)), keyAt("s._domainkey.xn--bcher-kva.test", "t=s; "+reference.Record(key)[9:]))
 	for _, tt := range [][3]string{
 		{"bücher.test", "schlüssel", "pass Valid"},
 		{"BÜCHER.test", "schlüssel", "pass Valid"},
@@ -425,13 +425,13 @@ func TestInternationalized(t *testing.T) {
 		{"bücher.test", "s", "pass Valid"},
 		{"b\xfccher.test", "s", "neutral Malformed"},
 	} {
-		text := twin.DKIM(tt[0], tt[1], key).With("v=1;", "v=1; i=käufer@"+tt[0]+";").Sign(plain)
+		text := reference.DKIM(tt[0], tt[1], key).With("v=1;", "v=1; i=käufer@"+tt[0]+";").Sign(plain)
 		got := verify(t, dkim.Verifier{Resolver: z}, text)
 		if outcome(got) != tt[2] || tt[2] == "pass Valid" && got[0].Domain != "xn--bcher-kva.test" {
 			t.Errorf("%q: got %s for %s, want %s", tt, outcome(got), got[0].Domain, tt[2])
 		}
 	}
-	text := twin.DKIM("xn--bcher-kva.test", "s", key).With("v=1;", "v=1; i=@bücher.test;").Sign(plain)
+	text := reference.DKIM("xn--bcher-kva.test", "s", key).With("v=1;", "v=1; i=@bücher.test;").Sign(plain)
 	if got := outcome(verify(t, dkim.Verifier{Resolver: z}, text)); got != "pass Valid" {
 		t.Errorf("d= as A-label, i= as U-label, t=s: got %s", got)
 	}
@@ -440,8 +440,8 @@ func TestInternationalized(t *testing.T) {
 // TestHeaders: RFC 6376 §3.4.2, §5.4.2 and what happens to a message on its way.
 func TestHeaders(t *testing.T) {
 	key := rsaKey(t)
-	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(key)))
-	relaxed := twin.DKIM("acme.test", "s", key)
+	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(key)))
+	relaxed := reference.DKIM("acme.test", "s", key)
 	simple := relaxed.Canonical("simple", "simple")
 	over := with("From:To", "From:From:To")(relaxed)
 	change := func(old, new string) func(string) string {
@@ -449,7 +449,7 @@ func TestHeaders(t *testing.T) {
 	}
 	const mismatch = "fail SignatureMismatch"
 	for name, tt := range map[string]struct {
-		s    twin.Signature
+		s    reference.Signature
 		on   func(string) string
 		want string
 	}{
@@ -518,11 +518,11 @@ func TestSignatureIDs(t *testing.T) {
 // TestKeyWork: keys are tried as far as their work is paid for, those of the author first,
 // wherever they stand.
 func TestKeyWork(t *testing.T) {
-	own, other := rsaKey(t), twin.Ed25519("other.test")
-	z := zone(t, keyAt("s._domainkey.acme.test", twin.Record(own)), keyAt("s._domainkey.other.test", twin.Record(other)))
-	text := twin.DKIM("acme.test", "s", own).Sign(plain)
+	own, other := rsaKey(t), reference.Ed25519("other.test")
+	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(own)), keyAt("s._domainkey.other.test", reference.Record(other)))
+	text := reference.DKIM("acme.test", "s", own).Sign(plain)
 	for range 3 {
-		text = twin.DKIM("other.test", "s", other).Sign(text)
+		text = reference.DKIM("other.test", "s", other).Sign(text)
 	}
 	for work, want := range map[int]string{
 		0:   "pass Valid, pass Valid, pass Valid, pass Valid",

@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"postseal/internal/bodyhash"
-	"postseal/internal/domain"
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/domain"
+	"postseal/internal/core/tagvalue"
 )
 
 // Field is a parsed DKIM-Signature field (RFC 6376 §3.5).

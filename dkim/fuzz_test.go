@@ -12,8 +12,8 @@ import (
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
 	"postseal/dkim"
-	"postseal/internal/domain"
-	"postseal/internal/twin"
+	"postseal/internal/core/domain"
+	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
 
@@ -43,8 +43,8 @@ func FuzzParseSignature(f *testing.F) {
 
 // FuzzParseKey: no record panics, also when it is used.
 func FuzzParseKey(f *testing.F) {
-	key := twin.Ed25519("x")
-	for _, seed := range []string{twin.Record(key), "v=DKIM1; h=sha256:sha1; s=email; t=y:s; p=" + twin.PublicText(rsaKey(f)), "p=", "p=MA==", "k=rsa; p=MAwwBwYDK2VwBQA="} {
+	key := reference.Ed25519("x")
+	for _, seed := range []string{reference.Record(key), "v=DKIM1; h=sha256:sha1; s=email; t=y:s; p=" + reference.PublicText(rsaKey(f)), "p=", "p=MA==", "k=rsa; p=MAwwBwYDK2VwBQA="} {
 		f.Add(seed)
 	}
 	digest, sig := make([]byte, 32), make([]byte, 256)
@@ -79,8 +79,8 @@ func FuzzSigned(f *testing.F) {
 		{"a\nb", "  ", strings.Repeat("x  y\t\r\n", 30)}} {
 		f.Add(seed[0], seed[1], seed[2], uint64(1))
 	}
-	key := twin.Ed25519("acme.test")
-	z, err := dnstest.Parse(keyAt("s._domainkey.acme.test", twin.Record(key)) + "\n")
+	key := reference.Ed25519("acme.test")
+	z, err := dnstest.Parse(keyAt("s._domainkey.acme.test", reference.Record(key)) + "\n")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -89,9 +89,9 @@ func FuzzSigned(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		text := fuzzed(from, subject, body)
 		for _, c := range [][2]string{{"simple", "simple"}, {"simple", "relaxed"}, {"relaxed", "simple"}, {"relaxed", "relaxed"}} {
-			s := twin.DKIM("acme.test", "s", key).With("From:To:Subject:Date", "From:Subject:Subject:Subject").Canonical(c[0], c[1])
+			s := reference.DKIM("acme.test", "s", key).With("From:To:Subject:Date", "From:Subject:Subject:Subject").Canonical(c[0], c[1])
 			s.Names = []string{"From", "Subject", "Subject"}
-			if canonical := twin.Body(c[1], body); len(canonical) > 0 && random.IntN(2) == 0 {
+			if canonical := reference.Body(c[1], body); len(canonical) > 0 && random.IntN(2) == 0 {
 				s.Length = 1 + random.IntN(len(canonical))
 				s = s.With("v=1;", fmt.Sprintf("v=1; l=%d;", s.Length))
 			}
@@ -130,8 +130,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 // TestIndependentSigner: what go-msgauth signs verifies, for every pair of
 // canonicalizations and both algorithms, octet by octet too.
 func TestIndependentSigner(t *testing.T) {
-	rsa, ed := rsaKey(t), twin.Ed25519("acme.test")
-	z := zone(t, keyAt("rsa._domainkey.acme.test", twin.Record(rsa)), keyAt("ed._domainkey.acme.test", twin.Record(ed)))
+	rsa, ed := rsaKey(t), reference.Ed25519("acme.test")
+	z := zone(t, keyAt("rsa._domainkey.acme.test", reference.Record(rsa)), keyAt("ed._domainkey.acme.test", reference.Record(ed)))
 	texts := []string{plain, "From: a@acme.test\r\n\r\n", "From: a@acme.test\r\nSubject: a\r\n\tb \r\nX: \r\n\r\n\r\n \r\nx \t y\r\n\r\n", "From: a@acme.test\r\n\r\nno end"}
 	for _, text := range texts {
 		for _, header := range []msgauth.Canonicalization{msgauth.CanonicalizationSimple, msgauth.CanonicalizationRelaxed} {

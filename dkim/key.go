@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"postseal/internal/domain"
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/domain"
+	"postseal/internal/core/tagvalue"
 	"postseal/resolver"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/tagvalue"
 	"postseal/lint"
 )
 

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"postseal/dkim"
-	"postseal/internal/twin"
+	"postseal/lab/reference"
 )
 
 // recordOf is the Key of an RSA public key of any shape.
@@ -184,7 +184,7 @@ func TestEd25519SmallOrder(t *testing.T) {
 // FuzzEd25519: any key gives the same answer as crypto/ed25519, for any signature and for the
 // right one, also with its parts changed: points of small order, S beyond the order.
 func FuzzEd25519(f *testing.F) {
-	key := twin.Ed25519("fuzz")
+	key := reference.Ed25519("fuzz")
 	public := key.Public().(ed25519.PublicKey)
 	digest := sha256.Sum256([]byte("signed"))
 	right := ed25519.Sign(key, digest[:])

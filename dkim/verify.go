@@ -10,10 +10,10 @@ import (
 	"slices"
 	"time"
 
-	"postseal/internal/bodyhash"
-	"postseal/internal/canonical"
-	"postseal/internal/domain"
-	"postseal/internal/tagvalue"
+	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/canonical"
+	"postseal/internal/core/domain"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 	"postseal/resolver"
 )

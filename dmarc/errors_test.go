@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver/dnstest"
 )
 

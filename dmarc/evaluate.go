@@ -3,7 +3,7 @@ package dmarc
 import (
 	"context"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

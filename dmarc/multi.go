@@ -3,7 +3,7 @@ package dmarc
 import (
 	"context"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // MaxAuthorDomains is the number of author domains that EvaluateAll evaluates.

@@ -3,7 +3,7 @@ package dmarc
 import (
 	"iter"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // The walk vectors agree with mailauth 7.1.0. Names of org are identifiers with their

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // MaxMailboxes bounds the mailboxes of one field.

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // list writes mailboxes as name<address>, joined by "; ".

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 )
 
 // MaxDomains bounds the distinct Author Domains of a message (RFC 9989 §11.5 asks for

@@ -11,7 +11,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 	"postseal/spf"
 )

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // asideQueue bounds the verdicts that wait for work aside. Each holds a header section.
@@ -15,20 +15,20 @@ const asideQueue = 256
 // aside does slow work on verdicts apart from the doors, one after another. A door never
 // waits for it: what finds the queue full is dropped and counted.
 type aside struct {
-	queue   chan door.Verdict
+	queue   chan listener.Verdict
 	waiting chan chan struct{} // of settle
 	quit    chan struct{}
 	dropped prometheus.Counter
 	running sync.WaitGroup
 }
 
-func newAside(dropped prometheus.Counter, work func(door.Verdict)) *aside {
-	a := &aside{queue: make(chan door.Verdict, asideQueue), waiting: make(chan chan struct{}), quit: make(chan struct{}), dropped: dropped}
+func newAside(dropped prometheus.Counter, work func(listener.Verdict)) *aside {
+	a := &aside{queue: make(chan listener.Verdict, asideQueue), waiting: make(chan chan struct{}), quit: make(chan struct{}), dropped: dropped}
 	a.running.Go(func() { a.run(work) })
 	return a
 }
 
-func (a *aside) take(v door.Verdict) {
+func (a *aside) take(v listener.Verdict) {
 	select {
 	case a.queue <- v:
 	default:
@@ -37,7 +37,7 @@ func (a *aside) take(v door.Verdict) {
 }
 
 // run works until close, and then on what is left.
-func (a *aside) run(work func(door.Verdict)) {
+func (a *aside) run(work func(listener.Verdict)) {
 	for {
 		select {
 		case v := <-a.queue:

@@ -10,15 +10,15 @@ import (
 
 	"postseal"
 	"postseal/bundle"
-	"postseal/internal/conf"
-	"postseal/server/door"
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
 	"postseal/store"
 )
 
 // bundles keeps the evidence of verdicts, as [bundles] says.
 type bundles struct {
 	*aside
-	engine  func() *door.Engine
+	engine  func() *listener.Engine
 	results *prometheus.CounterVec
 	current atomic.Pointer[shelf]
 	told    rate.Sometimes // that writing fails
@@ -30,7 +30,7 @@ type shelf struct {
 	folder *store.Folder
 }
 
-func newBundles(r prometheus.Registerer, engine func() *door.Engine) *bundles {
+func newBundles(r prometheus.Registerer, engine func() *listener.Engine) *bundles {
 	const pause = time.Minute // a disk that is full would fill the log too
 	b := &bundles{engine: engine, told: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
@@ -58,7 +58,7 @@ func (b *bundles) open(c conf.Bundles) (*shelf, error) {
 }
 
 // record is told of every verdict.
-func (b *bundles) record(v door.Verdict) {
+func (b *bundles) record(v listener.Verdict) {
 	s := b.current.Load()
 	d := &v.Report.Decision
 	if s == nil || s.config.Keep != "all" && d.Action == postseal.Accept && d.Applied == postseal.Accept {
@@ -67,7 +67,7 @@ func (b *bundles) record(v door.Verdict) {
 	b.take(v)
 }
 
-func (b *bundles) write(v door.Verdict) {
+func (b *bundles) write(v listener.Verdict) {
 	defer b.engine().Recover("bundles", nil)
 	s := b.current.Load()
 	if s == nil {
@@ -81,6 +81,6 @@ func (b *bundles) write(v door.Verdict) {
 	}
 	b.results.WithLabelValues("failed").Inc()
 	b.told.Do(func() {
-		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", door.Text(err))
+		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", listener.Text(err))
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"postseal/bundle"
-	"postseal/server/door"
+	"postseal/server/listener"
 	"postseal/store"
 )
 
@@ -99,16 +99,16 @@ func TestAside(t *testing.T) {
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"})
 	began, wait := make(chan bool), make(chan bool)
 	n := 0
-	a := newAside(dropped, func(door.Verdict) {
+	a := newAside(dropped, func(listener.Verdict) {
 		if n++; n == 1 {
 			began <- true
 			<-wait
 		}
 	})
-	a.take(door.Verdict{})
+	a.take(listener.Verdict{})
 	<-began
 	for range asideQueue + 5 {
-		a.take(door.Verdict{})
+		a.take(listener.Verdict{})
 	}
 	close(wait)
 	a.close()

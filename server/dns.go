@@ -10,10 +10,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
 	"postseal/resolver"
 	"postseal/resolver/stub"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // names is what answers DNS questions under one [dns] table.
@@ -32,7 +32,7 @@ const tries = 2
 // guard builds the way to the DNS before what is asked: the cache, one question for all who
 // ask the same, an end to asking while nobody answers, a bound on what is outstanding, the
 // metrics.
-func (n *names) guard(memory *door.Memory, m *door.Metrics, log *slog.Logger) {
+func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Logger) {
 	c := n.config
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
@@ -92,7 +92,7 @@ func (n *names) answers(ctx context.Context) error {
 // metered counts what goes to name servers.
 type metered struct {
 	next    resolver.Resolver
-	metrics *door.Metrics
+	metrics *listener.Metrics
 }
 
 // Lookup implements resolver.Resolver.

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
+	"postseal/lab/listenertest"
 	"postseal/resolver"
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/server/listener"
 )
 
 // mute is a name server that can be silenced.
@@ -27,7 +27,7 @@ func (m *mute) Lookup(_ context.Context, name string, t resolver.Type) (resolver
 // TestNoNameServer: while nobody answers, questions fail at once, and the log and the
 // metrics tell.
 func TestNoNameServer(t *testing.T) {
-	m, log := door.NewMetrics("test"), new(doortest.Log)
+	m, log := listener.NewMetrics("test"), new(listenertest.Log)
 	server := new(mute)
 	server.silent.Store(true)
 	n, err := given(server)(conf.Default().DNS)

@@ -14,10 +14,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"postseal/internal/conf"
-	"postseal/internal/rules"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/rules"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/reference/metrics.md")
@@ -51,7 +51,7 @@ const metricsNotes = `
 // TestMetricsPage keeps the page of metrics as the code says: every metric is touched once,
 // then the registry tells them all.
 func TestMetricsPage(t *testing.T) {
-	m := door.NewMetrics("test")
+	m := listener.NewMetrics("test")
 	zones, err := dnstest.Parse("")
 	if err != nil {
 		t.Fatal(err)
@@ -68,14 +68,14 @@ func TestMetricsPage(t *testing.T) {
 	c.AuthservID, c.Rule = "mx.test", []rules.Rule{{When: "true", Action: "accept"}}
 	engine, _ := c.Engine(time.Now())
 	engine.Resolver = zones
-	s, err := door.NewSnapshot(c, engine)
+	s, err := listener.NewSnapshot(c, engine)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := door.NewEngine(s, nil, m)
+	e := listener.NewEngine(s, nil, m)
 	defer e.Close()
 	m.Registry.MustRegister(localPolicy{e})
-	kept, tried := newBundles(m.Registry, func() *door.Engine { return e }), newTrial(m.Registry, func() *door.Engine { return e })
+	kept, tried := newBundles(m.Registry, func() *listener.Engine { return e }), newTrial(m.Registry, func() *listener.Engine { return e })
 	defer kept.close()
 	defer tried.close()
 	tried.outcome.WithLabelValues("accept", "accept")

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"postseal/internal/conf"
-	"postseal/server/door"
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
 	"postseal/server/milter"
 	"postseal/server/policy"
 	"postseal/server/proxy"
@@ -16,7 +16,7 @@ import (
 )
 
 // maker makes the door behind a listener, which it may wrap.
-type maker func(*conf.Config, net.Listener) (door.Door, net.Listener, error)
+type maker func(*conf.Config, net.Listener) (listener.Door, net.Listener, error)
 
 // kind is a listener that the configuration may name, or systemd may pass.
 type kind struct {
@@ -27,26 +27,26 @@ type kind struct {
 
 func (d *Daemon) kinds(c *conf.Config) []kind {
 	return []kind{
-		{door.Milter, c.Listen.Milter, d.milter},
-		{door.Policy, c.Listen.Policy, d.policyService},
-		{door.SMTP, c.Listen.SMTP, d.smtp(proxy.Transfer)},
+		{listener.Milter, c.Listen.Milter, d.milter},
+		{listener.Policy, c.Listen.Policy, d.policyService},
+		{listener.SMTP, c.Listen.SMTP, d.smtp(proxy.Transfer)},
 		{string(proxy.Submission), c.Listen.Submission, d.smtp(proxy.Submission)},
 		{string(proxy.Submissions), c.Listen.Submissions, d.smtp(proxy.Submissions)},
-		{door.HTTP, c.Listen.HTTP, d.http},
+		{listener.HTTP, c.Listen.HTTP, d.http},
 	}
 }
 
-func (d *Daemon) milter(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
+func (d *Daemon) milter(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
 	return milter.New(d.engine, c.Limits.Connections), l, nil
 }
 
-func (d *Daemon) policyService(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
+func (d *Daemon) policyService(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
 	return policy.New(d.engine).Door(c.Limits.Connections), l, nil
 }
 
 // smtp makes the door of one SMTP listener. All of them share one proxy, with its spool.
 func (d *Daemon) smtp(m proxy.Mode) maker {
-	return func(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
+	return func(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
 		if err := d.useProxy(c); err != nil {
 			return nil, l, err
 		}
@@ -67,7 +67,7 @@ func (d *Daemon) useProxy(c *conf.Config) error {
 	return err
 }
 
-func (d *Daemon) http(c *conf.Config, l net.Listener) (door.Door, net.Listener, error) {
+func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
 	s := web.New(d.engine, func(ctx context.Context) error { return d.names.Load().answers(ctx) }, d.pages()...)
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	return s, netutil.LimitListener(l, c.Limits.Connections), nil

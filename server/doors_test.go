@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // nextHop is a mail server that answers every command with its name.
@@ -70,23 +70,23 @@ func TestPolicyAndSMTP(t *testing.T) {
 	d := run(t, open+"[proxy]\nnext_hop = '"+nextHop(t, "one")+"'\n[policy]\nreceived_spf = false\n")
 	const request = "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nhelo_name=x.test\nsender=a@reject.test\n\n"
 	const session = "EHLO a.test\r\nVRFY x\r\nQUIT\r\n"
-	if got := converse(t, d.Addr(door.Policy), request); got != "action=DUNNO\n\n" {
+	if got := converse(t, d.Addr(listener.Policy), request); got != "action=DUNNO\n\n" {
 		t.Errorf("policy: %q", got)
 	}
-	if got := converse(t, d.Addr(door.SMTP), session); !strings.HasPrefix(got, "220 mx.test ESMTP\r\n") || !strings.Contains(got, "\r\n250 one\r\n") {
+	if got := converse(t, d.Addr(listener.SMTP), session); !strings.HasPrefix(got, "220 mx.test ESMTP\r\n") || !strings.Contains(got, "\r\n250 one\r\n") {
 		t.Errorf("SMTP: %q", got)
 	}
 	d.write(open + "[proxy]\nnext_hop = '" + nextHop(t, "two") + "'\n[spf]\nfail = 'reject'\n")
 	d.reread("reloaded")
-	if got := converse(t, d.Addr(door.SMTP), session); !strings.Contains(got, "\r\n250 two\r\n") {
+	if got := converse(t, d.Addr(listener.SMTP), session); !strings.Contains(got, "\r\n250 two\r\n") {
 		t.Errorf("SMTP after the reload: %q", got)
 	}
-	if got := converse(t, d.Addr(door.Policy), request); !strings.HasPrefix(got, "action=550 5.7.23 ") {
+	if got := converse(t, d.Addr(listener.Policy), request); !strings.HasPrefix(got, "action=550 5.7.23 ") {
 		t.Errorf("policy after the reload: %q", got)
 	}
 	d.write(open + "[proxy]\nnext_hop = '127.0.0.1:1'\ncertificate = 'none.pem'\nkey = 'none.pem'\n")
 	d.reread("[proxy] certificate: open none.pem")
-	if got := converse(t, d.Addr(door.SMTP), session); !strings.Contains(got, "\r\n250 two\r\n") {
+	if got := converse(t, d.Addr(listener.SMTP), session); !strings.Contains(got, "\r\n250 two\r\n") {
 		t.Errorf("SMTP after a bad reload: %q", got)
 	}
 }

@@ -11,12 +11,12 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"postseal/internal/conf"
-	"postseal/server/door"
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
 )
 
 // aliases are other names under which systemd may pass the http socket.
-var aliases = map[string]string{"ui": door.HTTP, "metrics": door.HTTP}
+var aliases = map[string]string{"ui": listener.HTTP, "metrics": listener.HTTP}
 
 // inherited are the sockets that systemd passed, by FileDescriptorName (sd_listen_fds(3)).
 func inherited() (map[string][]net.Listener, error) {

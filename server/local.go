@@ -3,13 +3,13 @@ package server
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"postseal/internal/rules"
-	"postseal/server/door"
+	"postseal/internal/app/rules"
+	"postseal/server/listener"
 )
 
 // localPolicy shows how often each entry of the local policy in force decided, so that one
 // that nobody needs any more can be seen. The labels are the operator's own words.
-type localPolicy struct{ engine *door.Engine }
+type localPolicy struct{ engine *listener.Engine }
 
 var (
 	usesDesc = prometheus.NewDesc("postseal_local_policy_total", "Messages that an [[exempt]] or [[rule]] entry decided, since the configuration was read.",

@@ -11,8 +11,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/procfs"
 
-	"postseal/internal/conf"
-	"postseal/server/door"
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
 )
 
 // cacheShare is what the cache of answers may take of the memory: it stays when mail is
@@ -25,10 +25,10 @@ func (d *Daemon) keepMemory(c conf.Limits) {
 	if limit == 0 {
 		var err error
 		if limit, err = groupLimit(); err != nil {
-			d.log.Warn("the limit of memory is not known: set [limits] memory", "error", door.Text(err))
+			d.log.Warn("the limit of memory is not known: set [limits] memory", "error", listener.Text(err))
 		}
 	}
-	d.memory = door.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
+	d.memory = listener.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
 	d.metrics.MemoryLimit.Set(float64(limit))
 	if limit > 0 {
 		d.log.Info("keeping to a limit of memory", "octets", limit)

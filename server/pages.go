@@ -7,8 +7,8 @@ import (
 
 	"postseal/audit"
 	"postseal/bundle"
-	"postseal/internal/domain"
-	"postseal/internal/reportjson"
+	"postseal/internal/app/reportjson"
+	"postseal/internal/core/domain"
 	"postseal/server/web"
 	"postseal/store"
 )

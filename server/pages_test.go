@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // post sends a message to the http door and returns the JSON of its verdict.
 func (d *daemonUnderTest) post(query, message string) map[string]any {
 	d.t.Helper()
-	r, err := http.Post(fmt.Sprintf("http://%s/v1/verify?%s", d.Addr(door.HTTP), query), "message/rfc822", strings.NewReader(message))
+	r, err := http.Post(fmt.Sprintf("http://%s/v1/verify?%s", d.Addr(listener.HTTP), query), "message/rfc822", strings.NewReader(message))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func (d *daemonUnderTest) object(r *http.Response) (o map[string]any) {
 // page reads a JSON document of the http door.
 func (d *daemonUnderTest) page(path string) (status int, kind string, o map[string]any) {
 	d.t.Helper()
-	r, err := http.Get(fmt.Sprintf("http://%s%s", d.Addr(door.HTTP), path))
+	r, err := http.Get(fmt.Sprintf("http://%s%s", d.Addr(listener.HTTP), path))
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -16,10 +16,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"postseal/internal/conf"
-	"postseal/internal/rules"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/rules"
 	"postseal/resolver"
-	"postseal/server/door"
+	"postseal/server/listener"
 	"postseal/server/proxy"
 )
 
@@ -38,9 +38,9 @@ type Options struct {
 type Daemon struct {
 	options Options
 	log     *slog.Logger
-	metrics *door.Metrics
-	memory  *door.Memory
-	engine  *door.Engine
+	metrics *listener.Metrics
+	memory  *listener.Memory
+	engine  *listener.Engine
 	bundles *bundles
 	trial   *trial
 	audits  chan struct{} // one in it for each audit that runs
@@ -55,7 +55,7 @@ type Daemon struct {
 // running is one listener with the door behind it.
 type running struct {
 	name     string
-	door     door.Door
+	door     listener.Door
 	listener net.Listener
 }
 
@@ -65,7 +65,7 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, config: c, metrics: door.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
+	d := &Daemon{options: o, config: c, metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
 	d.warn(warnings)
 	if c.Store.URL != "" {
 		d.log.Warn("[store] is not used by this version: nothing is kept")
@@ -75,8 +75,8 @@ func New(o Options) (*Daemon, error) {
 	if o.Resolver != nil {
 		d.dial = given(o.Resolver)
 	}
-	d.bundles = newBundles(d.metrics.Registry, func() *door.Engine { return d.engine })
-	d.trial = newTrial(d.metrics.Registry, func() *door.Engine { return d.engine })
+	d.bundles = newBundles(d.metrics.Registry, func() *listener.Engine { return d.engine })
+	d.trial = newTrial(d.metrics.Registry, func() *listener.Engine { return d.engine })
 	p, err := d.build(c)
 	if err != nil {
 		d.bundles.close()
@@ -84,7 +84,7 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.names.Store(p.names)
-	d.engine = door.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record)
+	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record)
 	d.engine.Memory = d.memory
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
@@ -102,14 +102,14 @@ func newLogger(w io.Writer, c conf.Log) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	format := door.LogFormat(c.Format)
+	format := listener.LogFormat(c.Format)
 	if c.Format == "auto" {
-		format = door.LogText
+		format = listener.LogText
 		if os.Getenv("JOURNAL_STREAM") != "" {
-			format = door.LogJournal
+			format = listener.LogJournal
 		}
 	}
-	return door.NewLogger(w, format, level)
+	return listener.NewLogger(w, format, level)
 }
 
 func (d *Daemon) warn(problems []conf.Problem) {
@@ -122,7 +122,7 @@ func (d *Daemon) warn(problems []conf.Problem) {
 // parts are what a configuration puts in force.
 type parts struct {
 	names    *names
-	snapshot *door.Snapshot
+	snapshot *listener.Snapshot
 	shelf    *shelf     // nil keeps no bundles
 	tried    *candidate // nil tries nothing
 }
@@ -159,14 +159,14 @@ func (d *Daemon) discard(n *names) {
 	}
 }
 
-func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*door.Snapshot, error) {
+func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*listener.Snapshot, error) {
 	engine, policy := c.Engine(time.Now())
 	engine.Resolver, engine.Now = dns, d.options.Now
 	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }
 	policy.OnError = func(entry string, err error) {
-		d.log.Warn("a rule could not be evaluated", "rule", entry, "error", door.Text(err))
+		d.log.Warn("a rule could not be evaluated", "rule", entry, "error", listener.Text(err))
 	}
-	return door.NewSnapshot(c, engine)
+	return listener.NewSnapshot(c, engine)
 }
 
 // Hostname is the name of this machine, with its domain where the system knows one.
@@ -210,7 +210,7 @@ func (d *Daemon) open(c *conf.Config) error {
 			d.doors = append(d.doors, running{k.name, served, l})
 		}
 	}
-	d.engine.ShareSPF = d.Addr(door.Policy) != nil && d.Addr(door.Milter) != nil
+	d.engine.ShareSPF = d.Addr(listener.Policy) != nil && d.Addr(listener.Milter) != nil
 	for name := range passed {
 		d.log.Warn("systemd passed a socket that nothing here serves", "name", name)
 	}
@@ -239,7 +239,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	var work sync.WaitGroup
 	for _, r := range d.doors {
 		work.Go(func() {
-			if err := r.door.Serve(r.listener); !errors.Is(err, door.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+			if err := r.door.Serve(r.listener); !errors.Is(err, listener.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("%s: %w", r.name, err)
 			}
 		})
@@ -364,7 +364,7 @@ func (d *Daemon) drain() {
 	for _, r := range d.doors {
 		work.Go(func() {
 			if err := r.door.Shutdown(ctx); err != nil {
-				d.log.Warn("messages in flight were cut off", "door", r.name, "error", door.Text(err))
+				d.log.Warn("messages in flight were cut off", "door", r.name, "error", listener.Text(err))
 				r.door.Close()
 			}
 		})

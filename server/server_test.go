@@ -19,10 +19,10 @@ import (
 	"github.com/d--j/go-milter"
 	"go.uber.org/goleak"
 
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
+	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/server/listener"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,7 +37,7 @@ type daemonUnderTest struct {
 	*Daemon
 	t      *testing.T
 	file   string
-	log    *doortest.Log
+	log    *listenertest.Log
 	reload chan os.Signal
 	stop   context.CancelFunc
 	ended  chan error
@@ -45,7 +45,7 @@ type daemonUnderTest struct {
 
 func run(t *testing.T, config string) *daemonUnderTest {
 	t.Helper()
-	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &doortest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
+	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
 	d.write(config)
 	names, err := dnstest.Parse(zone)
 	if err != nil {
@@ -109,7 +109,7 @@ func (d *daemonUnderTest) says(before int, want string) {
 func (d *daemonUnderTest) mta() *milter.ClientSession {
 	d.t.Helper()
 	// Each command has its answer, so that it was seen before the next.
-	s, err := milter.NewClient("tcp", d.Addr(door.Milter).String(), milter.WithoutProtocol(milter.OptNoConnReply|milter.OptNoHeloReply|milter.OptNoMailReply|
+	s, err := milter.NewClient("tcp", d.Addr(listener.Milter).String(), milter.WithoutProtocol(milter.OptNoConnReply|milter.OptNoHeloReply|milter.OptNoMailReply|
 		milter.OptNoRcptReply|milter.OptNoDataReply|milter.OptNoHeaderReply|milter.OptNoEOHReply|milter.OptNoBodyReply)).Session(milter.NewMacroBag())
 	if err != nil {
 		d.t.Fatal(err)
@@ -155,7 +155,7 @@ func (d *daemonUnderTest) finish(s *milter.ClientSession) string {
 func (d *daemonUnderTest) get(path string) (int, string) {
 	d.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + d.Addr(door.HTTP).String() + path)
+	r, err := client.Get("http://" + d.Addr(listener.HTTP).String() + path)
 	if err != nil {
 		d.t.Fatal(err)
 	}

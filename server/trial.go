@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postseal"
-	"postseal/internal/conf"
-	"postseal/internal/replay"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/replay"
 	"postseal/resolver"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TrialSchema is the name of the JSON of a TrialReport. Changes to it only add.
@@ -53,7 +53,7 @@ const (
 // trial decides on each verdict a second time.
 type trial struct {
 	*aside
-	engine  func() *door.Engine
+	engine  func() *listener.Engine
 	outcome *prometheus.CounterVec
 
 	mu        sync.Mutex
@@ -82,7 +82,7 @@ func (f *tally) tries(other *tally) bool {
 	return f.report.Enforce == other.report.Enforce && f.report.Discovery == other.report.Discovery
 }
 
-func newTrial(r prometheus.Registerer, engine func() *door.Engine) *trial {
+func newTrial(r prometheus.Registerer, engine func() *listener.Engine) *trial {
 	t := &trial{engine: engine, outcome: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_total",
 		Help: "Verdicts that [trial] decided on too, by what was done and what it would have done."}, []string{"live", "trial"})}
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_dropped_total",
@@ -125,13 +125,13 @@ func (t *trial) inForce() *candidate {
 }
 
 // record is told of every verdict.
-func (t *trial) record(v door.Verdict) {
+func (t *trial) record(v listener.Verdict) {
 	if t.inForce() != nil {
 		t.take(v)
 	}
 }
 
-func (t *trial) decide(v door.Verdict) {
+func (t *trial) decide(v listener.Verdict) {
 	defer t.engine().Recover("trial", nil)
 	c := t.inForce()
 	if c == nil {

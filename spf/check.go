@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

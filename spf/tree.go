@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/netip"
 
-	"postseal/internal/domain"
+	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"postseal/internal/wholefile"
+	"postseal/internal/app/atomicfile"
 )
 
 // Options bound a Folder. Zero fields take the defaults.
@@ -120,7 +120,7 @@ func (f *Folder) Put(ref, queueID string, data []byte) error {
 		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
 	}
 	f.trim(size, made)
-	if err := wholefile.Write(filepath.Join(f.dir, name), data, wholefile.Options{Mode: 0o640, Prefix: unfinished}); err != nil {
+	if err := atomicfile.Write(filepath.Join(f.dir, name), data, atomicfile.Options{Mode: 0o640, Prefix: unfinished}); err != nil {
 		return err
 	}
 	f.files = append(f.files, file{name, made, size})

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/dnswire"
+	"postseal/internal/core/dnswire"
 	"postseal/resolver"
 )
 

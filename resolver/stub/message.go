@@ -9,7 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"postseal/internal/dnswire"
+	"postseal/internal/core/dnswire"
 	"postseal/resolver"
 )
 

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/smtpreply"
-	"postseal/server/door"
+	"postseal/internal/core/smtpreply"
+	"postseal/server/listener"
 )
 
 // progressEvery is how often the MTA hears that we are still at it. It waits 300 s for the
@@ -26,7 +26,7 @@ func (s *session) end(data []byte) error {
 		}
 	}
 	if s.mail.putOff {
-		s.refuse(door.PutOff())
+		s.refuse(listener.PutOff())
 		return s.wire.flush()
 	}
 	began := time.Now()
@@ -40,11 +40,11 @@ func (s *session) end(data []byte) error {
 	if r == nil {
 		s.change(s.mail.forged.changes())
 		s.wire.write(replyContinue)
-		s.engine.Unchecked(door.Milter, qid, s.mail.skip)
+		s.engine.Unchecked(listener.Milter, qid, s.mail.skip)
 		return s.wire.flush()
 	}
 	s.answer(r)
-	s.engine.Record(door.Verdict{Door: door.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
+	s.engine.Record(listener.Verdict{Door: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
 	return s.wire.flush()
 }
 
@@ -70,7 +70,7 @@ func (s *session) answer(r *postseal.Report) {
 func (s *session) refuse(r *postseal.Reply) {
 	text, err := smtpreply.Milter(r.Code, r.Enhanced, r.Lines)
 	if err != nil {
-		s.engine.Log.Error("a reply cannot be sent, the message is deferred", "error", door.Text(err))
+		s.engine.Log.Error("a reply cannot be sent, the message is deferred", "error", listener.Text(err))
 		s.wire.write(replyTempFail)
 		return
 	}

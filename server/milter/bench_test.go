@@ -9,14 +9,14 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/server/door/doortest"
+	"postseal/lab/listenertest"
 )
 
 // BenchmarkMessage is one message of 18 fields and a body of 10 KB over a unix socket, on a
 // session that is used again, answers known to the cache: what the door and the engine
 // cost together.
 func BenchmarkMessage(b *testing.B) {
-	e := doortest.Engine(b, dns(b), "[log]\nlevel = 'error'\n", io.Discard)
+	e := listenertest.Engine(b, dns(b), "[log]\nlevel = 'error'\n", io.Discard)
 	l, err := net.Listen("unix", filepath.Join(b.TempDir(), "m"))
 	if err != nil {
 		b.Fatal(err)

@@ -8,9 +8,9 @@ import (
 
 	"postseal"
 	"postseal/authres"
-	"postseal/internal/received"
+	"postseal/internal/app/received"
 	"postseal/message"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // maxRecipients bounds the forward-paths that are kept of a message, as evidence.
@@ -19,8 +19,8 @@ const maxRecipients = 1000
 // mail is one message. It is verified, or it passes unchecked.
 type mail struct {
 	ctx         context.Context
-	engine      *door.Engine
-	snapshot    *door.Snapshot
+	engine      *listener.Engine
+	snapshot    *listener.Snapshot
 	terms       terms
 	conn        postseal.Conn
 	helo        string
@@ -42,7 +42,7 @@ func (s *session) newMail(reversePath string) *mail {
 	m.skip = m.unchecked(s.client.local, s.macros.connection.daemon)
 	switch {
 	case m.skip != "":
-	case m.engine.Short(door.Milter):
+	case m.engine.Short(listener.Milter):
 		m.putOff = true
 	case m.snapshot.Relays.Contains(s.client.addr.Addr()):
 		m.held = new(message.Header)
@@ -83,7 +83,7 @@ func (m *mail) abort() {
 
 // step takes a command between MAIL FROM and the end of the message.
 func (m *mail) step(c command, data []byte) error {
-	if c == cmdHeader && m.keeps() && m.engine.Out(door.Milter) {
+	if c == cmdHeader && m.keeps() && m.engine.Out(listener.Milter) {
 		m.abort()
 		m.tx, m.held, m.putOff = nil, nil, true
 	}
@@ -198,7 +198,7 @@ func (m *mail) beginRelayed() error {
 	case ok:
 		conn.Remote = netip.AddrPortFrom(hop.IP, 0)
 	default:
-		m.engine.Log.Warn("the trace of a trusted relay names no client", "door", door.Milter, "relay", m.conn.Remote.Addr().String())
+		m.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.Milter, "relay", m.conn.Remote.Addr().String())
 	}
 	m.tx = m.engine.Begin(m.ctx, m.snapshot, conn, hop.From, m.reversePath)
 	for i := range m.held.Len() {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TestMemoryShort: a message gets 451 at its end, whatever the MTA agreed to hear before,
@@ -14,7 +14,7 @@ import (
 func TestMemoryShort(t *testing.T) {
 	for _, config := range []string{"", "[network]\ntrusted_relays = ['192.0.2.1']"} {
 		s := start(t, config)
-		s.engine.Memory = door.NewMemory(1, "off")
+		s.engine.Memory = listener.NewMemory(1, "off")
 		m := connect(t, s, "192.0.2.1")
 		for range 2 {
 			for _, message := range []string{passes, rejected} {
@@ -29,7 +29,7 @@ func TestMemoryShort(t *testing.T) {
 		if got := testutil.CollectAndCount(s.engine.Metrics.Messages); got != 0 {
 			t.Errorf("%q: %d kinds of verdicts, want none", config, got)
 		}
-		if got := testutil.ToFloat64(s.engine.Metrics.Shed.WithLabelValues(door.Milter, "memory")); got < 5 { // the last may be on its way
+		if got := testutil.ToFloat64(s.engine.Metrics.Shed.WithLabelValues(listener.Milter, "memory")); got < 5 { // the last may be on its way
 			t.Errorf("%q: %v messages were counted, want 5 or 6", config, got)
 		}
 	}
@@ -44,7 +44,7 @@ func TestMemoryOut(t *testing.T) {
 	if err := m.step(cmdHeader, []byte("From\x00a@pass.test\x00")); err != nil || m.putOff {
 		t.Fatalf("put off %v, %v", m.putOff, err)
 	}
-	e.Memory = door.NewMemory(1, "off")
+	e.Memory = listener.NewMemory(1, "off")
 	for _, c := range []struct {
 		c    command
 		data string

@@ -6,12 +6,12 @@ package milter
 import (
 	"context"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // New makes the door. conns bounds its connections, 0 is the default.
-func New(e *door.Engine, conns int) *door.Server {
-	return &door.Server{Name: door.Milter, Engine: e, Conns: conns, Handle: func(ctx context.Context, c *door.Conn) {
+func New(e *listener.Engine, conns int) *listener.Server {
+	return &listener.Server{Name: listener.Milter, Engine: e, Conns: conns, Handle: func(ctx context.Context, c *listener.Conn) {
 		newSession(ctx, e, c).run()
 	}}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/lab/listenertest"
+	"postseal/server/listener"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -281,7 +281,7 @@ func TestSMTPUTF8(t *testing.T) {
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		e := doortest.Engine(t, held{dns(t), release}, "", io.Discard)
+		e := listenertest.Engine(t, held{dns(t), release}, "", io.Discard)
 		_, l := servePipes(t, e)
 		m := l.dial(t)
 		m.negotiate()
@@ -308,7 +308,7 @@ func TestProgress(t *testing.T) {
 // its verdict, then its session ends.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := doortest.Engine(t, dns(t), "", io.Discard)
+		e := listenertest.Engine(t, dns(t), "", io.Discard)
 		d, l := servePipes(t, e)
 		idle, busy := l.dial(t), l.dial(t)
 		for _, m := range []*mta{idle, busy} {
@@ -322,8 +322,8 @@ func TestShutdown(t *testing.T) {
 		began, done := time.Now(), make(chan error, 1)
 		go func() { done <- d.Shutdown(t.Context()) }()
 		idle.gone()
-		if took := time.Since(began); took != door.DefaultGrace {
-			t.Errorf("the idle session ended after %v, want %v", took, door.DefaultGrace)
+		if took := time.Since(began); took != listener.DefaultGrace {
+			t.Errorf("the idle session ended after %v, want %v", took, listener.DefaultGrace)
 		}
 		busy.tell('N', "")
 		if got := busy.end(); got[len(got)-1] != "c" {

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"postseal/lab/listenertest"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/server/listener"
 )
 
 const zone = `
@@ -32,9 +32,9 @@ _dmarc.slow.test. 60 TXT "v=DMARC1; p=reject"
 
 // server is a milter door on loopback with the names of zone.
 type server struct {
-	*door.Server
-	engine *door.Engine
-	log    *doortest.Log
+	*listener.Server
+	engine *listener.Engine
+	log    *listenertest.Log
 	addr   string
 }
 
@@ -54,8 +54,8 @@ func start(t testing.TB, config string) *server {
 
 func startWith(t testing.TB, r resolver.Resolver, config string) *server {
 	t.Helper()
-	log := &doortest.Log{}
-	e := doortest.Engine(t, r, config, log)
+	log := &listenertest.Log{}
+	e := listenertest.Engine(t, r, config, log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func (l *pipes) Close() error   { l.close(); return nil }
 func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // servePipes serves until the test ends.
-func servePipes(t testing.TB, e *door.Engine) (*door.Server, *pipes) {
+func servePipes(t testing.TB, e *listener.Engine) (*listener.Server, *pipes) {
 	l := &pipes{conns: make(chan net.Conn)}
 	l.closed, l.close = context.WithCancel(context.Background())
 	s, ended := New(e, 0), make(chan struct{})

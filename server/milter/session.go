@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 const (
@@ -30,8 +30,8 @@ const (
 // after the other, with any number of messages each.
 type session struct {
 	ctx    context.Context
-	engine *door.Engine
-	conn   *door.Conn
+	engine *listener.Engine
+	conn   *listener.Conn
 	wire   *wire
 	terms  terms
 
@@ -47,7 +47,7 @@ type client struct {
 	local bool           // it came over a unix socket of the MTA
 }
 
-func newSession(ctx context.Context, e *door.Engine, c *door.Conn) *session {
+func newSession(ctx context.Context, e *listener.Engine, c *listener.Conn) *session {
 	return &session{ctx: ctx, engine: e, conn: c, wire: newWire(c)}
 }
 
@@ -62,8 +62,8 @@ func (s *session) run() {
 	if wrong, ok := errors.AsType[*ProtocolError](err); ok {
 		kind = wrong.Kind
 	}
-	s.engine.Metrics.Doors[door.Milter].Errors.WithLabelValues(kind).Inc()
-	s.engine.Log.Warn("a milter session ended by an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", door.Text(err))
+	s.engine.Metrics.Doors[listener.Milter].Errors.WithLabelValues(kind).Inc()
+	s.engine.Log.Warn("a milter session ended by an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", listener.Text(err))
 	s.linger()
 }
 
@@ -82,7 +82,7 @@ func (s *session) linger() {
 func (s *session) serve() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.engine.Panicked(door.Milter, p)
+			s.engine.Panicked(listener.Milter, p)
 			err = &ProtocolError{"panic", "a defect of postseal ended the session"}
 		}
 	}()

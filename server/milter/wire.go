@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // command is what the MTA sends (SMFIC_*).
@@ -82,7 +82,7 @@ func malformed(format string, args ...any) error {
 // system call each is most of the cost.
 type wire struct {
 	conn     net.Conn
-	patience door.Patient // with an MTA that says nothing
+	patience listener.Patient // with an MTA that says nothing
 	r        *bufio.Reader
 	buf      []byte
 	body     int // octets of the body chunk at hand that are to come
@@ -100,7 +100,7 @@ const (
 )
 
 func newWire(conn net.Conn) *wire {
-	w := &wire{conn: conn, patience: door.Patient{Conn: conn, Each: negotiateTimeout}}
+	w := &wire{conn: conn, patience: listener.Patient{Conn: conn, Each: negotiateTimeout}}
 	w.r = bufio.NewReaderSize(&w.patience, readBuffer)
 	return w
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TestNegotiation: of what we want we take that which is offered, whatever it is.
@@ -218,7 +218,7 @@ func TestWrongPackets(t *testing.T) {
 		}
 		other.conn.Close()
 		s.Close()
-		if got := testutil.ToFloat64(s.engine.Metrics.Doors[door.Milter].Errors.WithLabelValues(test.kind)); got != 1 {
+		if got := testutil.ToFloat64(s.engine.Metrics.Doors[listener.Milter].Errors.WithLabelValues(test.kind)); got != 1 {
 			t.Errorf("%s: errors{kind=%q} = %v, want 1\n%s", test.name, test.kind, got, s.log)
 		}
 	}

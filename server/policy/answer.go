@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"postseal"
-	"postseal/internal/conf"
-	"postseal/internal/smtpreply"
+	"postseal/internal/app/conf"
+	"postseal/internal/core/smtpreply"
 	"postseal/spf"
 )
 

@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TestMemoryShort: the client comes again; what was put off is not remembered.
 func TestMemoryShort(t *testing.T) {
 	f := newFixture(t, rejectFail, "")
 	request := all + "|sender=a@e.test|instance=1"
-	f.engine.Memory = door.NewMemory(1, "off")
+	f.engine.Memory = listener.NewMemory(1, "off")
 	if got := f.ask(t, request); !strings.HasPrefix(got, "action=DEFER_IF_PERMIT 4.3.2 ") {
 		t.Errorf("got %q, want DEFER_IF_PERMIT 4.3.2", got)
 	}

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/smtpreply"
+	"postseal/internal/core/smtpreply"
 	"postseal/resolver"
-	"postseal/server/door"
+	"postseal/server/listener"
 	"postseal/spf"
 )
 
@@ -24,23 +24,23 @@ const idle = 20 * time.Minute
 // default that is little: SPF alone refuses forwarded mail that DMARC would accept by its
 // signature (RFC 9989 §7.1).
 type Policy struct {
-	engine    *door.Engine
+	engine    *listener.Engine
 	instances *instances
 }
 
 // New makes the door.
-func New(e *door.Engine) *Policy { return &Policy{engine: e, instances: newInstances()} }
+func New(e *listener.Engine) *Policy { return &Policy{engine: e, instances: newInstances()} }
 
 // Door serves listeners. conns bounds its connections, 0 is the default.
-func (p *Policy) Door(conns int) *door.Server {
-	return &door.Server{Name: door.Policy, Engine: p.engine, Conns: conns, Handle: p.serve}
+func (p *Policy) Door(conns int) *listener.Server {
+	return &listener.Server{Name: listener.Policy, Engine: p.engine, Conns: conns, Handle: p.serve}
 }
 
-func (p *Policy) serve(ctx context.Context, conn *door.Conn) {
-	err := p.speak(ctx, &door.Patient{Conn: conn, Each: idle}, conn, conn.Begin, conn.End)
+func (p *Policy) serve(ctx context.Context, conn *listener.Conn) {
+	err := p.speak(ctx, &listener.Patient{Conn: conn, Each: idle}, conn, conn.Begin, conn.End)
 	if err != nil && ctx.Err() == nil && !conn.Closing() {
-		p.engine.Metrics.Doors[door.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
-		p.engine.Log.Warn("a policy connection ends", "door", door.Policy, "error", smtpreply.Clean(err.Error(), 200))
+		p.engine.Metrics.Doors[listener.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
+		p.engine.Log.Warn("a policy connection ends", "door", listener.Policy, "error", smtpreply.Clean(err.Error(), 200))
 	}
 }
 
@@ -92,8 +92,8 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 		return noObjection
 	case !q.client.IsValid(), snapshot.Trusted.Contains(q.client):
 		return noObjection
-	case p.engine.Short(door.Policy):
-		r := door.PutOff()
+	case p.engine.Short(listener.Policy):
+		r := listener.PutOff()
 		return deferral(r.Enhanced, "memory", r.Lines[0])
 	}
 	i := p.instances.find(q)
@@ -101,7 +101,7 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 	return p.instances.give(i)
 }
 
-func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *door.Snapshot) answer {
+func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Snapshot) answer {
 	conn := postseal.Conn{Remote: netip.AddrPortFrom(q.client, 0), User: q.login}
 	check := p.engine.SPF.Check(snapshot.Verifier, conn, q.helo, q.sender)
 	var f findings
@@ -133,7 +133,7 @@ func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
 
 // log writes one line for each message: no local part is in it.
 func (p *Policy) log(q *request, f findings, a answer, would string) {
-	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", door.Policy), slog.String("action", string(a.kind)),
+	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", listener.Policy), slog.String("action", string(a.kind)),
 		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo)), slog.String("ip", q.client.String())}
 	for _, r := range f.spf {
 		key := "spf"

@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
+	"postseal/server/listener"
 	"postseal/server/policy"
 )
 
@@ -54,7 +54,7 @@ func (c *counting) Lookup(ctx context.Context, name string, t resolver.Type) (re
 }
 
 type fixture struct {
-	engine *door.Engine
+	engine *listener.Engine
 	policy *policy.Policy
 	dns    *counting
 	log    *bytes.Buffer
@@ -75,11 +75,11 @@ func newFixture(t testing.TB, c func(*conf.Config), enforce postseal.Enforce) *f
 	config.Policy.ReceivedSPF, config.Policy.NullMX = false, "accept"
 	config.Network.Trusted = []conf.Prefix{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
 	c(config)
-	snapshot, err := door.NewSnapshot(config, postseal.Config{AuthservID: config.AuthservID, Resolver: f.dns, Enforce: config.Enforce})
+	snapshot, err := listener.NewSnapshot(config, postseal.Config{AuthservID: config.AuthservID, Resolver: f.dns, Enforce: config.Enforce})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(f.log, nil)), door.NewMetrics("test"))
+	f.engine = listener.NewEngine(snapshot, slog.New(slog.NewTextHandler(f.log, nil)), listener.NewMetrics("test"))
 	f.policy = policy.New(f.engine)
 	t.Cleanup(f.engine.Close)
 	return f
@@ -232,13 +232,13 @@ func TestDoor(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	server.Close()
-	if err := <-served; err != door.ErrClosed {
+	if err := <-served; err != listener.ErrClosed {
 		t.Error(err)
 	}
 	if !strings.Contains(f.log.String(), "malformed request") {
 		t.Errorf("the log is %s", f.log)
 	}
-	if n := testutil.ToFloat64(f.engine.Metrics.Doors[door.Policy].Errors.WithLabelValues("malformed")); n != 1 {
+	if n := testutil.ToFloat64(f.engine.Metrics.Doors[listener.Policy].Errors.WithLabelValues("malformed")); n != 1 {
 		t.Errorf("counted %v malformed, want 1", n)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"postseal/internal/smtpreply"
+	"postseal/internal/core/smtpreply"
 )
 
 // attributes are what XFORWARD or XCLIENT say of a client: by upper-case name, decoded.

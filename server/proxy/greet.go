@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"postseal/internal/smtpreply"
+	"postseal/internal/core/smtpreply"
 )
 
 // passed are the capabilities of the next hop that a client gets to see: those whose

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"postseal/internal/smtpreply"
+	"postseal/internal/core/smtpreply"
 )
 
 // FuzzReply: whatever the next hop answers, what goes on to the client are lines of SMTP

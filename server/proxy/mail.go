@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/received"
-	"postseal/internal/smtpreply"
+	"postseal/internal/app/received"
+	"postseal/internal/core/smtpreply"
 	"postseal/message"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // maxRecipients bounds what is kept of one transaction; the next hop has a limit of its
@@ -21,7 +21,7 @@ const maxRecipients = 10000
 
 // transaction is a mail transaction that the next hop takes part in.
 type transaction struct {
-	snapshot    *door.Snapshot
+	snapshot    *listener.Snapshot
 	conn        postseal.Conn
 	helo        string
 	reversePath string
@@ -61,7 +61,7 @@ func (s *session) onMAIL(arg string) reply {
 	if s.hop != nil && !s.hop.capabilities.has("SIZE") {
 		from = from.without("SIZE") // it is our extension then
 	}
-	if s.engine.Short(door.SMTP) {
+	if s.engine.Short(listener.SMTP) {
 		return putOff(451)
 	}
 	if refused := s.forward(); refused.code != 0 {
@@ -101,7 +101,7 @@ func (s *session) forward() reply {
 			return got
 		}
 		if !got.positive() {
-			s.engine.Log.Warn("the next hop refuses XFORWARD", "door", door.SMTP, "reply", got.String())
+			s.engine.Log.Warn("the next hop refuses XFORWARD", "door", listener.SMTP, "reply", got.String())
 		}
 	}
 	return reply{}
@@ -238,7 +238,7 @@ func (s *session) beginRelayed(m *spooled) error {
 		t.unchecked = "trusted"
 		return nil
 	case !ok:
-		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", door.SMTP, "relay", t.conn.Remote.Addr().String())
+		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.SMTP, "relay", t.conn.Remote.Addr().String())
 	}
 	t.conn = postseal.Conn{User: t.conn.User, Relays: hop.Relays}
 	if ok {
@@ -272,7 +272,7 @@ func (s *session) passUnchecked(m *spooled) reply {
 		}
 		return rewrite(w, m.reader(), c)
 	})
-	s.engine.Unchecked(door.SMTP, s.queueID(got), t.unchecked)
+	s.engine.Unchecked(listener.SMTP, s.queueID(got), t.unchecked)
 	return got
 }
 
@@ -288,7 +288,7 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	}
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
-	s.engine.Record(door.Verdict{Door: door.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
+	s.engine.Record(listener.Verdict{Door: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
 	return got
 }
 

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TestMemoryOut: a message that comes while memory runs out is let go at once, and gets 451.
 func TestMemoryOut(t *testing.T) {
-	e := door.NewEngine(nil, slog.New(slog.DiscardHandler), door.NewMetrics("test"))
+	e := listener.NewEngine(nil, slog.New(slog.DiscardHandler), listener.NewMetrics("test"))
 	defer e.Close()
 	s := &session{engine: e, mail: &transaction{}}
 	all := &spool{}
@@ -20,7 +20,7 @@ func TestMemoryOut(t *testing.T) {
 	if _, err := in.Write(make([]byte, 1000)); err != nil || all.used.Load() != 1000 {
 		t.Fatalf("%d octets are kept, %v", all.used.Load(), err)
 	}
-	e.Memory = door.NewMemory(1, "off")
+	e.Memory = listener.NewMemory(1, "off")
 	_, err := in.Write(make([]byte, 1000))
 	if !errors.Is(err, errShort) || all.used.Load() != 0 || m.tail != nil {
 		t.Errorf("%v with %d octets kept, want %v with none", err, all.used.Load(), errShort)

@@ -9,18 +9,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // Proxy is the SMTP door. Its listeners share one spool.
 type Proxy struct {
-	engine *door.Engine
+	engine *listener.Engine
 	config atomic.Pointer[Config]
 	spool  spool
 }
 
 // New makes the door.
-func New(e *door.Engine, c Config) (*Proxy, error) {
+func New(e *listener.Engine, c Config) (*Proxy, error) {
 	p := &Proxy{engine: e}
 	return p, p.Configure(c)
 }
@@ -35,13 +35,13 @@ func (p *Proxy) Configure(c Config) error {
 }
 
 // Door serves listeners of one mode. conns bounds its connections, 0 is the default.
-func (p *Proxy) Door(m Mode, conns int) *door.Server {
-	return &door.Server{Name: door.SMTP, Engine: p.engine, Conns: conns, Handle: func(ctx context.Context, conn *door.Conn) {
+func (p *Proxy) Door(m Mode, conns int) *listener.Server {
+	return &listener.Server{Name: listener.SMTP, Engine: p.engine, Conns: conns, Handle: func(ctx context.Context, conn *listener.Conn) {
 		p.serve(ctx, conn, m)
 	}}
 }
 
-func (p *Proxy) serve(ctx context.Context, conn *door.Conn, m Mode) {
+func (p *Proxy) serve(ctx context.Context, conn *listener.Conn, m Mode) {
 	s := &session{proxy: p, engine: p.engine, config: p.config.Load(), mode: m, ctx: ctx, door: conn,
 		socket: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr())}
 	s.peer = !s.socket.IsValid() || s.config.Peers.Contains(s.socket.Addr())
@@ -68,7 +68,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // use makes conn the connection to the client.
 func (s *session) use(conn net.Conn) {
 	s.conn = conn
-	s.patience = &door.Patient{Conn: conn}
+	s.patience = &listener.Patient{Conn: conn}
 	s.r = bufio.NewReaderSize(s.patience, readBuffer)
 	s.w = bufio.NewWriter(deadlineWriter{conn})
 }

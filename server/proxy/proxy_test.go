@@ -12,17 +12,17 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
+	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/server/listener"
 	"postseal/server/proxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // loopback are the peers of most tests, which so may name their client by XFORWARD.
-var loopback = door.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
+var loopback = listener.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
 
 // setup is what a test says of its daemon.
 type setup struct {
@@ -37,9 +37,9 @@ type setup struct {
 // daemon is a running door.
 type daemon struct {
 	addr   string
-	log    *doortest.Log
-	server *door.Server
-	engine *door.Engine
+	log    *listenertest.Log
+	server *listener.Server
+	engine *listener.Engine
 }
 
 func start(t testing.TB, s setup) *daemon {
@@ -58,12 +58,12 @@ func startAt(t testing.TB, l net.Listener, s setup) *daemon {
 	if s.enforce != "" {
 		c.Enforce = s.enforce
 	}
-	snapshot, err := door.NewSnapshot(c, postseal.Config{AuthservID: c.AuthservID, Resolver: zone, Enforce: c.Enforce})
+	snapshot, err := listener.NewSnapshot(c, postseal.Config{AuthservID: c.AuthservID, Resolver: zone, Enforce: c.Enforce})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{log: &doortest.Log{}}
-	d.engine = door.NewEngine(snapshot, slog.New(slog.NewTextHandler(d.log, nil)), door.NewMetrics("test"))
+	d := &daemon{log: &listenertest.Log{}}
+	d.engine = listener.NewEngine(snapshot, slog.New(slog.NewTextHandler(d.log, nil)), listener.NewMetrics("test"))
 	p, err := proxy.New(d.engine, s.config)
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func startAt(t testing.TB, l net.Listener, s setup) *daemon {
 	go func() { served <- d.server.Serve(l) }()
 	t.Cleanup(func() {
 		d.server.Close()
-		if err := <-served; err != door.ErrClosed {
-			t.Errorf("Serve = %v, want %v", err, door.ErrClosed)
+		if err := <-served; err != listener.ErrClosed {
+			t.Errorf("Serve = %v, want %v", err, listener.ErrClosed)
 		}
 		d.engine.Close()
 	})

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // receive reads a message into the spool and, beside it, through the verifier. broken
@@ -39,7 +39,7 @@ func (in *intake) Write(p []byte) (int, error) {
 	if h := in.session.hop; h != nil && time.Since(h.spoken) > in.session.config.keepAlive {
 		in.session.ask("NOOP")
 	}
-	if in.session.engine.Out(door.SMTP) {
+	if in.session.engine.Out(listener.SMTP) {
 		in.spool.close()
 		in.session.mail.abort()
 		return 0, errShort

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"postseal/internal/smtpreply"
-	"postseal/server/door"
+	"postseal/internal/core/smtpreply"
+	"postseal/server/listener"
 )
 
 // reply is an SMTP reply (RFC 5321 §4.2): the text of each line without its code.
@@ -26,7 +26,7 @@ func say(code int, enhanced, text string) reply {
 
 // putOff is what a client hears while memory is short: 421 ends the session.
 func putOff(code int) reply {
-	r := door.PutOff()
+	r := listener.PutOff()
 	return say(code, r.Enhanced, r.Lines[0])
 }
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/smtpreply"
-	"postseal/server/door"
+	"postseal/internal/core/smtpreply"
+	"postseal/server/listener"
 )
 
 // maxErrors is how many commands may be refused before the session ends.
@@ -21,14 +21,14 @@ const maxErrors = 20
 // session is one connection of a client and the one to the next hop that serves it.
 type session struct {
 	proxy  *Proxy
-	engine *door.Engine
+	engine *listener.Engine
 	config *Config
 	mode   Mode
 	ctx    context.Context
-	door   *door.Conn
+	door   *listener.Conn
 
 	conn     net.Conn // the client: door, or TLS over it
-	patience *door.Patient
+	patience *listener.Patient
 	r        *bufio.Reader
 	w        *bufio.Writer
 	secure   bool
@@ -60,7 +60,7 @@ var handlers = map[string]func(*session, string) reply{
 var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
 
 func (s *session) run() {
-	if s.engine.Short(door.SMTP) {
+	if s.engine.Short(listener.SMTP) {
 		s.answer(putOff(421))
 		s.w.Flush()
 		return
@@ -189,8 +189,8 @@ func (s *session) lost(err error) reply {
 
 // trouble logs and counts what ended a connection.
 func (s *session) trouble(kind, what string, err error) {
-	s.engine.Metrics.Doors[door.SMTP].Errors.WithLabelValues(kind).Inc()
-	s.engine.Log.Warn(what, "door", door.SMTP, "client", s.socket.String(), "error", smtpreply.Clean(err.Error(), 200))
+	s.engine.Metrics.Doors[listener.SMTP].Errors.WithLabelValues(kind).Inc()
+	s.engine.Log.Warn(what, "door", listener.SMTP, "client", s.socket.String(), "error", smtpreply.Clean(err.Error(), 200))
 }
 
 // end closes what the session holds.

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"postseal"
-	"postseal/internal/conf"
-	"postseal/server/door"
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
 	"postseal/server/proxy"
 )
 
@@ -128,11 +128,11 @@ func configure(t *testing.T, s *setup, line string) {
 	}
 }
 
-func networks(value string) door.Networks {
+func networks(value string) listener.Networks {
 	if value == "none" {
-		return door.Networks{}
+		return listener.Networks{}
 	}
-	return door.NewNetworks(conf.Prefixes(prefixes(value))...)
+	return listener.NewNetworks(conf.Prefixes(prefixes(value))...)
 }
 
 // step plays a line: "C:" the client sends, "S:" it gets, "H:" the next hop gets, "R:" it

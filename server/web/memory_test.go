@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // TestMemoryShort: no message is taken, metrics and health are there.
 func TestMemoryShort(t *testing.T) {
 	h, e := handler(t, io.Discard, nil)
-	e.Memory = door.NewMemory(1, "off")
+	e.Memory = listener.NewMemory(1, "off")
 	for path, want := range map[string]int{"/v1/verify?ip=192.0.2.1": http.StatusServiceUnavailable, "/metrics": http.StatusOK, "/healthz": http.StatusOK} {
 		method, body := "GET", ""
 		if strings.HasPrefix(path, "/v1") {

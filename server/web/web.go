@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/received"
+	"postseal/internal/app/received"
 	"postseal/message"
-	"postseal/server/door"
+	"postseal/server/listener"
 )
 
 // The bounds of a request.
@@ -54,7 +54,7 @@ func (w *web) show(p Page) http.HandlerFunc {
 			problem(rw, refusal.Status, refusal.Detail)
 			return
 		case err != nil:
-			w.engine.Log.Error("a page cannot be shown", "door", door.HTTP, "page", p.Path, "error", door.Text(err))
+			w.engine.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", p.Path, "error", listener.Text(err))
 			problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
 			return
 		}
@@ -64,7 +64,7 @@ func (w *web) show(p Page) http.HandlerFunc {
 }
 
 // New makes the door. ready says why the daemon cannot do its work.
-func New(e *door.Engine, ready func(context.Context) error, pages ...Page) *http.Server {
+func New(e *listener.Engine, ready func(context.Context) error, pages ...Page) *http.Server {
 	w := &web{engine: e, ready: ready}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", only(http.MethodGet, e.Metrics.Handler().ServeHTTP))
@@ -128,7 +128,7 @@ func local(r *http.Request) bool {
 }
 
 type web struct {
-	engine *door.Engine
+	engine *listener.Engine
 	ready  func(context.Context) error
 }
 
@@ -142,7 +142,7 @@ func (w *web) guard(next http.Handler) http.Handler {
 			case p == http.ErrAbortHandler:
 				panic(p)
 			default:
-				w.engine.Panicked(door.HTTP, p)
+				w.engine.Panicked(listener.HTTP, p)
 				problem(rw, http.StatusInternalServerError, "a defect of postseal; the log says more")
 			}
 		}()
@@ -238,7 +238,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusBadRequest, err.Error())
 		return
 	}
-	if w.engine.Short(door.HTTP) {
+	if w.engine.Short(listener.HTTP) {
 		rw.Header().Set("Retry-After", "30")
 		problem(rw, http.StatusServiceUnavailable, "memory is short: try again later")
 		return
@@ -259,7 +259,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	report.Recipients = r.URL.Query()["rcpt"]
-	w.engine.Record(door.Verdict{Door: door.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
+	w.engine.Record(listener.Verdict{Door: listener.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
 	rw.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(rw).Encode(report)
 }

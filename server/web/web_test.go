@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"postseal/internal/conf"
+	"postseal/internal/app/conf"
+	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
-	"postseal/server/door"
-	"postseal/server/door/doortest"
+	"postseal/server/listener"
 )
 
 const zone = `
@@ -24,13 +24,13 @@ pass.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
 _dmarc.pass.test. 60 TXT "v=DMARC1; p=reject"
 `
 
-func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *door.Engine) {
+func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *listener.Engine) {
 	t.Helper()
 	names, err := dnstest.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := doortest.Engine(t, names, "[limits]\nhttp_message = '1KiB'\n", log)
+	e := listenertest.Engine(t, names, "[limits]\nhttp_message = '1KiB'\n", log)
 	return New(e, func(context.Context) error { return ready }).Handler, e
 }
 
@@ -86,7 +86,7 @@ func TestToken(t *testing.T) {
 		_, e := handler(t, io.Discard, nil)
 		engine, _ := c.Engine(time.Now())
 		engine.Resolver = e.Current().Resolver
-		s, err := door.NewSnapshot(c, engine)
+		s, err := listener.NewSnapshot(c, engine)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestTokenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{short, short + ".missing"} {
-		if _, err := door.ReadToken(file); err == nil || !strings.Contains(err.Error(), "http_token_file") {
+		if _, err := listener.ReadToken(file); err == nil || !strings.Contains(err.Error(), "http_token_file") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

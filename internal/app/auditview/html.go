@@ -1,0 +1,111 @@
+package auditview
+
+import (
+	"bufio"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+
+	"postseal/audit"
+	"postseal/internal/app/term"
+)
+
+//go:embed page.tmpl
+var pageText string
+
+var pages = template.Must(template.New("page").Funcs(template.FuncMap{
+	"word": orDash[audit.Grade], "rule": ruleOf, "parts": parts, "counts": counts, "lookup": lookupWord, "commas": term.Commas,
+	"profile": func(p audit.Profile) string { return profiles[p] }, "ms": func(n int64) string { return strconv.FormatInt(n/1000, 10) },
+}).Parse(pageText))
+
+var profiles = map[audit.Profile]string{audit.Both: "sends and receives mail", audit.Sending: "sends mail", audit.Receiving: "receives mail",
+	audit.Parked: "is parked: no mail", audit.Unknown: "does with mail what could not be found out"}
+
+// page is one html file without any request to elsewhere.
+type page struct {
+	w       *bufio.Writer
+	started bool
+	n       int
+}
+
+// Report implements Writer.
+func (p *page) Report(r *audit.Report, _ Source) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	p.n++
+	if err := pages.ExecuteTemplate(p.w, "domain", r); err != nil {
+		return err
+	}
+	return p.w.Flush()
+}
+
+func (p *page) begin() error {
+	if p.started {
+		return nil
+	}
+	p.started = true
+	return pages.ExecuteTemplate(p.w, "begin", nil)
+}
+
+// Close implements Writer.
+func (p *page) Close() error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	if err := pages.ExecuteTemplate(p.w, "end", p.n); err != nil {
+		return err
+	}
+	return p.w.Flush()
+}
+
+func ruleOf(id string) audit.Rule {
+	r, _ := audit.RuleOf(id)
+	return r
+}
+
+// split is a record cut where a finding points.
+type split struct{ Before, At, After string }
+
+// parts cuts the record of a finding: the word at its offset stands out.
+func parts(w audit.Where) *split {
+	if w.Record == "" {
+		return nil
+	}
+	offset := min(w.Offset, len(w.Record))
+	rest := w.Record[offset:]
+	end := strings.IndexAny(rest, " ;\n")
+	if end <= 0 {
+		end = len(rest)
+	}
+	return &split{w.Record[:offset], rest[:end], rest[end:]}
+}
+
+func counts(r *audit.Report) string {
+	n := map[audit.Severity]int{}
+	for _, f := range r.Findings {
+		n[f.Severity]++
+	}
+	var words []string
+	for _, s := range []audit.Severity{audit.Critical, audit.Error, audit.Warn, audit.Info} {
+		if n[s] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n[s], s))
+		}
+	}
+	if len(words) == 0 {
+		return "no findings"
+	}
+	return strings.Join(words, ", ")
+}
+
+func lookupWord(t audit.SPFTerm) string {
+	switch {
+	case t.Lookup == 0:
+		return ""
+	case t.Child != nil && t.Child.Lookups > 0:
+		return fmt.Sprintf("1 + %d", t.Child.Lookups)
+	}
+	return "1"
+}

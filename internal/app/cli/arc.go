@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/arc"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/term"
+)
+
+func (a *app) arcCommand() *cobra.Command {
+	var raw bool
+	verify := &cobra.Command{
+		Use:   "verify FILE|-",
+		Short: "Validate the ARC chain of a message",
+		Long: `Verify validates the Authenticated Received Chain of a message (RFC 8617). A chain
+that passes says who handled the message, not that they are honest: it counts only
+where [arc] trusted_sealers of the configuration names its newest sealer.
+
+Exit codes: 0 the chain passes, 1 it fails or there is none. A key that cannot be
+looked up is a failure too (RFC 8617 §5.2.1).`,
+		Example: `  postseal arc verify forwarded.eml`,
+		Args:    exactly("FILE"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.arcVerify(c.Context(), args[0], raw) },
+	}
+	verify.Flags().BoolVar(&raw, "raw", false, rawUsage)
+	return a.group("arc", "Validate ARC chains", verify)
+}
+
+func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
+	dns, clock, err := a.dns(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.done(dns)
+	in, err := a.open(path, raw)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	result, err := (&arc.Verifier{Resolver: dns, Now: clock}).Verify(ctx, a.progress(in))
+	if err != nil {
+		return failf(exitData, "%s: %v", in.name, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	if result.Code != arc.Pass {
+		a.raise(exitNo)
+	}
+	chain := postseal.MakeARC(result, conf.Strings(a.config.ARC.TrustedSealers))
+	if a.wantJSON() {
+		return a.json(struct {
+			Schema string `json:"schema"`
+			postseal.ARC
+		}{"postseal.arc/1", chain})
+	}
+	v := &view{app: a, style: a.style, r: &postseal.Report{ARC: chain}, width: len("pass")}
+	if result.Code == arc.None {
+		v.result(term.Muted, "ARC", "none", v.style.Dim("no chain"), "")
+	}
+	v.arc()
+	if a.flags.quiet {
+		return nil
+	}
+	v.arcSets(&result)
+	v.traceDNS(dns.Exchanges())
+	return nil
+}
+
+// arcSets shows who sealed what, the newest first.
+func (v *view) arcSets(r *arc.Result) {
+	for i := len(r.Sealers) - 1; i >= 0; i-- {
+		s := r.Sealers[i]
+		v.detail(v.style.Clean("i="+strconv.Itoa(i+1)+" d="+orWord(s.Domain, "?")+" s="+orWord(s.Selector, "?"), 80))
+		if r.Code == arc.Pass {
+			v.detail(v.style.Clean("  "+string(r.Results[i]), maxOutside))
+		}
+	}
+}

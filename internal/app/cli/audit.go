@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal/audit"
+	"postseal/internal/app/auditview"
+	"postseal/internal/core/domain"
+)
+
+// auditFlags are those of the command audit.
+type auditFlags struct {
+	selectors    []string
+	selectorFile string
+	mail         []string
+	samples      []string
+	profile      string
+	failOn       string
+
+	authoritative bool
+	probe         bool
+	bulk          bool
+
+	file     string
+	jobs     int
+	rate     string
+	baseline string
+	diff     string
+}
+
+var profiles = []string{string(audit.Auto), string(audit.Sending), string(audit.Receiving), string(audit.Parked)}
+
+// auditFormats are those of audit, besides the formats of every command.
+var auditFormats = append([]string{"text", "json", "jsonl"}, auditview.Formats()...)
+
+func (a *app) auditCommand() *cobra.Command {
+	f := &auditFlags{}
+	c := &cobra.Command{
+		Use:   "audit DOMAIN...|-f FILE",
+		Short: "Explain what receivers see of a domain, and what to mend",
+		Long: `Audit looks at SPF, DKIM, DMARC, MX and the records beside them with the parsers and
+evaluators of the engine. Each finding says why it matters and what to publish instead;
+postseal rules ID tells more.
+
+What could not be looked up is no finding. Where it matters, there is no grade.
+
+Besides text, json and jsonl, --format knows csv, md, sarif, junit and html.
+
+Exit codes: 0 no finding at or above --fail-on, 1 findings, 2 no grade: something that
+matters could not be checked, 65 a line of the list is no domain, 75 interrupted.`,
+		Example: `  postseal audit example.com
+  postseal audit --mail ~/Maildir example.com
+  postseal audit -f domains.txt -j 100 --format jsonl -o out.jsonl --resume
+  postseal audit --format sarif --baseline known.json -f domains.txt`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0 && f.file == "":
+				return usage("audit: DOMAIN is missing").or("usage: %s", c.UseLine())
+			case len(args) > 0 && f.file != "":
+				return usage("audit: a DOMAIN and -f exclude each other").or("put the domain into the list")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.audit(c.Context(), f, args) },
+	}
+	a.addAuditFlags(c, f)
+	return c
+}
+
+func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
+	flags := c.Flags()
+	flags.StringArrayVar(&f.selectors, "selector", nil, "DKIM selector `NAME` that the domain uses (repeatable)")
+	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`: a selector a line, and a domain behind it where it is for one only")
+	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or folder (repeatable)")
+	flags.StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
+	flags.StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
+	flags.StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
+	flags.BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
+	flags.BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
+	flags.BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
+	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
+	flags.IntVarP(&f.jobs, "jobs", "j", 50, "audit `N` domains at a time")
+	flags.StringVar(&f.rate, "rate", "", "begin at most `N/s` domains a second")
+	flags.BoolVar(&a.flags.resume, "resume", false, "go on where --output ends (with --format jsonl)")
+	flags.StringVar(&f.baseline, "baseline", "", "fail only on findings that are not in `FILE`, the JSON of an earlier audit")
+	flags.StringVar(&f.diff, "diff", "", "say in words what changed since `FILE`, the JSON of an earlier audit")
+}
+
+// auditOptions checks the flags that say what to look at.
+func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
+	o := audit.Options{Profile: audit.Profile(f.profile), Authoritative: f.authoritative, Probe: f.probe, Bulk: f.bulk}
+	if err := oneOf("--profile", f.profile, profiles...); err != nil {
+		return o, err
+	}
+	if err := oneOf("--fail-on", f.failOn, "info", "warn", "error", "critical", "never"); err != nil {
+		return o, err
+	}
+	if f.jobs < 1 || f.jobs > 10000 {
+		return o, usage("--jobs %d: must be 1 to 10000", f.jobs)
+	}
+	if a.flags.resume && (a.flags.output == "" || a.flags.output == "-" || a.flags.format != "jsonl") {
+		return o, usage("--resume needs --output FILE and --format jsonl").or("only lines can be gone on with")
+	}
+	for _, s := range f.selectors {
+		name, err := domain.Parse(s)
+		if err != nil {
+			return o, usage("--selector: %v", err)
+		}
+		o.Selectors = append(o.Selectors, audit.Selector{Name: name, Source: audit.FromFlag})
+	}
+	for _, s := range f.samples {
+		ip, err := netip.ParseAddr(s)
+		if err != nil {
+			return o, usage("--ip %q is no address", s).or("write it like 192.0.2.1 or 2001:db8::1")
+		}
+		o.Samples = append(o.Samples, ip.Unmap())
+	}
+	return o, nil
+}
+
+// parseRate reads N or N/s; 0 is no limit.
+func parseRate(s string) (float64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
+	if err != nil || !(n > 0 && n <= 1e6) {
+		return 0, usage("--rate %q is no number of domains a second", s).or("write it like 50/s")
+	}
+	return n, nil
+}
+
+func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
+	base, err := a.auditOptions(f)
+	if err != nil {
+		return err
+	}
+	b := &batch{app: a, jobs: f.jobs}
+	if b.perSecond, err = parseRate(f.rate); err != nil {
+		return err
+	}
+	if b.selectors, err = a.readSelectors(f); err != nil {
+		return err
+	}
+	b.base = base
+	if b.auditor, err = a.auditor(); err != nil {
+		return err
+	}
+	if b.targets, b.total, err = a.targets(f, names); err != nil {
+		return err
+	}
+	many := f.file != "" || len(names) > 1
+	if b.sink, err = a.auditSink(f, many); err != nil {
+		return err
+	}
+	b.showTotals = f.file != ""
+	return b.run(ctx)
+}
+
+func (a *app) auditor() (*audit.Auditor, error) {
+	dns, err := a.resolver()
+	if err != nil {
+		return nil, err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return nil, err
+	}
+	auditor := &audit.Auditor{Resolver: dns, Now: clock}
+	if len(a.flags.zones) == 0 {
+		auditor.HTTP = audit.NewHTTPClient(dns)
+		auditor.Authority = audit.NewAuthority(a.dnsTimeout())
+		auditor.Dial = audit.NewDialer(a.dnsTimeout())
+	}
+	return auditor, nil
+}

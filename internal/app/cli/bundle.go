@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/bundle"
+	"postseal/dmarc"
+	"postseal/internal/app/atomicfile"
+	"postseal/internal/app/reportjson"
+	"postseal/internal/app/term"
+)
+
+// What --bundle-with may say.
+const (
+	withNothing = "nothing"
+	withHeader  = "header"
+	withMessage = "message"
+)
+
+var bundleWords = []string{withNothing, withHeader, withMessage}
+
+// writeBundle writes the evidence of r to the file of --bundle.
+func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, kept *kept) error {
+	if f.bundle == "" {
+		return nil
+	}
+	o := bundle.Options{Private: f.bundleWith != withNothing}
+	if f.bundleWith == withMessage {
+		if o.Message = kept.message(maxBundle); o.Message == nil {
+			return failf(exitCreate, "%s: the message is too long for a bundle that holds it", f.bundle).or("--bundle-with header keeps hashes of the body")
+		}
+	}
+	if err := atomicfile.Write(f.bundle, bundle.Of(r, v, o).Format(), atomicfile.Options{Mode: 0o600, Prefix: ".postseal-"}); err != nil {
+		return cannotCreate(f.bundle, err)
+	}
+	return nil
+}
+
+func cannotCreate(path string, err error) *failure {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return failf(exitCreate, "%s: cannot be written: %v", path, err)
+}
+
+func (a *app) replayBundleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "replay-bundle FILE...|-",
+		Short: "Run the evidence of verdicts again and say whether they still hold",
+		Long: `Replay-bundle evaluates each bundle from its own clock, DNS answers and message, with
+this version of postseal, and compares the outcome with what the bundle expects. The
+network is not asked. A vector is a bundle too.
+
+Exit codes: 0 every verdict holds, 1 one differs, 2 a bundle lacks an answer that the
+evaluation needs, 65 not a bundle.`,
+		Example: `  postseal verify --bundle a.bundle a.eml
+  postseal replay-bundle a.bundle
+  postseal replay-bundle testdata/vectors/*/*.txtar`,
+		Args: func(c *cobra.Command, args []string) error { return exactly("FILE")(c, args[:min(len(args), 1)]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			for _, path := range args {
+				if err := a.replayBundle(c.Context(), path); err != nil {
+					a.fail(err)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// maxBundle bounds what is read of a bundle.
+const maxBundle = 256 << 20
+
+// readBundle reads a bundle file, "-" being stdin.
+func (a *app) readBundle(path string) (*bundle.Bundle, error) {
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, openFailure(path, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxBundle+1))
+	switch {
+	case err != nil:
+		return nil, openFailure(path, err)
+	case len(data) > maxBundle:
+		return nil, failf(exitData, "%s: is larger than 256 MiB", path)
+	}
+	b, err := bundle.Parse(data)
+	if err != nil {
+		return nil, failf(exitData, "%s: %v", path, err).or("a bundle is written by verify --bundle; its form is in docs/reference/bundle.md")
+	}
+	return b, nil
+}
+
+// isBundle looks at the beginning of a file. What can be read once only, such as a pipe, is a
+// message.
+func isBundle(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 64<<10)
+	n, _ := io.ReadFull(f, head)
+	return bundle.Is(head[:n])
+}
+
+// evaluate runs the bundle at path under its configuration with a change, and finds out why
+// signatures broke.
+func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*postseal.Config)) (*postseal.Report, *postseal.Verifier, error) {
+	config, err := b.Config()
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	change(&config)
+	v, err := postseal.New(config)
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	r, err := b.RunWith(ctx, v)
+	if err != nil {
+		return nil, nil, failf(exitData, "%s: %v", path, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return nil, nil, err
+	}
+	if body := b.Body(); body != nil {
+		v.Diagnose(ctx, r, body)
+	}
+	return r, v, nil
+}
+
+// verifyBundle verifies the message of a bundle, as of its time and with its DNS answers.
+// The flags win over its configuration. Whoever made the file chose the answers: that is
+// told, and a message is never taken for a bundle when its envelope is given.
+func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
+	if len(f.foreign) > 0 {
+		return usage("%s: is a bundle, with its own envelope, clock and DNS answers: %s cannot be given beside it", path, strings.Join(f.foreign, ", ")).
+			or("--enforce, --discovery and --authserv-id can")
+	}
+	b, err := a.readBundle(path)
+	if err != nil {
+		return err
+	}
+	r, _, err := evaluate(ctx, path, b, func(c *postseal.Config) {
+		c.Enforce = cmp.Or(postseal.Enforce(f.enforce), c.Enforce)
+		c.Discovery = cmp.Or(dmarc.Discovery(f.discovery), c.Discovery)
+		c.AuthservID = cmp.Or(f.authservID, c.AuthservID)
+	})
+	if err != nil {
+		return err
+	}
+	r.File = path
+	code := exitCode(r)
+	a.raise(code)
+	for _, m := range bundle.Missing(r) {
+		a.hint("%s holds no answer to %s: the verdict may differ for that alone", path, m)
+	}
+	a.hint("%s is a bundle: the envelope, the clock and the DNS answers are its own", path)
+	if a.wantJSON() {
+		e := f.extend(r, nil)
+		e.More = append(e.More, reportjson.Field{Name: "bundle", Value: true})
+		return a.json(e)
+	}
+	e := envelope{ip: b.Envelope.IP, helo: b.Envelope.Helo, from: b.Envelope.From, recipients: b.Envelope.To, derived: []string{"bundle"}}
+	(&view{app: a, r: r, e: e, style: a.style, name: path, code: code}).write(f, n)
+	return nil
+}
+
+type replayJSON struct {
+	Schema      string           `json:"schema"`
+	File        string           `json:"file"`
+	Holds       bool             `json:"holds"`
+	Differences []string         `json:"differences"`
+	Missing     []string         `json:"missing"`
+	Verdict     *postseal.Report `json:"verdict"`
+}
+
+func (a *app) replayBundle(ctx context.Context, path string) error {
+	b, err := a.readBundle(path)
+	if err != nil {
+		return err
+	}
+	r, err := b.Run(ctx)
+	if err != nil {
+		return failf(exitData, "%s: %v", path, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	r.File = path
+	differences, missing := b.Check(r), bundle.Missing(r)
+	switch {
+	case len(missing) > 0:
+		a.raise(exitUndecided)
+	case len(differences) > 0:
+		a.raise(exitNo)
+	}
+	if a.wantJSON() {
+		return a.json(replayJSON{"postseal.replay-bundle/1", path, len(differences) == 0, listOf(differences), listOf(missing), r})
+	}
+	a.showReplay(path, b, r, differences, missing)
+	return nil
+}
+
+func listOf(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func (a *app) showReplay(path string, b *bundle.Bundle, r *postseal.Report, differences, missing []string) {
+	v := &view{app: a, style: a.style, r: r}
+	tone, word := term.Good, "holds"
+	switch {
+	case len(missing) > 0:
+		tone, word = term.Warn, "cannot be run again"
+	case len(differences) > 0:
+		tone, word = term.Bad, "differs"
+	}
+	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Paint(tone, word), v.style.Clean(path, 70))
+	for _, m := range missing {
+		v.line("   %s", v.clean("the bundle holds no answer to "+m))
+	}
+	for _, d := range differences {
+		v.line("   %s", v.clean(d))
+	}
+	if b.Local {
+		v.line("   %s", v.clean("local rules took part in the decision; a bundle does not hold them"))
+	}
+	if a.flags.verbose {
+		v.line("   %s", v.clean(fmt.Sprintf("%s, ref %s: %s", r.Decision.Applied, v.ref(), strings.Join(b.Expect, " "))))
+	}
+}

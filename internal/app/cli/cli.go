@@ -1,0 +1,348 @@
+// Package cli is the command line of postseal: it turns flags into calls of the
+// library, and results into text for people or JSON for programs.
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/suggest"
+	"postseal/internal/app/term"
+	"postseal/resolver/stub"
+)
+
+// app is one run of the program.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+
+	flags  globalFlags
+	config *conf.Config
+	client *stub.Client  // of the network, nil with --zone
+	out    *bufio.Writer // where results go
+	file   *os.File      // of --output, nil is stdout
+	style  term.Style    // of out
+	errors term.Style    // of stderr
+	code   int           // the gravest exit code so far
+}
+
+// Main runs the program and returns its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	a.errors = term.Detect(stderr, term.Auto, a.getenv)
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(a.stderr, "error: internal: %v\n%shint: this is a defect of postseal; please report it with the lines above\n", p, debug.Stack())
+			code = exitInternal
+		}
+	}()
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetContext(ctx)
+	if err := root.Execute(); err != nil {
+		a.fail(err)
+	}
+	if a.client != nil {
+		a.client.Close()
+	}
+	if err := a.closeOutput(); err != nil {
+		a.fail(err)
+	}
+	return a.code
+}
+
+// raise notes an exit code; the gravest one counts: an error above a no of the policy,
+// which is known for sure, and that above what is undecided.
+func (a *app) raise(code int) {
+	if gravity(code) > gravity(a.code) {
+		a.code = code
+	}
+}
+
+func gravity(code int) int {
+	switch code {
+	case exitNo:
+		return exitUndecided
+	case exitUndecided:
+		return exitNo
+	}
+	return code
+}
+
+// fail reports err on stderr and notes its exit code.
+func (a *app) fail(err error) {
+	f := asFailure(err)
+	a.raise(f.code)
+	a.flush()
+	if a.flags.logFormat == "json" {
+		a.logLine(map[string]any{"level": "error", "msg": f.msg, "hint": f.hint, "code": f.code})
+		return
+	}
+	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Red("error:"), a.lines(f.msg))
+	if f.hint != "" {
+		a.hint("%s", f.hint)
+	}
+}
+
+func (a *app) hint(format string, args ...any) { a.tell("info", "hint:", format, args...) }
+
+func (a *app) warn(format string, args ...any) { a.tell("warn", "warning:", format, args...) }
+
+// tell reports on stderr what is no error.
+func (a *app) tell(level, word, format string, args ...any) {
+	if a.flags.quiet {
+		return
+	}
+	a.flush()
+	text := fmt.Sprintf(format, args...)
+	if a.flags.logFormat == "json" {
+		a.logLine(map[string]any{"level": level, "msg": text})
+		return
+	}
+	fmt.Fprintf(a.stderr, "%s %s\n", a.errors.Yellow(word), a.lines(text))
+}
+
+func (a *app) logLine(fields map[string]any) {
+	line, _ := json.Marshal(fields)
+	fmt.Fprintf(a.stderr, "%s\n", line)
+}
+
+// lines makes text safe and keeps its line breaks.
+func (a *app) lines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = a.errors.Clean(a.errors.Text(l), 0)
+	}
+	return strings.Join(lines, "\n       ")
+}
+
+func (a *app) openOutput(path string) error {
+	var w io.Writer = a.stdout
+	if path != "" && path != "-" {
+		f, err := a.create(path)
+		if err != nil {
+			var p *os.PathError
+			if errors.As(err, &p) {
+				err = p.Err
+			}
+			return failf(exitCreate, "%s: cannot create the output: %v", path, err)
+		}
+		a.file, w = f, f
+	}
+	a.out = bufio.NewWriterSize(w, 32<<10)
+	a.style = term.Detect(w, term.Mode(a.flags.color), a.getenv)
+	a.errors = term.Detect(a.stderr, term.Mode(a.flags.color), a.getenv)
+	return nil
+}
+
+// flush writes out what there is, so that results and diagnostics keep their order on a
+// terminal. Its error comes again from every later call: closeOutput tells it.
+func (a *app) flush() error {
+	if a.out == nil {
+		return nil
+	}
+	return a.out.Flush()
+}
+
+// create makes the output anew, or opens it to go on behind its end.
+func (a *app) create(path string) (*os.File, error) {
+	if a.flags.resume {
+		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	}
+	return os.Create(path)
+}
+
+func (a *app) closeOutput() error {
+	if a.out == nil {
+		return nil
+	}
+	err := a.flush()
+	if a.file != nil {
+		err = errors.Join(err, a.file.Close())
+	}
+	if err != nil {
+		return failf(exitCreate, "the output cannot be written: %v", err)
+	}
+	return nil
+}
+
+// json writes one object: indented, or one a line for jsonl.
+func (a *app) json(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetEscapeHTML(false)
+	if a.flags.format == "json" {
+		e.SetIndent("", "  ")
+	}
+	return e.Encode(v)
+}
+
+func (a *app) wantJSON() bool { return a.flags.format != "text" }
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "postseal",
+		Short: "Verify where mail comes from: SPF, DKIM and DMARC",
+		Long: `postseal verifies where mail comes from: it evaluates SPF, verifies DKIM
+signatures, applies the DMARC policy and decides: accept, quarantine, reject or
+defer. Every verdict says why.
+
+Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
+64 usage, 65 bad message or record, 66 no such input, 69 daemon unreachable,
+70 internal error, 73 cannot create output, 75 try again, 78 configuration.`,
+		Example: `  postseal verify --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test a.eml
+  postseal verify --received-by mx.example.net ~/Maildir/cur/*
+  postseal spf tree example.com
+  postseal lint dmarc "v=DMARC1; p=reject"`,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       a.noSuchCommand,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE:          func(c *cobra.Command, _ []string) error { return a.prepare(c) },
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", term.Width)))
+	root.Version, _ = buildVersion()
+	root.SetVersionTemplate("postseal {{.Version}}\n")
+	a.addGlobalFlags(root.PersistentFlags())
+	root.AddCommand(
+		a.verifyCommand(),
+		a.replayCommand(),
+		a.trialCommand(),
+		a.migrateCommand(),
+		a.replayBundleCommand(),
+		a.explainCommand(),
+		a.spfCommand(),
+		a.dkimCommand(),
+		a.arcCommand(),
+		a.dmarcCommand(),
+		a.auditCommand(),
+		a.lintCommand(),
+		a.serveCommand(),
+		a.policyCommand(),
+		a.configCommand(),
+		a.rulesCommand(),
+		a.setupCommand(),
+		a.doctorCommand(),
+		a.selftestCommand(),
+		a.versionCommand(),
+	)
+	a.addCompletions(root)
+	root.SetHelpCommand(a.helpCommand(root))
+	return root
+}
+
+// ownOutput annotates a command that writes the file of --output itself.
+const ownOutput = "own output"
+
+// prepare checks the global flags before a command runs.
+func (a *app) prepare(c *cobra.Command) error {
+	if isHelper(c) {
+		return nil
+	}
+	a.flags.dnsTimeoutGiven = c.Flags().Changed("dns-timeout")
+	if err := a.checkGlobalFlags(formatsOf(c)); err != nil {
+		return err
+	}
+	if c.Annotations[ownOutput] != "" {
+		return a.openOutput("")
+	}
+	return a.openOutput(a.flags.output)
+}
+
+// helpCommand is that of cobra, but that it fails for what is no command.
+func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return usage("%v", err)
+			}
+			if err := a.noSuchCommand(c, rest); err != nil {
+				return err
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
+}
+
+// isHelper reports whether c is help or completion, which take no part in our flags.
+func isHelper(c *cobra.Command) bool {
+	for ; c.HasParent(); c = c.Parent() {
+		switch c.Name() {
+		case "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+			return true
+		}
+	}
+	return false
+}
+
+// noSuchCommand refuses words that are no command, with the nearest one.
+func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	f := usage("there is no command %q", c.CommandPath()+" "+args[0])
+	if guess := suggest.Of(args[0], names); guess != "" {
+		return f.or("did you mean %s %s?", c.CommandPath(), guess)
+	}
+	return f.or("see %s --help", c.CommandPath())
+}
+
+// group is a command that only holds others.
+func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: a.noSuchCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(subs...)
+	return c
+}
+
+// exactly asks for arguments by their names.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usage("%s: %s is missing", c.CommandPath(), names[len(args)]).or("usage: %s", c.UseLine())
+		case len(args) > len(names):
+			return usage("%s: %q is one argument too many", c.CommandPath(), args[len(names)]).or("usage: %s", c.UseLine())
+		}
+		return nil
+	}
+}
+
+// atMostOne allows one argument.
+func atMostOne(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage("%s: %q is one argument too many", c.CommandPath(), args[1]).or("usage: %s", c.UseLine())
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"postseal"
+	"postseal/internal/app/conf"
+)
+
+var enforceModes = []string{string(postseal.Observe), string(postseal.EnforceQuarantine), string(postseal.Guarded), string(postseal.Strict)}
+
+// loadConfig reads --config. Every error is reported as file:line:col.
+func (a *app) loadConfig() error {
+	a.config = conf.Default()
+	path := a.flags.config
+	if path == "" {
+		return nil
+	}
+	c, warnings, err := a.readConfig(path)
+	if err != nil {
+		return err
+	}
+	a.config = c
+	for _, w := range warnings {
+		w.Warning = false // the word stands in front
+		a.warn("%s", w)
+	}
+	return nil
+}
+
+func (a *app) readConfig(path string) (*conf.Config, []conf.Problem, error) {
+	c, warnings, err := conf.Load(path, time.Now())
+	var problems *conf.Error
+	switch {
+	case errors.As(err, &problems):
+		return nil, nil, failf(exitConfig, "%s", problems.Error())
+	case errors.Is(err, syscall.EISDIR):
+		return nil, nil, failf(exitConfig, "%s: is a directory, not a configuration file", path)
+	case err != nil:
+		f := openFailure(path, err)
+		f.code = exitConfig
+		return nil, nil, f
+	}
+	return c, warnings, nil
+}

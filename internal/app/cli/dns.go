@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"postseal/internal/app/conf"
+	"postseal/resolver"
+	"postseal/resolver/dnstest"
+	"postseal/resolver/stub"
+)
+
+// resolver builds what answers DNS questions: the zone files alone, or the name servers
+// behind coalescing and a cache. It is made once a run.
+func (a *app) resolver() (resolver.Resolver, error) {
+	if len(a.flags.zones) > 0 {
+		return zones(a.flags.zones)
+	}
+	servers, err := a.servers()
+	if err != nil {
+		return nil, err
+	}
+	client, err := stub.New(stub.Config{Servers: servers, Timeout: a.dnsTimeout() / tries, Attempts: tries})
+	if err != nil {
+		return nil, usage("--resolver: %s", strings.TrimPrefix(err.Error(), "stub: ")).or("%s", serverForm)
+	}
+	a.client = client
+	return resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client, outstanding)), resolver.CacheOptions{}), nil
+}
+
+// dns is what answers the questions of one command, with the record of what was asked.
+func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
+	r, err := a.resolver()
+	if err != nil {
+		return nil, nil, err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return nil, nil, err
+	}
+	return resolver.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
+}
+
+// done ends the questions of one command, and says when name servers did not answer.
+func (a *app) done(dns *resolver.Ledger) {
+	var down outage
+	down.watch(dns.Exchanges())
+	dns.Close()
+	down.hint(a)
+}
+
+// interrupted is the error of a command whose questions were cut short: what they would have
+// shown is not known, and no result.
+func interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return failf(exitTempFail, "interrupted")
+}
+
+// outstanding is how many questions wait for an answer at a time. More of them at once do
+// not fit the receive buffer of a name server (208 KiB on Linux, some 270 datagrams); those
+// that are dropped cost a timeout each.
+const outstanding = 128
+
+// tries is how often a silent name server is asked within --dns-timeout.
+const tries = 2
+
+const serverForm = "write it like 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
+
+func zones(paths []string) (resolver.Resolver, error) {
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, openFailure(p, err)
+		}
+		if info.IsDir() {
+			return nil, failf(exitNoInput, "%s: is a directory, not a zone file", p)
+		}
+	}
+	zone, err := dnstest.ParseFiles(paths...)
+	var syntax *dnstest.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return nil, failf(exitData, "%s", syntax.Error()).or("a zone file has lines like: example.com. 3600 TXT \"v=spf1 -all\"")
+	case err != nil:
+		return nil, failf(exitNoInput, "--zone: %v", err)
+	}
+	return zone, nil
+}
+
+// servers lists the name servers: of --resolver, of the configuration, of the system.
+func (a *app) servers() ([]string, error) {
+	var list []string
+	for _, s := range a.flags.resolvers {
+		address, err := conf.ServerAddress(s)
+		if err != nil {
+			return nil, usage("--resolver: %v", err).or("%s", serverForm)
+		}
+		list = append(list, address)
+	}
+	if len(list) == 0 {
+		for _, s := range a.config.DNS.Servers {
+			list = append(list, string(s))
+		}
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	list, err := stub.SystemServers()
+	if err != nil {
+		return nil, failf(exitConfig, "the name servers of this system are not known: %v", err).
+			or("name one with --resolver HOST, or answer from a file with --zone FILE")
+	}
+	return list, nil
+}
+
+func (a *app) dnsTimeout() time.Duration {
+	if a.config.DNS.Timeout > 0 && !a.flags.dnsTimeoutGiven {
+		return time.Duration(a.config.DNS.Timeout)
+	}
+	return a.flags.dnsTimeout
+}

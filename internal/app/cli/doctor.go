@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/doctor"
+	"postseal/internal/app/postfix"
+	"postseal/internal/app/term"
+	"postseal/message"
+)
+
+// doctorFlags are those of doctor.
+type doctorFlags struct {
+	configDir string
+	send      string
+	from      string
+	smtp      string
+}
+
+// usualConfig is where the packages put the configuration.
+const usualConfig = "/etc/postseal/postseal.toml"
+
+func (a *app) doctorCommand() *cobra.Command {
+	var f doctorFlags
+	c := &cobra.Command{
+		Use:   "doctor [flags]",
+		Short: "Check that the daemon, the resolver and Postfix see each other",
+		Long: `Check the doors of the running daemon, the resolver and Postfix's configuration.
+The listeners are those of --config, by default ` + usualConfig + `.
+--send also shows what would happen to a forgery, and sends a message through Postfix.
+
+Exit codes: 0 all is well (warnings included), 1 something is wrong, 69 the daemon
+cannot be reached.`,
+		Example: "  postseal doctor\n  postseal doctor --send postmaster@example.net",
+		Args:    exactly(),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), f) },
+	}
+	c.Flags().StringVar(&f.configDir, "config-dir", "", "configuration `DIR` of Postfix (default: its own)")
+	c.Flags().StringVar(&f.send, "send", "", "send a test message to `ADDRESS`")
+	c.Flags().StringVar(&f.from, "from", "", "`ADDRESS` in whose name the test message is (default: that of --send)")
+	c.Flags().StringVar(&f.smtp, "smtp", "127.0.0.1:25", "`HOST:PORT` where Postfix takes the test message")
+	return c
+}
+
+func (a *app) doctor(ctx context.Context, f doctorFlags) error {
+	if f.from == "" {
+		f.from = f.send
+	}
+	for _, flag := range []struct{ name, value string }{{"--send", f.send}, {"--from", f.from}} {
+		if boxes, err := message.ParseMailboxes([]byte(flag.value)); flag.value != "" && (err != nil || len(boxes) != 1 || boxes[0].Address() != flag.value) {
+			return usage("%s %q is no address such as postmaster@example.net", flag.name, flag.value)
+		}
+	}
+	if _, err := conf.ServerAddress(f.smtp); err != nil {
+		return usage("--smtp %v", err)
+	}
+	if a.flags.config == "" {
+		if _, err := os.Stat(usualConfig); err == nil {
+			a.flags.config = usualConfig
+			if err := a.loadConfig(); err != nil {
+				return err
+			}
+		}
+	}
+	r, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	o := doctor.Options{Resolver: r, Enforce: a.config.Enforce}
+	spool := postfix.Defaults().QueueDir
+	if s, err := postfix.Read(ctx, f.configDir); err != nil {
+		o.PostfixError = err
+	} else {
+		o.Postfix, spool = &s, s.QueueDir
+	}
+	o.Milter = a.listener(a.config.Listen.Milter, spool+"/postseal/milter.sock", conf.Standalone().Listen.Milter)
+	o.Policy = a.listener(a.config.Listen.Policy, spool+"/postseal/policy.sock", conf.Standalone().Listen.Policy)
+	o.HTTP = a.listener(a.config.Listen.HTTP, "", conf.Standalone().Listen.HTTP)
+	findings := doctor.Run(ctx, o)
+	if f.send != "" {
+		findings = append(findings, doctor.Send(ctx, o, doctor.Probe{From: f.from, To: f.send, SMTP: f.smtp})...)
+	}
+	return a.printFindings(findings)
+}
+
+// listener is where a door is: as configured, else a socket that systemd made, else where
+// a daemon without configuration listens.
+func (a *app) listener(configured conf.Address, socket string, standalone conf.Address) string {
+	if configured != "" {
+		return string(configured)
+	}
+	if info, err := os.Stat(socket); err == nil && info.Mode().Type() == os.ModeSocket {
+		return "unix:" + socket
+	}
+	if a.flags.config == "" {
+		return string(standalone)
+	}
+	return ""
+}
+
+func (a *app) printFindings(findings []doctor.Finding) error {
+	switch doctor.Worst(findings) {
+	case doctor.Fail:
+		a.raise(exitNo)
+	case doctor.Down:
+		a.raise(exitUnavailable)
+	}
+	if a.wantJSON() {
+		return a.json(struct {
+			Schema string           `json:"schema"`
+			Checks []doctor.Finding `json:"checks"`
+		}{"postseal.doctor/1", findings})
+	}
+	for _, f := range findings {
+		a.printFinding(f)
+	}
+	return nil
+}
+
+var findingTones = map[doctor.Level]term.Tone{doctor.OK: term.Good, doctor.Warn: term.Warn, doctor.Fail: term.Bad, doctor.Down: term.Bad, doctor.Skip: term.Muted}
+
+func (a *app) printFinding(f doctor.Finding) {
+	v := &view{app: a, style: a.style}
+	tone := findingTones[f.Level]
+	if a.flags.quiet && (f.Level == doctor.OK || f.Level == doctor.Skip) {
+		return
+	}
+	sign := a.style.Symbol(tone)
+	for text := range strings.SplitSeq(f.Text, "\n") {
+		for _, line := range fit(v.clean(strings.TrimRight(text, "\r")), term.Width-3) {
+			v.line(" %s %s", sign, line)
+			sign = " "
+		}
+	}
+	if f.Hint != "" {
+		for _, line := range fit(v.clean(f.Hint), term.Width-5) {
+			v.line("   %s", a.style.Dim(a.style.Text("→ ")+line))
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+
+	"postseal/bundle"
+	"postseal/internal/app/mailbox"
+	"postseal/message"
+)
+
+// input is a message to read once. Its header section has been looked at; r gives the
+// whole message with CRLF line ends.
+type input struct {
+	name   string
+	r      io.Reader
+	header *message.Header
+	cut    bool // the end comes in the middle of a header line
+	bundle bool // it begins like one
+	close  func()
+
+	several separator // of the messages of an mbox file
+}
+
+const rawUsage = "keep the octets of the file: do not read LF as CRLF"
+
+// open opens path, "-" being stdin, and makes sure that it looks like a message. Its
+// body is not read.
+func (a *app) open(path string, raw bool) (*input, error) {
+	in := &input{name: path, close: func() {}}
+	var r io.Reader = a.stdin
+	if path == "-" {
+		in.name = "<stdin>"
+	} else {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, openFailure(path, err)
+		}
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
+			f.Close()
+			return nil, directory(path)
+		}
+		r, in.close = f, func() { f.Close() }
+	}
+	if !raw {
+		r = message.NewCRLFReader(r)
+	}
+	if err := in.peek(r); err != nil {
+		in.close()
+		return nil, err
+	}
+	if path == "-" && in.bundle {
+		a.hint("%s looks like a bundle and is read as a message: a bundle has to be named as a file", in.name)
+	}
+	if in.header.Len() == 0 {
+		a.hint("%s has no header fields: its first line is empty", in.name)
+	}
+	return in, nil
+}
+
+// peek reads the header section and puts it back in front of r.
+func (in *input) peek(r io.Reader) error {
+	var seen bytes.Buffer
+	p := &peeker{}
+	tee := &teeReader{r: r, w: &seen}
+	err := message.Stream(p, tee, message.Limits{})
+	var limit *message.LimitError
+	switch {
+	case err == nil, errors.Is(err, errPeeked), errors.As(err, &limit):
+	default:
+		return openFailure(in.name, err)
+	}
+	in.header = &p.header
+	in.cut = tee.ended && !bytes.HasSuffix(seen.Bytes(), []byte("\n")) && !bytes.Contains(seen.Bytes(), []byte("\r\n\r\n"))
+	in.bundle = bundle.Is(seen.Bytes())
+	in.r = io.MultiReader(&seen, r)
+	if bytes.HasPrefix(seen.Bytes(), mboxLine) {
+		in.r = io.TeeReader(in.r, &in.several)
+	}
+	return in.check(seen.Bytes(), limit != nil)
+}
+
+// check refuses what is no message. One whose header section is empty is a message, that
+// of no author, as an SMTP client can send it.
+func (in *input) check(head []byte, overLimit bool) error {
+	switch {
+	case len(head) == 0:
+		return failf(exitData, "%s: is empty", in.name).or("a message has header fields, at least From and Date")
+	case bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
+		f := failf(exitData, "%s: is binary, not a message", in.name)
+		if kind := container(head); kind != "" {
+			return f.or("it looks like %s: unpack it first", kind)
+		}
+		return f.or("a message is text that begins with header fields such as From: and Date:")
+	case in.header.Len() == 0 && !overLimit && !bytes.HasPrefix(head, []byte("\r\n")):
+		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
+		if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+			return f.or("it begins with a byte order mark, which a message never has: save it without")
+		}
+		return f.or("the first line must be a field such as \"From: someone@example.com\"")
+	}
+	return nil
+}
+
+// mboxLine begins each message of an mbox file (RFC 4155).
+var mboxLine = []byte("From ")
+
+// separator finds an mbox line behind an empty line: the beginning of another message.
+type separator struct {
+	found bool
+	tail  []byte // what may begin one
+}
+
+// Write implements io.Writer.
+func (s *separator) Write(p []byte) (int, error) {
+	if s.found {
+		return len(p), nil
+	}
+	const empty, longest = "\r\n\r\n", 1024
+	mark := append([]byte(empty), mboxLine...)
+	text := append(s.tail, p...)
+	for !s.found {
+		at := bytes.Index(text, mark)
+		if at < 0 {
+			text = text[max(0, len(text)-len(mark)+1):]
+			break
+		}
+		line, _, whole := bytes.Cut(text[at+len(empty):], []byte("\r\n"))
+		if !whole && len(line) < longest {
+			text = text[at:]
+			break
+		}
+		s.found = !mailbox.FromTime(line).IsZero()
+		text = text[at+len(mark):]
+	}
+	s.tail = bytes.Clone(text)
+	return len(p), nil
+}
+
+// container names a well-known form that mail is packed in.
+func container(head []byte) string {
+	for magic, kind := range map[string]string{"\x1f\x8b": "gzip", "PK\x03\x04": "a zip archive", "BZh": "bzip2",
+		"\xfd7zXZ": "xz", "\xd0\xcf\x11\xe0": "an Outlook .msg file", "\x28\xb5\x2f\xfd": "zstd"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return kind
+		}
+	}
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return "UTF-16 text"
+	}
+	return ""
+}
+
+var errPeeked = errors.New("header section read")
+
+// peeker is a Sink that keeps the header section and stops behind it.
+type peeker struct{ header message.Header }
+
+func (p *peeker) Field(f message.Field) error { p.header.Add(f); return nil }
+func (p *peeker) EndHeader() error            { return errPeeked }
+func (p *peeker) Write([]byte) (int, error)   { return 0, errPeeked }
+
+// teeReader is an io.TeeReader that knows whether the end was met.
+type teeReader struct {
+	r     io.Reader
+	w     *bytes.Buffer
+	ended bool
+}
+
+// Read implements io.Reader.
+func (t *teeReader) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.w.Write(p[:n])
+	t.ended = err == io.EOF
+	return n, err
+}

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/dmarc"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/mailbox"
+	"postseal/internal/app/replay"
+	"postseal/internal/app/rules"
+	"postseal/resolver"
+)
+
+// replayFlags are those of replay.
+type replayFlags struct {
+	receivedBy string
+	policies   []string
+	discovery  string
+	since      string
+	workers    int
+	resume     bool
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	f := &replayFlags{}
+	c := &cobra.Command{
+		Use:   "replay PATH...",
+		Short: "Say what policies would have done to the mail of an archive",
+		Long: `Replay verifies the messages of mbox files, Maildirs and folders of .eml files again and
+says what each policy would have done to them, and what it would have done otherwise than
+was done: by the message's own X-Postseal-Verdict or Authentication-Results field, else it
+was delivered. It only reads the archive.
+
+--received-by names your mail server: its Received field gives the envelope and the time
+of receipt, which is the clock of the verdict. Without it SPF is skipped. Mail of your own
+users and networks passes unchecked, as in the daemon.
+
+Keys and policies are looked up today, not as they were when the mail came: what that
+leaves open is counted apart, as undecided.
+
+--output writes one verify object per message, with the decisions of all policies. With
+--resume what is in that file is not verified again. While the DNS cache is cold, many
+workers (-j 64) make up for the time that answers take.
+
+Exit codes: 0 done, 66 no such input or no message in it, 75 interrupted.`,
+		Example: `  postseal replay ~/Maildir --received-by mx.example.net --since 30d
+  postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
+  postseal replay --output replay.jsonl --resume archive.mbox`,
+		Annotations: map[string]string{ownOutput: "yes"},
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("replay: PATH is missing").or("name an mbox file, a Maildir or a folder of .eml files")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.replay(c.Context(), f, args) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.receivedBy, "received-by", "", "take envelope and time from the Received field stamped by `HOST`")
+	flags.StringSliceVar(&f.policies, "policy", []string{string(postseal.Guarded), string(postseal.Strict)}, "`MODES` to try, of observe, quarantine, guarded, strict")
+	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
+	flags.StringVar(&f.since, "since", "", "pass over what came before `TIME`: 30d, 12h, 2026-11-02")
+	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "`N` messages at a time")
+	flags.BoolVar(&f.resume, "resume", false, "go on where the file of --output ends")
+	return a.profiled(c)
+}
+
+// parseSince reads a time before now, or a date.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for suffix, unit := range map[string]time.Duration{"w": 7 * 24 * time.Hour, "d": 24 * time.Hour, "h": time.Hour} {
+		number, ok := strings.CutSuffix(s, suffix)
+		if n, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
+			return now.Add(-time.Duration(n) * unit), nil
+		}
+	}
+	for _, form := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usage("--since %q is no time", s).or("write it like 30d, 2w, 12h or 2026-11-02")
+}
+
+// config is the configuration with the flags above the file. Its mode is the first of
+// --policy.
+func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
+	c := *file
+	if len(f.policies) == 0 {
+		return nil, usage("--policy names no mode").or("write it like --policy guarded,strict")
+	}
+	for i, p := range f.policies {
+		if err := oneOf("--policy", p, enforceModes...); err != nil {
+			return nil, err
+		}
+		if slices.Contains(f.policies[:i], p) {
+			return nil, usage("--policy names %s twice", p)
+		}
+	}
+	if f.discovery != "" {
+		c.DMARC.Discovery = dmarc.Discovery(f.discovery)
+	}
+	if err := oneOf("--discovery", string(c.DMARC.Discovery), string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
+		return nil, err
+	}
+	if f.workers < 1 || f.workers > 1000 {
+		return nil, usage("--jobs %d is not between 1 and 1000", f.workers)
+	}
+	c.Enforce = postseal.Enforce(f.policies[0])
+	if c.AuthservID == "" {
+		c.AuthservID = f.receivedBy
+	}
+	return &c, nil
+}
+
+// options makes what the run needs.
+func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Options, error) {
+	var o replay.Options
+	c, err := f.config(a.config)
+	if err != nil {
+		return o, err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return o, err
+	}
+	now := clock()
+	since, err := parseSince(f.since, now)
+	if err != nil {
+		return o, err
+	}
+	engine, policy := c.Engine(now)
+	engine.Resolver, engine.Now = dns, clock
+	engine.NoHeaders = !a.wantsLines()
+	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
+	v, err := postseal.New(engine)
+	if err != nil {
+		return o, usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
+	}
+	trusted := conf.Prefixes(c.Network.Trusted)
+	o = replay.Options{Verifier: v, ReceivedBy: f.receivedBy, AuthservID: c.AuthservID, Since: since, Now: now, Workers: f.workers,
+		CheckAuthenticated: c.Network.CheckAuthenticated,
+		Unchecked: func(ip netip.Addr) bool {
+			return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip) })
+		}}
+	for _, name := range f.policies {
+		base := policy.Base
+		base.Mode = postseal.Enforce(name)
+		o.Policies = append(o.Policies, replay.Policy{Name: name, Policy: &rules.Policy{Set: policy.Set, Base: base}})
+	}
+	return o, nil
+}
+
+func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error {
+	dns, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	if _, ok := dns.(*resolver.Cache); !ok { // zone files: their records and keys are parsed once
+		dns = resolver.NewCache(dns, resolver.CacheOptions{})
+	}
+	options, err := a.replayOptions(f, dns)
+	if err != nil {
+		return err
+	}
+	archive := &mailbox.Archive{Paths: paths}
+	for _, p := range paths {
+		if _, err := os.Stat(p); err != nil {
+			return openFailure(p, err)
+		}
+	}
+	summary := replay.NewSummary(options.Policies)
+	lines, done, err := a.openLines(f, summary)
+	if err != nil {
+		return err
+	}
+	options.Done = done
+	if lines != nil {
+		options.Encode = encodeRecord
+	}
+	progress := a.newPace(ctx, archive, dns)
+	for r := range replay.Run(ctx, archive.Messages(), options) {
+		summary.Add(&r)
+		if r.Line != nil {
+			lines.add(r.Line)
+		}
+		progress.add(r.Size, lines.flush)
+	}
+	progress.end()
+	summary.Finish()
+	err = lines.close()
+	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
+		return failf(exitNoInput, "%s: there is no message in it", strings.Join(paths, " ")).or("in a folder, files are read whose names are *.eml, *.mbox or numbers, and Maildirs")
+	}
+	a.showSummary(f, summary, archive.Passed(), progress)
+	if err == nil && ctx.Err() != nil {
+		err = a.interrupted(f)
+	}
+	return err
+}
+
+func (a *app) interrupted(f *replayFlags) *failure {
+	fail := failf(exitTempFail, "interrupted: the figures are of what was done until then")
+	if a.flags.output == "" {
+		return fail
+	}
+	return fail.or("--resume goes on where %s ends", a.flags.output)
+}

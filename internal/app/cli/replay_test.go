@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postseal/internal/app/mailbox"
+)
+
+// TestPace: where stderr is no terminal, one line each ten seconds, with what is known.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := &pace{w: &out, start: time.Now(), shown: time.Now()}
+		flushed := 0
+		for i := range 250 { // 25 s
+			if i == 150 {
+				p.extent.Store(&mailbox.Extent{Octets: 300, Files: 200})
+			}
+			p.add(1, func() { flushed++ })
+			time.Sleep(100 * time.Millisecond)
+		}
+		p.end()
+		want := "replaying  101 messages  10/s\nreplaying  40%  201 messages  10/s  eta 0:30\n"
+		if got := out.String(); got != want || flushed != 2 {
+			t.Errorf("got %q, flushed %d times; want %q, 2", got, flushed, want)
+		}
+	})
+}
+
+// TestSince: times before now, dates, and what is neither.
+func TestSince(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for s, want := range map[string]string{"30d": "2026-10-26T12:00:00Z", "2w": "2026-11-11T12:00:00Z", "12h": "2026-11-25T00:00:00Z",
+		"2026-11-02": "2026-11-02T00:00:00Z", "2026-11-02T08:30:00+01:00": "2026-11-02T07:30:00Z"} {
+		if got, err := parseSince(s, now); err != nil || got.UTC().Format(time.RFC3339) != want {
+			t.Errorf("parseSince(%q) = %v, %v, want %s", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"d", "-1d", "1y", "yesterday", "99999d", "2026-13-01"} {
+		if got, err := parseSince(s, now); err == nil || !strings.Contains(err.Error(), "is no time") {
+			t.Errorf("parseSince(%q) = %v, %v, want an error", s, got, err)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+
+	"postseal"
+	"postseal/internal/app/replay"
+	"postseal/internal/app/reportjson"
+)
+
+// lineFile is where replay writes an object for each message: the file of --output, or with
+// --format jsonl the results. A nil one takes nothing.
+type lineFile struct {
+	path string
+	file *os.File // nil: w is that of the results
+	w    *bufio.Writer
+}
+
+// wantsLines reports whether replay writes objects.
+func (a *app) wantsLines() bool { return a.flags.output != "" || a.flags.format == "jsonl" }
+
+// openLines opens what objects are written to. With --resume it counts what the file holds
+// into s, and done reports what that was.
+func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
+	path := a.flags.output
+	switch {
+	case path == "" && f.resume:
+		return nil, nil, usage("--resume needs --output FILE, the file to go on with")
+	case !a.wantsLines():
+		return nil, nil, nil
+	case path == "":
+		return &lineFile{w: a.out}, nil, nil
+	}
+	flags := os.O_RDWR | os.O_CREATE
+	if !f.resume {
+		flags |= os.O_TRUNC
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, nil, cannotCreate(path, err)
+	}
+	lines = &lineFile{path: path, file: file, w: bufio.NewWriterSize(file, 64<<10)}
+	if !f.resume {
+		return lines, nil, nil
+	}
+	if done, err = lines.readBack(f, s); err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return lines, done, nil
+}
+
+// readBack counts the objects in the file and cuts off one that is not whole.
+func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string) bool, err error) {
+	seed := maphash.MakeSeed()
+	seen := map[uint64]struct{}{} // not the names: there may be millions
+	r := bufio.NewReaderSize(l.file, 64<<10)
+	whole := int64(0)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				return nil, openFailure(l.path, err)
+			}
+			break
+		}
+		var object struct {
+			File string `json:"file"`
+			replay.Record
+		}
+		if err := json.Unmarshal(line, &object); err != nil || object.Policies == nil {
+			return nil, failf(exitData, "%s:%d: is no object of replay", l.path, n).or("--resume goes on with a file that replay --output wrote")
+		}
+		for _, p := range f.policies {
+			if _, ok := object.Policies.Of(p); !ok || len(object.Policies) != len(f.policies) {
+				return nil, usage("%s:%d: was written with another --policy", l.path, n).or("go on with the same policies, or write a new file")
+			}
+		}
+		s.Count(&object.Record)
+		seen[maphash.String(seed, absolute(object.File))] = struct{}{}
+		whole += int64(len(line))
+	}
+	if err := l.file.Truncate(whole); err != nil {
+		return nil, cannotCreate(l.path, err)
+	}
+	if _, err := l.file.Seek(whole, io.SeekStart); err != nil {
+		return nil, cannotCreate(l.path, err)
+	}
+	return func(name string) bool {
+		_, ok := seen[maphash.String(seed, absolute(name))]
+		return ok
+	}, nil
+}
+
+// absolute makes one name of the ways to write a path.
+func absolute(name string) string {
+	if path, err := filepath.Abs(name); err == nil {
+		return path
+	}
+	return name
+}
+
+// encodeRecord is the line of a message: its verify object and what replay adds.
+func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(reportjson.Extended{Report: r, More: []reportjson.Field{{Name: "policies", Value: record.Policies}, {Name: "replay", Value: record.Replay}}})
+	return b.Bytes(), err
+}
+
+// add writes a line. Its error comes again from close.
+func (l *lineFile) add(line []byte) { l.w.Write(line) }
+
+// flush makes what was added outlast the program.
+func (l *lineFile) flush() {
+	if l != nil {
+		l.w.Flush()
+	}
+}
+
+func (l *lineFile) close() error {
+	if l == nil {
+		return nil
+	}
+	err := l.w.Flush()
+	if l.file != nil {
+		if closed := l.file.Close(); err == nil {
+			err = closed
+		}
+	}
+	if err != nil && l.path != "" {
+		return cannotCreate(l.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"postseal/internal/app/term"
+	"postseal/resolver/dnstest"
+)
+
+var update = flag.Bool("update", false, "rewrite expected output and generated pages")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"postseal": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScript runs the program itself, with the sample mail in mail/ and its DNS in
+// mail.zone. See scriptCommands for the words that the scripts know besides the usual.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setupScript,
+		Cmds:                scriptCommands,
+	})
+}
+
+func setupScript(env *testscript.Env) error {
+	env.Setenv("LANG", "C.UTF-8")
+	zone, err := os.ReadFile("../../../testdata/zones/mail.zone")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(env.Getenv("WORK")+"/mail.zone", zone, 0o644); err != nil {
+		return err
+	}
+	return os.CopyFS(env.Getenv("WORK")+"/mail", os.DirFS("../../../testdata/mail"))
+}
+
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"cmpdomains": scriptDomains,
+	"exits":      scriptExits,
+	"json":       scriptJSON,
+	"schema":     scriptSchema,
+	"columns":    scriptColumns,
+	"dns":        scriptDNS,
+	"deaf":       scriptDeaf,
+	"binary":     scriptBinary,
+}
+
+// scriptExits runs a program and wants an exit code: exits CODE PROGRAM ARGS...
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// scriptJSON looks into the JSON on stdout: json PATH WANT, where a step of PATH is a key,
+// an index or len for the number of entries, and strings are written without quotes. With
+// no WANT the value must be there, with ! it must not.
+func scriptJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 || len(args) > 2 || neg && len(args) != 1 {
+		ts.Fatalf("usage: json PATH WANT | json PATH | ! json PATH")
+	}
+	var doc any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &doc))
+	got, err := lookUp(doc, strings.Split(args[0], "."))
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("%s is %s, want it absent", args[0], got)
+	case neg:
+	case err != nil:
+		ts.Fatalf("%v", err)
+	case len(args) == 2 && got != args[1]:
+		ts.Fatalf("%s is %s, want %s", args[0], got, args[1])
+	}
+}
+
+func lookUp(v any, path []string) (string, error) {
+	for i, step := range path {
+		at := strings.Join(path[:i+1], ".")
+		switch c := v.(type) {
+		case map[string]any:
+			next, ok := c[step]
+			if !ok {
+				return "", fmt.Errorf("there is no %s", at)
+			}
+			v = next
+		case []any:
+			n, err := strconv.Atoi(step)
+			switch {
+			case step == "len":
+				v = len(c)
+			case err != nil || n >= len(c):
+				return "", fmt.Errorf("there is no %s in %d entries", at, len(c))
+			default:
+				v = c[n]
+			}
+		default:
+			return "", fmt.Errorf("there is no %s", at)
+		}
+	}
+	if s, ok := v.(string); ok {
+		return s, nil
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+// scriptSchema holds each JSON object on stdout against a schema of docs/reference/schema.
+func scriptSchema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: schema NAME")
+	}
+	ts.Check(matchSchema(args[0], ts.ReadFile("stdout")))
+}
+
+// scriptColumns wants every line of stdout within so many columns, and in ASCII where the
+// locale has nothing else.
+func scriptColumns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: columns MOST")
+	}
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(layout(ts.ReadFile("stdout"), most, strings.Contains(ts.Getenv("LANG"), "UTF-8")))
+}
+
+// layout reports a line that is too wide, a control character other than those of
+// colour, or an octet beyond ASCII without utf8.
+func layout(text string, most int, utf8 bool) error {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if n := term.Columns(line); n > most {
+			return fmt.Errorf("%d columns, at most %d: %q", n, most, line)
+		}
+		for _, r := range line {
+			if r < ' ' && r != 0x1b || r == 0x7f || r > 0x7e && !utf8 {
+				return fmt.Errorf("character %U in %q", r, line)
+			}
+		}
+	}
+	return nil
+}
+
+// scriptDNS serves a zone on a real server: dns VARIABLE ZONE.
+func scriptDNS(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: dns VARIABLE ZONE")
+	}
+	zone, err := dnstest.ParseFiles(ts.MkAbs(args[1]))
+	ts.Check(err)
+	server, err := zone.Serve()
+	ts.Check(err)
+	ts.Defer(func() { server.Close() })
+	ts.Setenv(args[0], server.Addr())
+}
+
+// scriptDeaf makes an address where nobody answers: deaf VARIABLE.
+func scriptDeaf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: deaf VARIABLE")
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { conn.Close() })
+	ts.Setenv(args[0], conn.LocalAddr().String())
+}
+
+// scriptBinary writes a file from a Go string: binary FILE TEXT.
+func scriptBinary(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: binary FILE TEXT")
+	}
+	data, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(data), 0o644))
+}
+
+// run is the program within the test: the same as the real one, but for the terminal.
+func run(env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, getenv: func(name string) string { return env[name] }}
+	a.errors = term.Detect(&errs, term.Auto, a.getenv)
+	code = a.run(context.Background(), args)
+	return code, out.String(), errs.String()
+}
+
+// samples are the paths of the sample mail.
+func samples(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../../testdata/mail/*.eml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sample mail: %v", err)
+	}
+	return files
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/selftest"
+	"postseal/internal/app/term"
+)
+
+// selftestFlags are those of selftest.
+type selftestFlags struct {
+	postfix string
+	to      string
+	zone    bool
+}
+
+func (a *app) selftestCommand() *cobra.Command {
+	var f selftestFlags
+	c := &cobra.Command{
+		Use:   "selftest [flags]",
+		Short: "Run every known attack and tell what stopped it",
+		Long: `Selftest runs the known ways to get a forgery accepted through the engine, each with its
+own DNS answers, and tells which layer stopped it: limits, author, dmarc, fields (one was
+added to what is signed) or dns (the verdict is open and never a pass). The ways to smuggle
+a second message within a first (smuggling-*) go through a proxy door of its own, before a
+next hop that takes any line end: message (it was refused) or data (it stayed one message).
+
+--postfix sends them through your own Postfix and its doors instead, on loopback only. The
+attacks speak of domains that nobody owns: a daemon started with the zone of
+--print-zone knows them. Allow XCLIENT for 127.0.0.1 (smtpd_authorized_xclient_hosts), or
+Postfix takes the messages for your own.
+
+Exit codes: 0 all were stopped, 1 one was not, 69 Postfix cannot be reached.`,
+		Example: "  postseal selftest\n  postseal selftest --print-zone > attacks.zone\n  postseal selftest --postfix 127.0.0.1:25 --to postmaster",
+		Args:    exactly(),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.selftest(c.Context(), f) },
+	}
+	c.Flags().StringVar(&f.postfix, "postfix", "", "send the attacks to Postfix at `HOST:PORT`, on loopback")
+	c.Flags().StringVar(&f.to, "to", "postmaster", "recipient `ADDRESS` of what --postfix sends")
+	c.Flags().BoolVar(&f.zone, "print-zone", false, "print the DNS of the attacks and do nothing else")
+	return c
+}
+
+func (a *app) selftest(ctx context.Context, f selftestFlags) error {
+	if strings.ContainsAny(f.to, "<>\r\n \t") || f.to == "" {
+		return usage("--to %q is no address", f.to)
+	}
+	attacks, err := selftest.Attacks()
+	if err != nil {
+		return err
+	}
+	if f.zone {
+		(&view{app: a, style: a.style}).line("%s", strings.TrimSuffix(selftest.Zone(attacks), "\n"))
+		return nil
+	}
+	if f.postfix != "" {
+		if err := selftest.Loopback(f.postfix); err != nil {
+			return usage("--postfix: %v", err)
+		}
+	}
+	results := make([]selftest.Result, 0, len(attacks))
+	for i := range attacks {
+		r, err := a.attack(ctx, &attacks[i], f)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+	}
+	smuggled, err := a.smuggle(ctx, attacks, f)
+	if err != nil {
+		return err
+	}
+	return a.printAttacks(append(results, smuggled...))
+}
+
+func (a *app) attack(ctx context.Context, attack *selftest.Attack, f selftestFlags) (selftest.Result, error) {
+	if f.postfix == "" {
+		return attack.Run(ctx)
+	}
+	r, err := attack.Send(ctx, selftest.Target{Address: f.postfix, To: f.to})
+	if err != nil {
+		return r, failf(exitUnavailable, "%s: %v", f.postfix, err)
+	}
+	return r, nil
+}
+
+func (a *app) printAttacks(results []selftest.Result) error {
+	stopped := 0
+	for i := range results {
+		if results[i].Stopped {
+			stopped++
+		}
+	}
+	if stopped < len(results) {
+		a.raise(exitNo)
+	}
+	if a.wantJSON() {
+		return a.json(struct {
+			Schema  string            `json:"schema"`
+			Total   int               `json:"total"`
+			Stopped int               `json:"stopped"`
+			Attacks []selftest.Result `json:"attacks"`
+		}{"postseal.selftest/1", len(results), stopped, results})
+	}
+	v := &view{app: a, style: a.style}
+	for i := range results {
+		if r := &results[i]; !r.Stopped || !a.flags.quiet {
+			v.attack(r)
+		}
+	}
+	v.line("%d of %d attacks stopped", stopped, len(results))
+	return nil
+}
+
+// attack writes the row of one attack: what it does, what stopped it, and how it ended.
+func (v *view) attack(r *selftest.Result) {
+	const name, layer, action = 34, 9, 11
+	tone := term.Good
+	if !r.Stopped {
+		tone = term.Bad
+	}
+	end := r.Reason
+	if end == "" {
+		end = r.Reply
+	}
+	v.line(" %s %s %s %s %s", v.style.Symbol(tone), term.Pad(r.Attack, name), v.style.Paint(tone, term.Pad(string(r.Layer), layer)),
+		term.Pad(r.Action, action), v.style.Clean(end, term.Width-name-layer-action-6))
+	v.line("%s", v.style.Dim("   "+v.style.Clean(r.Comment, term.Width-3)))
+	for _, p := range r.Problem {
+		v.line("   %s", v.style.Clean(p, term.Width-3))
+	}
+}

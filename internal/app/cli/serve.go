@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/server"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run beside a mail server: milter, policy service, SMTP proxy, HTTP",
+		Long: `Serve runs the daemon with the configuration file of --config. Without one it listens
+on loopback: milter 127.0.0.1:8891, policy service 127.0.0.1:8892, http 127.0.0.1:8896.
+
+SIGHUP reads the file again; one with errors changes nothing. SIGTERM and SIGINT take no new
+mail, finish the messages in flight and end; a second one ends at once. The log goes to
+standard error.`,
+		Example: `  postseal serve --config /etc/postseal/postseal.toml
+  postseal serve --resolver 127.0.0.1 --log-format json`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.serve(c.Context(), c.Flags().Changed("log-format"))
+		},
+	}
+}
+
+func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
+	clock, err := a.clock()
+	if err != nil {
+		return err
+	}
+	o := server.Options{Now: clock, Log: a.stderr, Load: func() (*conf.Config, []conf.Problem, error) { return a.serveConfig(logFormatGiven) }}
+	o.Version, _ = buildVersion()
+	if len(a.flags.zones) > 0 {
+		if o.Resolver, err = zones(a.flags.zones); err != nil {
+			return err
+		}
+	}
+	d, err := server.New(o)
+	if err != nil {
+		return serveFailure(err)
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
+	if err := d.Run(ctx, reload); err != nil {
+		return serveFailure(err)
+	}
+	return nil
+}
+
+// serveFailure tells what may be gone on another try from what will not.
+func serveFailure(err error) *failure {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, syscall.EADDRINUSE):
+		return failf(exitTempFail, "%v", err).or("another program, or another postseal, listens there")
+	case errors.Is(err, syscall.EACCES):
+		return failf(exitConfig, "%v", err).or("ports below 1024 and folders of others need rights: let systemd pass the socket")
+	}
+	return failf(exitConfig, "%v", err)
+}
+
+// serveConfig is the configuration file with the flags above it.
+func (a *app) serveConfig(logFormatGiven bool) (*conf.Config, []conf.Problem, error) {
+	c, warnings := conf.Standalone(), []conf.Problem(nil)
+	if path := a.flags.config; path != "" {
+		var err error
+		if c, warnings, err = a.readConfig(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(a.flags.resolvers) > 0 {
+		servers, err := a.servers()
+		if err != nil {
+			return nil, nil, err
+		}
+		c.DNS.Servers = c.DNS.Servers[:0]
+		for _, s := range servers {
+			c.DNS.Servers = append(c.DNS.Servers, conf.Server(s))
+		}
+	}
+	if a.flags.dnsTimeoutGiven {
+		c.DNS.Timeout = conf.Duration(a.flags.dnsTimeout)
+	}
+	if logFormatGiven {
+		c.Log.Format = a.flags.logFormat
+	}
+	switch {
+	case a.flags.verbose:
+		c.Log.Level = "debug"
+	case a.flags.quiet:
+		c.Log.Level = "warn"
+	}
+	return c, warnings, nil
+}

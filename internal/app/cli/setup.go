@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/postfix"
+)
+
+// setupFlags are those of setup postfix.
+type setupFlags struct {
+	configDir     string
+	milter        string
+	policy        string
+	defaultAction string
+	apply         bool
+	undo          bool
+}
+
+// none leaves a door out.
+const none = "none"
+
+func (a *app) setupCommand() *cobra.Command {
+	var f setupFlags
+	c := &cobra.Command{
+		Use:   "postfix [flags]",
+		Short: "Put postseal beside Postfix: print, apply or undo the lines of main.cf",
+		Long: `Print what makes Postfix ask postseal. --apply does it and saves main.cf first,
+--undo puts main.cf back. The listeners are those of --config, else the sockets of the
+systemd units, within the spool, where a chrooted smtpd reaches them.`,
+		Example: `  postseal setup postfix
+  sudo postseal setup postfix --apply && sudo postfix reload
+  sudo postseal setup postfix --undo`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.setupPostfix(c.Context(), f) },
+	}
+	c.Flags().StringVar(&f.configDir, "config-dir", "", "configuration `DIR` of Postfix (default: its own)")
+	c.Flags().StringVar(&f.milter, "milter", "", "`LISTENER` of the milter: unix:PATH, HOST:PORT or none")
+	c.Flags().StringVar(&f.policy, "policy", "", "`LISTENER` of the policy service: unix:PATH, HOST:PORT or none")
+	c.Flags().StringVar(&f.defaultAction, "default-action", "tempfail", "`WHAT` Postfix does while postseal is away: tempfail, accept")
+	c.Flags().BoolVar(&f.apply, "apply", false, "change main.cf, after saving it")
+	c.Flags().BoolVar(&f.undo, "undo", false, "put main.cf back as it was before --apply")
+	return a.group("setup", "Put postseal beside a mail server", c)
+}
+
+func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
+	if err := oneOf("--default-action", f.defaultAction, "tempfail", "accept"); err != nil {
+		return err
+	}
+	if f.apply && f.undo {
+		return usage("--apply and --undo exclude each other")
+	}
+	if err := errors.Join(checkListener("--milter", f.milter), checkListener("--policy", f.policy)); err != nil {
+		return err
+	}
+	s, err := postfix.Read(ctx, f.configDir)
+	switch {
+	case errors.Is(err, postfix.ErrNotInstalled) && !f.apply && !f.undo:
+		s = postfix.Defaults()
+		a.hint("there is no postconf here: these are the lines for a Postfix as Debian installs it")
+	case err != nil:
+		return failf(exitNoInput, "%v", err).or("name Postfix's configuration with --config-dir")
+	}
+	if f.undo {
+		return a.undoPostfix(ctx, &s)
+	}
+	doors, err := a.doors(&s, f)
+	if err != nil {
+		return failf(exitConfig, "%v", err)
+	}
+	changes := s.Plan(doors)
+	backup := ""
+	if f.apply && len(changes) > 0 {
+		if backup, err = s.Apply(ctx, changes); err != nil {
+			return writeFailure(&s, err)
+		}
+	}
+	if a.wantJSON() {
+		return a.json(struct {
+			Schema  string           `json:"schema"`
+			Changes []postfix.Change `json:"changes"`
+			Applied bool             `json:"applied"`
+			Backup  string           `json:"backup"`
+		}{"postseal.setup/1", append([]postfix.Change{}, changes...), f.apply, backup})
+	}
+	a.printSetup(&s, f, changes, backup)
+	return nil
+}
+
+// checkListener checks the value of a flag that names a listener, or none of it.
+func checkListener(flag, listener string) error {
+	if listener == "" || listener == none {
+		return nil
+	}
+	if err := new(conf.Address).UnmarshalText([]byte(listener)); err != nil {
+		return usage("%s: %v", flag, err)
+	}
+	return nil
+}
+
+// doors are the listeners that Postfix is to use.
+func (a *app) doors(s *postfix.Settings, f setupFlags) (postfix.Doors, error) {
+	d := postfix.Doors{DefaultAction: f.defaultAction}
+	for _, door := range []struct {
+		given, configured, name string
+		to                      *string
+	}{
+		{f.milter, string(a.config.Listen.Milter), "milter", &d.Milter},
+		{f.policy, string(a.config.Listen.Policy), "policy", &d.Policy},
+	} {
+		listener := door.given
+		switch {
+		case listener == none:
+			continue
+		case listener != "":
+		case door.configured != "":
+			listener = door.configured
+		case a.flags.config != "" && a.config.Listen.Milter+a.config.Listen.Policy != "":
+			continue // the other one listens, this one does not
+		default:
+			listener = "unix:" + s.QueueDir + "/postseal/" + door.name + ".sock"
+		}
+		endpoint, err := s.Endpoint(listener)
+		if err != nil {
+			return d, err
+		}
+		*door.to = endpoint
+	}
+	return d, nil
+}
+
+func (a *app) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Change, backup string) {
+	for _, service := range s.Overrides {
+		a.hint("the service %s of master.cf sets smtpd_milters itself: main.cf does not reach it", service)
+	}
+	if len(changes) == 0 {
+		fmt.Fprintln(a.out, "# nothing to change: Postfix asks postseal already")
+		return
+	}
+	dir := ""
+	if f.configDir != "" {
+		dir = " -c " + postfix.Quote(f.configDir)
+	}
+	for _, c := range changes {
+		fmt.Fprintf(a.out, "postconf%s -e %s\n", dir, postfix.Quote(a.style.Text(c.Name+" = "+c.New)))
+	}
+	if !f.apply {
+		fmt.Fprintf(a.out, "postfix%s reload\n", dir)
+		a.hint("postseal setup postfix --apply does it")
+		return
+	}
+	fmt.Fprintf(a.out, "# done; main.cf as it was: %s\n", backup)
+	a.hint("now: postfix%s reload; then: postseal doctor", dir)
+}
+
+func (a *app) undoPostfix(ctx context.Context, s *postfix.Settings) error {
+	kept, err := s.Undo(ctx)
+	switch {
+	case errors.Is(err, postfix.ErrNothingToUndo):
+		fmt.Fprintln(a.out, "# nothing to undo: setup was not applied here")
+		return nil
+	case err != nil:
+		return writeFailure(s, err)
+	}
+	fmt.Fprintf(a.out, "# done; %s is as it was\n", filepath.Join(s.ConfigDir, "main.cf"))
+	for _, c := range kept {
+		a.hint("%s was changed since and is left as it is; before postseal it was %q", c.Name, c.Old)
+	}
+	return nil
+}
+
+func writeFailure(s *postfix.Settings, err error) error {
+	f := failf(exitCreate, "%s cannot be changed: %v", filepath.Join(s.ConfigDir, "main.cf"), err)
+	if errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "Permission denied") {
+		return f.or("run it as root: sudo postseal setup postfix --apply")
+	}
+	return f
+}

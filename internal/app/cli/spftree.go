@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/core/domain"
+	"postseal/spf"
+)
+
+func (a *app) spfTreeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "tree DOMAIN",
+		Short: "Show what an SPF record comes to: includes, lookups, addresses",
+		Long: `Tree follows every include and redirect of a record and counts the most that a check
+can cost. More than 10 lookups or 2 void lookups are a permerror for receivers.
+
+Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 DNS trouble.`,
+		Args: exactly("DOMAIN"),
+		RunE: func(c *cobra.Command, args []string) error { return a.spfTree(c.Context(), args[0]) },
+	}
+}
+
+type treeJSON struct {
+	Schema      string    `json:"schema"`
+	Lookups     int       `json:"lookups"`
+	VoidLookups int       `json:"void_lookups"`
+	Incomplete  bool      `json:"incomplete"`
+	Root        *nodeJSON `json:"root"`
+}
+
+type nodeJSON struct {
+	Domain  string     `json:"domain"`
+	Result  string     `json:"result"`
+	Reason  string     `json:"reason"`
+	Problem string     `json:"problem"`
+	Record  string     `json:"record"`
+	Lookups int        `json:"lookups"`
+	Terms   []termJSON `json:"terms"`
+}
+
+type termJSON struct {
+	Text      string         `json:"text"`
+	Offset    int            `json:"offset"`
+	Lookup    int            `json:"lookup"`
+	Name      string         `json:"name"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Void      bool           `json:"void"`
+	Problem   string         `json:"problem"`
+	Child     *nodeJSON      `json:"child,omitempty"`
+}
+
+func makeNodeJSON(n *spf.Node) *nodeJSON {
+	if n == nil {
+		return nil
+	}
+	j := &nodeJSON{Domain: n.Domain, Result: string(n.Code), Reason: string(n.Reason), Problem: n.Problem, Record: n.Text,
+		Lookups: n.Lookups, Terms: []termJSON{}}
+	for i := range n.Terms {
+		t := &n.Terms[i]
+		addresses := t.Addresses
+		if addresses == nil {
+			addresses = []netip.Prefix{}
+		}
+		j.Terms = append(j.Terms, termJSON{t.Text, t.Offset, t.Lookup, t.Name, addresses, t.Void(), t.Problem, makeNodeJSON(t.Child)})
+	}
+	return j
+}
+
+func (a *app) spfTree(ctx context.Context, name string) error {
+	if _, err := domain.Parse(name); err != nil {
+		return notDomain("DOMAIN", err)
+	}
+	dns, clock, err := a.dns(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.done(dns)
+	tree := (&spf.Checker{Resolver: dns, Now: clock}).Explore(ctx, name)
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	word := treeResult(tree)
+	switch word {
+	case spf.TempError:
+		a.raise(exitUndecided)
+	case spf.PermError, spf.None:
+		a.raise(exitNo)
+	}
+	if a.wantJSON() {
+		return a.json(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
+	}
+	a.showTree(tree, word)
+	return nil
+}
+
+// treeResult is what receivers may answer for the record alone, "" when nothing stands in
+// the way. An include or redirect to a name without a valid record is a permerror (RFC
+// 7208 §5.2, §6.1).
+func treeResult(tree *spf.Tree) spf.Code {
+	if tree.Root.Code != "" {
+		return tree.Root.Code
+	}
+	result := nodeResult(tree.Root)
+	if tree.Lookups > spf.DefaultLookups || tree.VoidLookups > spf.DefaultVoidLookups {
+		result = spf.PermError
+	}
+	return result
+}
+
+func nodeResult(n *spf.Node) (result spf.Code) {
+	for i := range n.Terms {
+		t := &n.Terms[i]
+		if t.Err != nil {
+			result = spf.TempError
+		}
+		if t.Child == nil {
+			continue
+		}
+		below := t.Child.Code
+		if below == "" {
+			below = nodeResult(t.Child)
+		}
+		switch below {
+		case spf.None, spf.PermError:
+			return spf.PermError
+		case spf.TempError:
+			result = spf.TempError
+		}
+	}
+	return result
+}

@@ -1,0 +1,331 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/internal/app/term"
+	"postseal/internal/core/domain"
+	"postseal/resolver"
+	"postseal/spf"
+)
+
+// The stories say in one line why a result is what it is. Outside words in them are not
+// clean yet.
+
+func actionTone(a postseal.Action) term.Tone {
+	switch a {
+	case postseal.Accept:
+		return term.Good
+	case postseal.Reject:
+		return term.Bad
+	}
+	return term.Warn
+}
+
+// resultTone is that of a result of SPF or DKIM, by its word (RFC 8601 §2.7).
+func resultTone(word string) term.Tone {
+	switch word {
+	case "pass":
+		return term.Good
+	case "fail", "permerror":
+		return term.Bad
+	case "none":
+		return term.Muted
+	}
+	return term.Warn
+}
+
+func dmarcTone(d *dmarc.Result) term.Tone {
+	switch d.Result {
+	case dmarc.Pass:
+		return term.Good
+	case dmarc.Fail:
+		if d.Policy.Strength() == 0 {
+			return term.Warn
+		}
+		return term.Bad
+	case dmarc.None:
+		return term.Muted
+	}
+	return term.Warn
+}
+
+func spfStory(s *spf.Result) string {
+	where := ""
+	if len(s.Path) > 1 {
+		where = " in " + strings.Join(s.Path, " → ")
+	}
+	switch s.Reason {
+	case spf.Match:
+		if s.Mechanism == "all" {
+			return "no other term matched; " + qualifiers[s.Code] + "all applies" + where
+		}
+		return "matched " + qualifiers[s.Code] + s.Mechanism + where
+	case spf.Default:
+		return "no mechanism matched" + where + ": neutral by default"
+	case spf.NoRecord:
+		return "no SPF record is published"
+	case spf.NoDomain:
+		return orWord(s.Problem, "there is no domain to check")
+	}
+	return orWord(s.Problem, string(s.Reason)) + where
+}
+
+// qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
+var qualifiers = map[spf.Code]string{spf.Fail: "-", spf.SoftFail: "~", spf.Neutral: "?"}
+
+// dkimStory returns what stands beside a signature.
+func dkimStory(s *dkim.Signature) string {
+	switch {
+	case s.Result == dkim.Pass && s.CoveredAll:
+		return s.Canonicalization + ", whole body"
+	case s.Result == dkim.Pass:
+		return fmt.Sprintf("%s, only %d octets of the body", s.Canonicalization, s.BodyLength)
+	case s.Reason == dkim.KeyUnavailable:
+		return "the key cannot be looked up: " + s.Problem
+	}
+	return orWord(s.Problem, string(s.Reason))
+}
+
+// arcStory names who sealed, the newest first.
+func arcStory(a *postseal.ARC) string {
+	var sealers []string
+	for _, s := range slices.Backward(a.Sealers) {
+		if s != "" && len(sealers) < 4 {
+			sealers = append(sealers, s)
+		}
+	}
+	text := fmt.Sprintf("i=%d", a.Instances)
+	if len(sealers) > 0 {
+		text += " sealed by " + strings.Join(sealers, ", ")
+	}
+	if len(a.Sealers) > 4 {
+		text += ", …"
+	}
+	return text
+}
+
+// publishedText shows the tags that matter, where they are not the default.
+func publishedText(p dmarc.Published) string {
+	if p.P == "" {
+		return ""
+	}
+	tags := []string{"p=" + p.P}
+	for _, t := range []struct{ name, value, plain string }{{"sp", p.SP, ""}, {"np", p.NP, ""}, {"t", p.T, "n"},
+		{"psd", p.PSD, "u"}, {"adkim", p.ADKIM, "r"}, {"aspf", p.ASPF, "r"}} {
+		if t.value != t.plain && t.value != "" {
+			tags = append(tags, t.name+"="+t.value)
+		}
+	}
+	return strings.Join(tags, " ")
+}
+
+// comparedStories tell of each identifier how it relates to the Author Domain. Equal ones
+// are told once.
+func comparedStories(d *dmarc.Result) []string {
+	var relations []string
+	methods := map[string][]string{}
+	for i := range d.Compared {
+		c := &d.Compared[i]
+		relation := compared(d, c)
+		if !slices.Contains(relations, relation) {
+			relations = append(relations, relation)
+		}
+		if !slices.Contains(methods[relation], c.Method) {
+			methods[relation] = append(methods[relation], c.Method)
+		}
+	}
+	for i, r := range relations {
+		relations[i] = strings.Join(methods[r], " and ") + " " + r
+	}
+	return relations
+}
+
+// brokenStories tell of the signatures that would align if they were good.
+func brokenStories(d *dmarc.Result, signatures []dkim.Signature) []string {
+	var list []string
+	for i := range signatures {
+		s := &signatures[i]
+		if s.Result == dkim.Pass || s.Result == dkim.TempError || !related(s.Domain, d.AuthorDomain, d.OrgDomain) {
+			continue
+		}
+		if text := "dkim " + s.Domain + " is aligned but " + brokenWord(s); !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// compared is the relation of one identifier, without its method.
+func compared(d *dmarc.Result, c *dmarc.Compared) string {
+	switch {
+	case c.Alignment == dmarc.AlignmentUnknown:
+		return c.Domain + " may align: DNS trouble"
+	case c.Alignment == dmarc.AlignmentYes && c.Unknown:
+		return c.Domain + " would align: DNS trouble"
+	case c.Alignment != dmarc.AlignmentYes:
+		return c.Domain + " ≠ " + d.AuthorDomain
+	case c.Domain != d.AuthorDomain:
+		return c.Domain + " = " + d.AuthorDomain + " (relaxed)"
+	}
+	return c.Domain + " = " + d.AuthorDomain
+}
+
+func brokenWord(s *dkim.Signature) string {
+	switch s.Result {
+	case dkim.Fail:
+		return "broken"
+	case dkim.Policy:
+		return "not accepted"
+	}
+	return "unusable"
+}
+
+// related reports whether a signature of name could align with the author.
+func related(name, author, org string) bool {
+	n, err := domain.Parse(name)
+	if err != nil || author == "" {
+		return false
+	}
+	a := domain.Name(author)
+	return n.Within(a) || n.Registrable() == a.Registrable() || org != "" && n.Within(domain.Name(org))
+}
+
+// overrideStory says why what is done differs from the published policy.
+func overrideStory(d *postseal.Decision) string {
+	if d.Action != d.Applied {
+		return "lowered from " + string(d.Action) + " — " + d.Override.Comment
+	}
+	return "(" + strings.ReplaceAll(string(d.Override.Type), "_", " ") + ": " + d.Override.Comment + ")"
+}
+
+// verdictStory says why the verdict is what it is.
+func verdictStory(r *postseal.Report) string {
+	d, m := &r.Decision, &r.DMARC
+	author := orWord(m.AuthorDomain, "the author domain")
+	switch d.Reason {
+	case postseal.DMARCPass:
+		return alignedMethods(m) + " for " + author
+	case postseal.FieldAdded:
+		return alignedMethods(m) + " for " + author + ", but an unsigned " + strings.Join(postseal.AddedFields(r), ", ") + " was added to what was signed"
+	case postseal.DMARCNone:
+		if m.Reason == dmarc.NoAuthorDomain {
+			return "there is no author domain to ask for a policy"
+		}
+		return author + " publishes no DMARC policy"
+	case postseal.DMARCPolicyNone:
+		return "DMARC fails, and the policy of " + author + " is none" + testMode(m)
+	case postseal.DMARCQuarantine:
+		return author + " asks to quarantine what fails DMARC" + testMode(m)
+	case postseal.DMARCReject:
+		text := author + " asks to reject what fails DMARC"
+		if signals := postseal.Corroboration(r, nil); d.Applied == postseal.Reject && len(signals) > 0 {
+			text += "; corroborated: " + strings.Join(signals, ", ")
+		}
+		return text
+	case postseal.DMARCTempError:
+		return "the DNS leaves open whether " + author + " passes"
+	case postseal.DMARCPermError:
+		return "the DMARC record of " + author + " cannot be applied"
+	case postseal.AuthorMalformed:
+		return authorStory(string(r.Author.Reason))
+	case postseal.MessageLimit:
+		return "the header section is over a limit: " + string(r.Limit())
+	case postseal.LocalExempt:
+		return "an [[exempt]] entry describes this mail"
+	case postseal.LocalRule:
+		return "a [[rule]] entry is true of this mail"
+	case postseal.InternalError:
+		return "a defect of postseal; please report it"
+	}
+	return string(d.Reason)
+}
+
+func testMode(m *dmarc.Result) string {
+	if m.TestMode {
+		return ", lowered by its test mode (t=y)"
+	}
+	return ""
+}
+
+func alignedMethods(m *dmarc.Result) string {
+	var methods []string
+	seen := map[string]bool{}
+	for _, a := range m.Aligned {
+		if !seen[a.Method] {
+			seen[a.Method] = true
+			methods = append(methods, strings.ToUpper(a.Method))
+		}
+	}
+	if len(methods) == 1 {
+		return methods[0] + " is aligned"
+	}
+	return strings.Join(methods, " and ") + " are aligned"
+}
+
+func authorStory(reason string) string {
+	switch reason {
+	case "message.NoFrom":
+		return "there is no From field"
+	case "message.MultipleFrom":
+		return "there is more than one From field: readers differ on the author"
+	case "message.MalformedFrom":
+		return "the From field is malformed, or can be read in two ways"
+	case "message.NoDomain":
+		return "the author has no domain name"
+	case "message.TooManyDomains":
+		return "the From field names too many domains"
+	case "message.BareLineEnd":
+		return "the header section holds a CR or LF that ends no line"
+	}
+	return reason
+}
+
+// answerStory says what came of a DNS question.
+func answerStory(e *resolver.Exchange) (term.Tone, string) {
+	a := &e.Answer
+	switch {
+	case e.Err != nil:
+		text := strings.ToUpper(string(resolver.KindOf(e.Err)))
+		return term.Bad, text
+	case a.NXDomain:
+		return term.Muted, "NXDOMAIN" + secured(a.Security)
+	case len(a.Records) == 0:
+		return term.Muted, "NODATA" + secured(a.Security)
+	}
+	records := make([]string, 0, len(a.Records))
+	for i := range a.Records {
+		records = append(records, recordText(&a.Records[i], e.Type))
+	}
+	text := strings.Join(records, "  ")
+	if a.Aliased(e.Name) {
+		text = "alias " + a.Canonical + "  " + text
+	}
+	return term.Good, text + secured(a.Security)
+}
+
+func secured(s resolver.Security) string {
+	if s == resolver.Secure {
+		return "  [secure]"
+	}
+	return ""
+}
+
+func recordText(rr *resolver.RR, t resolver.Type) string {
+	switch t {
+	case resolver.TXT, resolver.SPF:
+		return `"` + rr.Text + `"`
+	case resolver.A, resolver.AAAA:
+		return rr.Addr.String()
+	case resolver.MX:
+		return fmt.Sprintf("%d %s", rr.Preference, orWord(rr.Target, "."))
+	case resolver.PTR, resolver.NS, resolver.CNAME:
+		return orWord(rr.Target, ".")
+	}
+	return fmt.Sprintf("%x", rr.Data)
+}

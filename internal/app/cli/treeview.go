@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"postseal/internal/app/term"
+	"postseal/spf"
+)
+
+// maxDepth bounds what is shown: 10 lookups lead no deeper.
+const maxDepth = 11
+
+func (a *app) showTree(tree *spf.Tree, result spf.Code) {
+	v := &treeView{view: view{app: a, style: a.style}, seen: map[string]bool{}}
+	tone, word := term.Bad, string(result)
+	switch result {
+	case "":
+		tone, word = term.Good, "ok"
+	case spf.TempError:
+		tone = term.Warn
+	}
+	v.width = v.resultWidth(word)
+	v.result(tone, "SPF", word, v.clean(tree.Root.Domain), fmt.Sprintf("%d/%d lookups, %d/%d void", tree.Lookups, spf.DefaultLookups,
+		tree.VoidLookups, spf.DefaultVoidLookups))
+	v.node(tree.Root, " ", 0)
+	if tree.Incomplete {
+		v.line(" %s", v.style.Yellow("the tree goes on; not all of it was followed"))
+	}
+}
+
+// treeView draws a tree.
+type treeView struct {
+	view
+	seen map[string]bool // domains whose record was shown
+}
+
+func (v *treeView) node(n *spf.Node, indent string, depth int) {
+	if n.Problem != "" {
+		v.branch(indent, v.style.Symbol(term.Bad)+" ", v.clean(n.Problem))
+		return
+	}
+	again := v.seen[n.Domain]
+	v.seen[n.Domain] = true
+	switch {
+	case depth >= maxDepth:
+		v.branch(indent, "", v.style.Text("…"))
+		return
+	case again:
+		v.branch(indent, "", v.style.Dim("shown above"))
+		return
+	case depth == 0:
+		v.branch(indent, "", v.style.Dim(v.clean(n.Text)))
+	}
+	for i := 0; i < len(n.Terms); {
+		next := i + addressRun(n.Terms[i:])
+		joint, below := "├─ ", "│  "
+		if next == len(n.Terms) {
+			joint, below = "└─ ", "   "
+		}
+		if next-i > 1 {
+			v.addresses(n.Terms[i:next], indent+v.style.Text(joint), indent+v.style.Text(below))
+		} else {
+			v.term(&n.Terms[i], indent+v.style.Text(joint), indent+v.style.Text(below), depth)
+		}
+		i = next
+	}
+}
+
+// branch writes text, wrapped, in its place in the tree.
+func (v *treeView) branch(indent, lead, text string) {
+	for _, l := range wrap(text, max(term.Width-term.Columns(indent)-term.Columns(lead), 20)) {
+		v.line("%s%s%s", indent, lead, l)
+		lead = strings.Repeat(" ", term.Columns(lead))
+	}
+}
+
+// addressRun is how many terms from the start are addresses alone, at least 1.
+func addressRun(terms []spf.Term) int {
+	n := 0
+	for n < len(terms) && (terms[n].Mechanism == spf.IP4 || terms[n].Mechanism == spf.IP6) && !terms[n].Unused {
+		n++
+	}
+	return max(n, 1)
+}
+
+// addresses writes several networks on as few lines as they need.
+func (v *treeView) addresses(terms []spf.Term, first, indent string) {
+	words := make([]string, len(terms))
+	for i := range terms {
+		words[i] = v.style.Clean(terms[i].Text, 60)
+	}
+	for _, l := range wrap(strings.Join(words, " "), max(term.Width-term.Columns(indent), 20)) {
+		v.line("%s%s", first, l)
+		first = indent
+	}
+}
+
+func (v *treeView) term(t *spf.Term, joint, below string, depth int) {
+	text := joint + v.style.Clean(t.Text, 50)
+	note, tone := termNote(t)
+	if note != "" && tone != term.Bad {
+		text += "  " + v.style.Paint(tone, v.style.Text(note))
+	}
+	v.counted(text, t)
+	if tone == term.Bad {
+		v.branch(below, v.style.Symbol(term.Bad)+" ", v.clean(note))
+	}
+	if t.Child != nil {
+		v.node(t.Child, below, depth+1)
+	}
+}
+
+// counted writes a line of the tree with the lookups of t at the right edge. From the
+// 11th on they are too many.
+func (v *treeView) counted(text string, t *spf.Term) {
+	if t.Lookup == 0 {
+		v.line("%s", text)
+		return
+	}
+	right := fmt.Sprintf("lookup %d", t.Lookup)
+	if t.Child != nil && t.Child.Lookups > 0 {
+		right = fmt.Sprintf("lookup %d + %d below", t.Lookup, t.Child.Lookups)
+	}
+	gap := term.Width - term.Columns(text) - len(right)
+	if gap < 2 {
+		v.line("%s", text)
+		text, gap = "", term.Width-len(right)
+	}
+	tone := term.Muted
+	if t.Lookup > spf.DefaultLookups {
+		tone = term.Bad
+	}
+	v.line("%s%*s%s", text, gap, "", v.style.Paint(tone, right))
+}
+
+// termNote says what is to know of a term.
+func termNote(t *spf.Term) (string, term.Tone) {
+	switch {
+	case t.Problem != "":
+		return t.Problem, term.Bad
+	case t.Unused:
+		return "behind all: never reached", term.Warn
+	case t.Void4 && t.Void6:
+		return "void: resolves to nothing", term.Warn
+	case t.Void4:
+		return "void for IPv4 clients", term.Warn
+	case t.Void6:
+		return "void for IPv6 clients", term.Muted
+	case t.Name == "" && t.Lookup > 0:
+		return "depends on the client and sender", term.Muted
+	case t.Mechanism == spf.A || t.Mechanism == spf.MX:
+		return plural(len(t.Addresses), "address", "addresses"), term.Muted
+	}
+	return "", term.Muted
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/term"
+	"postseal/server"
+	"postseal/server/listener"
+)
+
+func (a *app) trialCommand() *cobra.Command {
+	address := ""
+	c := &cobra.Command{
+		Use:   "trial",
+		Short: "Show what the policy of [trial] would have done in the running daemon",
+		Long: `Trial asks the daemon what the policy that [trial] of its configuration tries would have
+done otherwise than was done, by sender, since it is tried. Nothing is acted upon.
+
+Exit codes: 0 shown, 69 the daemon cannot be reached, 78 it tries nothing.`,
+		Example: `  postseal trial --config /etc/postseal/postseal.toml
+  postseal trial --address 127.0.0.1:8896 --format json`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.trial(c.Context(), address) },
+	}
+	c.Flags().StringVar(&address, "address", "", "`HOST:PORT` or unix:PATH of the daemon's http listener (default: of --config, else 127.0.0.1:8896)")
+	return c
+}
+
+func (a *app) trial(ctx context.Context, address string) error {
+	if address == "" {
+		if address = string(a.config.Listen.HTTP); address == "" {
+			address = string(conf.Standalone().Listen.HTTP)
+		}
+	}
+	var at conf.Address
+	if err := at.UnmarshalText([]byte(address)); err != nil {
+		return usage("--address: %v", err)
+	}
+	token, err := listener.ReadToken(a.config.Listen.HTTPTokenFile)
+	if err != nil {
+		return failf(exitConfig, "%v", err)
+	}
+	var r server.TrialReport
+	if err := fetch(ctx, at, "/v1/trial", token, &r); err != nil {
+		return failf(exitUnavailable, "the daemon at %s: %v", address, err).or("is it running, with [listen] http there?")
+	}
+	if r.Schema != server.TrialSchema {
+		return failf(exitUnavailable, "the daemon at %s answers with %.60q, not %s", address, r.Schema, server.TrialSchema)
+	}
+	if a.wantJSON() {
+		return a.json(r)
+	}
+	if !r.Running {
+		return failf(exitConfig, "the daemon tries no other policy").or("set [trial] enforce or discovery in its configuration, and reload it")
+	}
+	a.showTrial(&r)
+	return nil
+}
+
+// fetch reads a JSON document of the daemon, which may ask for a token.
+func fetch(ctx context.Context, at conf.Address, path, token string, into any) error {
+	const longest, patience = 16 << 20, 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	network, address := at.Network()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	host := "localhost"
+	if network == "tcp" {
+		host = address
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return errors.New("answers with " + answer.Status)
+	}
+	return json.NewDecoder(io.LimitReader(answer.Body, longest)).Decode(into)
+}
+
+func (a *app) showTrial(r *server.TrialReport) {
+	v := &view{app: a, style: a.style}
+	v.line("%s since %s: %s messages, %s would end in another way", v.style.Bold(v.clean("enforce="+r.Enforce+" discovery="+r.Discovery)),
+		r.Since.Format(time.RFC3339), count(r.Messages), count(r.Changes))
+	if len(r.Senders) == 0 || a.flags.quiet {
+		return
+	}
+	const nameWidth = 50
+	v.line("")
+	v.line("%s", v.style.Bold(fmt.Sprintf("%8s  %-*s%-12s%-12s%s", "messages", nameWidth-2, "sender", "was", "would be", "last")))
+	for _, s := range r.Senders {
+		name := v.style.Clean(s.Sender, nameWidth/2-4) + v.style.Text(" → ") + v.style.Clean(s.Author, nameWidth/2-4)
+		name += strings.Repeat(" ", max(0, nameWidth-2-term.Columns(name)))
+		v.line("%8s  %s%-12s%-12s%s", count(s.Messages), name, s.Live, s.Trial, v.clean(dashed(s.Ref)))
+	}
+}

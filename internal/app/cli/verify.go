@@ -1,0 +1,329 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal"
+	"postseal/dmarc"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/received"
+	"postseal/internal/app/reportjson"
+	"postseal/internal/app/secondopinion"
+	"postseal/resolver"
+)
+
+// verifyFlags are those of verify.
+type verifyFlags struct {
+	ip         string
+	helo       string
+	from       string
+	recipients []string
+	authservID string
+	enforce    string
+	discovery  string
+	receivedBy string
+	trace      bool
+	opinion    bool
+	raw        bool
+	bundle     string
+	bundleWith string
+
+	fromGiven bool
+	foreign   []string // flags that were given and do not go with a bundle
+}
+
+// foreignToBundle lists the flags that would replace what a bundle holds, or ask for what it
+// does not hold.
+var foreignToBundle = []string{"bundle", "bundle-with", "config", "dns-timeout", "from", "helo", "ip", "now", "raw", "rcpt", "received-by",
+	"resolver", "second-opinion", "zone"}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var f verifyFlags
+	c := &cobra.Command{
+		Use:   "verify [flags] FILE...|-",
+		Short: "Verify messages and say what to do with them, and why",
+		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
+quarantine, reject or defer. A message does not hold its envelope: give it with --ip,
+--helo and --from, or let --received-by take it from the trace fields of your own mail
+server. Without a client address SPF is skipped.
+
+A file may also be a bundle. It holds envelope, clock and DNS answers itself, so that flags
+that say something else of them are refused; --enforce, --discovery and --authserv-id win
+over what it says.
+
+Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict
+that DNS trouble left open, 65 not a message, 66 no such file. With several files: the
+highest of the errors, else 1 if any is quarantined or rejected, else 2 if any is
+undecided, else 0.`,
+		Example: `  postseal verify --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test a.eml
+  postseal verify --received-by mx.example.net --format jsonl ~/Maildir/cur/*
+  postseal verify --trace --zone testdata/zones/mail.zone - < a.eml`,
+		Args: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return usage("verify: FILE is missing").or("name one or more messages, or - for standard input")
+			case len(args) > 1 && f.bundle != "":
+				return usage("--bundle takes the evidence of one message, and %d are named", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			f.fromGiven = c.Flags().Changed("from")
+			for _, name := range foreignToBundle {
+				if c.Flags().Changed(name) {
+					f.foreign = append(f.foreign, "--"+name)
+				}
+			}
+			return a.verify(c.Context(), &f, args)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.ip, "ip", "", "`ADDR` of the client that delivered the message")
+	flags.StringVar(&f.helo, "helo", "", "`NAME` that the client gave in HELO or EHLO")
+	flags.StringVar(&f.from, "from", "", "`REVERSE-PATH` of MAIL FROM; \"\" is the null path")
+	flags.StringArrayVar(&f.recipients, "rcpt", nil, "`ADDR` of RCPT TO (repeatable)")
+	flags.StringVar(&f.receivedBy, "received-by", "", "take the envelope from the Received field stamped by `HOST`")
+	flags.StringVar(&f.authservID, "authserv-id", "", "`NAME` of this verifier in Authentication-Results (default localhost)")
+	flags.StringVar(&f.enforce, "enforce", "", "`MODE`: observe, quarantine, guarded, strict (default guarded)")
+	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
+	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
+	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
+	flags.BoolVar(&f.raw, "raw", false, rawUsage)
+	flags.StringVar(&f.bundle, "bundle", "", "write the evidence of the verdict to `FILE`, to be run again by replay-bundle")
+	flags.StringVar(&f.bundleWith, "bundle-with", withNothing, "`WHAT` private text --bundle may hold: nothing, header, message")
+	return a.profiled(c)
+}
+
+// config is the configuration with the flags above the file.
+func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
+	c := *file
+	if f.enforce != "" {
+		c.Enforce = postseal.Enforce(f.enforce)
+	}
+	if f.discovery != "" {
+		c.DMARC.Discovery = dmarc.Discovery(f.discovery)
+	}
+	if f.authservID != "" {
+		c.AuthservID = f.authservID
+	}
+	if err := oneOf("--enforce", string(c.Enforce), enforceModes...); err != nil {
+		return nil, err
+	}
+	if err := oneOf("--discovery", string(c.DMARC.Discovery), string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
+		return nil, err
+	}
+	if err := oneOf("--bundle-with", f.bundleWith, bundleWords...); err != nil {
+		return nil, err
+	}
+	if f.receivedBy != "" && f.ip != "" {
+		return nil, usage("--received-by and --ip exclude each other").or("--received-by takes the address from the message")
+	}
+	return &c, nil
+}
+
+// parseIP reads an address, in brackets or not.
+func parseIP(flag, s string) (netip.Addr, error) {
+	if s == "" {
+		return netip.Addr{}, nil
+	}
+	if ip, ok := received.Literal(s); ok {
+		return ip, nil
+	}
+	f := usage("%s %q is no IP address", flag, s)
+	if strings.Contains(s, "/") {
+		return netip.Addr{}, f.or("one address, not a network")
+	}
+	return netip.Addr{}, f.or("write it like 192.0.2.25 or 2001:db8::25")
+}
+
+// bare takes the angle brackets off a path.
+func bare(path string) string {
+	if strings.HasPrefix(path, "<") && strings.HasSuffix(path, ">") {
+		return path[1 : len(path)-1]
+	}
+	return path
+}
+
+func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error {
+	config, err := f.config(a.config)
+	if err != nil {
+		return err
+	}
+	ip, err := parseIP("--ip", f.ip)
+	if err != nil {
+		return err
+	}
+	dns, err := a.resolver()
+	if err != nil {
+		return err
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return err
+	}
+	engine, _ := config.Engine(clock())
+	engine.Resolver, engine.Now = dns, clock
+	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
+	v, err := postseal.New(engine)
+	if err != nil {
+		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
+	}
+	e := envelope{ip: ip, helo: f.helo, from: bare(f.from), recipients: f.recipients}
+	unreachable := &outage{}
+	for i, path := range files {
+		err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable)
+		if err != nil && ctx.Err() != nil {
+			return failf(exitTempFail, "interrupted: %d of %d messages are verified", i, len(files))
+		}
+		if err != nil {
+			a.fail(err)
+		}
+		if a.flush() != nil {
+			return nil // closeOutput tells
+		}
+	}
+	unreachable.hint(a)
+	return nil
+}
+
+func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver.Resolver, f *verifyFlags, e envelope, path string, n int, down *outage) error {
+	if path != "-" && isBundle(path) {
+		return a.verifyBundle(ctx, f, path, n)
+	}
+	in, err := a.open(path, f.raw)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if in.cut {
+		a.hint("%s ends within its header section: it may have been cut off", in.name)
+	}
+	if f.receivedBy != "" {
+		derived, bad := derive(in.header, f.receivedBy)
+		if bad != nil {
+			bad.msg = in.name + ": " + bad.msg
+			return bad
+		}
+		e = f.override(derived)
+	}
+	var conn postseal.Conn
+	if e.ip.IsValid() {
+		conn.Remote = netip.AddrPortFrom(e.ip, 0)
+	}
+	kept := &kept{most: f.mostKept(in)}
+	session := v.Session(ctx, conn)
+	session.Helo(e.helo)
+	r, err := session.Verify(ctx, e.from, e.recipients, kept.watch(a.progress(in)))
+	if err != nil {
+		return failf(exitNoInput, "%s: %v", in.name, err)
+	}
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	r.File = path
+	if err := f.writeBundle(v, r, kept); err != nil {
+		return err
+	}
+	down.watch(r.Exchanges())
+	if body := kept.body(maxDiagnose); body != nil {
+		v.Diagnose(ctx, r, body)
+	}
+	opinions := f.opinions(ctx, dns, r, kept)
+	code := exitCode(r)
+	a.raise(code)
+	if a.wantJSON() {
+		err = a.json(f.extend(r, opinions))
+	} else {
+		view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: opinions}
+		view.write(f, n)
+	}
+	if in.several.found {
+		a.hint("%s holds several messages and was read as one: postseal replay %s reads each", in.name, in.name)
+	}
+	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
+		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
+	}
+	return err
+}
+
+// extend adds to the JSON what flags ask for.
+func (f *verifyFlags) extend(r *postseal.Report, opinions []secondopinion.Opinion) reportjson.Extended {
+	e := reportjson.Extended{Report: r}
+	if f.trace {
+		e.More = append(e.More, reportjson.Field{Name: "trace", Value: makeTrace(r)})
+	}
+	if f.opinion {
+		e.More = append(e.More, reportjson.Field{Name: "second_opinion", Value: opinions})
+	}
+	return e
+}
+
+// override lets flags win over what the message says.
+func (f *verifyFlags) override(e envelope) envelope {
+	if f.helo != "" {
+		e.helo = f.helo
+	}
+	if f.fromGiven {
+		e.from = bare(f.from)
+	}
+	e.recipients = f.recipients
+	return e
+}
+
+// exitCode is 0 for accept, 1 for quarantine and reject, 2 for defer and for a verdict
+// that the DNS left open.
+func exitCode(r *postseal.Report) int {
+	switch r.Decision.Applied {
+	case postseal.Quarantine, postseal.Reject:
+		return exitNo
+	case postseal.Defer:
+		return exitUndecided
+	}
+	if r.DMARC.Result == dmarc.TempError {
+		return exitUndecided
+	}
+	return exitOK
+}
+
+// outage watches whether any name server answers at all.
+type outage struct {
+	asked, lost int
+	last        string
+}
+
+func (o *outage) watch(exchanges []resolver.Exchange) {
+	for i := range exchanges {
+		e := &exchanges[i]
+		o.asked++
+		if e.Err == nil {
+			continue
+		}
+		switch kind := resolver.KindOf(e.Err); kind {
+		case resolver.Timeout, resolver.Network:
+			o.lost++
+			o.last = fmt.Sprint(e.Err)
+		}
+	}
+}
+
+func (o *outage) hint(a *app) {
+	if o.lost == 0 || len(a.flags.zones) > 0 {
+		return
+	}
+	list, err := a.servers()
+	if err != nil {
+		return
+	}
+	servers := strings.Join(list, ", ")
+	if o.lost == o.asked {
+		a.hint("no name server answered (%s): %s\nname another one with --resolver HOST, or answer from a file with --zone FILE", servers, o.last)
+		return
+	}
+	a.hint("%d of %d DNS questions got no answer from %s; the last: %s", o.lost, o.asked, servers, o.last)
+}

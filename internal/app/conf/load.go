@@ -1,0 +1,201 @@
+package conf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"postseal/internal/app/rules"
+)
+
+// maxFile bounds what is read of a configuration.
+const maxFile = 1 << 20
+
+// Problem is what is wrong at one place of a configuration.
+type Problem struct {
+	File    string
+	Line    int // from 1; 0 is the file as a whole
+	Column  int
+	Text    string
+	Warning bool // everything else holds
+}
+
+// String is "file:line:col: text".
+func (p Problem) String() string {
+	text := p.Text
+	if p.Warning {
+		text = "warning: " + text
+	}
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s", p.File, text)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, text)
+}
+
+// Error is every problem of a configuration that cannot be used, one a line.
+type Error struct{ Problems []Problem }
+
+// Error lists the problems.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads the configuration file path. The error is an *Error, or that of reading the
+// file. Warnings come with a usable configuration.
+func Load(path string, now time.Time) (c *Config, warnings []Problem, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(data) > maxFile:
+		return nil, nil, &Error{[]Problem{{File: path, Text: "is larger than 1 MiB"}}}
+	}
+	return Parse(path, data, now)
+}
+
+// Parse reads a configuration; path is for the messages.
+func Parse(path string, data []byte, now time.Time) (c *Config, warnings []Problem, err error) {
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		return nil, nil, &Error{[]Problem{syntax(path, err)}}
+	}
+	d := &decoder{file: path, places: places(data)}
+	c = Default()
+	d.bind(c, tree)
+	d.check(c, now)
+	if !d.failed() {
+		d.checkExpectations(c, now)
+	}
+	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	if d.failed() {
+		return nil, nil, &Error{d.problems}
+	}
+	return c, d.problems, nil
+}
+
+// failed reports whether there is a problem that is no warning.
+func (d *decoder) failed() bool {
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning })
+}
+
+func syntax(path string, err error) Problem {
+	p := Problem{File: path, Text: strings.TrimPrefix(err.Error(), "toml: ")}
+	var at *toml.DecodeError
+	if errors.As(err, &at) {
+		p.Line, p.Column = at.Position()
+	}
+	return p
+}
+
+// check finds what no single value shows.
+func (d *decoder) check(c *Config, now time.Time) {
+	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() && c.Listen.HTTPTokenFile == "" {
+		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are: set http_token_file")
+	}
+	d.checkProxy(c)
+	d.distinctListeners(c)
+	if c.Limits.Field > c.Limits.Header {
+		d.problem("limits.field", "a field cannot be larger than [limits] header")
+	}
+	if c.SPF.Timeout > c.Limits.Message {
+		d.warn("limits.message", "is shorter than [spf] timeout, and ends SPF before its time")
+	}
+	if c.ReplyURL != "" && !strings.HasPrefix(c.ReplyURL, "https://") && !strings.HasPrefix(c.ReplyURL, "http://") {
+		d.problem("reply_url", "%q is no http or https address", c.ReplyURL)
+	}
+	if c.AuthservID != "" && strings.ContainsFunc(c.AuthservID, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>,;:\"/[]?=`, r) }) {
+		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
+	}
+	if u := c.Store.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
+		d.problem("store.url", "is no sqlite:PATH or postgres://… address")
+	}
+	d.checkFiles(c)
+	d.checkRules(c, now)
+}
+
+// checkFiles warns of files that the daemon does not work without. It may be checked on
+// another machine, so that they are no errors.
+func (d *decoder) checkFiles(c *Config) {
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile},
+		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
+			d.warn(f.key, "%q is not there", f.path)
+		}
+	}
+}
+
+func (d *decoder) checkProxy(c *Config) {
+	for _, l := range []struct {
+		key     string
+		address Address
+	}{{"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}} {
+		switch {
+		case l.address == "":
+		case c.Proxy.NextHop == "":
+			d.problem("listen."+l.key, "the proxy needs [proxy] next_hop, the mail server behind it")
+		case l.key != "smtp" && !c.Proxy.Auth:
+			d.problem("listen."+l.key, "users cannot log in without [proxy] auth = true")
+		}
+	}
+	if (c.Proxy.Certificate == "") != (c.Proxy.Key == "") {
+		d.problem("proxy.certificate", "certificate and key belong together")
+	}
+	if c.Proxy.Auth && c.Proxy.Certificate == "" {
+		d.problem("proxy.auth", "AUTH is offered over TLS alone: [proxy] certificate is missing")
+	}
+	if c.Proxy.Memory > c.Proxy.Spool || c.Proxy.Message > c.Proxy.Spool {
+		d.problem("proxy.spool", "is less than one message may have")
+	}
+}
+
+func (d *decoder) distinctListeners(c *Config) {
+	seen := map[Address]string{}
+	for _, l := range []struct {
+		key     string
+		address Address
+	}{{"milter", c.Listen.Milter}, {"policy", c.Listen.Policy}, {"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission},
+		{"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}} {
+		if l.address == "" || strings.HasSuffix(string(l.address), ":0") {
+			continue
+		}
+		if other, taken := seen[l.address]; taken {
+			d.problem("listen."+l.key, "%q is already that of %s", l.address, other)
+		}
+		seen[l.address] = l.key
+	}
+}
+
+// checkRules compiles the local policy. A fault within an expression has its own place.
+func (d *decoder) checkRules(c *Config, now time.Time) {
+	_, problems := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, now)
+	for _, p := range problems {
+		path := fmt.Sprintf("%s[%d]", p.Table, p.Index)
+		if p.Key != "" {
+			path += "." + p.Key
+		}
+		d.add(path, p.Warning, p.Text)
+		if at := &d.problems[len(d.problems)-1]; p.Line > 0 {
+			at.Line, at.Column = d.within(path, *at, p.Line, p.Column)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/internal/core/domain"
+	"postseal/spf"
+)
+
+func actionTone(a postseal.Action) Tone {
+	switch a {
+	case postseal.Accept:
+		return Good
+	case postseal.Reject:
+		return Bad
+	}
+	return Warn
+}
+
+// decision is what was decided and by which rule, in the order of the rules.
+func decision(r *postseal.Report, config *postseal.Config) *Node {
+	d := &r.Decision
+	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
+	limit := n.add(&Node{Title: "header limits", Text: "kept"})
+	if l := r.Limit(); l != "" {
+		limit.Text, limit.Tone, limit.Path = "broken: "+string(l), Bad, true
+	}
+	author := n.add(&Node{Title: "author", Text: "one that can be named", RFC: "9989 §11.5"})
+	if r.Author.Reason != "" {
+		author.Text, author.Tone, author.Path = string(r.Author.Reason), Bad, true
+	}
+	n.add(&Node{Title: "published policy", Text: published(r), Tone: actionTone(d.Action), RFC: "9989 §5.4", Path: true})
+	n.add(enforcement(r, config))
+	if o := d.Override; o != nil {
+		n.add(&Node{Title: "override", Text: string(o.Type) + ": " + o.Comment, RFC: "9990 §3.1.1", Path: true})
+	}
+	if d.Reply != nil && d.Applied != postseal.Accept {
+		n.add(&Node{Title: "reply", Text: fmt.Sprintf("%d %s %s", d.Reply.Code, d.Reply.Enhanced, strings.Join(d.Reply.Lines, " / ")), RFC: "7372 §3"})
+	}
+	return n
+}
+
+func published(r *postseal.Report) string {
+	d := &r.Decision
+	switch d.Reason {
+	case postseal.DMARCPass:
+		return "DMARC passes: accept"
+	case postseal.FieldAdded:
+		return "DMARC passes, but " + strings.Join(postseal.AddedFields(r), ", ") + " is there again, unsigned: quarantine"
+	case postseal.DMARCNone:
+		return "no policy applies: accept"
+	case postseal.DMARCPolicyNone:
+		return "DMARC fails and the policy is none: accept"
+	case postseal.DMARCQuarantine, postseal.DMARCReject:
+		return "DMARC fails and the policy is " + string(r.DMARC.Policy) + ": " + string(d.Action)
+	case postseal.DMARCTempError:
+		return "the DNS left DMARC open: " + string(d.Action)
+	case postseal.DMARCPermError:
+		return "the record cannot be applied: accept"
+	case postseal.LocalExempt, postseal.LocalRule:
+		return "a local rule decided before it: " + string(d.Action)
+	}
+	return string(d.Reason) + ": " + string(d.Action)
+}
+
+// enforcement is how far the mode carries the action out (RFC 9989 §7.4, §8).
+func enforcement(r *postseal.Report, config *postseal.Config) *Node {
+	d := &r.Decision
+	n := &Node{Title: "mode " + string(config.Enforce), Text: "carried out: " + string(d.Applied), Tone: actionTone(d.Applied), RFC: "9989 §7.4", Path: true}
+	if d.Applied != d.Action {
+		n.Text = "lowered from " + string(d.Action) + " to " + string(d.Applied)
+	}
+	if config.Enforce != postseal.Guarded || d.Reason != postseal.DMARCReject {
+		return n
+	}
+	traits, signals := postseal.IndirectFlow(r), postseal.Corroboration(r, config.Protected)
+	n.add(&Node{Title: "speaks for a list or forwarder", Text: orWord(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
+	n.add(&Node{Title: "speaks for a forgery", Text: orWord(strings.Join(signals, ", "), "nothing beside the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
+	return n
+}
+
+// change is the one thing that the sender has to change so that this message passes, "" when
+// it passes or nothing is asked of it.
+func change(r *postseal.Report) string {
+	d := &r.DMARC
+	switch {
+	case r.Limit() != "":
+		return "send a header section within the limits: " + string(r.Limit())
+	case r.Author.Reason != "":
+		return "send one From field with one valid address"
+	case d.Result == dmarc.PermError:
+		return "correct the DMARC record of " + d.PolicyDomain + ": it has no valid policy"
+	case d.Result == dmarc.TempError:
+		return "nothing, if the name servers answer again; else mend the DNS of " + orWord(d.AuthorDomain, "the author domain")
+	case d.Result != dmarc.Fail:
+		return ""
+	}
+	if s := authorSignature(r); s != nil {
+		return mend(s)
+	}
+	for _, s := range r.DKIM {
+		if s.Result == dkim.Pass {
+			return fmt.Sprintf("have %s sign as d=%s: its signature is good, but for another domain", s.Domain, d.AuthorDomain)
+		}
+	}
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass {
+		return fmt.Sprintf("sign with DKIM as d=%s; SPF passes, but for %s", d.AuthorDomain, r.SPF[0].Domain)
+	}
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.PermError {
+		return fmt.Sprintf("correct the SPF record of %s (%s), and sign with DKIM as d=%s", r.SPF[0].Domain, orWord(r.SPF[0].Problem, string(r.SPF[0].Reason)), d.AuthorDomain)
+	}
+	return fmt.Sprintf("sign with DKIM as d=%s, or send from a host that the SPF record of %s lists", d.AuthorDomain, d.AuthorDomain)
+}
+
+// authorSignature is a signature that would be aligned if it were good.
+func authorSignature(r *postseal.Report) *dkim.Signature {
+	author, err := domain.Parse(r.DMARC.AuthorDomain)
+	if err != nil {
+		return nil
+	}
+	for i := range r.DKIM {
+		s := &r.DKIM[i]
+		if d, err := domain.Parse(s.Domain); err == nil && s.Result != dkim.Pass && (d == author || d.Registrable() == author.Registrable()) {
+			return s
+		}
+	}
+	return nil
+}
+
+// mend says what to do about an aligned signature that is not good.
+func mend(s *dkim.Signature) string {
+	key := s.Selector + "._domainkey." + s.Domain
+	switch s.Reason {
+	case dkim.KeyMissing, dkim.KeyMalformed, dkim.KeyRevoked:
+		return "publish the key at " + key + ": receivers find none that can be used"
+	case dkim.KeyTooShort:
+		return "replace the key at " + key + " with one of 2048 bits"
+	case dkim.Expired:
+		return "sign with a longer x=, or none: the signature of " + s.Domain + " had expired"
+	case dkim.BodyNotCovered:
+		return "sign the whole body: l= leaves part of it open"
+	case dkim.BodyHashMismatch, dkim.SignatureMismatch:
+		return broken(s, key)
+	}
+	return "correct the signature of " + s.Domain + ": " + orWord(s.Problem, string(s.Reason))
+}
+
+func broken(s *dkim.Signature, key string) string {
+	switch s.Diagnosis.Cause {
+	case dkim.KeyChanged:
+		return "publish the key that signs at " + key
+	case dkim.ListFooter, dkim.SubjectPrefix, dkim.FromRewritten, dkim.FieldAdded:
+		return "nothing: a list or forwarder changed the message behind the signature; it should not change what it passes on, or seal it with ARC"
+	case dkim.Refolded, dkim.Recoded, dkim.FieldModified:
+		return "sign at the last host before the internet, with relaxed canonicalization: the message was changed behind the signature"
+	}
+	return "find what changes messages behind the signature of " + s.Domain + ": it is broken"
+}

@@ -1,0 +1,169 @@
+package postfix
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"postseal/internal/app/atomicfile"
+)
+
+// The files that Apply leaves beside main.cf for Undo.
+const (
+	backupName = "main.cf.before-postseal"
+	recordName = "main.cf.postseal.json"
+)
+
+// record is what Apply did.
+type record struct {
+	Schema  string   `json:"schema"`
+	Changes []Change `json:"changes"`
+	After   string   `json:"after"` // SHA-256 of main.cf after the changes
+}
+
+// ErrNothingToUndo: setup has not been applied to this configuration.
+var ErrNothingToUndo = errors.New("setup was not applied here: nothing to undo")
+
+// Apply saves main.cf and sets every change. What an earlier Apply did can still be
+// undone: its backup is kept, its record is extended.
+func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, err error) {
+	main, backup := s.path("main.cf"), s.path(backupName)
+	octets, err := os.ReadFile(main)
+	if err != nil {
+		return "", err
+	}
+	r, err := s.readRecord()
+	switch {
+	case errors.Is(err, ErrNothingToUndo):
+		if err := s.write(backup, octets); err != nil {
+			return "", err
+		}
+	case err != nil:
+		return "", err
+	}
+	r.Schema, r.Changes = "postseal.setup/1", append(r.Changes, changes...)
+	// First the record: a crash between the two leaves something to undo, never the reverse.
+	if err := s.writeRecord(r); err != nil {
+		return "", err
+	}
+	// postconf -e would glue a new parameter to a last line without an end.
+	if len(octets) > 0 && octets[len(octets)-1] != '\n' {
+		if err := s.write(main, append(octets, '\n')); err != nil {
+			return "", err
+		}
+	}
+	args := []string{"-e"}
+	for _, c := range changes {
+		args = append(args, c.Name+" = "+c.New)
+	}
+	if _, err := postconf(ctx, s.ConfigDir, args...); err != nil {
+		return "", err
+	}
+	octets, err = os.ReadFile(main)
+	if err != nil {
+		return "", err
+	}
+	r.After = digest(octets)
+	return backup, s.writeRecord(r)
+}
+
+// Undo reverts what Apply did. When nobody has changed main.cf since, the file is put back
+// octet for octet; else each parameter is, if it still has the value that Apply gave it.
+func (s *Settings) Undo(ctx context.Context) (kept []Change, err error) {
+	r, err := s.readRecord()
+	if err != nil {
+		return nil, err
+	}
+	main := s.path("main.cf")
+	octets, err := os.ReadFile(main)
+	if err != nil {
+		return nil, err
+	}
+	if digest(octets) == r.After {
+		before, err := os.ReadFile(s.path(backupName))
+		if err != nil {
+			return nil, err
+		}
+		if err := s.write(main, before); err != nil {
+			return nil, err
+		}
+	} else if kept, err = s.undoEach(ctx, r.Changes); err != nil {
+		return kept, err
+	}
+	return kept, errors.Join(os.Remove(s.path(recordName)), os.Remove(s.path(backupName)))
+}
+
+// undoEach goes backwards, so that a parameter that was set twice ends at its first value.
+func (s *Settings) undoEach(ctx context.Context, changes []Change) (kept []Change, err error) {
+	for i := len(changes) - 1; i >= 0; i-- {
+		c := changes[i]
+		values, err := parameters(ctx, s.ConfigDir, false, c.Name)
+		if err != nil {
+			return kept, err
+		}
+		switch {
+		case values[c.Name] == c.Old:
+			continue
+		case values[c.Name] != c.New:
+			kept = append(kept, c)
+			continue
+		case c.Explicit:
+			_, err = postconf(ctx, s.ConfigDir, "-e", c.Name+" = "+c.Old)
+		default:
+			_, err = postconf(ctx, s.ConfigDir, "-X", c.Name)
+		}
+		if err != nil {
+			return kept, err
+		}
+	}
+	return kept, nil
+}
+
+func (s *Settings) path(name string) string { return filepath.Join(s.ConfigDir, name) }
+
+func (s *Settings) readRecord() (record, error) {
+	var r record
+	octets, err := os.ReadFile(s.path(recordName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, ErrNothingToUndo
+	}
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(octets, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", s.path(recordName), err)
+	}
+	return r, nil
+}
+
+func (s *Settings) writeRecord(r record) error {
+	octets, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return s.write(s.path(recordName), append(octets, '\n'))
+}
+
+// write replaces a file as a whole, with the mode of main.cf.
+func (s *Settings) write(path string, octets []byte) error {
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(s.path("main.cf")); err == nil {
+		mode = info.Mode().Perm()
+	}
+	return atomicfile.Write(path, octets, atomicfile.Options{Mode: mode, Prefix: ".postseal-", Sync: true})
+}
+
+func digest(octets []byte) string {
+	sum := sha256.Sum256(octets)
+	return hex.EncodeToString(sum[:])
+}
+
+// Quote writes s as one word of a shell.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

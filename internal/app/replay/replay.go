@@ -1,0 +1,379 @@
+// Package replay verifies the messages of an archive again, each by the clock of its
+// receipt, and says what several policies would have done to it.
+package replay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"postseal"
+	"postseal/internal/app/mailbox"
+	"postseal/internal/app/received"
+	"postseal/message"
+)
+
+// Policy is one that is tried.
+type Policy struct {
+	Name   string
+	Policy postseal.Policy
+}
+
+// Options say what to verify, and how.
+type Options struct {
+	Verifier *postseal.Verifier // its decision is not used
+	Policies []Policy
+	// ReceivedBy is the host whose Received field gives envelope and time. Without it SPF is
+	// skipped, and the topmost Received field gives the time.
+	ReceivedBy string
+	AuthservID string    // of earlier Authentication-Results, beside ReceivedBy
+	Since      time.Time // older messages are passed over
+	Now        time.Time // the clock of messages whose time of receipt is not known
+	// Unchecked are clients whose mail passes unchecked.
+	Unchecked          func(netip.Addr) bool
+	CheckAuthenticated bool
+	Done               func(name string) bool // by an earlier run; nil is none
+	Workers            int                    // default: the processors
+	// Encode is called by the workers for each message that is verified; Result.Line keeps
+	// what it returns.
+	Encode func(*postseal.Report, *Record) ([]byte, error)
+}
+
+// Outcome is what became of one message of the archive.
+type Outcome string
+
+// The outcomes. All but Verified and Broken are passed over.
+const (
+	Verified  Outcome = "verified"
+	Broken    Outcome = "broken"    // no message, or not readable
+	Old       Outcome = "old"       // from before Options.Since
+	Unchecked Outcome = "unchecked" // of our own users and networks
+	Elsewhere Outcome = "elsewhere" // ReceivedBy did not take it from outside, or does not say so
+	Done      Outcome = "done"      // by an earlier run
+)
+
+// Result is one message. Record and Line are nil unless it is verified.
+type Result struct {
+	Name    string
+	Size    int64 // octets in the archive
+	Outcome Outcome
+	Err     error // why it is broken, or from elsewhere
+	Record  *Record
+	Line    []byte
+}
+
+// Bounds of what goes on at the same time.
+const (
+	batchMessages = 8         // that a worker takes together: each hand-over has its price
+	windowBatches = 64        // read or verified before the slowest message
+	windowBytes   = 128 << 20 // of messages that wait for a worker
+)
+
+// ballastBytes are on the heap and never used, so that no memory stands for them: the collector
+// runs when as much as that was made anew, not at each 4 MiB. What replay makes dies young.
+const ballastBytes = 16 << 20
+
+// batch is messages that go through a worker together.
+type batch struct {
+	messages []mailbox.Message
+	octets   int64
+	results  []Result
+	done     chan struct{} // closed when the results are there
+}
+
+// Run verifies messages on all workers and gives the results in the order of the messages.
+// It ends early, without an error, when ctx ends: messages in flight are then dropped.
+func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) iter.Seq[Result] {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	return func(yield func(Result) bool) {
+		ballast := make([]byte, ballastBytes)
+		defer runtime.KeepAlive(ballast)
+		ctx, cancel := context.WithCancel(ctx)
+		window := max(windowBatches, 4*o.Workers)
+		f := feeder{ctx: ctx, room: semaphore.NewWeighted(windowBytes), jobs: make(chan *batch, window/2), order: make(chan *batch, window)}
+		var all sync.WaitGroup
+		defer all.Wait()
+		defer cancel()
+		all.Go(func() { f.feed(messages) })
+		for range o.Workers {
+			all.Go(func() {
+				w := worker{Options: &o}
+				for b := range f.jobs {
+					w.verifyAll(ctx, b)
+				}
+			})
+		}
+		for b := range f.order {
+			<-b.done
+			f.room.Release(b.octets)
+			for i := range b.results {
+				if ctx.Err() != nil || !yield(b.results[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// feeder reads the archive as far ahead as there is room.
+type feeder struct {
+	ctx   context.Context
+	room  *semaphore.Weighted
+	jobs  chan *batch // to the workers
+	order chan *batch // to those who want the results
+}
+
+func (f *feeder) feed(messages iter.Seq[mailbox.Message]) {
+	defer close(f.order)
+	defer close(f.jobs)
+	b := newBatch()
+	for m := range messages {
+		octets := min(int64(cap(m.Raw)), windowBytes)
+		if !f.room.TryAcquire(octets) {
+			// What is held back here may be what takes the room.
+			if !f.hand(b) || f.room.Acquire(f.ctx, octets) != nil {
+				return
+			}
+			b = newBatch()
+		}
+		b.octets += octets
+		b.messages = append(b.messages, m)
+		// Where a worker may wait for messages, none of them waits for others.
+		if len(b.messages) == batchMessages || len(f.jobs) < cap(f.jobs)/2 {
+			if !f.hand(b) {
+				return
+			}
+			b = newBatch()
+		}
+	}
+	f.hand(b)
+}
+
+func newBatch() *batch {
+	return &batch{messages: make([]mailbox.Message, 0, batchMessages), done: make(chan struct{})}
+}
+
+// hand hands b over. It reports false when nobody wants it any more.
+func (f *feeder) hand(b *batch) bool {
+	for _, c := range []chan *batch{f.jobs, f.order} {
+		select {
+		case c <- b:
+		case <-f.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// worker verifies one message after the other.
+type worker struct {
+	*Options
+	header message.Header // of the message at hand
+	text   []byte         // the same with CRLF line ends, when it has others
+}
+
+// verifyAll comes to the results of b.
+func (w *worker) verifyAll(ctx context.Context, b *batch) {
+	defer close(b.done)
+	b.results = make([]Result, len(b.messages))
+	for i := range b.messages {
+		if ctx.Err() != nil {
+			return
+		}
+		w.verify(ctx, &b.messages[i], &b.results[i])
+	}
+}
+
+// verify comes to the result of one message.
+func (w *worker) verify(ctx context.Context, m *mailbox.Message, r *Result) {
+	defer m.Release()
+	r.Name, r.Size = m.Name, m.Size
+	if w.Done != nil && w.Done(m.Name) {
+		r.Outcome = Done
+		return
+	}
+	m.Load(ctx)
+	if r.Size, r.Err = m.Size, m.Err; r.Err != nil {
+		r.Outcome = Broken
+		return
+	}
+	w.read(ctx, m, r)
+	if cap(w.text) > keptText {
+		w.text = nil
+	}
+}
+
+// read comes to the result of a message that is read.
+func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
+	text := w.crlf(m.Raw)
+	body, err := readHeader(&w.header, text)
+	if err != nil {
+		r.Outcome, r.Err = Broken, err
+		return
+	}
+	d, err := w.delivery(&w.header, m.Stored)
+	switch {
+	case err != nil:
+		r.Outcome, r.Err = Elsewhere, err
+	case d.Time.Before(w.Since):
+		r.Outcome = Old
+	case w.isUnchecked(&d):
+		r.Outcome = Unchecked
+	default:
+		w.verdict(ctx, m, body, &d, r)
+	}
+}
+
+// keptText is how much of the room for a text is kept for the next message.
+const keptText = 1 << 20
+
+// crlf is message.CRLF in the room of w.text.
+func (w *worker) crlf(raw []byte) []byte {
+	if message.HasCRLF(raw) {
+		return raw
+	}
+	w.text = message.AppendCRLF(w.text[:0], raw)
+	return w.text
+}
+
+var errNoHeader = errors.New("has no header fields, so it is no message")
+
+// readHeader reads the header section of text into h, and returns what is behind it. It is not
+// limited: the verdict is, as always.
+func readHeader(h *message.Header, text []byte) (body []byte, err error) {
+	h.Reset()
+	whole := message.Limits{HeaderBytes: len(text) + 2, Fields: len(text) + 1, FieldBytes: len(text)}
+	s := message.NewSplitter(peek{h}, whole)
+	n, err := s.Write(text)
+	if err == nil {
+		err = s.Close()
+	}
+	switch {
+	case err != nil && !errors.Is(err, errPeeked):
+		return nil, err
+	case h.Len() == 0:
+		return nil, errNoHeader
+	}
+	return text[n:], nil
+}
+
+var errPeeked = errors.New("header section read")
+
+// peek is a Sink that keeps the header section and stops behind it.
+type peek struct{ header *message.Header }
+
+// Field implements message.Sink.
+func (p peek) Field(f message.Field) error { p.header.Add(f); return nil }
+
+// EndHeader implements message.Sink.
+func (p peek) EndHeader() error { return errPeeked }
+
+// Write implements message.Sink.
+func (p peek) Write([]byte) (int, error) { return 0, errPeeked }
+
+// delivery is how and when the message came. Without ReceivedBy only the time is known.
+func (o *Options) delivery(h *message.Header, stored time.Time) (received.Delivery, error) {
+	d := received.Delivery{Field: -1}
+	if o.ReceivedBy != "" {
+		var err error
+		if d, err = received.By(h, o.ReceivedBy); err != nil {
+			return d, err
+		}
+	} else if i := h.Index("Received"); i >= 0 {
+		d.Time = received.Date(h.At(i).Value())
+	}
+	for _, t := range []time.Time{stored, o.Now} {
+		if d.Time.IsZero() {
+			d.Time = t
+		}
+	}
+	return d, nil
+}
+
+// isUnchecked reports whether the daemon lets the message pass unchecked: our own networks,
+// and users who authenticated, as the protocol word says (RFC 3848).
+func (o *Options) isUnchecked(d *received.Delivery) bool {
+	switch strings.ToUpper(d.With) {
+	case "ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA":
+		return !o.CheckAuthenticated
+	}
+	return o.Unchecked != nil && d.IP.IsValid() && o.Unchecked(d.IP)
+}
+
+// verdict verifies the message as it was when it came: without the fields that were added
+// since its receipt, the Received field of ReceivedBy included.
+func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d *received.Delivery, r *Result) {
+	report, err := w.run(ctx, body, d)
+	if err == nil && brokenBody(report) {
+		for _, other := range m.Unquoted() {
+			_, reading, _ := bytes.Cut(message.CRLF(other), []byte("\r\n\r\n"))
+			if again, err := w.run(ctx, reading, d); err == nil && passes(again) > passes(report) {
+				report, body = again, reading
+			}
+		}
+	}
+	if err != nil {
+		r.Outcome, r.Err = Broken, err
+		return
+	}
+	report.File = m.Name
+	w.diagnose(ctx, report, body)
+	r.Outcome, r.Record = Verified, w.record(report, &w.header, d)
+	report.Decision = r.Record.Policies[0].Decision
+	if w.Encode != nil {
+		r.Line, r.Err = w.Encode(report, r.Record)
+	}
+	report.Release()
+}
+
+// run is the transaction of the message, with the fields below the one that d comes from.
+func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
+	var conn postseal.Conn
+	if d.IP.IsValid() {
+		conn.Remote = netip.AddrPortFrom(d.IP, 0)
+	}
+	s := w.Verifier.Session(ctx, conn)
+	s.Helo(d.From)
+	s.At(d.Time)
+	t := s.Mail(d.ReversePath)
+	defer t.Abort()
+	first := d.Field + 1
+	if first == w.header.Len() {
+		first = 0 // nothing but what we added
+	}
+	for i := first; i < w.header.Len(); i++ {
+		if err := t.Field(w.header.At(i)); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.EndHeader(); err != nil {
+		return nil, err
+	}
+	if _, err := t.Write(body); err != nil {
+		return nil, err
+	}
+	return t.Finish(ctx)
+}
+
+// maxDiagnosed bounds the messages whose broken signatures are looked into.
+const maxDiagnosed = 1 << 20
+
+func (o *Options) diagnose(ctx context.Context, r *postseal.Report, body []byte) {
+	if r.DMARC.Result == "fail" && len(body) <= maxDiagnosed {
+		o.Verifier.Diagnose(ctx, r, body)
+	}
+}
+
+// String names the result for a list of what went wrong.
+func (r Result) String() string { return fmt.Sprintf("%s: %v", r.Name, r.Err) }

@@ -1,0 +1,150 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+
+	"postseal"
+	"postseal/internal/core/domain"
+)
+
+// Bounds of an expression. maxCost is in CEL's units, about one for each step: a hundred
+// times what a sensible rule needs, and a few milliseconds at most.
+const (
+	maxSource  = 4096 // octets
+	maxNesting = 50
+	maxCost    = 50_000
+)
+
+// rule is a compiled [[rule]] entry.
+type rule struct {
+	entry
+	action  postseal.Action
+	program cel.Program
+}
+
+var actions = []string{string(postseal.Accept), string(postseal.Quarantine), string(postseal.Reject), string(postseal.Defer)}
+
+func (b *compiler) rule(c *Rule) {
+	r := &rule{action: postseal.Action(c.Action)}
+	r.label = fmt.Sprint(b.index + 1)
+	if c.Name != "" {
+		r.label += " " + c.Name
+	}
+	if !printable(c.Name) {
+		b.problem("name", "must be at most %d characters of one line", maxText)
+	}
+	switch {
+	case c.Action == "":
+		b.problem("", "a rule needs an action: %s", strings.Join(actions, ", "))
+	case !slices.Contains(actions, c.Action):
+		b.problem("action", "%q is not one of %s", c.Action, strings.Join(actions, ", "))
+	}
+	if c.When == "" {
+		b.problem("", "a rule needs an expression: when = 'dmarc.result == \"fail\"'")
+	} else {
+		r.program = b.compile(c.When)
+	}
+	if b.common(&r.entry, c.Override, postseal.LocalPolicy, c.Why, c.Until) && r.program != nil {
+		b.set.rules = append(b.set.rules, r)
+	}
+}
+
+// compile type-checks an expression. Each of its errors is a problem with a position.
+func (b *compiler) compile(source string) cel.Program {
+	if len(source) > maxSource {
+		b.problem("when", "is longer than %d octets", maxSource)
+		return nil
+	}
+	if !utf8.ValidString(source) {
+		b.problem("when", "is not UTF-8")
+		return nil
+	}
+	env, err := environment()
+	if err != nil {
+		b.problem("when", "cannot be compiled: %v", err)
+		return nil
+	}
+	ast, issues := env.Compile(source)
+	for _, e := range issues.Errors() {
+		b.problem("when", "%s", strings.TrimSpace(e.Message))
+		p := &b.problems[len(b.problems)-1]
+		p.Line, p.Column = max(1, e.Location.Line()), e.Location.Column()+1
+	}
+	if issues.Err() != nil {
+		return nil
+	}
+	if ast.OutputType() != cel.BoolType {
+		b.problem("when", "must be true or false, but is %s", ast.OutputType())
+		return nil
+	}
+	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if err != nil {
+		b.problem("when", "cannot be compiled: %v", err)
+		return nil
+	}
+	return program
+}
+
+// eval reports whether the expression is true. An error, such as spf[0] where there is
+// none, is no match.
+func (r *rule) eval(v *verdict) (bool, error) {
+	out, _, err := r.program.Eval(v)
+	if err != nil {
+		return false, err
+	}
+	yes, ok := out.Value().(bool)
+	if !ok {
+		return false, errors.New("the expression is neither true nor false")
+	}
+	return yes, nil
+}
+
+// environment declares the variables of an expression. Nothing in it has side effects.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	structure := func(v any) reflect.Type { return reflect.TypeOf(v) }
+	object := func(v any) *cel.Type { return cel.ObjectType(structure(v).String()) }
+	return cel.NewEnv(
+		ext.NativeTypes(ext.ParseStructTag("json"), structure(Verdict{}), structure(Author{}), structure(IPRev{}), structure(Client{}), structure(Envelope{}),
+			structure(postseal.SPFJSON{}), structure(postseal.SignatureJSON{}), structure(postseal.ARC{}), structure(postseal.DMARCJSON{})),
+		ext.Network(),
+		cel.ParserRecursionLimit(maxNesting),
+		cel.ParserExpressionSizeLimit(maxSource),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateComprehensionNestingLimit(2)),
+		cel.Variable("decision", object(Verdict{})),
+		cel.Variable("spf", cel.ListType(object(postseal.SPFJSON{}))),
+		cel.Variable("dkim", cel.ListType(object(postseal.SignatureJSON{}))),
+		cel.Variable("arc", object(postseal.ARC{})),
+		cel.Variable("dmarc", object(postseal.DMARCJSON{})),
+		cel.Variable("iprev", object(IPRev{})),
+		cel.Variable("author", object(Author{})),
+		cel.Variable("client", object(Client{})),
+		cel.Variable("envelope", object(Envelope{})),
+		cel.Variable("list_id", cel.StringType),
+		cel.Function("within", cel.MemberOverload("string_within_string", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(within))),
+	)
+})
+
+// within reports whether one domain is another or a subdomain of it.
+func within(a, b ref.Val) ref.Val {
+	name, err := domain.Parse(string(a.(types.String)))
+	if err != nil {
+		return types.False
+	}
+	parent, err := domain.Parse(string(b.(types.String)))
+	if err != nil {
+		return types.NewErr("within: %v", err)
+	}
+	return types.Bool(name.Within(parent))
+}

@@ -1,0 +1,248 @@
+// Package rules is the operator's local policy: exemptions, and rules in the Common
+// Expression Language (CEL) over the fields of a verdict. It changes what the published
+// policy asks for, before the enforcement mode; every use is counted and recorded as the
+// override reason of RFC 9990 §3.1.1.8.
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"postseal"
+	"postseal/internal/core/domain"
+)
+
+// Exempt is an [[exempt]] entry: mail that all its keys describe is accepted whatever
+// DMARC says of it.
+type Exempt struct {
+	IP       string         `toml:"ip,omitempty"`       // address or CIDR of the client
+	User     string         `toml:"user,omitempty"`     // authenticated user
+	DKIM     string         `toml:"dkim,omitempty"`     // domain with a passing signature
+	SPF      string         `toml:"spf,omitempty"`      // domain whose SPF passed for the MAIL FROM identity
+	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only beside ip, dkim or spf
+	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
+	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
+	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
+}
+
+// Rule is a [[rule]] entry: the first whose expression is true sets the action.
+type Rule struct {
+	Name     string         `toml:"name,omitempty"`     // for the log and the reports
+	When     string         `toml:"when"`               // a CEL expression over the verdict
+	Action   string         `toml:"action"`             // accept, quarantine, reject or defer
+	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
+	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
+	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
+}
+
+// Config is the local policy as written in the configuration file.
+type Config struct {
+	Exempt []Exempt `toml:"exempt"`
+	Rule   []Rule   `toml:"rule"`
+}
+
+// Problem is what is wrong with one entry.
+type Problem struct {
+	Table   string // "exempt" or "rule"
+	Index   int    // of the entry in its table, from 0
+	Key     string // the key at fault, "" is the entry as a whole
+	Line    int    // of the fault within the value of Key, from 1; 0 is the value as a whole
+	Column  int    // in characters, from 1
+	Text    string
+	Warning bool // the entry is left out, everything else holds
+}
+
+// Set is a compiled local policy. It is safe for concurrent use.
+type Set struct {
+	exempts exempts
+	rules   []*rule
+}
+
+// entry is what exemptions and rules have in common.
+type entry struct {
+	index    int
+	label    string
+	why      string
+	override postseal.OverrideType
+	ends     time.Time // zero: never
+	used     atomic.Int64
+	failed   atomic.Int64
+}
+
+// Use tells how often an entry decided.
+type Use struct {
+	Table  string // "exempt" or "rule"
+	Entry  string // such as "1 dkim=partner.example"
+	Count  int64
+	Errors int64 // evaluations that ended in an error: no match
+}
+
+// Uses lists every entry in the order of the configuration.
+func (s *Set) Uses() []Use {
+	uses := make([]Use, 0, len(s.exempts.all)+len(s.rules))
+	for _, e := range s.exempts.all {
+		uses = append(uses, Use{Table: "exempt", Entry: e.label, Count: e.used.Load()})
+	}
+	for _, r := range s.rules {
+		uses = append(uses, Use{Table: "rule", Entry: r.label, Count: r.used.Load(), Errors: r.failed.Load()})
+	}
+	return uses
+}
+
+// Compile checks c and compiles it. An entry that expired before now is a warning and
+// left out; with any other problem the Set is nil.
+func Compile(c Config, now time.Time) (*Set, []Problem) {
+	b := &compiler{now: now, set: &Set{}}
+	for i := range c.Exempt {
+		b.at("exempt", i)
+		b.exempt(&c.Exempt[i])
+	}
+	for i := range c.Rule {
+		b.at("rule", i)
+		b.rule(&c.Rule[i])
+	}
+	for _, p := range b.problems {
+		if !p.Warning {
+			return nil, b.problems
+		}
+	}
+	return b.set, b.problems
+}
+
+// compiler gathers the problems of all entries.
+type compiler struct {
+	now      time.Time
+	set      *Set
+	problems []Problem
+	table    string
+	index    int
+}
+
+func (b *compiler) at(table string, index int) { b.table, b.index = table, index }
+
+func (b *compiler) problem(key, format string, args ...any) {
+	b.problems = append(b.problems, Problem{Table: b.table, Index: b.index, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// maxText bounds texts that reach logs and reports.
+const maxText = 200
+
+// common checks what exemptions and rules have in common. It reports false for an expired
+// entry, which is left out.
+func (b *compiler) common(e *entry, override string, otherwise postseal.OverrideType, why string, until toml.LocalDate) bool {
+	e.index, e.why, e.override = b.index, why, otherwise
+	if override != "" {
+		if !slices.Contains(overrides, override) {
+			b.problem("override", "%q is not one of %s", override, strings.Join(overrides, ", "))
+		}
+		e.override = postseal.OverrideType(override)
+	}
+	if !printable(why) {
+		b.problem("why", "must be at most %d characters of one line", maxText)
+	}
+	if until == (toml.LocalDate{}) {
+		return true
+	}
+	e.ends = until.AsTime(time.UTC).AddDate(0, 0, 1)
+	if e.expired(b.now) {
+		b.problem("until", "this entry expired after %s and matches no more: renew or remove it", until)
+		b.problems[len(b.problems)-1].Warning = true
+		return false
+	}
+	return true
+}
+
+func (e *entry) expired(now time.Time) bool { return !e.ends.IsZero() && !now.Before(e.ends) }
+
+// overrides are the types of RFC 9990 that a local policy may give.
+var overrides = []string{string(postseal.LocalPolicy), string(postseal.TrustedForwarder), string(postseal.MailingList), string(postseal.OtherOverride)}
+
+func printable(s string) bool {
+	return len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
+}
+
+// comment is the text of the override: which entry, and why it is there.
+func (e *entry) comment(table string) string {
+	text := table + " " + e.label
+	if e.why != "" {
+		text += ": " + e.why
+	}
+	return text
+}
+
+// Policy is a postseal.Policy with local rules between what the author's domain publishes
+// and the enforcement mode.
+type Policy struct {
+	Base postseal.EnforcePolicy
+	Set  *Set // nil: no local rules
+	// OnError is told of a rule that could not be evaluated, which is no match.
+	OnError func(entry string, err error)
+}
+
+// Decide implements postseal.Policy.
+func (p *Policy) Decide(r *postseal.Report) postseal.Decision {
+	d := p.Base.Published(r)
+	if p.Set != nil && d.Reason != postseal.MessageLimit {
+		p.local(r, &d)
+	}
+	return p.Base.Enforce(r, d)
+}
+
+// local applies the first exemption that matches, else the first rule that is true. An
+// exempt message is past every rule.
+func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
+	if e := p.Set.exempts.match(r, d.Reason); e != nil {
+		if d.Action == postseal.Accept {
+			return
+		}
+		e.used.Add(1)
+		*d = postseal.Decision{Action: postseal.Accept, Reason: postseal.LocalExempt,
+			Override: &postseal.Override{Type: e.override, Comment: e.comment("exempt")}}
+		return
+	}
+	if rule := p.firstRule(r, d); rule != nil {
+		rule.used.Add(1)
+		if rule.action == d.Action {
+			return
+		}
+		*d = postseal.Decision{Action: rule.action, Reason: postseal.LocalRule,
+			Override: &postseal.Override{Type: rule.override, Comment: rule.comment("rule")}}
+	}
+}
+
+func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) *rule {
+	if len(p.Set.rules) == 0 {
+		return nil
+	}
+	v := newVerdict(r, d)
+	for _, rule := range p.Set.rules {
+		if rule.expired(r.Time) {
+			continue
+		}
+		yes, err := rule.eval(v)
+		if err != nil {
+			rule.failed.Add(1)
+			if p.OnError != nil {
+				p.OnError(rule.label, err)
+			}
+		}
+		if yes {
+			return rule
+		}
+	}
+	return nil
+}
+
+// domainName reads the domain of key.
+func (b *compiler) domainName(key, value string) domain.Name {
+	name, err := domain.Parse(value)
+	if err != nil {
+		b.problem(key, "%q is no domain name: %v", value, err)
+	}
+	return name
+}

@@ -1,0 +1,224 @@
+// Package canonical gives header fields their canonical form and finds those that a
+// signature names (RFC 6376 §3.4, §5.4.2). DKIM and ARC share it.
+package canonical
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"math/bits"
+
+	"postseal/internal/core/tagvalue"
+	"postseal/message"
+)
+
+// Digests are the SHA-256 hashes of what signatures cover of a header section, by the
+// position of the signature's field. They can stand for text that is not to be kept.
+type Digests map[int][sha256.Size]byte
+
+// Digest is one of Digests.
+type Digest struct {
+	Field int
+	Sum   [sha256.Size]byte
+}
+
+// Relaxed appends the relaxed form of f, CRLF included: the name in lower case, no fold,
+// runs of white space as one space, none around the colon or at the end (RFC 6376 §3.4.2,
+// erratum 5839). White space is SP and HTAB alone.
+func Relaxed(dst []byte, f message.Field) []byte {
+	for _, c := range f.Name() {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	dst = append(dst, ':')
+	return append(relaxedValue(dst, f.Value()), '\r', '\n')
+}
+
+func relaxedValue(dst, v []byte) []byte {
+	start, space := len(dst), false
+	for i := 0; i < len(v); {
+		c := v[i]
+		switch {
+		case c == '\r' && i+1 < len(v) && v[i+1] == '\n':
+			i += 2
+			continue
+		case c == ' ' || c == '\t':
+			space = true
+			i++
+			continue
+		}
+		if space && len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		space = false
+		n := plainRun(v[i:])
+		dst = append(dst, v[i:i+n]...)
+		i += n
+	}
+	return dst
+}
+
+// plainRun returns the length of a prefix of v that has no white space and no CRLF after
+// its first octet.
+func plainRun(v []byte) int {
+	for i := 1; i < len(v); i++ {
+		if c := v[i]; c == ' ' || c == '\t' || c == '\r' {
+			return i
+		}
+	}
+	return len(v)
+}
+
+// Simple appends f as it was received, and CRLF (RFC 6376 §3.4.1).
+func Simple(dst []byte, f message.Field) []byte {
+	return append(append(dst, f.Raw...), '\r', '\n')
+}
+
+// WithoutTag returns f with the value of the tag name, and the white space around it,
+// deleted (RFC 6376 §3.7), appended to the room of dst. Only the tag of exactly that name is
+// touched.
+func WithoutTag(dst []byte, f message.Field, name string) message.Field {
+	v := f.Value()
+	for start := 0; start <= len(v); {
+		end := bytes.IndexByte(v[start:], ';')
+		if end < 0 {
+			end = len(v)
+		} else {
+			end += start
+		}
+		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 && isName(v[start:start+equals], name) {
+			offset := f.Colon + 1
+			raw := append(dst[:0], f.Raw[:offset+start+equals+1]...)
+			raw = append(raw, f.Raw[offset+end:]...)
+			return message.Field{Raw: raw, Colon: f.Colon}
+		}
+		start = end + 1
+	}
+	return f
+}
+
+// isName reports whether text is name, apart from white space around it.
+func isName(text []byte, name string) bool {
+	for len(text) > 0 && tagvalue.IsFWS(text[0]) {
+		text = text[1:]
+	}
+	for len(text) > 0 && tagvalue.IsFWS(text[len(text)-1]) {
+		text = text[:len(text)-1]
+	}
+	return string(text) == name
+}
+
+// Index finds the fields of a header section by name, from the bottom up. It is made
+// once for all signatures of a message.
+type Index struct {
+	header *message.Header
+	slots  []int32 // hash table of names: number of a name plus 1, 0 is free
+	last   []int32 // by number: the lowest field of that name
+	above  []int32 // by field: the next one of the same name above, -1 is none
+
+	selection Selection
+	room      [usualSlots + 3*usualFields]int32
+}
+
+// What an ordinary header section takes.
+const (
+	usualFields = 32
+	usualSlots  = 4 * usualFields
+)
+
+// NewIndex indexes h.
+func NewIndex(h *message.Header) *Index {
+	x := new(Index)
+	x.Build(h)
+	return x
+}
+
+// Build makes an empty x the index of h. x must not be copied from then on.
+func (x *Index) Build(h *message.Header) {
+	n := h.Len()
+	slots := 1 << bits.Len(uint(2*n))
+	room := x.room[:]
+	if n > usualFields {
+		room = make([]int32, slots+3*n)
+	}
+	x.header, x.slots, x.last, x.above = h, room[:slots], room[slots:slots:slots+n], room[slots+n:slots+2*n]
+	x.selection = Selection{Index: x, next: room[slots+2*n : slots+2*n : slots+3*n]}
+	for i := range n {
+		slot := slotOf(x, h.At(i).Name())
+		if *slot == 0 {
+			x.last = append(x.last, -1)
+			*slot = int32(len(x.last))
+		}
+		number := *slot - 1
+		x.above[i] = x.last[number]
+		x.last[number] = int32(i)
+	}
+}
+
+// slotOf returns the place of a name in any case: the one that it has, or a free one.
+func slotOf[T []byte | string](x *Index, name T) *int32 {
+	hash := uint32(2166136261) // FNV-1a
+	for i := range len(name) {
+		hash = (hash ^ uint32(lower(name[i]))) * 16777619
+	}
+	for i := hash; ; i++ {
+		slot := &x.slots[i&uint32(len(x.slots)-1)]
+		if *slot == 0 || sameName(x.header.At(int(x.last[*slot-1])).Name(), name) {
+			return slot
+		}
+	}
+}
+
+func sameName[T []byte | string](a []byte, b T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(b) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// Selection hands out the fields for one signature.
+type Selection struct {
+	*Index
+	next []int32
+	skip int32
+}
+
+// Select begins a selection that never hands out field skip, the signature's own. It ends
+// the one before.
+func (x *Index) Select(skip int) *Selection {
+	x.selection.next, x.selection.skip = append(x.selection.next[:0], x.last...), int32(skip)
+	return &x.selection
+}
+
+// Next returns the lowest field of this name, in any case, that was not handed out; ok
+// is false when there is none (RFC 6376 §5.4.2).
+func (s *Selection) Next(name string) (f message.Field, ok bool) {
+	slot := *slotOf(s.Index, name)
+	if slot == 0 {
+		return f, false
+	}
+	n := slot - 1
+	i := s.next[n]
+	if i == s.skip && i >= 0 {
+		i = s.above[i]
+	}
+	if i < 0 {
+		s.next[n] = -1
+		return f, false
+	}
+	s.next[n] = s.above[i]
+	return s.header.At(int(i)), true
+}

@@ -1,8 +1,0 @@
-// Package differential makes cases from a seed, and compares our verdicts with those of
-// independent verifiers: dkimpy, pyspf, Mail::DKIM, Mail::SPF, OpenDKIM, mailauth and the
-// two Go libraries of internal/secondopinion.
-//
-// A disagreement is a defect of ours, or it is in a class: a predicate over the case with
-// the section that decides. One that no class names fails the run. See
-// docs/howto/differential.md.
-package differential

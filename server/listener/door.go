@@ -1,0 +1,165 @@
+// Package listener is what the doors of the daemon share: the configuration in force, SPF
+// checks, serving with bounds and an orderly end, one log line and the metrics of each
+// verdict.
+package listener
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaissmai/bart"
+	"golang.org/x/time/rate"
+
+	"postseal"
+	"postseal/internal/app/conf"
+	"postseal/message"
+	"postseal/resolver"
+)
+
+// Door is one way in. *http.Server is one too. Serve returns after Shutdown or Close, with
+// an error that says so.
+type Door interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error // waits for messages in flight
+	Close() error                   // does not
+}
+
+// Snapshot is one configuration. It is immutable: whoever begins a message takes the
+// current one and keeps it to the end of the message.
+type Snapshot struct {
+	Token        Token // of the http door
+	Config       *conf.Config
+	Verifier     *postseal.Verifier
+	Resolver     resolver.Resolver
+	AuthservID   string // that of Config, or the name of the host
+	Enforce      postseal.Enforce
+	LocalParts   bool // the log may name the local part of the sender
+	HeaderLimits message.Limits
+	Trusted      Networks // clients whose mail passes unchecked
+	Relays       Networks // our own relays: the client is the one that their trace fields name
+}
+
+// NewSnapshot makes what doors need of a configuration. Config.AuthservID must be set.
+func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
+	v, err := postseal.New(engine)
+	if err != nil {
+		return nil, err
+	}
+	token, err := newToken(c.Listen.HTTPTokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Config: c, Verifier: v, Token: token, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
+		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
+}
+
+// TrustsLocal reports whether the mail of this very machine passes unchecked.
+func (s *Snapshot) TrustsLocal() bool {
+	return s.Trusted.Contains(netip.IPv6Loopback()) || s.Trusted.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
+// Networks is a set of addresses. The zero value is empty.
+type Networks struct{ table *bart.Lite }
+
+// NewNetworks makes a set of prefixes.
+func NewNetworks(prefixes ...netip.Prefix) Networks {
+	t := new(bart.Lite)
+	for _, p := range prefixes {
+		t.Insert(p.Masked())
+	}
+	return Networks{t}
+}
+
+// Contains reports whether ip is in the set. An IPv4 address may be mapped into IPv6.
+func (n Networks) Contains(ip netip.Addr) bool {
+	return n.table != nil && ip.IsValid() && n.table.Contains(ip.Unmap().WithZone(""))
+}
+
+// Engine is what all doors work with. It is safe for concurrent use.
+type Engine struct {
+	Log     *slog.Logger
+	Metrics *Metrics
+	SPF     *SPFCache
+	// ShareSPF is set when several doors may see one message.
+	ShareSPF bool
+	Memory   *Memory // nil has no limit
+
+	current   atomic.Pointer[Snapshot]
+	recorders []func(Verdict)
+	told      rate.Sometimes // that memory is short
+}
+
+// NewEngine begins with the configuration s. Each recorder is given every verdict after it
+// is logged; it must not block.
+func NewEngine(s *Snapshot, log *slog.Logger, m *Metrics, recorders ...func(Verdict)) *Engine {
+	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders, told: rate.Sometimes{Interval: sameLog}}
+	e.current.Store(s)
+	return e
+}
+
+// Close ends what runs apart from any door.
+func (e *Engine) Close() { e.SPF.Close() }
+
+// Current is the configuration in force.
+func (e *Engine) Current() *Snapshot { return e.current.Load() }
+
+// Begin begins the verification of a message. The caller must Finish or Abort it.
+func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *postseal.Transaction {
+	session := s.Verifier.Session(ctx, conn)
+	session.Helo(helo)
+	if !e.ShareSPF || !conn.Remote.Addr().IsValid() {
+		return session.Mail(reversePath)
+	}
+	return session.MailWithSPF(reversePath, e.SPF.Check(s.Verifier, conn, helo, reversePath))
+}
+
+// Swap puts s in force for messages that begin from now on.
+func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
+
+// Verdict is one message as a door ended it.
+type Verdict struct {
+	Door     string // Milter, SMTP or HTTP
+	QueueID  string // of the MTA, "" when there is none
+	Report   *postseal.Report
+	Snapshot *Snapshot     // the configuration that decided
+	Took     time.Duration // from the end of the message to the answer
+}
+
+// Record writes the one log line of a message and counts it.
+func (e *Engine) Record(v Verdict) {
+	e.logVerdict(v)
+	e.Metrics.verdict(v)
+	for _, record := range e.recorders {
+		record(v)
+	}
+}
+
+// Unchecked notes a message that passes unchecked, and why.
+func (e *Engine) Unchecked(door, queueID, reason string) {
+	e.Metrics.Skipped.WithLabelValues(door, reason).Inc()
+	e.Log.Info("passed unchecked", "qid", Text(queueID), "door", door, "reason", reason)
+}
+
+// Recover is to be deferred around what works on outside input: a panic is logged and
+// counted, and ends no more than that. It reports through *failed, if not nil.
+func (e *Engine) Recover(where string, failed *bool) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if failed != nil {
+		*failed = true
+	}
+	e.Panicked(where, p)
+}
+
+// Panicked logs and counts a recovered panic.
+func (e *Engine) Panicked(where string, p any) {
+	e.Metrics.Panics.Inc()
+	e.Log.Error("a defect of postseal, please report it", "where", where, "panic", Text(p), "stack", string(debug.Stack()))
+}

@@ -1,0 +1,157 @@
+package listener
+
+import (
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"postseal"
+)
+
+// Metrics are those of docs/reference/metrics.md. No label takes outside text.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	Messages       *prometheus.CounterVec // verdict, applied, enforce
+	SPF            *prometheus.CounterVec // result, identity
+	Signatures     *prometheus.CounterVec // result, algo
+	DMARC          *prometheus.CounterVec // result, policy, disposition
+	ARC            *prometheus.CounterVec // result
+	Overrides      *prometheus.CounterVec // reason
+	Skipped        *prometheus.CounterVec // door, reason
+	Shed           *prometheus.CounterVec // door, reason
+	MemoryLimit    prometheus.Gauge
+	Verify         *prometheus.HistogramVec
+	Doors          map[string]DoorMetrics
+	PolicyRequests *prometheus.CounterVec // action
+	Panics         prometheus.Counter
+	DNSQueries     *prometheus.CounterVec // type, rcode
+	DNSDuration    prometheus.Histogram
+	ReloadSuccess  prometheus.Gauge
+	ReloadTime     prometheus.Gauge
+}
+
+// The names of the doors, in logs and metrics.
+const (
+	Milter = "milter"
+	Policy = "policy"
+	SMTP   = "smtp"
+	HTTP   = "http"
+)
+
+// DoorMetrics are those that each door has.
+type DoorMetrics struct {
+	Connections prometheus.Gauge
+	Errors      *prometheus.CounterVec // kind
+}
+
+// NewMetrics registers the metrics in a registry of their own.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{Registry: prometheus.NewRegistry()}
+	m.Messages = m.counter("messages_total", "Messages by what their policy asks for and what was done.", "verdict", "applied", "enforce")
+	m.SPF = m.counter("spf_total", "SPF results by identity.", "result", "identity")
+	m.Signatures = m.counter("dkim_signatures_total", "DKIM signatures by result and algorithm.", "result", "algo")
+	m.DMARC = m.counter("dmarc_total", "DMARC results by policy and by what was done.", "result", "policy", "disposition")
+	m.ARC = m.counter("arc_total", "ARC chain validation results.", "result")
+	m.Overrides = m.counter("overrides_total", "Messages whose disposition differs from the published policy, by reason type.", "reason")
+	m.Skipped = m.counter("skipped_total", "Messages that passed unchecked, by door and reason.", "door", "reason")
+	m.Shed = m.counter("shed_total", "What was put off to live: for memory (messages, requests, connections), a connection that did nothing for one that waits (full), a pause for want of file descriptors (descriptors).", "door", "reason")
+	m.MemoryLimit = m.gauge("memory_limit_bytes", "Memory that the daemon keeps to, 0 without a limit.")
+	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
+		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}}, []string{"stage"})
+	m.Doors = map[string]DoorMetrics{}
+	for _, door := range []string{Milter, Policy, SMTP} {
+		m.Doors[door] = DoorMetrics{Connections: m.gauge(door+"_connections", "Open connections."),
+			Errors: m.counter(door+"_errors_total", "Connections that ended by an error, by kind.", "kind")}
+	}
+	m.PolicyRequests = m.counter("policy_requests_total", "Policy requests by the action of the answer.", "action")
+	m.Panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "panics_total", Help: "Recovered defects. Each is a bug: please report it."})
+	m.DNSQueries = m.counter("dns_queries_total", "Questions to name servers, by type and by answer or kind of failure.", "type", "rcode")
+	m.DNSDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "dns_duration_seconds", Help: "Time to an answer of a name server.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}})
+	m.ReloadSuccess = m.gauge("config_reload_success", "1 when the last configuration that was read is in force, 0 when it had errors.")
+	m.ReloadTime = m.gauge("config_reload_timestamp_seconds", "When the configuration in force was read.")
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "postseal", Name: "build_info", Help: "Constant 1, with the version."}, []string{"version", "goversion"})
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.Registry.MustRegister(m.Verify, m.Panics, m.DNSDuration, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: name, Help: help}, labels)
+	m.Registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "postseal", Name: name, Help: help})
+	m.Registry.MustRegister(g)
+	return g
+}
+
+// Handler serves the metrics in the Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// Reloaded notes whether a configuration that was read is in force.
+func (m *Metrics) Reloaded(ok bool, now time.Time) {
+	if !ok {
+		m.ReloadSuccess.Set(0)
+		return
+	}
+	m.ReloadSuccess.Set(1)
+	m.ReloadTime.Set(float64(now.UnixMilli()) / 1000)
+}
+
+func (m *Metrics) verdict(v Verdict) {
+	r := v.Report
+	d := &r.Decision
+	m.Messages.WithLabelValues(string(d.Action), string(d.Applied), string(v.Snapshot.Enforce)).Inc()
+	for _, s := range r.SPF {
+		m.SPF.WithLabelValues(string(s.Code), string(s.Identity)).Inc()
+	}
+	for _, s := range r.DKIM {
+		m.Signatures.WithLabelValues(string(s.Result), algorithm(s.Algorithm)).Inc()
+	}
+	m.DMARC.WithLabelValues(string(r.DMARC.Result), string(r.DMARC.Policy), disposition(d.Applied)).Inc()
+	m.ARC.WithLabelValues(r.ARC.Result).Inc()
+	if d.Override != nil {
+		m.Overrides.WithLabelValues(string(d.Override.Type)).Inc()
+	}
+	observeRef(m.Verify.WithLabelValues("total"), float64(r.Cost.Micros)/1e6, r.Ref)
+	m.Verify.WithLabelValues("answer").Observe(v.Took.Seconds())
+}
+
+// observeRef notes the reference of the verdict beside the number, so that a slow one can be
+// explained. Only OpenMetrics shows exemplars.
+func observeRef(o prometheus.Observer, seconds float64, ref string) {
+	if e, ok := o.(prometheus.ExemplarObserver); ok && ref != "" {
+		e.ObserveWithExemplar(seconds, prometheus.Labels{"ref": ref})
+		return
+	}
+	o.Observe(seconds)
+}
+
+// algorithm bounds the label: the tag is outside text.
+func algorithm(a string) string {
+	if known := []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1"}; slices.Contains(known, strings.ToLower(a)) {
+		return strings.ToLower(a)
+	}
+	return "other"
+}
+
+// disposition is the word of RFC 9990 for an action; what is deferred has none yet.
+func disposition(a postseal.Action) string {
+	if a == postseal.Accept {
+		return "none"
+	}
+	return string(a)
+}

@@ -1,0 +1,241 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// The defaults of Server.
+const (
+	DefaultConns    = 1000
+	DefaultGrace    = 5 * time.Second
+	DefaultPatience = 10 * time.Second
+)
+
+// ErrClosed is what Serve returns after Shutdown or Close.
+var ErrClosed = errors.New("door: closed")
+
+// Server serves connections: so many at a time, each in a goroutine whose panic ends that
+// connection alone. It is a Door.
+type Server struct {
+	Name   string // Milter, Policy or SMTP
+	Engine *Engine
+	Handle func(context.Context, *Conn) // the connection is closed after it returns
+	Conns  int                          // at the same time, more wait; 0 is DefaultConns
+	Grace  time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
+	// Patience with connections that do nothing while others wait; 0 is DefaultPatience.
+	Patience time.Duration
+
+	once   sync.Once
+	ctx    context.Context
+	cancel context.CancelFunc
+	slots  chan struct{}
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*Conn]struct{}
+	closing   bool // no new connections
+	late      bool // the grace is over: connections without a message end
+
+	full, starved rate.Sometimes // what the log tells of
+}
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		if s.Conns <= 0 {
+			s.Conns = DefaultConns
+		}
+		if s.Grace == 0 {
+			s.Grace = DefaultGrace
+		}
+		if s.Patience == 0 {
+			s.Patience = DefaultPatience
+		}
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.full.Interval, s.starved.Interval = sameLog, sameLog
+		s.slots = make(chan struct{}, s.Conns)
+		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*Conn]struct{}{}
+	})
+}
+
+// Conn is a connection of a Server.
+type Conn struct {
+	net.Conn
+	server *Server
+	busy   bool      // guarded by server.mu
+	since  time.Time // when busy became what it is; guarded by server.mu
+	octets atomic.Int64
+
+	deadline sync.Mutex
+	cut      bool // it made room: there is nothing more to read; guarded by deadline
+}
+
+// Begin says that a message has begun, so that Shutdown waits for it.
+func (c *Conn) Begin() { c.setBusy(true) }
+
+// End says that it has ended.
+func (c *Conn) End() { c.setBusy(false) }
+
+func (c *Conn) setBusy(busy bool) {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if c.busy != busy {
+		c.busy, c.since = busy, time.Now()
+		c.octets.Store(0)
+	}
+	if !busy && c.server.late {
+		c.Close()
+	}
+}
+
+// Closing reports whether the server takes no new connections: a connection that is
+// between two clients may end.
+func (c *Conn) Closing() bool {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return c.server.closing
+}
+
+// Serve accepts connections of l until Shutdown or Close, then returns ErrClosed.
+func (s *Server) Serve(l net.Listener) error {
+	s.init()
+	if !s.addListener(l) {
+		l.Close()
+		return ErrClosed
+	}
+	var pause time.Duration
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			pause = 0
+			if !s.room() {
+				conn.Close()
+				return ErrClosed
+			}
+			s.begin(conn)
+			continue
+		}
+		if s.isClosing() || errors.Is(err, net.ErrClosed) {
+			return ErrClosed
+		}
+		// Out of file descriptors, as a rule: they come back as connections end.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "descriptors").Inc()
+		s.starved.Do(func() {
+			s.Engine.Log.Warn("cannot accept a connection", "door", s.Name, "error", Text(err), "pause", pause)
+		})
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.listeners[l] = struct{}{}
+	}
+	return !s.closing
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// begin handles a connection. The slot is given back when it ends.
+func (s *Server) begin(conn net.Conn) {
+	c := &Conn{Conn: conn, server: s, since: time.Now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		conn.Close()
+		<-s.slots
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.work.Go(func() {
+		open := s.Engine.Metrics.Doors[s.Name].Connections
+		open.Inc()
+		defer func() {
+			conn.Close()
+			open.Dec()
+			s.mu.Lock()
+			delete(s.conns, c)
+			s.mu.Unlock()
+			<-s.slots
+		}()
+		defer s.Engine.Recover(s.Name, nil)
+		s.Handle(s.ctx, c)
+	})
+}
+
+// Shutdown takes no new connections, lets messages in flight end, and closes connections
+// without one after the grace. When ctx ends first, it closes the rest and says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.init()
+	s.stop()
+	done := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(done)
+	}()
+	grace := time.NewTimer(s.Grace)
+	defer grace.Stop()
+	for {
+		select {
+		case <-done:
+			return s.Close()
+		case <-grace.C:
+			s.closeIdle()
+		case <-ctx.Done():
+			s.Close()
+			return ctx.Err()
+		}
+	}
+}
+
+// Close closes everything and waits for the handlers to return.
+func (s *Server) Close() error {
+	s.init()
+	s.stop()
+	s.cancel()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.work.Wait()
+	return nil
+}
+
+func (s *Server) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	for l := range s.listeners {
+		l.Close()
+	}
+}
+
+func (s *Server) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late = true
+	for c := range s.conns {
+		if !c.busy {
+			c.Close()
+		}
+	}
+}
