@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/core/domain", "internal/core/tagvalue", "lint"},
+	{"internal/core/domain", "internal/core/tagvalue", "internal/core/publicip", "lint"},
 	{"resolver", "message"},
 	{"internal/core/dnswire"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},

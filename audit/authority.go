@@ -21,24 +21,21 @@ import (
 // without authority.
 type Authority func(ctx context.Context, server netip.Addr, name string, t resolver.Type) (texts []string, lame bool, err error)
 
-// NewAuthority returns an Authority that asks over UDP, and TCP where an answer is
-// truncated, at public addresses only.
-func NewAuthority(timeout time.Duration) Authority {
+// Authority returns an Authority that queries port 53 over UDP, and over TCP if an answer is
+// truncated.
+func (n Network) Authority(timeout time.Duration) Authority {
 	return func(ctx context.Context, server netip.Addr, name string, t resolver.Type) ([]string, bool, error) {
-		if !public(server) {
-			return nil, false, errNotPublic
-		}
-		return AskServer(ctx, net.JoinHostPort(server.String(), "53"), name, t, timeout)
+		return n.AskServer(ctx, net.JoinHostPort(server.String(), "53"), name, t, timeout)
 	}
 }
 
-// AskServer asks the server at address for the texts of a name.
-func AskServer(ctx context.Context, address, name string, t resolver.Type, timeout time.Duration) ([]string, bool, error) {
+// AskServer queries the server at address for the texts of a name.
+func (n Network) AskServer(ctx context.Context, address, name string, t resolver.Type, timeout time.Duration) ([]string, bool, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(dnswire.Escape(name), uint16(t))
 	q.RecursionDesired = false
 	q.SetEdns0(1232, false)
-	client := &dns.Client{Timeout: timeout}
+	client := &dns.Client{Timeout: timeout, Dialer: n.dialer(timeout)}
 	m, _, err := client.ExchangeContext(ctx, q, address)
 	if err == nil && m.Truncated {
 		client.Net = "tcp"

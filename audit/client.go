@@ -7,19 +7,32 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
+	"postseal/internal/core/publicip"
 	"postseal/resolver"
 )
 
-// errNotPublic: a name of the audited domain led to an address that is not on the
-// internet. Whoever runs the audit may be where such addresses mean something.
-var errNotPublic = errors.New("the address is not public")
+// errNotPublic: a name of the audited domain led to an address that is not on the public
+// internet. The host that runs the audit may be in a network where such addresses mean
+// something.
+var errNotPublic = errors.New("not an address of the public internet")
 
-// NewHTTPClient returns a client for policies, logos and certificates. It looks names up
-// with r, follows no redirect (RFC 8461 §3.3), and connects only to public addresses.
-func NewHTTPClient(r resolver.Resolver) *http.Client {
-	d := &dialer{resolver: r, net: net.Dialer{Timeout: fetchTime / 2}}
+// httpsPort is the only port that policies, logos and certificates are fetched from (RFC 8461
+// §3.3; draft-brand-indicators-for-message-identification §4.3 wants https).
+const httpsPort = "443"
+
+// Network says where an audit may connect to. The zero value is the public internet only:
+// every address is checked when the socket connects, after its name was resolved.
+type Network struct {
+	AllowPrivate bool // also special-purpose addresses (RFC 6890), for a laboratory
+}
+
+// HTTPClient returns a client for policies, logos and certificates. It resolves names with r,
+// follows no redirect (RFC 8461 §3.3), and connects only to port 443.
+func (n Network) HTTPClient(r resolver.Resolver) *http.Client {
+	d := &dialer{resolver: r, net: n.dialer(fetchTime / 2)}
 	return &http.Client{
 		Transport: &http.Transport{DialContext: d.dial, DisableKeepAlives: true, TLSHandshakeTimeout: fetchTime / 2,
 			ResponseHeaderTimeout: fetchTime / 2, MaxResponseHeaderBytes: 64 << 10},
@@ -28,27 +41,39 @@ func NewHTTPClient(r resolver.Resolver) *http.Client {
 	}
 }
 
-// NewDialer returns what connects to MX hosts: only at public addresses.
-func NewDialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil || !public(to.Addr()) {
-			return nil, fmt.Errorf("%s: %w", address, errNotPublic)
-		}
-		return d.DialContext(ctx, network, address)
+// Dialer returns a Dial for Auditor.Dial.
+func (n Network) Dialer(timeout time.Duration) Dial { return n.dialer(timeout).DialContext }
+
+func (n Network) dialer(timeout time.Duration) *net.Dialer {
+	d := &net.Dialer{Timeout: timeout}
+	if !n.AllowPrivate {
+		d.Control = publicOnly
 	}
+	return d
+}
+
+// publicOnly is called with the address that a socket is about to connect to.
+func publicOnly(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || !publicip.Is(to.Addr()) {
+		return fmt.Errorf("%s: %w", address, errNotPublic)
+	}
+	return nil
 }
 
 type dialer struct {
 	resolver resolver.Resolver
-	net      net.Dialer
+	net      *net.Dialer
 }
 
+// dial connects to a host of a URL, to two addresses of each family at most.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
+	}
+	if port != httpsPort {
+		return nil, fmt.Errorf("%s: files of a domain are fetched from port 443 only", address)
 	}
 	failed := error(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true})
 	for _, t := range []resolver.Type{resolver.AAAA, resolver.A} {
@@ -58,10 +83,6 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 			continue
 		}
 		for _, rr := range a.Records[:min(len(a.Records), 2)] {
-			if !public(rr.Addr) {
-				failed = fmt.Errorf("%s: %w", rr.Addr, errNotPublic)
-				continue
-			}
 			conn, err := d.net.DialContext(ctx, network, net.JoinHostPort(rr.Addr.String(), port))
 			if err == nil {
 				return conn, nil
@@ -70,10 +91,4 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		}
 	}
 	return nil, failed
-}
-
-// public reports whether ip can be that of a host on the internet.
-func public(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast()
 }

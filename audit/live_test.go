@@ -117,21 +117,46 @@ func TestPolicyOverTLS(t *testing.T) {
 	}
 }
 
-// TestClientStaysPublic: a name that leads into a private network is not followed.
-func TestClientStaysPublic(t *testing.T) {
-	z, err := dnstest.Parse("$TTL 60\nmta-sts.a.test. A 127.0.0.1\nmta-sts.a.test. AAAA fc00::1\n")
-	if err != nil {
-		t.Fatal(err)
+// TestStaysPublic: a name that leads into a special-purpose block is not followed, by no way
+// that an audit connects.
+func TestStaysPublic(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.0.0.170", "198.18.0.1", "192.0.2.1", "0.0.0.0",
+		"::1", "fc00::1", "fe80::1", "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::808:808", "2002:7f00:1::1", "2001::1", "fec0::1"} {
+		t.Run(ip, func(t *testing.T) {
+			address := netip.MustParseAddr(ip)
+			z := addressOnly(address)
+			var none audit.Network
+			if _, err := none.HTTPClient(z).Get("https://mta-sts.a.test/"); err == nil || !strings.Contains(err.Error(), "not an address of the public") {
+				t.Errorf("HTTPS: got %v", err)
+			}
+			if _, err := none.Dialer(time.Second)(t.Context(), "tcp", netip.AddrPortFrom(address, 25).String()); err == nil || !strings.Contains(err.Error(), "not an address of the public") {
+				t.Errorf("SMTP: got %v", err)
+			}
+			if _, _, err := none.Authority(time.Second)(t.Context(), address, "a.test", resolver.TXT); err == nil || !strings.Contains(err.Error(), "not an address of the public") {
+				t.Errorf("DNS: got %v", err)
+			}
+		})
 	}
-	_, err = audit.NewHTTPClient(z).Get("https://mta-sts.a.test/")
-	if err == nil || !strings.Contains(err.Error(), "not public") {
-		t.Errorf("got %v", err)
+}
+
+// addressOnly answers every address question with one address.
+type addressOnly netip.Addr
+
+// Lookup implements resolver.Resolver.
+func (z addressOnly) Lookup(_ context.Context, _ string, q resolver.Type) (resolver.Answer, error) {
+	if ip := netip.Addr(z); ip.Is4() == (q == resolver.A) {
+		return resolver.Answer{Records: []resolver.RR{{Addr: ip}}}, nil
 	}
-	if _, err := audit.NewDialer(time.Second)(t.Context(), "tcp", "[::ffff:127.0.0.1]:25"); err == nil || !strings.Contains(err.Error(), "not public") {
-		t.Errorf("got %v", err)
-	}
-	if _, _, err := audit.NewAuthority(time.Second)(t.Context(), netip.MustParseAddr("10.0.0.1"), "a.test", resolver.TXT); err == nil {
-		t.Error("a private name server is asked")
+	return resolver.Answer{}, nil
+}
+
+// TestPort: files of a domain come from port 443, in a laboratory too.
+func TestPort(t *testing.T) {
+	z := addressOnly(netip.MustParseAddr("127.0.0.1"))
+	for _, n := range []audit.Network{{}, {AllowPrivate: true}} {
+		if _, err := n.HTTPClient(z).Get("https://mta-sts.a.test:25/"); err == nil || !strings.Contains(err.Error(), "port 443 only") {
+			t.Errorf("%+v: got %v", n, err)
+		}
 	}
 }
 
@@ -295,6 +320,9 @@ func TestMark(t *testing.T) {
 	}
 }
 
+// lab reaches the servers of tests, which are on loopback.
+var lab = audit.Network{AllowPrivate: true}
+
 // TestAskServer asks real servers on loopback.
 func TestAskServer(t *testing.T) {
 	z, err := dnstest.Parse("$TTL 60\na.test. TXT \"one\" \"two\"\na.test. TXT \"three\"\nc.test. CNAME a.test.\n; FAULT s.test TXT SERVFAIL\n")
@@ -307,15 +335,15 @@ func TestAskServer(t *testing.T) {
 	}
 	defer s.Close()
 	// The test server answers as a resolver does, without authority.
-	if _, lame, err := audit.AskServer(t.Context(), s.Addr(), "a.test", resolver.TXT, time.Second); err != nil || !lame {
+	if _, lame, err := lab.AskServer(t.Context(), s.Addr(), "a.test", resolver.TXT, time.Second); err != nil || !lame {
 		t.Errorf("lame %v, %v", lame, err)
 	}
-	if _, _, err := audit.AskServer(t.Context(), s.Addr(), "s.test", resolver.TXT, time.Second); resolver.KindOf(err) != resolver.ServFail {
+	if _, _, err := lab.AskServer(t.Context(), s.Addr(), "s.test", resolver.TXT, time.Second); resolver.KindOf(err) != resolver.ServFail {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := audit.AskServer(ctx, s.Addr(), "a.test", resolver.TXT, time.Second); err == nil {
+	if _, _, err := lab.AskServer(ctx, s.Addr(), "a.test", resolver.TXT, time.Second); err == nil {
 		t.Error("a cancelled question has an answer")
 	}
 }
@@ -341,11 +369,11 @@ func TestAskAuthority(t *testing.T) {
 	go func() { done <- s.ActivateAndServe() }()
 	<-started
 	defer func() { s.Shutdown(); <-done }()
-	texts, lame, err := audit.AskServer(t.Context(), pc.LocalAddr().String(), "a.test", resolver.TXT, time.Second)
+	texts, lame, err := lab.AskServer(t.Context(), pc.LocalAddr().String(), "a.test", resolver.TXT, time.Second)
 	if err != nil || lame || len(texts) != 1 || texts[0] != "v=spf1 -all" {
 		t.Errorf("got %q, lame %v, %v", texts, lame, err)
 	}
-	if texts, lame, err := audit.AskServer(t.Context(), pc.LocalAddr().String(), "b.test", resolver.TXT, time.Second); err != nil || lame || len(texts) != 0 {
+	if texts, lame, err := lab.AskServer(t.Context(), pc.LocalAddr().String(), "b.test", resolver.TXT, time.Second); err != nil || lame || len(texts) != 0 {
 		t.Errorf("got %q, lame %v, %v", texts, lame, err)
 	}
 }

@@ -78,7 +78,7 @@ func (d *Daemon) audit(r *http.Request) (any, error) {
 	dns := d.names.Load().cache
 	a := audit.Auditor{Resolver: dns, Now: d.options.Now}
 	if d.options.Resolver == nil {
-		a.HTTP = audit.NewHTTPClient(dns)
+		a.HTTP = audit.Network{}.HTTPClient(dns)
 	}
 	return a.Audit(r.Context(), name, o), nil
 }

@@ -25,6 +25,7 @@ type auditFlags struct {
 	authoritative bool
 	probe         bool
 	bulk          bool
+	allowPrivate  bool
 
 	file     string
 	jobs     int
@@ -83,6 +84,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
 	flags.BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
 	flags.BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
+	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 50, "audit `N` domains at a time")
 	flags.StringVar(&f.rate, "rate", "", "begin at most `N/s` domains a second")
@@ -148,7 +150,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 		return err
 	}
 	b.base = base
-	if b.auditor, err = a.auditor(); err != nil {
+	if b.auditor, err = a.auditor(f); err != nil {
 		return err
 	}
 	if b.targets, b.total, err = a.targets(f, names); err != nil {
@@ -162,7 +164,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	return b.run(ctx)
 }
 
-func (a *app) auditor() (*audit.Auditor, error) {
+func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
 	dns, err := a.resolver()
 	if err != nil {
 		return nil, err
@@ -173,9 +175,10 @@ func (a *app) auditor() (*audit.Auditor, error) {
 	}
 	auditor := &audit.Auditor{Resolver: dns, Now: clock}
 	if len(a.flags.zones) == 0 {
-		auditor.HTTP = audit.NewHTTPClient(dns)
-		auditor.Authority = audit.NewAuthority(a.dnsTimeout())
-		auditor.Dial = audit.NewDialer(a.dnsTimeout())
+		reach := audit.Network{AllowPrivate: f.allowPrivate}
+		auditor.HTTP = reach.HTTPClient(dns)
+		auditor.Authority = reach.Authority(a.dnsTimeout())
+		auditor.Dial = reach.Dialer(a.dnsTimeout())
 	}
 	return auditor, nil
 }
