@@ -127,16 +127,19 @@ func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte
 // (RFC 8017 §9.2). An Ed25519 signature does not tell.
 func (p *patient) otherKey() bool {
 	for _, k := range p.keys {
-		key, ok := k.public.(*rsaKey)
+		key, ok := k.public.(*rsa.PublicKey)
 		if !ok {
 			return false
 		}
-		if digest := signedDigest(key.public, p.field.B); digest != nil {
+		if digest := signedDigest(key, p.field.B); digest != nil {
 			p.digests = append(p.digests, digest)
 		}
 	}
 	return len(p.digests) == 0
 }
+
+// digestInfo is the DER that stands before a SHA-256 hash (RFC 8017 §9.2, note 1).
+var digestInfo = []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
 
 // signedDigest is the digest inside an RSA signature, nil when public did not make it. It
 // decides nothing: a verdict comes from Key.Verifies.
@@ -171,7 +174,6 @@ func (p *patient) verifies(fields []message.Field) bool {
 		return slices.ContainsFunc(p.digests, func(d []byte) bool { return bytes.Equal(d, digest[:]) })
 	}
 	return slices.ContainsFunc(p.keys, func(k *Key) bool {
-		key, ok := k.public.(*edKey)
-		return ok && key.verifies(digest[:], p.field.B)
+		return k.Type == "ed25519" && k.Verifies(digest[:], p.field.B)
 	})
 }

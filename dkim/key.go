@@ -2,6 +2,7 @@ package dkim
 
 import (
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
@@ -24,7 +25,7 @@ type Key struct {
 	TestMode bool   // t=y
 	Strict   bool   // t=s: i= must be d= itself
 	Revoked  bool   // p= is empty
-	public   any    // *rsaKey or *edKey
+	public   any    // *rsa.PublicKey or ed25519.PublicKey
 
 	hasHashes, hasServices bool // h=, s= are there: an empty list allows nothing
 }
@@ -96,7 +97,7 @@ func (k *Key) setPublic(p tagvalue.Tag) error {
 		if len(data) != ed25519.PublicKeySize {
 			return &SyntaxError{p.ValueOffset, KeyMalformed, "p= has not the 32 octets of an Ed25519 key"}
 		}
-		k.public, k.Bits = &edKey{public: data}, 8*ed25519.PublicKeySize
+		k.public, k.Bits = ed25519.PublicKey(data), 8*ed25519.PublicKeySize
 	}
 	return nil // of another type: KeyTypeMismatch when it is used
 }
@@ -113,7 +114,7 @@ func (k *Key) setRSA(der []byte, offset int) error {
 	if !ok {
 		return &SyntaxError{offset, KeyMalformed, "p= is no RSA public key"}
 	}
-	k.public, k.Bits = &rsaKey{public: key}, key.N.BitLen()
+	k.public, k.Bits = key, key.N.BitLen()
 	return nil
 }
 
@@ -144,10 +145,10 @@ func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Rea
 // RSA, and for Ed25519 the digest is the message (RFC 8463 §3).
 func (k *Key) Verifies(digest, sig []byte) bool {
 	switch public := k.public.(type) {
-	case *rsaKey:
-		return public.verifies(digest, sig)
-	case *edKey:
-		return public.verifies(digest, sig)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest, sig) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(public, digest, sig)
 	}
 	return false
 }
@@ -155,18 +156,17 @@ func (k *Key) Verifies(digest, sig []byte) bool {
 // Work is what Verifies costs, in multiplications of 1024 bits: an RSA key of 2048 bits with
 // the usual exponent 65537 has 76, one of 8192 bits and the largest exponent 3968.
 func (k *Key) Work() int {
-	key, ok := k.public.(*rsaKey)
+	key, ok := k.public.(*rsa.PublicKey)
 	if !ok {
 		return edWork
 	}
 	words := (k.Bits + 1023) / 1024
-	e := uint(key.public.E)
+	e := uint(key.E)
 	return words * words * (bits.Len(e) + bits.OnesCount(e))
 }
 
-// edWork is the cost of Ed25519 in the unit of Work: between RSA-2048 with its key prepared and
-// without.
-const edWork = 80
+// edWork is the cost of Ed25519 in the unit of Work: 52 µs, where RSA of 2048 bits takes 29 µs.
+const edWork = 140
 
 // ErrNoKey reports that there is no key record at a name.
 var ErrNoKey = errors.New("no key record")

@@ -370,19 +370,16 @@ func (s *shard) missed() {
 }
 
 // cachedBytes estimates what an entry takes: the fixed part, the records, and what its Memo
-// holds once it is parsed, which is three times the text of a key or policy, fifteen times
-// that of SPF, and for an Ed25519 key its multiples. TestCacheBytes measures it.
+// holds once it is parsed, which is three times the text of a key or policy, and fifteen times
+// that of SPF. TestCacheBytes measures it.
 func cachedBytes(name string, a Answer) int {
-	const fixed, record, multiples = 448, 112, 1400
+	const fixed, record = 448, 112
 	n := fixed + len(name) + len(a.Canonical)
 	for i := range a.Records {
 		rr := &a.Records[i]
 		parsed := 3
-		switch {
-		case strings.HasPrefix(rr.Text, "v=spf1"):
+		if strings.HasPrefix(rr.Text, "v=spf1") {
 			parsed = 15
-		case strings.Contains(rr.Text, "ed25519"):
-			n += multiples
 		}
 		n += record + (1+parsed)*len(rr.Text) + 8*len(rr.Strings) + 2*len(rr.Target) + len(rr.Data)
 	}
