@@ -43,6 +43,7 @@ var layers = [][]string{
 	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server"},
+	{"internal/app/view"},
 	{"internal/app/cli"},
 	{"cmd/postseal"},
 	// What only tests or measures: nothing above imports it.

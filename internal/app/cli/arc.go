@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"postseal"
 	"postseal/arc"
 	"postseal/internal/app/conf"
-	"postseal/internal/app/term"
 )
 
 func (a *app) arcCommand() *cobra.Command {
@@ -53,32 +51,5 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 		a.raise(exitNo)
 	}
 	chain := postseal.MakeARC(result, conf.Strings(a.config.ARC.TrustedSealers))
-	if a.wantJSON() {
-		return a.json(struct {
-			Schema string `json:"schema"`
-			postseal.ARC
-		}{"postseal.arc/1", chain})
-	}
-	v := &view{app: a, style: a.style, r: &postseal.Report{ARC: chain}, width: len("pass")}
-	if result.Code == arc.None {
-		v.result(term.Muted, "ARC", "none", v.style.Dim("no chain"), "")
-	}
-	v.arc()
-	if a.flags.quiet {
-		return nil
-	}
-	v.arcSets(&result)
-	v.traceDNS(dns.Exchanges())
-	return nil
-}
-
-// arcSets shows who sealed what, the newest first.
-func (v *view) arcSets(r *arc.Result) {
-	for i := len(r.Sealers) - 1; i >= 0; i-- {
-		s := r.Sealers[i]
-		v.detail(v.style.Clean("i="+strconv.Itoa(i+1)+" d="+orWord(s.Domain, "?")+" s="+orWord(s.Selector, "?"), 80))
-		if r.Code == arc.Pass {
-			v.detail(v.style.Clean("  "+string(r.Results[i]), maxOutside))
-		}
-	}
+	return a.page().Chain(&chain, &result, dns.Exchanges())
 }

@@ -50,14 +50,6 @@ func TestCounterLine(t *testing.T) {
 	}
 }
 
-func TestThousands(t *testing.T) {
-	for in, want := range map[string]string{"0": "0", "999": "999", "1318912": "1,318,912", "340282366920938463463374607431768211456": "2^128", "x": "x"} {
-		if got := thousands(in); got != want {
-			t.Errorf("thousands(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 // stopSink ends the batch after some reports.
 type stopSink struct {
 	names  []string
@@ -66,7 +58,7 @@ type stopSink struct {
 	closed bool
 }
 
-// Report implements auditSink.
+// Report implements auditview.Writer.
 func (s *stopSink) Report(r *audit.Report, _ auditview.Source) error {
 	s.names = append(s.names, r.Domain)
 	if len(s.names) == s.after {
@@ -75,7 +67,7 @@ func (s *stopSink) Report(r *audit.Report, _ auditview.Source) error {
 	return nil
 }
 
-// Close implements auditSink.
+// Close implements auditview.Writer.
 func (s *stopSink) Close() error { s.closed = true; return nil }
 
 // TestInterrupt: what is written is the begin of the list, in its order, and the document

@@ -13,6 +13,7 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/term"
+	"postseal/internal/app/view"
 )
 
 // plainStep is how often progress is told where it is no terminal.
@@ -109,7 +110,7 @@ func (c *counter) line(now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	perSecond := float64(c.done) / max(now.Sub(c.start).Seconds(), 0.001)
-	text := plural(c.done, "domain", "domains")
+	text := view.Plural(c.done, "domain", "domains")
 	if c.total > 0 {
 		text = fmt.Sprintf("%d/%d  %d%%", c.done, c.total, min(100, 100*c.done/c.total))
 	}
@@ -157,7 +158,7 @@ func (c *counter) summary() {
 	fmt.Fprintln(c.stderr, c.line(time.Now()))
 	var parts []string
 	for _, g := range []audit.Grade{"A", "B", "C", "D", "F"} {
-		parts = append(parts, fmt.Sprintf("%s %s", g, thousands(fmt.Sprint(c.grades[g]))))
+		parts = append(parts, fmt.Sprintf("%s %s", g, view.Count(c.grades[g])))
 	}
 	fmt.Fprintf(c.stderr, "%s  ungraded %d\n", strings.Join(parts, "  "), c.ungraded)
 	ids := slices.SortedFunc(maps.Keys(c.rules), func(a, b string) int { return cmp.Or(c.rules[b]-c.rules[a], cmp.Compare(a, b)) })

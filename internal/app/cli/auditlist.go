@@ -12,6 +12,7 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/auditview"
+	"postseal/internal/app/view"
 	"postseal/internal/core/domain"
 )
 
@@ -42,7 +43,7 @@ func (a *app) targets(f *auditFlags, names []string) (iter.Seq[target], int, err
 		r, name = file, f.file
 	}
 	if skip > 0 && !a.flags.quiet {
-		fmt.Fprintf(a.stderr, "going on behind %s\n", plural(skip, "domain", "domains"))
+		fmt.Fprintf(a.stderr, "going on behind %s\n", view.Plural(skip, "domain", "domains"))
 	}
 	list := lines(r, name)
 	return skipping(list, skip, last, a.flags.output), max(total-skip, 0), nil

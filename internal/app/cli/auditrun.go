@@ -10,6 +10,7 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/auditview"
+	"postseal/internal/app/view"
 	"postseal/internal/core/domain"
 )
 
@@ -31,7 +32,7 @@ type batch struct {
 	total      int // 0: not known
 	jobs       int
 	perSecond  float64 // 0: as fast as it goes
-	sink       auditSink
+	sink       auditview.Writer
 	showTotals bool
 }
 
@@ -82,7 +83,7 @@ func (b *batch) run(ctx context.Context) error {
 		count.summary()
 	}
 	if ctx.Err() != nil {
-		return failf(exitTempFail, "interrupted after %s", plural(count.done, "domain", "domains")).or("with --format jsonl and --output, --resume goes on from here")
+		return failf(exitTempFail, "interrupted after %s", view.Plural(count.done, "domain", "domains")).or("with --format jsonl and --output, --resume goes on from here")
 	}
 	return nil
 }

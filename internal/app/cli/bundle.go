@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,8 +15,7 @@ import (
 	"postseal/bundle"
 	"postseal/dmarc"
 	"postseal/internal/app/atomicfile"
-	"postseal/internal/app/reportjson"
-	"postseal/internal/app/term"
+	"postseal/internal/app/view"
 )
 
 // What --bundle-with may say.
@@ -175,23 +173,7 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 		a.hint("%s holds no answer to %s: the verdict may differ for that alone", path, m)
 	}
 	a.hint("%s is a bundle: the envelope, the clock and the DNS answers are its own", path)
-	if a.wantJSON() {
-		e := f.extend(r, nil)
-		e.More = append(e.More, reportjson.Field{Name: "bundle", Value: true})
-		return a.json(e)
-	}
-	e := envelope{ip: b.Envelope.IP, helo: b.Envelope.Helo, from: b.Envelope.From, recipients: b.Envelope.To, derived: []string{"bundle"}}
-	(&view{app: a, r: r, e: e, style: a.style, name: path, code: code}).write(f, n)
-	return nil
-}
-
-type replayJSON struct {
-	Schema      string           `json:"schema"`
-	File        string           `json:"file"`
-	Holds       bool             `json:"holds"`
-	Differences []string         `json:"differences"`
-	Missing     []string         `json:"missing"`
-	Verdict     *postseal.Report `json:"verdict"`
+	return a.page().Message(&view.Message{Report: r, Name: path, Envelope: []string{"bundle"}, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Bundle: true})
 }
 
 func (a *app) replayBundle(ctx context.Context, path string) error {
@@ -214,40 +196,5 @@ func (a *app) replayBundle(ctx context.Context, path string) error {
 	case len(differences) > 0:
 		a.raise(exitNo)
 	}
-	if a.wantJSON() {
-		return a.json(replayJSON{"postseal.replay-bundle/1", path, len(differences) == 0, listOf(differences), listOf(missing), r})
-	}
-	a.showReplay(path, b, r, differences, missing)
-	return nil
-}
-
-func listOf(s []string) []string {
-	if s == nil {
-		return []string{}
-	}
-	return s
-}
-
-func (a *app) showReplay(path string, b *bundle.Bundle, r *postseal.Report, differences, missing []string) {
-	v := &view{app: a, style: a.style, r: r}
-	tone, word := term.Good, "holds"
-	switch {
-	case len(missing) > 0:
-		tone, word = term.Warn, "cannot be run again"
-	case len(differences) > 0:
-		tone, word = term.Bad, "differs"
-	}
-	v.line(" %s %s  %s", v.style.Symbol(tone), v.style.Paint(tone, word), v.style.Clean(path, 70))
-	for _, m := range missing {
-		v.line("   %s", v.clean("the bundle holds no answer to "+m))
-	}
-	for _, d := range differences {
-		v.line("   %s", v.clean(d))
-	}
-	if b.Local {
-		v.line("   %s", v.clean("local rules took part in the decision; a bundle does not hold them"))
-	}
-	if a.flags.verbose {
-		v.line("   %s", v.clean(fmt.Sprintf("%s, ref %s: %s", r.Decision.Applied, v.ref(), strings.Join(b.Expect, " "))))
-	}
+	return a.page().Replayed(&view.Replayed{File: path, Bundle: b, Report: r, Differences: differences, Missing: missing})
 }

@@ -20,6 +20,7 @@ import (
 	"postseal/internal/app/conf"
 	"postseal/internal/app/suggest"
 	"postseal/internal/app/term"
+	"postseal/internal/app/view"
 	"postseal/resolver/stub"
 )
 
@@ -186,17 +187,14 @@ func (a *app) closeOutput() error {
 	return nil
 }
 
-// json writes one object: indented, or one a line for jsonl.
-func (a *app) json(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetEscapeHTML(false)
-	if a.flags.format == "json" {
-		e.SetIndent("", "  ")
-	}
-	return e.Encode(v)
+// page is where the results of a command go.
+func (a *app) page() *view.Page {
+	return &view.Page{W: a.out, Style: a.style, Format: a.flags.format, Quiet: a.flags.quiet, Verbose: a.flags.verbose, Offline: len(a.flags.zones) > 0}
 }
 
-func (a *app) wantJSON() bool { return a.flags.format != "text" }
+func (a *app) json(v any) error { return a.page().Object(v) }
+
+func (a *app) wantJSON() bool { return a.page().JSON() }
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{

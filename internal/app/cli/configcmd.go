@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -38,20 +37,6 @@ left out.`,
 	return a.group("config", "Check and print the configuration", check, show)
 }
 
-type problemJSON struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Text    string `json:"text"`
-	Warning bool   `json:"warning"`
-}
-
-type configCheckJSON struct {
-	Schema   string        `json:"schema"`
-	Valid    bool          `json:"valid"`
-	Problems []problemJSON `json:"problems"`
-}
-
 type configJSON struct {
 	Schema string         `json:"schema"`
 	Config map[string]any `json:"config"`
@@ -67,31 +52,11 @@ func (a *app) configCheck(path string) error {
 	case err != nil:
 		return openFailure(path, err)
 	}
-	if a.wantJSON() {
-		out := configCheckJSON{Schema: "postseal.config-check/1", Valid: wrong == nil, Problems: []problemJSON{}}
-		for _, p := range problems {
-			out.Problems = append(out.Problems, problemJSON(p))
-		}
-		return a.json(out)
-	}
-	v := &view{app: a, style: a.style}
-	var lines []string
+	var text []byte
 	if a.flags.verbose {
-		text, _ := os.ReadFile(path) // the line is a help, the problem stands without it
-		lines = strings.Split(string(text), "\n")
+		text, _ = os.ReadFile(path) // the line is a help, the problem stands without it
 	}
-	for _, p := range problems {
-		v.line("%s", a.style.Clean(p.String(), 0))
-		if p.Line >= 1 && p.Line <= len(lines) {
-			excerpt, column := v.excerpt(strings.ReplaceAll(lines[p.Line-1], "\t", " "), p.Column-1, 3)
-			v.line("   %s", v.style.Dim(excerpt))
-			v.line("   %*s%s", column, "", v.style.Red("^"))
-		}
-	}
-	if wrong == nil && !a.flags.quiet {
-		v.line("%s: ok", a.style.Clean(path, 0))
-	}
-	return nil
+	return a.page().ConfigCheck(path, problems, wrong == nil, text)
 }
 
 func (a *app) configShow() error {

@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"postseal"
 	"postseal/dkim"
-	"postseal/internal/app/term"
+	"postseal/internal/app/view"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -43,11 +41,6 @@ trouble.`,
 	return a.group("dkim", "Verify DKIM signatures, look up keys", verify, key)
 }
 
-type signaturesJSON struct {
-	Schema     string                   `json:"schema"`
-	Signatures []postseal.SignatureJSON `json:"signatures"`
-}
-
 func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
@@ -67,24 +60,7 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 		return err
 	}
 	a.raise(signaturesExit(signatures))
-	if a.wantJSON() {
-		j := signaturesJSON{"postseal.dkim/1", make([]postseal.SignatureJSON, 0, len(signatures))}
-		for _, s := range signatures {
-			j.Signatures = append(j.Signatures, postseal.MakeSignatureJSON(s))
-		}
-		return a.json(j)
-	}
-	v := &view{app: a, style: a.style, r: &postseal.Report{DKIM: signatures}}
-	v.width = v.resultWidth(v.dkimWords()...)
-	v.dkim()
-	if a.flags.quiet {
-		return nil
-	}
-	for i := range signatures {
-		v.traceDKIM(&signatures[i])
-	}
-	v.traceDNS(dns.Exchanges())
-	return nil
+	return a.page().Signatures(signatures, dns.Exchanges())
 }
 
 func signaturesExit(signatures []dkim.Signature) int {
@@ -98,33 +74,6 @@ func signaturesExit(signatures []dkim.Signature) int {
 		}
 	}
 	return code
-}
-
-type keyJSON struct {
-	Type     string `json:"type"`
-	Bits     int    `json:"bits"`
-	Hashes   string `json:"hashes"`
-	Services string `json:"services"`
-	TestMode bool   `json:"test_mode"`
-	Strict   bool   `json:"strict"`
-	Revoked  bool   `json:"revoked"`
-	Unusable string `json:"unusable"` // why no verifier may use it
-}
-
-type keysJSON struct {
-	Schema  string    `json:"schema"`
-	Name    string    `json:"name"`
-	Keys    []keyJSON `json:"keys"`
-	Problem string    `json:"problem"`
-}
-
-func makeKeyJSON(k *dkim.Key) keyJSON {
-	return keyJSON{k.Type, k.Bits, k.Hashes, k.Services, k.TestMode, k.Strict, k.Revoked, string(unusable(k))}
-}
-
-// unusable says why no verifier may use k, whatever the signature; "" when one may.
-func unusable(k *dkim.Key) dkim.Reason {
-	return k.Usable(k.Type+"-sha256", "", "", dkim.DefaultKeyBits)
 }
 
 func (a *app) dkimKey(ctx context.Context, selector, name string) error {
@@ -147,27 +96,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 	}
 	at := string(s) + "._domainkey." + string(d)
 	a.raise(keyExit(keys, err))
-	if a.wantJSON() {
-		j := keysJSON{"postseal.key/1", at, make([]keyJSON, 0, len(keys)), ""}
-		for _, k := range keys {
-			j.Keys = append(j.Keys, makeKeyJSON(k))
-		}
-		if err != nil {
-			j.Problem = err.Error()
-		}
-		return a.json(j)
-	}
-	v := &view{app: a, style: a.style, width: len("temperror")}
-	if err != nil {
-		v.noKey(at, err)
-	}
-	for _, k := range keys {
-		v.key(k, at)
-	}
-	if !a.flags.quiet {
-		v.traceDNS(dns.Exchanges())
-	}
-	return nil
+	return a.page().Keys(at, keys, err, dns.Exchanges())
 }
 
 // keyExit is 0 when every key can be used: with several, a verifier may take any (RFC
@@ -181,51 +110,9 @@ func keyExit(keys []*dkim.Key, err error) int {
 		return exitNo
 	}
 	for _, k := range keys {
-		if unusable(k) != "" {
+		if view.Unusable(k) != "" {
 			return exitNo
 		}
 	}
 	return exitOK
-}
-
-func (v *view) noKey(at string, err error) {
-	var failure *resolver.Error
-	if errors.As(err, &failure) {
-		v.result(term.Warn, "KEY", "temperror", v.clean(at), "")
-	} else {
-		v.result(term.Bad, "KEY", "none", v.clean(at), "")
-	}
-	v.detail(v.clean(err.Error()))
-}
-
-func (v *view) key(k *dkim.Key, at string) {
-	reason := unusable(k)
-	tone, word := term.Good, "usable"
-	switch {
-	case k.Revoked:
-		tone, word = term.Warn, "revoked"
-	case reason != "":
-		tone, word = term.Bad, "unusable"
-	case k.Type == "rsa" && k.Bits < 2048:
-		tone = term.Warn
-	}
-	size := fmt.Sprintf("%s, %d bits", k.Type, k.Bits)
-	if k.Bits == 0 {
-		size = k.Type
-	}
-	v.result(tone, "KEY", word, v.clean(at), v.clean(size))
-	switch {
-	case k.Revoked:
-		v.detail("p= is empty: signatures with this selector fail")
-	case reason != "":
-		v.detail(string(reason))
-	case tone == term.Warn:
-		v.detail("1024 bits still verify; 2048 are advised (RFC 8301 §3.2)")
-	}
-	if k.TestMode {
-		v.detail("test mode (t=y)")
-	}
-	if k.Strict {
-		v.detail("i= must be d= itself (t=s)")
-	}
 }

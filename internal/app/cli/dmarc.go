@@ -6,9 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postseal"
 	"postseal/dmarc"
-	"postseal/internal/app/term"
 	"postseal/internal/core/domain"
 )
 
@@ -137,45 +135,5 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	case dmarc.TempError:
 		a.raise(exitUndecided)
 	}
-	if a.wantJSON() {
-		return a.json(struct {
-			Schema string `json:"schema"`
-			postseal.DMARCJSON
-			Record string `json:"record"`
-		}{"postseal.dmarc/1", postseal.MakeDMARCJSON(r), publishedRecord(&r)})
-	}
-	v := &view{app: a, style: a.style, r: &postseal.Report{DMARC: r}}
-	v.width = v.resultWidth(string(r.Result), "found")
-	v.policy(&r)
-	if a.flags.quiet {
-		return nil
-	}
-	v.traceDMARC(&r)
-	v.traceDNS(dns.Exchanges())
-	return nil
-}
-
-func publishedRecord(r *dmarc.Result) string {
-	if r.Record == nil {
-		return ""
-	}
-	return r.Record.Text
-}
-
-func (v *view) policy(r *dmarc.Result) {
-	if r.Result != "" {
-		v.dmarc()
-	} else {
-		found := r.AuthorDomain + " " + publishedText(r.Published)
-		if v.app.flags.quiet && r.Policy != "" {
-			found += ", effective " + string(r.Policy)
-		}
-		v.result(term.Good, "DMARC", "found", v.clean(found), v.whose(r))
-	}
-	if r.Policy != "" {
-		v.detail("effective policy " + string(r.Policy) + testMode(r))
-	}
-	if r.Record != nil {
-		v.detail(v.clean(r.Record.Text))
-	}
+	return a.page().DMARC(&r, dns.Exchanges())
 }

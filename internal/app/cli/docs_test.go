@@ -336,7 +336,11 @@ func (p *schemaPage) kind(f *yaml.Node) string {
 	if e := child(f, "enum"); e != nil {
 		words := make([]string, 0, len(e.Content))
 		for _, w := range e.Content {
-			words = append(words, orWord(w.Value, `""`))
+			word := w.Value
+			if word == "" {
+				word = `""`
+			}
+			words = append(words, word)
 		}
 		return strings.Join(words, ", ")
 	}

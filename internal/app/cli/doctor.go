@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
 	"postseal/internal/app/doctor"
 	"postseal/internal/app/postfix"
-	"postseal/internal/app/term"
 	"postseal/message"
 )
 
@@ -110,36 +108,5 @@ func (a *app) printFindings(findings []doctor.Finding) error {
 	case doctor.Down:
 		a.raise(exitUnavailable)
 	}
-	if a.wantJSON() {
-		return a.json(struct {
-			Schema string           `json:"schema"`
-			Checks []doctor.Finding `json:"checks"`
-		}{"postseal.doctor/1", findings})
-	}
-	for _, f := range findings {
-		a.printFinding(f)
-	}
-	return nil
-}
-
-var findingTones = map[doctor.Level]term.Tone{doctor.OK: term.Good, doctor.Warn: term.Warn, doctor.Fail: term.Bad, doctor.Down: term.Bad, doctor.Skip: term.Muted}
-
-func (a *app) printFinding(f doctor.Finding) {
-	v := &view{app: a, style: a.style}
-	tone := findingTones[f.Level]
-	if a.flags.quiet && (f.Level == doctor.OK || f.Level == doctor.Skip) {
-		return
-	}
-	sign := a.style.Symbol(tone)
-	for text := range strings.SplitSeq(f.Text, "\n") {
-		for _, line := range fit(v.clean(strings.TrimRight(text, "\r")), term.Width-3) {
-			v.line(" %s %s", sign, line)
-			sign = " "
-		}
-	}
-	if f.Hint != "" {
-		for _, line := range fit(v.clean(f.Hint), term.Width-5) {
-			v.line("   %s", a.style.Dim(a.style.Text("→ ")+line))
-		}
-	}
+	return a.page().Doctor(findings)
 }

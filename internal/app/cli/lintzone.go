@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/audit"
-	"postseal/internal/app/term"
 )
 
 func (a *app) lintZoneCommand() *cobra.Command {
@@ -20,12 +19,6 @@ Exit codes: 0 no error, 1 errors, 65 no zone file.`,
 		Args: exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.lintZone(args[0]) },
 	}
-}
-
-type lintZoneJSON struct {
-	Schema   string          `json:"schema"`
-	File     string          `json:"file"`
-	Findings []audit.Finding `json:"findings"`
 }
 
 func (a *app) lintZone(path string) error {
@@ -43,16 +36,5 @@ func (a *app) lintZone(path string) error {
 			a.raise(exitNo)
 		}
 	}
-	if a.wantJSON() {
-		return a.json(lintZoneJSON{"postseal.lint-zone/1", path, append([]audit.Finding{}, list...)})
-	}
-	v := &auditView{view: &view{app: a, style: a.style}, report: &audit.Report{}}
-	if len(list) == 0 {
-		v.line(" %s nothing to mend", v.style.Symbol(term.Good))
-	}
-	for i := range list {
-		v.line(" %s", v.style.Dim(v.clean(list[i].Where.Name)))
-		v.finding(&list[i])
-	}
-	return nil
+	return a.page().LintZone(path, list)
 }

@@ -18,6 +18,7 @@ import (
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/rules"
+	"postseal/internal/app/view"
 	"postseal/resolver"
 )
 
@@ -205,7 +206,13 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
 		return failf(exitNoInput, "%s: there is no message in it", strings.Join(paths, " ")).or("in a folder, files are read whose names are *.eml, *.mbox or numbers, and Maildirs")
 	}
-	a.showSummary(f, summary, archive.Passed(), progress)
+	page := a.page()
+	if shown := page.Replay(&view.Replay{Summary: summary, Policies: f.policies, Took: progress.took, Skipped: archive.Passed(), Output: a.flags.output}); err == nil {
+		err = shown
+	}
+	if !page.JSON() && !page.Quiet {
+		a.envelopeHint(f, summary)
+	}
 	if err == nil && ctx.Err() != nil {
 		err = a.interrupted(f)
 	}
@@ -218,4 +225,14 @@ func (a *app) interrupted(f *replayFlags) *failure {
 		return fail
 	}
 	return fail.or("--resume goes on where %s ends", a.flags.output)
+}
+
+// envelopeHint says what is missing where no envelope was found.
+func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
+	switch elsewhere := s.Passed[replay.Elsewhere]; {
+	case f.receivedBy == "":
+		a.hint("SPF was skipped: name the mail server that took the mail with --received-by HOST")
+	case s.Verified == 0 && elsewhere > 0:
+		a.hint("no message has a Received field that %s stamped for a client from outside: is that the name it gives itself?", f.receivedBy)
+	}
 }

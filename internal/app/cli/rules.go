@@ -7,7 +7,6 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/suggest"
-	"postseal/internal/app/term"
 )
 
 func (a *app) rulesCommand() *cobra.Command {
@@ -37,15 +36,6 @@ func ruleIDs() []string {
 	return list
 }
 
-type ruleJSON struct {
-	ID       string         `json:"id"`
-	Severity audit.Severity `json:"severity"`
-	Title    string         `json:"title"`
-	RFC      string         `json:"rfc"`
-	Why      string         `json:"why"`
-	Fix      string         `json:"fix"`
-}
-
 func (a *app) rules(args []string) error {
 	list := audit.Rules()
 	if len(args) == 1 {
@@ -57,23 +47,7 @@ func (a *app) rules(args []string) error {
 			return f.or("postseal rules lists them")
 		}
 	}
-	if a.wantJSON() {
-		out := make([]ruleJSON, 0, len(list))
-		for _, r := range list {
-			out = append(out, ruleJSON{r.ID, r.Severity, r.Title, r.RFC, r.Why, r.Fix})
-		}
-		return a.json(map[string]any{"schema": "postseal.rules/1", "rules": out})
-	}
-	v := &view{app: a, style: a.style}
-	for i := range list {
-		if len(list) == 1 {
-			v.explainRule(&list[i])
-			continue
-		}
-		r := &list[i]
-		v.line(" %s %s %s", v.style.Symbol(severityTones[r.Severity]), term.Pad(v.style.Bold(r.ID), 26), v.clean(r.Title))
-	}
-	return nil
+	return a.page().Rules(list)
 }
 
 // rulesFor returns the rule of an ID, or those of an area.
@@ -85,17 +59,4 @@ func rulesFor(word string) []audit.Rule {
 		}
 	}
 	return list
-}
-
-func (v *view) explainRule(r *audit.Rule) {
-	v.line(" %s %s  %s", v.style.Symbol(severityTones[r.Severity]), v.style.Bold(r.ID), v.clean(r.Title))
-	for _, row := range [][2]string{{"severity", string(r.Severity)}, {"best grade", string(r.BestGrade())}, {"source", v.style.Text(r.Cite())}, {"why", r.Why}, {"fix", r.Fix}} {
-		for i, l := range wrap(v.clean(row[1]), term.Width-14) {
-			label := row[0]
-			if i > 0 {
-				label = ""
-			}
-			v.line("   %s %s", v.style.Dim(term.Pad(label, 10)), l)
-		}
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/selftest"
-	"postseal/internal/app/term"
 )
 
 // selftestFlags are those of selftest.
@@ -53,8 +52,8 @@ func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 		return err
 	}
 	if f.zone {
-		(&view{app: a, style: a.style}).line("%s", strings.TrimSuffix(selftest.Zone(attacks), "\n"))
-		return nil
+		_, err := a.out.WriteString(selftest.Zone(attacks))
+		return err
 	}
 	if f.postfix != "" {
 		if err := selftest.Loopback(f.postfix); err != nil {
@@ -97,39 +96,5 @@ func (a *app) printAttacks(results []selftest.Result) error {
 	if stopped < len(results) {
 		a.raise(exitNo)
 	}
-	if a.wantJSON() {
-		return a.json(struct {
-			Schema  string            `json:"schema"`
-			Total   int               `json:"total"`
-			Stopped int               `json:"stopped"`
-			Attacks []selftest.Result `json:"attacks"`
-		}{"postseal.selftest/1", len(results), stopped, results})
-	}
-	v := &view{app: a, style: a.style}
-	for i := range results {
-		if r := &results[i]; !r.Stopped || !a.flags.quiet {
-			v.attack(r)
-		}
-	}
-	v.line("%d of %d attacks stopped", stopped, len(results))
-	return nil
-}
-
-// attack writes the row of one attack: what it does, what stopped it, and how it ended.
-func (v *view) attack(r *selftest.Result) {
-	const name, layer, action = 34, 9, 11
-	tone := term.Good
-	if !r.Stopped {
-		tone = term.Bad
-	}
-	end := r.Reason
-	if end == "" {
-		end = r.Reply
-	}
-	v.line(" %s %s %s %s %s", v.style.Symbol(tone), term.Pad(r.Attack, name), v.style.Paint(tone, term.Pad(string(r.Layer), layer)),
-		term.Pad(r.Action, action), v.style.Clean(end, term.Width-name-layer-action-6))
-	v.line("%s", v.style.Dim("   "+v.style.Clean(r.Comment, term.Width-3)))
-	for _, p := range r.Problem {
-		v.line("   %s", v.style.Clean(p, term.Width-3))
-	}
+	return a.page().Attacks(results, stopped)
 }

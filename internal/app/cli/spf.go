@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postseal"
 	"postseal/spf"
 )
 
@@ -63,19 +62,5 @@ func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
 	case spf.TempError:
 		a.raise(exitUndecided)
 	}
-	if a.wantJSON() {
-		return a.json(struct {
-			Schema string `json:"schema"`
-			postseal.SPFJSON
-		}{"postseal.spf/1", postseal.MakeSPFJSON(r)})
-	}
-	v := &view{app: a, style: a.style}
-	v.width = v.resultWidth(string(r.Code))
-	v.oneSPF(&r, q.IP)
-	if a.flags.quiet {
-		return nil
-	}
-	v.traceSPF(&r)
-	v.traceDNS(dns.Exchanges())
-	return nil
+	return a.page().SPF(&r, q.IP, dns.Exchanges())
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -21,52 +20,6 @@ Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 DNS trouble.`,
 		Args: exactly("DOMAIN"),
 		RunE: func(c *cobra.Command, args []string) error { return a.spfTree(c.Context(), args[0]) },
 	}
-}
-
-type treeJSON struct {
-	Schema      string    `json:"schema"`
-	Lookups     int       `json:"lookups"`
-	VoidLookups int       `json:"void_lookups"`
-	Incomplete  bool      `json:"incomplete"`
-	Root        *nodeJSON `json:"root"`
-}
-
-type nodeJSON struct {
-	Domain  string     `json:"domain"`
-	Result  string     `json:"result"`
-	Reason  string     `json:"reason"`
-	Problem string     `json:"problem"`
-	Record  string     `json:"record"`
-	Lookups int        `json:"lookups"`
-	Terms   []termJSON `json:"terms"`
-}
-
-type termJSON struct {
-	Text      string         `json:"text"`
-	Offset    int            `json:"offset"`
-	Lookup    int            `json:"lookup"`
-	Name      string         `json:"name"`
-	Addresses []netip.Prefix `json:"addresses"`
-	Void      bool           `json:"void"`
-	Problem   string         `json:"problem"`
-	Child     *nodeJSON      `json:"child,omitempty"`
-}
-
-func makeNodeJSON(n *spf.Node) *nodeJSON {
-	if n == nil {
-		return nil
-	}
-	j := &nodeJSON{Domain: n.Domain, Result: string(n.Code), Reason: string(n.Reason), Problem: n.Problem, Record: n.Text,
-		Lookups: n.Lookups, Terms: []termJSON{}}
-	for i := range n.Terms {
-		t := &n.Terms[i]
-		addresses := t.Addresses
-		if addresses == nil {
-			addresses = []netip.Prefix{}
-		}
-		j.Terms = append(j.Terms, termJSON{t.Text, t.Offset, t.Lookup, t.Name, addresses, t.Void(), t.Problem, makeNodeJSON(t.Child)})
-	}
-	return j
 }
 
 func (a *app) spfTree(ctx context.Context, name string) error {
@@ -89,11 +42,7 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	case spf.PermError, spf.None:
 		a.raise(exitNo)
 	}
-	if a.wantJSON() {
-		return a.json(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
-	}
-	a.showTree(tree, word)
-	return nil
+	return a.page().Tree(tree, word)
 }
 
 // treeResult is what receivers may answer for the record alone, "" when nothing stands in

@@ -4,17 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
-	"postseal/internal/app/term"
 	"postseal/server"
 	"postseal/server/listener"
 )
@@ -58,14 +55,10 @@ func (a *app) trial(ctx context.Context, address string) error {
 	if r.Schema != server.TrialSchema {
 		return failf(exitUnavailable, "the daemon at %s answers with %.60q, not %s", address, r.Schema, server.TrialSchema)
 	}
-	if a.wantJSON() {
-		return a.json(r)
-	}
-	if !r.Running {
+	if !r.Running && !a.page().JSON() {
 		return failf(exitConfig, "the daemon tries no other policy").or("set [trial] enforce or discovery in its configuration, and reload it")
 	}
-	a.showTrial(&r)
-	return nil
+	return a.page().Trial(&r)
 }
 
 // fetch reads a JSON document of the daemon, which may ask for a token.
@@ -97,21 +90,4 @@ func fetch(ctx context.Context, at conf.Address, path, token string, into any) e
 		return errors.New("answers with " + answer.Status)
 	}
 	return json.NewDecoder(io.LimitReader(answer.Body, longest)).Decode(into)
-}
-
-func (a *app) showTrial(r *server.TrialReport) {
-	v := &view{app: a, style: a.style}
-	v.line("%s since %s: %s messages, %s would end in another way", v.style.Bold(v.clean("enforce="+r.Enforce+" discovery="+r.Discovery)),
-		r.Since.Format(time.RFC3339), count(r.Messages), count(r.Changes))
-	if len(r.Senders) == 0 || a.flags.quiet {
-		return
-	}
-	const nameWidth = 50
-	v.line("")
-	v.line("%s", v.style.Bold(fmt.Sprintf("%8s  %-*s%-12s%-12s%s", "messages", nameWidth-2, "sender", "was", "would be", "last")))
-	for _, s := range r.Senders {
-		name := v.style.Clean(s.Sender, nameWidth/2-4) + v.style.Text(" → ") + v.style.Clean(s.Author, nameWidth/2-4)
-		name += strings.Repeat(" ", max(0, nameWidth-2-term.Columns(name)))
-		v.line("%8s  %s%-12s%-12s%s", count(s.Messages), name, s.Live, s.Trial, v.clean(dashed(s.Ref)))
-	}
 }

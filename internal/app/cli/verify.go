@@ -12,8 +12,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/received"
-	"postseal/internal/app/reportjson"
-	"postseal/internal/app/secondopinion"
+	"postseal/internal/app/view"
 	"postseal/resolver"
 )
 
@@ -237,12 +236,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	opinions := f.opinions(ctx, dns, r, kept)
 	code := exitCode(r)
 	a.raise(code)
-	if a.wantJSON() {
-		err = a.json(f.extend(r, opinions))
-	} else {
-		view := &view{app: a, r: r, e: e, style: a.style, name: in.name, code: code, opinions: opinions}
-		view.write(f, n)
-	}
+	err = a.page().Message(&view.Message{Report: r, Name: in.name, Envelope: e.derived, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Opinions: opinions})
 	if in.several.found {
 		a.hint("%s holds several messages and was read as one: postseal replay %s reads each", in.name, in.name)
 	}
@@ -250,18 +244,6 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
 	}
 	return err
-}
-
-// extend adds to the JSON what flags ask for.
-func (f *verifyFlags) extend(r *postseal.Report, opinions []secondopinion.Opinion) reportjson.Extended {
-	e := reportjson.Extended{Report: r}
-	if f.trace {
-		e.More = append(e.More, reportjson.Field{Name: "trace", Value: makeTrace(r)})
-	}
-	if f.opinion {
-		e.More = append(e.More, reportjson.Field{Name: "second_opinion", Value: opinions})
-	}
-	return e
 }
 
 // override lets flags win over what the message says.

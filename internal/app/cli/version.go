@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -24,12 +25,11 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.wantJSON() {
 				return a.json(versionJSON{"postseal.version/1", version, revision, runtime.Version()})
 			}
-			v := &view{app: a, style: a.style}
-			v.line("postseal %s", version)
+			fmt.Fprintf(a.out, "postseal %s\n", version)
 			if revision != "" {
-				v.line("revision %s", revision)
+				fmt.Fprintf(a.out, "revision %s\n", revision)
 			}
-			v.line("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintf(a.out, "%s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return nil
 		},
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -78,8 +79,8 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 		return n
 	}
 	traits, signals := postseal.IndirectFlow(r), postseal.Corroboration(r, config.Protected)
-	n.add(&Node{Title: "speaks for a list or forwarder", Text: orWord(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
-	n.add(&Node{Title: "speaks for a forgery", Text: orWord(strings.Join(signals, ", "), "nothing beside the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
+	n.add(&Node{Title: "speaks for a list or forwarder", Text: cmp.Or(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
+	n.add(&Node{Title: "speaks for a forgery", Text: cmp.Or(strings.Join(signals, ", "), "nothing beside the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
 	return n
 }
 
@@ -95,7 +96,7 @@ func change(r *postseal.Report) string {
 	case d.Result == dmarc.PermError:
 		return "correct the DMARC record of " + d.PolicyDomain + ": it has no valid policy"
 	case d.Result == dmarc.TempError:
-		return "nothing, if the name servers answer again; else mend the DNS of " + orWord(d.AuthorDomain, "the author domain")
+		return "nothing, if the name servers answer again; else mend the DNS of " + cmp.Or(d.AuthorDomain, "the author domain")
 	case d.Result != dmarc.Fail:
 		return ""
 	}
@@ -111,7 +112,7 @@ func change(r *postseal.Report) string {
 		return fmt.Sprintf("sign with DKIM as d=%s; SPF passes, but for %s", d.AuthorDomain, r.SPF[0].Domain)
 	}
 	if len(r.SPF) > 0 && r.SPF[0].Code == spf.PermError {
-		return fmt.Sprintf("correct the SPF record of %s (%s), and sign with DKIM as d=%s", r.SPF[0].Domain, orWord(r.SPF[0].Problem, string(r.SPF[0].Reason)), d.AuthorDomain)
+		return fmt.Sprintf("correct the SPF record of %s (%s), and sign with DKIM as d=%s", r.SPF[0].Domain, cmp.Or(r.SPF[0].Problem, string(r.SPF[0].Reason)), d.AuthorDomain)
 	}
 	return fmt.Sprintf("sign with DKIM as d=%s, or send from a host that the SPF record of %s lists", d.AuthorDomain, d.AuthorDomain)
 }
@@ -146,7 +147,7 @@ func mend(s *dkim.Signature) string {
 	case dkim.BodyHashMismatch, dkim.SignatureMismatch:
 		return broken(s, key)
 	}
-	return "correct the signature of " + s.Domain + ": " + orWord(s.Problem, string(s.Reason))
+	return "correct the signature of " + s.Domain + ": " + cmp.Or(s.Problem, string(s.Reason))
 }
 
 func broken(s *dkim.Signature, key string) string {

@@ -5,6 +5,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -96,7 +97,7 @@ func envelope(r *postseal.Report) *Node {
 	} else {
 		n.add(&Node{Title: "client", Text: "not known: SPF and iprev are left out", Tone: Warn})
 	}
-	n.add(&Node{Title: "HELO", Text: orWord(r.Helo, "none")})
+	n.add(&Node{Title: "HELO", Text: cmp.Or(r.Helo, "none")})
 	from := "<" + r.ReversePath + ">"
 	if r.ReversePath == "" {
 		from = "the null path: SPF takes postmaster at the HELO name"
@@ -122,13 +123,6 @@ func join[T ~string](list []T) string {
 	return strings.Join(words, ", ")
 }
 
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
-}
-
 func spfTone(c spf.Code) Tone {
 	switch c {
 	case spf.Pass:
@@ -143,7 +137,7 @@ func spfTone(c spf.Code) Tone {
 
 // sender is one SPF identity, term by term.
 func sender(r *spf.Result) *Node {
-	n := &Node{Title: "SPF " + string(r.Identity), Text: orWord(r.Domain, "no domain") + ": " + string(r.Code), Tone: spfTone(r.Code), RFC: "7208 §4.6", Path: true}
+	n := &Node{Title: "SPF " + string(r.Identity), Text: cmp.Or(r.Domain, "no domain") + ": " + string(r.Code), Tone: spfTone(r.Code), RFC: "7208 §4.6", Path: true}
 	levels := []*Node{n}
 	for i := range r.Steps {
 		st := &r.Steps[i]
@@ -204,7 +198,7 @@ func chain(a *postseal.ARC) *Node {
 		tone = Good
 	}
 	n := &Node{Title: "ARC", Text: a.Result, Tone: tone, RFC: "8617 §5.2"}
-	n.add(&Node{Title: "sealers", Text: orWord(strings.Join(a.Sealers, " → "), "none")})
+	n.add(&Node{Title: "sealers", Text: cmp.Or(strings.Join(a.Sealers, " → "), "none")})
 	if a.Reason != "" {
 		n.add(&Node{Title: "reason", Text: a.Reason})
 	}
@@ -216,7 +210,7 @@ func chain(a *postseal.ARC) *Node {
 
 // discovery is the tree walk, query by query.
 func discovery(d *dmarc.Result) *Node {
-	n := &Node{Title: "DMARC policy", Text: orWord(d.AuthorDomain, "no author domain"), RFC: "9989 §4.10"}
+	n := &Node{Title: "DMARC policy", Text: cmp.Or(d.AuthorDomain, "no author domain"), RFC: "9989 §4.10"}
 	for i := range d.Walk {
 		n.add(query(&d.Walk[i], d))
 	}
@@ -230,7 +224,7 @@ func discovery(d *dmarc.Result) *Node {
 		n.add(&Node{Title: "policy", Text: "none applies", RFC: "9989 §4.10.1"})
 		return n
 	}
-	text := fmt.Sprintf("%s, from the record of %s", orWord(string(d.Policy), "not known"), d.PolicyDomain)
+	text := fmt.Sprintf("%s, from the record of %s", cmp.Or(string(d.Policy), "not known"), d.PolicyDomain)
 	if d.NoSuchDomain {
 		text += "; the author domain does not exist, so np= counts"
 	}

@@ -1,6 +1,7 @@
-package cli
+package view
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -13,17 +14,17 @@ import (
 
 // auditView writes the audit of one domain for people.
 type auditView struct {
-	*view
+	*Page
 	report *audit.Report
 	known  map[string]bool // findings of the baseline
 }
 
-func (v *auditView) show(n, code int) {
-	if v.app.flags.quiet {
+func (v *auditView) show(first bool, code int) {
+	if v.Quiet {
 		v.short()
 		return
 	}
-	if n > 0 {
+	if !first {
 		v.line("")
 	}
 	v.head()
@@ -40,7 +41,7 @@ func (v *auditView) show(n, code int) {
 // short is the one line of --quiet.
 func (v *auditView) short() {
 	r := v.report
-	v.line("%s  %s  %s", v.grade(), term.Pad(v.clean(r.Domain), 40), v.style.Dim(v.clean(r.GradeReason)))
+	v.line("%s  %s  %s", v.grade(), term.Pad(v.clean(r.Domain), 40), v.Style.Dim(v.clean(r.GradeReason)))
 }
 
 func (v *auditView) grade() string {
@@ -48,7 +49,7 @@ func (v *auditView) grade() string {
 	if g == "" {
 		g = "-"
 	}
-	return v.style.Bold(v.style.Paint(gradeTone(v.report.Grade), g))
+	return v.Style.Bold(v.Style.Paint(gradeTone(v.report.Grade), g))
 }
 
 func gradeTone(g audit.Grade) term.Tone {
@@ -68,13 +69,13 @@ var profileWords = map[audit.Profile]string{audit.Both: "sends + receives", audi
 
 func (v *auditView) head() {
 	r := v.report
-	grade, reason := "grade "+v.grade(), v.style.Dim("("+v.clean(r.GradeReason)+")")
+	grade, reason := "grade "+v.grade(), v.Style.Dim("("+v.clean(r.GradeReason)+")")
 	if r.Grade == "" {
 		grade, reason = "", v.clean(r.GradeReason)
 	}
 	took := time.Duration(r.Cost.Micros) * time.Microsecond
-	tail := profileWords[r.Profile] + "   " + v.style.Dim(short(took)+", "+plural(r.Cost.DNSQueries, "query", "queries"))
-	name := v.style.Bold(v.style.Clean(r.Domain, 60))
+	tail := profileWords[r.Profile] + "   " + v.Style.Dim(short(took)+", "+Plural(r.Cost.DNSQueries, "query", "queries"))
+	name := v.Style.Bold(v.Style.Clean(r.Domain, 60))
 	if line := name + "   " + strings.TrimLeft(grade+" "+reason, " ") + "   " + tail; term.Columns(line) <= term.Width {
 		v.line("%s", line)
 		return
@@ -103,7 +104,7 @@ func (v *auditView) toneOf(of func(*audit.Finding) bool) term.Tone {
 
 // method begins the line of one mechanism.
 func (v *auditView) method(name string, tone term.Tone, text string) {
-	v.line(" %s %s  %s", v.style.Bold(term.Pad(name, 6)), v.style.Symbol(tone), text)
+	v.line(" %s %s  %s", v.Style.Bold(term.Pad(name, 6)), v.Style.Symbol(tone), text)
 }
 
 // state is what there is to say when there is no record.
@@ -118,7 +119,7 @@ func (v *auditView) state(name string, s audit.Status, area string) bool {
 		if tone == term.Good {
 			tone = term.Muted
 		}
-		v.method(name, tone, "no record at "+v.clean(s.Name)+" "+v.style.Dim("("+stateWord(s.State)+")"))
+		v.method(name, tone, "no record at "+v.clean(s.Name)+" "+v.Style.Dim("("+stateWord(s.State)+")"))
 	}
 	return true
 }
@@ -156,7 +157,7 @@ func (v *auditView) dkim() {
 			name = ""
 		}
 		tone, text := v.key(k)
-		v.method(name, tone, term.Pad(v.style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.style.Dim("from "+sourceWords[k.Source]))
+		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]))
 	}
 }
 
@@ -182,7 +183,7 @@ func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
 func (v *auditView) dmarc() {
 	d := &v.report.Records.DMARC
 	if !v.state("DMARC", d.Status, "dmarc") {
-		text := "policy " + orWord(d.Policy, "none")
+		text := "policy " + cmp.Or(d.Policy, "none")
 		if d.PolicyDomain != v.report.Domain {
 			text += " of " + d.PolicyDomain
 		}
@@ -192,18 +193,18 @@ func (v *auditView) dmarc() {
 		if d.NP != "" {
 			text += " np=" + d.NP
 		}
-		v.method("DMARC", v.tone("dmarc"), v.clean(text)+v.style.Dim(v.clean(reportsText(d))))
+		v.method("DMARC", v.tone("dmarc"), v.clean(text)+v.Style.Dim(v.clean(reportsText(d))))
 		v.detailLines(d.Record)
 	}
 	steps := make([]string, 0, len(d.Walk))
 	for _, s := range d.Walk {
 		steps = append(steps, s.Name+" "+s.Outcome)
 	}
-	if v.app.flags.verbose || d.State != audit.Found {
+	if v.Verbose || d.State != audit.Found {
 		v.indented("walk: " + strings.Join(steps, " → "))
 	}
-	if d.State == audit.Found && (d.PSL.PolicyDomain != d.PolicyDomain || d.PSL.OrgDomain != d.OrgDomain || v.app.flags.verbose) {
-		v.indented(fmt.Sprintf("organization %s by RFC 9989, %s by the public suffix list", orWord(d.OrgDomain, "unknown"), orWord(d.PSL.OrgDomain, "unknown")))
+	if d.State == audit.Found && (d.PSL.PolicyDomain != d.PolicyDomain || d.PSL.OrgDomain != d.OrgDomain || v.Verbose) {
+		v.indented(fmt.Sprintf("organization %s by RFC 9989, %s by the public suffix list", cmp.Or(d.OrgDomain, "unknown"), cmp.Or(d.PSL.OrgDomain, "unknown")))
 	}
 }
 
@@ -242,12 +243,12 @@ func (v *auditView) mx() {
 	}
 	names, bad := []string{}, 0
 	for _, h := range hosts {
-		names = append(names, orWord(h.Name, "."))
+		names = append(names, cmp.Or(h.Name, "."))
 		if h.FCrDNS == "fail" {
 			bad++
 		}
 	}
-	text := plural(len(hosts), "host", "hosts") + v.clean(": "+strings.Join(names, " "))
+	text := Plural(len(hosts), "host", "hosts") + v.clean(": "+strings.Join(names, " "))
 	if bad == 0 {
 		text += ", FCrDNS"
 	}
@@ -276,11 +277,11 @@ func (v *auditView) others() {
 	}
 	v.line(" %s", line)
 	for _, t := range rec.TLS {
-		v.line(" %s %s", v.style.Bold(term.Pad("TLS", 6)), v.clean(strings.TrimRight(fmt.Sprintf("%s: %s %s %s", t.Host, t.State, t.Version, t.Certificate), " ")))
+		v.line(" %s %s", v.Style.Bold(term.Pad("TLS", 6)), v.clean(strings.TrimRight(fmt.Sprintf("%s: %s %s %s", t.Host, t.State, t.Version, t.Certificate), " ")))
 	}
 	for _, b := range rec.Bulk {
 		tone := map[string]term.Tone{"yes": term.Good, "no": term.Bad}[b.Met]
-		v.line(" %s %s  %s %s", v.style.Bold(term.Pad("bulk", 6)), v.style.Symbol(tone), term.Pad(b.Receiver, 12), v.clean(b.Needs+bulkWord(&b)))
+		v.line(" %s %s  %s %s", v.Style.Bold(term.Pad("bulk", 6)), v.Style.Symbol(tone), term.Pad(b.Receiver, 12), v.clean(b.Needs+bulkWord(&b)))
 	}
 }
 
@@ -330,16 +331,16 @@ func (v *auditView) sign(name string, s audit.State, more, area string) string {
 	case s != audit.Found && tone == term.Good:
 		tone, more = term.Muted, ""
 	}
-	text := v.style.Bold(name) + " " + v.style.Symbol(tone)
+	text := v.Style.Bold(name) + " " + v.Style.Symbol(tone)
 	if more != "" {
-		text += " " + v.style.Clean(more, 30)
+		text += " " + v.Style.Clean(more, 30)
 	}
 	return text
 }
 
 func (v *auditView) detailLines(text string) {
 	for _, l := range wrap(v.clean(text), term.Width-11) {
-		v.line("           %s", v.style.Dim(l))
+		v.line("           %s", v.Style.Dim(l))
 	}
 }
 
@@ -351,8 +352,8 @@ func (v *auditView) indented(text string) {
 
 func (v *auditView) unchecked() {
 	for _, u := range v.report.Unchecked {
-		if u.Grave || v.app.flags.verbose {
-			v.line(" %s %s", v.style.Dim("could not check"), v.clean(u.Check+": "+u.Detail))
+		if u.Grave || v.Verbose {
+			v.line(" %s %s", v.Style.Dim("could not check"), v.clean(u.Check+": "+u.Detail))
 		}
 	}
 }
@@ -367,31 +368,31 @@ var severityTones = map[audit.Severity]term.Tone{audit.Critical: term.Bad, audit
 
 func (v *auditView) finding(f *audit.Finding) {
 	rule, _ := audit.RuleOf(f.ID)
-	head := fmt.Sprintf(" %s %s  %s", v.style.Symbol(severityTones[f.Severity]), v.style.Bold(f.ID), v.clean(f.Title))
+	head := fmt.Sprintf(" %s %s  %s", v.Style.Symbol(severityTones[f.Severity]), v.Style.Bold(f.ID), v.clean(f.Title))
 	severity := string(f.Severity)
 	if v.known[v.report.Domain+" "+f.Key()] {
 		severity = "known " + severity
 	}
-	right := v.style.Text(severity + ", " + rule.Cite())
+	right := v.Style.Text(severity + ", " + rule.Cite())
 	if gap := term.Width - term.Columns(head) - term.Columns(right); gap < 2 {
 		v.line("%s", head)
-		v.line("     %s", v.style.Dim(right))
+		v.line("     %s", v.Style.Dim(right))
 	} else {
-		v.line("%s%*s%s", head, gap, "", v.style.Dim(right))
+		v.line("%s%*s%s", head, gap, "", v.Style.Dim(right))
 	}
 	v.caret(f)
 	for _, l := range wrap(v.clean(f.Detail), term.Width-5) {
 		v.line("     %s", l)
 	}
-	if f.Severity == audit.Info && !v.app.flags.verbose {
+	if f.Severity == audit.Info && !v.Verbose {
 		return
 	}
 	for _, l := range wrap(v.clean(rule.Why), term.Width-5) {
-		v.line("     %s", v.style.Dim(l))
+		v.line("     %s", v.Style.Dim(l))
 	}
 	for i, l := range wrap(v.clean("fix: "+f.Fix), term.Width-10) {
 		if i == 0 {
-			v.line("     %s%s", v.style.Green("fix:"), strings.TrimPrefix(l, "fix:"))
+			v.line("     %s%s", v.Style.Green("fix:"), strings.TrimPrefix(l, "fix:"))
 			continue
 		}
 		v.line("          %s", l)
@@ -401,7 +402,7 @@ func (v *auditView) finding(f *audit.Finding) {
 		if i > 0 {
 			label = "        "
 		}
-		v.line("     %s %s", v.style.Green(label), l)
+		v.line("     %s %s", v.Style.Green(label), l)
 	}
 }
 
@@ -411,8 +412,8 @@ func (v *auditView) caret(f *audit.Finding) {
 		return
 	}
 	excerpt, column := v.excerpt(f.Where.Record, f.Where.Offset, 5)
-	v.line("     %s", v.style.Dim(excerpt))
-	v.line("     %*s%s", column, "", v.style.Paint(severityTones[f.Severity], "^"))
+	v.line("     %s", v.Style.Dim(excerpt))
+	v.line("     %*s%s", column, "", v.Style.Paint(severityTones[f.Severity], "^"))
 }
 
 func (v *auditView) foot(code int) {
@@ -428,11 +429,11 @@ func (v *auditView) foot(code int) {
 	}
 	text := " no findings"
 	if n := len(v.report.Findings); n > 0 {
-		text = " " + plural(n, "finding", "findings") + ": " + strings.Join(parts, ", ") + " · postseal rules " + v.report.Findings[0].ID
+		text = " " + Plural(n, "finding", "findings") + ": " + strings.Join(parts, ", ") + " · postseal rules " + v.report.Findings[0].ID
 	}
 	right := fmt.Sprintf("[exit %d]", code)
-	text = v.style.Text(text)
-	v.line("%s", v.style.Dim(text+strings.Repeat(" ", max(term.Width-term.Columns(text)-len(right), 2))+right))
+	text = v.Style.Text(text)
+	v.line("%s", v.Style.Dim(text+strings.Repeat(" ", max(term.Width-term.Columns(text)-len(right), 2))+right))
 }
 
 // thousands writes a number of any size with commas, or as a power where it is too long.

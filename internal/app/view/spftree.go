@@ -1,7 +1,8 @@
-package cli
+package view
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"postseal/internal/app/term"
@@ -11,8 +12,58 @@ import (
 // maxDepth bounds what is shown: 10 lookups lead no deeper.
 const maxDepth = 11
 
-func (a *app) showTree(tree *spf.Tree, result spf.Code) {
-	v := &treeView{view: view{app: a, style: a.style}, seen: map[string]bool{}}
+type treeJSON struct {
+	Schema      string    `json:"schema"`
+	Lookups     int       `json:"lookups"`
+	VoidLookups int       `json:"void_lookups"`
+	Incomplete  bool      `json:"incomplete"`
+	Root        *nodeJSON `json:"root"`
+}
+
+type nodeJSON struct {
+	Domain  string     `json:"domain"`
+	Result  string     `json:"result"`
+	Reason  string     `json:"reason"`
+	Problem string     `json:"problem"`
+	Record  string     `json:"record"`
+	Lookups int        `json:"lookups"`
+	Terms   []termJSON `json:"terms"`
+}
+
+type termJSON struct {
+	Text      string         `json:"text"`
+	Offset    int            `json:"offset"`
+	Lookup    int            `json:"lookup"`
+	Name      string         `json:"name"`
+	Addresses []netip.Prefix `json:"addresses"`
+	Void      bool           `json:"void"`
+	Problem   string         `json:"problem"`
+	Child     *nodeJSON      `json:"child,omitempty"`
+}
+
+func makeNodeJSON(n *spf.Node) *nodeJSON {
+	if n == nil {
+		return nil
+	}
+	j := &nodeJSON{Domain: n.Domain, Result: string(n.Code), Reason: string(n.Reason), Problem: n.Problem, Record: n.Text,
+		Lookups: n.Lookups, Terms: []termJSON{}}
+	for i := range n.Terms {
+		t := &n.Terms[i]
+		addresses := t.Addresses
+		if addresses == nil {
+			addresses = []netip.Prefix{}
+		}
+		j.Terms = append(j.Terms, termJSON{t.Text, t.Offset, t.Lookup, t.Name, addresses, t.Void(), t.Problem, makeNodeJSON(t.Child)})
+	}
+	return j
+}
+
+// Tree writes an explored record; result is "" if receivers can use it.
+func (p *Page) Tree(tree *spf.Tree, result spf.Code) error {
+	if p.JSON() {
+		return p.Object(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
+	}
+	v := &treeView{Page: p, seen: map[string]bool{}}
 	tone, word := term.Bad, string(result)
 	switch result {
 	case "":
@@ -25,32 +76,33 @@ func (a *app) showTree(tree *spf.Tree, result spf.Code) {
 		tree.VoidLookups, spf.DefaultVoidLookups))
 	v.node(tree.Root, " ", 0)
 	if tree.Incomplete {
-		v.line(" %s", v.style.Yellow("the tree goes on; not all of it was followed"))
+		v.line(" %s", v.Style.Yellow("the tree goes on; not all of it was followed"))
 	}
+	return nil
 }
 
 // treeView draws a tree.
 type treeView struct {
-	view
+	*Page
 	seen map[string]bool // domains whose record was shown
 }
 
 func (v *treeView) node(n *spf.Node, indent string, depth int) {
 	if n.Problem != "" {
-		v.branch(indent, v.style.Symbol(term.Bad)+" ", v.clean(n.Problem))
+		v.branch(indent, v.Style.Symbol(term.Bad)+" ", v.clean(n.Problem))
 		return
 	}
 	again := v.seen[n.Domain]
 	v.seen[n.Domain] = true
 	switch {
 	case depth >= maxDepth:
-		v.branch(indent, "", v.style.Text("…"))
+		v.branch(indent, "", v.Style.Text("…"))
 		return
 	case again:
-		v.branch(indent, "", v.style.Dim("shown above"))
+		v.branch(indent, "", v.Style.Dim("shown above"))
 		return
 	case depth == 0:
-		v.branch(indent, "", v.style.Dim(v.clean(n.Text)))
+		v.branch(indent, "", v.Style.Dim(v.clean(n.Text)))
 	}
 	for i := 0; i < len(n.Terms); {
 		next := i + addressRun(n.Terms[i:])
@@ -59,9 +111,9 @@ func (v *treeView) node(n *spf.Node, indent string, depth int) {
 			joint, below = "└─ ", "   "
 		}
 		if next-i > 1 {
-			v.addresses(n.Terms[i:next], indent+v.style.Text(joint), indent+v.style.Text(below))
+			v.addresses(n.Terms[i:next], indent+v.Style.Text(joint), indent+v.Style.Text(below))
 		} else {
-			v.term(&n.Terms[i], indent+v.style.Text(joint), indent+v.style.Text(below), depth)
+			v.term(&n.Terms[i], indent+v.Style.Text(joint), indent+v.Style.Text(below), depth)
 		}
 		i = next
 	}
@@ -88,7 +140,7 @@ func addressRun(terms []spf.Term) int {
 func (v *treeView) addresses(terms []spf.Term, first, indent string) {
 	words := make([]string, len(terms))
 	for i := range terms {
-		words[i] = v.style.Clean(terms[i].Text, 60)
+		words[i] = v.Style.Clean(terms[i].Text, 60)
 	}
 	for _, l := range wrap(strings.Join(words, " "), max(term.Width-term.Columns(indent), 20)) {
 		v.line("%s%s", first, l)
@@ -97,14 +149,14 @@ func (v *treeView) addresses(terms []spf.Term, first, indent string) {
 }
 
 func (v *treeView) term(t *spf.Term, joint, below string, depth int) {
-	text := joint + v.style.Clean(t.Text, 50)
+	text := joint + v.Style.Clean(t.Text, 50)
 	note, tone := termNote(t)
 	if note != "" && tone != term.Bad {
-		text += "  " + v.style.Paint(tone, v.style.Text(note))
+		text += "  " + v.Style.Paint(tone, v.Style.Text(note))
 	}
 	v.counted(text, t)
 	if tone == term.Bad {
-		v.branch(below, v.style.Symbol(term.Bad)+" ", v.clean(note))
+		v.branch(below, v.Style.Symbol(term.Bad)+" ", v.clean(note))
 	}
 	if t.Child != nil {
 		v.node(t.Child, below, depth+1)
@@ -131,7 +183,7 @@ func (v *treeView) counted(text string, t *spf.Term) {
 	if t.Lookup > spf.DefaultLookups {
 		tone = term.Bad
 	}
-	v.line("%s%*s%s", text, gap, "", v.style.Paint(tone, right))
+	v.line("%s%*s%s", text, gap, "", v.Style.Paint(tone, right))
 }
 
 // termNote says what is to know of a term.
@@ -150,7 +202,7 @@ func termNote(t *spf.Term) (string, term.Tone) {
 	case t.Name == "" && t.Lookup > 0:
 		return "depends on the client and sender", term.Muted
 	case t.Mechanism == spf.A || t.Mechanism == spf.MX:
-		return plural(len(t.Addresses), "address", "addresses"), term.Muted
+		return Plural(len(t.Addresses), "address", "addresses"), term.Muted
 	}
 	return "", term.Muted
 }

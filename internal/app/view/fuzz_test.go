@@ -1,9 +1,8 @@
-package cli
+package view
 
 import (
-	"bufio"
 	"bytes"
-	"os"
+	"errors"
 	"strings"
 	"testing"
 	"unicode"
@@ -39,13 +38,13 @@ func FuzzViews(f *testing.F) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		a := &app{stdout: &out, out: bufio.NewWriter(&out), style: term.Style{UTF8: true}, getenv: os.Getenv}
-		v := &view{app: a, style: a.style, r: r, e: envelope{helo: b.Envelope.Helo, from: b.Envelope.From, ip: b.Envelope.IP}, name: "x"}
-		v.write(&verifyFlags{trace: true}, 0)
-		v.one()
-		v.tell(explain.Tell(r, &config))
-		a.showReplay("x", b, r, b.Check(r), bundle.Missing(r))
-		if err := a.out.Flush(); err != nil {
+		p := &Page{W: &out, Style: term.Style{UTF8: true}, Format: "text"}
+		m := &Message{Report: r, Name: "x", Envelope: []string{}, Trace: true}
+		short := *p
+		short.Quiet = true
+		story := &Story{Story: explain.Tell(r, &config), File: "x", Missing: bundle.Missing(r), Differences: b.Check(r)}
+		replayed := &Replayed{File: "x", Bundle: b, Report: r, Differences: b.Check(r), Missing: bundle.Missing(r)}
+		if err := errors.Join(p.Message(m), short.Message(m), p.Story(story), p.Replayed(replayed)); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {

@@ -1,6 +1,7 @@
-package cli
+package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -29,11 +30,11 @@ func (v *auditView) spf() {
 	}
 	v.method("SPF", tone, text)
 	for _, l := range wrap(v.clean(s.Record), term.Width-3) {
-		v.line("   %s", v.style.Dim(l))
+		v.line("   %s", v.Style.Dim(l))
 	}
 	v.branches(s.Tree, "   ")
 	for _, sample := range s.Samples {
-		if len(sample.Expanded) > 0 || v.app.flags.verbose || sample.Result == string(spf.PermError) {
+		if len(sample.Expanded) > 0 || v.Verbose || sample.Result == string(spf.PermError) {
 			v.sample(&sample)
 		}
 	}
@@ -43,12 +44,12 @@ func (v *auditView) spf() {
 }
 
 func (v *auditView) sample(s *audit.SPFSample) {
-	text := fmt.Sprintf("client %s: %s by %s, %d lookups", s.IP, s.Result, orWord(s.Mechanism, "nothing"), s.Lookups)
+	text := fmt.Sprintf("client %s: %s by %s, %d lookups", s.IP, s.Result, cmp.Or(s.Mechanism, "nothing"), s.Lookups)
 	if len(s.Expanded) > 0 {
 		text += "; asked " + strings.Join(s.Expanded, ", ")
 	}
 	for _, l := range wrap(v.clean(text), term.Width-3) {
-		v.line("   %s", v.style.Dim(l))
+		v.line("   %s", v.Style.Dim(l))
 	}
 }
 
@@ -66,7 +67,7 @@ func (v *auditView) step(i int, s *audit.SPFStep) {
 		if j > 0 {
 			label = "     "
 		}
-		v.line("   %s%s", v.style.Green(label), l)
+		v.line("   %s%s", v.Style.Green(label), l)
 	}
 }
 
@@ -79,9 +80,9 @@ func (v *auditView) branches(n *audit.SPFNode, indent string) {
 		if i == len(rows)-1 {
 			branch, below = "└─ ", "   "
 		}
-		v.row(indent+v.style.Text(branch), &row)
+		v.row(indent+v.Style.Text(branch), &row)
 		if c := row.term; c != nil && c.Child != nil && c.Child.Problem == "" && !c.Again {
-			v.branches(c.Child, indent+v.style.Text(below))
+			v.branches(c.Child, indent+v.Style.Text(below))
 		}
 	}
 }
@@ -154,7 +155,7 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 	case t.Name == "":
 		row.note, row.tone = "depends on the client and sender", term.Muted
 	case t.Child == nil && len(t.Addresses) > 0:
-		row.note = plural(len(t.Addresses), "address", "addresses")
+		row.note = Plural(len(t.Addresses), "address", "addresses")
 	}
 	if t.Lookup > spf.DefaultLookups {
 		row.tone = term.Bad
@@ -163,8 +164,8 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 }
 
 func (v *auditView) row(prefix string, row *treeRow) {
-	text := prefix + v.style.Clean(row.text, 48)
-	note := v.style.Clean(v.style.Text(row.note), 52)
+	text := prefix + v.Style.Clean(row.text, 48)
+	note := v.Style.Clean(v.Style.Text(row.note), 52)
 	right := ""
 	if t := row.term; t != nil && t.Lookup > 0 {
 		right = "1"
@@ -177,10 +178,10 @@ func (v *auditView) row(prefix string, row *treeRow) {
 	}
 	sign := ""
 	if row.tone != term.Good {
-		sign = v.style.Symbol(row.tone) + " "
+		sign = v.Style.Symbol(row.tone) + " "
 	}
 	if note != "" {
-		text += "  " + sign + v.style.Paint(row.tone, note)
+		text += "  " + sign + v.Style.Paint(row.tone, note)
 	} else if sign != "" {
 		text += "  " + sign
 	}
@@ -191,7 +192,7 @@ func (v *auditView) row(prefix string, row *treeRow) {
 	gap := term.Width - term.Columns(text) - len(right) - 2
 	dots := " "
 	if gap > 0 {
-		dots = " " + strings.Repeat(v.style.Text("·"), gap) + " "
+		dots = " " + strings.Repeat(v.Style.Text("·"), gap) + " "
 	}
-	v.line("%s%s%s", text, v.style.Dim(dots), right)
+	v.line("%s%s%s", text, v.Style.Dim(dots), right)
 }

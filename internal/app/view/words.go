@@ -1,6 +1,7 @@
-package cli
+package view
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,9 +72,9 @@ func spfStory(s *spf.Result) string {
 	case spf.NoRecord:
 		return "no SPF record is published"
 	case spf.NoDomain:
-		return orWord(s.Problem, "there is no domain to check")
+		return cmp.Or(s.Problem, "there is no domain to check")
 	}
-	return orWord(s.Problem, string(s.Reason)) + where
+	return cmp.Or(s.Problem, string(s.Reason)) + where
 }
 
 // qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
@@ -89,7 +90,7 @@ func dkimStory(s *dkim.Signature) string {
 	case s.Reason == dkim.KeyUnavailable:
 		return "the key cannot be looked up: " + s.Problem
 	}
-	return orWord(s.Problem, string(s.Reason))
+	return cmp.Or(s.Problem, string(s.Reason))
 }
 
 // arcStory names who sealed, the newest first.
@@ -207,7 +208,7 @@ func overrideStory(d *postseal.Decision) string {
 // verdictStory says why the verdict is what it is.
 func verdictStory(r *postseal.Report) string {
 	d, m := &r.Decision, &r.DMARC
-	author := orWord(m.AuthorDomain, "the author domain")
+	author := cmp.Or(m.AuthorDomain, "the author domain")
 	switch d.Reason {
 	case postseal.DMARCPass:
 		return alignedMethods(m) + " for " + author
@@ -323,9 +324,9 @@ func recordText(rr *resolver.RR, t resolver.Type) string {
 	case resolver.A, resolver.AAAA:
 		return rr.Addr.String()
 	case resolver.MX:
-		return fmt.Sprintf("%d %s", rr.Preference, orWord(rr.Target, "."))
+		return fmt.Sprintf("%d %s", rr.Preference, cmp.Or(rr.Target, "."))
 	case resolver.PTR, resolver.NS, resolver.CNAME:
-		return orWord(rr.Target, ".")
+		return cmp.Or(rr.Target, ".")
 	}
 	return fmt.Sprintf("%x", rr.Data)
 }

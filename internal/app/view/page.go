@@ -1,88 +1,125 @@
-package cli
+// Package view shows results: as text for people, and as JSON for programs. It knows
+// nothing of commands and flags: a Page says where results go and what the reader wants.
+package view
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"postseal/internal/app/term"
 )
 
+// Page is where results are written.
+type Page struct {
+	W       io.Writer
+	Style   term.Style
+	Format  string // "text", "json", or "jsonl": one object per line
+	Quiet   bool   // one line per result
+	Verbose bool
+	Offline bool // the DNS answers came from a file: their times mean nothing
+
+	width int // of the result column
+}
+
+// flush writes out what W buffers.
+func (p *Page) flush() error {
+	if w, ok := p.W.(interface{ Flush() error }); ok {
+		return w.Flush()
+	}
+	return nil
+}
+
+// JSON reports whether the reader is a program.
+func (p *Page) JSON() bool { return p.Format != "text" }
+
+// Object writes v as JSON: indented, or on one line for jsonl.
+func (p *Page) Object(v any) error {
+	e := json.NewEncoder(p.W)
+	e.SetEscapeHTML(false)
+	if p.Format == "json" {
+		e.SetIndent("", "  ")
+	}
+	return e.Encode(v)
+}
+
 const (
 	methodWidth = 6
 	maxOutside  = 400 // columns of one piece of text with outside words in it
 )
 
-func (v *view) line(format string, args ...any) {
-	fmt.Fprintf(v.app.out, format+"\n", args...)
+func (p *Page) line(format string, args ...any) {
+	fmt.Fprintf(p.W, format+"\n", args...)
 }
 
 // clean makes text fit to show: our own signs in what the terminal knows, outside
 // octets harmless.
-func (v *view) clean(text string) string { return v.style.Clean(v.style.Text(text), maxOutside) }
+func (p *Page) clean(text string) string { return p.Style.Clean(p.Style.Text(text), maxOutside) }
 
 // indent is the column where the text of a result begins.
-func (v *view) indent() int { return 3 + methodWidth + 1 + v.width + 2 }
+func (p *Page) indent() int { return 3 + methodWidth + 1 + p.width + 2 }
 
 // room is the number of columns of that text.
-func (v *view) room() int { return term.Width - v.indent() }
+func (p *Page) room() int { return term.Width - p.indent() }
 
 // result writes the first line of one method; right stands at the right edge, or below
 // when there is no room for it.
-func (v *view) result(tone term.Tone, method, result, text, right string) {
-	lead := " " + v.style.Symbol(tone) + " " + v.style.Bold(term.Pad(method, methodWidth)) + " " +
-		v.style.Paint(tone, term.Pad(result, v.width)) + "  "
-	lines := fit(text, v.room())
-	gap := v.room() - term.Columns(lines[0]) - term.Columns(right)
+func (p *Page) result(tone term.Tone, method, result, text, right string) {
+	lead := " " + p.Style.Symbol(tone) + " " + p.Style.Bold(term.Pad(method, methodWidth)) + " " +
+		p.Style.Paint(tone, term.Pad(result, p.width)) + "  "
+	lines := fit(text, p.room())
+	gap := p.room() - term.Columns(lines[0]) - term.Columns(right)
 	if right == "" || gap < 3 || len(lines) > 1 {
-		v.line("%s", strings.TrimRight(lead+lines[0], " "))
+		p.line("%s", strings.TrimRight(lead+lines[0], " "))
 	} else {
-		v.line("%s%s%*s%s", lead, lines[0], gap, "", v.style.Dim(right))
+		p.line("%s%s%*s%s", lead, lines[0], gap, "", p.Style.Dim(right))
 		right = ""
 	}
 	for _, l := range lines[1:] {
-		v.line("%*s%s", v.indent(), "", l)
+		p.line("%*s%s", p.indent(), "", l)
 	}
 	if right != "" {
-		v.detail(v.style.Dim(right))
+		p.detail(p.Style.Dim(right))
 	}
 }
 
 // detail writes text below a result.
-func (v *view) detail(text string) {
-	if v.app.flags.quiet {
+func (p *Page) detail(text string) {
+	if p.Quiet {
 		return
 	}
-	for _, l := range wrap(text, v.room()) {
-		v.line("%*s%s", v.indent(), "", l)
+	for _, l := range wrap(text, p.room()) {
+		p.line("%*s%s", p.indent(), "", l)
 	}
 }
 
 // details writes parts below a result.
-func (v *view) details(parts []string) {
-	if v.app.flags.quiet {
+func (p *Page) details(parts []string) {
+	if p.Quiet {
 		return
 	}
-	for _, l := range v.pack(parts, v.room()) {
-		v.line("%*s%s", v.indent(), "", l)
+	for _, l := range p.pack(parts, p.room()) {
+		p.line("%*s%s", p.indent(), "", l)
 	}
 }
 
 // pack puts several parts on a line where they fit, and wraps those that fit on none.
-func (v *view) pack(parts []string, columns int) []string {
-	sep := v.style.Text(" · ")
+func (p *Page) pack(parts []string, columns int) []string {
+	sep := p.Style.Text(" · ")
 	var lines []string
 	line := ""
-	for _, p := range parts {
-		p = v.clean(p)
+	for _, part := range parts {
+		part = p.clean(part)
 		switch {
 		case line == "":
-			line = p
-		case term.Columns(line)+term.Columns(sep)+term.Columns(p) > columns:
+			line = part
+		case term.Columns(line)+term.Columns(sep)+term.Columns(part) > columns:
 			lines = append(lines, wrap(line, columns)...)
-			line = p
+			line = part
 		default:
-			line += sep + p
+			line += sep + part
 		}
 	}
 	return append(lines, wrap(line, columns)...)
@@ -155,16 +192,10 @@ func lifetime(d time.Duration) string {
 	return s
 }
 
-func plural(n int, one, many string) string {
+// Plural writes n with the noun for it.
+func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
 }

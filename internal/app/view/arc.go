@@ -1,0 +1,43 @@
+package view
+
+import (
+	"cmp"
+	"strconv"
+
+	"postseal"
+	"postseal/arc"
+	"postseal/internal/app/term"
+	"postseal/resolver"
+)
+
+// Chain writes an ARC chain, its sets, and the DNS exchanges it took.
+func (p *Page) Chain(chain *postseal.ARC, result *arc.Result, dns []resolver.Exchange) error {
+	if p.JSON() {
+		return p.Object(struct {
+			Schema string `json:"schema"`
+			postseal.ARC
+		}{"postseal.arc/1", *chain})
+	}
+	p.width = len("pass")
+	if result.Code == arc.None {
+		p.result(term.Muted, "ARC", "none", p.Style.Dim("no chain"), "")
+	}
+	p.arc(chain)
+	if p.Quiet {
+		return nil
+	}
+	p.arcSets(result)
+	p.traceDNS(dns)
+	return nil
+}
+
+// arcSets shows who sealed what, the newest first.
+func (p *Page) arcSets(r *arc.Result) {
+	for i := len(r.Sealers) - 1; i >= 0; i-- {
+		s := r.Sealers[i]
+		p.detail(p.Style.Clean("i="+strconv.Itoa(i+1)+" d="+cmp.Or(s.Domain, "?")+" s="+cmp.Or(s.Selector, "?"), 80))
+		if r.Code == arc.Pass {
+			p.detail(p.Style.Clean("  "+string(r.Results[i]), maxOutside))
+		}
+	}
+}

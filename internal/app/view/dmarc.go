@@ -1,0 +1,53 @@
+package view
+
+import (
+	"postseal"
+	"postseal/dmarc"
+	"postseal/internal/app/term"
+	"postseal/resolver"
+)
+
+// DMARC writes a result of DMARC, or the policy alone when none was evaluated, and the DNS
+// exchanges it took.
+func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
+	if p.JSON() {
+		return p.Object(struct {
+			Schema string `json:"schema"`
+			postseal.DMARCJSON
+			Record string `json:"record"`
+		}{"postseal.dmarc/1", postseal.MakeDMARCJSON(*r), publishedRecord(r)})
+	}
+	p.width = p.resultWidth(string(r.Result), "found")
+	p.policy(r)
+	if p.Quiet {
+		return nil
+	}
+	p.traceDMARC(r)
+	p.traceDNS(dns)
+	return nil
+}
+
+func publishedRecord(r *dmarc.Result) string {
+	if r.Record == nil {
+		return ""
+	}
+	return r.Record.Text
+}
+
+func (p *Page) policy(r *dmarc.Result) {
+	if r.Result != "" {
+		p.dmarc(r, nil)
+	} else {
+		found := r.AuthorDomain + " " + publishedText(r.Published)
+		if p.Quiet && r.Policy != "" {
+			found += ", effective " + string(r.Policy)
+		}
+		p.result(term.Good, "DMARC", "found", p.clean(found), p.whose(r))
+	}
+	if r.Policy != "" {
+		p.detail("effective policy " + string(r.Policy) + testMode(r))
+	}
+	if r.Record != nil {
+		p.detail(p.clean(r.Record.Text))
+	}
+}

@@ -1,0 +1,106 @@
+package view
+
+import (
+	"cmp"
+	"strings"
+
+	"postseal/internal/app/explain"
+	"postseal/internal/app/term"
+)
+
+var tones = map[explain.Tone]term.Tone{explain.Good: term.Good, explain.Warn: term.Warn, explain.Bad: term.Bad, explain.Plain: term.Muted}
+
+// Story is the explanation of a verdict, and what it is evaluated from.
+type Story struct {
+	*explain.Story
+	File        string
+	Missing     []string // questions that the bundle does not answer
+	Differences []string // from what the bundle expects
+}
+
+type storyJSON struct {
+	Schema  string   `json:"schema"`
+	File    string   `json:"file"`
+	Holds   bool     `json:"holds"`
+	Missing []string `json:"missing"`
+	*explain.Story
+}
+
+// Story writes an explanation.
+func (p *Page) Story(s *Story) error {
+	if p.JSON() {
+		return p.Object(storyJSON{"postseal.explain/1", s.File, len(s.Differences) == 0, listOf(s.Missing), s.Story})
+	}
+	p.story(s.Story)
+	for _, m := range s.Missing {
+		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("the bundle holds no answer to "+m+": this may not be what was decided"))
+	}
+	for _, d := range s.Differences {
+		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("decided otherwise then: "+d))
+	}
+	return nil
+}
+
+func (p *Page) story(s *explain.Story) {
+	p.line(" %s  %s", p.Style.Bold("VERDICT "+dashed(s.Ref)), p.Style.Paint(actionTone(s.Applied), string(s.Applied)))
+	for _, n := range s.Chapters {
+		p.line("")
+		p.chapter(n)
+	}
+	p.line("")
+	text := cmp.Or(s.Change, "nothing")
+	lines := wrap(p.clean(text), term.Width-len(" TO CHANGE  "))
+	for i, l := range lines {
+		if i == 0 {
+			p.line(" %s  %s", p.Style.Bold("TO CHANGE"), l)
+			continue
+		}
+		p.line("%*s%s", len(" TO CHANGE  "), "", l)
+	}
+}
+
+func (p *Page) chapter(n *explain.Node) {
+	p.step(n, " ", p.Style.Bold(p.clean(n.Title)))
+	p.steps(n.Steps, " ")
+}
+
+func (p *Page) steps(steps []*explain.Node, indent string) {
+	for i, n := range steps {
+		branch, below := "├─ ", "│  "
+		if i == len(steps)-1 {
+			branch, below = "└─ ", "   "
+		}
+		p.step(n, indent+p.Style.Text(branch), p.clean(n.Title))
+		p.steps(n.Steps, indent+p.Style.Text(below))
+	}
+}
+
+// step writes one line: its sign, title and text, and at the right edge the rule. What does
+// not fit goes on below.
+func (p *Page) step(n *explain.Node, prefix, title string) {
+	sign := p.Style.Symbol(tones[n.Tone])
+	head := prefix + sign + " " + title + "  "
+	right := ""
+	if n.RFC != "" {
+		right = "RFC " + n.RFC
+	}
+	room := term.Width - term.Columns(head) - len(right) - 2
+	text := p.clean(n.Text)
+	first := ""
+	if lines := wrap(text, max(room, 24)); len(lines) > 0 {
+		first = lines[0]
+	}
+	rest := strings.TrimSpace(strings.TrimPrefix(text, first))
+	if !n.Path && n.Tone == explain.Plain {
+		first = p.Style.Dim(first)
+	}
+	line := head + first
+	if gap := term.Width - term.Columns(line) - len(right); right != "" {
+		line += strings.Repeat(" ", max(gap, 2)) + p.Style.Dim(right)
+	}
+	p.line("%s", strings.TrimRight(line, " "))
+	indent := strings.Repeat(" ", min(term.Columns(head), 40))
+	for _, l := range wrap(rest, term.Width-len(indent)) {
+		p.line("%s%s", indent, l)
+	}
+}

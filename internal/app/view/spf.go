@@ -1,0 +1,27 @@
+package view
+
+import (
+	"net/netip"
+
+	"postseal"
+	"postseal/resolver"
+	"postseal/spf"
+)
+
+// SPF writes a result of SPF for a client, and the DNS exchanges it took.
+func (p *Page) SPF(r *spf.Result, client netip.Addr, dns []resolver.Exchange) error {
+	if p.JSON() {
+		return p.Object(struct {
+			Schema string `json:"schema"`
+			postseal.SPFJSON
+		}{"postseal.spf/1", postseal.MakeSPFJSON(*r)})
+	}
+	p.width = p.resultWidth(string(r.Code))
+	p.oneSPF(r, client)
+	if p.Quiet {
+		return nil
+	}
+	p.traceSPF(r)
+	p.traceDNS(dns)
+	return nil
+}
