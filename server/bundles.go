@@ -17,33 +17,33 @@ import (
 
 // bundles keeps the evidence of verdicts, as [bundles] says.
 type bundles struct {
-	*aside
+	*background
 	engine  func() *listener.Engine
 	results *prometheus.CounterVec
-	current atomic.Pointer[shelf]
-	told    rate.Sometimes // that writing fails
+	current atomic.Pointer[bundleStore]
+	warned  rate.Sometimes // that writing fails
 }
 
-// shelf is the folder in force; nil keeps nothing.
-type shelf struct {
+// bundleStore is the folder in force; nil keeps nothing.
+type bundleStore struct {
 	config conf.Bundles
 	folder *store.Folder
 }
 
 func newBundles(r prometheus.Registerer, engine func() *listener.Engine) *bundles {
 	const pause = time.Minute // a disk that is full would fill the log too
-	b := &bundles{engine: engine, told: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
+	b := &bundles{engine: engine, warned: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
 	r.MustRegister(b.results)
 	for _, result := range []string{"written", "failed"} {
 		b.results.WithLabelValues(result)
 	}
-	b.aside = newAside(b.results.WithLabelValues("dropped"), b.write)
+	b.background = newBackground(b.results.WithLabelValues("dropped"), b.write)
 	return b
 }
 
 // open opens the folder of c: the one in force, when it is the same.
-func (b *bundles) open(c conf.Bundles) (*shelf, error) {
+func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 	if old := b.current.Load(); old != nil && old.config == c {
 		return old, nil
 	}
@@ -54,7 +54,7 @@ func (b *bundles) open(c conf.Bundles) (*shelf, error) {
 	if err != nil {
 		return nil, fmt.Errorf("[bundles] dir: %w", err)
 	}
-	return &shelf{c, folder}, nil
+	return &bundleStore{c, folder}, nil
 }
 
 // record is told of every verdict.
@@ -80,7 +80,7 @@ func (b *bundles) write(v listener.Verdict) {
 		return
 	}
 	b.results.WithLabelValues("failed").Inc()
-	b.told.Do(func() {
+	b.warned.Do(func() {
 		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", listener.Text(err))
 	})
 }

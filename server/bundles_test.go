@@ -99,7 +99,7 @@ func TestAside(t *testing.T) {
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"})
 	began, wait := make(chan bool), make(chan bool)
 	n := 0
-	a := newAside(dropped, func(listener.Verdict) {
+	a := newBackground(dropped, func(listener.Verdict) {
 		if n++; n == 1 {
 			began <- true
 			<-wait
@@ -107,13 +107,13 @@ func TestAside(t *testing.T) {
 	})
 	a.take(listener.Verdict{})
 	<-began
-	for range asideQueue + 5 {
+	for range backgroundQueue + 5 {
 		a.take(listener.Verdict{})
 	}
 	close(wait)
 	a.close()
-	if n != asideQueue+1 {
-		t.Errorf("%d verdicts were worked on, want %d", n, asideQueue+1)
+	if n != backgroundQueue+1 {
+		t.Errorf("%d verdicts were worked on, want %d", n, backgroundQueue+1)
 	}
 	if got := testutil.ToFloat64(dropped); got != 5 {
 		t.Errorf("%v dropped, want 5", got)

@@ -80,7 +80,7 @@ func TestMetricsPage(t *testing.T) {
 	defer tried.close()
 	tried.outcome.WithLabelValues("accept", "accept")
 	touch(reflect.ValueOf(m).Elem())
-	for _, d := range m.Doors {
+	for _, d := range m.Listeners {
 		touch(reflect.ValueOf(d))
 	}
 	families, err := m.Registry.Gather()

@@ -16,7 +16,7 @@ import (
 // maxAudits bounds the audits that run at the same time: each may ask hundreds of questions.
 const maxAudits = 4
 
-// pages are what the http door shows of the daemon.
+// pages are what the http listener shows of the daemon.
 func (d *Daemon) pages() []web.Page {
 	return []web.Page{
 		{Path: "/v1/trial", Content: func(*http.Request) (any, error) { return d.trial.report(), nil }},
@@ -59,7 +59,7 @@ func (b *bundles) verdict(r *http.Request) (any, error) {
 	}}, nil
 }
 
-// audit looks at one domain, with the DNS of the doors.
+// audit looks at one domain, with the DNS of the listeners.
 func (d *Daemon) audit(r *http.Request) (any, error) {
 	name, err := domain.Parse(r.PathValue("domain"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"postseal/server/listener"
 )
 
-// post sends a message to the http door and returns the JSON of its verdict.
+// post sends a message to the http listener and returns the JSON of its verdict.
 func (d *daemonUnderTest) post(query, message string) map[string]any {
 	d.t.Helper()
 	r, err := http.Post(fmt.Sprintf("http://%s/v1/verify?%s", d.Addr(listener.HTTP), query), "message/rfc822", strings.NewReader(message))
@@ -30,7 +30,7 @@ func (d *daemonUnderTest) object(r *http.Response) (o map[string]any) {
 	return o
 }
 
-// page reads a JSON document of the http door.
+// page reads a JSON document of the http listener.
 func (d *daemonUnderTest) page(path string) (status int, kind string, o map[string]any) {
 	d.t.Helper()
 	r, err := http.Get(fmt.Sprintf("http://%s%s", d.Addr(listener.HTTP), path))

@@ -1,4 +1,4 @@
-// Package server is the daemon: it wires the doors to one engine, puts a new configuration
+// Package server is the daemon: it wires the listeners to one engine, puts a new configuration
 // in force while messages are in flight, and ends in order.
 package server
 
@@ -36,26 +36,26 @@ type Options struct {
 
 // Daemon is a running configuration with its listeners open.
 type Daemon struct {
-	options Options
-	log     *slog.Logger
-	metrics *listener.Metrics
-	memory  *listener.Memory
-	engine  *listener.Engine
-	bundles *bundles
-	trial   *trial
-	audits  chan struct{} // one in it for each audit that runs
-	dial    func(conf.DNS) (*names, error)
-	names   atomic.Pointer[names]
-	config  *conf.Config // in force; of the goroutine that runs the daemon
-	doors   []running
-	retired []func()     // close ways to the DNS of earlier configurations: messages may use them still
-	proxy   *proxy.Proxy // of all SMTP listeners, nil without one
+	options  Options
+	log      *slog.Logger
+	metrics  *listener.Metrics
+	memory   *listener.Memory
+	engine   *listener.Engine
+	bundles  *bundles
+	trial    *trial
+	audits   chan struct{} // one in it for each audit that runs
+	dial     func(conf.DNS) (*names, error)
+	names    atomic.Pointer[names]
+	config   *conf.Config // in force; of the goroutine that runs the daemon
+	services []running
+	retired  []func()     // close ways to the DNS of earlier configurations: messages may use them still
+	proxy    *proxy.Proxy // of all SMTP listeners, nil without one
 }
 
-// running is one listener with the door behind it.
+// running is one listener with its service.
 type running struct {
 	name     string
-	door     listener.Door
+	service  listener.Service
 	listener net.Listener
 }
 
@@ -121,10 +121,10 @@ func (d *Daemon) warn(problems []conf.Problem) {
 
 // parts are what a configuration puts in force.
 type parts struct {
-	names    *names
-	snapshot *listener.Snapshot
-	shelf    *shelf     // nil keeps no bundles
-	tried    *candidate // nil tries nothing
+	names       *names
+	snapshot    *listener.Snapshot
+	bundleStore *bundleStore // nil keeps no bundles
+	tried       *candidate   // nil tries nothing
 }
 
 // build makes the parts of c, and puts nothing in force. The way to the DNS stays when c does
@@ -142,7 +142,7 @@ func (d *Daemon) build(c *conf.Config) (*parts, error) {
 		p.names.guard(d.memory, d.metrics, d.log)
 	}
 	var kept, tried, snapshot error
-	p.shelf, kept = d.bundles.open(c.Bundles)
+	p.bundleStore, kept = d.bundles.open(c.Bundles)
 	p.tried, tried = newCandidate(c, p.names.cache)
 	p.snapshot, snapshot = d.snapshot(c, p.names.cache)
 	if err := errors.Join(snapshot, kept, tried); err != nil {
@@ -207,14 +207,14 @@ func (d *Daemon) open(c *conf.Config) error {
 			if err != nil {
 				return errors.Join(err, l.Close())
 			}
-			d.doors = append(d.doors, running{k.name, served, l})
+			d.services = append(d.services, running{k.name, served, l})
 		}
 	}
 	d.engine.ShareSPF = d.Addr(listener.Policy) != nil && d.Addr(listener.Milter) != nil
 	for name := range passed {
 		d.log.Warn("systemd passed a socket that nothing here serves", "name", name)
 	}
-	if len(d.doors) == 0 {
+	if len(d.services) == 0 {
 		return errors.New("[listen] names no listener, and systemd passed none")
 	}
 	return nil
@@ -223,7 +223,7 @@ func (d *Daemon) open(c *conf.Config) error {
 // Addr is the address of a listener by its name, for those that let the system choose the
 // port.
 func (d *Daemon) Addr(name string) net.Addr {
-	for _, r := range d.doors {
+	for _, r := range d.services {
 		if r.name == name {
 			return r.listener.Addr()
 		}
@@ -235,11 +235,11 @@ func (d *Daemon) Addr(name string) net.Addr {
 // value from reload reads the configuration again.
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer d.close()
-	failed := make(chan error, len(d.doors))
+	failed := make(chan error, len(d.services))
 	var work sync.WaitGroup
-	for _, r := range d.doors {
+	for _, r := range d.services {
 		work.Go(func() {
-			if err := r.door.Serve(r.listener); !errors.Is(err, listener.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+			if err := r.service.Serve(r.listener); !errors.Is(err, listener.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("%s: %w", r.name, err)
 			}
 		})
@@ -269,7 +269,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 
 // announce says what the daemon listens on and decides with.
 func (d *Daemon) announce() {
-	for _, r := range d.doors {
+	for _, r := range d.services {
 		d.log.Info("listening", "door", r.name, "network", r.listener.Addr().Network(), "address", r.listener.Addr().String())
 	}
 	d.describe("deciding")
@@ -338,7 +338,7 @@ func (d *Daemon) use(c *conf.Config) error {
 // put puts p in force for messages that begin from now on.
 func (d *Daemon) put(p *parts) {
 	d.engine.Swap(p.snapshot)
-	d.bundles.current.Store(p.shelf)
+	d.bundles.current.Store(p.bundleStore)
 	d.trial.use(p.tried)
 }
 
@@ -354,18 +354,18 @@ func (d *Daemon) retire(n *names) {
 	}
 }
 
-// drain lets every door end its messages, all at the same time.
+// drain lets every service end its messages, all at the same time.
 func (d *Daemon) drain() {
 	limit := time.Duration(d.config.Limits.Shutdown)
 	d.log.Info("stopping: messages in flight are finished", "within", limit.String())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var work sync.WaitGroup
-	for _, r := range d.doors {
+	for _, r := range d.services {
 		work.Go(func() {
-			if err := r.door.Shutdown(ctx); err != nil {
+			if err := r.service.Shutdown(ctx); err != nil {
 				d.log.Warn("messages in flight were cut off", "door", r.name, "error", listener.Text(err))
-				r.door.Close()
+				r.service.Close()
 			}
 		})
 	}
@@ -375,8 +375,8 @@ func (d *Daemon) drain() {
 
 // close ends everything that is left. It may follow drain or a failed New.
 func (d *Daemon) close() {
-	for _, r := range d.doors {
-		r.door.Close()
+	for _, r := range d.services {
+		r.service.Close()
 		r.listener.Close()
 	}
 	d.bundles.close()

@@ -52,7 +52,7 @@ const (
 
 // trial decides on each verdict a second time.
 type trial struct {
-	*aside
+	*background
 	engine  func() *listener.Engine
 	outcome *prometheus.CounterVec
 
@@ -88,7 +88,7 @@ func newTrial(r prometheus.Registerer, engine func() *listener.Engine) *trial {
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_dropped_total",
 		Help: "Verdicts that [trial] was too slow for."})
 	r.MustRegister(t.outcome, dropped)
-	t.aside = newAside(dropped, t.decide)
+	t.background = newBackground(dropped, t.decide)
 	return t
 }
 

@@ -1,4 +1,4 @@
-// Package listenertest is what the tests of several doors need: an engine, and a log to read.
+// Package listenertest is what the tests of several listeners need: an engine, and a log to read.
 package listenertest
 
 import (
@@ -32,7 +32,7 @@ func Engine(t testing.TB, dns resolver.Resolver, config string, log io.Writer) *
 	return e
 }
 
-// Log is a log that a test may read while doors write it.
+// Log is a log that a test may read while listeners write it.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -18,7 +18,7 @@ func TestSPFCacheClockStep(t *testing.T) {
 		if after == before {
 			t.Errorf("step %v: the check from before it is shared", step)
 		}
-		now = now.Add(spfKeep)
+		now = now.Add(spfMaxAge)
 		if c.Check(v, client("192.0.2.1"), "mx.e.test", "a@e.test") == after || len(c.checks) != 1 {
 			t.Errorf("step %v: %d checks are kept after their time", step, len(c.checks))
 		}

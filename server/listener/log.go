@@ -51,7 +51,7 @@ func (e *Engine) logVerdict(v Verdict) {
 	add := func(key, value string) { attrs = append(attrs, slog.String(key, Text(value))) }
 	add("qid", v.QueueID)
 	add("ref", r.Ref)
-	add("door", v.Door)
+	add("door", v.Listener)
 	add("verdict", string(d.Action))
 	add("applied", string(d.Applied))
 	add("enforce", string(v.Snapshot.Enforce))

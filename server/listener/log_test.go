@@ -30,7 +30,7 @@ func TestVerdictLine(t *testing.T) {
 	var log bytes.Buffer
 	e := engine(t, &log)
 	r := report(t, e, "mx.e.test", "joe@e.test", mail)
-	e.Record(Verdict{Door: Milter, QueueID: "4cXk2", Report: r, Snapshot: e.Current()})
+	e.Record(Verdict{Listener: Milter, QueueID: "4cXk2", Report: r, Snapshot: e.Current()})
 	want := "<6>qid=4cXk2 ref=" + r.Ref + " door=milter verdict=accept applied=accept enforce=guarded reason=dmarc.pass from=e.test mfrom=e.test " +
 		"helo=mx.e.test ip=192.0.2.1 spf=pass dkim=none dmarc=pass p=reject policy=e.test iprev=permerror dns="
 	if got := log.String(); !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 || strings.Contains(got, "joe") {
@@ -39,7 +39,7 @@ func TestVerdictLine(t *testing.T) {
 	open := *e.Current()
 	open.LocalParts = true
 	log.Reset()
-	e.Record(Verdict{Door: Milter, QueueID: "4cXk2", Report: r, Snapshot: &open})
+	e.Record(Verdict{Listener: Milter, QueueID: "4cXk2", Report: r, Snapshot: &open})
 	if !strings.Contains(log.String(), " mfrom=joe@e.test ") {
 		t.Errorf("without privacy: %s", log.String())
 	}
@@ -48,7 +48,7 @@ func TestVerdictLine(t *testing.T) {
 	}
 	log.Reset()
 	r.Stale = 2
-	e.Record(Verdict{Door: Milter, QueueID: "4cXk2", Report: r, Snapshot: e.Current()})
+	e.Record(Verdict{Listener: Milter, QueueID: "4cXk2", Report: r, Snapshot: e.Current()})
 	if !strings.Contains(log.String(), " stale=2 dns=") {
 		t.Errorf("two stale answers: %s", log.String())
 	}
@@ -62,7 +62,7 @@ func TestNullPathLine(t *testing.T) {
 	for from, want := range map[string]string{"": " mfrom=<> helo=e.test ip=192.0.2.1 spf=pass:helo ", "a@e.test": " spf=pass "} {
 		var log bytes.Buffer
 		e := engine(t, &log)
-		e.Record(Verdict{Door: Milter, Report: report(t, e, "e.test", from, mail), Snapshot: e.Current()})
+		e.Record(Verdict{Listener: Milter, Report: report(t, e, "e.test", from, mail), Snapshot: e.Current()})
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q: want %q in %s", from, want, log.String())
 		}
@@ -90,7 +90,7 @@ func TestLogPage(t *testing.T) {
 	var log bytes.Buffer
 	e := engine(t, &log)
 	for _, m := range []string{mail, "From: a@none.test\r\n\r\n", "From: a@e.test, b@e2.test\r\nList-Id: <x>\r\n\r\n"} {
-		e.Record(Verdict{Door: Milter, Report: report(t, e, "x.test", "b@other.test", m), Snapshot: e.Current()})
+		e.Record(Verdict{Listener: Milter, Report: report(t, e, "x.test", "b@other.test", m), Snapshot: e.Current()})
 	}
 	for line := range strings.Lines(log.String()) {
 		keys, _ := splitLine(line)
@@ -105,7 +105,7 @@ func TestLogPage(t *testing.T) {
 // TestMetricNames holds the names of the metrics page, by Prometheus' own rules.
 func TestMetricNames(t *testing.T) {
 	e := engine(t, new(bytes.Buffer))
-	e.Record(Verdict{Door: Milter, Report: report(t, e, "h", "a@e.test", mail), Snapshot: e.Current()})
+	e.Record(Verdict{Listener: Milter, Report: report(t, e, "h", "a@e.test", mail), Snapshot: e.Current()})
 	problems, err := testutil.GatherAndLint(e.Metrics.Registry)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func FuzzVerdictLine(f *testing.F) {
 		log.Reset()
 		message := "DKIM-Signature: v=1; a=rsa-sha256; d=" + domain + "; s=" + selector + "; h=from; bh=; b=\r\nFrom: a@" + domain + "\r\n\r\n"
 		r := report(t, e, helo, from, message)
-		e.Record(Verdict{Door: Milter, QueueID: qid, Report: r, Snapshot: e.Current()})
+		e.Record(Verdict{Listener: Milter, QueueID: qid, Report: r, Snapshot: e.Current()})
 		keys, ok := splitLine(log.String())
 		if !ok || keys[0] != "qid" || keys[len(keys)-1] != "ms" {
 			t.Fatalf("not one line of keys and values:\n%q", log.String())

@@ -101,12 +101,12 @@ func inUse() int64 {
 	return int64(sum)
 }
 
-// PutOff is the reply to what is not taken since memory is short (RFC 3463 §3.4, X.3.2).
-func PutOff() *postseal.Reply {
+// LowMemoryReply is the reply to what is not taken since memory is short (RFC 3463 §3.4, X.3.2).
+func LowMemoryReply() *postseal.Reply {
 	return &postseal.Reply{Code: 451, Enhanced: "4.3.2", Lines: []string{"Too much mail at a time, try again later"}}
 }
 
-// Short reports whether a door has to put off what begins, since memory is short, and counts
+// Short reports whether a listener has to put off what begins, since memory is short, and counts
 // what it puts off.
 func (e *Engine) Short(door string) bool { return e.Memory.short() && e.shed(door) }
 
@@ -116,7 +116,7 @@ func (e *Engine) Out(door string) bool { return e.Memory.out() && e.shed(door) }
 func (e *Engine) shed(door string) bool {
 	e.Metrics.Shed.WithLabelValues(door, "memory").Inc()
 	e.SPF.forget() // their time would end only with the next check
-	e.told.Do(func() {
+	e.warned.Do(func() {
 		e.Log.Warn("memory is short: new mail is put off with 451", "limit", e.Memory.Limit(), "goroutines", runtime.NumGoroutine())
 	})
 	return true

@@ -28,7 +28,7 @@ type Metrics struct {
 	Shed           *prometheus.CounterVec // door, reason
 	MemoryLimit    prometheus.Gauge
 	Verify         *prometheus.HistogramVec
-	Doors          map[string]DoorMetrics
+	Listeners      map[string]ListenerMetrics
 	PolicyRequests *prometheus.CounterVec // action
 	Panics         prometheus.Counter
 	DNSQueries     *prometheus.CounterVec // type, rcode
@@ -37,7 +37,7 @@ type Metrics struct {
 	ReloadTime     prometheus.Gauge
 }
 
-// The names of the doors, in logs and metrics.
+// The names of the listeners, in logs and metrics.
 const (
 	Milter = "milter"
 	Policy = "policy"
@@ -45,8 +45,8 @@ const (
 	HTTP   = "http"
 )
 
-// DoorMetrics are those that each door has.
-type DoorMetrics struct {
+// ListenerMetrics are those that each listener has.
+type ListenerMetrics struct {
 	Connections prometheus.Gauge
 	Errors      *prometheus.CounterVec // kind
 }
@@ -66,9 +66,9 @@ func NewMetrics(version string) *Metrics {
 	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
 		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}}, []string{"stage"})
-	m.Doors = map[string]DoorMetrics{}
+	m.Listeners = map[string]ListenerMetrics{}
 	for _, door := range []string{Milter, Policy, SMTP} {
-		m.Doors[door] = DoorMetrics{Connections: m.gauge(door+"_connections", "Open connections."),
+		m.Listeners[door] = ListenerMetrics{Connections: m.gauge(door+"_connections", "Open connections."),
 			Errors: m.counter(door+"_errors_total", "Connections that ended by an error, by kind.", "kind")}
 	}
 	m.PolicyRequests = m.counter("policy_requests_total", "Policy requests by the action of the answer.", "action")

@@ -13,24 +13,24 @@ import (
 
 // The defaults of Server.
 const (
-	DefaultConns    = 1000
-	DefaultGrace    = 5 * time.Second
-	DefaultPatience = 10 * time.Second
+	DefaultMaxConns    = 1000
+	DefaultGrace       = 5 * time.Second
+	DefaultIdleTimeout = 10 * time.Second
 )
 
 // ErrClosed is what Serve returns after Shutdown or Close.
 var ErrClosed = errors.New("door: closed")
 
 // Server serves connections: so many at a time, each in a goroutine whose panic ends that
-// connection alone. It is a Door.
+// connection alone. It is a Service.
 type Server struct {
-	Name   string // Milter, Policy or SMTP
-	Engine *Engine
-	Handle func(context.Context, *Conn) // the connection is closed after it returns
-	Conns  int                          // at the same time, more wait; 0 is DefaultConns
-	Grace  time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
-	// Patience with connections that do nothing while others wait; 0 is DefaultPatience.
-	Patience time.Duration
+	Name     string // Milter, Policy or SMTP
+	Engine   *Engine
+	Handle   func(context.Context, *Conn) // the connection is closed after it returns
+	MaxConns int                          // at the same time, more wait; 0 is DefaultMaxConns
+	Grace    time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
+	// IdleTimeout is for connections that do nothing while others wait; 0 is DefaultIdleTimeout.
+	IdleTimeout time.Duration
 
 	once   sync.Once
 	ctx    context.Context
@@ -49,18 +49,18 @@ type Server struct {
 
 func (s *Server) init() {
 	s.once.Do(func() {
-		if s.Conns <= 0 {
-			s.Conns = DefaultConns
+		if s.MaxConns <= 0 {
+			s.MaxConns = DefaultMaxConns
 		}
 		if s.Grace == 0 {
 			s.Grace = DefaultGrace
 		}
-		if s.Patience == 0 {
-			s.Patience = DefaultPatience
+		if s.IdleTimeout == 0 {
+			s.IdleTimeout = DefaultIdleTimeout
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.full.Interval, s.starved.Interval = sameLog, sameLog
-		s.slots = make(chan struct{}, s.Conns)
+		s.slots = make(chan struct{}, s.MaxConns)
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*Conn]struct{}{}
 	})
 }
@@ -115,7 +115,7 @@ func (s *Server) Serve(l net.Listener) error {
 		conn, err := l.Accept()
 		if err == nil {
 			pause = 0
-			if !s.room() {
+			if !s.acquireSlot() {
 				conn.Close()
 				return ErrClosed
 			}
@@ -166,7 +166,7 @@ func (s *Server) begin(conn net.Conn) {
 	}
 	s.conns[c] = struct{}{}
 	s.work.Go(func() {
-		open := s.Engine.Metrics.Doors[s.Name].Connections
+		open := s.Engine.Metrics.Listeners[s.Name].Connections
 		open.Inc()
 		defer func() {
 			conn.Close()

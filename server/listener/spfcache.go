@@ -13,11 +13,11 @@ import (
 
 // The bounds of an SPFCache.
 const (
-	spfKeep = time.Minute // from RCPT TO to the end of the message, as a rule
-	spfMost = 2000        // each may hold the answers of one transaction's budget
+	spfMaxAge     = time.Minute // from RCPT TO to the end of the message, as a rule
+	spfMaxEntries = 2000        // each may hold the answers of one transaction's budget
 )
 
-// SPFCache shares SPF checks between doors: whoever comes first begins the check, the
+// SPFCache shares SPF checks between listeners: whoever comes first begins the check, the
 // other joins it. With a milter and a policy service in the same MTA that is the milter,
 // which hears of MAIL FROM before the policy service hears of RCPT TO. It is safe for
 // concurrent use.
@@ -84,11 +84,11 @@ func (c *SPFCache) expire(now time.Time) {
 	for _, key := range c.order {
 		e, ok := c.checks[key]
 		age := now.Sub(e.began) // below 0 when the clock went back
-		old := ok && (age >= spfKeep || age < -spfKeep)
-		if ok && !old && len(c.order)-gone < spfMost {
+		old := ok && (age >= spfMaxAge || age < -spfMaxAge)
+		if ok && !old && len(c.order)-gone < spfMaxEntries {
 			break
 		}
-		if old || ok && len(c.order)-gone >= spfMost {
+		if old || ok && len(c.order)-gone >= spfMaxEntries {
 			delete(c.checks, key)
 		}
 		gone++

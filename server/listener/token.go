@@ -14,8 +14,8 @@ type Token struct {
 	set bool
 }
 
-// leastToken is the least length of a token that cannot be guessed.
-const leastToken = 16
+// minTokenLen is the least length of a token that cannot be guessed.
+const minTokenLen = 16
 
 // ReadToken reads the token in a file, without the white space around it; "" is no file and
 // no token.
@@ -28,8 +28,8 @@ func ReadToken(path string) (string, error) {
 		return "", fmt.Errorf("[listen] http_token_file: %w", err)
 	}
 	token := strings.TrimSpace(string(data))
-	if len(token) < leastToken {
-		return "", fmt.Errorf("[listen] http_token_file: %s has %d characters, and a token has %d or more: openssl rand -hex 32", path, len(token), leastToken)
+	if len(token) < minTokenLen {
+		return "", fmt.Errorf("[listen] http_token_file: %s has %d characters, and a token has %d or more: openssl rand -hex 32", path, len(token), minTokenLen)
 	}
 	return token, nil
 }

@@ -25,8 +25,8 @@ func (s *session) end(data []byte) error {
 			return err
 		}
 	}
-	if s.mail.putOff {
-		s.refuse(listener.PutOff())
+	if s.mail.deferMail {
+		s.refuse(listener.LowMemoryReply())
 		return s.wire.flush()
 	}
 	began := time.Now()
@@ -44,7 +44,7 @@ func (s *session) end(data []byte) error {
 		return s.wire.flush()
 	}
 	s.answer(r)
-	s.engine.Record(listener.Verdict{Door: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
+	s.engine.Record(listener.Verdict{Listener: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
 	return s.wire.flush()
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkMessage is one message of 18 fields and a body of 10 KB over a unix socket, on a
-// session that is used again, answers known to the cache: what the door and the engine
+// session that is used again, answers known to the cache: what the listener and the engine
 // cost together.
 func BenchmarkMessage(b *testing.B) {
 	e := listenertest.Engine(b, dns(b), "[log]\nlevel = 'error'\n", io.Discard)

@@ -27,13 +27,13 @@ type mail struct {
 	reversePath string
 	recipients  []string
 
-	skip   string // why it passes unchecked, "" when it does not
-	forged forgery
-	tx     *postseal.Transaction // nil when it passes unchecked, and until the client is known
-	putOff bool                  // memory is short: it is not read, and gets 451 at its end
-	held   *message.Header       // from a relay of ours: the client is known when the header is there
-	body   bool                  // the header section has ended
-	field  []byte
+	skip      string // why it passes unchecked, "" when it does not
+	forged    forgery
+	tx        *postseal.Transaction // nil when it passes unchecked, and until the client is known
+	deferMail bool                  // memory is short: it is not read, and gets 451 at its end
+	held      *message.Header       // from a relay of ours: the client is known when the header is there
+	body      bool                  // the header section has ended
+	field     []byte
 }
 
 func (s *session) newMail(reversePath string) *mail {
@@ -43,7 +43,7 @@ func (s *session) newMail(reversePath string) *mail {
 	switch {
 	case m.skip != "":
 	case m.engine.Short(listener.Milter):
-		m.putOff = true
+		m.deferMail = true
 	case m.snapshot.Relays.Contains(s.client.addr.Addr()):
 		m.held = new(message.Header)
 	default:
@@ -85,9 +85,9 @@ func (m *mail) abort() {
 func (m *mail) step(c command, data []byte) error {
 	if c == cmdHeader && m.keeps() && m.engine.Out(listener.Milter) {
 		m.abort()
-		m.tx, m.held, m.putOff = nil, nil, true
+		m.tx, m.held, m.deferMail = nil, nil, true
 	}
-	if m.putOff {
+	if m.deferMail {
 		return nil
 	}
 	switch c {
@@ -211,7 +211,7 @@ func (m *mail) beginRelayed() error {
 }
 
 func (m *mail) write(data []byte) error {
-	if m.putOff {
+	if m.deferMail {
 		return nil
 	}
 	if !m.body {

@@ -41,8 +41,8 @@ func TestMemoryOut(t *testing.T) {
 	e := s.engine
 	m := &mail{ctx: t.Context(), engine: e, snapshot: e.Current(), terms: terms{version: newest}}
 	m.tx = e.Begin(t.Context(), m.snapshot, m.conn, "x.test", "b@pass.test")
-	if err := m.step(cmdHeader, []byte("From\x00a@pass.test\x00")); err != nil || m.putOff {
-		t.Fatalf("put off %v, %v", m.putOff, err)
+	if err := m.step(cmdHeader, []byte("From\x00a@pass.test\x00")); err != nil || m.deferMail {
+		t.Fatalf("put off %v, %v", m.deferMail, err)
 	}
 	e.Memory = listener.NewMemory(1, "off")
 	for _, c := range []struct {
@@ -53,11 +53,11 @@ func TestMemoryOut(t *testing.T) {
 			t.Errorf("%c: %v", c.c, err)
 		}
 	}
-	if err := m.write([]byte("more")); err != nil || !m.putOff || m.tx != nil {
-		t.Errorf("put off %v, with a transaction %v, %v", m.putOff, m.tx != nil, err)
+	if err := m.write([]byte("more")); err != nil || !m.deferMail || m.tx != nil {
+		t.Errorf("put off %v, with a transaction %v, %v", m.deferMail, m.tx != nil, err)
 	}
 	e.Memory = nil // there is room again: this message stays put off
-	if err := m.step(cmdHeader, []byte("X\x00y\x00")); err != nil || !m.putOff {
-		t.Errorf("put off %v, %v", m.putOff, err)
+	if err := m.step(cmdHeader, []byte("X\x00y\x00")); err != nil || !m.deferMail {
+		t.Errorf("put off %v, %v", m.deferMail, err)
 	}
 }

@@ -1,4 +1,4 @@
-// Package milter is the milter door: the filter side of the Sendmail mail filter protocol,
+// Package milter is the milter listener: the filter side of the Sendmail mail filter protocol,
 // versions 2 to 6, as Postfix and Sendmail speak it. See docs/adr/0002-own-milter-session.md
 // for why it is written here.
 package milter
@@ -9,9 +9,9 @@ import (
 	"postseal/server/listener"
 )
 
-// New makes the door. conns bounds its connections, 0 is the default.
+// New makes the service. conns bounds its connections, 0 is the default.
 func New(e *listener.Engine, conns int) *listener.Server {
-	return &listener.Server{Name: listener.Milter, Engine: e, Conns: conns, Handle: func(ctx context.Context, c *listener.Conn) {
+	return &listener.Server{Name: listener.Milter, Engine: e, MaxConns: conns, Handle: func(ctx context.Context, c *listener.Conn) {
 		newSession(ctx, e, c).run()
 	}}
 }

@@ -30,7 +30,7 @@ _dmarc.slow.test. 60 TXT "v=DMARC1; p=reject"
 ; FAULT slow._domainkey.slow.test TXT SERVFAIL
 `
 
-// server is a milter door on loopback with the names of zone.
+// server is a milter listener on loopback with the names of zone.
 type server struct {
 	*listener.Server
 	engine *listener.Engine
@@ -152,13 +152,13 @@ func (m *mta) send(c byte, data string) {
 	}
 }
 
-// patience outlasts the time limit of a message, which tests of it run on a clock of their
+// timeout outlasts the time limit of a message, which tests of it run on a clock of their
 // own.
-const patience = time.Minute
+const timeout = time.Minute
 
 // read returns the next reply as its letter and data.
 func (m *mta) read() (string, error) {
-	m.conn.SetReadDeadline(time.Now().Add(patience))
+	m.conn.SetReadDeadline(time.Now().Add(timeout))
 	var head [4]byte
 	if _, err := io.ReadFull(m.conn, head[:]); err != nil {
 		return "", err

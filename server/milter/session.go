@@ -62,7 +62,7 @@ func (s *session) run() {
 	if wrong, ok := errors.AsType[*ProtocolError](err); ok {
 		kind = wrong.Kind
 	}
-	s.engine.Metrics.Doors[listener.Milter].Errors.WithLabelValues(kind).Inc()
+	s.engine.Metrics.Listeners[listener.Milter].Errors.WithLabelValues(kind).Inc()
 	s.engine.Log.Warn("a milter session ended by an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", listener.Text(err))
 	s.linger()
 }
@@ -116,7 +116,7 @@ func (s *session) open() error {
 	if err != nil {
 		return err
 	}
-	s.wire.patience.Each = sessionIdle
+	s.wire.timeout.Timeout = sessionIdle
 	if c != cmdNegotiate {
 		return &ProtocolError{"order", fmt.Sprintf("command %q before the negotiation", byte(c))}
 	}

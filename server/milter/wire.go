@@ -81,11 +81,11 @@ func malformed(format string, args ...any) error {
 // command octet, data. Writes are held back until the next read would block, since one
 // system call each is most of the cost.
 type wire struct {
-	conn     net.Conn
-	patience listener.Patient // with an MTA that says nothing
-	r        *bufio.Reader
-	buf      []byte
-	body     int // octets of the body chunk at hand that are to come
+	conn    net.Conn
+	timeout listener.TimeoutReader // with an MTA that says nothing
+	r       *bufio.Reader
+	buf     []byte
+	body    int // octets of the body chunk at hand that are to come
 
 	mu  sync.Mutex // progress is written beside the session
 	out []byte     // held back
@@ -100,8 +100,8 @@ const (
 )
 
 func newWire(conn net.Conn) *wire {
-	w := &wire{conn: conn, patience: listener.Patient{Conn: conn, Each: negotiateTimeout}}
-	w.r = bufio.NewReaderSize(&w.patience, readBuffer)
+	w := &wire{conn: conn, timeout: listener.TimeoutReader{Conn: conn, Timeout: negotiateTimeout}}
+	w.r = bufio.NewReaderSize(&w.timeout, readBuffer)
 	return w
 }
 

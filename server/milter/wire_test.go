@@ -218,7 +218,7 @@ func TestWrongPackets(t *testing.T) {
 		}
 		other.conn.Close()
 		s.Close()
-		if got := testutil.ToFloat64(s.engine.Metrics.Doors[listener.Milter].Errors.WithLabelValues(test.kind)); got != 1 {
+		if got := testutil.ToFloat64(s.engine.Metrics.Listeners[listener.Milter].Errors.WithLabelValues(test.kind)); got != 1 {
 			t.Errorf("%s: errors{kind=%q} = %v, want 1\n%s", test.name, test.kind, got, s.log)
 		}
 	}
@@ -312,7 +312,7 @@ func FuzzSession(f *testing.F) {
 			m.conn.Write(octets)
 			m.conn.(interface{ CloseWrite() error }).CloseWrite()
 		}()
-		m.conn.SetReadDeadline(time.Now().Add(patience))
+		m.conn.SetReadDeadline(time.Now().Add(timeout))
 		replies, err := io.ReadAll(m.conn)
 		if os.IsTimeout(err) {
 			t.Fatal("the session did not end")

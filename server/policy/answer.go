@@ -45,9 +45,9 @@ func deferral(enhanced, why, text string) answer {
 	return answer{deferIt, "DEFER_IF_PERMIT " + enhanced + " " + smtpreply.Clean(text, maxText), why}
 }
 
-// maxOutside bounds each piece of outside text, so that the whole of a field stays below
+// maxUntrusted bounds each piece of outside text, so that the whole of a field stays below
 // 998 octets (RFC 5322 §2.1.1).
-const maxOutside = 150
+const maxUntrusted = 150
 
 // receivedSPF prepends the Received-SPF field in one line: the protocol has no folding.
 func receivedSPF(result spf.Result, q *request, receiver string) answer {
@@ -56,7 +56,7 @@ func receivedSPF(result spf.Result, q *request, receiver string) answer {
 	return answer{prepend, "PREPEND Received-SPF:" + strings.ReplaceAll(value, "\r\n\t", " "), ""}
 }
 
-func cut(s string) string { return s[:min(len(s), maxOutside)] }
+func cut(s string) string { return s[:min(len(s), maxUntrusted)] }
 
 // The words of the configuration that ask for more than a header field.
 const (
@@ -97,7 +97,7 @@ func judgeHelo(c *conf.SPF, f findings) answer {
 	}
 	for _, r := range f.spf {
 		if r.Identity == spf.Helo && r.Code == spf.Fail {
-			return refusal("550 5.7.23", "spf-helo-fail", "SPF: this client may not use the HELO name "+smtpreply.Clean(r.Domain, maxOutside))
+			return refusal("550 5.7.23", "spf-helo-fail", "SPF: this client may not use the HELO name "+smtpreply.Clean(r.Domain, maxUntrusted))
 		}
 	}
 	return noObjection
@@ -109,14 +109,14 @@ func judgeMailFrom(c *conf.SPF, f findings, client netip.Addr) answer {
 		return noObjection
 	}
 	r := f.spf[0]
-	domain := smtpreply.Clean(r.Domain, maxOutside)
+	domain := smtpreply.Clean(r.Domain, maxUntrusted)
 	switch {
 	case r.Code == spf.Fail && c.Fail == rejects:
 		return refusal("550 5.7.23", "spf-fail", "SPF: "+domain+" does not allow "+client.String()+" to send its mail"+explanation(r))
 	case r.Code == spf.SoftFail && c.SoftFail == rejects:
 		return refusal("550 5.7.23", "spf-softfail", "SPF: "+client.String()+" is probably not allowed to send mail of "+domain)
 	case r.Code == spf.PermError && c.PermError == rejects:
-		return refusal("550 5.7.24", "spf-permerror", "SPF: the record of "+domain+" is broken: "+smtpreply.Clean(r.Problem, maxOutside))
+		return refusal("550 5.7.24", "spf-permerror", "SPF: the record of "+domain+" is broken: "+smtpreply.Clean(r.Problem, maxUntrusted))
 	case r.Code == spf.TempError && c.TempError == defers:
 		return deferral("4.7.24", "spf-temperror", "SPF of "+domain+" cannot be evaluated now: DNS trouble")
 	}
@@ -136,7 +136,7 @@ func judgeNullMX(c *conf.Policy, f findings, q *request) answer {
 	if c.NullMX != rejects || !f.nullMX {
 		return noObjection
 	}
-	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxOutside)+" takes no mail (null MX)")
+	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxUntrusted)+" takes no mail (null MX)")
 }
 
 func judgeIPRev(c *conf.Policy, f findings, client netip.Addr) answer {

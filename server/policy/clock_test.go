@@ -21,7 +21,7 @@ func TestInstancesClockStep(t *testing.T) {
 		if after == before {
 			t.Errorf("step %v: the answer from before it is given again", step)
 		}
-		if now = now.Add(instanceKeep - time.Second); s.find(q) != after {
+		if now = now.Add(instanceMaxAge - time.Second); s.find(q) != after {
 			t.Errorf("step %v: the new answer is not kept", step)
 		}
 		if now = now.Add(time.Second); s.find(q) == after || len(s.all) != 1 {

@@ -7,8 +7,8 @@ import (
 
 // The bounds of instances.
 const (
-	instanceKeep = 10 * time.Minute // the recipients of one message
-	instanceMost = 10000
+	instanceMaxAge     = 10 * time.Minute // the recipients of one message
+	instanceMaxEntries = 10000
 )
 
 // instances remembers the answer for each message, which Postfix names by its instance
@@ -45,7 +45,7 @@ func (s *instances) find(q *request) *instance {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.order) > 0 && (len(s.order) >= instanceMost || !s.order[0].holds(now)) {
+	for len(s.order) > 0 && (len(s.order) >= instanceMaxEntries || !s.order[0].holds(now)) {
 		delete(s.all, s.order[0].key)
 		s.order = s.order[1:]
 	}
@@ -60,7 +60,7 @@ func (s *instances) find(q *request) *instance {
 // holds reports whether i is to be remembered. Its age is below 0 when the clock went back.
 func (i *instance) holds(now time.Time) bool {
 	age := now.Sub(i.began)
-	return age < instanceKeep && age > -instanceKeep
+	return age < instanceMaxAge && age > -instanceMaxAge
 }
 
 // give returns the answer for the next recipient of the message.

@@ -20,7 +20,7 @@ import (
 // after 300 s, and 1000 s in all (smtpd_policy_service_max_ttl).
 const idle = 20 * time.Minute
 
-// Policy is the door. What it refuses is in [spf] and [policy] of the configuration; by
+// Policy is the listener. What it refuses is in [spf] and [policy] of the configuration; by
 // default that is little: SPF alone refuses forwarded mail that DMARC would accept by its
 // signature (RFC 9989 §7.1).
 type Policy struct {
@@ -28,18 +28,18 @@ type Policy struct {
 	instances *instances
 }
 
-// New makes the door.
+// New makes the service.
 func New(e *listener.Engine) *Policy { return &Policy{engine: e, instances: newInstances()} }
 
 // Door serves listeners. conns bounds its connections, 0 is the default.
-func (p *Policy) Door(conns int) *listener.Server {
-	return &listener.Server{Name: listener.Policy, Engine: p.engine, Conns: conns, Handle: p.serve}
+func (p *Policy) Server(conns int) *listener.Server {
+	return &listener.Server{Name: listener.Policy, Engine: p.engine, MaxConns: conns, Handle: p.serve}
 }
 
 func (p *Policy) serve(ctx context.Context, conn *listener.Conn) {
-	err := p.speak(ctx, &listener.Patient{Conn: conn, Each: idle}, conn, conn.Begin, conn.End)
+	err := p.speak(ctx, &listener.TimeoutReader{Conn: conn, Timeout: idle}, conn, conn.Begin, conn.End)
 	if err != nil && ctx.Err() == nil && !conn.Closing() {
-		p.engine.Metrics.Doors[listener.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
+		p.engine.Metrics.Listeners[listener.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
 		p.engine.Log.Warn("a policy connection ends", "door", listener.Policy, "error", smtpreply.Clean(err.Error(), 200))
 	}
 }
@@ -93,7 +93,7 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 	case !q.client.IsValid(), snapshot.Trusted.Contains(q.client):
 		return noObjection
 	case p.engine.Short(listener.Policy):
-		r := listener.PutOff()
+		r := listener.LowMemoryReply()
 		return deferral(r.Enhanced, "memory", r.Lines[0])
 	}
 	i := p.instances.find(q)

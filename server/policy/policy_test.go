@@ -208,7 +208,7 @@ func TestMalformed(t *testing.T) {
 // TestDoor: pipelined requests over a connection; a malformed one closes it and is logged.
 func TestDoor(t *testing.T) {
 	f := newFixture(t, rejectFail, "")
-	server := f.policy.Door(0)
+	server := f.policy.Server(0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestDoor(t *testing.T) {
 	if !strings.Contains(f.log.String(), "malformed request") {
 		t.Errorf("the log is %s", f.log)
 	}
-	if n := testutil.ToFloat64(f.engine.Metrics.Doors[listener.Policy].Errors.WithLabelValues("malformed")); n != 1 {
+	if n := testutil.ToFloat64(f.engine.Metrics.Listeners[listener.Policy].Errors.WithLabelValues("malformed")); n != 1 {
 		t.Errorf("counted %v malformed, want 1", n)
 	}
 }

@@ -33,7 +33,7 @@ const (
 	Submissions Mode = "submissions"
 )
 
-// Config is the configuration of the door. NextHop is required.
+// Config is the configuration of the listener. NextHop is required.
 type Config struct {
 	Hostname   string            // in the greeting; default the authserv-id
 	NextHop    NextHop           // where mail goes on to

@@ -1,4 +1,4 @@
-// Package proxy is the SMTP door: it stands between the client and the next hop, as
+// Package proxy is the SMTP listener: it stands between the client and the next hop, as
 // Postfix's before-queue filter or before any other MTA. Commands pass to the next hop one
 // by one and its replies pass back, so nothing is accepted that the next hop did not
 // accept. A message goes to the next hop only after its verdict.

@@ -43,8 +43,8 @@ func openHop(ctx context.Context, conn net.Conn) (*hop, error) {
 	return h, nil
 }
 
-func (h *hop) reply(patience time.Duration) (reply, error) {
-	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+func (h *hop) reply(timeout time.Duration) (reply, error) {
+	if err := h.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return reply{}, err
 	}
 	return readReply(h.r)

@@ -140,7 +140,7 @@ func FuzzHop(f *testing.F) {
 			taken = taken || begun && line[0] == '2' && !strings.HasPrefix(line, "221")
 			begun = begun || strings.HasPrefix(line, "354")
 		}
-		hop.wait() // the door has hung up
+		hop.wait() // the listener has hung up
 		if taken && !strings.HasSuffix(hop.heard.String(), ".\r\n") && !strings.Contains(hop.heard.String(), "\r\nx\r\n.\r\n") {
 			t.Fatalf("the message was taken, and the next hop heard %q:\n%s", hop.heard.String(), got)
 		}

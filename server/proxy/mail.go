@@ -62,7 +62,7 @@ func (s *session) onMAIL(arg string) reply {
 		from = from.without("SIZE") // it is our extension then
 	}
 	if s.engine.Short(listener.SMTP) {
-		return putOff(451)
+		return deferMail(451)
 	}
 	if refused := s.forward(); refused.code != 0 {
 		return refused
@@ -109,7 +109,7 @@ func (s *session) forward() reply {
 
 // beginMail begins the verdict with SPF, where the client is known by now.
 func (s *session) beginMail(reversePath string) {
-	s.door.Begin()
+	s.accepted.Begin()
 	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
 		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
 	if s.xforward != nil {
@@ -209,7 +209,7 @@ func (s *session) broken(err error) reply {
 		s.trouble("spool", "the spool is full", err)
 		return say(452, "4.3.1", "No room for this message now, try again later")
 	case errors.Is(err, errShort):
-		return putOff(451)
+		return deferMail(451)
 	}
 	s.trouble("internal", "a message cannot be taken", err)
 	return say(451, "4.3.0", "Internal error, try again later")
@@ -288,7 +288,7 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	}
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
-	s.engine.Record(listener.Verdict{Door: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
+	s.engine.Record(listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
 	return got
 }
 

@@ -129,7 +129,7 @@ func TestReadReply(t *testing.T) {
 	}
 }
 
-// verified verifies a message as the door does.
+// verified verifies a message as the listener does.
 func verified(t testing.TB, message string) *postseal.Report {
 	t.Helper()
 	zone, err := dnstest.Parse("")

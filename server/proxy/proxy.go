@@ -12,14 +12,14 @@ import (
 	"postseal/server/listener"
 )
 
-// Proxy is the SMTP door. Its listeners share one spool.
+// Proxy is the SMTP listener. Its listeners share one spool.
 type Proxy struct {
 	engine *listener.Engine
 	config atomic.Pointer[Config]
 	spool  spool
 }
 
-// New makes the door.
+// New makes the service.
 func New(e *listener.Engine, c Config) (*Proxy, error) {
 	p := &Proxy{engine: e}
 	return p, p.Configure(c)
@@ -35,14 +35,14 @@ func (p *Proxy) Configure(c Config) error {
 }
 
 // Door serves listeners of one mode. conns bounds its connections, 0 is the default.
-func (p *Proxy) Door(m Mode, conns int) *listener.Server {
-	return &listener.Server{Name: listener.SMTP, Engine: p.engine, Conns: conns, Handle: func(ctx context.Context, conn *listener.Conn) {
+func (p *Proxy) Server(m Mode, conns int) *listener.Server {
+	return &listener.Server{Name: listener.SMTP, Engine: p.engine, MaxConns: conns, Handle: func(ctx context.Context, conn *listener.Conn) {
 		p.serve(ctx, conn, m)
 	}}
 }
 
 func (p *Proxy) serve(ctx context.Context, conn *listener.Conn, m Mode) {
-	s := &session{proxy: p, engine: p.engine, config: p.config.Load(), mode: m, ctx: ctx, door: conn,
+	s := &session{proxy: p, engine: p.engine, config: p.config.Load(), mode: m, ctx: ctx, accepted: conn,
 		socket: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr())}
 	s.peer = !s.socket.IsValid() || s.config.Peers.Contains(s.socket.Addr())
 	defer s.end()
@@ -68,8 +68,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 // use makes conn the connection to the client.
 func (s *session) use(conn net.Conn) {
 	s.conn = conn
-	s.patience = &listener.Patient{Conn: conn}
-	s.r = bufio.NewReaderSize(s.patience, readBuffer)
+	s.timeout = &listener.TimeoutReader{Conn: conn}
+	s.r = bufio.NewReaderSize(s.timeout, readBuffer)
 	s.w = bufio.NewWriter(deadlineWriter{conn})
 }
 

@@ -34,7 +34,7 @@ type setup struct {
 	mode    proxy.Mode
 }
 
-// daemon is a running door.
+// daemon is a running listener.
 type daemon struct {
 	addr   string
 	log    *listenertest.Log
@@ -71,7 +71,7 @@ func startAt(t testing.TB, l net.Listener, s setup) *daemon {
 	if s.mode == "" {
 		s.mode = proxy.Transfer
 	}
-	d.server = p.Door(s.mode, 0)
+	d.server = p.Server(s.mode, 0)
 	d.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(l) }()
@@ -103,18 +103,18 @@ func listen(t testing.TB) net.Listener {
 	return l
 }
 
-// patience bounds every wait of a test.
-const patience = 20 * time.Second
+// timeout bounds every wait of a test.
+const timeout = 20 * time.Second
 
 func dial(t testing.TB, addr string) net.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })

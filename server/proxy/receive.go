@@ -11,7 +11,7 @@ import (
 // receive reads a message into the spool and, beside it, through the verifier. broken
 // says why it cannot be taken; err that the client went away.
 func (s *session) receive(m *spooled) (broken, err error) {
-	s.patience.Each = s.config.Timeout
+	s.timeout.Timeout = s.config.Timeout
 	in := &intake{session: s, spool: m}
 	if t := s.mail.verify; t != nil {
 		in.verify = t.MessageWriter()

@@ -24,9 +24,9 @@ func say(code int, enhanced, text string) reply {
 	return reply{code, []string{text}}
 }
 
-// putOff is what a client hears while memory is short: 421 ends the session.
-func putOff(code int) reply {
-	r := listener.PutOff()
+// deferMail is what a client hears while memory is short: 421 ends the session.
+func deferMail(code int) reply {
+	r := listener.LowMemoryReply()
 	return say(code, r.Enhanced, r.Lines[0])
 }
 

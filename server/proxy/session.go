@@ -20,21 +20,21 @@ const maxErrors = 20
 
 // session is one connection of a client and the one to the next hop that serves it.
 type session struct {
-	proxy  *Proxy
-	engine *listener.Engine
-	config *Config
-	mode   Mode
-	ctx    context.Context
-	door   *listener.Conn
+	proxy    *Proxy
+	engine   *listener.Engine
+	config   *Config
+	mode     Mode
+	ctx      context.Context
+	accepted *listener.Conn
 
-	conn     net.Conn // the client: door, or TLS over it
-	patience *listener.Patient
-	r        *bufio.Reader
-	w        *bufio.Writer
-	secure   bool
-	socket   netip.AddrPort // of the client, not valid for a unix socket
-	local    netip.AddrPort
-	peer     bool // it may use XFORWARD and XCLIENT
+	conn    net.Conn // the client: accepted, or TLS over it
+	timeout *listener.TimeoutReader
+	r       *bufio.Reader
+	w       *bufio.Writer
+	secure  bool
+	socket  netip.AddrPort // of the client, not valid for a unix socket
+	local   netip.AddrPort
+	peer    bool // it may use XFORWARD and XCLIENT
 
 	esmtp    bool
 	helo     string // of the last EHLO or HELO, "" before
@@ -61,13 +61,13 @@ var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": tr
 
 func (s *session) run() {
 	if s.engine.Short(listener.SMTP) {
-		s.answer(putOff(421))
+		s.answer(deferMail(421))
 		s.w.Flush()
 		return
 	}
 	s.answer(say(220, "", s.hostname()+" ESMTP"))
 	for !s.over {
-		if s.mail == nil && s.door.Closing() {
+		if s.mail == nil && s.accepted.Closing() {
 			s.answer(say(421, "4.3.2", "This server is going down, try again later"))
 			break
 		}
@@ -78,7 +78,7 @@ func (s *session) run() {
 		}
 		s.answer(s.execute(line))
 		if s.mail == nil && s.w.Flush() == nil {
-			s.door.End()
+			s.accepted.End()
 		}
 	}
 	s.w.Flush() // nobody is left to tell of an error
@@ -105,7 +105,7 @@ func (s *session) readCommand() (string, error) {
 			return "", err
 		}
 	}
-	s.patience.Each = 0
+	s.timeout.Timeout = 0
 	if err := s.conn.SetReadDeadline(time.Now().Add(s.config.Timeout)); err != nil {
 		return "", err
 	}
@@ -189,7 +189,7 @@ func (s *session) lost(err error) reply {
 
 // trouble logs and counts what ended a connection.
 func (s *session) trouble(kind, what string, err error) {
-	s.engine.Metrics.Doors[listener.SMTP].Errors.WithLabelValues(kind).Inc()
+	s.engine.Metrics.Listeners[listener.SMTP].Errors.WithLabelValues(kind).Inc()
 	s.engine.Log.Warn(what, "door", listener.SMTP, "client", s.socket.String(), "error", smtpreply.Clean(err.Error(), 200))
 }
 
@@ -252,7 +252,7 @@ const maxChunk = 64 << 20
 func (s *session) onBDAT(arg string) reply {
 	size, ok := chunkSize(arg)
 	if ok {
-		s.patience.Each = s.config.Timeout
+		s.timeout.Timeout = s.config.Timeout
 		_, err := io.CopyN(io.Discard, s.r, size)
 		ok = err == nil
 	}

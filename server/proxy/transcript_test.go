@@ -201,14 +201,14 @@ func (p *player) nextHop() *peer {
 	if p.hop != nil {
 		return p.hop
 	}
-	if err := p.hopL.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.hopL.(*net.TCPListener).SetDeadline(time.Now().Add(timeout)); err != nil {
 		p.t.Fatal(err)
 	}
 	conn, err := p.hopL.Accept()
 	if err != nil {
 		p.t.Fatalf("the next hop was not connected to: %v", err)
 	}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		p.t.Fatal(err)
 	}
 	p.hop = &peer{conn, bufio.NewReader(conn)}

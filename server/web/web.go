@@ -1,4 +1,4 @@
-// Package web is the http door: metrics, health, and verification of a message that is
+// Package web is the http listener: metrics, health, and verification of a message that is
 // posted. Errors are problem documents (RFC 9457).
 package web
 
@@ -63,7 +63,7 @@ func (w *web) show(p Page) http.HandlerFunc {
 	}
 }
 
-// New makes the door. ready says why the daemon cannot do its work.
+// New makes the service. ready says why the daemon cannot do its work.
 func New(e *listener.Engine, ready func(context.Context) error, pages ...Page) *http.Server {
 	w := &web{engine: e, ready: ready}
 	mux := http.NewServeMux()
@@ -259,7 +259,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	report.Recipients = r.URL.Query()["rcpt"]
-	w.engine.Record(listener.Verdict{Door: listener.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
+	w.engine.Record(listener.Verdict{Listener: listener.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
 	rw.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(rw).Encode(report)
 }

@@ -78,7 +78,7 @@ func ownProxy(next, zone string) (address string, stop func(), err error) {
 		engine.Close()
 		return "", nil, err
 	}
-	server, served := p.Door(proxy.Transfer, 0), make(chan struct{})
+	server, served := p.Server(proxy.Transfer, 0), make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = server.Serve(l) // it ends with Close

@@ -1,4 +1,4 @@
-// Program load measures what a door costs: it starts a server in a process of its own, sends it
+// Program load measures what a listener costs: it starts a server in a process of its own, sends it
 // mail as Postfix does, a connection for each message, and prints CPU time and memory of that
 // process, and latencies. "bare" servers only speak the protocol: the difference to them is ours.
 package main

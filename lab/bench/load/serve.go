@@ -47,7 +47,7 @@ func server(kind, zone string) (func(net.Listener) error, error) {
 		return nil, err
 	}
 	if kind == "policy-postseal" {
-		return policy.New(e).Door(0).Serve, nil
+		return policy.New(e).Server(0).Serve, nil
 	}
 	return milter.New(e, 20000).Serve, nil
 }

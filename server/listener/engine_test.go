@@ -129,7 +129,7 @@ func TestSPFCache(t *testing.T) {
 		if again, _ := results(v, "192.0.2.1", "a@down.test"); code != spf.TempError || again == bad {
 			t.Errorf("a check that ended in %v was shared", code)
 		}
-		time.Sleep(spfKeep)
+		time.Sleep(spfMaxAge)
 		if late, _ := results(v, "192.0.2.1", "a@e.test"); late == first {
 			t.Error("a check was shared after its time")
 		}
@@ -144,12 +144,12 @@ func TestSPFCacheBound(t *testing.T) {
 	c := NewSPFCache()
 	defer c.Close()
 	v := verifier(t, zoneResolver(t))
-	for i := range spfMost + 100 {
+	for i := range spfMaxEntries + 100 {
 		ip := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 		c.Check(v, client(ip.String()), "", "a@e.test").Wait(t.Context())
 	}
-	if len(c.checks) > spfMost || len(c.order) > spfMost {
-		t.Errorf("%d checks, %d in order, want at most %d", len(c.checks), len(c.order), spfMost)
+	if len(c.checks) > spfMaxEntries || len(c.order) > spfMaxEntries {
+		t.Errorf("%d checks, %d in order, want at most %d", len(c.checks), len(c.order), spfMaxEntries)
 	}
 }
 
@@ -233,14 +233,14 @@ func TestServerPanic(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.HasPrefix(log.String(), "<3>") {
 		t.Errorf("log: want one line of priority 3:\n%s", log.String())
 	}
-	if got := testutil.ToFloat64(e.Metrics.Doors[Milter].Connections); got != 0 {
+	if got := testutil.ToFloat64(e.Metrics.Listeners[Milter].Connections); got != 0 {
 		t.Errorf("milter_connections = %v, want 0", got)
 	}
 }
 
 // TestServerLimit: one connection over the limit is served when another ends.
 func TestServerLimit(t *testing.T) {
-	s := &Server{Name: Milter, Engine: engine(t, io.Discard), Handle: echo, Conns: 1}
+	s := &Server{Name: Milter, Engine: engine(t, io.Discard), Handle: echo, MaxConns: 1}
 	l, _ := serve(t, s)
 	first, second := dial(t, l), dial(t, l)
 	if err := say(t, first, "x"); err != nil {

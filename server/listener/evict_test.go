@@ -12,11 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestRoom: when the door is full, connections without a message end for those that wait.
-func TestRoom(t *testing.T) {
+// TestEvictIdle: when the listener is full, connections without a message end for those that wait.
+func TestEvictIdle(t *testing.T) {
 	var log bytes.Buffer
 	e := engine(t, &log)
-	s := &Server{Name: Milter, Engine: e, Handle: echo, Conns: 2, Patience: time.Millisecond}
+	s := &Server{Name: Milter, Engine: e, Handle: echo, MaxConns: 2, IdleTimeout: time.Millisecond}
 	l, _ := serve(t, s)
 	busy, idle := dial(t, l), dial(t, l)
 	if err := say(t, busy, "B"); err != nil {
@@ -44,7 +44,7 @@ func TestRoom(t *testing.T) {
 
 // TestUseless: what a connection did is what counts.
 func TestUseless(t *testing.T) {
-	s := &Server{Patience: 10 * time.Second}
+	s := &Server{IdleTimeout: 10 * time.Second}
 	now := time.Now()
 	for _, c := range []struct {
 		name   string
@@ -62,8 +62,8 @@ func TestUseless(t *testing.T) {
 	} {
 		conn := &Conn{server: s, busy: c.busy, since: now.Add(-c.age)}
 		conn.octets.Store(c.octets)
-		if got := conn.useless(now); got != c.want {
-			t.Errorf("%s: useless %v, want %v", c.name, got, c.want)
+		if got := conn.idleTooLong(now); got != c.want {
+			t.Errorf("%s: idleTooLong %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"postseal/server/web"
 )
 
-// maker makes the door behind a listener, which it may wrap.
-type maker func(*conf.Config, net.Listener) (listener.Door, net.Listener, error)
+// maker makes the service of a listener, which it may wrap.
+type maker func(*conf.Config, net.Listener) (listener.Service, net.Listener, error)
 
 // kind is a listener that the configuration may name, or systemd may pass.
 type kind struct {
@@ -36,21 +36,21 @@ func (d *Daemon) kinds(c *conf.Config) []kind {
 	}
 }
 
-func (d *Daemon) milter(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
+func (d *Daemon) milter(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
 	return milter.New(d.engine, c.Limits.Connections), l, nil
 }
 
-func (d *Daemon) policyService(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
-	return policy.New(d.engine).Door(c.Limits.Connections), l, nil
+func (d *Daemon) policyService(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
+	return policy.New(d.engine).Server(c.Limits.Connections), l, nil
 }
 
-// smtp makes the door of one SMTP listener. All of them share one proxy, with its spool.
+// smtp makes the service of one SMTP listener. All of them share one proxy, with its spool.
 func (d *Daemon) smtp(m proxy.Mode) maker {
-	return func(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
+	return func(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
 		if err := d.useProxy(c); err != nil {
 			return nil, l, err
 		}
-		return d.proxy.Door(m, c.Limits.Connections), l, nil
+		return d.proxy.Server(m, c.Limits.Connections), l, nil
 	}
 }
 
@@ -67,7 +67,7 @@ func (d *Daemon) useProxy(c *conf.Config) error {
 	return err
 }
 
-func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Door, net.Listener, error) {
+func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
 	s := web.New(d.engine, func(ctx context.Context) error { return d.names.Load().answers(ctx) }, d.pages()...)
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	return s, netutil.LimitListener(l, c.Limits.Connections), nil

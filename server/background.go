@@ -9,12 +9,12 @@ import (
 	"postseal/server/listener"
 )
 
-// asideQueue bounds the verdicts that wait for work aside. Each holds a header section.
-const asideQueue = 256
+// backgroundQueue bounds the verdicts that wait for work in the background. Each holds a header section.
+const backgroundQueue = 256
 
-// aside does slow work on verdicts apart from the doors, one after another. A door never
+// background does slow work on verdicts apart from the listeners, one after another. A listener never
 // waits for it: what finds the queue full is dropped and counted.
-type aside struct {
+type background struct {
 	queue   chan listener.Verdict
 	waiting chan chan struct{} // of settle
 	quit    chan struct{}
@@ -22,13 +22,13 @@ type aside struct {
 	running sync.WaitGroup
 }
 
-func newAside(dropped prometheus.Counter, work func(listener.Verdict)) *aside {
-	a := &aside{queue: make(chan listener.Verdict, asideQueue), waiting: make(chan chan struct{}), quit: make(chan struct{}), dropped: dropped}
+func newBackground(dropped prometheus.Counter, work func(listener.Verdict)) *background {
+	a := &background{queue: make(chan listener.Verdict, backgroundQueue), waiting: make(chan chan struct{}), quit: make(chan struct{}), dropped: dropped}
 	a.running.Go(func() { a.run(work) })
 	return a
 }
 
-func (a *aside) take(v listener.Verdict) {
+func (a *background) take(v listener.Verdict) {
 	select {
 	case a.queue <- v:
 	default:
@@ -37,7 +37,7 @@ func (a *aside) take(v listener.Verdict) {
 }
 
 // run works until close, and then on what is left.
-func (a *aside) run(work func(listener.Verdict)) {
+func (a *background) run(work func(listener.Verdict)) {
 	for {
 		select {
 		case v := <-a.queue:
@@ -61,7 +61,7 @@ func (a *aside) run(work func(listener.Verdict)) {
 }
 
 // settle waits until the verdicts that are known by now are worked on.
-func (a *aside) settle(ctx context.Context) {
+func (a *background) settle(ctx context.Context) {
 	settled := make(chan struct{})
 	select {
 	case a.waiting <- settled:
@@ -72,7 +72,7 @@ func (a *aside) settle(ctx context.Context) {
 }
 
 // close waits until the queue is empty.
-func (a *aside) close() {
+func (a *background) close() {
 	close(a.quit)
 	a.running.Wait()
 }

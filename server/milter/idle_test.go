@@ -21,14 +21,14 @@ func TestPatience(t *testing.T) {
 			defer ours.Close()
 			defer theirs.Close()
 			w := newWire(ours)
-			w.patience.Each = idle
+			w.timeout.Timeout = idle
 			go func() {
 				time.Sleep(idle - time.Second)
 				theirs.Write([]byte{0, 0})
 			}()
 			began := time.Now()
 			if _, _, err := w.read(); !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("read = %v, want the end of patience", err)
+				t.Errorf("read = %v, want the end of timeout", err)
 			}
 			if took := time.Since(began); took != 2*idle-time.Second {
 				t.Errorf("left after %v, want %v", took, 2*idle-time.Second)

@@ -63,7 +63,7 @@ func converse(t *testing.T, addr net.Addr, octets string) string {
 	return string(got)
 }
 
-// TestPolicyAndSMTP: both doors take their configuration from the file, and a new one with
+// TestPolicyAndSMTP: both listeners take their configuration from the file, and a new one with
 // SIGHUP.
 func TestPolicyAndSMTP(t *testing.T) {
 	const open = "[listen]\npolicy = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n"

@@ -1,4 +1,4 @@
-// Package listener is what the doors of the daemon share: the configuration in force, SPF
+// Package listener is what the listeners of the daemon share: the configuration in force, SPF
 // checks, serving with bounds and an orderly end, one log line and the metrics of each
 // verdict.
 package listener
@@ -21,9 +21,9 @@ import (
 	"postseal/resolver"
 )
 
-// Door is one way in. *http.Server is one too. Serve returns after Shutdown or Close, with
+// Service is one way in. *http.Server is one too. Serve returns after Shutdown or Close, with
 // an error that says so.
-type Door interface {
+type Service interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error // waits for messages in flight
 	Close() error                   // does not
@@ -32,7 +32,7 @@ type Door interface {
 // Snapshot is one configuration. It is immutable: whoever begins a message takes the
 // current one and keeps it to the end of the message.
 type Snapshot struct {
-	Token        Token // of the http door
+	Token        Token // of the http listener
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
@@ -44,7 +44,7 @@ type Snapshot struct {
 	Relays       Networks // our own relays: the client is the one that their trace fields name
 }
 
-// NewSnapshot makes what doors need of a configuration. Config.AuthservID must be set.
+// NewSnapshot makes what listeners need of a configuration. Config.AuthservID must be set.
 func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	v, err := postseal.New(engine)
 	if err != nil {
@@ -80,29 +80,29 @@ func (n Networks) Contains(ip netip.Addr) bool {
 	return n.table != nil && ip.IsValid() && n.table.Contains(ip.Unmap().WithZone(""))
 }
 
-// Engine is what all doors work with. It is safe for concurrent use.
+// Engine is what all listeners work with. It is safe for concurrent use.
 type Engine struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	SPF     *SPFCache
-	// ShareSPF is set when several doors may see one message.
+	// ShareSPF is set when several listeners may see one message.
 	ShareSPF bool
 	Memory   *Memory // nil has no limit
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
-	told      rate.Sometimes // that memory is short
+	warned    rate.Sometimes // that memory is short
 }
 
 // NewEngine begins with the configuration s. Each recorder is given every verdict after it
 // is logged; it must not block.
 func NewEngine(s *Snapshot, log *slog.Logger, m *Metrics, recorders ...func(Verdict)) *Engine {
-	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders, told: rate.Sometimes{Interval: sameLog}}
+	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders, warned: rate.Sometimes{Interval: sameLog}}
 	e.current.Store(s)
 	return e
 }
 
-// Close ends what runs apart from any door.
+// Close ends what runs apart from any listener.
 func (e *Engine) Close() { e.SPF.Close() }
 
 // Current is the configuration in force.
@@ -121,9 +121,9 @@ func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, hel
 // Swap puts s in force for messages that begin from now on.
 func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
 
-// Verdict is one message as a door ended it.
+// Verdict is one message as a listener ended it.
 type Verdict struct {
-	Door     string // Milter, SMTP or HTTP
+	Listener string // Milter, SMTP or HTTP
 	QueueID  string // of the MTA, "" when there is none
 	Report   *postseal.Report
 	Snapshot *Snapshot     // the configuration that decided
