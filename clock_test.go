@@ -18,7 +18,7 @@ var wallClock = map[string]string{
 	"arc/validate.go":            "t= and x= are wall time (RFC 8617 §4.1.2)",
 	"spf/evaluate.go":            "the macro t is wall time (RFC 7208 §7.3)",
 	"ref.go":                     "only tells references apart",
-	"store/folder.go":            "the age of a bundle outlives the process: Folder.order",
+	"store/evidence/folder.go":   "the age of a bundle outlives the process: Folder.order",
 	"server/listener/metrics.go": "shown, not compared",
 	"server/trial.go":            "shown, not compared",
 	"server/listener/log.go":     "written down, not compared",

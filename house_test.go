@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"arc"},
 	{"."},
 	{"internal/app/atomicfile", "internal/app/suggest", "internal/app/term", "internal/app/received"},
-	{"bundle", "audit", "report", "store", "internal/app/secondopinion", "internal/app/rules", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
+	{"bundle", "audit", "report", "store", "store/evidence", "internal/app/secondopinion", "internal/app/rules", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
 	{"internal/app/explain", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/doctor", "internal/app/migrate"},
 	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},

@@ -12,7 +12,7 @@ import (
 	"postseal/bundle"
 	"postseal/internal/app/conf"
 	"postseal/server/listener"
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 // bundles keeps the evidence of verdicts, as [bundles] says.
@@ -27,7 +27,7 @@ type bundles struct {
 // bundleStore is the folder in force; nil keeps nothing.
 type bundleStore struct {
 	config conf.Bundles
-	folder *store.Folder
+	folder *evidence.Folder
 }
 
 func newBundles(r prometheus.Registerer, engine func() *listener.Engine) *bundles {
@@ -50,7 +50,7 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 	if c.Dir == "" {
 		return nil, nil
 	}
-	folder, err := store.Open(c.Dir, store.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
+	folder, err := evidence.Open(c.Dir, evidence.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
 	if err != nil {
 		return nil, fmt.Errorf("[bundles] dir: %w", err)
 	}

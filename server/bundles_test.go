@@ -12,7 +12,7 @@ import (
 
 	"postseal/bundle"
 	"postseal/server/listener"
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 // eventually waits for what other goroutines bring about.
@@ -49,7 +49,7 @@ func TestBundles(t *testing.T) {
 	if err != nil || len(b.Check(r)) > 0 || len(bundle.Missing(r)) > 0 || r.Decision.Action != "reject" {
 		t.Errorf("the bundle does not hold: %v, %v, %+v", err, b.Check(r), r.Decision)
 	}
-	if _, _, err := store.Find(dir, b.Ref); err != nil {
+	if _, _, err := evidence.Find(dir, b.Ref); err != nil {
 		t.Errorf("Find(%s): %v", b.Ref, err)
 	}
 	if _, metrics := d.get("/metrics"); !strings.Contains(metrics, `postseal_bundles_total{result="written"} 1`) {

@@ -10,7 +10,7 @@ import (
 	"postseal/internal/app/reportjson"
 	"postseal/internal/core/domain"
 	"postseal/server/web"
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 // maxAudits bounds the audits that run at the same time: each may ask hundreds of questions.
@@ -35,8 +35,8 @@ func (b *bundles) verdict(r *http.Request) (any, error) {
 	if s == nil {
 		return nil, notFound("no verdicts are kept: [bundles] dir is empty")
 	}
-	data, _, err := store.Find(s.config.Dir, r.PathValue("ref"))
-	if errors.Is(err, store.ErrNotFound) {
+	data, _, err := evidence.Find(s.config.Dir, r.PathValue("ref"))
+	if errors.Is(err, evidence.ErrNotFound) {
 		return nil, notFound("no verdict of this reference is kept; [bundles] keep says which are, and the oldest go first")
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"postseal/bundle"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/view"
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -48,9 +48,9 @@ func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 		return nil, "", failf(exitNoInput, "%s: is no file, and no folder of bundles is known", id).
 			or("name the folder with --bundles, or the configuration with --config")
 	}
-	data, path, err := store.Find(dir, id)
+	data, path, err := evidence.Find(dir, id)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, evidence.ErrNotFound):
 		return nil, "", failf(exitNoInput, "%s: no bundle in %s has this reference or queue id", id, dir).
 			or("the daemon keeps bundles of verdicts that are not accept, and the oldest go first")
 	case err != nil:

@@ -12,7 +12,7 @@ import (
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 // Config is a whole configuration. The comments of its fields are the reference page,
@@ -327,7 +327,7 @@ func Default() *Config {
 		Proxy: Proxy{Peers: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, ClientInfo: "auto",
 			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
 		ARC:     ARC{TrustedSealers: []Domain{}},
-		Bundles: Bundles{Keep: "refused", MaxSize: store.DefaultMaxBytes, MaxAge: Duration(store.DefaultMaxAge)},
+		Bundles: Bundles{Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
 		Trial:   Trial{Enforce: "same", Discovery: "same"},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),

@@ -1,6 +1,6 @@
-// Package store keeps what must survive a restart of the daemon: the bundles of verdicts,
+// Package evidence keeps what must survive a restart of the daemon: the bundles of verdicts,
 // in a folder that is bounded in size and age.
-package store
+package evidence
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package store_test
+package evidence_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"postseal/store"
+	"postseal/store/evidence"
 )
 
 // stand is a clock that moves a second at a time.
@@ -27,16 +27,16 @@ func (s *stand) tick() time.Time {
 	return s.now
 }
 
-func open(t *testing.T, dir string, o store.Options) *store.Folder {
+func open(t *testing.T, dir string, o evidence.Options) *evidence.Folder {
 	t.Helper()
-	f, err := store.Open(dir, o)
+	f, err := evidence.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func put(t *testing.T, f *store.Folder, ref, queueID, data string) {
+func put(t *testing.T, f *evidence.Folder, ref, queueID, data string) {
 	t.Helper()
 	if err := f.Put(ref, queueID, []byte(data)); err != nil {
 		t.Fatal(err)
@@ -58,18 +58,18 @@ func names(t *testing.T, dir string) string {
 
 func TestFind(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bundles")
-	f := open(t, dir, store.Options{})
+	f := open(t, dir, evidence.Options{})
 	put(t, f, "7KQ29F3M", "4cXk2Q1", "one")
 	put(t, f, "7KQ21B0C", "", "two")
 	put(t, f, "7KQ29F3M", "4cXk2Q1", "again")
 	for id, want := range map[string]string{"7KQ29F3M": "again", "7kq2-9f3m": "again", "4cXk2Q1": "again", "7KQ2-1B0C": "two"} {
-		data, path, err := store.Find(dir, id)
+		data, path, err := evidence.Find(dir, id)
 		if err != nil || string(data) != want || filepath.Dir(path) != dir {
 			t.Errorf("Find(%q) = %q, %q, %v", id, data, path, err)
 		}
 	}
 	for _, id := range []string{"", "-", "00000000", "../../etc/passwd", "4CXK2Q1"} {
-		if _, _, err := store.Find(dir, id); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := evidence.Find(dir, id); !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("Find(%q): %v", id, err)
 		}
 	}
@@ -87,25 +87,25 @@ func TestBounds(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), bytes.Repeat([]byte("x"), 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := open(t, dir, store.Options{MaxBytes: 30, Now: clock.tick})
+	f := open(t, dir, evidence.Options{MaxBytes: 30, Now: clock.tick})
 	for i := range 5 {
 		put(t, f, fmt.Sprintf("REF%05d", i), "", "0123456789")
 	}
 	if files, size := f.Stats(); files != 3 || size != 30 {
 		t.Errorf("%d files, %d octets", files, size)
 	}
-	if _, _, err := store.Find(dir, "REF00001"); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := evidence.Find(dir, "REF00001"); !errors.Is(err, evidence.ErrNotFound) {
 		t.Error("the oldest bundle is still there")
 	}
 	if err := f.Put("BIG", "", make([]byte, 31)); err == nil {
 		t.Error("a bundle larger than the folder is taken")
 	}
-	f = open(t, dir, store.Options{MaxBytes: 20, Now: clock.tick})
+	f = open(t, dir, evidence.Options{MaxBytes: 20, Now: clock.tick})
 	if files, size := f.Stats(); files != 2 || size != 20 {
 		t.Errorf("after a restart: %d files, %d octets", files, size)
 	}
-	clock.now = clock.now.Add(store.DefaultMaxAge)
-	open(t, dir, store.Options{Now: clock.tick})
+	clock.now = clock.now.Add(evidence.DefaultMaxAge)
+	open(t, dir, evidence.Options{Now: clock.tick})
 	if got := names(t, dir); got != "notes.txt" {
 		t.Errorf("what is left: %s", got)
 	}
@@ -114,7 +114,7 @@ func TestBounds(t *testing.T) {
 // TestHostileNames: no reference or queue id leaves the folder.
 func TestHostileNames(t *testing.T) {
 	dir := t.TempDir()
-	f := open(t, dir, store.Options{})
+	f := open(t, dir, evidence.Options{})
 	put(t, f, "../../x", "a/b\x00-c\n", "data")
 	put(t, f, strings.Repeat("A", 1000), strings.Repeat("b", 1000), "data")
 	for name := range strings.FieldsSeq(names(t, dir)) {
@@ -127,7 +127,7 @@ func TestHostileNames(t *testing.T) {
 // TestConcurrent: no bundle is ever half there.
 func TestConcurrent(t *testing.T) {
 	dir := t.TempDir()
-	f := open(t, dir, store.Options{MaxBytes: 5000})
+	f := open(t, dir, evidence.Options{MaxBytes: 5000})
 	var work sync.WaitGroup
 	for i := range 8 {
 		work.Go(func() {
@@ -135,7 +135,7 @@ func TestConcurrent(t *testing.T) {
 				if err := f.Put(fmt.Sprintf("%d%d", i, j), "q", bytes.Repeat([]byte("x"), 100)); err != nil {
 					t.Error(err)
 				}
-				if data, _, err := store.Find(dir, "q"); err == nil && len(data) != 100 {
+				if data, _, err := evidence.Find(dir, "q"); err == nil && len(data) != 100 {
 					t.Errorf("%d octets", len(data))
 				}
 			}
@@ -153,7 +153,7 @@ func TestConcurrent(t *testing.T) {
 // TestReadOnly: a folder that cannot be written to is an error, and nothing is lost.
 func TestReadOnly(t *testing.T) {
 	dir := t.TempDir()
-	f := open(t, dir, store.Options{})
+	f := open(t, dir, evidence.Options{})
 	put(t, f, "A", "", "data")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestReadOnly(t *testing.T) {
 	if err := f.Put("B", "", []byte("data")); err == nil {
 		t.Error("no error without a folder")
 	}
-	if _, err := store.Open("/dev/null/x", store.Options{}); err == nil {
+	if _, err := evidence.Open("/dev/null/x", evidence.Options{}); err == nil {
 		t.Error("no error for a folder that cannot be made")
 	}
 }
@@ -174,7 +174,7 @@ func TestClockStep(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			dir := t.TempDir()
 			clock := &stand{now: start}
-			o := store.Options{MaxAge: 24 * time.Hour, Now: clock.tick}
+			o := evidence.Options{MaxAge: 24 * time.Hour, Now: clock.tick}
 			f := open(t, dir, o)
 			put(t, f, "BEFORE", "", "1")
 			clock.now = clock.now.Add(step)
@@ -198,12 +198,12 @@ func TestClockStep(t *testing.T) {
 func TestClockStepSize(t *testing.T) {
 	clock := &stand{now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)}
 	dir := t.TempDir()
-	f := open(t, dir, store.Options{MaxBytes: 2, Now: clock.tick})
+	f := open(t, dir, evidence.Options{MaxBytes: 2, Now: clock.tick})
 	put(t, f, "FIRST", "", "1")
 	clock.now = clock.now.Add(-5 * time.Hour)
 	put(t, f, "SECOND", "", "2")
 	put(t, f, "THIRD", "", "3")
-	if _, _, err := store.Find(dir, "FIRST"); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := evidence.Find(dir, "FIRST"); !errors.Is(err, evidence.ErrNotFound) {
 		t.Errorf("%s are left, want the first gone", names(t, dir))
 	}
 }
