@@ -238,7 +238,8 @@ func (t *Transaction) evaluate(r *Report) {
 	w.check.work.Wait()
 	r.SPF, r.IPRev = w.check.results, w.check.iprev
 	if len(r.Author.Domains) == 0 || r.limit != "" || r.Author.Reason != "" {
-		r.DMARC = dmarc.Result{Result: dmarc.None, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
+		// RFC 9989 §9.2: none would say that no record exists, and nothing was asked.
+		r.DMARC = dmarc.Result{Result: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
 		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(w.ids[:0], r))
 	}

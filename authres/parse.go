@@ -118,7 +118,12 @@ func (p *scanner) result(r *Result) {
 		p.fail(start, "no result word")
 		return
 	}
-	if isKeyword(value) && p.s[start] != '"' {
+	switch {
+	case p.s[start] == '"':
+	case strings.Trim(value, "._-") == "":
+		p.fail(start, "no result word")
+		return
+	case isKeyword(value):
 		r.Value = strings.ToLower(value)
 	}
 	p.cfws()

@@ -119,7 +119,7 @@ func (x *Evaluation) Prefetch(author domain.Name) {
 func (x *Evaluation) discover(author domain.Name, room *Room) (r Result, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
-		r.Result, r.Reason, r.Problem = None, NoAuthorDomain, "no author domain"
+		r.Result, r.Reason = PermError, NoAuthorDomain
 		return r, nil
 	}
 	w := &room.walk

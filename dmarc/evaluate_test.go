@@ -294,7 +294,7 @@ func TestLongName(t *testing.T) {
 func TestNoAuthorDomain(t *testing.T) {
 	e := &dmarc.Evaluator{Resolver: zone(t)}
 	for _, r := range []dmarc.Result{evaluate(t, e, ""), e.EvaluateAll(context.Background(), nil, nil)} {
-		if r.Result != dmarc.None || r.Reason != dmarc.NoAuthorDomain {
+		if r.Result != dmarc.PermError || r.Reason != dmarc.NoAuthorDomain {
 			t.Errorf("%s %s", r.Result, r.Reason)
 		}
 	}

@@ -19,7 +19,7 @@ type Reason string
 
 // The reasons.
 const (
-	// NoAuthorDomain: there was no domain to ask about (RFC 9989 §5.3.1).
+	// NoAuthorDomain: there was no domain to ask about (RFC 9989 §5.3.1); permerror (§9.2).
 	NoAuthorDomain Reason = "dmarc.NoAuthorDomain"
 	// TooManyAuthorDomains: the domains of From that were evaluated did not fail, but
 	// there are more (RFC 9989 §11.5).

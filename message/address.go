@@ -26,7 +26,7 @@ type Mailbox struct {
 }
 
 // Address returns local-part@domain, the local part quoted where it must be (RFC 5322
-// §3.4.1).
+// §3.4.1). It may hold control characters (§4.1).
 func (m Mailbox) Address() string {
 	local := m.Local
 	if !isDotAtom(local) {
@@ -462,12 +462,13 @@ func quote(s string) string {
 	return b.String()
 }
 
-// lexical refuses what no part of an address field may hold: control characters, a CR or
-// LF that is part of no fold.
+// lexical refuses what no part of an address field may hold: NUL, and a CR or LF that is part
+// of no fold. Other control characters may stand in a quoted string or a comment (RFC 5322
+// §4.1 obs-NO-WS-CTL) and nowhere else, as they are in no atom.
 func (p *addressParser) lexical() bool {
 	for i, c := range p.in {
 		switch {
-		case c >= ' ' && c != 0x7f, c == '\t':
+		case c != 0 && c != '\r' && c != '\n':
 		case c == '\r' && i+2 < len(p.in) && p.in[i+1] == '\n' && isWSP(p.in[i+2]):
 		case c == '\n' && i > 0 && p.in[i-1] == '\r': // judged at its CR
 		default:

@@ -3,6 +3,8 @@ package message
 import (
 	"bytes"
 	"slices"
+	"strings"
+	"unicode"
 
 	"postseal/internal/core/domain"
 )
@@ -99,8 +101,8 @@ func (a *Author) add(m Mailbox) bool {
 		}
 		a.Addresses, a.Domains = one.addresses[:0], one.domains[:0]
 	}
-	if address := m.Address(); len(a.Addresses) < MaxMailboxes {
-		a.Addresses = append(a.Addresses, address)
+	if len(a.Addresses) < MaxMailboxes {
+		a.Addresses = append(a.Addresses, printable(m.Address()))
 	}
 	if m.Domain == "" || slices.Contains(a.Domains, m.Domain) {
 		return true
@@ -110,6 +112,19 @@ func (a *Author) add(m Mailbox) bool {
 	}
 	a.Domains = append(a.Domains, m.Domain)
 	return true
+}
+
+// printable replaces each control character by "?".
+func printable(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // hasBareLineEnd reports whether raw, a field without its final CRLF, has a CR or LF

@@ -1,8 +1,3 @@
-// Package suites runs independent test suites of other projects against the engine.
-//
-// Data of others is read where it lies and never copied here: the openspf.org suites of
-// RFC 7208 and RFC 4408 come inside the module blitiri.com.ar/go/spf, the corpora inside
-// the sources of other verifiers.
 package suites
 
 import (

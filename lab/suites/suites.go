@@ -1,3 +1,8 @@
+// Package suites runs independent test suites of other projects against the engine.
+//
+// Data of others is read where it lies and never copied here: the openspf.org suites of
+// RFC 7208 and RFC 4408 come inside the module blitiri.com.ar/go/spf; all others are read
+// from directories outside of the repository.
 package suites
 
 import (
@@ -5,27 +10,56 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"postseal/spf"
 )
 
-// Suite is one file of cases.
-type Suite struct {
-	Name     string
-	File     string // in the testdata of blitiri.com.ar/go/spf
-	Required bool   // every case must pass, or be adjudicated; else run and reported apart
+// Case is one case of a suite.
+type Case struct {
+	ID       string
+	Required bool // it must pass or be adjudicated; the others are run and counted apart
+	Run      func(context.Context) Verdict
 }
 
-// ModuleSuites are the suites that come inside the module blitiri.com.ar/go/spf.
-func ModuleSuites() []Suite {
-	return []Suite{
+// Suite is a named list of cases.
+type Suite struct {
+	Name  string
+	Cases []Case
+}
+
+// ModuleSuite is one file of cases in the testdata of blitiri.com.ar/go/spf.
+type ModuleSuite struct {
+	Name     string
+	File     string
+	Required bool // as in Case
+}
+
+// ModuleSuites returns the suites that come inside the module blitiri.com.ar/go/spf.
+func ModuleSuites() []ModuleSuite {
+	return []ModuleSuite{
 		{"openspf-rfc7208", "rfc7208-tests.yml", true},
 		{"openspf-rfc4408", "rfc4408-tests.yml", true},
 		{"blitirispf", "blitirispf-tests.yml", false},
 		{"pyspf", "pyspf-tests.yml", false},
 	}
+}
+
+// Read reads the suite in dir, the testdata of the module.
+func (s *ModuleSuite) Read(dir string) (Suite, error) {
+	cases, err := ReadSPF(filepath.Join(dir, s.File))
+	if err != nil {
+		return Suite{}, err
+	}
+	suite := Suite{Name: s.Name}
+	for _, c := range cases {
+		suite.Cases = append(suite.Cases, Case{c.Name, s.Required, func(ctx context.Context) Verdict {
+			return Verdict{Problem: c.Problem(ctx)}
+		}})
+	}
+	return suite, nil
 }
 
 // Reviewed reads a list of cases that we decide against: suite, id, RFC section, one

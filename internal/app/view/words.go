@@ -215,9 +215,6 @@ func verdictStory(r *postseal.Report) string {
 	case postseal.FieldAdded:
 		return alignedMethods(m) + " for " + author + ", but an unsigned " + strings.Join(postseal.AddedFields(r), ", ") + " was added to what was signed"
 	case postseal.DMARCNone:
-		if m.Reason == dmarc.NoAuthorDomain {
-			return "there is no author domain to ask for a policy"
-		}
 		return author + " publishes no DMARC policy"
 	case postseal.DMARCPolicyNone:
 		return "DMARC fails, and the policy of " + author + " is none" + testMode(m)
