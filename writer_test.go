@@ -20,8 +20,8 @@ func TestMessageWriter(t *testing.T) {
 	}{
 		{"whole", "From: a@e.test\r\n\r\nbody\r\n", "", postseal.DMARCReject},
 		{"no body", "From: a@e.test\r\n", "", postseal.DMARCReject},
-		{"large field", "From: a@e.test\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\nbody\r\n", message.FieldTooLarge, postseal.MessageLimit},
-		{"large field without an end", "From: a@e.test\r\nX: " + strings.Repeat("x", 70<<10), message.FieldTooLarge, postseal.MessageLimit},
+		{"large field", "From: a@e.test\r\nX: " + strings.Repeat("x", 110<<10) + "\r\n\r\nbody\r\n", message.FieldTooLarge, postseal.MessageLimit},
+		{"large field without an end", "From: a@e.test\r\nX: " + strings.Repeat("x", 110<<10), message.FieldTooLarge, postseal.MessageLimit},
 		{"many fields", strings.Repeat("X: y\r\n", 3000) + "\r\n", message.TooManyFields, postseal.MessageLimit},
 	} {
 		for _, size := range []int{1, 7, len(test.message)} {

@@ -25,11 +25,12 @@ func Reasons() []Reason {
 		NoFrom, MultipleFrom, MalformedFrom, NoDomain, TooManyDomains, BareLineEnd}
 }
 
-// Defaults of Limits.
+// Defaults of Limits. DefaultFieldBytes is header_size_limit of Postfix: what the mail server
+// takes is not refused here.
 const (
-	DefaultHeaderBytes = 128 << 10
+	DefaultHeaderBytes = 512 << 10
 	DefaultFields      = 2000
-	DefaultFieldBytes  = 64 << 10
+	DefaultFieldBytes  = 102400
 )
 
 // Limits bound the header section (RFC 5322 §2.1.1 bounds lines only), and with it the memory for a message: the body is

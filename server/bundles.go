@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type bundles struct {
 	*background
 	engine  func() *listener.Engine
+	log     *slog.Logger
 	results *prometheus.CounterVec
 	current atomic.Pointer[bundleStore]
 	warned  rate.Sometimes // that writing fails
@@ -30,9 +32,9 @@ type bundleStore struct {
 	folder *evidence.Folder
 }
 
-func newBundles(r prometheus.Registerer, engine func() *listener.Engine) *bundles {
+func newBundles(r prometheus.Registerer, log *slog.Logger, engine func() *listener.Engine) *bundles {
 	const pause = time.Minute // a disk that is full would fill the log too
-	b := &bundles{engine: engine, warned: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
+	b := &bundles{engine: engine, log: log, warned: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
 	r.MustRegister(b.results)
 	for _, result := range []string{"written", "failed"} {
@@ -51,7 +53,11 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 		return nil, nil
 	}
 	folder, err := evidence.Open(c.Dir, evidence.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
-	if err != nil {
+	switch {
+	case err != nil && conf.IsDefaultBundles(c.Dir):
+		b.log.Warn("no evidence of verdicts is kept, explain will know nothing of them: the state folder cannot be used", "dir", c.Dir, "error", listener.Text(err))
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("[bundles] dir: %w", err)
 	}
 	return &bundleStore{c, folder}, nil

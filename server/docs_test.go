@@ -75,7 +75,7 @@ func TestMetricsPage(t *testing.T) {
 	e := listener.NewEngine(s, nil, m)
 	defer e.Close()
 	m.Registry.MustRegister(localPolicy{e})
-	kept, tried := newBundles(m.Registry, func() *listener.Engine { return e }), newTrial(m.Registry, func() *listener.Engine { return e })
+	kept, tried := newBundles(m.Registry, slog.New(slog.DiscardHandler), func() *listener.Engine { return e }), newTrial(m.Registry, func() *listener.Engine { return e })
 	defer kept.close()
 	defer tried.close()
 	tried.outcome.WithLabelValues("accept", "accept")

@@ -64,7 +64,7 @@ func TestVerdictPage(t *testing.T) {
 			t.Errorf("%s: %d %s %v", id, status, kind, got)
 		}
 	}
-	d.write(listeners)
+	d.write(listeners + "[bundles]\ndir = 'none'\n")
 	d.reread("msg=reloaded")
 	if status, _, got := d.page("/v1/verdicts/" + ref); status != 404 || !strings.Contains(got["detail"].(string), "[bundles] dir is empty") {
 		t.Errorf("nothing is kept: %d %v", status, got)

@@ -75,7 +75,7 @@ func New(o Options) (*Daemon, error) {
 	if o.Resolver != nil {
 		d.dial = given(o.Resolver)
 	}
-	d.bundles = newBundles(d.metrics.Registry, func() *listener.Engine { return d.engine })
+	d.bundles = newBundles(d.metrics.Registry, d.log, func() *listener.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *listener.Engine { return d.engine })
 	p, err := d.build(c)
 	if err != nil {
@@ -215,7 +215,7 @@ func (d *Daemon) open(c *conf.Config) error {
 		d.log.Warn("systemd passed a socket that nothing here serves", "name", name)
 	}
 	if len(d.services) == 0 {
-		return errors.New("[listen] names no listener, and systemd passed none")
+		return errors.New("[listen] names no listener, and systemd passed none: name one, such as milter = \"127.0.0.1:8895\", or leave [listen] out for the default ones")
 	}
 	return nil
 }

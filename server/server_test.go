@@ -25,7 +25,18 @@ import (
 	"postseal/server/listener"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain gives the daemons of the tests a state folder of their own.
+func TestMain(m *testing.M) {
+	state, err := os.MkdirTemp("", "postseal-state-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("STATE_DIRECTORY", state)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(state)
+		os.Exit(code)
+	}))
+}
 
 const zone = `
 reject.test. 60 TXT "v=spf1 -all"
@@ -264,7 +275,9 @@ func TestDrainBound(t *testing.T) {
 }
 
 func TestNoListener(t *testing.T) {
-	_, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) { return conf.Default(), nil, nil }})
+	_, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) {
+		return conf.Parse("t", []byte("[listen]\nmilter = ''\n[bundles]\ndir = 'none'\n"), time.Now())
+	}})
 	if err == nil || !strings.Contains(err.Error(), "[listen] names no listener") {
 		t.Errorf("New = %v", err)
 	}

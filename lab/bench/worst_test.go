@@ -121,9 +121,9 @@ var attacks = []attack{
 	{name: "plain", header: fields(10, "X-A: b\r\n"), reason: "dmarc.reject"},
 	{name: "20000 fields", header: fields(20000, "X: y\r\n"), reason: "message.TooManyFields"},
 	{name: "1990 fields", header: fields(1990, "X: "+strings.Repeat("y", 50)+"\r\n"), reason: "dmarc.reject"},
-	{name: "field over 64 KiB", header: fields(1, "X: "+strings.Repeat("y", 70<<10)+"\r\n"), reason: "message.FieldTooLarge"},
+	{name: "field over 100 KiB", header: fields(1, "X: "+strings.Repeat("y", 110<<10)+"\r\n"), reason: "message.FieldTooLarge"},
 	{name: "100000 continuation lines", header: fields(1, "X: y"+strings.Repeat("\r\n y", 100000)+"\r\n"), reason: "message.FieldTooLarge"},
-	{name: "16000 continuation lines, signed", header: tenSignatures("from:x", "X: y"+strings.Repeat("\r\n y", 16000)+"\r\n")},
+	{name: "25000 continuation lines, signed", header: tenSignatures("from:x", "X: y"+strings.Repeat("\r\n y", 25000)+"\r\n")},
 	{name: "200 signatures", header: func(bh string) string {
 		return until(func(i int) string {
 			if i < 10 {

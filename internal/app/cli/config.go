@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"time"
 
@@ -28,6 +29,19 @@ func (a *app) loadConfig() error {
 		a.warn("%s", w)
 	}
 	return nil
+}
+
+// usualConfig reads the configuration that the packages install, if --config names none and
+// that one exists: commands about the daemon mean its configuration.
+func (a *app) usualConfig() error {
+	if a.flags.config != "" {
+		return nil
+	}
+	if _, err := os.Stat(conf.UsualPath); err != nil {
+		return nil
+	}
+	a.flags.config = conf.UsualPath
+	return a.loadConfig()
 }
 
 func (a *app) readConfig(path string) (*conf.Config, []conf.Problem, error) {

@@ -62,7 +62,7 @@ func (a *app) configCheck(path string) error {
 func (a *app) configShow() error {
 	c := a.config
 	if a.flags.config == "" {
-		c = conf.Standalone()
+		c = conf.Default()
 	}
 	shown := *c
 	if u, err := url.Parse(c.Store.URL); err == nil && u.User != nil {

@@ -20,16 +20,13 @@ type doctorFlags struct {
 	smtp      string
 }
 
-// usualConfig is where the packages put the configuration.
-const usualConfig = "/etc/postseal/postseal.toml"
-
 func (a *app) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Check that the daemon, the resolver and Postfix see each other",
 		Long: `Check the doors of the running daemon, the resolver and Postfix's configuration.
-The listeners are those of --config, by default ` + usualConfig + `.
+The listeners are those of --config, by default ` + conf.UsualPath + `.
 --send also shows what would happen to a forgery, and sends a message through Postfix.
 
 Exit codes: 0 all is well (warnings included), 1 something is wrong, 69 the daemon
@@ -57,13 +54,8 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	if _, err := conf.ServerAddress(f.smtp); err != nil {
 		return usage("--smtp %v", err)
 	}
-	if a.flags.config == "" {
-		if _, err := os.Stat(usualConfig); err == nil {
-			a.flags.config = usualConfig
-			if err := a.loadConfig(); err != nil {
-				return err
-			}
-		}
+	if err := a.usualConfig(); err != nil {
+		return err
 	}
 	r, err := a.resolver()
 	if err != nil {
@@ -76,9 +68,9 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	} else {
 		o.Postfix, spool = &s, s.QueueDir
 	}
-	o.Milter = a.listener(a.config.Listen.Milter, spool+"/postseal/milter.sock", conf.Standalone().Listen.Milter)
-	o.Policy = a.listener(a.config.Listen.Policy, spool+"/postseal/policy.sock", conf.Standalone().Listen.Policy)
-	o.HTTP = a.listener(a.config.Listen.HTTP, "", conf.Standalone().Listen.HTTP)
+	o.Milter = listenerOr(a.config.Listen.Milter, spool+"/postseal/milter.sock")
+	o.Policy = listenerOr(a.config.Listen.Policy, spool+"/postseal/policy.sock")
+	o.HTTP = string(a.config.Listen.HTTP)
 	findings := doctor.Run(ctx, o)
 	if f.send != "" {
 		findings = append(findings, doctor.Send(ctx, o, doctor.Probe{From: f.from, To: f.send, SMTP: f.smtp})...)
@@ -86,19 +78,12 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	return a.printFindings(findings)
 }
 
-// listener is where a door is: as configured, else a socket that systemd made, else where
-// a daemon without configuration listens.
-func (a *app) listener(configured conf.Address, socket string, standalone conf.Address) string {
-	if configured != "" {
-		return string(configured)
-	}
+// listenerOr is a socket that systemd made, else the listener of the configuration.
+func listenerOr(configured conf.Address, socket string) string {
 	if info, err := os.Stat(socket); err == nil && info.Mode().Type() == os.ModeSocket {
 		return "unix:" + socket
 	}
-	if a.flags.config == "" {
-		return string(standalone)
-	}
-	return ""
+	return string(configured)
 }
 
 func (a *app) printFindings(findings []doctor.Finding) error {

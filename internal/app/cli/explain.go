@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"postseal"
 	"postseal/bundle"
+	"postseal/internal/app/conf"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/view"
 	"postseal/store/evidence"
@@ -42,17 +44,27 @@ func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 		return b, id, err
 	}
 	if dir == "" {
-		dir = a.config.Bundles.Dir
-	}
-	if dir == "" {
-		return nil, "", failf(exitNoInput, "%s: is no file, and no folder of bundles is known", id).
-			or("name the folder with --bundles, or the configuration with --config")
+		if err := a.usualConfig(); err != nil {
+			return nil, "", err
+		}
+		if dir = a.config.Bundles.Dir; dir == "" {
+			return nil, "", failf(exitNoInput, "%s: no such file, and [bundles] dir keeps no evidence of verdicts", id).
+				or("take [bundles] dir = \"none\" out of the configuration to keep it from now on")
+		}
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && a.flags.config == "" && a.getenv("STATE_DIRECTORY") == "" {
+			dir = conf.BundlesIn(conf.SystemState) // of the daemon that the system runs
+		}
 	}
 	data, path, err := evidence.Find(dir, id)
 	switch {
 	case errors.Is(err, evidence.ErrNotFound):
 		return nil, "", failf(exitNoInput, "%s: no bundle in %s has this reference or queue id", id, dir).
-			or("the daemon keeps bundles of verdicts that are not accept, and the oldest go first")
+			or("the daemon keeps the evidence of verdicts that are not accept, oldest deleted first; [bundles] keep = \"all\" keeps every verdict")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "", failf(exitNoInput, "%s: no such file, and no evidence is kept: %s does not exist", id, dir).
+			or("use --config FILE or --bundles DIR if the daemon keeps it elsewhere; [bundles] dir turns it on")
+	case errors.Is(err, fs.ErrPermission):
+		return nil, "", openFailure(dir, err).or("run it as root or as the user of the daemon")
 	case err != nil:
 		return nil, "", openFailure(dir, err)
 	}

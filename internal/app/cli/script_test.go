@@ -44,6 +44,7 @@ func TestScript(t *testing.T) {
 
 func setupScript(env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
+	env.Setenv("STATE_DIRECTORY", env.Getenv("WORK")+"/state")
 	zone, err := os.ReadFile("../../../testdata/zones/mail.zone")
 	if err != nil {
 		return err

@@ -17,8 +17,10 @@ func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run beside a mail server: milter, policy service, SMTP proxy, HTTP",
-		Long: `Serve runs the daemon with the configuration file of --config. Without one it listens
-on loopback: milter 127.0.0.1:8891, policy service 127.0.0.1:8892, http 127.0.0.1:8896.
+		Long: `Serve runs the daemon with the configuration file of --config, by default
+` + conf.UsualPath + ` if it exists. A configuration that names no listener has
+the default ones, on loopback: milter ` + string(conf.DefaultMilter) + `, policy service
+` + string(conf.DefaultPolicy) + `, http ` + string(conf.DefaultHTTP) + `.
 
 SIGHUP reads the file again; one with errors changes nothing. SIGTERM and SIGINT take no new
 mail, finish the messages in flight and end; a second one ends at once. The log goes to
@@ -35,6 +37,9 @@ standard error.`,
 func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
 	clock, err := a.clock()
 	if err != nil {
+		return err
+	}
+	if err := a.usualConfig(); err != nil {
 		return err
 	}
 	o := server.Options{Now: clock, Log: a.stderr, Load: func() (*conf.Config, []conf.Problem, error) { return a.serveConfig(logFormatGiven) }}
@@ -74,7 +79,7 @@ func serveFailure(err error) *failure {
 
 // serveConfig is the configuration file with the flags above it.
 func (a *app) serveConfig(logFormatGiven bool) (*conf.Config, []conf.Problem, error) {
-	c, warnings := conf.Standalone(), []conf.Problem(nil)
+	c, warnings := conf.Default(), []conf.Problem(nil)
 	if path := a.flags.config; path != "" {
 		var err error
 		if c, warnings, err = a.readConfig(path); err != nil {

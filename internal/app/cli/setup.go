@@ -60,6 +60,9 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	if err := errors.Join(checkListener("--milter", f.milter), checkListener("--policy", f.policy)); err != nil {
 		return err
 	}
+	if err := a.usualConfig(); err != nil {
+		return err
+	}
 	s, err := postfix.Read(ctx, f.configDir)
 	switch {
 	case errors.Is(err, postfix.ErrNotInstalled) && !f.apply && !f.undo:
@@ -109,23 +112,24 @@ func checkListener(flag, listener string) error {
 func (a *app) doors(s *postfix.Settings, f setupFlags) (postfix.Doors, error) {
 	d := postfix.Doors{DefaultAction: f.defaultAction}
 	for _, door := range []struct {
-		given, configured, name string
-		to                      *string
+		given      string
+		configured conf.Address
+		name       string
+		to         *string
 	}{
-		{f.milter, string(a.config.Listen.Milter), "milter", &d.Milter},
-		{f.policy, string(a.config.Listen.Policy), "policy", &d.Policy},
+		{f.milter, a.config.Listen.Milter, "milter", &d.Milter},
+		{f.policy, a.config.Listen.Policy, "policy", &d.Policy},
 	} {
 		listener := door.given
 		switch {
 		case listener == none:
 			continue
 		case listener != "":
-		case door.configured != "":
-			listener = door.configured
-		case a.flags.config != "" && a.config.Listen.Milter+a.config.Listen.Policy != "":
-			continue // the other one listens, this one does not
 		default:
-			listener = "unix:" + s.QueueDir + "/postseal/" + door.name + ".sock"
+			listener = listenerOr(door.configured, s.QueueDir+"/postseal/"+door.name+".sock")
+		}
+		if listener == "" {
+			continue // the other one listens, this one does not
 		}
 		endpoint, err := s.Endpoint(listener)
 		if err != nil {

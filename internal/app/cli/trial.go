@@ -37,7 +37,7 @@ Exit codes: 0 shown, 69 the daemon cannot be reached, 78 it tries nothing.`,
 func (a *app) trial(ctx context.Context, address string) error {
 	if address == "" {
 		if address = string(a.config.Listen.HTTP); address == "" {
-			address = string(conf.Standalone().Listen.HTTP)
+			address = string(conf.Default().Listen.HTTP)
 		}
 	}
 	var at conf.Address

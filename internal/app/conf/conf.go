@@ -3,16 +3,9 @@
 package conf
 
 import (
-	"time"
-
 	"postseal"
-	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/app/rules"
-	"postseal/message"
-	"postseal/resolver"
-	"postseal/spf"
-	"postseal/store/evidence"
 )
 
 // Config is a whole configuration. The comments of its fields are the reference page,
@@ -78,9 +71,10 @@ type Expect struct {
 	Action string `toml:"action" oneof:"accept quarantine reject defer"`
 }
 
-// Listen names the listeners, each `unix:PATH` or `HOST:PORT`. One that is not named does
-// not listen, unless systemd passes a socket of its name (`FileDescriptorName=milter`,
-// `policy`, `smtp`, `submission`, `submissions` or `http`).
+// Listen names the listeners, each `unix:PATH` or `HOST:PORT`. A file that names none has
+// the default ones; once it names one, only those that it names listen. A socket that systemd
+// passes (`FileDescriptorName=milter`, `policy`, `smtp`, `submission`, `submissions` or
+// `http`) takes the place of the listener of its name.
 type Listen struct {
 	// The milter protocol of Postfix (`smtpd_milters`) and Sendmail.
 	Milter Address `toml:"milter"`
@@ -253,7 +247,9 @@ type Store struct {
 // Bundles keeps the evidence of verdicts, so that `postseal explain` can tell of them and
 // `postseal replay-bundle` run them again.
 type Bundles struct {
-	// The folder. Empty keeps nothing.
+	// The folder. Default: `bundles` in the state folder, which is `$STATE_DIRECTORY`, else
+	// `/var/lib/postseal` for root, else `postseal` in `$XDG_STATE_HOME`. `none` or empty keeps
+	// nothing.
 	Dir string `toml:"dir"`
 	// `refused`: verdicts that are not accept. `all`: every verdict.
 	Keep string `toml:"keep" oneof:"refused all"`
@@ -309,36 +305,4 @@ type Limits struct {
 	Memory Memory `toml:"memory"`
 	// Octets of a message on the http listener.
 	HTTPMessage Size `toml:"http_message"`
-}
-
-// Default is the configuration of an empty file.
-func Default() *Config {
-	return &Config{
-		Enforce: postseal.Guarded,
-		Listen:  Listen{SocketMode: 0o660},
-		Network: Network{Trusted: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, TrustedRelays: []Prefix{}, Originating: []string{"ORIGINATING"}},
-		DNS: DNS{Servers: []Server{}, Timeout: Duration(5 * time.Second), OnError: postseal.OnErrorAuto, Validating: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")},
-			Cache: resolver.DefaultCacheBytes, Outstanding: resolver.DefaultOutstanding},
-		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
-			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
-		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
-		DKIM:   DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
-		DMARC:  DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
-		Proxy: Proxy{Peers: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, ClientInfo: "auto",
-			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
-		ARC:     ARC{TrustedSealers: []Domain{}},
-		Bundles: Bundles{Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
-		Trial:   Trial{Enforce: "same", Discovery: "same"},
-		Log:     Log{Level: "info", Format: "auto", Privacy: true},
-		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),
-			Header: message.DefaultHeaderBytes, Field: message.DefaultFieldBytes, Fields: message.DefaultFields,
-			Queries: resolver.DefaultQueries, HTTPMessage: 64 << 20},
-	}
-}
-
-// Standalone is the configuration without a file: the listeners are on loopback.
-func Standalone() *Config {
-	c := Default()
-	c.Listen.Milter, c.Listen.Policy, c.Listen.HTTP = "127.0.0.1:8891", "127.0.0.1:8892", "127.0.0.1:8896"
-	return c
 }

@@ -19,7 +19,7 @@ var now = time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 const contract = `authserv_id = "mx.example.net"
 enforce     = "guarded"            # observe | quarantine | guarded | strict
 [listen]
-milter = "127.0.0.1:8891"
+milter = "127.0.0.1:8895"
 policy = "127.0.0.1:8892"
 smtp   = "127.0.0.1:10025"
 http   = "127.0.0.1:8896"
@@ -48,7 +48,7 @@ func TestContract(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("got %v, %v", err, warnings)
 	}
-	if c.AuthservID != "mx.example.net" || c.Listen.Milter != "127.0.0.1:8891" || c.Proxy.NextHop != "127.0.0.1:10026" ||
+	if c.AuthservID != "mx.example.net" || c.Listen.Milter != "127.0.0.1:8895" || c.Proxy.NextHop != "127.0.0.1:10026" ||
 		c.Listen.SocketMode != 0o660 || time.Duration(c.DNS.Timeout) != 5*time.Second || c.DNS.Servers[0] != "127.0.0.1:53" ||
 		c.Store.URL == "" || c.Exempt[0].DKIM != "partner.example" || c.Exempt[0].Until.Year != 2027 {
 		t.Errorf("got %+v", c)

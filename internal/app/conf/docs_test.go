@@ -27,8 +27,8 @@ expired exemption; ` + "`postseal config show`" + ` prints the configuration in 
 SIGHUP reads the file again: messages in flight end under the old configuration, and a file
 with errors changes nothing. Listeners and [log] are read at the start alone.
 
-Without a file the daemon listens on loopback: milter 127.0.0.1:8891, policy 127.0.0.1:8892,
-http 127.0.0.1:8896.
+Without a file, and with a file that names no listener, the daemon listens on loopback: milter
+` + "`" + string(DefaultMilter) + "`, policy `" + string(DefaultPolicy) + "`, http `" + string(DefaultHTTP) + "`" + `.
 `
 
 // TestPage keeps the reference page as the types say.
@@ -37,6 +37,7 @@ func TestPage(t *testing.T) {
 	w.read(t, "conf.go")
 	w.read(t, "../rules/rules.go")
 	w.WriteString(preface)
+	t.Setenv("STATE_DIRECTORY", SystemState)
 	w.table("", "", reflect.ValueOf(Default()).Elem())
 	if *update {
 		if err := os.WriteFile(page, []byte(w.String()), 0o644); err != nil {

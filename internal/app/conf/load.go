@@ -78,7 +78,13 @@ func Parse(path string, data []byte, now time.Time) (c *Config, warnings []Probl
 	}
 	d := &decoder{file: path, places: places(data)}
 	c = Default()
+	if d.namesListener() {
+		c.Listen = Listen{SocketMode: c.Listen.SocketMode}
+	}
 	d.bind(c, tree)
+	if c.Bundles.Dir == "none" {
+		c.Bundles.Dir = ""
+	}
 	d.check(c, now)
 	if !d.failed() {
 		d.checkExpectations(c, now)

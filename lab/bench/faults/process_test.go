@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(dir)
 		os.Exit(0)
 	}
+	os.Setenv("STATE_DIRECTORY", filepath.Join(dir, "state")) // of every daemon that is started
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

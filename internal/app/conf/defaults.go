@@ -1,0 +1,103 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/dmarc"
+	"postseal/message"
+	"postseal/resolver"
+	"postseal/spf"
+	"postseal/store/evidence"
+)
+
+// UsualPath is where the packages put the configuration. Commands about the daemon read it
+// if no other is named and it exists.
+const UsualPath = "/etc/postseal/postseal.toml"
+
+// The default listeners. 8891 to 8893 are customary for OpenDKIM, and OpenDMARC.
+const (
+	DefaultMilter Address = "127.0.0.1:8895"
+	DefaultPolicy Address = "127.0.0.1:8892"
+	DefaultHTTP   Address = "127.0.0.1:8896"
+)
+
+// DefaultListen returns the listeners of a configuration that names none.
+func DefaultListen() Listen {
+	return Listen{Milter: DefaultMilter, Policy: DefaultPolicy, HTTP: DefaultHTTP, SocketMode: 0o660}
+}
+
+// SystemState is the state folder of a daemon that root or systemd starts.
+const SystemState = "/var/lib/postseal"
+
+// StateDir returns the state folder: $STATE_DIRECTORY, which systemd sets, else SystemState
+// for root, else postseal in $XDG_STATE_HOME. It is "" for a user without a home.
+func StateDir() string {
+	if dirs := filepath.SplitList(os.Getenv("STATE_DIRECTORY")); len(dirs) > 0 && dirs[0] != "" {
+		return dirs[0]
+	}
+	if os.Geteuid() == 0 {
+		return SystemState
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "postseal")
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		return filepath.Join(home, ".local/state/postseal")
+	}
+	return ""
+}
+
+// BundlesIn returns the folder of bundles in a state folder.
+func BundlesIn(state string) string { return filepath.Join(state, "bundles") }
+
+// IsDefaultBundles reports whether dir is the folder of bundles that holds if none is named.
+func IsDefaultBundles(dir string) bool { return dir != "" && dir == defaultBundles() }
+
+func defaultBundles() string {
+	if state := StateDir(); state != "" {
+		return BundlesIn(state)
+	}
+	return ""
+}
+
+// listenerKeys are the keys of [listen] that name a listener.
+var listenerKeys = []string{"milter", "policy", "smtp", "submission", "submissions", "http"}
+
+// namesListener reports whether the file names a listener, even one that is off ("").
+func (d *decoder) namesListener() bool {
+	for _, key := range listenerKeys {
+		if _, named := d.places["listen."+key]; named {
+			return true
+		}
+	}
+	return false
+}
+
+// Default is the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		Enforce: postseal.Guarded,
+		Listen:  DefaultListen(),
+		Network: Network{Trusted: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, TrustedRelays: []Prefix{}, Originating: []string{"ORIGINATING"}},
+		DNS: DNS{Servers: []Server{}, Timeout: Duration(5 * time.Second), OnError: postseal.OnErrorAuto, Validating: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")},
+			Cache: resolver.DefaultCacheBytes, Outstanding: resolver.DefaultOutstanding},
+		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
+			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
+		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
+		DKIM:   DKIM{MaxSignatures: dkim.DefaultSignatures, MaxRSABits: dkim.DefaultKeyBits},
+		DMARC:  DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
+		Proxy: Proxy{Peers: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, ClientInfo: "auto",
+			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
+		ARC:     ARC{TrustedSealers: []Domain{}},
+		Bundles: Bundles{Dir: defaultBundles(), Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
+		Trial:   Trial{Enforce: "same", Discovery: "same"},
+		Log:     Log{Level: "info", Format: "auto", Privacy: true},
+		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),
+			Header: message.DefaultHeaderBytes, Field: message.DefaultFieldBytes, Fields: message.DefaultFields,
+			Queries: resolver.DefaultQueries, HTTPMessage: 64 << 20},
+	}
+}
