@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
 
 	"postseal/audit"
 	"postseal/internal/app/auditview"
@@ -125,16 +126,16 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	return o, nil
 }
 
-// parseRate reads N or N/s; 0 is no limit.
-func parseRate(s string) (float64, error) {
+// parseRate reads N or N/s; "" is no limit.
+func parseRate(s string) (*rate.Limiter, error) {
 	if s == "" {
-		return 0, nil
+		return rate.NewLimiter(rate.Inf, 1), nil
 	}
 	n, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
 	if err != nil || !(n > 0 && n <= 1e6) {
-		return 0, usage("--rate %q is no number of domains a second", s).or("write it like 50/s")
+		return nil, usage("--rate %q is not a number of domains per second", s).or("use a value such as 50/s")
 	}
-	return n, nil
+	return rate.NewLimiter(rate.Limit(n), 1), nil
 }
 
 func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
@@ -142,8 +143,8 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{app: a, jobs: f.jobs}
-	if b.perSecond, err = parseRate(f.rate); err != nil {
+	b := &auditRun{app: a, jobs: f.jobs}
+	if b.limit, err = parseRate(f.rate); err != nil {
 		return err
 	}
 	if b.selectors, err = a.readSelectors(f); err != nil {
@@ -153,7 +154,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if b.auditor, err = a.auditor(f); err != nil {
 		return err
 	}
-	if b.targets, b.total, err = a.targets(f, names); err != nil {
+	if b.domains, b.total, err = a.auditDomains(f, names); err != nil {
 		return err
 	}
 	many := f.file != "" || len(names) > 1

@@ -2,135 +2,184 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
-	"sync"
+	"os"
+	"slices"
+	"time"
 
 	"golang.org/x/time/rate"
 
 	"postseal/audit"
 	"postseal/internal/app/auditview"
+	"postseal/internal/app/batch"
+	"postseal/internal/app/selectors"
+	"postseal/internal/app/term"
 	"postseal/internal/app/view"
 	"postseal/internal/core/domain"
 )
 
-// target is one line of the list.
-type target struct {
-	from auditview.Source
-	name domain.Name
-	err  error // the line is no domain
-}
-
-// batch audits many domains, several at a time, and gives their reports to the sink in
-// the order of the list. It keeps no more reports than it has jobs, twice.
-type batch struct {
+// auditRun audits many domains, several at a time, and gives their reports to the sink in
+// the order of the list.
+type auditRun struct {
 	*app
 	auditor    *audit.Auditor
 	base       audit.Options
-	selectors  *selectorList
-	targets    iter.Seq[target]
+	selectors  *selectors.List
+	domains    iter.Seq[batch.Domain]
 	total      int // 0: not known
 	jobs       int
-	perSecond  float64 // 0: as fast as it goes
+	limit      *rate.Limiter
 	sink       auditview.Writer
 	showTotals bool
 }
 
-// slot is the place of one target in the order of the list.
-type slot struct {
-	target
-	report *audit.Report // nil: interrupted, or no domain
-	done   chan struct{}
+// audited is the outcome for one entry of the list. Without an error report is not nil.
+type audited struct {
+	batch.Domain
+	report *audit.Report
 }
 
-func (b *batch) run(ctx context.Context) error {
-	pending := make(chan *slot, b.jobs)
-	work := make(chan *slot)
-	var workers sync.WaitGroup
-	for range b.jobs {
-		workers.Go(func() {
-			for s := range work {
-				b.audit(ctx, s)
-			}
-		})
+func (a *auditRun) run(ctx context.Context) error {
+	start := time.Now()
+	onTerminal := term.IsTerminal(a.stderr)
+	tally := view.NewTally(a.total, a.errors, onTerminal)
+	var progress *batch.Progress
+	if a.showTotals && !a.flags.noProgress && !a.flags.quiet {
+		progress = batch.NewProgress(a.stderr, onTerminal, tally.Line)
+		defer progress.End()
 	}
-	go b.feed(ctx, pending, work)
-	count := b.counter()
-	defer count.end()
-	interrupted, keys := false, audit.Keys{}
-	for s := range pending {
-		<-s.done
-		if s.err != nil {
-			count.clear()
-			b.fail(failf(exitData, "%s:%d: %v", s.from.File, s.from.Line, s.err))
+	keys := audit.Keys{}
+	o := batch.Options[batch.Domain]{Workers: a.jobs}
+	for r := range batch.Run(ctx, a.domains, o, func() func(context.Context, *batch.Domain, *audited) { return a.auditOne }) {
+		if r.Err != nil {
+			progress.Print(func() { a.fail(failf(exitData, "%s:%d: %v", r.File, r.Line, r.Err)) })
 			continue
 		}
-		if interrupted = interrupted || s.report == nil; interrupted {
-			continue // what comes behind is done again with --resume
-		}
-		keys.Check(s.report)
-		count.add(s.report)
-		if err := b.sink.Report(s.report, s.from); err != nil {
+		keys.Check(r.report)
+		tally.Add(r.report)
+		if err := a.sink.Report(r.report, auditview.Source{File: r.File, Line: r.Line}); err != nil {
 			return failf(exitCreate, "the output cannot be written: %v", err)
 		}
 	}
-	workers.Wait()
-	if err := b.sink.Close(); err != nil {
+	if err := a.sink.Close(); err != nil {
 		return failf(exitCreate, "the output cannot be written: %v", err)
 	}
-	count.end()
-	if b.showTotals {
-		count.summary()
+	progress.End()
+	if a.showTotals && !a.flags.quiet {
+		fmt.Fprint(a.stderr, tally.Summary(time.Since(start)))
 	}
 	if ctx.Err() != nil {
-		return failf(exitTempFail, "interrupted after %s", view.Plural(count.done, "domain", "domains")).or("with --format jsonl and --output, --resume goes on from here")
+		return failf(exitTempFail, "interrupted after %s", view.Plural(tally.Done(), "domain", "domains")).or("with --format jsonl and --output, --resume continues from here")
 	}
 	return nil
 }
 
-// feed hands the targets out, and ends with the list or with ctx.
-func (b *batch) feed(ctx context.Context, pending, work chan<- *slot) {
-	defer close(pending)
-	defer close(work)
-	limit := rate.NewLimiter(rate.Inf, 1)
-	if b.perSecond > 0 {
-		limit = rate.NewLimiter(rate.Limit(b.perSecond), 1)
+// auditOne audits one entry of the list. A panic costs this domain only.
+func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
+	r.Domain = *d
+	if r.Err != nil {
+		return
 	}
-	for t := range b.targets {
-		s := &slot{target: t, done: make(chan struct{})}
-		if t.err == nil && limit.Wait(ctx) != nil {
-			return
-		}
-		select {
-		case pending <- s:
-		case <-ctx.Done():
-			return
-		}
-		if t.err != nil {
-			close(s.done)
-			continue
-		}
-		select {
-		case work <- s:
-		case <-ctx.Done():
-			close(s.done)
-			return
-		}
+	if r.Err = a.limit.Wait(ctx); r.Err != nil {
+		return
 	}
-}
-
-// audit fills in one slot. A defect of ours costs this domain only.
-func (b *batch) audit(ctx context.Context, s *slot) {
-	defer close(s.done)
 	defer func() {
 		if p := recover(); p != nil {
-			s.err = fmt.Errorf("internal: %v; please report this as a defect", p)
+			r.Err = fmt.Errorf("internal error: %v; please report this bug", p)
 		}
 	}()
-	o := b.base
-	o.Selectors = append(o.Selectors[:len(o.Selectors):len(o.Selectors)], b.selectors.of(s.name)...)
-	r := b.auditor.Audit(ctx, s.name, o)
-	if ctx.Err() == nil {
-		s.report = r
+	o := a.base
+	o.Selectors = append(slices.Clip(o.Selectors), a.selectors.Of(d.Name)...)
+	r.report = a.auditor.Audit(ctx, d.Name, o)
+}
+
+// auditDomains returns the domains to audit, those named or those of the list, and how many
+// there are: 0 if that is not known.
+func (a *app) auditDomains(f *auditFlags, names []string) (iter.Seq[batch.Domain], int, error) {
+	if f.file == "" {
+		return namedDomains(names)
 	}
+	skip, last, err := a.resumed()
+	if err != nil {
+		return nil, 0, err
+	}
+	r, name, total := a.stdin, "<stdin>", 0
+	if f.file != "-" {
+		file, err := os.Open(f.file)
+		if err != nil {
+			return nil, 0, openFailure(f.file, err)
+		}
+		total = batch.CountDomains(file)
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return nil, 0, failf(exitNoInput, "%s: cannot be read twice: %v", f.file, err).or("give it as standard input, with -f -")
+		}
+		r, name = file, f.file
+	}
+	if skip > 0 && !a.flags.quiet {
+		fmt.Fprintf(a.stderr, "continuing after %s\n", view.Plural(skip, "domain", "domains"))
+	}
+	return batch.Skip(batch.Domains(r, name), skip, last, a.flags.output), max(total-skip, 0), nil
+}
+
+func namedDomains(names []string) (iter.Seq[batch.Domain], int, error) {
+	var list []batch.Domain
+	for _, n := range names {
+		d, err := domain.Parse(n)
+		if err != nil {
+			return nil, 0, notDomain("DOMAIN", err)
+		}
+		list = append(list, batch.Domain{Name: d})
+	}
+	return slices.Values(list), len(list), nil
+}
+
+// resumed counts the reports in the file of --output, and returns the domain of the last.
+func (a *app) resumed() (n int, last string, err error) {
+	if !a.flags.resume {
+		return 0, "", nil
+	}
+	err = batch.Resume(a.file, func(line int, text []byte) error {
+		var head struct {
+			Schema string `json:"schema"`
+			Domain string `json:"domain"`
+		}
+		if json.Unmarshal(text, &head) != nil || head.Schema != audit.Schema {
+			return failf(exitData, "%s:%d: not a line written by audit", a.flags.output, line).or("without --resume, the file is overwritten")
+		}
+		n, last = line, head.Domain
+		return nil
+	})
+	var f *failure
+	if err != nil && !errors.As(err, &f) {
+		err = failf(exitCreate, "%s: cannot continue it: %v", a.flags.output, err)
+	}
+	return n, last, err
+}
+
+// readSelectors reads --selector-file and --mail.
+func (a *app) readSelectors(f *auditFlags) (*selectors.List, error) {
+	l := &selectors.List{}
+	if f.selectorFile != "" {
+		if err := l.ReadFile(f.selectorFile); err != nil {
+			return nil, selectorFailure(f.selectorFile, err)
+		}
+	}
+	for _, path := range f.mail {
+		if err := l.ReadMail(path); err != nil {
+			return nil, selectorFailure(path, err)
+		}
+	}
+	return l, nil
+}
+
+func selectorFailure(path string, err error) error {
+	var syntax *selectors.SyntaxError
+	if errors.As(err, &syntax) {
+		return failf(exitData, "%v", err)
+	}
+	return openFailure(path, err)
 }

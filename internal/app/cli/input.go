@@ -64,16 +64,15 @@ func (a *app) open(path string, raw bool) (*input, error) {
 // peek reads the header section and puts it back in front of r.
 func (in *input) peek(r io.Reader) error {
 	var seen bytes.Buffer
-	p := &peeker{}
+	in.header = &message.Header{}
 	tee := &teeReader{r: r, w: &seen}
-	err := message.Stream(p, tee, message.Limits{})
+	err := message.Stream(mailbox.HeaderSink{Header: in.header}, tee, message.Limits{})
 	var limit *message.LimitError
 	switch {
-	case err == nil, errors.Is(err, errPeeked), errors.As(err, &limit):
+	case err == nil, errors.Is(err, mailbox.ErrHeaderEnd), errors.As(err, &limit):
 	default:
 		return openFailure(in.name, err)
 	}
-	in.header = &p.header
 	in.cut = tee.ended && !bytes.HasSuffix(seen.Bytes(), []byte("\n")) && !bytes.Contains(seen.Bytes(), []byte("\r\n\r\n"))
 	in.bundle = bundle.Is(seen.Bytes())
 	in.r = io.MultiReader(&seen, r)
@@ -153,15 +152,6 @@ func container(head []byte) string {
 	}
 	return ""
 }
-
-var errPeeked = errors.New("header section read")
-
-// peeker is a Sink that keeps the header section and stops behind it.
-type peeker struct{ header message.Header }
-
-func (p *peeker) Field(f message.Field) error { p.header.Add(f); return nil }
-func (p *peeker) EndHeader() error            { return errPeeked }
-func (p *peeker) Write([]byte) (int, error)   { return 0, errPeeked }
 
 // teeReader is an io.TeeReader that knows whether the end was met.
 type teeReader struct {

@@ -14,10 +14,12 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/app/batch"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/rules"
+	"postseal/internal/app/term"
 	"postseal/internal/app/view"
 	"postseal/resolver"
 )
@@ -192,22 +194,24 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	if lines != nil {
 		options.Encode = encodeRecord
 	}
-	progress := a.newPace(ctx, archive, dns)
+	start := time.Now()
+	pace, progress := a.replayProgress(ctx, archive, dns)
 	for r := range replay.Run(ctx, archive.Messages(), options) {
 		summary.Add(&r)
 		if r.Line != nil {
 			lines.add(r.Line)
 		}
-		progress.add(r.Size, lines.flush)
+		pace.Add(r.Size)
 	}
-	progress.end()
+	took := time.Since(start)
+	progress.End()
 	summary.Finish()
 	err = lines.close()
 	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
 		return failf(exitNoInput, "%s: there is no message in it", strings.Join(paths, " ")).or("in a folder, files are read whose names are *.eml, *.mbox or numbers, and Maildirs")
 	}
 	page := a.page()
-	if shown := page.Replay(&view.Replay{Summary: summary, Policies: f.policies, Took: progress.took, Skipped: archive.Passed(), Output: a.flags.output}); err == nil {
+	if shown := page.Replay(&view.Replay{Summary: summary, Policies: f.policies, Took: took, Skipped: archive.Passed(), Output: a.flags.output}); err == nil {
 		err = shown
 	}
 	if !page.JSON() && !page.Quiet {
@@ -235,4 +239,18 @@ func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
 	case s.Verified == 0 && elsewhere > 0:
 		a.hint("no message has a Received field that %s stamped for a client from outside: is that the name it gives itself?", f.receivedBy)
 	}
+}
+
+// replayProgress begins to show how far a replay is. The size of the archive is found
+// meanwhile.
+func (a *app) replayProgress(ctx context.Context, archive *mailbox.Archive, dns resolver.Resolver) (*view.Pace, *batch.Progress) {
+	onTerminal := term.IsTerminal(a.stderr)
+	pace := &view.Pace{Style: a.errors, Bar: onTerminal}
+	pace.Cache, _ = dns.(*resolver.Cache)
+	if a.flags.noProgress || a.flags.quiet || a.flags.logFormat == "json" {
+		return pace, nil
+	}
+	sizes := &mailbox.Archive{Paths: archive.Paths}
+	go func() { pace.SetExtent(sizes.Extent(ctx)) }()
+	return pace, batch.NewProgress(a.stderr, onTerminal, pace.Line)
 }

@@ -1,35 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"postseal/internal/app/mailbox"
 )
-
-// TestPace: where stderr is no terminal, one line each ten seconds, with what is known.
-func TestPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		p := &pace{w: &out, start: time.Now(), shown: time.Now()}
-		flushed := 0
-		for i := range 250 { // 25 s
-			if i == 150 {
-				p.extent.Store(&mailbox.Extent{Octets: 300, Files: 200})
-			}
-			p.add(1, func() { flushed++ })
-			time.Sleep(100 * time.Millisecond)
-		}
-		p.end()
-		want := "replaying  101 messages  10/s\nreplaying  40%  201 messages  10/s  eta 0:30\n"
-		if got := out.String(); got != want || flushed != 2 {
-			t.Errorf("got %q, flushed %d times; want %q, 2", got, flushed, want)
-		}
-	})
-}
 
 // TestSince: times before now, dates, and what is neither.
 func TestSince(t *testing.T) {

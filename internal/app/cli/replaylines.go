@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
-	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"postseal"
+	"postseal/internal/app/batch"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/reportjson"
 )
@@ -21,6 +22,8 @@ type lineFile struct {
 	path string
 	file *os.File // nil: w is that of the results
 	w    *bufio.Writer
+
+	flushed time.Time
 }
 
 // wantsLines reports whether replay writes objects.
@@ -60,37 +63,29 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 // readBack counts the objects in the file and cuts off one that is not whole.
 func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string) bool, err error) {
 	seed := maphash.MakeSeed()
-	seen := map[uint64]struct{}{} // not the names: there may be millions
-	r := bufio.NewReaderSize(l.file, 64<<10)
-	whole := int64(0)
-	for n := 1; ; n++ {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				return nil, openFailure(l.path, err)
-			}
-			break
-		}
+	seen := map[uint64]struct{}{} // hashes, because there may be millions of names
+	err = batch.Resume(l.file, func(n int, line []byte) error {
 		var object struct {
 			File string `json:"file"`
 			replay.Record
 		}
 		if err := json.Unmarshal(line, &object); err != nil || object.Policies == nil {
-			return nil, failf(exitData, "%s:%d: is no object of replay", l.path, n).or("--resume goes on with a file that replay --output wrote")
+			return failf(exitData, "%s:%d: not a line written by replay --output", l.path, n).or("--resume continues a file that replay --output wrote")
 		}
 		for _, p := range f.policies {
 			if _, ok := object.Policies.Of(p); !ok || len(object.Policies) != len(f.policies) {
-				return nil, usage("%s:%d: was written with another --policy", l.path, n).or("go on with the same policies, or write a new file")
+				return usage("%s:%d: was written with another --policy", l.path, n).or("continue with the same policies, or write a new file")
 			}
 		}
 		s.Count(&object.Record)
 		seen[maphash.String(seed, absolute(object.File))] = struct{}{}
-		whole += int64(len(line))
-	}
-	if err := l.file.Truncate(whole); err != nil {
-		return nil, cannotCreate(l.path, err)
-	}
-	if _, err := l.file.Seek(whole, io.SeekStart); err != nil {
+		return nil
+	})
+	var fail *failure
+	switch {
+	case errors.As(err, &fail):
+		return nil, err
+	case err != nil:
 		return nil, cannotCreate(l.path, err)
 	}
 	return func(name string) bool {
@@ -116,12 +111,12 @@ func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// add writes a line. Its error comes again from close.
-func (l *lineFile) add(line []byte) { l.w.Write(line) }
-
-// flush makes what was added outlast the program.
-func (l *lineFile) flush() {
-	if l != nil {
+// add writes a line, and from time to time flushes what was added, so that it outlasts the
+// program. Their errors come again from close.
+func (l *lineFile) add(line []byte) {
+	l.w.Write(line)
+	if now := time.Now(); now.Sub(l.flushed) > batch.PlainStep {
+		l.flushed = now
 		l.w.Flush()
 	}
 }

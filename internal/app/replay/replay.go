@@ -11,12 +11,10 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"postseal"
+	"postseal/internal/app/batch"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/received"
 	"postseal/message"
@@ -71,9 +69,9 @@ type Result struct {
 	Line    []byte
 }
 
-// Bounds of what goes on at the same time.
+// Bounds of what is in flight.
 const (
-	batchMessages = 8         // that a worker takes together: each hand-over has its price
+	batchMessages = 8         // that a worker takes together: each hand-over costs
 	windowBatches = 64        // read or verified before the slowest message
 	windowBytes   = 128 << 20 // of messages that wait for a worker
 )
@@ -82,98 +80,20 @@ const (
 // runs when as much as that was made anew, not at each 4 MiB. What replay makes dies young.
 const ballastBytes = 16 << 20
 
-// batch is messages that go through a worker together.
-type batch struct {
-	messages []mailbox.Message
-	octets   int64
-	results  []Result
-	done     chan struct{} // closed when the results are there
-}
-
 // Run verifies messages on all workers and gives the results in the order of the messages.
 // It ends early, without an error, when ctx ends: messages in flight are then dropped.
 func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) iter.Seq[Result] {
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
+	flight := batch.Options[mailbox.Message]{Workers: o.Workers, Group: batchMessages, Ahead: max(windowBatches, 4*o.Workers),
+		Size: func(m *mailbox.Message) int64 { return int64(cap(m.Raw)) }, MaxSize: windowBytes}
+	results := batch.Run(ctx, messages, flight, func() func(context.Context, *mailbox.Message, *Result) {
+		w := worker{Options: &o}
+		return w.verify
+	})
 	return func(yield func(Result) bool) {
 		ballast := make([]byte, ballastBytes)
 		defer runtime.KeepAlive(ballast)
-		ctx, cancel := context.WithCancel(ctx)
-		window := max(windowBatches, 4*o.Workers)
-		f := feeder{ctx: ctx, room: semaphore.NewWeighted(windowBytes), jobs: make(chan *batch, window/2), order: make(chan *batch, window)}
-		var all sync.WaitGroup
-		defer all.Wait()
-		defer cancel()
-		all.Go(func() { f.feed(messages) })
-		for range o.Workers {
-			all.Go(func() {
-				w := worker{Options: &o}
-				for b := range f.jobs {
-					w.verifyAll(ctx, b)
-				}
-			})
-		}
-		for b := range f.order {
-			<-b.done
-			f.room.Release(b.octets)
-			for i := range b.results {
-				if ctx.Err() != nil || !yield(b.results[i]) {
-					return
-				}
-			}
-		}
+		results(yield)
 	}
-}
-
-// feeder reads the archive as far ahead as there is room.
-type feeder struct {
-	ctx   context.Context
-	room  *semaphore.Weighted
-	jobs  chan *batch // to the workers
-	order chan *batch // to those who want the results
-}
-
-func (f *feeder) feed(messages iter.Seq[mailbox.Message]) {
-	defer close(f.order)
-	defer close(f.jobs)
-	b := newBatch()
-	for m := range messages {
-		octets := min(int64(cap(m.Raw)), windowBytes)
-		if !f.room.TryAcquire(octets) {
-			// What is held back here may be what takes the room.
-			if !f.hand(b) || f.room.Acquire(f.ctx, octets) != nil {
-				return
-			}
-			b = newBatch()
-		}
-		b.octets += octets
-		b.messages = append(b.messages, m)
-		// Where a worker may wait for messages, none of them waits for others.
-		if len(b.messages) == batchMessages || len(f.jobs) < cap(f.jobs)/2 {
-			if !f.hand(b) {
-				return
-			}
-			b = newBatch()
-		}
-	}
-	f.hand(b)
-}
-
-func newBatch() *batch {
-	return &batch{messages: make([]mailbox.Message, 0, batchMessages), done: make(chan struct{})}
-}
-
-// hand hands b over. It reports false when nobody wants it any more.
-func (f *feeder) hand(b *batch) bool {
-	for _, c := range []chan *batch{f.jobs, f.order} {
-		select {
-		case c <- b:
-		case <-f.ctx.Done():
-			return false
-		}
-	}
-	return true
 }
 
 // worker verifies one message after the other.
@@ -181,18 +101,6 @@ type worker struct {
 	*Options
 	header message.Header // of the message at hand
 	text   []byte         // the same with CRLF line ends, when it has others
-}
-
-// verifyAll comes to the results of b.
-func (w *worker) verifyAll(ctx context.Context, b *batch) {
-	defer close(b.done)
-	b.results = make([]Result, len(b.messages))
-	for i := range b.messages {
-		if ctx.Err() != nil {
-			return
-		}
-		w.verify(ctx, &b.messages[i], &b.results[i])
-	}
 }
 
 // verify comes to the result of one message.
@@ -254,33 +162,19 @@ var errNoHeader = errors.New("has no header fields, so it is no message")
 func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 	h.Reset()
 	whole := message.Limits{HeaderBytes: len(text) + 2, Fields: len(text) + 1, FieldBytes: len(text)}
-	s := message.NewSplitter(peek{h}, whole)
+	s := message.NewSplitter(mailbox.HeaderSink{Header: h}, whole)
 	n, err := s.Write(text)
 	if err == nil {
 		err = s.Close()
 	}
 	switch {
-	case err != nil && !errors.Is(err, errPeeked):
+	case err != nil && !errors.Is(err, mailbox.ErrHeaderEnd):
 		return nil, err
 	case h.Len() == 0:
 		return nil, errNoHeader
 	}
 	return text[n:], nil
 }
-
-var errPeeked = errors.New("header section read")
-
-// peek is a Sink that keeps the header section and stops behind it.
-type peek struct{ header *message.Header }
-
-// Field implements message.Sink.
-func (p peek) Field(f message.Field) error { p.header.Add(f); return nil }
-
-// EndHeader implements message.Sink.
-func (p peek) EndHeader() error { return errPeeked }
-
-// Write implements message.Sink.
-func (p peek) Write([]byte) (int, error) { return 0, errPeeked }
 
 // delivery is how and when the message came. Without ReceivedBy only the time is known.
 func (o *Options) delivery(h *message.Header, stored time.Time) (received.Delivery, error) {

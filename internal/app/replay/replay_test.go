@@ -210,7 +210,7 @@ func TestBelow(t *testing.T) {
 // when the fields below the limit would pass.
 func TestLargeHeader(t *testing.T) {
 	text := delivered("192.0.2.1", "a@e.test", strings.Repeat("X: y\r\n", message.DefaultFields)+plain)
-	if got := run(t, options(t), mailbox.Message{Raw: []byte(text)}); got[0].Outcome != Verified || string(got[0].Line) != "none" ||
+	if got := run(t, options(t), mailbox.Message{Raw: []byte(text)}); got[0].Outcome != Verified || string(got[0].Line) != "permerror" ||
 		applied(got[0].Record.Policies, "strict") != postseal.Reject {
 		t.Errorf("%s, %s", got[0].Line, describe(&got[0]))
 	}

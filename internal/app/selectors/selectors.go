@@ -1,9 +1,12 @@
-package cli
+// Package selectors learns which DKIM selectors domains use: from a list, and from the
+// signatures and Authentication-Results fields of mail.
+package selectors
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,14 +16,16 @@ import (
 
 	"postseal/audit"
 	"postseal/authres"
+	"postseal/internal/app/batch"
+	"postseal/internal/app/mailbox"
 	"postseal/internal/core/domain"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
 
-// selectorList holds selectors by the domain that they are of; those of "" are of every
-// domain.
-type selectorList struct {
+// List holds selectors by the domain that uses them; those of "" are for every domain. The
+// zero List is empty.
+type List struct {
 	by   map[domain.Name][]audit.Selector
 	seen map[string]bool
 }
@@ -31,7 +36,7 @@ const (
 	maxMessages = 200000
 )
 
-func (l *selectorList) add(d, selector string, source audit.Source) {
+func (l *List) add(d, selector string, source audit.Source) {
 	name, err := domain.Parse(selector)
 	if err != nil {
 		return
@@ -46,40 +51,42 @@ func (l *selectorList) add(d, selector string, source audit.Source) {
 	if l.seen[key] || len(l.seen) >= maxLearnt {
 		return
 	}
+	if l.seen == nil {
+		l.by, l.seen = map[domain.Name][]audit.Selector{}, map[string]bool{}
+	}
 	l.seen[key] = true
 	l.by[of] = append(l.by[of], audit.Selector{Name: name, Source: source})
 }
 
-// of lists the selectors of d.
-func (l *selectorList) of(d domain.Name) []audit.Selector {
+// Of returns the selectors to try at d.
+func (l *List) Of(d domain.Name) []audit.Selector {
 	return append(slices.Clone(l.by[""]), l.by[d]...)
 }
 
-// readSelectors reads --selector-file and --mail.
-func (a *app) readSelectors(f *auditFlags) (*selectorList, error) {
-	l := &selectorList{by: map[domain.Name][]audit.Selector{}, seen: map[string]bool{}}
-	if f.selectorFile != "" {
-		if err := l.readFile(f.selectorFile); err != nil {
-			return nil, err
-		}
-	}
-	for _, path := range f.mail {
-		if err := l.readMail(path); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
+// SyntaxError is a line of a file that names no selector.
+type SyntaxError struct {
+	File string
+	Line int
+	Err  error
 }
 
-func (l *selectorList) readFile(path string) error {
+// Error implements error.
+func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
+
+// Unwrap returns what is wrong with the line.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// ReadFile adds the selectors of a file, one per line, each optionally followed by the only
+// domain that uses it.
+func (l *List) ReadFile(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return openFailure(path, err)
+		return err
 	}
 	defer file.Close()
 	s := bufio.NewScanner(file)
 	for n := 1; s.Scan(); n++ {
-		words := strings.Fields(entry(s.Text()))
+		words := strings.Fields(batch.Entry(s.Text()))
 		switch len(words) {
 		case 0:
 			continue
@@ -87,31 +94,31 @@ func (l *selectorList) readFile(path string) error {
 			words = append(words, "")
 		case 2:
 		default:
-			return failf(exitData, "%s:%d: more than a selector and a domain", path, n)
+			return &SyntaxError{path, n, errors.New("more than a selector and a domain")}
 		}
 		for _, w := range words {
 			if _, err := domain.Parse(w); err != nil && w != "" {
-				return failf(exitData, "%s:%d: %v", path, n, err)
+				return &SyntaxError{path, n, err}
 			}
 		}
 		l.add(words[1], words[0], audit.FromFile)
 	}
 	if err := s.Err(); err != nil {
-		return failf(exitNoInput, "%s: %v", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-// readMail learns from a message, an mbox, or all files of a folder.
-func (l *selectorList) readMail(path string) error {
+// ReadMail learns from a message, an mbox, or all files below a directory.
+func (l *List) ReadMail(path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return openFailure(path, err)
+		return err
 	}
 	n := 0
 	return filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			return failf(exitNoInput, "%v", err)
+			return err
 		case !d.Type().IsRegular():
 			return nil
 		}
@@ -120,7 +127,7 @@ func (l *selectorList) readMail(path string) error {
 		}
 		file, err := os.Open(p)
 		if err != nil {
-			return openFailure(p, err)
+			return err
 		}
 		defer file.Close()
 		return l.readMessages(file)
@@ -128,7 +135,7 @@ func (l *selectorList) readMail(path string) error {
 }
 
 // readMessages reads the header sections of a file: an mbox if it begins with "From ".
-func (l *selectorList) readMessages(r io.Reader) error {
+func (l *List) readMessages(r io.Reader) error {
 	b := bufio.NewReaderSize(r, 64<<10)
 	first, _ := b.Peek(5)
 	if string(first) != "From " {
@@ -158,11 +165,11 @@ func (l *selectorList) readMessages(r io.Reader) error {
 }
 
 // header takes selectors from signatures, and from what receivers wrote of them.
-func (l *selectorList) header(r io.Reader) {
-	p := &peeker{}
-	message.Stream(p, message.NewCRLFReader(r), message.Limits{})
-	for i := range p.header.Len() {
-		f := p.header.At(i)
+func (l *List) header(r io.Reader) {
+	var h message.Header
+	message.Stream(mailbox.HeaderSink{Header: &h}, message.NewCRLFReader(r), message.Limits{})
+	for i := range h.Len() {
+		f := h.At(i)
 		switch {
 		case f.Is("DKIM-Signature"):
 			if tags, err := tagvalue.Parse(string(f.Value())); err == nil {
@@ -176,7 +183,7 @@ func (l *selectorList) header(r io.Reader) {
 	}
 }
 
-func (l *selectorList) results(value []byte) {
+func (l *List) results(value []byte) {
 	parsed, _ := authres.Parse(value) // of a broken field, what came before
 	for _, r := range parsed.Results {
 		if r.Method != "dkim" {
@@ -195,7 +202,7 @@ func (l *selectorList) results(value []byte) {
 	}
 }
 
-func (l *selectorList) learn(d, s string) {
+func (l *List) learn(d, s string) {
 	if d != "" && s != "" {
 		l.add(d, s, audit.FromMail)
 	}
