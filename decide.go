@@ -136,17 +136,20 @@ func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 	}
 }
 
-// sameOrg reports whether a and b belong to one organization as far as a name alone can
-// tell: the Organizational Domain that DMARC found, or the public suffix list.
-func sameOrg(a string, r *Report) bool {
-	name, err := domain.Parse(a)
+// SameOrganization reports whether the domain name belongs to the organization of an author:
+// it is within the Organizational Domain that DMARC found (RFC 9989 §4.10.2), or the public
+// suffix list puts both under one registrable domain. It asks no DNS, so a subdomain that
+// declares itself another organization is not noticed. A name that is no domain belongs to
+// none.
+func (r *Report) SameOrganization(name string) bool {
+	d, err := domain.Parse(name)
 	if err != nil {
 		return false
 	}
 	for _, author := range r.Author.Domains {
-		if name.Within(author) || name.Registrable() == author.Registrable() {
+		if d.Within(author) || d.Registrable() == author.Registrable() {
 			return true
 		}
 	}
-	return r.DMARC.OrgDomain != "" && name.Within(domain.Name(r.DMARC.OrgDomain))
+	return r.DMARC.OrgDomain != "" && d.Within(domain.Name(r.DMARC.OrgDomain))
 }

@@ -45,7 +45,7 @@ func IndirectFlow(r *Report) []string {
 		add("several foreign Received")
 	}
 	for _, s := range r.DKIM {
-		if s.Result == dkim.Fail && sameOrg(s.Domain, r) {
+		if s.Result == dkim.Fail && r.SameOrganization(s.Domain) {
 			add("broken aligned signature")
 		}
 	}
@@ -108,7 +108,7 @@ func isListPrecedence(value []byte) bool {
 // forgery (RFC 9989 §7.4: "other knowledge and analysis").
 func Corroboration(r *Report, protected []string) []string {
 	var signals []string
-	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Fail && sameOrg(r.SPF[0].Domain, r) {
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Fail && r.SameOrganization(r.SPF[0].Domain) {
 		signals = append(signals, "SPF fail of the author's own domain")
 	}
 	if !signedByAuthor(r) {
@@ -135,7 +135,7 @@ func Corroboration(r *Report, protected []string) []string {
 
 func signedByAuthor(r *Report) bool {
 	for _, s := range r.DKIM {
-		if sameOrg(s.Domain, r) {
+		if r.SameOrganization(s.Domain) {
 			return true
 		}
 	}

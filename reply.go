@@ -93,7 +93,7 @@ func dkimFailure(r *Report) string {
 		return "no signature"
 	}
 	for _, s := range r.DKIM {
-		if sameOrg(s.Domain, r) && s.Result != dkim.Pass {
+		if r.SameOrganization(s.Domain) && s.Result != dkim.Pass {
 			return resultFor(string(s.Result), s.Domain)
 		}
 	}

@@ -100,8 +100,8 @@ func change(r *postseal.Report) string {
 	case d.Result != dmarc.Fail:
 		return ""
 	}
-	if s := authorSignature(r); s != nil {
-		return mend(s)
+	if broken := Broken(r); len(broken) > 0 {
+		return mend(broken[0])
 	}
 	for _, s := range r.DKIM {
 		if s.Result == dkim.Pass {
@@ -117,19 +117,33 @@ func change(r *postseal.Report) string {
 	return fmt.Sprintf("sign with DKIM as d=%s, or send from a host that the SPF record of %s lists", d.AuthorDomain, d.AuthorDomain)
 }
 
-// authorSignature is a signature that would be aligned if it were good.
-func authorSignature(r *postseal.Report) *dkim.Signature {
-	author, err := domain.Parse(r.DMARC.AuthorDomain)
-	if err != nil {
-		return nil
-	}
+// Broken lists the signatures that would make DMARC pass if they verified, and do not. A
+// signature whose key could not be looked up is not among them: it may verify.
+func Broken(r *postseal.Report) []*dkim.Signature {
+	var list []*dkim.Signature
 	for i := range r.DKIM {
-		s := &r.DKIM[i]
-		if d, err := domain.Parse(s.Domain); err == nil && s.Result != dkim.Pass && (d == author || d.Registrable() == author.Registrable()) {
-			return s
+		if s := &r.DKIM[i]; s.Result != dkim.Pass && s.Result != dkim.TempError && wouldAlign(r, s.Domain) {
+			list = append(list, s)
 		}
 	}
-	return nil
+	return list
+}
+
+// wouldAlign reports whether a signature of name aligns, as far as that can be told without
+// another tree walk (RFC 9989 §4.4).
+func wouldAlign(r *postseal.Report, name string) bool {
+	d, err := domain.Parse(name)
+	switch m := &r.DMARC; {
+	case err != nil || m.AuthorDomain == "":
+		return false
+	case string(d) == m.AuthorDomain:
+		return true
+	case m.Published.ADKIM == string(dmarc.Strict):
+		return false
+	case m.OrgDomain != "":
+		return d.Within(domain.Name(m.OrgDomain))
+	}
+	return r.SameOrganization(name)
 }
 
 // mend says what to do about an aligned signature that is not good.

@@ -179,7 +179,7 @@ func evidence(words []string, r *postseal.Report) []string {
 	words = append(words, dkimEvidence(r))
 	if len(r.SPF) > 0 {
 		word := "SPF " + string(r.SPF[0].Code)
-		if r.SPF[0].Code == spf.Pass && !sameOrg(r, r.SPF[0].Domain) {
+		if r.SPF[0].Code == spf.Pass && !r.SameOrganization(r.SPF[0].Domain) {
 			word += " of another domain"
 		}
 		words = append(words, word)
@@ -197,7 +197,7 @@ func evidence(words []string, r *postseal.Report) []string {
 func dkimEvidence(r *postseal.Report) string {
 	word := "no DKIM"
 	for _, s := range r.DKIM {
-		switch own := sameOrg(r, s.Domain); {
+		switch own := r.SameOrganization(s.Domain); {
 		case own && s.Result == dkim.Pass:
 			return "DKIM pass"
 		case own && s.Diagnosis.Cause != "" && s.Diagnosis.Cause != dkim.UnknownCause && s.Diagnosis.Cause != dkim.NotDiagnosable:
@@ -226,7 +226,7 @@ func looks(r *postseal.Report) Looks {
 
 // intact reports whether a signature of the author is proved to have been genuine.
 func intact(r *postseal.Report) bool {
-	return slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool { return s.Diagnosis.HeaderIntact && sameOrg(r, s.Domain) })
+	return slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool { return s.Diagnosis.HeaderIntact && r.SameOrganization(s.Domain) })
 }
 
 // sealedList reports whether a list, by the name in its List-Id, sent the message itself, and
@@ -250,11 +250,6 @@ func sameName(a domain.Name, b string) bool {
 	return err == nil && a.Registrable() == name.Registrable()
 }
 
-// sameOrg reports whether name is of the author's organization, as far as names can tell.
-func sameOrg(r *postseal.Report, name string) bool {
-	return slices.ContainsFunc(r.Author.Domains, func(a domain.Name) bool { return sameName(a, name) })
-}
-
 // The reasons why a message is undecided.
 const (
 	keyGone    = "key gone from DNS since receipt"
@@ -273,7 +268,7 @@ func undecided(r *postseal.Report, own *authres.Field) string {
 	for _, s := range r.DKIM {
 		gone := s.Reason == dkim.KeyMissing || s.Reason == dkim.KeyRevoked || s.Diagnosis.Cause == dkim.KeyChanged
 		switch {
-		case !gone || !sameOrg(r, s.Domain):
+		case !gone || !r.SameOrganization(s.Domain):
 		case own == nil:
 			return keyMissing
 		case passedThen(own, s.Domain):

@@ -36,7 +36,7 @@ func publishedRecord(r *dmarc.Result) string {
 
 func (p *Page) policy(r *dmarc.Result) {
 	if r.Result != "" {
-		p.dmarc(r, nil)
+		p.dmarc(&postseal.Report{DMARC: *r})
 	} else {
 		found := r.AuthorDomain + " " + publishedText(r.Published)
 		if p.Quiet && r.Policy != "" {

@@ -76,7 +76,7 @@ func (v *messageView) write() {
 	v.envelopeLine()
 	v.spf()
 	v.signatures(v.r.DKIM)
-	v.dmarc(&v.r.DMARC, v.r.DKIM)
+	v.dmarc(v.r)
 	v.arc(&v.r.ARC)
 	v.iprev()
 	v.forged()
@@ -270,7 +270,8 @@ func (p *Page) algorithm(s *dkim.Signature) string {
 	return text
 }
 
-func (p *Page) dmarc(d *dmarc.Result, signatures []dkim.Signature) {
+func (p *Page) dmarc(r *postseal.Report) {
+	d := &r.DMARC
 	text := cmp.Or(d.AuthorDomain, "(no author domain)")
 	if p := publishedText(d.Published); p != "" {
 		text += " " + p
@@ -278,7 +279,7 @@ func (p *Page) dmarc(d *dmarc.Result, signatures []dkim.Signature) {
 	p.result(dmarcTone(d), "DMARC", string(d.Result), p.clean(text), p.whose(d))
 	p.details(comparedStories(d))
 	if d.Result != dmarc.Pass {
-		p.details(brokenStories(d, signatures))
+		p.details(brokenStories(r))
 	}
 	switch {
 	case d.Problem != "":

@@ -9,8 +9,8 @@ import (
 	"postseal"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/app/explain"
 	"postseal/internal/app/term"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -148,13 +148,9 @@ func comparedStories(d *dmarc.Result) []string {
 }
 
 // brokenStories tell of the signatures that would align if they were good.
-func brokenStories(d *dmarc.Result, signatures []dkim.Signature) []string {
+func brokenStories(r *postseal.Report) []string {
 	var list []string
-	for i := range signatures {
-		s := &signatures[i]
-		if s.Result == dkim.Pass || s.Result == dkim.TempError || !related(s.Domain, d.AuthorDomain, d.OrgDomain) {
-			continue
-		}
+	for _, s := range explain.Broken(r) {
 		if text := "dkim " + s.Domain + " is aligned but " + brokenWord(s); !slices.Contains(list, text) {
 			list = append(list, text)
 		}
@@ -185,16 +181,6 @@ func brokenWord(s *dkim.Signature) string {
 		return "not accepted"
 	}
 	return "unusable"
-}
-
-// related reports whether a signature of name could align with the author.
-func related(name, author, org string) bool {
-	n, err := domain.Parse(name)
-	if err != nil || author == "" {
-		return false
-	}
-	a := domain.Name(author)
-	return n.Within(a) || n.Registrable() == a.Registrable() || org != "" && n.Within(domain.Name(org))
 }
 
 // overrideStory says why what is done differs from the published policy.
