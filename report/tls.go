@@ -1,0 +1,214 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxTLS is the size of a TLS report in octets: it is read as a whole.
+const maxTLS = 8 << 20
+
+// tls reads a TLS report (RFC 8460 §4.4). Numbers may be text, lists may be single values.
+func (x *input) tls(p place, in *bufio.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(in, maxTLS+1))
+	if err != nil {
+		return x.readError(p, err)
+	}
+	if len(text) > maxTLS {
+		return p.refusal(TooLarge, "JSON larger than %d MiB", maxTLS>>20)
+	}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	if depth(text) > x.limits.Depth {
+		return p.refusal(Nesting, "values within values: more than %d", x.limits.Depth)
+	}
+	var j tlsJSON
+	d := json.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&j); err != nil {
+		return &Refusal{Source: p.source, Fault: NotWellFormed, Detail: "the JSON is damaged: " + clean(err.Error()), Line: lineAt(text, err)}
+	}
+	if j.Policies == nil && j.ID == "" {
+		return p.refusal(NotAReport, "not a report: JSON without report-id and policies")
+	}
+	r := &Report{Kind: TLS, Source: p.source, Org: clean(string(j.Org)), Email: clean(string(j.Contact)), ID: clean(string(j.ID))}
+	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
+		r.warn(TrailingData, 0, "", "there is text after the report")
+	}
+	if err := j.dates(p, r); err != nil {
+		return err
+	}
+	for i := range j.Policies {
+		r.addPolicy(&j.Policies[i])
+	}
+	r.Rows = len(r.Policies)
+	if len(r.Policies) == 0 {
+		r.warn(NoRecords, 0, "", "the report has no policy")
+	}
+	return x.found(r)
+}
+
+// depth is how deeply values lie in each other.
+func depth(text []byte) int {
+	deepest, n, inText := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '{' || c == '[':
+			n++
+			deepest = max(deepest, n)
+		case c == '}' || c == ']':
+			n--
+		}
+	}
+	return deepest
+}
+
+// lineAt is the line of a syntax error, 0 for others.
+func lineAt(text []byte, err error) int {
+	syntax := new(json.SyntaxError)
+	if !errors.As(err, &syntax) {
+		return 0
+	}
+	return 1 + bytes.Count(text[:min(int(syntax.Offset), len(text))], []byte("\n"))
+}
+
+type tlsJSON struct {
+	Org     looseText `json:"organization-name"`
+	Contact looseText `json:"contact-info"`
+	ID      looseText `json:"report-id"`
+	Range   struct {
+		Begin looseText `json:"start-datetime"`
+		End   looseText `json:"end-datetime"`
+	} `json:"date-range"`
+	Policies []tlsPolicyJSON `json:"policies"`
+}
+
+type tlsPolicyJSON struct {
+	Policy struct {
+		Type   looseText `json:"policy-type"`
+		Domain looseText `json:"policy-domain"`
+		MX     looseList `json:"mx-host"`
+	} `json:"policy"`
+	Summary struct {
+		Successful looseText `json:"total-successful-session-count"`
+		Failed     looseText `json:"total-failure-session-count"`
+	} `json:"summary"`
+	Failures []struct {
+		Type        looseText `json:"result-type"`
+		Count       looseText `json:"failed-session-count"`
+		SendingIP   looseText `json:"sending-mta-ip"`
+		ReceivingMX looseText `json:"receiving-mx-hostname"`
+		ReceivingIP looseText `json:"receiving-ip"`
+		Reason      looseText `json:"failure-reason-code"`
+	} `json:"failure-details"`
+}
+
+// looseText is a text, a number, or the first of a list; anything else is "".
+type looseText string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *looseText) UnmarshalJSON(b []byte) error {
+	var list looseList
+	if err := list.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	*t = ""
+	if len(list) > 0 {
+		*t = looseText(list[0])
+	}
+	return nil
+}
+
+// looseList is a list of texts, or a single one.
+type looseList []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *looseList) UnmarshalJSON(b []byte) error {
+	*l = nil
+	b = bytes.TrimSpace(b)
+	var values []json.RawMessage
+	if len(b) > 0 && b[0] == '[' {
+		if err := json.Unmarshal(b, &values); err != nil {
+			return err
+		}
+	} else {
+		values = []json.RawMessage{b}
+	}
+	for _, v := range values {
+		var s string
+		switch {
+		case len(v) > 0 && v[0] == '"':
+			if err := json.Unmarshal(v, &s); err != nil {
+				return err
+			}
+		case len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9'):
+			s = string(v)
+		default:
+			continue
+		}
+		*l = append(*l, s)
+	}
+	return nil
+}
+
+// dates reads the range of the report.
+func (j *tlsJSON) dates(p place, r *Report) error {
+	begin, _, okBegin := parseTime(clean(string(j.Range.Begin)))
+	end, _, okEnd := parseTime(clean(string(j.Range.End)))
+	_, fileBegin, fileEnd, named := fromFileName(p.name)
+	switch {
+	case okBegin && okEnd && !end.Before(begin):
+		r.Begin, r.End = begin, end
+		if end.Sub(begin) > 48*time.Hour {
+			r.warn(LongRange, 0, "", "the report covers more than two days")
+		}
+	case named:
+		r.Begin, r.End = fileBegin, fileEnd
+		r.warn(DateRange, 0, string(j.Range.Begin), "the date range cannot be right: taken from the file name")
+	case j.Range.Begin == "" && j.Range.End == "":
+		r.warn(MissingElement, 0, "", "date-range is missing")
+	default:
+		return p.refusal(DateRange, "the date range cannot be right: from %q to %q", clean(string(j.Range.Begin)), clean(string(j.Range.End)))
+	}
+	return nil
+}
+
+// addPolicy takes over one policy. Counts that are not numbers count as nothing.
+func (r *Report) addPolicy(j *tlsPolicyJSON) {
+	p := TLSPolicy{Type: strings.ToLower(clean(string(j.Policy.Type))), Failures: []TLSFailure{}}
+	p.Domain, _ = parseDomain(string(j.Policy.Domain))
+	for _, mx := range j.Policy.MX[:min(len(j.Policy.MX), maxWarnings)] {
+		p.MX = append(p.MX, clean(mx))
+	}
+	p.Successful = r.sessions(j.Summary.Successful, "total-successful-session-count")
+	p.Failed = r.sessions(j.Summary.Failed, "total-failure-session-count")
+	for _, f := range j.Failures {
+		p.Failures = append(p.Failures, TLSFailure{Type: strings.ToLower(clean(string(f.Type))), Count: r.sessions(f.Count, "failed-session-count"),
+			SendingIP: clean(string(f.SendingIP)), ReceivingMX: clean(string(f.ReceivingMX)), ReceivingIP: clean(string(f.ReceivingIP)),
+			Reason: clean(string(f.Reason))})
+	}
+	if r.Domain == "" {
+		r.Domain = p.Domain
+	}
+	r.Messages += p.Successful + p.Failed
+	r.Policies = append(r.Policies, p)
+}
+
+// sessions reads a count of sessions: 0 to 2^40.
+func (r *Report) sessions(t looseText, name string) int64 {
+	n, err := strconv.ParseInt(string(t), 10, 64)
+	if err != nil || n < 0 || n > maxCount {
+		r.warn(BadCount, 0, string(t), name+" is not a number from 0 to 2^40: counted as 0")
+		return 0
+	}
+	return n
+}
