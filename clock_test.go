@@ -19,6 +19,7 @@ var wallClock = map[string]string{
 	"spf/evaluate.go":            "the macro t is wall time (RFC 7208 §7.3)",
 	"ref.go":                     "only tells references apart",
 	"store/evidence/folder.go":   "the age of a bundle outlives the process: Folder.order",
+	"store/journal/journal.go":   "numbers segments, across processes",
 	"store/day.go":               "history is kept by wall time, across processes and hosts",
 	"server/listener/metrics.go": "shown, not compared",
 	"server/trial.go":            "shown, not compared",

@@ -38,7 +38,7 @@ func matchValue(f Field, v string, r *Row) bool {
 	case FieldHelo:
 		return isDomain(v, r.Helo)
 	case FieldDKIM:
-		return strings.Contains(r.DKIM, dkimPart(v))
+		return strings.Contains(r.DKIM, DKIMPart(v))
 	case FieldRule:
 		return strings.Contains(r.Why, v)
 	case FieldName:
@@ -85,9 +85,9 @@ func isDomain(want, have string) bool {
 // dkimResults are the result words of signatures (RFC 8601 §2.7.1).
 var dkimResults = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 
-// dkimPart returns what the text of signatures contains for dkim:v, which is a result, or
+// DKIMPart returns what the text of signatures contains for dkim:v, which is a result, or
 // the signing domain.
-func dkimPart(v string) string {
+func DKIMPart(v string) string {
 	switch {
 	case v == "none":
 		return v

@@ -134,11 +134,11 @@ type Loss struct {
 
 // Batch is what goes to the database in one transaction.
 type Batch struct {
-	Rows      []Row
-	Policies  []Policy
-	Selectors []Selector
-	Records   []Record
-	Losses    []Loss
+	Rows      []Row      `json:"rows,omitempty"`
+	Policies  []Policy   `json:"policies,omitempty"`
+	Selectors []Selector `json:"selectors,omitempty"`
+	Records   []Record   `json:"records,omitempty"`
+	Losses    []Loss     `json:"losses,omitempty"`
 }
 
 // Empty reports whether the batch holds nothing.

@@ -1,0 +1,268 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	sqlitelib "modernc.org/sqlite/lib"
+
+	"postseal/store"
+	"postseal/store/internal/sqltext"
+)
+
+const dayTable = `CREATE TABLE IF NOT EXISTS %[1]s (
+  id INTEGER PRIMARY KEY, ref INTEGER NOT NULL, qid TEXT NOT NULL, node INTEGER NOT NULL, door TEXT NOT NULL, action TEXT NOT NULL, applied TEXT NOT NULL,
+  enforce TEXT NOT NULL, reason TEXT NOT NULL, author TEXT NOT NULL, authors TEXT NOT NULL, mfrom TEXT NOT NULL, helo TEXT NOT NULL, ip BLOB, list TEXT NOT NULL,
+  spf TEXT NOT NULL, spf_domain TEXT NOT NULL, dkim TEXT NOT NULL, dmarc TEXT NOT NULL, aligned TEXT NOT NULL, p TEXT NOT NULL, policy_domain TEXT NOT NULL,
+  policy_hash BLOB, arc TEXT NOT NULL, iprev TEXT NOT NULL, override TEXT NOT NULL, why TEXT NOT NULL, stale INTEGER NOT NULL, dns INTEGER NOT NULL,
+  bytes INTEGER NOT NULL, ms INTEGER NOT NULL, cause INTEGER NOT NULL, late INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS %[1]s_ref ON %[1]s (ref);
+CREATE INDEX IF NOT EXISTS %[1]s_qid ON %[1]s (qid);
+CREATE INDEX IF NOT EXISTS %[1]s_author ON %[1]s (author, id);
+CREATE INDEX IF NOT EXISTS %[1]s_ip ON %[1]s (ip, id);
+CREATE INDEX IF NOT EXISTS %[1]s_action ON %[1]s (action, id) WHERE action <> 'accept';
+INSERT OR IGNORE INTO report_day (day) VALUES (%[2]d);
+INSERT OR IGNORE INTO day_info (day) VALUES (%[2]d);`
+
+// Claim implements store.Store.
+func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
+	err := d.write(ctx, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM node WHERE instance = ?", n.Instance).
+			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = tx.QueryRowContext(ctx, `INSERT INTO node (slot, instance, boot, name, version)
+				SELECT coalesce((SELECT max(slot) + 1 FROM node), 1), ?, ?, ?, ? RETURNING slot`, n.Instance, n.Boot, n.Name, n.Version).Scan(&n.Slot)
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "UPDATE node SET boot = ?, name = ?, version = ? WHERE slot = ?", n.Boot, n.Name, n.Version, n.Slot)
+		}
+		return err
+	})
+	return n, err
+}
+
+// write runs f in a transaction of the one writer. A transaction cannot be in doubt: what
+// the file holds after an error is read again.
+func (d *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.locked(ctx, f)
+}
+
+func (d *DB) locked(ctx context.Context, f func(*sql.Tx) error) error {
+	if d.conn == nil {
+		return errors.New("the database is closed or read only")
+	}
+	tx, err := d.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}
+
+// Ship implements store.Store. When the file is full, the oldest day goes.
+func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b *store.Batch) (s store.Shipped, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		err = d.locked(ctx, func(tx *sql.Tx) error {
+			s = store.Shipped{}
+			if err := move(ctx, tx, n, from, to); err != nil {
+				return err
+			}
+			s.Late, err = d.add(ctx, tx, b, n.Slot)
+			s.Rows = len(b.Rows)
+			return err
+		})
+		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || !d.dropOldest(ctx) {
+			return s, refused(err)
+		}
+	}
+}
+
+// refused marks the errors that another batch would not have.
+func refused(err error) error {
+	switch codeOf(err) {
+	case sqlitelib.SQLITE_CONSTRAINT, sqlitelib.SQLITE_MISMATCH, sqlitelib.SQLITE_TOOBIG, sqlitelib.SQLITE_RANGE:
+		return &store.RefusedError{Err: err}
+	}
+	return err
+}
+
+// move moves the position, or fails with ErrPosition.
+func move(ctx context.Context, tx *sql.Tx, n store.Node, from, to store.Position) error {
+	r, err := tx.ExecContext(ctx, `UPDATE node SET segment = ?, pos = ?, shipped_until = ?, seen_at = ? WHERE slot = ? AND instance = ? AND boot = ? AND segment = ? AND pos = ?`,
+		to.Segment, to.Offset, n.Shipped, n.Seen, n.Slot, n.Instance, n.Boot, from.Segment, from.Offset)
+	if err != nil {
+		return err
+	}
+	if rows, err := r.RowsAffected(); err != nil || rows != 1 {
+		return errors.Join(store.ErrPosition, err)
+	}
+	return nil
+}
+
+// add writes what a batch holds.
+func (d *DB) add(ctx context.Context, tx *sql.Tx, b *store.Batch, slot int) (late int, err error) {
+	closed := map[store.Day]bool{}
+	for i := range b.Rows {
+		day := store.DayOf(b.Rows[i].Millis)
+		if _, known := closed[day]; !known {
+			if closed[day], err = d.openDay(ctx, tx, day); err != nil {
+				return late, err
+			}
+		}
+		if closed[day] {
+			late++
+		}
+		if err := d.insert(ctx, day, &b.Rows[i], slot, closed[day]); err != nil {
+			return late, err
+		}
+	}
+	return late, addFacts(ctx, tx, b)
+}
+
+// openDay makes the table of a day, and reports whether the day is closed.
+func (d *DB) openDay(ctx context.Context, tx *sql.Tx, day store.Day) (closed bool, err error) {
+	var state string
+	err = tx.QueryRowContext(ctx, "SELECT state FROM report_day JOIN day_info USING (day) WHERE day = ?", int(day)).Scan(&state)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = tx.ExecContext(ctx, fmt.Sprintf(dayTable, table(day), int(day)))
+		state = "open"
+	}
+	return state != "open", err
+}
+
+const keptStatements = 4
+
+// insert writes one row, with a statement of the connection whose transaction is open. An id that is taken, as after a step of the clock, is moved on.
+func (d *DB) insert(ctx context.Context, day store.Day, r *store.Row, slot int, late bool) error {
+	stmt, err := d.statement(ctx, day)
+	if err != nil {
+		return err
+	}
+	r.Node, r.Late = slot, late
+	for range store.MaxSeq {
+		d.sequence++
+		r.ID = store.MakeID(r.Millis, slot, d.sequence)
+		result, err := stmt.ExecContext(ctx, values(r)...)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+	}
+	return errors.New("no id is left in this millisecond")
+}
+
+func (d *DB) statement(ctx context.Context, day store.Day) (*sql.Stmt, error) {
+	if s := d.inserts[day]; s != nil {
+		return s, nil
+	}
+	if len(d.inserts) >= keptStatements {
+		for old, s := range d.inserts {
+			s.Close()
+			delete(d.inserts, old)
+		}
+	}
+	s, err := d.conn.PrepareContext(ctx, "INSERT INTO "+table(day)+" ("+sqltext.Columns+") VALUES (?"+strings.Repeat(", ?", sqltext.ColumnCount-1)+") ON CONFLICT (id) DO NOTHING")
+	if err == nil {
+		d.inserts[day] = s
+	}
+	return s, err
+}
+
+func values(r *store.Row) []any {
+	ref, _ := store.RefNumber(r.Ref)
+	var ip, hash any
+	if r.IP.IsValid() {
+		ip = r.IP.AsSlice()
+	}
+	if !r.PolicyHash.IsZero() {
+		hash = r.PolicyHash[:]
+	}
+	late := 0
+	if r.Late {
+		late = 1
+	}
+	return []any{r.ID, ref, r.QID, r.Node, r.Door, r.Action, r.Applied, r.Enforce, r.Reason, r.Author, r.Authors, r.MFrom, r.Helo, ip, r.List,
+		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, late}
+}
+
+func addFacts(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
+	for _, p := range b.Policies {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO policy (hash, domain, record, discovery, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (hash) DO UPDATE SET first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)`,
+			p.Hash[:], p.Domain, p.Text, p.Discovery, p.First, p.Last); err != nil {
+			return err
+		}
+	}
+	for _, s := range b.Selectors {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO selector (domain, selector, algo, bits, verified, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (domain, selector) DO UPDATE SET algo = excluded.algo, bits = max(bits, excluded.bits), verified = max(verified, excluded.verified),
+			first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)`,
+			s.Domain, s.Selector, s.Algorithm, s.Bits, s.Verified, s.First, s.Last); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.Records {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO record (name, hash, domain, record, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (name, hash) DO UPDATE SET first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)`,
+			r.Name, r.Hash[:], r.Domain, r.Text, r.First, r.Last); err != nil {
+			return err
+		}
+	}
+	return addLosses(ctx, tx, b.Losses)
+}
+
+// addLosses adds to what is known to be missing. A number that is not known stays unknown.
+func addLosses(ctx context.Context, tx *sql.Tx, losses []store.Loss) error {
+	for _, l := range losses {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO loss (node, day, reason, n, first, last) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (node, day, reason) DO UPDATE SET n = CASE WHEN n < 0 OR excluded.n < 0 THEN -1 ELSE n + excluded.n END,
+			first = min(first, excluded.first), last = max(last, excluded.last)`, l.Node, int(l.Day), l.Reason, l.N, l.First, l.Last); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE node SET lost = lost + max(?, 0) WHERE name = ?", l.N, l.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Import implements store.Store.
+func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (added int, err error) {
+	err = d.write(ctx, func(tx *sql.Tx) error {
+		added = 0
+		for i := range rows {
+			r := &rows[i]
+			day := store.DayOf(r.Millis)
+			closed, err := d.openDay(ctx, tx, day)
+			if err != nil {
+				return err
+			}
+			var known int
+			ref, _ := store.RefNumber(r.Ref)
+			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+table(day)+" WHERE ref = ? AND id >= ? AND id < ?", ref, store.FirstID(r.Millis), store.FirstID(r.Millis+1)).Scan(&known); err != nil {
+				return err
+			}
+			if known > 0 {
+				continue
+			}
+			if err := d.insert(ctx, day, r, 0, closed); err != nil {
+				return err
+			}
+			added++
+		}
+		return addFacts(ctx, tx, b)
+	})
+	return added, refused(err)
+}
