@@ -24,8 +24,46 @@ type reportJSON struct {
 	IPRev    *IPRev          `json:"iprev,omitempty"`
 	Author   authorJSON      `json:"author"`
 	Headers  HeaderChanges   `json:"headers"`
+	Envelope envelopeJSON    `json:"envelope"`
 	Cost     Cost            `json:"cost"`
 	Stale    int             `json:"stale_answers,omitempty"`
+}
+
+// envelopeJSON is the envelope that was used. from_source tells the null path, which is "" too,
+// from one that is not known.
+type envelopeJSON struct {
+	IP         string `json:"ip"`
+	Helo       string `json:"helo"`
+	From       string `json:"from"`
+	Source     string `json:"source"`
+	FromSource string `json:"from_source"`
+}
+
+// Sources of an envelope.
+const (
+	sourceFlags   = "flags"
+	sourceNone    = "none"
+	sourceUnknown = "unknown"
+)
+
+func makeEnvelopeJSON(r *Report) envelopeJSON {
+	e := envelopeJSON{Helo: r.Helo, From: r.ReversePath, Source: r.EnvelopeSource, FromSource: r.SenderSource}
+	if ip := r.RemoteIP(); ip.IsValid() {
+		e.IP = ip.String()
+	}
+	if e.Source == "" {
+		e.Source = sourceFlags
+		if e.IP == "" && e.Helo == "" && e.From == "" {
+			e.Source = sourceNone
+		}
+	}
+	switch {
+	case r.Conn.UnknownSender:
+		e.From, e.FromSource = "", sourceUnknown
+	case e.FromSource == "":
+		e.FromSource = e.Source
+	}
+	return e
 }
 
 type authorJSON struct {
@@ -126,7 +164,7 @@ func MakeDMARCJSON(d dmarc.Result) DMARCJSON {
 func (r *Report) MarshalJSON() ([]byte, error) {
 	j := reportJSON{Schema: Schema, File: r.File, Ref: r.Ref, Decision: r.Decision, DKIM: make([]SignatureJSON, 0, len(r.DKIM)),
 		ARC: r.ARC, DMARC: MakeDMARCJSON(r.DMARC), IPRev: r.IPRev,
-		Author: authorJSON{list(r.Author.Domains), string(r.Author.Reason)}, Headers: r.Headers, Cost: r.Cost, Stale: r.Stale}
+		Author: authorJSON{list(r.Author.Domains), string(r.Author.Reason)}, Headers: r.Headers, Envelope: makeEnvelopeJSON(r), Cost: r.Cost, Stale: r.Stale}
 	j.ARC.Sealers = list(r.ARC.Sealers)
 	j.Headers.Add, j.Headers.Remove = list(r.Headers.Add), list(r.Headers.Remove)
 	for _, s := range r.SPF {

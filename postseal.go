@@ -181,13 +181,17 @@ func (c *Config) check() error {
 
 // Conn is what is known of the connection.
 type Conn struct {
-	Remote netip.AddrPort // the client; the zero value means not known: SPF and iprev are skipped
+	Remote netip.AddrPort // the client; the zero value means not known: SPF and iprev are skipped, and SPF is unknown to DMARC
 	Local  netip.AddrPort
 	TLS    bool
 	User   string // the authenticated user, "" is none
 	// Relays is how many hosts of our own handed the message on since the client did: each
 	// stamped a Received field on top, which says nothing of lists and forwarders.
 	Relays int
+	// UnknownSender says that the reverse-path of the messages is not known, as for a stored
+	// message without a Return-Path. It differs from the null path: SPF is skipped, and DMARC,
+	// which SPF could have passed, is temperror unless it passes otherwise.
+	UnknownSender bool
 }
 
 // Session is one SMTP connection. It is used by one goroutine.

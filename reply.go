@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
+	"postseal/dmarc"
 	"postseal/internal/core/smtpreply"
 	"postseal/spf"
 )
@@ -29,7 +30,11 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 		reply.Lines = []string{"A message needs one From field with a valid address: " + smtpreply.Clean(string(r.Author.Reason), maxOutside)}
 	case DMARCTempError:
 		reply.Code, reply.Enhanced = 451, "4.4.3"
-		reply.Lines = []string{"DMARC of " + author(r) + " cannot be evaluated now: DNS trouble.", failureLine(r)}
+		why := "DNS trouble"
+		if len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown {
+			why = missingInput(r) + " is not known"
+		}
+		reply.Lines = []string{"DMARC of " + author(r) + " cannot be evaluated now: " + why + ".", failureLine(r)}
 	case LocalRule:
 		reply.Code, reply.Enhanced = 550, "5.7.1"
 		reply.Lines = []string{"A local rule of the receiver refuses this message."}

@@ -161,6 +161,9 @@ type Report struct {
 	Helo        string
 	ReversePath string
 	Recipients  []string
+	// EnvelopeSource and SenderSource say in the JSON where envelope and reverse-path were
+	// taken from. Empty means that the caller gave them.
+	EnvelopeSource, SenderSource string
 
 	Decision Decision
 	SPF      []spf.Result // SPF[0] is the identity that DMARC uses; nil without a client address

@@ -1,6 +1,7 @@
 package postseal_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestReconsider(t *testing.T) {
 		{"a.host.example.com", postseal.Config{Enforce: postseal.Strict}, postseal.Accept, postseal.Accept},
 		{"a.host.example.com", postseal.Config{Enforce: postseal.Strict, Discovery: dmarc.PSL}, postseal.Reject, postseal.Reject},
 	} {
-		r, err := postseal.VerifyReader(t.Context(), live, postseal.Conn{}, "", "", strings.NewReader("From: a@"+test.author+"\r\n\r\n"))
+		r, err := postseal.VerifyReader(t.Context(), live, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:1")}, "", "", strings.NewReader("From: a@"+test.author+"\r\n\r\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,6 +72,9 @@ func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time,
 		return
 	}
 	c.results, c.iprev = c.unknown(c.room)
+	if conn.UnknownSender {
+		c.results = nil
+	}
 	c.checker = v.spf
 	c.checker.Resolver, c.checker.Now = ledger, now
 	for i := range c.results {
@@ -180,5 +183,5 @@ func (c *SPFCheck) Done() bool {
 
 // fits reports whether the check answers for this client, HELO name and reverse-path.
 func (c *SPFCheck) fits(conn Conn, helo, reversePath string) bool {
-	return c.ip == conn.Remote.Addr().Unmap() && c.helo == helo && c.reversePath == reversePath
+	return !conn.UnknownSender && c.ip == conn.Remote.Addr().Unmap() && c.helo == helo && c.reversePath == reversePath
 }

@@ -242,6 +242,7 @@ func (t *Transaction) evaluate(r *Report) {
 		r.DMARC = dmarc.Result{Result: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
 		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(w.ids[:0], r))
+		explainMissing(r)
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
 	r.chain = w.arc.Finish()
@@ -250,9 +251,12 @@ func (t *Transaction) evaluate(r *Report) {
 }
 
 // identifiers appends to ids what may align: a pass of the MAIL FROM identity and each passed
-// signature (RFC 9989 §5.3.3, §5.3.4), and those whose outcome the DNS left open.
+// signature (RFC 9989 §5.3.3, §5.3.4), those whose outcome the DNS left open, and what SPF
+// could have passed for, had it been evaluated.
 func identifiers(ids []dmarc.Identifier, r *Report) []dmarc.Identifier {
-	if len(r.SPF) > 0 {
+	if len(r.SPF) == 0 {
+		ids = missingSPF(ids, r)
+	} else {
 		switch r.SPF[0].Code {
 		case spf.Pass:
 			ids = append(ids, dmarc.Identifier{Method: "spf", Domain: r.SPF[0].Domain})
@@ -280,6 +284,7 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 		e := v.dmarc
 		e.Resolver = v.config.Resolver
 		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(nil, r))
+		explainMissing(&again)
 	}
 	return v.policy.Decide(&again)
 }

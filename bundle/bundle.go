@@ -59,8 +59,12 @@ type Envelope struct {
 	From string // without angle brackets, "" is the null reverse-path
 	To   []string
 
-	Relays int // of our own, see postseal.Conn
+	Relays      int  // of our own, see postseal.Conn
+	UnknownFrom bool // From is not known, which differs from the null path
 }
+
+// unknownFrom stands for a reverse-path that is not known; one that is known is in brackets.
+const unknownFrom = "unknown"
 
 // Parse reads a bundle. Errors name the line or the part at fault.
 func Parse(data []byte) (*Bundle, error) {
@@ -184,6 +188,9 @@ func parseEnvelope(s string) (Envelope, error) {
 			e.Helo = value
 		case "from":
 			e.From = strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">")
+			if e.UnknownFrom = value == unknownFrom; e.UnknownFrom {
+				e.From = ""
+			}
 		case "to":
 			e.To = append(e.To, strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">"))
 		case "relays":
@@ -249,7 +256,7 @@ func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
 
 // RunWith evaluates the bundle with another Verifier: another policy, or the DNS of today.
 func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.Report, error) {
-	conn := postseal.Conn{Relays: b.Envelope.Relays}
+	conn := postseal.Conn{Relays: b.Envelope.Relays, UnknownSender: b.Envelope.UnknownFrom}
 	if b.Envelope.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}

@@ -30,7 +30,7 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	c, e := v.Config(), r.Evidence()
 	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, Protected: c.Protected,
 		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
-		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays}}
+		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, UnknownFrom: r.Conn.UnknownSender}}
 	keep := redacted
 	if o.Private || o.Message != nil {
 		keep = func(_ *postseal.Evidence, f message.Field) []byte { return f.Raw }
@@ -137,7 +137,11 @@ func (e *Envelope) format() string {
 	if e.IP.IsValid() {
 		fmt.Fprintf(&b, "ip %s\n", e.IP)
 	}
-	fmt.Fprintf(&b, "helo %s\nfrom %s\n", word(e.Helo), word("<"+e.From+">"))
+	from := word("<" + e.From + ">")
+	if e.UnknownFrom {
+		from = unknownFrom
+	}
+	fmt.Fprintf(&b, "helo %s\nfrom %s\n", word(e.Helo), from)
 	for _, to := range e.To {
 		fmt.Fprintf(&b, "to %s\n", word("<"+to+">"))
 	}

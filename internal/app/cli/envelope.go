@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"postseal"
 	"postseal/internal/app/received"
 	"postseal/message"
 )
@@ -17,19 +19,37 @@ type envelope struct {
 	from       string
 	recipients []string
 	derived    []string // where it was taken from, nil when it was given
+	source     received.PathSource
 }
 
-// derive takes the envelope from the trace fields of the message, as received.By does.
-func derive(h *message.Header, host string) (envelope, *failure) {
-	d, err := received.By(h, host)
+// derive takes the envelope from the trace fields of the message, as received.By does. line is
+// the From line of an mbox file.
+func derive(h *message.Header, host, line string) (envelope, *failure) {
+	d, err := received.By(h, host, line)
 	if err != nil {
 		return envelope{}, noEnvelope(err)
 	}
-	e := envelope{ip: d.IP, helo: d.From, from: d.ReversePath, derived: []string{"Received by " + d.By}}
-	if !d.HasPath {
-		e.derived = append(e.derived, "no Return-Path above it: the null reverse-path is assumed")
+	e := envelope{ip: d.IP, helo: d.From, from: d.ReversePath, source: d.PathSource, derived: []string{"Received by " + d.By}}
+	if words := pathWords[d.PathSource]; words != "" {
+		e.derived = append(e.derived, words)
 	}
 	return e, nil
+}
+
+// pathWords say where a reverse-path was taken from, if that is not the usual place.
+var pathWords = map[received.PathSource]string{
+	received.ReceivedField: "MAIL FROM by the same field",
+	received.FromLine:      "MAIL FROM by the mbox From line",
+	received.XEnvelopeFrom: "MAIL FROM by X-Envelope-From",
+	received.Unknown:       "no Return-Path above it: MAIL FROM is not known, name it with --from",
+}
+
+// note says in the report where the envelope was taken from.
+func (e *envelope) note(r *postseal.Report) {
+	if e.derived == nil {
+		return
+	}
+	r.EnvelopeSource, r.SenderSource = "received", cmp.Or(string(e.source), "flags")
 }
 
 func noEnvelope(err error) *failure {

@@ -32,7 +32,7 @@ func TestDerive(t *testing.T) {
 		{"spoilt field above a forged one", headerOf("Received: from a( (x [192.0.2.9]) by mx.example.net", forged), "", "", "", "no readable by"},
 		{"no address", headerOf("Received: from a by mx.example.net"), "", "", "", "no client address"},
 	} {
-		got, err := derive(test.header, "mx.example.net")
+		got, err := derive(test.header, "mx.example.net", "")
 		if test.err != "" {
 			if err == nil || !strings.Contains(err.msg, test.err) {
 				t.Errorf("%s: error %v, want %q", test.name, err, test.err)

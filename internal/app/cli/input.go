@@ -17,8 +17,9 @@ type input struct {
 	name   string
 	r      io.Reader
 	header *message.Header
-	cut    bool // the end comes in the middle of a header line
-	bundle bool // it begins like one
+	cut    bool   // the end comes in the middle of a header line
+	bundle bool   // it begins like one
+	line   string // the From line that it begins with, as in an mbox file
 	close  func()
 
 	several separator // of the messages of an mbox file
@@ -78,6 +79,8 @@ func (in *input) peek(r io.Reader) error {
 	in.r = io.MultiReader(&seen, r)
 	if bytes.HasPrefix(seen.Bytes(), mboxLine) {
 		in.r = io.TeeReader(in.r, &in.several)
+		line, _, _ := bytes.Cut(seen.Bytes(), []byte("\r\n"))
+		in.line = string(line)
 	}
 	return in.check(seen.Bytes(), limit != nil)
 }

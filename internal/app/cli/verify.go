@@ -174,6 +174,9 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}
 	e := envelope{ip: ip, helo: f.helo, from: bare(f.from), recipients: f.recipients}
+	if !f.fromGiven && !ip.IsValid() {
+		e.source = received.Unknown
+	}
 	unreachable := &outage{}
 	for i, path := range files {
 		err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable)
@@ -204,14 +207,14 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		a.hint("%s ends within its header section: it may have been cut off", in.name)
 	}
 	if f.receivedBy != "" {
-		derived, bad := derive(in.header, f.receivedBy)
+		derived, bad := derive(in.header, f.receivedBy, in.line)
 		if bad != nil {
 			bad.msg = in.name + ": " + bad.msg
 			return bad
 		}
 		e = f.override(derived)
 	}
-	var conn postseal.Conn
+	conn := postseal.Conn{UnknownSender: e.source == received.Unknown}
 	if e.ip.IsValid() {
 		conn.Remote = netip.AddrPortFrom(e.ip, 0)
 	}
@@ -226,6 +229,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		return err
 	}
 	r.File = path
+	e.note(r)
 	if err := f.writeBundle(v, r, kept); err != nil {
 		return err
 	}
@@ -252,7 +256,7 @@ func (f *verifyFlags) override(e envelope) envelope {
 		e.helo = f.helo
 	}
 	if f.fromGiven {
-		e.from = bare(f.from)
+		e.from, e.source = bare(f.from), ""
 	}
 	e.recipients = f.recipients
 	return e

@@ -34,6 +34,7 @@ var (
 type Message struct {
 	Name   string    // path of its file; in an mbox with "#" and its number, from 1
 	Stored time.Time // when the archive took it, zero when it does not say
+	Line   string    // the From line that it begins with in an mbox, without its line end
 	Size   int64     // octets in the archive
 	Raw    []byte    // as it is stored, with the line ends and the quoting of the archive
 	Mbox   bool      // Raw may be quoted: see Unquoted

@@ -44,7 +44,7 @@ func (b *mbox) messages(yield func(Message) bool) bool {
 	line, _, err := b.line()
 	b.dated = !FromTime(line).IsZero()
 	for err == nil {
-		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line)}
+		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line), Line: fromText(line)}
 		start := b.offset - int64(len(line))
 		s := section{data: m.empty(), length: -1, newLine: true}
 		line, err = b.message(&s)
@@ -229,6 +229,15 @@ func (b *mbox) separates(line []byte) bool {
 
 // fromForms are the times of From lines, without the words that differ: the weekday, a zone.
 var fromForms = []string{"Jan 2 15:04:05 2006", "Jan 2 15:04 2006", "Jan 2 15:04:05 -0700 2006", "Jan 2 15:04:05 2006 -0700"}
+
+// fromText is a From line without its line end, "" when it is longer than any honest one.
+func fromText(line []byte) string {
+	const longest = 1024
+	if len(line) > longest {
+		return ""
+	}
+	return strings.TrimRight(string(line), "\r\n")
+}
 
 // FromTime reads the time of a From line: "From a@b.test Mon Jan  2 15:04:05 2006". Without a
 // zone it is UTC (RFC 4155). It is zero when there is none.

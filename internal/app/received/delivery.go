@@ -15,10 +15,22 @@ import (
 type Delivery struct {
 	Hop
 	ReversePath string
-	HasPath     bool      // a Return-Path stands above the Received field; else ReversePath is the null path
+	PathSource  PathSource // Unknown: ReversePath says nothing
 	Time        time.Time // of receipt; zero when it cannot be read
 	Field       int       // index of the Received field in the header section
 }
+
+// PathSource is where a reverse-path was taken from.
+type PathSource string
+
+// The sources of a reverse-path, the surest first.
+const (
+	ReturnPath    PathSource = "return-path"     // the field that final delivery adds (RFC 5321 §4.4)
+	ReceivedField PathSource = "received"        // envelope-from in the Received field, as Exim writes it
+	FromLine      PathSource = "mbox"            // the line that begins the message in an mbox file
+	XEnvelopeFrom PathSource = "x-envelope-from" // a field that some servers add
+	Unknown       PathSource = "unknown"
+)
 
 // Errors of By.
 var (
@@ -38,18 +50,23 @@ func (e *NotStampedError) Error() string {
 }
 
 // By takes the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the
-// topmost Received field that host stamped, the reverse-path from the topmost Return-Path
-// above it. Fields below come from strangers. A hop of the host to itself, through a content
+// topmost Received field that host stamped; the reverse-path from the topmost Return-Path
+// above it, else from that field, else from line, the From line of an mbox file without its
+// line end ("" is none), else from an X-Envelope-From above it. Fields below come from
+// strangers. A hop of the host to itself, through a content
 // filter on loopback, is passed over.
-func By(h *message.Header, host string) (Delivery, error) {
+func By(h *message.Header, host, line string) (Delivery, error) {
+	p := paths{line: line}
 	var d, local Delivery
 	inside := false // what stands below is still our own
 	var others []string
 	for i := range h.Len() {
 		f := h.At(i)
 		switch {
-		case f.Is("Return-Path") && !d.HasPath && !inside:
-			d.ReversePath, d.HasPath = returnPath(f.Value()), true
+		case f.Is("Return-Path") && p.returned == nil && !inside:
+			p.returned = new(returnPath(f.Value()))
+		case f.Is("X-Envelope-From") && p.extra == nil && !inside:
+			p.extra = new(returnPath(f.Value()))
 		case f.Is("Received"):
 			hop := Parse(f.Value())
 			ours := sameHost(hop.By, host)
@@ -62,7 +79,8 @@ func By(h *message.Header, host string) (Delivery, error) {
 				continue
 			case hop.IP.IsLoopback() && (ours || inside):
 				inside = true
-				local = Delivery{Hop: hop, ReversePath: d.ReversePath, HasPath: d.HasPath, Time: Date(f.Value()), Field: i}
+				local = Delivery{Hop: hop, Time: Date(f.Value()), Field: i}
+				p.choose(&local, f.Value())
 				continue
 			case inside && !ours:
 				return local, nil
@@ -72,6 +90,7 @@ func By(h *message.Header, host string) (Delivery, error) {
 				return Delivery{}, fmt.Errorf("the Received field by %s %w", host, ErrNoClient)
 			}
 			d.Hop, d.Time, d.Field = hop, Date(f.Value()), i
+			p.choose(&d, f.Value())
 			return d, nil
 		}
 	}

@@ -35,7 +35,7 @@ func TestBy(t *testing.T) {
 		{"spoilt above a forged one", []string{spoilt, forged}, "", "", "", "", 0, ErrUnreadable},
 		{"not stamped", []string{store, "From: a@b.test"}, "", "", "", "", 0, new(NotStampedError)},
 	} {
-		d, err := By(headerOf(test.lines...), "MX.example.net.")
+		d, err := By(headerOf(test.lines...), "MX.example.net.", "")
 		if test.err != nil {
 			var other *NotStampedError
 			if !errors.Is(err, test.err) && !errors.As(err, &other) {

@@ -254,12 +254,16 @@ func sameName(a domain.Name, b string) bool {
 const (
 	keyGone    = "key gone from DNS since receipt"
 	keyMissing = "key not in DNS today, and no record of it at receipt"
+	noEnvelope = "SPF could decide it, and the archive does not say the envelope"
 )
 
 // undecided says why the DNS of today leaves open what was right when the message came.
 func undecided(r *postseal.Report, own *authres.Field) string {
 	switch r.DMARC.Result {
 	case dmarc.TempError:
+		if len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown && !troubled(r.Exchanges()) {
+			return noEnvelope
+		}
 		return "DNS " + trouble(r.Exchanges())
 	case dmarc.Fail:
 	default:
@@ -291,6 +295,10 @@ func passedThen(own *authres.Field, domain string) bool {
 		}
 	}
 	return false
+}
+
+func troubled(exchanges []resolver.Exchange) bool {
+	return slices.ContainsFunc(exchanges, func(e resolver.Exchange) bool { return e.Err != nil })
 }
 
 // trouble is the first kind of failure of the DNS.

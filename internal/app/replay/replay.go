@@ -130,7 +130,7 @@ func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
 		r.Outcome, r.Err = Broken, err
 		return
 	}
-	d, err := w.delivery(&w.header, m.Stored)
+	d, err := w.delivery(&w.header, m)
 	switch {
 	case err != nil:
 		r.Outcome, r.Err = Elsewhere, err
@@ -177,17 +177,17 @@ func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 }
 
 // delivery is how and when the message came. Without ReceivedBy only the time is known.
-func (o *Options) delivery(h *message.Header, stored time.Time) (received.Delivery, error) {
-	d := received.Delivery{Field: -1}
+func (o *Options) delivery(h *message.Header, m *mailbox.Message) (received.Delivery, error) {
+	d := received.Delivery{Field: -1, PathSource: received.Unknown}
 	if o.ReceivedBy != "" {
 		var err error
-		if d, err = received.By(h, o.ReceivedBy); err != nil {
+		if d, err = received.By(h, o.ReceivedBy, m.Line); err != nil {
 			return d, err
 		}
 	} else if i := h.Index("Received"); i >= 0 {
 		d.Time = received.Date(h.At(i).Value())
 	}
-	for _, t := range []time.Time{stored, o.Now} {
+	for _, t := range []time.Time{m.Stored, o.Now} {
 		if d.Time.IsZero() {
 			d.Time = t
 		}
@@ -221,7 +221,10 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 		r.Outcome, r.Err = Broken, err
 		return
 	}
-	report.File = m.Name
+	report.File, report.EnvelopeSource, report.SenderSource = m.Name, "none", "none"
+	if w.ReceivedBy != "" {
+		report.EnvelopeSource, report.SenderSource = "received", string(d.PathSource)
+	}
 	w.diagnose(ctx, report, body)
 	r.Outcome, r.Record = Verified, w.record(report, &w.header, d)
 	report.Decision = r.Record.Policies[0].Decision
@@ -233,7 +236,7 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 
 // run is the transaction of the message, with the fields below the one that d comes from.
 func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
-	var conn postseal.Conn
+	conn := postseal.Conn{UnknownSender: d.PathSource == received.Unknown}
 	if d.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(d.IP, 0)
 	}

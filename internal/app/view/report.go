@@ -166,12 +166,20 @@ func (v *messageView) envelopeLine() {
 	if v.Envelope == nil {
 		return
 	}
-	parts := append([]string{v.r.RemoteIP().String(), "helo " + cmp.Or(v.r.Helo, "(none)"), "from <" + v.r.ReversePath + ">"}, v.Envelope...)
+	parts := append([]string{v.r.RemoteIP().String(), "helo " + cmp.Or(v.r.Helo, "(none)"), v.sender()}, v.Envelope...)
 	label := " envelope  "
 	for _, l := range v.pack(parts, term.Width-len(label)) {
 		v.line("%s", v.Style.Dim(label+l))
 		label = strings.Repeat(" ", len(label))
 	}
+}
+
+// sender is the reverse-path, or that it is not known.
+func (v *messageView) sender() string {
+	if v.r.Conn.UnknownSender {
+		return "from not known"
+	}
+	return "from <" + v.r.ReversePath + ">"
 }
 
 // resultWidth is that of the longest result word.
@@ -206,7 +214,7 @@ func dkimWords(signatures []dkim.Signature) []string {
 
 func (v *messageView) spf() {
 	if len(v.r.SPF) == 0 {
-		v.result(term.Muted, "SPF", "skipped", v.Style.Dim("no client address"), "")
+		v.result(term.Muted, "SPF", "skipped", v.Style.Dim(v.skipped()), "")
 		return
 	}
 	v.oneSPF(&v.r.SPF[0], v.r.RemoteIP())
@@ -214,6 +222,14 @@ func (v *messageView) spf() {
 		helo := v.r.SPF[1]
 		v.detail(v.clean(fmt.Sprintf("helo %s: %s", cmp.Or(helo.Domain, "(none)"), helo.Code)))
 	}
+}
+
+// skipped says why there is no SPF.
+func (v *messageView) skipped() string {
+	if v.r.RemoteIP().IsValid() {
+		return "the reverse-path (MAIL FROM) is not known"
+	}
+	return "no client address"
 }
 
 func (p *Page) oneSPF(s *spf.Result, client netip.Addr) {
