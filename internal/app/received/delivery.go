@@ -16,8 +16,8 @@ type Delivery struct {
 	Hop
 	ReversePath string
 	PathSource  PathSource // Unknown: ReversePath says nothing
-	Time        time.Time // of receipt; zero when it cannot be read
-	Field       int       // index of the Received field in the header section
+	Time        time.Time  // of receipt; zero when it cannot be read
+	Field       int        // index of the Received field in the header section
 }
 
 // PathSource is where a reverse-path was taken from.
