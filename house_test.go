@@ -38,6 +38,7 @@ var layers = [][]string{
 	{"arc"},
 	{"."},
 	{"internal/app/atomicfile", "internal/app/suggest", "internal/app/term", "internal/app/received"},
+	{"internal/app/repair"},
 	{"bundle", "audit", "report", "store", "store/evidence", "internal/app/secondopinion", "internal/app/rules", "internal/app/batch", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
 	{"store/journal", "store/storetest", "store/internal/sqltext"},
 	{"store/sqlite", "store/postgres"},

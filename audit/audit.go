@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"postseal/internal/core/domain"
@@ -51,7 +50,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
-		Findings: []Finding{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
+		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
 			DANE: []TLSA{}, CAA: []CAA{}, NS: []NameServer{}}}}
 	r.checks()
 	r.report.Cost = Cost{DNSQueries: dns.Queries(), Micros: time.Since(start).Microseconds()}
@@ -74,6 +73,9 @@ type run struct {
 	implicit      bool        // without MX, the domain has an address
 	noKeys        bool        // nothing is below _domainkey
 	emptyWildcard bool        // every selector is revoked
+
+	// Texts that were meant to be records, whether receivers read them or not.
+	spfTexts, dmarcTexts, stsTexts, rptTexts, bimiTexts []string
 }
 
 func (r *run) checks() {
@@ -96,6 +98,7 @@ func (r *run) checks() {
 	}
 	r.profileRules()
 	r.report.judge(r.missing)
+	r.publications()
 }
 
 // nothing fills in what is not looked up for a domain that does not exist.
@@ -179,18 +182,8 @@ func (r *run) find(id string, at Where, detail, fix string) {
 		return
 	}
 	f := Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at}
-	if own := at.Name == string(r.name) || !strings.HasPrefix(id, "spf."); own {
-		f.Publish = mended(id, at)
-	}
 	if !slices.Contains(r.report.Findings, f) {
 		r.report.Findings = append(r.report.Findings, f)
-	}
-}
-
-// publish says of the finding made last what to publish.
-func (r *run) publish(id, record string) {
-	if n := len(r.report.Findings); n > 0 && r.report.Findings[n-1].ID == id {
-		r.report.Findings[n-1].Publish = record
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
+	"postseal/internal/app/repair"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -36,6 +38,9 @@ func (r *run) bimi() {
 		name := "default._bimi." + d
 		a, state := r.ask("bimi", name, resolver.TXT, false)
 		texts := beginning(a, "v=BIMI1")
+		if state == Found {
+			r.bimiLookalikes(name, a, texts)
+		}
 		switch {
 		case state == Failed:
 			rec.Status = r.status(name, state)
@@ -46,9 +51,23 @@ func (r *run) bimi() {
 			r.find("bimi.syntax", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
 		}
 		rec.Status, rec.Record = Status{Name: name, State: Found}, texts[0]
+		r.bimiTexts = append(r.bimiTexts, texts...)
 		r.bimiRecord(rec, Where{Name: name, Record: texts[0]})
 		return
 	}
+}
+
+// bimiLookalikes finds texts that were meant to be BIMI records and are none.
+func (r *run) bimiLookalikes(name string, a resolver.Answer, records []string) {
+	for _, rr := range a.Records {
+		if slices.Contains(records, rr.Text) || !repair.LooksLikeBIMI(rr.Text) {
+			continue
+		}
+		r.report.Records.BIMI.Name = name
+		r.bimiTexts = append(r.bimiTexts, rr.Text)
+		r.find("bimi.syntax", Where{Name: name, Record: rr.Text}, "receivers do not see a BIMI record in "+quote(rr.Text), "")
+	}
+	r.hygiene(name, a, "bimi1")
 }
 
 func (r *run) bimiRecord(rec *BIMI, at Where) {

@@ -153,7 +153,7 @@ func (r *run) selector(s Selector) {
 
 // key reads the records of a selector the way that a verifier does.
 func (r *run) key(k *DKIMKey, a resolver.Answer) {
-	k.Record = a.Records[0].Text
+	k.Record, k.lengths = a.Records[0].Text, a.Records[0].Strings
 	r.hygiene(k.Name, a, "p=")
 	at := Where{Name: k.Name, Record: k.Record}
 	keys, err := dkim.LookupKey(r.ctx, r.dns, domain.Name(k.Selector), r.name)

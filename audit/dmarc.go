@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
+	"postseal/internal/app/repair"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -76,7 +77,9 @@ func (r *run) dmarcName(own string) State {
 		switch {
 		case ok:
 			records++
-		case lookalike(rr.Text):
+			r.dmarcTexts = append(r.dmarcTexts, rr.Text)
+		case repair.LooksLikeDMARC(rr.Text):
+			r.dmarcTexts = append(r.dmarcTexts, rr.Text)
 			r.find("dmarc.not-recognised", Where{Name: own, Record: rr.Text}, "receivers do not see a DMARC record in "+quote(rr.Text), "")
 		default:
 			other = rr.Text
@@ -91,25 +94,31 @@ func (r *run) dmarcName(own string) State {
 	return state
 }
 
-// lookalike reports whether text was meant to be a DMARC record.
-func lookalike(text string) bool {
-	text = strings.ToLower(strings.Trim(text, " \t\"\\'"))
-	return strings.HasPrefix(text, "v=dmarc") || strings.HasPrefix(text, "dmarc1") || strings.Contains(text, "v=dmarc1") || strings.HasPrefix(text, "v = dmarc1") ||
-		strings.HasPrefix(text, "p=") && strings.Contains(text, "rua=")
-}
-
-// dmarcPlaces finds records where nobody looks for them.
+// dmarcPlaces finds records in places where no receiver looks. What was meant there is
+// what to publish, where nothing else is.
 func (r *run) dmarcPlaces(res *dmarc.Result) {
-	for _, rr := range r.apex.Records {
-		if _, ok := dmarc.Parse(rr.Text); ok {
-			r.find("dmarc.misplaced", Where{Name: string(r.name), Record: rr.Text}, "a DMARC record stands at "+string(r.name), "move it to _dmarc."+string(r.name))
+	own := "_dmarc." + string(r.name)
+	var texts []string
+	misplaced := func(name string, records []resolver.RR) {
+		for _, rr := range records {
+			if !repair.LooksLikeDMARC(rr.Text) {
+				continue
+			}
+			texts = append(texts, rr.Text)
+			r.find("dmarc.misplaced", Where{Name: name, Record: rr.Text}, "a DMARC record stands at "+name, "move it to "+own)
 		}
 	}
-	twice := "_dmarc._dmarc." + string(r.name)
-	if a, state := r.ask("dmarc", twice, resolver.TXT, false); state == Found {
-		if _, ok := dmarc.Parse(a.Records[0].Text); ok && len(res.Walk) > 0 && res.Walk[0].Outcome != dmarc.FoundRecord {
-			r.find("dmarc.misplaced", Where{Name: twice, Record: a.Records[0].Text}, "a DMARC record stands at "+twice, "move it to _dmarc."+string(r.name))
+	misplaced(string(r.name), r.apex.Records)
+	found := len(res.Walk) > 0 && res.Walk[0].Outcome == dmarc.FoundRecord
+	if !found {
+		for _, name := range []string{"_dmarc._dmarc." + string(r.name), "dmarc." + string(r.name), own + "." + string(r.name)} {
+			if a, state := r.ask("dmarc", name, resolver.TXT, false); state == Found {
+				misplaced(name, a.Records)
+			}
 		}
+	}
+	if len(r.dmarcTexts) == 0 {
+		r.dmarcTexts = texts
 	}
 }
 
@@ -121,12 +130,11 @@ func (r *run) dmarcMissing(res *dmarc.Result, own string) {
 		return
 	}
 	detail := fmt.Sprintf("no DMARC record applies to %s; asked: %s", r.name, walkNames(res))
-	fix, record := "publish this at "+own+", read the reports, then raise p to quarantine and reject", "v=DMARC1; p=none; rua=mailto:dmarc@"+string(r.name)
+	fix := "publish a record at " + own + ", read the reports, then raise p to quarantine and reject"
 	if r.report.Profile == Parked {
-		fix, record = "publish this at "+own, "v=DMARC1; p=reject"
+		fix = "publish a record at " + own + " that asks for rejection"
 	}
 	r.find("dmarc.missing", Where{Name: own}, detail, fix)
-	r.publish("dmarc.missing", record)
 	if r.name.Labels() > 8 {
 		r.find("dmarc.deep-name", Where{Name: own}, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/app/repair"
 	"postseal/internal/core/dnswire"
 	"postseal/lint"
 	"postseal/spf"
@@ -30,13 +31,65 @@ func LintZone(r io.Reader, file string) ([]Finding, error) {
 		}
 		l.record(dnswire.Name(rr.Header().Name), rr)
 	}
+	l.publish()
 	return l.list, p.Err()
 }
 
 type zoneLinter struct {
-	n    int
-	seen map[string]int // records of one kind at one name
-	list []Finding
+	n     int
+	seen  map[string]int // records of one kind at one name
+	texts []zoneText
+	list  []Finding
+}
+
+// zoneText is what the texts of one kind at one name were meant to be.
+type zoneText struct {
+	area, name string
+	texts      []string
+	lengths    []int // of the strings of the last
+}
+
+// meant notes a text for the record to publish.
+func (l *zoneLinter) meant(area string, at Where, lengths []int) {
+	if n := len(l.texts); n > 0 && l.texts[n-1].area == area && l.texts[n-1].name == at.Name {
+		l.texts[n-1].texts = append(l.texts[n-1].texts, at.Record)
+		return
+	}
+	l.texts = append(l.texts, zoneText{area, at.Name, []string{at.Record}, lengths})
+}
+
+// publish fills in the one record for each name that has findings.
+func (l *zoneLinter) publish() {
+	byName := map[string][]*Finding{}
+	for i := range l.list {
+		f := &l.list[i]
+		byName[f.Where.Name] = append(byName[f.Where.Name], f)
+	}
+	for _, z := range l.texts {
+		if len(byName[z.name]) == 0 {
+			continue
+		}
+		value, mends, err := z.mend(byName[z.name])
+		for _, f := range byName[z.name] {
+			if err == nil && mends(f) && strings.HasPrefix(f.ID, z.area+".") {
+				f.Publish = value
+			}
+		}
+	}
+}
+
+func (z *zoneText) mend(findings []*Finding) (string, func(*Finding) bool, error) {
+	fix := map[string]func(...string) (string, error){"mtasts": repair.STS, "tlsrpt": repair.TLSRPT, "bimi": repair.BIMI}[z.area]
+	switch {
+	case z.area == "spf":
+		return mendSPF(z.texts, findings)
+	case z.area == "dmarc":
+		return mendDMARC(z.texts, findings, "")
+	case z.area == "dkim":
+		return mendKey(z.texts[0], z.lengths)
+	}
+	value, err := fix(z.texts...)
+	return value, func(f *Finding) bool { return unreadable[f.ID] }, err
 }
 
 func (l *zoneLinter) find(id string, at Where, detail, fix string) {
@@ -44,7 +97,7 @@ func (l *zoneLinter) find(id string, at Where, detail, fix string) {
 	if fix == "" {
 		fix = rule.Fix
 	}
-	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at, Publish: mended(id, at)})
+	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at})
 }
 
 // findEach finds what is wrong with the record at a place, each problem at its octet.
@@ -61,7 +114,7 @@ func (l *zoneLinter) record(name string, rr dns.RR) {
 	switch rr.Header().Rrtype {
 	case dns.TypeTXT:
 		at.Record = data.Text
-		l.text(name, at)
+		l.text(name, at, data.Strings)
 	case dns.TypeSPF:
 		at.Record = data.Text
 		l.find("spf.rrtype", at, "a record of type SPF (99)", "")
@@ -90,44 +143,52 @@ func (l *zoneLinter) once(id string, at Where) {
 	}
 }
 
-func (l *zoneLinter) text(name string, at Where) {
+func (l *zoneLinter) text(name string, at Where, lengths []int) {
 	switch {
 	case strings.Contains(name+".", "._domainkey."):
+		l.meant("dkim", at, lengths)
 		findEach(l.find, dkim.Lint(at.Record), at)
 	case strings.HasPrefix(name, "_dmarc."):
 		l.dmarc(at)
-	case strings.HasPrefix(name, "_mta-sts."):
+	case strings.HasPrefix(name, "_mta-sts.") && repair.LooksLikeSTS(at.Record):
+		l.meant("mtasts", at, nil)
 		l.once("mtasts.multiple", at)
 		if _, err := ParseSTSRecord(at.Record); err != nil {
 			at.Offset = err.Offset
 			l.find("mtasts.record", at, err.Msg, "")
 		}
-	case strings.HasPrefix(name, "_smtp._tls."):
+	case strings.HasPrefix(name, "_smtp._tls.") && repair.LooksLikeTLSRPT(at.Record):
+		l.meant("tlsrpt", at, nil)
 		l.once("tlsrpt.multiple", at)
 		if _, err := ParseTLSRPT(at.Record); err != nil {
 			at.Offset = err.Offset
 			l.find("tlsrpt.syntax", at, err.Msg, "")
 		}
-	case strings.Contains(name+".", "._bimi."):
+	case strings.Contains(name+".", "._bimi.") && repair.LooksLikeBIMI(at.Record):
+		l.meant("bimi", at, nil)
 		if _, _, err := ParseBIMI(at.Record); err != nil {
 			at.Offset = err.Offset
 			l.find("bimi.syntax", at, err.Msg, "")
 		}
 	case spf.IsRecord(at.Record):
+		l.meant("spf", at, nil)
 		l.once("spf.multiple", at)
 		findEach(l.find, spf.Lint(at.Record), at)
-	case spfLookalike(at.Record):
+	case repair.LooksLikeSPF(at.Record):
+		l.meant("spf", at, nil)
 		l.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(at.Record), "")
 	}
 }
 
 func (l *zoneLinter) dmarc(at Where) {
 	if _, ok := dmarc.Parse(at.Record); !ok {
-		if lookalike(at.Record) {
+		if repair.LooksLikeDMARC(at.Record) {
+			l.meant("dmarc", at, nil)
 			l.find("dmarc.not-recognised", at, "receivers do not see a DMARC record in "+quote(at.Record), "")
 		}
 		return
 	}
+	l.meant("dmarc", at, nil)
 	l.once("dmarc.multiple", at)
 	findEach(l.find, dmarc.Lint(at.Record), at)
 }

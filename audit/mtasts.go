@@ -8,10 +8,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"postseal/internal/app/repair"
 	"postseal/resolver"
 )
 
@@ -42,7 +44,7 @@ const (
 // mtasts looks at the record, and at the policy that it announces.
 func (r *run) mtasts() {
 	rec := &r.report.Records.MTASTS
-	rec.Status, rec.Record = r.transportRecord("MTA-STS", "mtasts", "_mta-sts.", "v=STSv1")
+	rec.Status, rec.Record, r.stsTexts = r.transportRecord(transportKind{"MTA-STS", "mtasts", "_mta-sts.", "v=STSv1", "mtasts.record", repair.LooksLikeSTS})
 	if rec.Record == "" {
 		return
 	}
@@ -55,28 +57,44 @@ func (r *run) mtasts() {
 	r.stsPolicy(rec)
 }
 
+// transportKind is what MTA-STS and TLS-RPT differ in.
+type transportKind struct {
+	what, area, label, version string
+	unreadable                 string // the rule for a text that was meant to be a record
+	lookalike                  func(text string) bool
+}
+
 // transportRecord asks for the one record of MTA-STS or TLS-RPT. That there is none, or more,
-// is a finding of area; the text then is "".
-func (r *run) transportRecord(what, area, label, version string) (Status, string) {
-	name := label + string(r.name)
-	a, state := r.ask(strings.ToLower(what), name, resolver.TXT, false)
-	status := r.status(name, state)
-	texts := beginning(a, version)
+// is a finding of area; the text then is "". texts are those that were meant to be records.
+func (r *run) transportRecord(k transportKind) (status Status, text string, texts []string) {
+	name := k.label + string(r.name)
+	a, state := r.ask(strings.ToLower(k.what), name, resolver.TXT, false)
+	status = r.status(name, state)
+	records := beginning(a, k.version)
+	for _, rr := range a.Records {
+		if slices.Contains(records, rr.Text) {
+			texts = append(texts, rr.Text)
+		} else if k.lookalike(rr.Text) {
+			texts = append(texts, rr.Text)
+			r.find(k.unreadable, Where{Name: name, Record: rr.Text}, "senders do not see a "+k.what+" record in "+quote(rr.Text), "")
+		}
+	}
+	r.hygiene(name, a, strings.ToLower(k.version[2:]))
 	switch {
 	case state == Failed:
-	case len(texts) == 1:
-		return status, texts[0]
-	case len(texts) > 1:
-		r.find(area+".multiple", Where{Name: name, Record: texts[1]}, fmt.Sprintf("%s has %d records", name, len(texts)), "")
+	case len(records) == 1:
+		return status, records[0], texts
+	case len(records) > 1:
+		r.find(k.area+".multiple", Where{Name: name, Record: records[1]}, fmt.Sprintf("%s has %d records", name, len(records)), "")
 	default:
 		if status.State == Found {
 			status.State = NoData
 		}
-		if r.report.Profile.Receives() {
-			r.find(area+".missing", Where{Name: name}, "no "+what+" record at "+name, "")
+		if len(texts) == 0 && r.report.Profile.Receives() {
+			r.find(k.area+".missing", Where{Name: name}, "no "+k.what+" record at "+name, "")
 		}
 	}
-	return status, ""
+	return status, "", texts
 }
 
 // beginning returns the texts that begin with a version.

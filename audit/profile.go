@@ -80,12 +80,11 @@ func (r *run) spfMissing() {
 	if r.has("spf.not-recognised") {
 		return
 	}
-	fix, record := "publish this, with what else sends for you", "v=spf1 mx ~all"
+	fix := "publish a record that lists your MX hosts and whatever else sends for you"
 	if r.report.Profile == Parked || r.report.Profile == Receiving {
-		fix, record = "publish this", "v=spf1 -all"
+		fix = "publish a record that authorizes no host"
 	}
 	r.find("spf.missing", Where{Name: string(r.name)}, "no SPF record at "+string(r.name), fix)
-	r.publish("spf.missing", record)
 }
 
 // parked: a domain without mail says so everywhere (RFC 7505 §4, RFC 7208 §10.1.2).

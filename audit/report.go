@@ -14,15 +14,17 @@ type Grade string
 
 // Report is the audit of one domain. It marshals to the JSON of "postseal audit".
 type Report struct {
-	Schema      string      `json:"schema"`
-	Domain      string      `json:"domain"`
-	Profile     Profile     `json:"profile"`
-	Grade       Grade       `json:"grade"`
-	GradeReason string      `json:"grade_reason"`
-	Findings    []Finding   `json:"findings"`
-	Unchecked   []Unchecked `json:"unchecked"`
-	Records     Records     `json:"records"`
-	Cost        Cost        `json:"cost"`
+	Schema      string        `json:"schema"`
+	Domain      string        `json:"domain"`
+	Profile     Profile       `json:"profile"`
+	Grade       Grade         `json:"grade"`
+	GradeReason string        `json:"grade_reason"`
+	Findings    []Finding     `json:"findings"`
+	Publish     []Publication `json:"publish"`   // one for each name that a new record mends
+	NoRecord    []NoRecord    `json:"no_record"` // names whose record has to be written anew by hand
+	Unchecked   []Unchecked   `json:"unchecked"`
+	Records     Records       `json:"records"`
+	Cost        Cost          `json:"cost"`
 }
 
 // Finding is one breach of a rule.
@@ -32,7 +34,7 @@ type Finding struct {
 	Title    string   `json:"title"`
 	Detail   string   `json:"detail"`
 	Fix      string   `json:"fix"`
-	Publish  string   `json:"publish,omitempty"` // the record to publish instead, where a change of the text mends it
+	Publish  string   `json:"publish,omitempty"` // the value of the Publication that mends it, "" without one
 	RFC      string   `json:"rfc"`
 	Where    Where    `json:"where"`
 }
@@ -225,6 +227,8 @@ type DKIMKey struct {
 	TestMode bool   `json:"test_mode"`
 	Revoked  bool   `json:"revoked"`
 	Alias    string `json:"cname,omitempty"`
+
+	lengths []int // of the character-strings
 }
 
 // MXHost is one host that takes mail for the domain.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"postseal/internal/app/repair"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -24,6 +25,7 @@ func (r *run) spf(state State) {
 	for _, rr := range r.apex.Records {
 		if spf.IsRecord(rr.Text) {
 			texts = append(texts, rr)
+			r.spfTexts = append(r.spfTexts, spaced(rr))
 		}
 	}
 	r.spfLookalikes()
@@ -59,8 +61,9 @@ func (r *run) spfLookalikes() {
 		at := Where{Name: string(r.name), Record: rr.Text}
 		switch {
 		case spf.IsRecord(rr.Text):
-		case spfLookalike(rr.Text):
-			r.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(rr.Text), "begin the record with v=spf1 and a space, without quotes or blanks before it")
+		case repair.LooksLikeSPF(rr.Text):
+			r.spfTexts = append(r.spfTexts, rr.Text)
+			r.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(rr.Text), "")
 		case strings.HasPrefix(strings.ToLower(rr.Text), "spf2.0/"):
 			r.find("spf.sender-id", at, quote(rr.Text)+" is a Sender ID record", "")
 		}
@@ -68,17 +71,6 @@ func (r *run) spfLookalikes() {
 	if size > 512 && r.apexHasSPF() {
 		r.find("spf.answer-size", Where{Name: string(r.name)}, fmt.Sprintf("all TXT records of %s make an answer of about %d octets", r.name, size), "")
 	}
-}
-
-// spfLookalike reports whether text was meant to be an SPF record.
-func spfLookalike(text string) bool {
-	text = strings.ToLower(strings.Trim(text, " \t\"\\'"))
-	for _, p := range []string{"v=spf1", "spf1 ", "v =spf1", "v=spf "} {
-		if strings.HasPrefix(text, p) {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *run) apexHasSPF() bool {
@@ -130,16 +122,34 @@ func syntaxOffset(err error) int {
 	return 0
 }
 
+// spaced is the text with a blank where two strings join without one.
+func spaced(rr resolver.RR) string {
+	text, offset, added := rr.Text, 0, 0
+	for _, n := range rr.Strings[:max(len(rr.Strings)-1, 0)] {
+		if offset += n; joint(rr.Text, offset) {
+			text = text[:offset+added] + " " + text[offset+added:]
+			added++
+		}
+	}
+	return text
+}
+
+// joint reports whether a term begins at offset without a blank before it.
+func joint(text string, offset int) bool {
+	if offset == 0 || offset >= len(text) || text[offset-1] == ' ' || text[offset] == ' ' {
+		return false
+	}
+	next, _, _ := strings.Cut(text[offset:], " ")
+	return beginsTerm(next)
+}
+
 // joints finds character-strings that are joined where a space was meant (RFC 7208 §3.3).
 func (r *run) joints(rr resolver.RR) {
 	offset := 0
 	for _, n := range rr.Strings[:max(len(rr.Strings)-1, 0)] {
 		offset += n
-		if offset == 0 || offset >= len(rr.Text) || rr.Text[offset-1] == ' ' || rr.Text[offset] == ' ' {
-			continue
-		}
-		next, _, _ := strings.Cut(rr.Text[offset:], " ")
-		if beginsTerm(next) {
+		if joint(rr.Text, offset) {
+			next, _, _ := strings.Cut(rr.Text[offset:], " ")
 			r.find("spf.string-join", Where{string(r.name), offset, rr.Text}, "two strings of the record join without a space before "+quote(next), "")
 		}
 	}

@@ -41,7 +41,6 @@ func (r *run) spfLimits(tree *spf.Tree, at Where) {
 	switch {
 	case tree.Lookups > spf.DefaultLookups:
 		r.find("spf.lookup-limit", at, spent, r.fixSteps())
-		r.publish("spf.lookup-limit", r.report.Records.SPF.Proposed)
 	case tree.Lookups >= near:
 		r.find("spf.lookup-near", at, spent, "")
 	}

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"strings"
+
+	"postseal/internal/app/repair"
 )
 
 // TLSRPT is where senders report failures of TLS (RFC 8460).
@@ -14,7 +16,7 @@ type TLSRPT struct {
 func (r *run) tlsrpt() {
 	rec := &r.report.Records.TLSRPT
 	rec.RUA = []string{}
-	rec.Status, rec.Record = r.transportRecord("TLS-RPT", "tlsrpt", "_smtp._tls.", "v=TLSRPTv1")
+	rec.Status, rec.Record, r.rptTexts = r.transportRecord(transportKind{"TLS-RPT", "tlsrpt", "_smtp._tls.", "v=TLSRPTv1", "tlsrpt.syntax", repair.LooksLikeTLSRPT})
 	if rec.Record == "" {
 		return
 	}

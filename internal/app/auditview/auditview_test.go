@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/xml"
 	"fmt"
+	"html"
 	"io"
 	"os"
 	"os/exec"
@@ -157,6 +158,33 @@ func TestJUnit(t *testing.T) {
 	}
 	if err := xml.Unmarshal([]byte(write(t, "junit", nil, auditview.Source{})), &got); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPublished: each format holds what to publish at each name, whole, and why there is
+// nothing.
+func TestPublished(t *testing.T) {
+	list := reports(t)
+	if len(list[0].Publish) == 0 || len(list[2].NoRecord) == 0 {
+		t.Fatalf("%+v, %+v", list[0].Publish, list[2].NoRecord)
+	}
+	for _, format := range auditview.Formats() {
+		text := write(t, format, list, auditview.Source{})
+		if format == "html" {
+			text = html.UnescapeString(text)
+		}
+		for _, r := range list {
+			for _, p := range r.Publish {
+				if !strings.Contains(text, p.Value) {
+					t.Errorf("%s: %q is not in\n%s", format, p.Value, text)
+				}
+			}
+			for _, n := range r.NoRecord {
+				if words := strings.Fields(n.Reason); format != "csv" && format != "sarif" && !strings.Contains(text, words[len(words)-1]) {
+					t.Errorf("%s: %q is not in\n%s", format, n.Reason, text)
+				}
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package auditview
 import (
 	"bufio"
 	"encoding/xml"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ type suite struct {
 	Failures int      `xml:"failures,attr"`
 	Errors   int      `xml:"errors,attr"`
 	Cases    []testCase
+	Out      string `xml:"system-out,omitempty"`
 }
 
 type testCase struct {
@@ -61,6 +63,7 @@ func (j *junit) Report(r *audit.Report, _ Source) error {
 		}
 		s.Cases = append(s.Cases, c)
 	}
+	s.Out = clean(publication(r))
 	e := xml.NewEncoder(j.w)
 	e.Indent("  ", "  ")
 	if err := e.Encode(s); err != nil {
@@ -68,6 +71,25 @@ func (j *junit) Report(r *audit.Report, _ Source) error {
 	}
 	j.w.WriteByte('\n')
 	return j.w.Flush()
+}
+
+func published(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "\npublish: " + value
+}
+
+// publication writes the record to publish at each name.
+func publication(r *audit.Report) string {
+	var b strings.Builder
+	for _, p := range r.Publish {
+		fmt.Fprintf(&b, "publish at %s (%s), which fixes %s:\n%s\n", p.Name, p.Type, strings.Join(p.Mends, ", "), p.Value)
+	}
+	for _, n := range r.NoRecord {
+		fmt.Fprintf(&b, "no record to publish at %s: %s\n", n.Name, n.Reason)
+	}
+	return b.String()
 }
 
 func (j *junit) fill(c *testCase, r *audit.Report) {
@@ -79,7 +101,7 @@ func (j *junit) fill(c *testCase, r *audit.Report) {
 		case f.Severity == audit.Info:
 			notes = append(notes, f.ID+": "+f.Detail)
 		default:
-			c.Failures = append(c.Failures, problem{clean(f.ID), clean(f.Title), clean(f.Detail + "\nfix: " + f.Fix)})
+			c.Failures = append(c.Failures, problem{clean(f.ID), clean(f.Title), clean(f.Detail + "\nfix: " + f.Fix + published(f.Publish))})
 		}
 	}
 	for _, u := range r.Unchecked {

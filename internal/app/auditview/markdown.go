@@ -28,6 +28,12 @@ func (m *markdown) Report(r *audit.Report, _ Source) error {
 		rule, _ := audit.RuleOf(f.ID)
 		fmt.Fprintf(m.w, "| %s | `%s` | **%s.** %s | %s | %s |\n", f.Severity, f.ID, escape(f.Title), escape(f.Detail), escape(f.Fix), rule.Cite())
 	}
+	for _, p := range r.Publish {
+		fmt.Fprintf(m.w, "\nPublish at %s (%s), which fixes %s:\n\n    %s\n", escape(p.Name), p.Type, strings.Join(p.Mends, ", "), p.Value)
+	}
+	for _, n := range r.NoRecord {
+		fmt.Fprintf(m.w, "\nNo record to publish at %s: %s\n", escape(n.Name), escape(n.Reason))
+	}
 	for _, u := range r.Unchecked {
 		if u.Grave {
 			fmt.Fprintf(m.w, "\nCould not check %s: %s at %s.\n", escape(u.Check), u.Kind, escape(u.Name))

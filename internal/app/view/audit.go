@@ -35,6 +35,7 @@ func (v *auditView) show(first bool, code int) {
 	v.others()
 	v.unchecked()
 	v.findings()
+	v.publish()
 	v.foot(code)
 }
 
@@ -397,12 +398,22 @@ func (v *auditView) finding(f *audit.Finding) {
 		}
 		v.line("          %s", l)
 	}
-	for i, l := range wrap(v.clean(f.Publish), term.Width-14) {
-		label := "publish:"
-		if i > 0 {
-			label = "        "
+}
+
+// publish shows the record to publish for each name, on a line of its own so that it can be
+// copied whole.
+func (v *auditView) publish() {
+	for _, p := range v.report.Publish {
+		v.line(" %s %s", v.Style.Green("publish"), v.Style.Bold(v.clean(p.Name+"  "+p.Type)))
+		v.line("     %s", v.clean(p.Value))
+		for _, l := range wrap(v.clean("in place of what is there; fixes "+strings.Join(p.Mends, ", ")), term.Width-5) {
+			v.line("     %s", v.Style.Dim(l))
 		}
-		v.line("     %s %s", v.Style.Green(label), l)
+	}
+	for _, n := range v.report.NoRecord {
+		for _, l := range wrap(v.clean("no record to publish at "+n.Name+": "+n.Reason), term.Width-1) {
+			v.line(" %s", l)
+		}
 	}
 }
 

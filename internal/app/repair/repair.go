@@ -1,0 +1,167 @@
+// Package repair works out what record was meant by a text that receivers cannot read, or read
+// otherwise than its owner thinks.
+//
+// It corrects what has one explanation: octets that a word processor, a web page or a zone
+// editor added, separators, misspelled names, terms that ran together. Every sender, policy
+// and address of the text is in the result. If part of the text has no explanation, or several,
+// there is no result, only the reason.
+package repair
+
+import (
+	"fmt"
+	"html"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"postseal/internal/app/suggest"
+	"postseal/internal/core/domain"
+)
+
+// Error says which part of a text has no explanation.
+type Error struct {
+	Part string // of the text, untrusted
+	Why  string
+}
+
+// Error quotes the part, cut to 80 octets.
+func (e *Error) Error() string {
+	if e.Part == "" {
+		return e.Why
+	}
+	part := e.Part
+	if len(part) > 80 {
+		part = part[:80]
+	}
+	return fmt.Sprintf("%+q %s", part, e.Why)
+}
+
+func unclear(part, why string) *Error { return &Error{Part: part, Why: why} }
+
+// maxText bounds a text that is worked on.
+const maxText = 8 << 10
+
+var (
+	markup = regexp.MustCompile(`(?i)</?(a|b|i|u|p|br|div|span|font|code|pre|strong|em|td|tr)\b[^<>]*>`)
+	// A name, a TTL, a class and a type that were pasted with the text.
+	masterFile = regexp.MustCompile(`(?i)^\s*(?:[a-z0-9._*-]+\.?\s+)?(?:\d+\s+)?(?:IN\s+)?TXT\s+`)
+)
+
+// Clean removes what no record means: marks of an encoding, HTML, quotes and backslashes of a
+// zone editor, and writes spaces and hyphens in ASCII. ok is false if octets remain that are
+// neither ASCII nor letters of UTF-8 text.
+func Clean(text string) (string, bool) {
+	if len(text) > maxText {
+		return "", false
+	}
+	if strings.Contains(text, "&") {
+		text = html.UnescapeString(text)
+	}
+	text = strings.ReplaceAll(markup.ReplaceAllString(text, " "), `" "`, "")
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && n < 2 {
+			if text[0] != 0xa0 { // NBSP of Latin-1
+				return "", false
+			}
+			r = ' '
+		}
+		text = text[n:]
+		switch {
+		case invisible(r) || strings.ContainsRune("\"\\`'“”„‟«»‘’‚‛", r):
+		case unicode.IsSpace(r) || unicode.IsControl(r):
+			b.WriteByte(' ')
+		case unicode.Is(unicode.Pd, r) || r == '−':
+			b.WriteByte('-')
+		case r >= '！' && r <= '～': // full width forms of ASCII
+			b.WriteRune(r - '！' + '!')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return strings.TrimSpace(masterFile.ReplaceAllString(b.String(), "")), true
+}
+
+// invisible reports whether r is a mark that has no width: U+FEFF, U+200B to U+200F, U+2060,
+// U+00AD.
+func invisible(r rune) bool {
+	return r == 0xfeff || r >= 0x200b && r <= 0x200f || r >= 0x2060 && r <= 0x2064 || r == 0xad || r == 0x2028
+}
+
+// printable reports whether s can stand in a record, and in a page, without an escape.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e || strings.IndexByte("\"\\<>`", s[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hostName returns the A-labels of a name in a record, "" if it is not a domain name.
+func hostName(s string) string {
+	d, err := domain.Parse(strings.TrimSuffix(s, "."))
+	if err != nil {
+		return ""
+	}
+	return string(d)
+}
+
+// slip returns the candidate that word is a slip of: nearly as long, and of letters and
+// digits as it is.
+func slip(word string, candidates []string) string {
+	meant := suggest.Of(word, candidates)
+	if n := len(word) - len(meant); n < -2 || n > 2 {
+		return ""
+	}
+	for i := range len(word) {
+		if c := word[i] | 0x20; (c < 'a' || c > 'z') && (word[i] < '0' || word[i] > '9') {
+			return ""
+		}
+	}
+	return meant
+}
+
+// LooksLikeSPF reports whether text was meant to be an SPF record.
+func LooksLikeSPF(text string) bool {
+	clean, ok := Clean(text)
+	if !ok {
+		clean = text
+	}
+	lower := strings.ToLower(clean)
+	if strings.HasPrefix(lower, "spf2.0/") || LooksLikeDMARC(text) {
+		return false
+	}
+	return spfVersion.MatchString(clean) || strings.Contains(lower, "v=spf1")
+}
+
+// LooksLikeDMARC reports whether text was meant to be a DMARC record.
+func LooksLikeDMARC(text string) bool {
+	clean, ok := Clean(text)
+	if !ok {
+		clean = text
+	}
+	lower := strings.ToLower(clean)
+	return dmarcVersion.MatchString(clean) || strings.HasPrefix(lower, "v=dmarc") || strings.Contains(lower, "v=dmarc1") ||
+		strings.HasPrefix(lower, "p=") && (strings.Contains(lower, "rua=") || slip(strings.TrimSpace(lower[2:]), policies) != "")
+}
+
+// LooksLikeSTS, LooksLikeTLSRPT and LooksLikeBIMI report whether text was meant to be a record
+// of theirs.
+func LooksLikeSTS(text string) bool { return begins(text, stsVersion) }
+
+// LooksLikeTLSRPT is LooksLikeSTS for TLS-RPT.
+func LooksLikeTLSRPT(text string) bool { return begins(text, rptVersion) }
+
+// LooksLikeBIMI is LooksLikeSTS for BIMI.
+func LooksLikeBIMI(text string) bool { return begins(text, bimiVersion) }
+
+func begins(text string, version *regexp.Regexp) bool {
+	clean, ok := Clean(text)
+	if !ok {
+		clean = text
+	}
+	return version.MatchString(clean)
+}
