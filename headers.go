@@ -15,17 +15,13 @@ import (
 // headerChanges lists the forged fields to remove, highest instance first (RFC 8601
 // §5), and the fields to add.
 func (t *Transaction) headerChanges(r *Report) HeaderChanges {
-	id, w, changes := t.v.config.AuthservID, t.work, &t.rooms.changes
-	w.field.fill(r, id)
-	w.text = w.field.AppendValue(w.text[:0])
-	results := len(w.text)
-	w.text = append(append(append(append(w.text, ' '), r.Decision.Applied...), "; ref="...), r.Ref...)
-	text := string(w.text)
-	*changes = [...]HeaderField{
-		{Name: "Authentication-Results", Value: text[:results]},
-		{Name: "X-Postseal-Verdict", Value: text[results:]},
-	}
-	return HeaderChanges{Add: changes[:], Remove: ForgedFields(r.header, id)}
+	id := t.v.config.AuthservID
+	var field verdictField
+	field.fill(r, id)
+	return HeaderChanges{Add: []HeaderField{
+		{Name: "Authentication-Results", Value: field.Value()},
+		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
+	}, Remove: ForgedFields(r.header, id)}
 }
 
 // ForgedFields names the fields of h that claim to come from the verifier authservID,

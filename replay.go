@@ -70,7 +70,7 @@ func (t *Transaction) findAuthor() message.Author {
 	if t.replayed != nil {
 		return t.replayed.Author
 	}
-	return message.FindAuthor(&t.work.header)
+	return message.FindAuthor(t.work.header)
 }
 
 func (t *Transaction) makeRef(r *Report) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"sync"
-	"time"
 
 	"postseal/resolver"
 	"postseal/spf"
@@ -22,40 +21,21 @@ type SPFCheck struct {
 	ledger      *resolver.Ledger
 
 	work    sync.WaitGroup
-	early   chan struct{} // closed when results[0] is there; nil: it was there at once
+	early   chan struct{} // closed when results[0] is there
 	done    chan struct{} // of a shared check: closed when all is there
 	results []spf.Result
 	iprev   *IPRev
-
-	checker spf.Checker
-	known   resolver.Known
-	room    *spfRoom
 }
 
-// spfRoom is what an ordinary check fills.
-type spfRoom struct {
-	results [2]spf.Result
-	iprev   IPRev
-	paths   [2][2]string
-	spent   [8]spf.Spend // two for HELO, whose record is most often short
-}
-
-// spends is the room for what check i spends its lookups on.
-func (r *spfRoom) spends(i int) []spf.Spend {
-	const first = len(r.spent) - 2
-	if i == 0 {
-		return r.spent[:0:first]
-	}
-	return r.spent[first:first]
-}
-
-// StartSPF begins SPF and iprev apart from a transaction, for a door that must answer
+// StartSPF begins SPF and iprev apart from a transaction, for a listener that must answer
 // before the message comes. It ends with ctx or with the time limit of a message, and
 // needs no closing.
 func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath string) *SPFCheck {
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
-	c := &SPFCheck{done: make(chan struct{})}
-	c.start(ctx, v, v.config.Now, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS), conn, helo, reversePath, new(spfRoom))
+	s := v.Session(ctx, conn)
+	s.Helo(helo)
+	c := newSPFCheck(s, reversePath, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS))
+	c.done = make(chan struct{})
 	go func() {
 		defer cancel()
 		c.work.Wait()
@@ -65,70 +45,74 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	return c
 }
 
-func (c *SPFCheck) start(ctx context.Context, v *Verifier, now func() time.Time, ledger *resolver.Ledger, conn Conn, helo, reversePath string, room *spfRoom) {
-	c.v, c.ctx, c.ledger, c.room = v, ctx, ledger, room
-	c.ip, c.helo, c.reversePath = conn.Remote.Addr().Unmap(), helo, reversePath
+// newSPFCheck begins the check of a transaction, which asks by ledger.
+func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCheck {
+	c := &SPFCheck{v: s.v, ctx: s.ctx, ledger: ledger, ip: s.conn.Remote.Addr().Unmap(), helo: s.helo, reversePath: reversePath,
+		early: make(chan struct{})}
 	if !c.ip.IsValid() {
-		return
+		return c
 	}
-	c.results, c.iprev = c.unknown(c.room)
-	if conn.UnknownSender {
+	c.results, c.iprev = c.unknown()
+	if s.conn.UnknownSender {
 		c.results = nil
 	}
-	c.checker = v.spf
-	c.checker.Resolver, c.checker.Now = ledger, now
+	checker := s.v.spf
+	checker.Now = s.now
 	for i := range c.results {
-		c.evaluate(i)
+		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: reversePath, Identity: c.results[i].Identity}
+		c.run(func(dns resolver.Resolver) {
+			checker := checker
+			checker.Resolver = dns
+			c.results[i] = checker.Check(c.ctx, q)
+		}, func() {
+			if i == 0 {
+				close(c.early)
+			}
+		})
 	}
-	c.startIPRev()
+	c.run(func(dns resolver.Resolver) { *c.iprev = checkIPRev(c.ctx, dns, c.ip) }, func() {})
+	return c
+}
+
+// run does work at once when the cache has every answer that it needs, else in the background.
+// A goroutine would cost more than such work does: see docs/explain/performance.md.
+func (c *SPFCheck) run(work func(dns resolver.Resolver), done func()) {
+	dns := &atHand{ledger: c.ledger}
+	if c.recovered(func() { work(dns) }); !dns.missed {
+		done()
+		return
+	}
+	c.work.Go(func() {
+		defer done()
+		c.recovered(func() { work(c.ledger) })
+	})
+}
+
+// atHand answers what a ledger knows without waiting, and notes when it does not.
+type atHand struct {
+	ledger *resolver.Ledger
+	missed bool
+}
+
+// Lookup implements resolver.Resolver.
+func (a *atHand) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if !a.missed {
+		if answer, ok := a.ledger.Peek(name, t); ok {
+			return answer, nil
+		}
+		a.missed = true
+	}
+	return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Canceled}
 }
 
 // unknown is what holds as long as nothing is known. The null path has one identity (RFC
 // 7208 §2.4).
-func (c *SPFCheck) unknown(room *spfRoom) ([]spf.Result, *IPRev) {
-	results := append(room.results[:0], spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError})
+func (c *SPFCheck) unknown() ([]spf.Result, *IPRev) {
+	results := []spf.Result{{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError}}
 	if c.reversePath != "" {
 		results = append(results, spf.Result{Identity: spf.Helo, Code: spf.TempError, Reason: spf.InternalError})
 	}
-	room.iprev = IPRev{Result: IPRevTempError}
-	return results, &room.iprev
-}
-
-// evaluate takes at once what the cache knows, and asks in the background for the rest.
-func (c *SPFCheck) evaluate(i int) {
-	q := spf.Request{IP: c.ip, Helo: c.helo, Sender: c.reversePath, Identity: c.results[i].Identity}
-	known := false
-	c.recovered(func() {
-		r := spf.Result{Path: c.room.paths[i][:0], Spent: c.room.spends(i)}
-		if known = c.checker.CheckKnown(q, &r); known {
-			c.results[i] = r
-		}
-	})
-	if known {
-		return
-	}
-	early := make(chan struct{})
-	if i == 0 {
-		c.early = early
-	}
-	c.work.Go(func() {
-		defer close(early)
-		c.recovered(func() { c.results[i] = c.checker.Check(c.ctx, q) })
-	})
-}
-
-func (c *SPFCheck) startIPRev() {
-	c.known = resolver.NewKnown(c.ledger)
-	c.recovered(func() {
-		if r := checkIPRev(c.ctx, &c.known, c.ip); !c.known.Missed {
-			*c.iprev = r
-		}
-	})
-	if c.known.Missed {
-		c.work.Go(func() {
-			c.recovered(func() { *c.iprev = checkIPRev(c.ctx, c.ledger, c.ip) })
-		})
-	}
+	return results, &IPRev{Result: IPRevTempError}
 }
 
 // recovered runs work. A panic leaves the result that was set before: temperror.
@@ -141,20 +125,21 @@ func (c *SPFCheck) recovered(work func()) {
 	work()
 }
 
+// noIdentity is the result without a client address.
+var noIdentity = spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
+
 // First waits for the result that DMARC uses: MAIL FROM, or postmaster@HELO for the null
 // path. Without a client address it is none; when ctx ends before, temperror.
 func (c *SPFCheck) First(ctx context.Context) spf.Result {
 	if len(c.results) == 0 {
-		return spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
+		return noIdentity
 	}
-	if c.early != nil {
-		select {
-		case <-c.early:
-		case <-ctx.Done():
-			return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
-		}
+	select {
+	case <-c.early:
+		return c.results[0]
+	case <-ctx.Done():
+		return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
 	}
-	return c.results[0]
 }
 
 // Wait waits for everything. Results and iprev are nil without a client address, and
@@ -167,7 +152,7 @@ func (c *SPFCheck) Wait(ctx context.Context) ([]spf.Result, *IPRev) {
 	case <-c.done:
 		return c.results, c.iprev
 	case <-ctx.Done():
-		return c.unknown(new(spfRoom))
+		return c.unknown()
 	}
 }
 

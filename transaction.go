@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"postseal/arc"
@@ -23,31 +22,18 @@ import (
 // goroutine; its own questions run beside it and end with it.
 type Transaction struct {
 	v      *Verifier
-	work   *work     // nil after the end
-	shared *SPFCheck // of another door, which goes on without us; nil is none
+	work   *work            // nil after the end
+	ledger *resolver.Ledger // every question, also after the end
+	shared *SPFCheck        // of another listener, which goes on without us; nil without one
 
 	bytes     int64
 	headerEnd bool
-	panicked  bool      // its state is not known
 	replayed  *Evidence // nil but in a replay
 
-	// The Report, with the envelope from the beginning, and what it leads to.
+	// The Report, with the envelope from the beginning, and the evidence that outlives work.
 	made    Report
-	asked   resolver.Transcript
 	digests []canonical.Digest
 	hashes  []bodyhash.Hash
-	rooms   rooms
-}
-
-// rooms hold what an ordinary message leaves in its Report, in one piece with it.
-type rooms struct {
-	header     message.Header
-	spf        spfRoom
-	signatures [1]dkim.Signature
-	dmarc      dmarc.Room
-	changes    [2]HeaderField
-	digests    [1]canonical.Digest
-	hashes     [1]bodyhash.Hash
 }
 
 // Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
@@ -58,31 +44,11 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 // MailWithSPF is Mail with an SPF check that runs or ran already, from StartSPF. One that
 // is nil, or of another client, HELO name or reverse-path, is not used.
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
-	t := transactions.Get().(*Transaction)
-	t.v, t.work = s.v, works.Get().(*work)
+	t := &Transaction{v: s.v}
 	r := &t.made
-	r.Conn, r.Helo, r.ReversePath, r.header = s.conn, s.helo, reversePath, &t.rooms.header
+	r.Conn, r.Helo, r.ReversePath, r.header = s.conn, s.helo, reversePath, new(message.Header)
 	t.begin(shared, s)
 	return t
-}
-
-// transactions are those whose Report was released.
-var transactions = sync.Pool{New: func() any { return new(Transaction) }}
-
-// Release gives the memory of r to a later transaction, for those who verify one message after
-// the other and have taken from r what they keep: its strings and its Decision remain theirs,
-// slices and pointers do not. Nobody may use r or its Transaction after it.
-func (r *Report) Release() {
-	t := r.from
-	if t == nil || t.work != nil || t.panicked {
-		return
-	}
-	header, asked := t.rooms.header, t.asked
-	header.Reset()
-	asked.Reset()
-	*t = Transaction{}
-	t.rooms.header, t.asked = header, asked
-	transactions.Put(t)
 }
 
 // prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
@@ -110,10 +76,13 @@ func (t *Transaction) SPF(ctx context.Context) spf.Result {
 	if t.shared != nil {
 		return t.shared.First(ctx)
 	}
-	if t.work == nil {
-		return (&SPFCheck{results: t.made.SPF}).First(ctx)
+	if t.work != nil {
+		return t.work.check.First(ctx)
 	}
-	return t.work.check.First(ctx)
+	if len(t.made.SPF) == 0 {
+		return noIdentity
+	}
+	return t.made.SPF[0]
 }
 
 // Field takes the next header field. A field beyond a limit is not kept: the message
@@ -126,7 +95,7 @@ func (t *Transaction) Field(f message.Field) error {
 		return nil
 	}
 	w := t.work
-	if reason := t.v.config.Limits.Header.Check(&w.header, f); reason != "" {
+	if reason := t.v.config.Limits.Header.Check(w.header, f); reason != "" {
 		t.made.limit = reason
 		return nil
 	}
@@ -144,11 +113,10 @@ func (t *Transaction) EndHeader() error {
 	}
 	t.headerEnd = true
 	w := t.work
-	w.ledger.Refresh()
 	author := t.findAuthor()
 	t.made.Author = author
-	w.dkim.Header(&w.header, &w.bodies, author.Domains)
-	w.arc.Header(&w.header, &w.bodies)
+	w.dkim.Header(w.header, &w.bodies, author.Domains)
+	w.arc.Header(w.header, &w.bodies)
 	for _, d := range author.Domains {
 		w.dmarc.Prefetch(d)
 	}
@@ -176,38 +144,32 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	w := t.work
-	w.ledger.Within(ctx, t.v.config.Limits.Timeout)
-	t.join(ctx)
-	sound := t.report()
-	w.ledger.Cancel()
-	t.release(sound)
+	t.ledger.Within(ctx, t.v.config.Limits.Timeout)
+	t.report(ctx)
+	t.ledger.Cancel()
+	t.release()
 	return &t.made, nil
 }
 
-// report fills in t.made. It is sound when nothing panicked.
-func (t *Transaction) report() (sound bool) {
+// report fills in t.made.
+func (t *Transaction) report(ctx context.Context) {
 	w, r := t.work, &t.made
 	r.from = t
 	r.Time, r.ARC = w.now(), MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)
-	t.rooms.header.Assign(&w.header)
 	r.Ref = t.makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {
-			sound = false
 			if t.v.config.OnPanic != nil {
 				t.v.config.OnPanic(p)
 			}
-			w.ledger.Cancel()
-			w.check.work.Wait()
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
 				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
 		}
 	}()
-	t.evaluate(r)
-	queries := w.ledger.Queries()
-	r.Stale = w.ledger.Stale()
+	t.evaluate(ctx, r)
+	queries := t.ledger.Queries()
+	r.Stale = t.ledger.Stale()
 	if t.shared != nil {
 		queries += t.shared.ledger.Queries()
 		r.Stale += t.shared.ledger.Stale()
@@ -218,30 +180,26 @@ func (t *Transaction) report() (sound bool) {
 	if !t.v.config.NoHeaders {
 		r.Headers = t.headerChanges(r)
 	}
-	return true
 }
 
+// exchanges are all questions so far.
 func (t *Transaction) exchanges() []resolver.Exchange {
-	asked := t.asked
-	if t.work != nil {
-		asked = t.work.ledger.Transcript() // so far
-	}
+	asked := t.ledger.Exchanges()
 	if t.shared == nil {
-		return asked.Exchanges()
+		return asked
 	}
-	return append(t.shared.ledger.Exchanges(), asked.Exchanges()...)
+	return append(t.shared.ledger.Exchanges(), asked...)
 }
 
-func (t *Transaction) evaluate(r *Report) {
+func (t *Transaction) evaluate(ctx context.Context, r *Report) {
 	w := t.work
-	r.DKIM = w.dkim.AppendFinish(t.rooms.signatures[:0])
-	w.check.work.Wait()
-	r.SPF, r.IPRev = w.check.results, w.check.iprev
+	r.DKIM = w.dkim.Finish()
+	r.SPF, r.IPRev = t.spf(ctx)
 	if len(r.Author.Domains) == 0 || r.limit != "" || r.Author.Reason != "" {
 		// RFC 9989 §9.2: none would say that no record exists, and nothing was asked.
 		r.DMARC = dmarc.Result{Result: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
-		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(w.ids[:0], r))
+		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(r))
 		explainMissing(r)
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
@@ -250,10 +208,11 @@ func (t *Transaction) evaluate(r *Report) {
 	t.askNoMail(r)
 }
 
-// identifiers appends to ids what may align: a pass of the MAIL FROM identity and each passed
+// identifiers are what may align: a pass of the MAIL FROM identity and each passed
 // signature (RFC 9989 §5.3.3, §5.3.4), those whose outcome the DNS left open, and what SPF
 // could have passed for, had it been evaluated.
-func identifiers(ids []dmarc.Identifier, r *Report) []dmarc.Identifier {
+func identifiers(r *Report) []dmarc.Identifier {
+	var ids []dmarc.Identifier
 	if len(r.SPF) == 0 {
 		ids = missingSPF(ids, r)
 	} else {
@@ -283,7 +242,7 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.limit == "" && r.Author.Reason == "" {
 		e := v.dmarc
 		e.Resolver = v.config.Resolver
-		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(nil, r))
+		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(r))
 		explainMissing(&again)
 	}
 	return v.policy.Decide(&again)
@@ -295,9 +254,7 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	t := s.Mail(reversePath)
 	defer t.Abort()
 	t.made.Recipients = recipients
-	splitter := &t.work.splitter
-	*splitter = *message.NewSplitter(t, s.v.config.Limits.Header)
-	err := splitter.Stream(r)
+	err := message.NewSplitter(t, s.v.config.Limits.Header).Stream(r)
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):

@@ -12,7 +12,7 @@ import (
 // A header section beyond a limit ends in the verdict, not in an error.
 func (t *Transaction) MessageWriter() io.WriteCloser {
 	if t.work != nil {
-		t.work.splitter = *message.NewSplitter(t, t.v.config.Limits.Header)
+		t.work.splitter = message.NewSplitter(t, t.v.config.Limits.Header)
 	}
 	return messageWriter{t}
 }

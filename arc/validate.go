@@ -56,13 +56,8 @@ func (x *Validation) fail(reason Reason, instance int) {
 
 // Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Validation {
-	x := new(Validation)
-	x.Begin(ctx, v)
-	return x
+	return &Validation{v: *v, ctx: ctx}
 }
-
-// Begin makes a new x the work of v on a message, as Verifier.Begin does.
-func (x *Validation) Begin(ctx context.Context, v *Verifier) { x.v, x.ctx = *v, ctx }
 
 // Assume makes the digests of an earlier validation stand for the text of the header
 // section. It is called before Header.

@@ -526,7 +526,7 @@ func TestKeyWork(t *testing.T) {
 	}
 	for work, want := range map[int]string{
 		0:   "pass Valid, pass Valid, pass Valid, pass Valid",
-		280: "pass Valid, policy KeyTooCostly, policy KeyTooCostly, pass Valid",
+		160: "pass Valid, policy KeyTooCostly, policy KeyTooCostly, pass Valid",
 		76:  "policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly, pass Valid",
 		1:   "policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly, policy KeyTooCostly",
 	} {

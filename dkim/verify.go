@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 	"time"
 
 	"postseal/internal/core/bodyhash"
@@ -83,13 +82,7 @@ type Verification struct {
 	signatures []signature
 	bodies     *bodyhash.Set
 	assumed    canonical.Digests
-
-	index canonical.Index
-	room  [usualSignatures]signature // the first of signatures
 }
-
-// usualSignatures is what most messages have at most.
-const usualSignatures = 2
 
 // signature is one on its way to a result.
 type signature struct {
@@ -104,14 +97,7 @@ type signature struct {
 
 // Begin starts on a message; its lookups end with ctx.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
-	x := new(Verification)
-	x.Begin(ctx, v)
-	return x
-}
-
-// Begin makes a new x the work of v on a message, as Verifier.Begin does.
-func (x *Verification) Begin(ctx context.Context, v *Verifier) {
-	x.v, x.ctx, x.limits = *v, ctx, v.Limits.orDefault()
+	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
 }
 
 // Assume makes the digests of an earlier verification stand for the text of the header
@@ -158,11 +144,7 @@ func (x *Verification) Field(f message.Field) {
 }
 
 func (x *Verification) add(index int) *signature {
-	if n := len(x.signatures); n < len(x.room) {
-		x.signatures = x.room[:n+1]
-	} else {
-		x.signatures = append(x.signatures, signature{})
-	}
+	x.signatures = append(x.signatures, signature{})
 	s := &x.signatures[len(x.signatures)-1]
 	s.FieldIndex, s.BodyLength = index, -1
 	return s
@@ -246,7 +228,7 @@ func related(d domain.Name, author []domain.Name) bool {
 }
 
 func (x *Verification) hash(h *message.Header) {
-	indexed := false
+	var index *canonical.Index
 	for i := range x.signatures {
 		s := &x.signatures[i]
 		if !s.chosen {
@@ -262,11 +244,10 @@ func (x *Verification) hash(h *message.Header) {
 			s.digest = x.assumed[s.FieldIndex]
 			continue
 		}
-		if !indexed {
-			indexed = true
-			x.index.Build(h)
+		if index == nil {
+			index = canonical.NewIndex(h)
 		}
-		s.digest = s.field.HeaderDigest(x.index.Select(s.FieldIndex), h.At(s.FieldIndex))
+		s.digest = s.field.HeaderDigest(index.Select(s.FieldIndex), h.At(s.FieldIndex))
 	}
 }
 
@@ -295,10 +276,7 @@ func (s *Field) appendField(dst []byte, f message.Field) []byte {
 
 // Finish ends the body and gives the outcome for each signature, in the order of the
 // header section. It waits for the keys.
-func (x *Verification) Finish() []Signature { return x.AppendFinish(nil) }
-
-// AppendFinish is Finish, with the outcomes appended to dst. They share nothing with x.
-func (x *Verification) AppendFinish(dst []Signature) []Signature {
+func (x *Verification) Finish() []Signature {
 	if x.bodies != nil {
 		x.bodies.Close()
 	}
@@ -317,7 +295,7 @@ func (x *Verification) AppendFinish(dst []Signature) []Signature {
 			}
 		}
 	}
-	return x.results(dst)
+	return x.results()
 }
 
 // evaluate is RFC 6376 §6.1.2 and §6.1.3.
@@ -423,7 +401,8 @@ func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
 
 // results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
 // §4).
-func (x *Verification) results(all []Signature) []Signature {
+func (x *Verification) results() []Signature {
+	all := make([]Signature, 0, len(x.signatures))
 	for i := range x.signatures {
 		s := &x.signatures[i]
 		n := 8
@@ -433,7 +412,7 @@ func (x *Verification) results(all []Signature) []Signature {
 			}
 		}
 		s.B = firstOctets(s.field.b, min(n, maxB))
-		s.SignedFields = slices.Clone(s.field.Names)
+		s.SignedFields = s.field.Names
 		all = append(all, s.Signature)
 	}
 	return all

@@ -14,7 +14,6 @@ type aligner struct {
 	record  *Record
 	walked  int
 	guarded bool
-	room    *Room
 	problem string // why something is unknown
 }
 
@@ -24,13 +23,12 @@ func (a *aligner) compare(ids []Identifier) []Compared {
 	if len(ids) == 0 {
 		return nil
 	}
-	list := a.room.compared[:0]
+	list := make([]Compared, 0, len(ids))
 	for _, id := range ids {
 		list = append(list, Compared{Identifier: id, Alignment: AlignmentNo})
 	}
 	slices.SortStableFunc(list, func(x, y Compared) int { return rank(x.Identifier) - rank(y.Identifier) })
-	var room [usualIdentifiers]domain.Name
-	names := room[:0]
+	names := make([]domain.Name, 0, len(ids))
 	ahead := 0
 	for i := range list {
 		name, _ := domain.Parse(list[i].Domain) // no name at all aligns with nothing

@@ -47,7 +47,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Iden
 // empty when a policy applies.
 func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
 	x := e.Begin(ctx)
-	r, _ := x.discover(author, x.takeRoom())
+	r, _ := x.discover(author, new(walk))
 	return r
 }
 
@@ -57,46 +57,11 @@ type Evaluation struct {
 	evaluator Evaluator
 	ctx       context.Context
 	steps     []Step // at each name that a walk has met
-
-	usual [maxLabels]Step // the first of steps
-	first *Room           // of the first author, nil when it is taken
-}
-
-// What most messages have at most: a walk from mail.example.com, SPF and a signature.
-const (
-	usualSteps       = 3
-	usualIdentifiers = 2
-)
-
-// Room is what the Result of one author leads to, in one piece.
-type Room struct {
-	walk     walk
-	steps    [usualSteps]Step
-	orgs     [1]domain.Name
-	compared [usualIdentifiers]Compared
-	aligned  [usualIdentifiers]Identifier
 }
 
 // Begin starts on a message; its lookups end with ctx.
 func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
-	x := new(Evaluation)
-	x.Begin(ctx, e, new(Room))
-	return x
-}
-
-// Begin makes a new x the work of e on a message, as Evaluator.Begin does. Results share
-// nothing with x, and room with the first of them.
-func (x *Evaluation) Begin(ctx context.Context, e *Evaluator, room *Room) {
-	x.evaluator, x.ctx, x.first = *e, ctx, room
-}
-
-func (x *Evaluation) takeRoom() *Room {
-	room := x.first
-	x.first = nil
-	if room == nil {
-		room = new(Room)
-	}
-	return room
+	return &Evaluation{evaluator: *e, ctx: ctx}
 }
 
 // Prefetch tells the Resolver of every question that the walk from author may ask.
@@ -113,20 +78,18 @@ func (x *Evaluation) Prefetch(author domain.Name) {
 	}
 }
 
-// discover fills in everything that does not depend on identifiers, and the walk of room; it
+// discover fills in everything that does not depend on identifiers, and the walk w; it
 // returns the Organizational Domains that are possible. Result stays empty when a policy
 // applies.
-func (x *Evaluation) discover(author domain.Name, room *Room) (r Result, orgs []domain.Name) {
+func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
 		r.Result, r.Reason = PermError, NoAuthorDomain
 		return r, nil
 	}
-	w := &room.walk
-	w.steps = room.steps[:0]
 	x.walk(w, author)
 	r.Walk, r.Queries = w.steps, len(w.steps)
-	orgs, r.Guard = w.orgs(room.orgs[:0])
+	orgs, r.Guard = w.orgs(nil)
 	if len(orgs) == 1 {
 		r.OrgDomain = string(orgs[0])
 	}
@@ -212,14 +175,14 @@ func (w *walk) failure() string {
 }
 
 func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
-	room := x.takeRoom()
-	r, orgs := x.discover(author, room)
+	w := new(walk)
+	r, orgs := x.discover(author, w)
 	if r.Result != "" {
 		return r
 	}
-	al := aligner{Evaluation: x, author: &room.walk, orgs: orgs, record: r.Record, room: room}
+	al := aligner{Evaluation: x, author: w, orgs: orgs, record: r.Record}
 	r.Compared = al.compare(ids)
-	aligned := room.aligned[:0]
+	var aligned []Identifier
 	r.Guard = r.Guard || al.guarded
 	unknown := false
 	for _, c := range r.Compared {

@@ -87,9 +87,6 @@ func (x *Evaluation) step(name domain.Name) *Step {
 			return &x.steps[i]
 		}
 	}
-	if x.steps == nil {
-		x.steps = x.usual[:0]
-	}
 	x.steps = append(x.steps, Step{Name: "_dmarc." + string(name), Domain: name})
 	return &x.steps[len(x.steps)-1]
 }

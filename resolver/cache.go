@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -103,54 +102,20 @@ func (c *Cache) Peek(name string, t Type) (Answer, bool) {
 	if !ValidName(q.name) {
 		return Answer{NXDomain: true}, true
 	}
-	a, left := c.peekAt(c.opt.Now(), q)
-	return a.with(left), a != nil
-}
-
-func (c *Cache) moment() time.Time { return c.opt.Now() }
-
-func (c *Cache) peekAt(now time.Time, q question) (*Answer, time.Duration) {
-	a, left, _ := c.find(now, q)
-	return a, left
-}
-
-// find returns what is known of a question, which is shared, what is left of its TTL, and the
-// entry that it is taken from.
-func (c *Cache) find(now time.Time, q question) (*Answer, time.Duration, *cached) {
-	s := c.shard(q.name)
-	if h, left, e := s.get(q, now); e != nil {
-		return &h.answer, left, e
+	now := c.opt.Now()
+	if a, ok := c.shard(q.name).get(q, now); ok {
+		return a, true
 	}
-	if h, left, e := s.get(question{q.name, anyType}, now); e != nil {
-		return &h.answer, left, e
+	if a, ok := c.shard(q.name).get(question{q.name, anyType}, now); ok {
+		return a, true
 	}
 	for parent := above(q.name); parent != ""; parent = above(parent) {
-		if h, left, e := c.shard(parent).get(question{parent, anyType}, now); e != nil {
-			a := h.answer
+		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok {
 			a.Canonical = q.name
-			return &a, left, e
+			return a, true
 		}
 	}
-	return nil, 0, nil
-}
-
-// followAt is peekAt without a search, as long as the entry is kept.
-func (c *Cache) followAt(now time.Time, l *Link, t Type) (*Answer, time.Duration) {
-	place := l.place(t)
-	if place != nil {
-		if e := place.Load(); e != nil && e.cache == c {
-			if h, left := e.at(now); h != nil {
-				c.shard(l.name).hits.Add(1)
-				return &h.answer, left
-			}
-		}
-	}
-	q := question{l.name, t}
-	a, left, e := c.find(now, q)
-	if place != nil && e != nil && e.question == q {
-		place.Store(e)
-	}
-	return a, left
+	return Answer{}, false
 }
 
 // above is the name without its first label, "" at the end.
@@ -181,9 +146,7 @@ func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	}
 	a.TTL, a.Memo = ttl, new(Memo)
 	now := c.opt.Now()
-	e := &cached{question: q, cache: c, size: cachedBytes(name, a)}
-	e.held.Store(&held{a, now.Add(ttl)})
-	return c.shard(name).put(e, now)
+	return c.shard(name).put(&cached{question: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
 }
 
 // CacheStats counts what a Cache did and holds.
@@ -198,7 +161,7 @@ func (c *Cache) Stats() CacheStats {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		sum.Hits += s.hits.Load()
+		sum.Hits += s.hits
 		sum.Misses += s.misses
 		sum.Evictions += s.evictions
 		sum.Entries += len(s.ring)
@@ -219,24 +182,17 @@ type shard struct {
 	limit   int
 	grace   time.Duration // CacheOptions.Stale
 
-	hits              atomic.Uint64
-	misses, evictions uint64
+	hits, misses, evictions uint64
 }
 
-// cached is an entry. A Link reads what it holds without the lock of its shard, and must not
-// keep it alive: nil once the entry is removed.
+// cached is an entry.
 type cached struct {
 	question
-	cache *Cache
-	held  atomic.Pointer[held]
-	size  int
-	place int // in the ring
-	used  atomic.Bool
-}
-
-type held struct {
 	answer  Answer
 	expires time.Time
+	size    int
+	place   int  // in the ring
+	used    bool // since the hand passed
 }
 
 // clockSlack is what goroutines may differ in their time of now.
@@ -244,44 +200,43 @@ const clockSlack = 10 * time.Second
 
 // beforeItsTime reports that the clock went back since the answer came: how old it is, is
 // not known. time.Now never does, since it carries a monotonic reading; another clock may.
-func (h *held) beforeItsTime(now time.Time) bool {
-	return h.expires.Sub(now) > h.answer.TTL+clockSlack
+func (e *cached) beforeItsTime(now time.Time) bool {
+	return e.expires.Sub(now) > e.answer.TTL+clockSlack
 }
 
-// at is what e holds at a time, and what is left of its TTL; nil when it is nothing.
-func (e *cached) at(now time.Time) (*held, time.Duration) {
-	h := e.held.Load()
-	if h == nil {
-		return nil, 0
+// at is the answer of e at a time, with what is left of its TTL.
+func (e *cached) at(now time.Time) (Answer, bool) {
+	left := e.expires.Sub(now)
+	if left <= 0 || e.beforeItsTime(now) {
+		return Answer{}, false
 	}
-	left := h.expires.Sub(now)
-	if left <= 0 || h.beforeItsTime(now) {
-		return nil, 0
-	}
-	if !e.used.Load() {
-		e.used.Store(true)
-	}
-	return h, min(left.Truncate(time.Second), h.answer.TTL)
+	e.used = true
+	a := e.answer
+	a.TTL = min(left.Truncate(time.Second), a.TTL)
+	return a, true
 }
 
-// get returns what holds, what is left of its TTL and the entry that has it, nil without one. What will
-// never be an answer again is removed.
-func (s *shard) get(q question, now time.Time) (*held, time.Duration, *cached) {
+// get returns what holds. What will never be an answer again is removed.
+func (s *shard) get(q question, now time.Time) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
 	if e == nil {
-		return nil, 0, nil
+		return Answer{}, false
 	}
-	h, left := e.at(now)
-	if h == nil {
-		if h := e.held.Load(); len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace || h.beforeItsTime(now) {
-			s.remove(e)
-		}
-		return nil, 0, nil
+	a, ok := e.at(now)
+	switch {
+	case ok:
+		s.hits++
+	case !s.mayServeStale(e, now):
+		s.remove(e)
 	}
-	s.hits.Add(1)
-	return h, left, e
+	return a, ok
+}
+
+// mayServeStale reports whether e is an answer whose end is no longer ago than the grace.
+func (s *shard) mayServeStale(e *cached, now time.Time) bool {
+	return len(e.answer.Records) > 0 && e.expires.Sub(now) > -s.grace && !e.beforeItsTime(now)
 }
 
 // stale is an answer whose end is no longer ago than the grace.
@@ -289,26 +244,12 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
-	if e == nil {
+	if e == nil || !s.mayServeStale(e, now) {
 		return Answer{}, false
 	}
-	h := e.held.Load()
-	if len(h.answer.Records) == 0 || h.expires.Sub(now) <= -s.grace || h.beforeItsTime(now) {
-		return Answer{}, false
-	}
-	a := h.answer
+	a := e.answer
 	a.TTL, a.Stale = 0, true
 	return a, true
-}
-
-// with is the answer with what is left of its TTL; none is the empty one.
-func (a *Answer) with(left time.Duration) Answer {
-	if a == nil {
-		return Answer{}
-	}
-	b := *a
-	b.TTL = left
-	return b
 }
 
 // put stores e, unless it is too large or an entry that still holds is there: that one
@@ -317,13 +258,13 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.entries[e.question]; old != nil {
-		if h, left := old.at(now); h != nil {
-			return h.answer.with(left)
+		if a, ok := old.at(now); ok {
+			return a
 		}
 		s.remove(old)
 	}
 	if e.size > s.limit {
-		return e.held.Load().answer
+		return e.answer
 	}
 	for s.bytes+e.size > s.limit {
 		s.evict(now)
@@ -332,7 +273,7 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	s.ring = append(s.ring, e)
 	s.entries[e.question] = e
 	s.bytes += e.size
-	return e.held.Load().answer
+	return e.answer
 }
 
 // evict removes the next entry that has expired or was not used for a turn of the hand.
@@ -342,12 +283,12 @@ func (s *shard) evict(now time.Time) {
 			s.hand = 0
 		}
 		e := s.ring[s.hand]
-		if !e.used.Load() || !e.held.Load().expires.After(now) {
+		if !e.used || !e.expires.After(now) {
 			s.remove(e)
 			s.evictions++
 			return
 		}
-		e.used.Store(false)
+		e.used = false
 		s.hand++
 	}
 }
@@ -359,7 +300,6 @@ func (s *shard) remove(e *cached) {
 	s.ring[last] = nil
 	s.ring = s.ring[:last]
 	delete(s.entries, e.question)
-	e.held.Store(nil)
 	s.bytes -= e.size
 }
 

@@ -35,8 +35,6 @@ func TestCacheBytes(t *testing.T) {
 		c := spf.Checker{Resolver: r}
 		q := spf.Request{IP: netip.MustParseAddr("192.0.2.1"), Sender: "a@" + name}
 		c.Check(t.Context(), q)
-		var result spf.Result
-		c.CheckKnown(q, &result)
 	}
 	verify := func(r resolver.Resolver, name string) {
 		keys, err := dkim.LookupKey(t.Context(), r, "s", domain.Name(name))

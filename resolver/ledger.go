@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 )
@@ -36,7 +35,7 @@ type Exchange struct {
 // concurrent use and must be closed.
 type Ledger struct {
 	next   Resolver
-	view   view // of next, when it can peek
+	peeker Peeker // next, when it can peek
 	budget Budget
 	parent context.Context
 	work   sync.WaitGroup
@@ -45,7 +44,7 @@ type Ledger struct {
 	ctx    context.Context // of the questions in flight, made for the first
 	cancel context.CancelFunc
 	order  []*entry
-	index  map[question]*entry // once there are many
+	index  map[question]*entry // once there are more than usualQuestions
 	bytes  int
 	closed bool
 
@@ -54,63 +53,52 @@ type Ledger struct {
 	within   context.Context // see Within, nil is none
 	timer    *time.Timer
 	unbind   func() bool
-
-	room      [usualQuestions]entry // the first entries and the order of them
-	orderRoom [usualQuestions]*entry
 }
-
-// usualQuestions is what an ordinary message asks; up to here a search is cheaper than a
-// map.
-const usualQuestions = 20
 
 type question struct {
 	name string
 	t    Type
 }
 
+// entry is a question of a ledger. done is nil when the outcome was known at once; else the
+// outcome may be read once done is closed.
 type entry struct {
-	asked
-	done chan struct{} // nil when the answer was known at once
-}
-
-// asked is an Exchange, with an answer that belongs to whoever gave it.
-type asked struct {
 	question
-	answer *Answer       // nil when there is none
-	left   time.Duration // of its TTL
+	answer Answer
 	err    error
 	took   time.Duration
+	done   chan struct{}
 }
 
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
 func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
-	l := new(Ledger)
-	l.Begin(ctx, next, budget)
-	return l
-}
-
-// Begin makes a new l the ledger of one transaction, as NewLedger does.
-func (l *Ledger) Begin(ctx context.Context, next Resolver, budget Budget) {
 	if budget.Queries == 0 {
 		budget.Queries = DefaultQueries
 	}
 	if budget.Bytes == 0 {
 		budget.Bytes = DefaultBytes
 	}
-	l.next, l.budget, l.parent = next, budget, ctx
-	if p, ok := next.(Peeker); ok {
-		l.view = viewOf(p)
-	}
-	l.order = l.orderRoom[:0]
+	l := &Ledger{next: next, budget: budget, parent: ctx, order: make([]*entry, 0, usualQuestions)}
+	l.peeker, _ = next.(Peeker)
+	return l
 }
 
-// Refresh reads the clock of the cache again. Until then, what the cache knows is what it knew
-// when the ledger began.
-func (l *Ledger) Refresh() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.view.refresh()
+// usualQuestions is what an ordinary message asks; up to here a search takes less time than a
+// map.
+const usualQuestions = 16
+
+// find returns the entry of a question, nil when it was not asked. The lock is held.
+func (l *Ledger) find(q question) *entry {
+	if l.index != nil {
+		return l.index[q]
+	}
+	for _, e := range l.order {
+		if e.question == q {
+			return e
+		}
+	}
+	return nil
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
@@ -123,11 +111,11 @@ func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error
 
 func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answer, error) {
 	if e.known() {
-		return e.answer.with(e.left), e.err
+		return e.answer, e.err
 	}
 	select {
 	case <-e.done:
-		return e.answer.with(e.left), e.err
+		return e.answer, e.err
 	case <-ctx.Done():
 		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(ctx.Err()), Err: ctx.Err()}
 	case <-l.ctx.Done(): // made before the entry was, and never changed
@@ -148,85 +136,15 @@ func (e *entry) known() bool {
 	}
 }
 
-// Peek implements Peeker: it knows what was asked before and what next knows, which then
-// counts as asked.
-func (l *Ledger) Peek(name string, t Type) (Answer, bool) { return l.peekWithin(name, t, l.budget) }
-
-func (l *Ledger) peekWithin(name string, t Type, b Budget) (Answer, bool) {
-	q := question{canonicalName(name), t}
-	if !ValidName(q.name) {
-		return Answer{NXDomain: true}, true
-	}
-	a, left := l.peekValid(q, b)
-	return a.with(left), a != nil
-}
-
-func (l *Ledger) peekValid(q question, b Budget) (*Answer, time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.find(q)
-	if e == nil {
-		e = l.peek(q, b)
-	}
-	return e.peeked()
-}
-
-// peeked is the answer of e, nil when there is none, or none yet.
-func (e *entry) peeked() (*Answer, time.Duration) {
-	if e == nil || !e.known() {
-		return nil, 0
-	}
-	return e.answer, e.left
-}
-
-// A ledger has one moment after the other, and no use for one given.
-func (l *Ledger) moment() time.Time { return time.Time{} }
-
-func (l *Ledger) peekAt(_ time.Time, q question) (*Answer, time.Duration) {
-	return l.peekValid(q, l.budget)
-}
-
-func (l *Ledger) followAt(_ time.Time, link *Link, t Type) (*Answer, time.Duration) {
-	q := question{link.name, t}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.find(q)
-	if e == nil && !l.blind(l.budget) {
-		if a, left := l.view.follow(link, t); a != nil {
-			e = l.keep(q, a, left)
-		}
-	}
-	return e.peeked()
-}
-
-// find returns the entry of a question, nil when it was not asked.
-func (l *Ledger) find(q question) *entry {
-	if l.index != nil {
-		return l.index[q]
-	}
-	for _, e := range l.order {
-		if e.question == q {
-			return e
-		}
-	}
-	return nil
-}
-
-// add makes an entry for a question that has none.
+// add makes an entry for a question that has none. The lock is held.
 func (l *Ledger) add(q question) *entry {
-	var e *entry
-	if n := len(l.order); n < len(l.room) {
-		e = &l.room[n]
-	} else {
-		e = new(entry)
-	}
-	e.question = q
+	e := &entry{question: q}
 	l.order = append(l.order, e)
 	switch {
 	case l.index != nil:
 		l.index[q] = e
-	case len(l.order) == usualQuestions:
-		l.index = make(map[question]*entry, 4*usualQuestions)
+	case len(l.order) > usualQuestions:
+		l.index = make(map[question]*entry)
 		for _, e := range l.order {
 			l.index[e.question] = e
 		}
@@ -234,27 +152,38 @@ func (l *Ledger) add(q question) *entry {
 	return e
 }
 
-// peek answers a question from what next knows, nil when it does not.
-func (l *Ledger) peek(q question, b Budget) *entry {
-	if l.blind(b) {
+// peek answers a question from what next knows, nil when it does not. The lock is held.
+func (l *Ledger) peek(q question) *entry {
+	if l.peeker == nil {
 		return nil
 	}
-	a, left := l.view.peek(q)
-	if a == nil {
+	a, ok := l.peeker.Peek(q.name, q.t)
+	if !ok {
 		return nil
 	}
-	return l.keep(q, a, left)
+	e := l.add(q)
+	e.answer = a
+	l.bytes += answerBytes(&a)
+	return e
 }
 
-// blind reports whether nothing can be known beyond what was asked.
-func (l *Ledger) blind(b Budget) bool { return l.view.peeker == nil || l.spent(b) }
-
-// keep makes an entry of an answer that was known at once.
-func (l *Ledger) keep(q question, a *Answer, left time.Duration) *entry {
-	e := l.add(q)
-	e.answer, e.left = a, left
-	l.bytes += answerBytes(a)
-	return e
+// Peek implements Peeker: it knows what was asked before and what next knows, which then
+// counts as asked.
+func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
+	q := question{canonicalName(name), t}
+	if !ValidName(q.name) {
+		return Answer{NXDomain: true}, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.find(q)
+	if e == nil && !l.spent(l.budget) {
+		e = l.peek(q)
+	}
+	if e == nil || !e.known() || e.err != nil {
+		return Answer{}, false
+	}
+	return e.answer, true
 }
 
 func (l *Ledger) spent(b Budget) bool {
@@ -264,7 +193,7 @@ func (l *Ledger) spent(b Budget) bool {
 func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 	q := question{canonicalName(name), t}
 	if !ValidName(q.name) {
-		return &entry{asked: asked{question: q, answer: &noSuchName}}
+		return &entry{question: q, answer: Answer{NXDomain: true}}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -272,9 +201,9 @@ func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 		return e
 	}
 	if l.spent(b) {
-		return &entry{asked: asked{question: q, err: &Error{Name: q.name, Type: t, Kind: OverBudget}}}
+		return &entry{question: q, err: &Error{Name: q.name, Type: t, Kind: OverBudget}}
 	}
-	if e := l.peek(q, b); e != nil {
+	if e := l.peek(q); e != nil {
 		return e
 	}
 	e := l.add(q)
@@ -330,16 +259,11 @@ func (l *Ledger) Cancel() {
 func (l *Ledger) ask(ctx context.Context, e *entry) {
 	defer close(e.done)
 	start := time.Now()
-	a, err := l.lookup(ctx, e)
+	e.answer, e.err = l.lookup(ctx, e)
 	e.took = time.Since(start)
-	if err != nil {
-		e.err = err
-		return
-	}
 	l.mu.Lock()
-	l.bytes += answerBytes(&a)
+	l.bytes += answerBytes(&e.answer)
 	l.mu.Unlock()
-	e.answer, e.left = &a, a.TTL
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
@@ -369,11 +293,6 @@ func (u Unmetered) Lookup(ctx context.Context, name string, t Type) (Answer, err
 // Prefetch implements Prefetcher.
 func (u Unmetered) Prefetch(name string, t Type) { u.ledger.begin(name, t, unlimited) }
 
-// Peek implements Peeker.
-func (u Unmetered) Peek(name string, t Type) (Answer, bool) {
-	return u.ledger.peekWithin(name, t, unlimited)
-}
-
 // Queries returns the number of distinct questions so far.
 func (l *Ledger) Queries() int {
 	l.mu.Lock()
@@ -387,7 +306,7 @@ func (l *Ledger) Stale() int {
 	defer l.mu.Unlock()
 	n := 0
 	for _, e := range l.order {
-		if e.known() && e.answer != nil && e.answer.Stale {
+		if e.known() && e.answer.Stale {
 			n++
 		}
 	}
@@ -409,52 +328,19 @@ func (l *Ledger) Close() {
 	l.work.Wait()
 }
 
-// Transcript is what was asked in a transaction and what came of it. It takes little as long
-// as nobody wants its Exchanges.
-type Transcript struct{ all []asked }
-
-// Transcript returns the questions in the order in which they were first asked; those
-// still in flight are left out.
-func (l *Ledger) Transcript() Transcript {
-	var t Transcript
-	t.Take(l)
-	return t
-}
-
-// Take makes t the Transcript of l, in the memory of t where that is enough.
-func (t *Transcript) Take(l *Ledger) {
+// Exchanges returns the questions in the order in which they were first asked; those still in
+// flight are left out.
+func (l *Ledger) Exchanges() []Exchange {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.all = slices.Grow(t.all[:0], len(l.order))
+	all := make([]Exchange, 0, len(l.order))
 	for _, e := range l.order {
 		if e.known() {
-			t.all = append(t.all, e.asked)
+			all = append(all, Exchange{Name: e.name, Type: e.t, Answer: e.answer, Err: e.err, Took: e.took})
 		}
 	}
+	return all
 }
-
-// Reset empties t and keeps its memory, up to a bound.
-func (t *Transcript) Reset() {
-	const most = 64 // questions of an ordinary message, and more
-	if cap(t.all) > most {
-		t.all = nil
-	}
-	clear(t.all)
-	t.all = t.all[:0]
-}
-
-// Exchanges returns the questions in their order.
-func (t Transcript) Exchanges() []Exchange {
-	exchanges := make([]Exchange, len(t.all))
-	for i := range t.all {
-		e := &t.all[i]
-		exchanges[i] = Exchange{Name: e.name, Type: e.t, Answer: e.answer.with(e.left), Err: e.err, Took: e.took}
-	}
-	return exchanges
-}
-
-// Exchanges is that of the Transcript.
-func (l *Ledger) Exchanges() []Exchange { return l.Transcript().Exchanges() }
 
 // answerBytes is the record data of a.
 func answerBytes(a *Answer) int {

@@ -12,22 +12,15 @@ type memoized struct{ v any }
 // Parsed returns what parse makes of a, from a's Memo when it is there. parse must
 // depend on a.Records alone, and its result must be safe to share.
 func Parsed[T any](a Answer, parse func(Answer) *T) *T {
-	if v := Memoized[T](&a); v != nil {
-		return v
+	if a.Memo != nil {
+		m, _ := a.Memo.value.Load().(memoized)
+		if v, ok := m.v.(*T); ok {
+			return v
+		}
 	}
 	v := parse(a)
 	if a.Memo != nil {
 		a.Memo.value.Store(memoized{v})
 	}
-	return v
-}
-
-// Memoized returns what Parsed has kept of a, nil when there is nothing.
-func Memoized[T any](a *Answer) *T {
-	if a.Memo == nil {
-		return nil
-	}
-	m, _ := a.Memo.value.Load().(memoized)
-	v, _ := m.v.(*T)
 	return v
 }

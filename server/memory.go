@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -29,11 +30,18 @@ func (d *Daemon) keepMemory(c conf.Limits) {
 		}
 	}
 	d.memory = listener.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	d.metrics.MemoryLimit.Set(float64(limit))
 	if limit > 0 {
 		d.log.Info("keeping to a limit of memory", "octets", limit)
 	}
 }
+
+// gcPercent makes the collector run less often than by default: what a message allocates dies with
+// its verdict. It saves about a tenth of the CPU time of a small message and takes up to 20 MB.
+const gcPercent = 400
 
 // groupLimit is the lowest memory.max or memory.high (memory.limit_in_bytes in the first
 // version) of the control group and those above it; 0 without one.

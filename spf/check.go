@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"postseal/internal/core/domain"
@@ -68,70 +68,35 @@ type Request struct {
 
 // Check is check_host() for one identity (RFC 7208 §4). The outcome is always a Result;
 // without an address or a domain it is none.
-func (c *Checker) Check(ctx context.Context, q Request) (r Result) {
+func (c *Checker) Check(ctx context.Context, q Request) Result {
 	limits := c.Limits.orDefault()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	e := evaluations.Get().(*evaluation)
-	e.begin(c, c.Resolver, ctx, limits)
-	e.check(q, &r)
-	e.end()
-	return r
+	e := &evaluation{Checker: c, dns: c.Resolver, ctx: ctx, limits: limits, cacheable: true, ttl: -1,
+		spent: make([]Spend, 0, min(max(limits.Lookups, 0), DefaultLookups)), path: make([]string, 0, 4)}
+	return e.check(q)
 }
 
-// CheckKnown is Check on what the Resolver knows without waiting, if it is a
-// resolver.Peeker. ok is false when an answer is missing: nothing was asked then and r
-// means nothing. The slices of r are used again.
-func (c *Checker) CheckKnown(q Request, r *Result) (ok bool) {
-	peeker, can := c.Resolver.(resolver.Peeker)
-	if !can {
-		return false
-	}
-	e := evaluations.Get().(*evaluation)
-	e.known = resolver.NewKnown(peeker)
-	e.begin(c, &e.known, context.Background(), c.Limits.orDefault())
-	e.check(q, r)
-	ok = !e.known.Missed
-	e.end()
-	return ok
-}
-
-// evaluations are used again, since each has room for what an ordinary check needs. One
-// that panicked is not.
-var evaluations = sync.Pool{New: func() any { return new(evaluation) }}
-
-func (e *evaluation) begin(c *Checker, dns resolver.Resolver, ctx context.Context, limits Limits) {
-	e.Checker, e.dns, e.ctx, e.limits, e.cacheable, e.ttl = c, dns, ctx, limits, true, -1
-}
-
-// end gives e back, with its room and nothing else.
-func (e *evaluation) end() {
-	clear(e.spent)
-	*e = evaluation{path: e.path[:0], decided: e.decided[:0], spent: e.spent[:0]}
-	evaluations.Put(e)
-}
-
-func (e *evaluation) check(q Request, r *Result) {
+func (e *evaluation) check(q Request) Result {
 	if q.Identity == "" {
 		q.Identity = MailFrom
 	}
 	e.ip, e.helo = q.IP.Unmap().WithZone(""), q.Helo
-	e.client = clientOf(e.ip)
 	start := e.identify(q)
 	var o *outcome
 	if e.ip.IsValid() && multiLabel(e.senderDomain) {
-		e.first = targetOf(e.senderDomain)
-		o = e.checkHost(&e.first)
+		o = e.checkHost(e.senderDomain)
 	} else {
 		o = e.failed(None, NoDomain, quote(start)+" is no domain that could have a record")
 	}
-	*r = Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: append(r.Path[:0], e.decided...),
-		Lookups: e.lookups, VoidLookups: e.voids, Spent: append(r.Spent[:0], e.spent...), Problem: o.problem}
+	r := Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: e.decided,
+		Lookups: e.lookups, VoidLookups: e.voids, Spent: e.spent, Problem: o.problem}
 	if o.code == Fail && e.matched.Exp != nil && o.reason == Match {
 		r.Explanation = e.explain(e.matched.Exp.Value, e.matchedAt)
 	}
 	r.LocalPartNames, r.Steps = e.private, e.steps
 	r.TTL, r.Cacheable = max(e.ttl, 0), e.cacheable && e.ttl > 0 && o.code != TempError
+	return r
 }
 
 // identify sets the sender and its parts and returns the domain to check (RFC 7208 §4.1,
@@ -205,12 +170,10 @@ func isASCII(s string) bool {
 type evaluation struct {
 	*Checker
 	dns    resolver.Resolver
-	known  resolver.Known // dns, when nothing may be waited for
 	ctx    context.Context
 	limits Limits
 
 	ip                  netip.Addr
-	client              client // the same
 	helo                string
 	local, senderDomain string
 	localASCII          bool
@@ -219,7 +182,6 @@ type evaluation struct {
 	matchedAt string  // its domain
 	failure   error   // of the lookup that failed last
 
-	first   target  // the domain of the check
 	outcome outcome // see ends
 
 	path           []string // the records being evaluated, outermost first
@@ -253,45 +215,47 @@ func (e *evaluation) failed(code Code, reason Reason, problem string) *outcome {
 }
 
 // checkHost is check_host() for one domain.
-func (e *evaluation) checkHost(t *target) *outcome {
-	e.path = append(e.path, t.shown)
-	r, o := e.record(t)
+func (e *evaluation) checkHost(name string) *outcome {
+	e.path = append(e.path, shownName(name))
+	r, o := e.record(name)
 	if r != nil {
-		o = e.evaluate(r, r.at(t))
+		o = e.evaluate(r, name)
 	}
 	if !o.deep {
-		e.decided, o.deep = append(e.decided[:0], e.path...), true
+		e.decided, o.deep = slices.Clone(e.path), true
 	}
 	e.path = e.path[:len(e.path)-1]
 	return o
 }
 
 // record finds and parses the record of a domain (RFC 7208 §4.4, §4.5, §4.6).
-func (e *evaluation) record(t *target) (*compiled, *outcome) {
-	if t.link == nil && !multiLabel(t.name) {
-		return nil, e.failed(None, NoDomain, quote(t.name)+" is no domain that could have a record")
+func (e *evaluation) record(name string) (*Record, *outcome) {
+	if !multiLabel(name) {
+		return nil, e.failed(None, NoDomain, quote(name)+" is no domain that could have a record")
 	}
-	p, err := e.lookupRecord(t)
-	switch {
-	case err != nil:
+	a, err := e.lookup(name, resolver.TXT)
+	if err != nil {
 		return nil, e.dnsFailure(err)
-	case p.count == 0:
-		return nil, e.failed(None, NoRecord, "no SPF record at "+quote(t.name))
-	case p.count > 1:
-		return nil, e.failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(t.name)))
-	case p.length > e.limits.RecordBytes:
-		return nil, e.failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(t.name), p.length))
-	case p.err != nil:
-		return nil, e.failed(PermError, p.err.Reason, "record at "+quote(t.name)+", "+p.err.Error())
 	}
-	return p.record, nil
+	switch p := resolver.Parsed(a, parseAnswer); {
+	case p.count == 0:
+		return nil, e.failed(None, NoRecord, "no SPF record at "+quote(name))
+	case p.count > 1:
+		return nil, e.failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(name)))
+	case p.length > e.limits.RecordBytes:
+		return nil, e.failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(name), p.length))
+	case p.err != nil:
+		return nil, e.failed(PermError, p.err.Reason, "record at "+quote(name)+", "+p.err.Error())
+	default:
+		return p.record, nil
+	}
 }
 
 // parsedAnswer is kept with a cached answer, so that a record is parsed once.
 type parsedAnswer struct {
 	count  int
 	length int
-	record *compiled
+	record *Record
 	err    *SyntaxError
 }
 
@@ -316,58 +280,17 @@ func parseAnswer(a resolver.Answer) *parsedAnswer {
 		p.err = err.(*SyntaxError)
 		return p
 	}
-	p.record = compile(r)
+	p.record = r
 	return p
 }
 
+// lookup asks, and keeps the least TTL of all answers.
 func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, error) {
 	a, err := e.dns.Lookup(e.ctx, name, t)
-	if err == nil {
-		e.note(a.TTL)
+	if err == nil && (e.ttl < 0 || a.TTL < e.ttl) {
+		e.ttl = a.TTL
 	}
 	return a, err
-}
-
-// lookupTarget is lookup, on the short way where there is one.
-func (e *evaluation) lookupTarget(at *target, t resolver.Type) (resolver.Answer, error) {
-	known, ok := e.dns.(*resolver.Known)
-	if !ok || at.link == nil {
-		return e.lookup(at.name, t)
-	}
-	a, ttl, err := known.Follow(at.link, t)
-	if err != nil {
-		return resolver.Answer{}, err
-	}
-	e.note(ttl)
-	return *a, nil
-}
-
-// lookupRecord is lookupTarget for what the TXT records came to.
-func (e *evaluation) lookupRecord(at *target) (*parsedAnswer, error) {
-	known, ok := e.dns.(*resolver.Known)
-	if !ok || at.link == nil {
-		a, err := e.lookup(at.name, resolver.TXT)
-		if err != nil {
-			return nil, err
-		}
-		return resolver.Parsed(a, parseAnswer), nil
-	}
-	a, ttl, err := known.Follow(at.link, resolver.TXT)
-	if err != nil {
-		return nil, err
-	}
-	e.note(ttl)
-	if p := resolver.Memoized[parsedAnswer](a); p != nil {
-		return p, nil
-	}
-	return resolver.Parsed(*a, parseAnswer), nil
-}
-
-// note keeps the least TTL of all answers.
-func (e *evaluation) note(ttl time.Duration) {
-	if e.ttl < 0 || ttl < e.ttl {
-		e.ttl = ttl
-	}
 }
 
 func (e *evaluation) dnsFailure(err error) *outcome {

@@ -9,35 +9,32 @@ import (
 	"postseal/resolver"
 )
 
-// evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1). at is the
-// domain of the record.
-func (e *evaluation) evaluate(r *compiled, at *target) *outcome {
-	e.prefetch(r.Record, at.name)
+// evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1). name is
+// the domain of the record.
+func (e *evaluation) evaluate(r *Record, name string) *outcome {
+	e.prefetch(r, name)
 	for i := range r.Directives {
-		if !r.passes(i, &e.client) && !e.Trace {
-			continue // the most of all directives: kept short
-		}
 		d := &r.Directives[i]
-		step := e.stepInto(at.name, r.Text, d.Offset)
-		matched, o := e.match(r, i, at)
+		step := e.stepInto(name, r.Text, d.Offset)
+		matched, o := e.match(d, name)
 		e.stepOut(step, matched, d.Qualifier, o)
 		if o != nil {
 			return o
 		}
 		if matched {
-			return e.decide(r, d, at)
+			return e.decide(r, d, name)
 		}
 	}
 	if r.Redirect != nil && !r.HasAll {
-		return e.redirect(r, at)
+		return e.redirect(r, name)
 	}
 	return e.ends(outcome{code: Neutral, reason: Default, mechanism: "default"})
 }
 
 // decide ends a record with the directive that matched. An include matched by one of the
 // record that it named.
-func (e *evaluation) decide(r *compiled, d *Directive, at *target) *outcome {
-	e.matched, e.matchedAt = r.Record, at.name
+func (e *evaluation) decide(r *Record, d *Directive, name string) *outcome {
+	e.matched, e.matchedAt = r, name
 	o := outcome{code: d.Qualifier, reason: Match, mechanism: d.Text}
 	if d.Mechanism == Include {
 		o.mechanism, o.deep = e.outcome.mechanism, true
@@ -45,14 +42,14 @@ func (e *evaluation) decide(r *compiled, d *Directive, at *target) *outcome {
 	return e.ends(o)
 }
 
-func (e *evaluation) redirect(r *compiled, at *target) *outcome {
+func (e *evaluation) redirect(r *Record, name string) *outcome {
 	m := r.Redirect
-	to, usable := e.expanded(&r.redirect, m.Value, at.name)
+	to, usable := e.target(m.Value, name)
 	if !usable {
 		return e.ends(outcome{code: Neutral, reason: Default, mechanism: "default"})
 	}
-	step := e.stepInto(at.name, r.Text, m.Offset)
-	if o := e.spend(at.name, m.Text, to.name); o != nil {
+	step := e.stepInto(name, r.Text, m.Offset)
+	if o := e.spend(name, m.Text, to); o != nil {
 		e.stepOut(step, false, "", o)
 		return o
 	}
@@ -64,23 +61,22 @@ func (e *evaluation) redirect(r *compiled, at *target) *outcome {
 	return o
 }
 
-// match reports whether directive i matches. An outcome ends the check.
-func (e *evaluation) match(r *compiled, i int, at *target) (bool, *outcome) {
-	d := &r.Directives[i]
+// match reports whether a directive of the record at name matches. An outcome ends the check.
+func (e *evaluation) match(d *Directive, name string) (bool, *outcome) {
 	switch d.Mechanism {
 	case All:
 		return true, nil
 	case IP4, IP6:
 		return d.Prefix.Contains(e.ip), nil
 	}
-	to := at
+	to := name
 	if d.Target != nil {
 		var usable bool
-		if to, usable = e.expanded(r.target(i), d.Target, at.name); !usable {
+		if to, usable = e.target(d.Target, name); !usable {
 			return false, nil
 		}
 	}
-	if o := e.spend(at.name, d.Text, to.name); o != nil {
+	if o := e.spend(name, d.Text, to); o != nil {
 		return false, o
 	}
 	switch d.Mechanism {
@@ -91,22 +87,9 @@ func (e *evaluation) match(r *compiled, i int, at *target) (bool, *outcome) {
 	case MX:
 		return e.matchMX(d, to)
 	case PTR:
-		return e.matchPTR(to.name)
+		return e.matchPTR(to)
 	}
 	return e.matchExists(to)
-}
-
-// expanded is the target of a domain-spec: the known one, if there is one.
-func (e *evaluation) expanded(known *target, m *MacroString, name string) (to *target, usable bool) {
-	if known.link != nil {
-		return known, true
-	}
-	s, usable := e.target(m, name)
-	if !usable {
-		return nil, false
-	}
-	t := targetOf(s)
-	return &t, true
 }
 
 // target expands a domain-spec. usable is false when it holds the local part of an
@@ -154,7 +137,7 @@ func (e *evaluation) void() *outcome {
 }
 
 // include maps the inner result (RFC 7208 §5.2).
-func (e *evaluation) include(to *target) (bool, *outcome) {
+func (e *evaluation) include(to string) (bool, *outcome) {
 	inner := e.checkHost(to)
 	switch inner.code {
 	case Pass:
@@ -183,8 +166,8 @@ func (d *Directive) contains(addr, ip netip.Addr) bool {
 	return err == nil && p.Contains(ip)
 }
 
-func (e *evaluation) matchAddress(d *Directive, to *target) (bool, *outcome) {
-	a, err := e.lookupTarget(to, e.family())
+func (e *evaluation) matchAddress(d *Directive, to string) (bool, *outcome) {
+	a, err := e.lookup(to, e.family())
 	if err != nil {
 		return false, e.dnsFailure(err)
 	}
@@ -204,15 +187,15 @@ func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
 }
 
 // matchMX never falls back to the address of the target itself (RFC 7208 §5.4).
-func (e *evaluation) matchMX(d *Directive, to *target) (bool, *outcome) {
-	mx, err := e.lookupTarget(to, resolver.MX)
+func (e *evaluation) matchMX(d *Directive, to string) (bool, *outcome) {
+	mx, err := e.lookup(to, resolver.MX)
 	switch {
 	case err != nil:
 		return false, e.dnsFailure(err)
 	case len(mx.Records) == 0:
 		return false, e.void()
 	case len(mx.Records) > e.limits.Names:
-		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to.name), e.limits.Names))
+		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to), e.limits.Names))
 	}
 	for i := range mx.Records {
 		if mx.Records[i].Target != "" { // null MX (RFC 7505)
@@ -235,8 +218,8 @@ func (e *evaluation) matchMX(d *Directive, to *target) (bool, *outcome) {
 }
 
 // matchExists asks for A whatever the client's family (RFC 7208 §5.7).
-func (e *evaluation) matchExists(to *target) (bool, *outcome) {
-	a, err := e.lookupTarget(to, resolver.A)
+func (e *evaluation) matchExists(to string) (bool, *outcome) {
+	a, err := e.lookup(to, resolver.A)
 	if err != nil {
 		return false, e.dnsFailure(err)
 	}

@@ -91,13 +91,11 @@ func (x *explorer) node(name string, above []string) *Node {
 		}
 	}
 	x.failure = nil
-	at := targetOf(name)
-	found, o := x.record(&at)
-	if found == nil {
+	r, o := x.record(name)
+	if r == nil {
 		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, x.failure
 		return n
 	}
-	r := found.Record
 	n.Record, n.Text = r, r.Text
 	x.prefetchAll(r, name)
 	path := append(above[:len(above):len(above)], name)

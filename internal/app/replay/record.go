@@ -51,23 +51,14 @@ type Was struct {
 	Source string          `json:"source"` // a header field, or "delivered"
 }
 
-// recordRoom is an ordinary record in one piece.
-type recordRoom struct {
-	Record
-	policies [2]Decided
-	words    [4]string
-}
-
 // record decides by each policy and gathers the facts.
 func (o *Options) record(r *postseal.Report, h *message.Header, d *received.Delivery) *Record {
-	made := &recordRoom{}
-	record := &made.Record
-	record.Policies = made.policies[:0]
+	record := new(Record)
 	for _, p := range o.Policies {
 		record.Policies = append(record.Policies, Decided{p.Name, p.Policy.Decide(r)})
 	}
 	own := o.ownResults(h)
-	record.Replay = Facts{Received: d.Time.UTC(), Was: was(h, own), Author: Author(r), Sender: Sender(r), Evidence: evidence(made.words[:0], r),
+	record.Replay = Facts{Received: d.Time.UTC(), Was: was(h, own), Author: Author(r), Sender: Sender(r), Evidence: evidence(r),
 		Looks: looks(r), Undecided: undecided(r, own)}
 	return record
 }
@@ -166,7 +157,8 @@ func listID(h *message.Header) string {
 }
 
 // evidence is said in a few words of a closed set, which are appended to words.
-func evidence(words []string, r *postseal.Report) []string {
+func evidence(r *postseal.Report) []string {
+	var words []string
 	if r.Author.Reason != "" {
 		words = append(words, "no single author")
 	}

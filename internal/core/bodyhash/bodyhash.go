@@ -32,12 +32,10 @@ const NoLimit = -1
 // the first Write. The zero value is ready to use.
 type Set struct {
 	streams [2]*stream // one per Canonicalization, nil when nobody asked
-	spare   [2]*stream // of an earlier body
 	wanted  []want
 	assumed []Hash // instead of a body
 	small   []byte // pieces that wait for more, at most gathered octets
 	done    bool
-	room    [2]want // the first of wanted
 }
 
 // gathered: pieces below it are put together first, so that a body that comes octet by octet
@@ -65,17 +63,6 @@ func (s *Set) AppendHashes(dst []Hash) []Hash {
 	return dst
 }
 
-// Reset makes s ready for another body, with the memory of this one.
-func (s *Set) Reset() {
-	spare := s.spare
-	for i, st := range s.streams {
-		if st != nil {
-			spare[i] = st
-		}
-	}
-	*s = Set{spare: spare, small: s.small[:0]}
-}
-
 // find returns what was assumed for w; nothing matches what was not.
 func (s *Set) find(w want) Hash {
 	for _, h := range s.assumed {
@@ -100,26 +87,13 @@ func (s *Set) Request(c Canonicalization, limit int64) int {
 		}
 	}
 	if s.streams[c] == nil {
-		s.streams[c] = s.open(c)
-	}
-	if s.wanted == nil {
-		s.wanted = s.room[:0]
+		s.streams[c] = &stream{hash: sha256.New(), relaxed: c == Relaxed}
 	}
 	s.wanted = append(s.wanted, want{c, limit})
 	if limit >= 0 {
 		s.streams[c].addLimit(limit)
 	}
 	return len(s.wanted) - 1
-}
-
-func (s *Set) open(c Canonicalization) *stream {
-	st := s.spare[c]
-	if st == nil {
-		return &stream{hash: sha256.New(), relaxed: c == Relaxed}
-	}
-	st.hash.Reset()
-	*st = stream{hash: st.hash, relaxed: st.relaxed, snapshots: st.snapshots[:0]}
-	return st
 }
 
 // Write takes the next piece of the body. It never fails.
