@@ -16,12 +16,15 @@ import (
 // maxAudits bounds the audits that run at the same time: each may ask hundreds of questions.
 const maxAudits = 4
 
-// pages are what the http listener shows of the daemon.
-func (d *Daemon) pages() []web.Page {
-	return []web.Page{
-		{Path: "/v1/trial", Content: func(*http.Request) (any, error) { return d.trial.report(), nil }},
-		{Path: "/v1/verdicts/{ref}", Content: d.bundles.verdict},
-		{Path: "/v1/audit/{domain}", Content: d.audit},
+// routes are what the http listener shows of the daemon.
+func (d *Daemon) routes() []web.Route {
+	get := func(path string, access web.Access, content func(*http.Request) (any, error)) web.Route {
+		return web.Route{Method: http.MethodGet, Path: path, Access: access, Handler: web.JSON(d.engine, content)}
+	}
+	return []web.Route{
+		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
+		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
+		get("/v1/audit/{domain}", web.Host, d.audit),
 	}
 }
 

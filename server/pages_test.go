@@ -33,10 +33,7 @@ func (d *daemonUnderTest) object(r *http.Response) (o map[string]any) {
 // page reads a JSON document of the http listener.
 func (d *daemonUnderTest) page(path string) (status int, kind string, o map[string]any) {
 	d.t.Helper()
-	r, err := http.Get(fmt.Sprintf("http://%s%s", d.Addr(listener.HTTP), path))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	r := d.ask(path)
 	defer r.Body.Close()
 	return r.StatusCode, r.Header.Get("Content-Type"), d.object(r)
 }

@@ -159,7 +159,20 @@ func (d *Daemon) discard(n *names) {
 	}
 }
 
+// makeToken makes the token of the http listener, unless one is configured. Without a state
+// folder there is none, and the console is for this machine alone.
+func (d *Daemon) makeToken(c *conf.Config) {
+	path := conf.ConsoleToken()
+	if c.Listen.HTTP == "" || c.Listen.HTTPTokenFile != "" || path == "" {
+		return
+	}
+	if err := listener.MakeToken(path); err != nil {
+		d.log.Warn("the token of the console cannot be made: the console is open to this machine alone", "file", path, "error", listener.Text(err))
+	}
+}
+
 func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*listener.Snapshot, error) {
+	d.makeToken(c)
 	engine, policy := c.Engine(time.Now())
 	engine.Resolver, engine.Now = dns, d.options.Now
 	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }

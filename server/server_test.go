@@ -165,14 +165,30 @@ func (d *daemonUnderTest) finish(s *milter.ClientSession) string {
 
 func (d *daemonUnderTest) get(path string) (int, string) {
 	d.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + d.Addr(listener.HTTP).String() + path)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	r := d.ask(path)
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
 	return r.StatusCode, string(body)
+}
+
+// ask reads a page with the token that the daemon made.
+func (d *daemonUnderTest) ask(path string) *http.Response {
+	d.t.Helper()
+	token, err := listener.ReadToken(conf.ConsoleToken())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(d.t.Context(), http.MethodGet, fmt.Sprintf("http://%s%s", d.Addr(listener.HTTP), path), nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Do(request)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
 }
 
 const listeners = "[listen]\nmilter = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\n"

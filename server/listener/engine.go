@@ -33,6 +33,7 @@ type Service interface {
 // current one and keeps it to the end of the message.
 type Snapshot struct {
 	Token        Token // of the http listener
+	Configured   bool  // Token is that of [listen] http_token_file: this machine needs it too
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
@@ -50,11 +51,11 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := newToken(c.Listen.HTTPTokenFile)
+	token, err := ConfiguredToken(c)
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Token: token, Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
+	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
 		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
 }
 

@@ -1,14 +1,20 @@
 package listener
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"postseal/internal/app/conf"
 )
 
-// Token is the secret of [listen] http_token_file. The zero value is none.
+// Token is the secret of the http listener. The zero value is none.
 type Token struct {
 	sum [sha256.Size]byte
 	set bool
@@ -34,10 +40,40 @@ func ReadToken(path string) (string, error) {
 	return token, nil
 }
 
-func newToken(path string) (Token, error) {
-	text, err := ReadToken(path)
-	return Token{sha256.Sum256([]byte(text)), text != ""}, err
+// ConfiguredToken reads the token by which our own commands reach the daemon of c: that of
+// the configuration, else the one that the daemon made, which is "" before its first start or
+// for a user who may not read it.
+func ConfiguredToken(c *conf.Config) (string, error) {
+	if c.Listen.HTTPTokenFile != "" {
+		return ReadToken(c.Listen.HTTPTokenFile)
+	}
+	token, err := ReadToken(conf.ConsoleToken())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return "", nil
+	}
+	return token, err
 }
+
+// MakeToken makes the token in the state folder unless it exists. Only its owner may read it.
+func MakeToken(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process was first
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(rand.Text() + "\n")
+	return errors.Join(err, f.Close())
+}
+
+func newToken(text string) Token { return Token{sha256.Sum256([]byte(text)), text != ""} }
 
 // Set reports whether there is a token.
 func (t Token) Set() bool { return t.set }

@@ -18,7 +18,7 @@ func FuzzVerify(f *testing.F) {
 	h, _ := handler(f, &log, nil)
 	f.Fuzz(func(t *testing.T, query, message string) {
 		log.Reset()
-		r := httptest.NewRequest("POST", "/v1/verify", strings.NewReader(message))
+		r := request("POST", "/v1/verify", message)
 		r.URL.RawQuery = query
 		rw := httptest.NewRecorder()
 		h.ServeHTTP(rw, r)

@@ -20,7 +20,7 @@ func TestMemoryShort(t *testing.T) {
 			method, body = "POST", mail
 		}
 		rw := httptest.NewRecorder()
-		h.ServeHTTP(rw, httptest.NewRequest(method, path, strings.NewReader(body)))
+		h.ServeHTTP(rw, request(method, path, body))
 		if rw.Code != want || (want == http.StatusServiceUnavailable) != (rw.Header().Get("Retry-After") != "") {
 			t.Errorf("%s: %d, Retry-After %q, want %d", path, rw.Code, rw.Header().Get("Retry-After"), want)
 		}

@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"postseal"
@@ -30,13 +30,7 @@ const (
 	readyTime   = 5 * time.Second
 )
 
-// Page is what can be read as JSON at an address. It may show mail.
-type Page struct {
-	Path    string // a pattern of http.ServeMux without a method
-	Content func(*http.Request) (any, error)
-}
-
-// Refusal is the error of a Page that is told to the client.
+// Refusal is an error that is told to the client.
 type Refusal struct {
 	Status int
 	Detail string
@@ -45,41 +39,54 @@ type Refusal struct {
 // Error implements error.
 func (r *Refusal) Error() string { return r.Detail }
 
-func (w *web) show(p Page) http.HandlerFunc {
+// JSON makes the handler of a route that answers with JSON.
+func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		content, err := p.Content(r)
+		c, err := content(r)
 		var refusal *Refusal
 		switch {
 		case errors.As(err, &refusal):
 			problem(rw, refusal.Status, refusal.Detail)
 			return
 		case err != nil:
-			w.engine.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", p.Path, "error", listener.Text(err))
+			e.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", r.Pattern, "error", listener.Text(err))
 			problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(rw).Encode(content)
+		rw.Header().Set("Cache-Control", "no-store")
+		json.NewEncoder(rw).Encode(c)
 	}
 }
 
-// New makes the service. ready says why the daemon cannot do its work.
-func New(e *listener.Engine, ready func(context.Context) error, pages ...Page) *http.Server {
-	w := &web{engine: e, ready: ready}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", only(http.MethodGet, e.Metrics.Handler().ServeHTTP))
-	mux.Handle("/healthz", only(http.MethodGet, w.health))
-	mux.Handle("/readyz", only(http.MethodGet, w.readiness))
-	mux.Handle("/v1/verify", only(http.MethodPost, w.known(w.verify)))
-	for _, p := range pages {
-		mux.Handle(p.Path, only(http.MethodGet, w.private(w.show(p))))
-	}
-	mux.HandleFunc("/debug/pprof/", w.profiles(pprof.Index))
-	mux.HandleFunc("/debug/pprof/profile", w.profiles(pprof.Profile))
-	mux.HandleFunc("/debug/pprof/trace", w.profiles(pprof.Trace))
-	mux.HandleFunc("/", nothing)
-	return &http.Server{Handler: w.guard(mux), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
+// New makes the service with the routes of the daemon. ready says why the daemon cannot do
+// its work.
+func New(e *listener.Engine, ready func(context.Context) error, more ...Route) *http.Server {
+	w := &web{engine: e, ready: ready, sessions: newSessions(time.Now), logins: newLogins()}
+	return &http.Server{Handler: w.handler(more...), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
 		IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
+}
+
+// handler serves the routes of w and more.
+func (w *web) handler(more ...Route) http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range append(w.routes(), more...) {
+		mux.Handle(route.Path, only(route.Method, w.admit(route)))
+	}
+	mux.HandleFunc("/", nothing)
+	return w.guard(mux)
+}
+
+// routes are those that need nothing of the daemon but its engine.
+func (w *web) routes() []Route {
+	return append(w.loginRoutes(),
+		Route{Method: http.MethodGet, Path: "/metrics", Access: Open, Handler: w.engine.Metrics.Handler().ServeHTTP},
+		Route{Method: http.MethodGet, Path: "/healthz", Access: Open, Handler: w.health},
+		Route{Method: http.MethodGet, Path: "/readyz", Access: Open, Handler: w.readiness},
+		Route{Method: http.MethodPost, Path: "/v1/verify", Access: Host, Handler: w.verify},
+		Route{Method: http.MethodGet, Path: "/debug/pprof/", Access: Reader, Handler: w.profiles(pprof.Index)},
+		Route{Method: http.MethodGet, Path: "/debug/pprof/profile", Access: Reader, Handler: w.profiles(pprof.Profile)},
+		Route{Method: http.MethodGet, Path: "/debug/pprof/trace", Access: Reader, Handler: w.profiles(pprof.Trace)})
 }
 
 func nothing(rw http.ResponseWriter, _ *http.Request) {
@@ -90,46 +97,18 @@ func nothing(rw http.ResponseWriter, _ *http.Request) {
 func (w *web) profiles(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		if w.engine.Current().Config.Listen.Profiles {
-			w.private(next)(rw, r)
+			next(rw, r)
 			return
 		}
 		nothing(rw, r)
 	}
 }
 
-// known asks for the token, where there is one.
-func (w *web) known(next http.HandlerFunc) http.HandlerFunc {
-	return func(rw http.ResponseWriter, r *http.Request) {
-		text, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if t := w.engine.Current().Token; t.Set() && !t.Is(text) {
-			rw.Header().Set("WWW-Authenticate", "Bearer")
-			problem(rw, http.StatusUnauthorized, "the token of [listen] http_token_file is missing or wrong")
-			return
-		}
-		next(rw, r)
-	}
-}
-
-// private is known, and without a token lets this machine alone read what shows mail.
-func (w *web) private(next http.HandlerFunc) http.HandlerFunc {
-	return w.known(func(rw http.ResponseWriter, r *http.Request) {
-		if !w.engine.Current().Token.Set() && !local(r) {
-			problem(rw, http.StatusForbidden, "only this machine may read it: set [listen] http_token_file")
-			return
-		}
-		next(rw, r)
-	})
-}
-
-// local: a unix socket has no port, and lets in whom its mode does.
-func local(r *http.Request) bool {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err != nil || at.Addr().Unmap().IsLoopback()
-}
-
 type web struct {
-	engine *listener.Engine
-	ready  func(context.Context) error
+	engine   *listener.Engine
+	ready    func(context.Context) error
+	sessions *sessions
+	logins   *logins
 }
 
 // guard ends a request that met a defect, and no more than that.
@@ -233,6 +212,10 @@ func (s *steady) Read(b []byte) (int, error) {
 
 // verify answers with the JSON of the verdict, schema postseal.verify/1.
 func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "message/rfc822" && media != "message/global" {
+		problem(rw, http.StatusUnsupportedMediaType, "send the message with Content-Type: message/rfc822")
+		return
+	}
 	conn, helo, from, err := envelope(r.URL.Query())
 	if err != nil {
 		problem(rw, http.StatusBadRequest, err.Error())

@@ -34,6 +34,33 @@ func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *listener.
 	return New(e, func(context.Context) error { return ready }).Handler, e
 }
 
+// request is one that a program on this machine makes.
+func request(method, path, body string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:8896"
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "message/rfc822")
+	}
+	return r
+}
+
+// TestMain gives the services of the tests a state folder of their own, without a token.
+func TestMain(m *testing.M) {
+	state, err := os.MkdirTemp("", "postseal-state-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("STATE_DIRECTORY", state)
+	code := m.Run()
+	os.RemoveAll(state)
+	os.Exit(code)
+}
+
+// get is a route that answers with JSON to readers.
+func get(e *listener.Engine, path string, content func(*http.Request) (any, error)) Route {
+	return Route{Method: http.MethodGet, Path: path, Access: Reader, Handler: JSON(e, content)}
+}
+
 // TestProfiles: off unless the configuration says so.
 func TestProfiles(t *testing.T) {
 	for config, want := range map[string]int{"": http.StatusNotFound, "[listen]\nprofiles = true\n": http.StatusOK} {
@@ -47,8 +74,7 @@ func TestProfiles(t *testing.T) {
 		e.Swap(&s)
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/trace?seconds=0.01"} {
 			rw := httptest.NewRecorder()
-			r := httptest.NewRequest("GET", path, nil)
-			r.RemoteAddr = "127.0.0.1:1234"
+			r := request("GET", path, "")
 			h.ServeHTTP(rw, r)
 			if rw.Code != want {
 				t.Errorf("%q: %s answers %d, want %d", config, path, rw.Code, want)
@@ -65,6 +91,7 @@ func TestToken(t *testing.T) {
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	type answers struct{ trial, profile, verify int }
 	for _, test := range []struct {
 		name, token, from, sent string
@@ -73,8 +100,8 @@ func TestToken(t *testing.T) {
 		{"no token, this machine", "", "127.0.0.1:1", "", answers{200, 200, 200}},
 		{"no token, this machine, IPv6", "", "[::1]:1", "", answers{200, 200, 200}},
 		{"no token, a unix socket", "", "@", "", answers{200, 200, 200}},
-		{"no token, another machine", "", "192.0.2.1:1", "", answers{403, 403, 200}},
-		{"no token, another machine with one", "", "192.0.2.1:1", secret, answers{403, 403, 200}},
+		{"no token, another machine", "", "192.0.2.1:1", "", answers{403, 403, 403}},
+		{"no token, another machine with one", "", "192.0.2.1:1", secret, answers{403, 403, 403}},
 		{"token, this machine without it", file, "127.0.0.1:1", "", answers{401, 401, 401}},
 		{"token, another machine with a wrong one", file, "192.0.2.1:1", secret[1:], answers{401, 401, 401}},
 		{"token, another machine with it", file, "192.0.2.1:1", secret, answers{200, 200, 200}},
@@ -91,9 +118,9 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Swap(s)
-		h := New(e, func(context.Context) error { return nil }, Page{"/v1/trial", func(*http.Request) (any, error) { return "domains of senders", nil }}).Handler
+		h := New(e, func(context.Context) error { return nil }, get(e, "/v1/trial", func(*http.Request) (any, error) { return "domains of senders", nil })).Handler
 		ask := func(method, path, body string) int {
-			r := httptest.NewRequest(method, path, strings.NewReader(body))
+			r := request(method, path, body)
 			r.RemoteAddr = test.from
 			if test.sent != "" {
 				r.Header.Set("Authorization", "Bearer "+test.sent)
@@ -143,9 +170,8 @@ func TestRefusal(t *testing.T) {
 	} {
 		var log strings.Builder
 		_, e := handler(t, &log, nil)
-		h := New(e, func(context.Context) error { return nil }, Page{"/v1/x/{id}", func(*http.Request) (any, error) { return nil, test.err }}).Handler
-		r := httptest.NewRequest("GET", "/v1/x/1", nil)
-		r.RemoteAddr = "127.0.0.1:1"
+		h := New(e, func(context.Context) error { return nil }, get(e, "/v1/x/{id}", func(*http.Request) (any, error) { return nil, test.err })).Handler
+		r := request("GET", "/v1/x/1", "")
 		rw := httptest.NewRecorder()
 		h.ServeHTTP(rw, r)
 		if kind := rw.Header().Get("Content-Type"); rw.Code != test.status || kind != "application/problem+json" || !strings.Contains(rw.Body.String(), test.body) || strings.Contains(rw.Body.String(), "secret") {
@@ -182,7 +208,7 @@ func TestHTTP(t *testing.T) {
 	} {
 		h, _ := handler(t, io.Discard, nil)
 		r := httptest.NewRecorder()
-		h.ServeHTTP(r, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
+		h.ServeHTTP(r, request(test.method, test.path, test.body))
 		if kind := r.Header().Get("Content-Type"); r.Code != test.status || !strings.HasPrefix(kind, test.kind) || !strings.Contains(r.Body.String(), test.want) {
 			t.Errorf("%s %s: %d %s %s, want %d %s with %q", test.method, test.path, r.Code, kind, r.Body, test.status, test.kind, test.want)
 		}
@@ -195,7 +221,7 @@ func TestHTTP(t *testing.T) {
 func TestNotReady(t *testing.T) {
 	h, _ := handler(t, io.Discard, errors.New("no name server answers"))
 	r := httptest.NewRecorder()
-	h.ServeHTTP(r, httptest.NewRequest("GET", "/readyz", nil))
+	h.ServeHTTP(r, request("GET", "/readyz", ""))
 	if r.Code != 503 || !strings.Contains(r.Body.String(), "no name server answers") {
 		t.Errorf("got %d %s", r.Code, r.Body)
 	}
@@ -206,12 +232,12 @@ func TestRecorded(t *testing.T) {
 	var log strings.Builder
 	h, _ := handler(t, &log, nil)
 	r := httptest.NewRecorder()
-	h.ServeHTTP(r, httptest.NewRequest("POST", "/v1/verify?ip=192.0.2.1&from=a@pass.test", strings.NewReader(mail)))
+	h.ServeHTTP(r, request("POST", "/v1/verify?ip=192.0.2.1&from=a@pass.test", mail))
 	if n := strings.Count(log.String(), "door=http verdict=accept"); n != 1 {
 		t.Errorf("log: %s", log.String())
 	}
 	r = httptest.NewRecorder()
-	h.ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
+	h.ServeHTTP(r, request("GET", "/metrics", ""))
 	if want := `postseal_messages_total{applied="accept",enforce="guarded",verdict="accept"} 1`; !strings.Contains(r.Body.String(), want) {
 		t.Errorf("metrics do not have %s", want)
 	}
@@ -225,7 +251,7 @@ func TestPanic(t *testing.T) {
 	broken.Verifier = nil
 	e.Swap(&broken)
 	r := httptest.NewRecorder()
-	h.ServeHTTP(r, httptest.NewRequest("POST", "/v1/verify", strings.NewReader(mail)))
+	h.ServeHTTP(r, request("POST", "/v1/verify", mail))
 	if r.Code != 500 || !strings.Contains(r.Header().Get("Content-Type"), "problem") || !strings.Contains(log.String(), "<3>") {
 		t.Errorf("got %d %s\n%s", r.Code, r.Body, log.String())
 	}

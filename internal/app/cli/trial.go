@@ -2,12 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
-	"net"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,12 +39,12 @@ func (a *app) trial(ctx context.Context, address string) error {
 	if err := at.UnmarshalText([]byte(address)); err != nil {
 		return usage("--address: %v", err)
 	}
-	token, err := listener.ReadToken(a.config.Listen.HTTPTokenFile)
+	token, err := listener.ConfiguredToken(a.config)
 	if err != nil {
 		return failf(exitConfig, "%v", err)
 	}
 	var r server.TrialReport
-	if err := fetch(ctx, at, "/v1/trial", token, &r); err != nil {
+	if err := call(ctx, http.MethodGet, at, "/v1/trial", token, &r); err != nil {
 		return failf(exitUnavailable, "the daemon at %s: %v", address, err).or("is it running, with [listen] http there?")
 	}
 	if r.Schema != server.TrialSchema {
@@ -59,35 +54,4 @@ func (a *app) trial(ctx context.Context, address string) error {
 		return failf(exitConfig, "the daemon tries no other policy").or("set [trial] enforce or discovery in its configuration, and reload it")
 	}
 	return a.page().Trial(&r)
-}
-
-// fetch reads a JSON document of the daemon, which may ask for a token.
-func fetch(ctx context.Context, at conf.Address, path, token string, into any) error {
-	const longest, patience = 16 << 20, 10 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	network, address := at.Network()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}}
-	host := "localhost"
-	if network == "tcp" {
-		host = address
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
-	if err != nil {
-		return err
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return errors.New("answers with " + answer.Status)
-	}
-	return json.NewDecoder(io.LimitReader(answer.Body, longest)).Decode(into)
 }

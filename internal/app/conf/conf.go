@@ -36,6 +36,7 @@ type Config struct {
 	Store   Store   `toml:"store"`
 	Bundles Bundles `toml:"bundles"`
 	Trial   Trial   `toml:"trial"`
+	Web     Web     `toml:"web"`
 	Log     Log     `toml:"log"`
 	Limits  Limits  `toml:"limits"`
 
@@ -87,17 +88,29 @@ type Listen struct {
 	Submission Address `toml:"submission"`
 	// The same with TLS from the start (port 465).
 	Submissions Address `toml:"submissions"`
-	// HTTP: `/metrics`, `/healthz`, `/readyz`, `POST /v1/verify`, `/v1/verdicts/{ref}`,
-	// `/v1/audit/{domain}`, `/v1/trial`. Without a token, anyone who reaches it may use it, but
-	// audits and what shows mail are for this machine alone: keep it on loopback.
+	// HTTP: the console, `/v1/`, `/metrics`, `/healthz` and `/readyz`. `POST /v1/verify` and
+	// `/v1/audit/{domain}` are open to this machine; everything that shows mail needs a login
+	// (`postseal ui`) or the token.
 	HTTP Address `toml:"http"`
 	// A file with a token of 16 characters or more, which `/v1/` and `/debug/pprof` then ask
-	// for (`Authorization: Bearer`). It is read again at each reload.
+	// everyone for (`Authorization: Bearer`). It is read again at each reload. By default the
+	// daemon makes a token in its state folder at the first start, where our own commands find it.
 	HTTPTokenFile string `toml:"http_token_file"`
 	// `/debug/pprof` on the http listener: profiles of the running daemon, for `go tool pprof`.
 	Profiles bool `toml:"profiles"`
 	// The mode of unix sockets. Postfix must be able to write to them.
 	SocketMode Mode `toml:"socket_mode"`
+}
+
+// Web says how the http listener is reached. It answers to the names of loopback and to the
+// address that a request came to; any other name must be listed, so that a page of another
+// site cannot reach it through a name of its own.
+type Web struct {
+	// Host names by which people reach the console, for example through a reverse proxy.
+	Hosts []Domain `toml:"hosts"`
+	// Reverse proxies whose `X-Forwarded-For` names the client. A request that was forwarded
+	// always needs the token or a login, also from this machine.
+	TrustedProxies []Prefix `toml:"trusted_proxies"`
 }
 
 // Network says which clients are known.

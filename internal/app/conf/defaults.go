@@ -51,6 +51,15 @@ func StateDir() string {
 	return ""
 }
 
+// ConsoleToken returns the file of the token that the daemon makes if none is configured, ""
+// without a state folder.
+func ConsoleToken() string {
+	if state := StateDir(); state != "" {
+		return filepath.Join(state, "console.token")
+	}
+	return ""
+}
+
 // BundlesIn returns the folder of bundles in a state folder.
 func BundlesIn(state string) string { return filepath.Join(state, "bundles") }
 
@@ -94,6 +103,7 @@ func Default() *Config {
 			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
 		ARC:     ARC{TrustedSealers: []Domain{}},
 		Bundles: Bundles{Dir: defaultBundles(), Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
+		Web:     Web{Hosts: []Domain{}, TrustedProxies: []Prefix{}},
 		Trial:   Trial{Enforce: "same", Discovery: "same"},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),

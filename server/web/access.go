@@ -1,0 +1,191 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
+)
+
+// Access says who may use a route.
+type Access string
+
+// The kinds of access.
+const (
+	// Open is for anyone: health and metrics, which show no mail.
+	Open Access = "open"
+	// Host is for this machine, and for others with the token or a login.
+	Host Access = "host"
+	// Reader needs the token or a login, also on this machine. Without any token, which only
+	// happens when the state folder cannot be used, it is like Host.
+	Reader Access = "reader"
+)
+
+// Route is one address of the http listener.
+type Route struct {
+	Method  string // GET stands for HEAD too
+	Path    string // a pattern of http.ServeMux without a method
+	Access  Access
+	Page    bool // for people: whoever is not logged in is sent to the login page
+	Handler http.HandlerFunc
+}
+
+// admit lets a request through to a route if its client may use it. A page of another site
+// cannot use the browser of a reader (Fetch Metadata, RFC 6454), nor reach the listener by a
+// name of its own.
+func (w *web) admit(route Route) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		s := w.engine.Current()
+		switch {
+		case route.Access == Open:
+		case !w.knownHost(s, r):
+			problem(rw, http.StatusMisdirectedRequest, "this name is not one of the listener: add it to [web] hosts")
+			return
+		case !sameSite(r, route.Page):
+			problem(rw, http.StatusForbidden, "a request from a page of another site")
+			return
+		case !w.mayUse(s, route.Access, r):
+			w.refuse(rw, r, s, route)
+			return
+		}
+		route.Handler(rw, r)
+	}
+}
+
+// knownHost reports whether the name that the client asked for is one of ours.
+func (w *web) knownHost(s *listener.Snapshot, r *http.Request) bool {
+	if viaUnix(r) {
+		return true
+	}
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap().IsLoopback() || ip.Unmap() == arrivedAt(r)
+	}
+	if name == "localhost" {
+		return true
+	}
+	for _, h := range s.Config.Web.Hosts {
+		if strings.EqualFold(string(h), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// arrivedAt is the address of this machine that a request came to.
+func arrivedAt(r *http.Request) netip.Addr {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return netip.Addr{}
+	}
+	at, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// viaUnix reports whether a request came through a unix socket, which lets in whom its mode
+// does.
+func viaUnix(r *http.Request) bool {
+	_, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil
+}
+
+// crossOrigin refuses requests that act and come from a page of another site.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// sameSite reports whether a request was not made by a page of another site. A link to a page
+// of ours may be followed from anywhere.
+func sameSite(r *http.Request, page bool) bool {
+	if crossOrigin.Check(r) != nil {
+		return false
+	}
+	if page && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+	default:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	return origin == "" || strings.EqualFold(strings.TrimPrefix(strings.TrimPrefix(origin, "https://"), "http://"), r.Host)
+}
+
+// mayUse reports whether the client of a request has the access.
+func (w *web) mayUse(s *listener.Snapshot, access Access, r *http.Request) bool {
+	text, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch {
+	case bearer && s.Token.Is(text):
+		return true
+	case s.Token.Set() && w.sessions.valid(r, s.Token):
+		return true
+	case access == Host:
+		return !s.Configured && local(r)
+	}
+	return !s.Token.Set() && local(r)
+}
+
+// forwardedBy are the fields by which a proxy tells that a request is somebody else's.
+var forwardedBy = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+
+// local reports whether a request was made on this machine, and not for a client of a proxy
+// on it.
+func local(r *http.Request) bool {
+	if slices.ContainsFunc(forwardedBy, func(name string) bool { return r.Header.Get(name) != "" }) {
+		return false
+	}
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil || at.Addr().Unmap().IsLoopback()
+}
+
+// client is the address that a request is counted under: the one that a trusted proxy names,
+// else that of the connection.
+func client(s *listener.Snapshot, r *http.Request) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "unix"
+	}
+	addr := at.Addr().Unmap()
+	names := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(names) - 1; i >= 0 && trustedProxy(s, addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(names[i]))
+		if err != nil {
+			break
+		}
+		addr = next.Unmap().WithZone("")
+	}
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil { // one client has at least that
+			return p.String()
+		}
+	}
+	return addr.String()
+}
+
+func trustedProxy(s *listener.Snapshot, addr netip.Addr) bool {
+	return slices.ContainsFunc(s.Config.Web.TrustedProxies, func(p conf.Prefix) bool { return p.Contains(addr) })
+}
+
+// refuse tells the client what is missing.
+func (w *web) refuse(rw http.ResponseWriter, r *http.Request, s *listener.Snapshot, route Route) {
+	switch {
+	case !s.Token.Set():
+		problem(rw, http.StatusForbidden, "only this machine may use it: set [listen] http_token_file")
+	case route.Page:
+		http.Redirect(rw, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+	default:
+		rw.Header().Set("WWW-Authenticate", "Bearer")
+		problem(rw, http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer TOKEN; it is in [listen] http_token_file, else in console.token of the state folder")
+	}
+}

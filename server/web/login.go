@@ -1,0 +1,144 @@
+package web
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"postseal/server/listener"
+)
+
+// logins bounds the attempts to guess a token: five a minute for a client, twenty for all.
+type logins struct {
+	mu  sync.Mutex
+	all *rate.Limiter
+	by  map[string]*rate.Limiter
+}
+
+const maxClients = 1000
+
+func newLogins() *logins {
+	return &logins{all: rate.NewLimiter(rate.Every(time.Minute/20), 20), by: map[string]*rate.Limiter{}}
+}
+
+func (l *logins) allow(client string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.by) >= maxClients {
+		clear(l.by) // the bound of all still holds
+	}
+	if l.by[client] == nil {
+		l.by[client] = rate.NewLimiter(rate.Every(time.Minute/5), 5)
+	}
+	return l.by[client].Allow() && l.all.Allow()
+}
+
+// LoginCode is the answer of POST /v1/login-codes.
+type LoginCode struct {
+	Schema  string `json:"schema"`
+	Path    string `json:"path"`    // where to open it
+	Seconds int    `json:"seconds"` // how long it holds
+}
+
+// LoginSchema is the name of the JSON of a LoginCode.
+const LoginSchema = "postseal.login/1"
+
+func (w *web) loginRoutes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: "/login", Access: Open, Page: true, Handler: w.loginForm},
+		{Method: http.MethodPost, Path: "/login/enter", Access: Open, Page: true, Handler: w.login},
+		{Method: http.MethodPost, Path: "/logout", Access: Reader, Page: true, Handler: w.logout},
+		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Reader, Handler: JSON(w.engine, func(*http.Request) (any, error) {
+			return LoginCode{LoginSchema, "/login?code=" + w.sessions.newCode(), int(codeLife.Seconds())}, nil
+		})},
+	}
+}
+
+// loginPage needs no script and no file. A code is not used before the button is pressed, so
+// that nothing that only looks at a link can spend it.
+var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
+<link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
+{{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
+<form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
+{{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>
+<p><button class="btn pri">Open the console</button></p>
+{{else}}<p><label for="token">Token</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
+<p><button class="btn pri">Log in</button></p>
+<p class="small">Run <code>postseal ui</code> on the mail server for a link that logs you in. The token is in the file of
+<code>[listen] http_token_file</code>, or in <code>console.token</code> of the state folder.</p>{{end}}
+</form></main></body></html>
+`))
+
+type loginData struct{ Next, Code, Problem string }
+
+func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	w.showLogin(rw, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code")})
+}
+
+func (w *web) showLogin(rw http.ResponseWriter, status int, d loginData) {
+	PageHeaders(rw)
+	rw.WriteHeader(status)
+	loginPage.Execute(rw, d) //nolint:errcheck // the client is gone
+}
+
+// inside is a path of ours to go on with: an address elsewhere is not followed.
+func inside(next string) string {
+	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
+
+// login takes the token or a code, and begins a session.
+func (w *web) login(rw http.ResponseWriter, r *http.Request) {
+	const longest = 16 << 10
+	s := w.engine.Current()
+	if !w.knownHost(s, r) || !sameSite(r, false) {
+		problem(rw, http.StatusForbidden, "a request from a page of another site, or to an unknown name")
+		return
+	}
+	who := client(s, r)
+	r.Body = http.MaxBytesReader(rw, r.Body, longest)
+	next := inside(r.PostFormValue("next"))
+	if !w.logins.allow(who) {
+		rw.Header().Set("Retry-After", "60")
+		w.showLogin(rw, http.StatusTooManyRequests, loginData{Next: next, Problem: "Too many attempts. Wait a minute."})
+		return
+	}
+	code := r.PostFormValue("code")
+	if !s.Token.Is(r.PostFormValue("token")) && (code == "" || !w.sessions.redeem(code)) {
+		w.engine.Log.Warn("a login to the console failed", "door", listener.HTTP, "client", who)
+		d := loginData{Next: next, Problem: "This is not the token."}
+		if code != "" {
+			d.Problem = "This link was used already, or is older than five minutes."
+		}
+		w.showLogin(rw, http.StatusForbidden, d)
+		return
+	}
+	w.engine.Log.Info("a login to the console", "door", listener.HTTP, "client", who)
+	w.sessions.begin(rw, r, s.Token)
+	http.Redirect(rw, r, next, http.StatusSeeOther)
+}
+
+func (w *web) logout(rw http.ResponseWriter, r *http.Request) {
+	w.sessions.end(rw, r)
+	http.Redirect(rw, r, "/login", http.StatusSeeOther)
+}
+
+// PageHeaders sets the fields of a page for people: nothing from elsewhere is loaded, no
+// script or style of the page itself runs, no other page may frame it.
+func PageHeaders(rw http.ResponseWriter) {
+	h := rw.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}

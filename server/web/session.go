@@ -1,0 +1,132 @@
+package web
+
+import (
+	"crypto/rand"
+	"net/http"
+	"sync"
+	"time"
+
+	"postseal/server/listener"
+)
+
+// The times of a session and of a login code.
+const (
+	sessionIdle  = 12 * time.Hour
+	sessionLimit = 7 * 24 * time.Hour
+	codeLife     = 5 * time.Minute
+	maxSessions  = 1000
+)
+
+// sessions are the browsers that are logged in, and the codes by which one may log in once.
+// They end with the daemon.
+type sessions struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	byID map[string]*session
+	code map[string]time.Time // until when it holds
+}
+
+type session struct {
+	began, seen time.Time
+	token       listener.Token // it ends when the token changes
+}
+
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, byID: map[string]*session{}, code: map[string]time.Time{}}
+}
+
+// cookieName is that of a session. A browser sends one that begins with __Host- only to this
+// very host, over TLS.
+func cookieName(r *http.Request) string {
+	if overTLS(r) {
+		return "__Host-postseal"
+	}
+	return "postseal"
+}
+
+// overTLS reports whether the browser speaks TLS, to us or to the proxy in front of us. A lie
+// here only changes the name of a cookie.
+func overTLS(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+// valid reports whether a request belongs to a session, and keeps that alive.
+func (s *sessions) valid(r *http.Request, token listener.Token) bool {
+	c, err := r.Cookie(cookieName(r))
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	x := s.byID[c.Value]
+	if x == nil || now.Sub(x.seen) > sessionIdle || now.Sub(x.began) > sessionLimit || x.token != token {
+		delete(s.byID, c.Value)
+		return false
+	}
+	x.seen = now
+	return true
+}
+
+// begin starts a session in the browser of r.
+func (s *sessions) begin(rw http.ResponseWriter, r *http.Request, token listener.Token) {
+	id := rand.Text()
+	s.mu.Lock()
+	s.evict()
+	s.byID[id] = &session{s.now(), s.now(), token}
+	s.mu.Unlock()
+	http.SetCookie(rw, &http.Cookie{Name: cookieName(r), Value: id, Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode})
+}
+
+// evict makes room: sessions that are over go, and the one that was not used for longest if
+// there are too many.
+func (s *sessions) evict() {
+	oldest, now := "", s.now()
+	for id, x := range s.byID {
+		switch {
+		case now.Sub(x.seen) > sessionIdle || now.Sub(x.began) > sessionLimit:
+			delete(s.byID, id)
+		case oldest == "" || x.seen.Before(s.byID[oldest].seen):
+			oldest = id
+		}
+	}
+	if len(s.byID) >= maxSessions {
+		delete(s.byID, oldest)
+	}
+}
+
+// end ends the session of a request.
+func (s *sessions) end(rw http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(cookieName(r)); err == nil {
+		s.mu.Lock()
+		delete(s.byID, c.Value)
+		s.mu.Unlock()
+	}
+	http.SetCookie(rw, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode})
+}
+
+// newCode makes a code for one login.
+func (s *sessions) newCode() string {
+	code := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for c, until := range s.code {
+		if now.After(until) {
+			delete(s.code, c)
+		}
+	}
+	if len(s.code) < maxSessions {
+		s.code[code] = now.Add(codeLife)
+	}
+	return code
+}
+
+// redeem takes a code, once.
+func (s *sessions) redeem(code string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.code[code]
+	delete(s.code, code)
+	return ok && !s.now().After(until)
+}
