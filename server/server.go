@@ -32,6 +32,7 @@ type Options struct {
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
 	Log      io.Writer
 	Version  string
+	State    string // the folder where it says what it listens on; "" says it nowhere
 }
 
 // Daemon is a running configuration with its listeners open.
@@ -258,6 +259,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 		})
 	}
 	d.announce()
+	defer d.record()()
 	n := newNotifier(d.log)
 	n.ready()
 	defer n.stop()
