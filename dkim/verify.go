@@ -7,12 +7,13 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/domain"
-	"postseal/internal/core/tagvalue"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -403,39 +404,52 @@ func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
 // §4).
 func (x *Verification) results() []Signature {
 	all := make([]Signature, 0, len(x.signatures))
+	shown := distinct(x.signatures)
 	for i := range x.signatures {
 		s := &x.signatures[i]
-		n := 8
-		for j := range x.signatures {
-			if i != j {
-				n = max(n, common(s.field.b, x.signatures[j].field.b)+1)
-			}
-		}
-		s.B = firstOctets(s.field.b, min(n, maxB))
+		s.B = shown[i]
 		s.SignedFields = s.field.Names
 		all = append(all, s.Signature)
 	}
 	return all
 }
 
-// maxB bounds what is shown of b=.
-const maxB = 64
+// Octets of b= that are shown.
+const (
+	minB = 8
+	maxB = 64
+)
 
-// common is how many octets, apart from white space, two values begin with alike.
-func common(a, b string) int {
-	i, j, n := skipFWS(a, 0), skipFWS(b, 0), 0
-	for n < maxB && i < len(a) && j < len(b) && a[i] == b[j] {
-		i, j, n = skipFWS(a, i+1), skipFWS(b, j+1), n+1
+// distinct is the beginning of each b= that no other has. In their order, each value has most in
+// common with one next to it.
+func distinct(signatures []signature) []string {
+	values := make([]string, len(signatures))
+	order := make([]int, len(signatures))
+	for i := range signatures {
+		values[i], order[i] = firstOctets(signatures[i].field.b, maxB), i
 	}
-	return n
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(values[a], values[b]) })
+	shown := make([]string, len(values))
+	for k, i := range order {
+		n := minB
+		if k > 0 {
+			n = max(n, common(values[order[k-1]], values[i])+1)
+		}
+		if k+1 < len(order) {
+			n = max(n, common(values[i], values[order[k+1]])+1)
+		}
+		shown[i] = values[i][:min(n, len(values[i]))]
+	}
+	return shown
 }
 
-// skipFWS is the place of the first octet of s from i on that is no white space.
-func skipFWS(s string, i int) int {
-	for i < len(s) && tagvalue.IsFWS(s[i]) {
-		i++
+// common is how many octets two values begin with alike.
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
 	}
-	return i
+	return n
 }
 
 // Verify verifies a whole message with CRLF line ends. The error is that of r, or a

@@ -68,14 +68,15 @@ var errOpen = errors.New("no name server answers: nobody was asked")
 
 // Lookup implements Resolver.
 func (b *Breaker) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	if !ValidName(name) {
+	name, valid := canonical(name)
+	if !valid {
 		return Answer{NXDomain: true}, nil
 	}
 	if b.mayProbe() {
 		b.probe(ctx)
 	}
 	if b.Open() {
-		return Answer{}, &Error{Name: canonicalName(name), Type: t, Kind: Down, Err: errOpen}
+		return Answer{}, &Error{Name: name, Type: t, Kind: Down, Err: errOpen}
 	}
 	a, err := b.next.Lookup(ctx, name, t)
 	b.count(err)

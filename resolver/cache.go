@@ -28,8 +28,10 @@ const (
 )
 
 // Cache keeps answers for their TTL, and absences for that of their SOA (RFC 2308). An
-// NXDOMAIN also answers every question for the name and below it (RFC 8020 §2). Failures
-// are not kept. What it answers has a Memo. It is safe for concurrent use.
+// NXDOMAIN also answers every other question for the name. It answers for the names below (RFC
+// 8020 §2) only where DNSSEC secures it and the name does not begin with an underscore: there
+// are name servers that say NXDOMAIN at _domainkey.example.com although keys are below it.
+// Failures are not kept. What it answers has a Memo. It is safe for concurrent use.
 type Cache struct {
 	next   Resolver
 	opt    CacheOptions
@@ -73,8 +75,11 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 
 // Lookup implements Resolver. The TTL of an answer is what is left of it.
 func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	name = canonicalName(name)
-	if a, ok := c.Peek(name, t); ok {
+	name, valid := canonical(name)
+	if !valid {
+		return Answer{NXDomain: true}, nil
+	}
+	if a, ok := c.peek(question{name, t}); ok {
 		return a, nil
 	}
 	c.shard(name).missed()
@@ -98,10 +103,14 @@ func (c *Cache) stale(q question, err error) (Answer, error) {
 
 // Peek implements Peeker.
 func (c *Cache) Peek(name string, t Type) (Answer, bool) {
-	q := question{canonicalName(name), t}
-	if !ValidName(q.name) {
+	name, valid := canonical(name)
+	if !valid {
 		return Answer{NXDomain: true}, true
 	}
+	return c.peek(question{name, t})
+}
+
+func (c *Cache) peek(q question) (Answer, bool) {
 	now := c.opt.Now()
 	if a, ok := c.shard(q.name).get(q, now); ok {
 		return a, true
@@ -110,7 +119,10 @@ func (c *Cache) Peek(name string, t Type) (Answer, bool) {
 		return a, true
 	}
 	for parent := above(q.name); parent != ""; parent = above(parent) {
-		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok {
+		if parent[0] == '_' {
+			continue
+		}
+		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok && a.Security == Secure {
 			a.Canonical = q.name
 			return a, true
 		}

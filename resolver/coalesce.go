@@ -31,10 +31,11 @@ func Coalesce(next Resolver) *Coalesced {
 // Lookup implements Resolver. The end of ctx ends the wait, and the question itself if
 // nobody else waits for it.
 func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	if !ValidName(name) {
+	name, valid := canonical(name)
+	if !valid {
 		return Answer{NXDomain: true}, nil
 	}
-	q := question{canonicalName(name), t}
+	q := question{name, t}
 	if err := ctx.Err(); err != nil {
 		return Answer{}, q.abandoned(err)
 	}

@@ -170,10 +170,11 @@ func (l *Ledger) peek(q question) *entry {
 // Peek implements Peeker: it knows what was asked before and what next knows, which then
 // counts as asked.
 func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
-	q := question{canonicalName(name), t}
-	if !ValidName(q.name) {
+	name, valid := canonical(name)
+	if !valid {
 		return Answer{NXDomain: true}, true
 	}
+	q := question{name, t}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.find(q)
@@ -191,8 +192,9 @@ func (l *Ledger) spent(b Budget) bool {
 }
 
 func (l *Ledger) begin(name string, t Type, b Budget) *entry {
-	q := question{canonicalName(name), t}
-	if !ValidName(q.name) {
+	name, valid := canonical(name)
+	q := question{name, t}
+	if !valid {
 		return &entry{question: q, answer: Answer{NXDomain: true}}
 	}
 	l.mu.Lock()
@@ -350,25 +352,4 @@ func answerBytes(a *Answer) int {
 		n += len(rr.Text) + len(rr.Target) + len(rr.Data) + 16
 	}
 	return n
-}
-
-// canonicalName is name in lower case without trailing dot.
-func canonicalName(name string) string {
-	if n := len(name); n > 1 && name[n-1] == '.' {
-		name = name[:n-1]
-	}
-	for i := 0; i < len(name); i++ {
-		if name[i] >= 'A' && name[i] <= 'Z' {
-			return lowered(name)
-		}
-	}
-	return name
-}
-
-func lowered(name string) string {
-	b := []byte(name)
-	for i, c := range b {
-		b[i] = lower(c)
-	}
-	return string(b)
 }

@@ -168,3 +168,59 @@ func (silent) Lookup(ctx context.Context, _ string, _ resolver.Type) (resolver.A
 	<-ctx.Done()
 	return resolver.Answer{}, ctx.Err()
 }
+
+// TestOneFormOfAName: every middleware takes one trailing dot for the root and nothing else, so
+// that no name is asked twice, and one that cannot exist is a void lookup everywhere.
+func TestOneFormOfAName(t *testing.T) {
+	chains := map[string]func(r resolver.Resolver) resolver.Resolver{
+		"ledger": func(r resolver.Resolver) resolver.Resolver {
+			return resolver.NewLedger(t.Context(), r, resolver.Budget{})
+		},
+		"cache":     func(r resolver.Resolver) resolver.Resolver { return resolver.NewCache(r, resolver.CacheOptions{}) },
+		"coalesced": func(r resolver.Resolver) resolver.Resolver { return resolver.Coalesce(r) },
+		"limit":     func(r resolver.Resolver) resolver.Resolver { return resolver.NewLimit(r, 1) },
+		"breaker":   func(r resolver.Resolver) resolver.Resolver { return resolver.NewBreaker(r, resolver.BreakerOptions{}) },
+		"all": func(r resolver.Resolver) resolver.Resolver {
+			return resolver.NewLedger(t.Context(), resolver.NewCache(resolver.Coalesce(resolver.NewLimit(r, 1)), resolver.CacheOptions{}), resolver.Budget{})
+		},
+	}
+	for name, chain := range chains {
+		t.Run(name, func(t *testing.T) {
+			next := static(time.Minute)
+			r := chain(next)
+			for _, impossible := range []string{"", ".", "e.test..", ".e.test", "e..test", "e.test...", strings.Repeat("a", 64) + ".test"} {
+				if a, err := r.Lookup(t.Context(), impossible, resolver.TXT); err != nil || !a.NXDomain || next.count() != 0 {
+					t.Fatalf("%q: %+v, %v, asked %q", impossible, a, err, next.asked)
+				}
+			}
+			for _, same := range []string{"e.test", "e.test.", "E.Test"} {
+				if a, err := r.Lookup(t.Context(), same, resolver.TXT); err != nil || len(a.Records) != 1 {
+					t.Fatalf("%q: %+v, %v", same, a, err)
+				}
+			}
+			for _, asked := range next.asked {
+				if asked != next.asked[0] {
+					t.Errorf("asked %q", next.asked)
+				}
+			}
+		})
+	}
+}
+
+// TestOldMessage: a message that began long ago sees an entry that came since, and does not
+// remove it.
+func TestOldMessage(t *testing.T) {
+	now := newClock()
+	next := static(time.Minute)
+	cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
+	old := resolver.NewLedger(t.Context(), cache, resolver.Budget{})
+	defer old.Close()
+	now.advance(time.Hour)
+	ask(t, cache, "e.test", resolver.TXT)
+	if _, err := old.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || next.count() != 1 {
+		t.Errorf("asked %q, %v", next.asked, err)
+	}
+	if _, ok := cache.Peek("e.test", resolver.TXT); !ok {
+		t.Error("the entry was removed")
+	}
+}

@@ -30,11 +30,12 @@ func NewLimit(next Resolver, n int) *Limit {
 
 // Lookup implements Resolver. The end of ctx ends the wait too.
 func (l *Limit) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	if !ValidName(name) {
+	name, valid := canonical(name)
+	if !valid {
 		return Answer{NXDomain: true}, nil
 	}
 	if err := l.enter(ctx); err != nil {
-		return Answer{}, question{canonicalName(name), t}.abandoned(err)
+		return Answer{}, question{name, t}.abandoned(err)
 	}
 	defer l.leave()
 	return l.next.Lookup(ctx, name, t)

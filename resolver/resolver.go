@@ -208,6 +208,31 @@ func ValidName(name string) bool {
 	return label > 0
 }
 
+// canonical is the one form of a name within this package: lower case, without the one trailing
+// dot that it may have. ok is false when the name cannot exist.
+func canonical(name string) (c string, ok bool) {
+	if !ValidName(name) {
+		return name, false
+	}
+	if name[len(name)-1] == '.' {
+		name = name[:len(name)-1]
+	}
+	for i := 0; i < len(name); i++ {
+		if lower(name[i]) != name[i] {
+			return lowered(name), true
+		}
+	}
+	return name, true
+}
+
+func lowered(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return string(b)
+}
+
 func equalFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false

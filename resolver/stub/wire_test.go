@@ -242,8 +242,7 @@ func TestForeignRecords(t *testing.T) {
 }
 
 // TestWholeChain: cache, coalescing, limit and client together, over sockets. Identical
-// questions become one; NXDOMAIN answers for what is below it as long as its SOA says
-// (RFC 8020, RFC 2308 §5).
+// questions become one; NXDOMAIN answers for every type as long as its SOA says (RFC 2308 §5).
 func TestWholeChain(t *testing.T) {
 	zone := "e.test. 900 IN SOA ns.e.test. root.e.test. 1 2 3 4 90\n"
 	s := serve(t, dnstest.Faults{Delay: 50 * time.Millisecond}, zone)
@@ -258,7 +257,7 @@ func TestWholeChain(t *testing.T) {
 		})
 	}
 	work.Wait()
-	for _, name := range []string{"gone.e.test", "a.gone.e.test", "_dmarc.a.b.GONE.e.test."} {
+	for _, name := range []string{"gone.e.test", "GONE.e.test."} {
 		if a, err := r.Lookup(t.Context(), name, resolver.A); err != nil || !a.NXDomain {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}
@@ -267,7 +266,7 @@ func TestWholeChain(t *testing.T) {
 		t.Errorf("%d questions over UDP, %d over TCP, want 1", udp, tcp)
 	}
 	now = now.Add(90 * time.Second)
-	if _, err := r.Lookup(t.Context(), "a.gone.e.test", resolver.A); err != nil {
+	if _, err := r.Lookup(t.Context(), "gone.e.test", resolver.A); err != nil {
 		t.Error(err)
 	}
 	if udp, _ := s.Queries(); udp != 2 {

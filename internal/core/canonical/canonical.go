@@ -5,7 +5,8 @@ package canonical
 import (
 	"bytes"
 	"crypto/sha256"
-	"math/bits"
+	"slices"
+	"strings"
 
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
@@ -110,76 +111,40 @@ func isName(text []byte, name string) bool {
 }
 
 // Index finds the fields of a header section by name, from the bottom up. It is made
-// once for all signatures of a message.
+// once for all signatures of a message. Its map is seeded: no set of names makes it slow.
 type Index struct {
 	header *message.Header
-	slots  []int32 // hash table of names: number of a name plus 1, 0 is free
-	last   []int32 // by number: the lowest field of that name
-	above  []int32 // by field: the next one of the same name above, -1 is none
-
-	selection Selection
-	room      [usualSlots + 3*usualFields]int32
+	number map[string]int32 // of a name in lower case
+	last   []int32          // by number: the lowest field of that name
+	above  []int32          // by field: the next one of the same name above, -1 is none
 }
-
-// What an ordinary header section takes.
-const (
-	usualFields = 32
-	usualSlots  = 4 * usualFields
-)
 
 // NewIndex indexes h.
 func NewIndex(h *message.Header) *Index {
-	x := new(Index)
-	x.Build(h)
-	return x
-}
-
-// Build makes an empty x the index of h. x must not be copied from then on.
-func (x *Index) Build(h *message.Header) {
 	n := h.Len()
-	slots := 1 << bits.Len(uint(2*n))
-	room := x.room[:]
-	if n > usualFields {
-		room = make([]int32, slots+3*n)
-	}
-	x.header, x.slots, x.last, x.above = h, room[:slots], room[slots:slots:slots+n], room[slots+n:slots+2*n]
-	x.selection = Selection{Index: x, next: room[slots+2*n : slots+2*n : slots+3*n]}
+	x := &Index{header: h, number: make(map[string]int32, n), last: make([]int32, 0, n), above: make([]int32, n)}
 	for i := range n {
-		slot := slotOf(x, h.At(i).Name())
-		if *slot == 0 {
+		name := lowered(h.At(i).Name())
+		number, known := x.number[string(name)]
+		if !known {
+			number = int32(len(x.last))
+			x.number[string(name)] = number
 			x.last = append(x.last, -1)
-			*slot = int32(len(x.last))
 		}
-		number := *slot - 1
 		x.above[i] = x.last[number]
 		x.last[number] = int32(i)
 	}
+	return x
 }
 
-// slotOf returns the place of a name in any case: the one that it has, or a free one.
-func slotOf[T []byte | string](x *Index, name T) *int32 {
-	hash := uint32(2166136261) // FNV-1a
-	for i := range len(name) {
-		hash = (hash ^ uint32(lower(name[i]))) * 16777619
-	}
-	for i := hash; ; i++ {
-		slot := &x.slots[i&uint32(len(x.slots)-1)]
-		if *slot == 0 || sameName(x.header.At(int(x.last[*slot-1])).Name(), name) {
-			return slot
+// lowered is name in lower case: a copy, if it has upper case.
+func lowered(name []byte) []byte {
+	for _, c := range name {
+		if lower(c) != c {
+			return bytes.ToLower(name)
 		}
 	}
-}
-
-func sameName[T []byte | string](a []byte, b T) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(b) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
+	return name
 }
 
 func lower(c byte) byte {
@@ -196,21 +161,18 @@ type Selection struct {
 	skip int32
 }
 
-// Select begins a selection that never hands out field skip, the signature's own. It ends
-// the one before.
+// Select begins a selection that never hands out field skip, the signature's own.
 func (x *Index) Select(skip int) *Selection {
-	x.selection.next, x.selection.skip = append(x.selection.next[:0], x.last...), int32(skip)
-	return &x.selection
+	return &Selection{Index: x, next: slices.Clone(x.last), skip: int32(skip)}
 }
 
 // Next returns the lowest field of this name, in any case, that was not handed out; ok
 // is false when there is none (RFC 6376 §5.4.2).
 func (s *Selection) Next(name string) (f message.Field, ok bool) {
-	slot := *slotOf(s.Index, name)
-	if slot == 0 {
+	n, known := s.number[strings.ToLower(name)]
+	if !known {
 		return f, false
 	}
-	n := slot - 1
 	i := s.next[n]
 	if i == s.skip && i >= 0 {
 		i = s.above[i]

@@ -1,8 +1,11 @@
 package canonical
 
 import (
+	"fmt"
+	"hash/fnv"
 	"strings"
 	"testing"
+	"time"
 
 	"postseal/lab/reference"
 	"postseal/message"
@@ -92,4 +95,54 @@ func FuzzTwin(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestIndexIsLinear: names that a table with a known hash would put into one slot take no more
+// time than others. FNV-1a puts these 2,000 into one of 4,096.
+func TestIndexIsLinear(t *testing.T) {
+	chosen, plain := index(t, colliding(2000)), index(t, distinct(2000))
+	if chosen > 10*plain+2*time.Millisecond {
+		t.Errorf("%v for chosen names, %v for others", chosen, plain)
+	}
+}
+
+// index is the least time that an Index of fields with these names and a selection of all takes.
+func index(t *testing.T, names []string) time.Duration {
+	t.Helper()
+	var h message.Header
+	for _, n := range names {
+		h.Add(message.Field{Raw: []byte(n + ":"), Colon: len(n)})
+	}
+	least := time.Hour
+	for range 3 {
+		began := time.Now()
+		s := NewIndex(&h).Select(-1)
+		for _, n := range names {
+			if _, ok := s.Next(n); !ok {
+				t.Fatalf("%s is not there", n)
+			}
+		}
+		least = min(least, time.Since(began))
+	}
+	return least
+}
+
+func distinct(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("x%d", i))
+	}
+	return names
+}
+
+// colliding are names whose 32-bit FNV-1a hash ends in the same 12 bits.
+func colliding(n int) (names []string) {
+	for i := 0; len(names) < n; i++ {
+		name := fmt.Sprintf("x%d", i)
+		hash := fnv.New32a()
+		hash.Write([]byte(name))
+		if hash.Sum32()&(1<<12-1) == 7 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
