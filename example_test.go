@@ -37,5 +37,5 @@ _dmarc.bank.test. 300 TXT "v=DMARC1; p=reject"
 	fmt.Println(report.Decision.Reply.Code, report.Decision.Reply.Enhanced, report.Decision.Reply.Lines[0])
 	// Output:
 	// fail fail reject
-	// 550 5.7.26 bank.test asks receivers to refuse this message (DMARC p=reject).
+	// 550 5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).
 }

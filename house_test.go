@@ -21,6 +21,8 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/reason"
+	"postseal/internal/core/smtpreply"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -30,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the house: a package may import those of lower layers, and of its own only
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"internal/core/domain", "internal/core/tagvalue", "internal/core/publicip", "lint"},
+	{"internal/core/domain", "internal/core/reason", "internal/core/tagvalue", "internal/core/publicip", "lint"},
 	{"resolver", "message"},
 	{"internal/core/dnswire"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},
@@ -239,21 +241,55 @@ func TestDocs(t *testing.T) {
 
 func reasonsPage(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Reasons\n\nEach result carries a reason of a closed set. Texts may change, reasons may not. Generated from the code.\n")
-	section := func(title, dir, kind string, reasons []string) {
-		comments := constComments(t, dir, kind)
-		fmt.Fprintf(&b, "\n## %s\n\n| reason | |\n|---|---|\n", title)
-		for _, r := range reasons {
-			fmt.Fprintf(&b, "| `%s` | %s |\n", r, strings.ReplaceAll(comments[r], "|", `\|`))
+	b.WriteString("# Reasons\n\nEach result has a reason from a closed set. Reasons never change their meaning; the words for them may. Generated from the code.\n")
+	for _, section := range reasonSections() {
+		fmt.Fprintf(&b, "\n## %s\n\n| reason | meaning | RFC | what the sender has to change |\n|---|---|---|---|\n", section.title)
+		for _, r := range section.reasons {
+			e, _ := reason.Of(r)
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r, inCell(e.Text), e.RFC, inCell(e.Fix))
 		}
 	}
-	section("Decision", ".", "Reason", words(postseal.Reasons()))
-	section("SPF", "spf", "Reason", words(spf.Reasons()))
-	section("DKIM", "dkim", "Reason", words(dkim.Reasons()))
-	section("ARC", "arc", "Reason", words(arc.Reasons()))
-	section("DMARC", "dmarc", "Reason", words(dmarc.Reasons()))
-	section("Message", "message", "Reason", words(message.Reasons()))
 	return b.String()
+}
+
+func inCell(text string) string {
+	return strings.NewReplacer("|", `\|`, "{", "*", "}", "*").Replace(text)
+}
+
+type reasonSection struct {
+	title   string
+	reasons []string
+}
+
+func reasonSections() []reasonSection {
+	return []reasonSection{{"Decision", words(postseal.Reasons())}, {"SPF", words(spf.Reasons())}, {"DKIM", words(dkim.Reasons())},
+		{"ARC", words(arc.Reasons())}, {"DMARC", words(dmarc.Reasons())}, {"Message", words(message.Reasons())}}
+}
+
+// TestEveryReasonHasWords: the table of package reason has a sentence for each reason of each
+// package, and no other; every text can be a line of an SMTP reply.
+func TestEveryReasonHasWords(t *testing.T) {
+	left := map[string]bool{}
+	for _, r := range reason.All() {
+		left[r] = true
+	}
+	for _, section := range reasonSections() {
+		for _, r := range section.reasons {
+			e, ok := reason.Of(r)
+			if !ok || e.Text == "" {
+				t.Errorf("%s has no sentence in internal/core/reason", r)
+			}
+			for _, text := range []string{e.Text, e.Fix} {
+				if text != smtpreply.Clean(text, 140) || strings.HasSuffix(text, ".") {
+					t.Errorf("%s: %q: must be ASCII, without a period, at most 140 characters", r, text)
+				}
+			}
+			delete(left, r)
+		}
+	}
+	for r := range left {
+		t.Errorf("%s has a sentence, but no package has this reason", r)
+	}
 }
 
 func words[T ~string](list []T) []string {
@@ -262,28 +298,4 @@ func words[T ~string](list []T) []string {
 		all[i] = string(s)
 	}
 	return all
-}
-
-// constComments reads the comment of each string constant of a package.
-func constComments(t *testing.T, dir, _ string) map[string]string {
-	comments := map[string]string{}
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
-				if lit, ok := v.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					comments[strings.Trim(lit.Value, `"`)] = strings.Join(strings.Fields(v.Comment.Text()+v.Doc.Text()), " ")
-				}
-			}
-			return true
-		})
-	}
-	return comments
 }

@@ -5,53 +5,64 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/reason"
 	"postseal/internal/core/smtpreply"
 	"postseal/spf"
 )
 
-// maxOutside bounds each piece of outside text in a reply line, of which there are four at
-// most: with it a line stays below 512 octets (RFC 5321 §4.5.3.1.5). maxURL bounds our own
-// address.
+// maxReplyLine is the most octets of text in a line of a reply, codes not counted: the bound of
+// smtpreply.Milter. maxUntrusted bounds each piece of untrusted text in it, of which there are
+// two at most. A longer reply URL is left out, because half a URL helps no one.
 const (
-	maxOutside = 80
-	maxURL     = 300
+	maxReplyLine = 236
+	maxUntrusted = 80
+	maxURL       = 190
 )
 
-// makeReply says who asked, what failed and where to read more, in three short lines
-// (RFC 9989 §7.2, RFC 7372).
+// makeReply says what happened, the facts, what the sender has to do, and the reference (RFC
+// 9989 §7.2, RFC 7372). The words are those of package reason.
 func makeReply(r *Report, d *Decision, url string) *Reply {
-	reply := &Reply{}
+	reply := &Reply{Code: 550, Enhanced: "5.7.1"}
+	why, lead := string(d.Reason), "Rejected: "
+	var facts []string
+	words := reason.Values{Author: author(r)}
 	switch d.Reason {
 	case MessageLimit:
-		reply.Code, reply.Enhanced = 552, "5.3.4"
-		reply.Lines = []string{"The header of this message is too large: " + smtpreply.Clean(string(r.limit), maxOutside)}
+		reply.Code, reply.Enhanced, why = 552, "5.3.4", string(r.limit)
 	case AuthorMalformed:
-		reply.Code, reply.Enhanced = 550, "5.7.1"
-		reply.Lines = []string{"A message needs one From field with a valid address: " + smtpreply.Clean(string(r.Author.Reason), maxOutside)}
+		why = string(r.Author.Reason)
 	case DMARCTempError:
-		reply.Code, reply.Enhanced = 451, "4.4.3"
-		why := "DNS trouble"
+		reply.Code, reply.Enhanced, lead = 451, "4.4.3", "Not accepted yet: "
+		facts = failures(r)
 		if len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown {
-			why = missingInput(r) + " is not known"
+			words.Cause = missingInput(r) + " is not known"
 		}
-		reply.Lines = []string{"DMARC of " + author(r) + " cannot be evaluated now: " + why + ".", failureLine(r)}
 	case LocalRule:
-		reply.Code, reply.Enhanced = 550, "5.7.1"
-		reply.Lines = []string{"A local rule of the receiver refuses this message."}
 		if d.Applied == Defer {
-			reply.Code, reply.Enhanced = 451, "4.7.1"
-			reply.Lines = []string{"A local rule of the receiver asks to send this message again later."}
+			reply.Code, reply.Enhanced, lead = 451, "4.7.1", "Not accepted yet: "
 		}
 	default:
-		reply.Code, reply.Enhanced = 550, rejectCode(r)
-		reply.Lines = []string{author(r) + " asks receivers to refuse this message (DMARC p=" + string(r.DMARC.Policy) + ").", failureLine(r)}
+		reply.Enhanced = rejectCode(r)
+		facts = failures(r)
 	}
-	last := "Ref " + r.Ref
-	if url != "" {
-		last = "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxURL) + "/" + r.Ref
+	e, _ := reason.Of(why)
+	if d.Reason == LocalRule && d.Applied == Defer {
+		e = reason.Delayed
 	}
-	reply.Lines = append(reply.Lines, last)
+	reply.Lines = append([]string{lead + words.Fill(e.Text) + "."}, facts...)
+	if e.Fix != "" {
+		reply.Lines = append(reply.Lines, "Sender: "+words.Fill(e.Fix)+".")
+	}
+	reply.Lines = append(reply.Lines, reference(r, url))
 	return reply
+}
+
+// reference is the last line of a reply.
+func reference(r *Report, url string) string {
+	if url == "" || len(url) > maxURL {
+		return "Ref " + r.Ref
+	}
+	return "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxURL) + "/" + r.Ref
 }
 
 func author(r *Report) string {
@@ -59,7 +70,7 @@ func author(r *Report) string {
 	if name == "" && len(r.Author.Domains) > 0 {
 		name = string(r.Author.Domains[0])
 	}
-	return smtpreply.Clean(name, maxOutside)
+	return smtpreply.Clean(name, maxUntrusted)
 }
 
 // rejectCode is 5.7.26 when neither SPF nor DKIM gave a pass (RFC 7372 §3.3), 5.7.1 when
@@ -76,43 +87,48 @@ func rejectCode(r *Report) string {
 	return "5.7.26"
 }
 
-func failureLine(r *Report) string {
-	parts := make([]string, 0, 3)
-	if len(r.SPF) > 0 {
-		s := r.SPF[0]
-		if s.Code == spf.Pass {
-			parts = append(parts, "SPF: "+smtpreply.Clean(s.Domain, maxOutside)+" is not "+author(r)+".")
-		} else {
-			parts = append(parts, "SPF: "+resultFor(string(s.Code), s.Domain)+".")
+// failures says what SPF and DKIM found, in lines of at most maxReplyLine.
+func failures(r *Report) []string {
+	var lines []string
+	add := func(sentence string) {
+		if n := len(lines) - 1; n >= 0 && !strings.Contains(lines[n], "does not match") && len(lines[n])+1+len(sentence) <= maxReplyLine {
+			lines[n] += " " + sentence
+			return
 		}
+		lines = append(lines, sentence)
 	}
-	parts = append(parts, "DKIM: "+dkimFailure(r)+".")
+	if len(r.SPF) > 0 {
+		add(failure(r, "SPF", string(r.SPF[0].Code), r.SPF[0].Domain))
+	}
+	add(dkimFailure(r))
 	if ip := r.RemoteIP(); ip.IsValid() {
-		parts = append(parts, "From "+ip.String()+".")
+		add("Sent from " + ip.String() + ".")
 	}
-	return strings.Join(parts, " ")
+	return lines
 }
 
 func dkimFailure(r *Report) string {
 	if len(r.DKIM) == 0 {
-		return "no signature"
+		return "DKIM: no signature."
 	}
-	for _, s := range r.DKIM {
-		if r.SameOrganization(s.Domain) && s.Result != dkim.Pass {
-			return resultFor(string(s.Result), s.Domain)
+	s := &r.DKIM[0]
+	for i := range r.DKIM {
+		if r.SameOrganization(r.DKIM[i].Domain) && r.DKIM[i].Result != dkim.Pass {
+			s = &r.DKIM[i]
+			break
 		}
 	}
-	s := r.DKIM[0]
-	if s.Result == dkim.Pass {
-		return smtpreply.Clean(s.Domain, maxOutside) + " is not " + author(r)
-	}
-	return resultFor(string(s.Result), s.Domain)
+	return failure(r, "DKIM", string(s.Result), s.Domain)
 }
 
-// resultFor names the domain where there is one: a HELO may be missing, or a d=.
-func resultFor(result, domain string) string {
-	if domain == "" {
-		return result
+// failure names the domain if there is one: a HELO may be missing, or a d=.
+func failure(r *Report, method, result, domain string) string {
+	name := smtpreply.Clean(domain, maxUntrusted)
+	switch {
+	case result == "pass":
+		return method + " passed for " + name + ", which does not match " + author(r) + " in the From field."
+	case domain == "":
+		return method + ": " + result + "."
 	}
-	return result + " for " + smtpreply.Clean(domain, maxOutside)
+	return method + ": " + result + " for " + name + "."
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"postseal/arc"
@@ -12,6 +13,7 @@ import (
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/domain"
+	"postseal/internal/core/smtpreply"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -164,7 +166,7 @@ func (t *Transaction) report(ctx context.Context) {
 			}
 			r.DMARC = dmarc.Result{Result: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
-				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: []string{"Internal error, try again later. Ref " + r.Ref}}}
+				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: append(slices.Clone(smtpreply.InternalError), "Ref "+r.Ref)}}
 		}
 	}()
 	t.evaluate(ctx, r)

@@ -26,7 +26,7 @@ func TestHugeHeader(t *testing.T) {
 				if cut := strings.HasSuffix(name, "of 70 KiB") && door != "proxy"; cut && err == nil && got.code == 250 {
 					return
 				}
-				if err != nil || got.code != 552 || !strings.Contains(got.text, "The header of this message is too large") {
+				if err != nil || got.code != 552 || !strings.Contains(got.text, "Rejected: the header section of the message is too large") {
 					t.Errorf("%v, reply %d %s to %s, want a 552 in words", err, got.code, got.text, got.stage)
 				}
 				if got, err := deliver(port, acme.with("honest", text)); err != nil || got.code != 250 {

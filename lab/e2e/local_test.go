@@ -43,12 +43,12 @@ func TestLocalPolicy(t *testing.T) {
 			return lists.with("other-list", "List-Id: <pianos.lists.example.net>\r\n"+text)
 		}, 250, nil, "quarantine", []string{"dmarc=fail (p=reject)"}, nil},
 		{"rule", func(*testing.T) mail { return bulk.with("rule", letter("sam@nodmarc.example", "rule")) },
-			550, []string{"5.7.1 A local rule of the receiver refuses this message."}, "", nil, nil},
+			550, []string{"5.7.1 Rejected: a local policy of this mail server does not allow this message."}, "", nil, nil},
 		{"relay", func(*testing.T) mail { return relay.with("relay", trace+letter("accounts@acme.test", "relay")) },
 			250, nil, "accept", []string{"spf=pass smtp.mailfrom=acme.test", "dmarc=pass"}, nil},
 		{"relay with a stranger's mail", func(*testing.T) mail {
 			return relay.sender("security@bank.test").with("relay-forged", strings.ReplaceAll(trace, "192.0.2.25", "203.0.113.99")+letter("security@bank.test", "relay-forged"))
-		}, 550, []string{"5.7.26 bank.test asks receivers", "From 203.0.113.99."}, "", nil, nil},
+		}, 550, []string{"5.7.26 bank.test asks receivers", "Sent from 203.0.113.99."}, "", nil, nil},
 	}
 	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
 		for _, c := range cases {

@@ -39,7 +39,7 @@ var verdictCases = []verdictCase{
 
 	{"unaligned", func(t *testing.T) mail {
 		return bulk.with("unaligned", sign(t, letter("accounts@acme.test", "unaligned"), signature{"bulk.test", "k1", false}))
-	}, 550, []string{"5.7.1 acme.test asks receivers to refuse", "SPF: bounce.bulk.test is not acme.test"}, "", nil, nil},
+	}, 550, []string{"5.7.1 Rejected: this message fails DMARC, and acme.test asks receivers to reject", "SPF passed for bounce.bulk.test, which does not match acme.test"}, "", nil, nil},
 
 	{"no policy", func(*testing.T) mail { return cheap.with("nopolicy", letter("sam@nodmarc.example", "nopolicy")) },
 		250, nil, "accept", []string{"dkim=none", "dmarc=none"}, nil},
@@ -49,21 +49,21 @@ var verdictCases = []verdictCase{
 
 	{"p=reject", func(*testing.T) mail {
 		return cheap.sender("security@bank.test").with("reject", letter("security@bank.test", "reject"))
-	}, 550, []string{"5.7.26 bank.test asks receivers to refuse this message (DMARC p=reject).", "SPF: fail for bank.test. DKIM: no signature. From 203.0.113.7.", "Ref "}, "", nil, nil},
+	}, 550, []string{"5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).", "SPF: fail for bank.test. DKIM: no signature. Sent from 203.0.113.7.", "Ref "}, "", nil, nil},
 
 	{"p=reject with a trace", func(*testing.T) mail {
 		text := "Received: from pc (unknown [198.51.100.9]) by host-7.cheap.example; Mon, 2 Nov 2026 07:59:00 +0000\r\n" + letter("security@bank.test", "trace")
 		return cheap.sender("security@bank.test").with("trace", text)
-	}, 550, []string{"5.7.26 bank.test asks receivers to refuse this message"}, "", nil, nil},
+	}, 550, []string{"5.7.26 Rejected: this message fails DMARC, and bank.test asks"}, "", nil, nil},
 
 	{"DNS timeout", func(t *testing.T) mail {
 		text := strings.ReplaceAll(sign(t, letter("robin@slow.example", "timeout"), signature{"simple.example", "main", false}), "d=simple.example", "d=slow.example")
 		return cheap.with("timeout", strings.ReplaceAll(text, "s=main", "s=k"))
-	}, 451, []string{"4.4.3", "slow.example cannot be evaluated now"}, "", nil, nil},
+	}, 451, []string{"4.4.3", "slow.example cannot be checked now"}, "", nil, nil},
 
 	{"two From fields", func(*testing.T) mail {
 		return cheap.with("twofrom", "From: security@bank.test\r\n"+letter("mallory@cheap.example", "twofrom"))
-	}, 550, []string{"5.7.1 A message needs one From field"}, "", nil, nil},
+	}, 550, []string{"5.7.1 Rejected: the message has more than one From field"}, "", nil, nil},
 
 	{"null sender", func(*testing.T) mail { return acme.sender("").with("null", letter("mailer-daemon@acme.test", "null")) },
 		250, nil, "accept", []string{"spf=pass smtp.helo=out.acme.test", "dmarc=pass"}, nil},
@@ -177,14 +177,15 @@ func TestSwaks(t *testing.T) {
 					got = append(got, rest)
 				}
 			}
-			want := []string{"550-5.7.26 bank.test asks receivers to refuse this message (DMARC p=reject).",
-				"550-5.7.26 SPF: fail for bank.test. DKIM: no signature. From 203.0.113.7.",
+			want := []string{"550-5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).",
+				"550-5.7.26 SPF: fail for bank.test. DKIM: no signature. Sent from 203.0.113.7.",
+				"550-5.7.26 Sender: send through the mail server of bank.test, or forward this notice to its administrator.",
 				"550 5.7.26 Details for postmasters: https://mx.example.net/r/"}
 			if len(got) != len(want) {
 				t.Fatalf("swaks shows %q, want %q\n%s", got, want, out)
 			}
 			for i := range want {
-				if got[i] != want[i] && !(i == 2 && strings.HasPrefix(got[i], want[i])) {
+				if got[i] != want[i] && !(i == 3 && strings.HasPrefix(got[i], want[i])) {
 					t.Errorf("line %d: %q, want %q", i, got[i], want[i])
 				}
 			}

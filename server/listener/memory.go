@@ -4,11 +4,13 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"postseal"
+	"postseal/internal/core/smtpreply"
 )
 
 // The shares of the limit. Beyond the first, of all that the runtime holds, the collector
@@ -103,7 +105,7 @@ func inUse() int64 {
 
 // LowMemoryReply is the reply to what is not taken since memory is short (RFC 3463 §3.4, X.3.2).
 func LowMemoryReply() *postseal.Reply {
-	return &postseal.Reply{Code: 451, Enhanced: "4.3.2", Lines: []string{"Too much mail at a time, try again later"}}
+	return &postseal.Reply{Code: 451, Enhanced: "4.3.2", Lines: slices.Clone(smtpreply.LowMemory)}
 }
 
 // Short reports whether a listener has to put off what begins, since memory is short, and counts

@@ -19,8 +19,8 @@ func TestMemoryShort(t *testing.T) {
 		for range 2 {
 			for _, message := range []string{passes, rejected} {
 				got := m.message("b@pass.test", message)
-				if len(got) != 1 || !strings.HasPrefix(got[0], "y451 4.3.2 ") {
-					t.Errorf("%q: got %q, want 451 4.3.2 alone", config, got)
+				if len(got) != 1 || !strings.HasPrefix(got[0], "y451-4.3.2 ") {
+					t.Errorf("%q: got %q, want only 451 4.3.2", config, got)
 				}
 			}
 			m.envelope("b@pass.test")

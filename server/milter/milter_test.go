@@ -80,8 +80,8 @@ func TestReject(t *testing.T) {
 	}
 	text := strings.TrimSuffix(strings.TrimPrefix(replies[0], "y"), "|")
 	lines := strings.Split(text, "\r\n")
-	if len(lines) != 3 || !strings.HasPrefix(lines[0], "550-5.7.26 reject.test asks receivers to refuse this message (DMARC p=reject).") ||
-		!strings.HasPrefix(lines[1], "550-5.7.26 SPF: fail for reject.test.") || !strings.HasPrefix(lines[2], "550 5.7.26 Ref ") {
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "550-5.7.26 Rejected: this message fails DMARC, and reject.test asks receivers to reject such mail (p=reject).") ||
+		!strings.HasPrefix(lines[1], "550-5.7.26 SPF: fail for reject.test.") || !strings.HasPrefix(lines[2], "550-5.7.26 Sender: ") || !strings.HasPrefix(lines[3], "550 5.7.26 Ref ") {
 		t.Errorf("reply:\n%s", text)
 	}
 	if strings.Count(text, "%")%2 != 0 || strings.ContainsAny(text, "\x00") {
@@ -251,7 +251,7 @@ func TestRelay(t *testing.T) {
 		"one of ours":             {trace("203.0.113.5"), "reason=trusted"},
 		"nobody, a broken trace":  {passes, "spf=skipped"},
 		"a relay behind a relay":  {"Received: from relay2 (relay2 [198.51.100.7]) by relay.test;\n" + trace("192.0.2.1"), "ip=192.0.2.1 spf=pass"},
-		"a field over the limits": {"X: " + strings.Repeat("x", 70<<10) + "\n" + trace("192.0.2.1"), "reason=message.limit"},
+		"a field over the limits": {"X: " + strings.Repeat("x", 110<<10) + "\n" + trace("192.0.2.1"), "reason=message.limit"},
 	} {
 		s := start(t, config)
 		m := connect(t, s, "198.51.100.1")
@@ -342,12 +342,12 @@ func TestHugeHeader(t *testing.T) {
 	s := start(t, "enforce = 'strict'")
 	m := connect(t, s, "192.0.2.1")
 	for name, header := range map[string]string{
-		"a field of 70 KiB":          "X: " + strings.Repeat("x", 70<<10) + "\n",
+		"a field of 110 KiB":         "X: " + strings.Repeat("x", 110<<10) + "\n",
 		"20,000 fields":              strings.Repeat("X: y\n", 20000),
-		"25,000 lines of one field":  "X: y" + strings.Repeat("\n y", 25000) + "\n",
+		"40,000 lines of one field":  "X: y" + strings.Repeat("\n y", 40000) + "\n",
 		"a field of 900 KiB":         "X: " + strings.Repeat("x", 900<<10) + "\n",
-		"a name of 70 KiB":           strings.Repeat("x", 70<<10) + ": y\n",
-		"200 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\n", 4),
+		"a name of 110 KiB":          strings.Repeat("x", 110<<10) + ": y\n",
+		"600 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\n", 12),
 	} {
 		if got := m.message("b@pass.test", header+passes); !strings.HasPrefix(got[len(got)-1], "y552-5.") {
 			t.Errorf("%s: %.200q, want a 552", name, got)

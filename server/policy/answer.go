@@ -118,7 +118,7 @@ func judgeMailFrom(c *conf.SPF, f findings, client netip.Addr) answer {
 	case r.Code == spf.PermError && c.PermError == rejects:
 		return refusal("550 5.7.24", "spf-permerror", "SPF: the record of "+domain+" is broken: "+smtpreply.Clean(r.Problem, maxUntrusted))
 	case r.Code == spf.TempError && c.TempError == defers:
-		return deferral("4.7.24", "spf-temperror", "SPF of "+domain+" cannot be evaluated now: DNS trouble")
+		return deferral("4.7.24", "spf-temperror", "Not accepted yet: a DNS lookup failed, so SPF for "+domain+" cannot be checked now. Your mail server will try again")
 	}
 	return noObjection
 }

@@ -135,7 +135,7 @@ func TestActions(t *testing.T) {
 		{"fail, nothing asked for", nothing, "", all + "|sender=a@e.test", "DUNNO"},
 		{"softfail", everything, "", all + "|sender=a@soft.test", "550 5.7.23 SPF: 203.0.113.9 is probably not allowed to send mail of soft.test"},
 		{"permerror", everything, "", all + "|sender=a@broken.test", "550 5.7.24 SPF: the record of broken.test is broken: *"},
-		{"temperror", everything, "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 SPF of t.test cannot be evaluated now: DNS trouble"},
+		{"temperror", everything, "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 Not accepted yet: a DNS lookup failed, so SPF for t.test cannot be checked now. Your mail server will try again"},
 		{"temperror of the sender, fail of HELO", everything, "", all + "|helo_name=helo.test|sender=a@t.test", "550 5.7.23 SPF: this client may not use the HELO name helo.test"},
 		{"none", everything, "", all + "|sender=a@none.test", "DUNNO"},
 		{"null path", everything, "", all + "|helo_name=e.test|sender=", "550 5.7.23 SPF: e.test does not allow 203.0.113.9 to send its mail*"},

@@ -202,7 +202,7 @@ func (s *session) onDATA(arg string) reply {
 func (s *session) broken(err error) reply {
 	switch {
 	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
-		return say(550, "5.5.2", "A line ends in CR LF, and neither stands alone: "+err.Error())
+		return say(550, "5.5.2", smtpreply.BareLineEnding("the message", err.Error())...)
 	case errors.Is(err, errMessageTooLarge):
 		return say(552, "5.3.4", "The message is too large")
 	case errors.Is(err, errSpoolFull):
@@ -212,7 +212,7 @@ func (s *session) broken(err error) reply {
 		return deferMail(451)
 	}
 	s.trouble("internal", "a message cannot be taken", err)
-	return say(451, "4.3.0", "Internal error, try again later")
+	return say(451, "4.3.0", smtpreply.InternalError...)
 }
 
 // refused resets the transaction at the next hop after a no of ours.
@@ -306,7 +306,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 // verdictReply is the reply of the verdict with both codes in each line.
 func verdictReply(d *postseal.Decision) reply {
 	if d.Reply == nil {
-		return say(451, "4.3.0", "Internal error, try again later")
+		return say(451, "4.3.0", smtpreply.InternalError...)
 	}
 	r := reply{code: d.Reply.Code}
 	for _, line := range d.Reply.Lines {

@@ -371,11 +371,11 @@ func TestHugeHeader(t *testing.T) {
 	defer c.Close()
 	const honest = "From: a@n.test\r\n\r\nx\r\n"
 	for name, header := range map[string]string{
-		"a field of 70 KiB":          "X: " + strings.Repeat("x", 70<<10) + "\r\n",
+		"a field of 110 KiB":         "X: " + strings.Repeat("x", 110<<10) + "\r\n",
 		"20,000 fields":              strings.Repeat("X: y\r\n", 20000),
 		"50,000 lines of one field":  "X: y" + strings.Repeat("\r\n y", 50000) + "\r\n",
 		"a field of 5 MiB":           "X: " + strings.Repeat("x", 5<<20) + "\r\n",
-		"200 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\r\n", 4),
+		"600 KiB in fields that fit": strings.Repeat("X: "+strings.Repeat("x", 50<<10)+"\r\n", 12),
 	} {
 		if err := c.SendMail("a@n.test", []string{"b@example.net"}, strings.NewReader(header+honest)); !isCode(err, 552) {
 			t.Errorf("%s: %v, want a 552", name, err)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,17 +18,20 @@ type reply struct {
 }
 
 // say makes a reply of ours with an enhanced code (RFC 3463), "" for none.
-func say(code int, enhanced, text string) reply {
-	if enhanced != "" {
-		text = enhanced + " " + text
+func say(code int, enhanced string, texts ...string) reply {
+	lines := slices.Clone(texts)
+	for i := range lines {
+		if enhanced != "" {
+			lines[i] = enhanced + " " + lines[i]
+		}
 	}
-	return reply{code, []string{text}}
+	return reply{code, lines}
 }
 
 // deferMail is what a client hears while memory is short: 421 ends the session.
 func deferMail(code int) reply {
 	r := listener.LowMemoryReply()
-	return say(code, r.Enhanced, r.Lines[0])
+	return say(code, r.Enhanced, r.Lines...)
 }
 
 func (r reply) positive() bool { return r.code/100 == 2 }

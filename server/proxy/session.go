@@ -117,7 +117,7 @@ func lineFault(err error) reply {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
-		return say(521, "5.5.2", "A line ends in CR LF, and neither stands alone: "+err.Error())
+		return say(521, "5.5.2", smtpreply.BareLineEnding("a command", err.Error())...)
 	case errors.Is(err, errLineTooLong):
 		return say(500, "5.5.2", "The line is too long")
 	case errors.As(err, &timeout) && timeout.Timeout():

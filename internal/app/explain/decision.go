@@ -9,6 +9,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/core/domain"
+	"postseal/internal/core/reason"
 	"postseal/spf"
 )
 
@@ -28,11 +29,11 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
 	limit := n.add(&Node{Title: "header limits", Text: "kept"})
 	if l := r.Limit(); l != "" {
-		limit.Text, limit.Tone, limit.Path = "broken: "+string(l), Bad, true
+		limit.Text, limit.Tone, limit.Path = reason.Text(l, reason.Values{}), Bad, true
 	}
 	author := n.add(&Node{Title: "author", Text: "one that can be named", RFC: "9989 §11.5"})
 	if r.Author.Reason != "" {
-		author.Text, author.Tone, author.Path = string(r.Author.Reason), Bad, true
+		author.Text, author.Tone, author.Path = reason.Text(r.Author.Reason, reason.Values{}), Bad, true
 	}
 	n.add(&Node{Title: "published policy", Text: published(r), Tone: actionTone(d.Action), RFC: "9989 §5.4", Path: true})
 	n.add(enforcement(r, config))
@@ -45,27 +46,11 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 	return n
 }
 
+// published is what the policy of the Author Domain asks for, or what was decided before it.
 func published(r *postseal.Report) string {
 	d := &r.Decision
-	switch d.Reason {
-	case postseal.DMARCPass:
-		return "DMARC passes: accept"
-	case postseal.FieldAdded:
-		return "DMARC passes, but " + strings.Join(postseal.AddedFields(r), ", ") + " is there again, unsigned: quarantine"
-	case postseal.DMARCNone:
-		return "no policy applies: accept"
-	case postseal.DMARCPolicyNone:
-		return "DMARC fails and the policy is none: accept"
-	case postseal.DMARCQuarantine, postseal.DMARCReject:
-		return "DMARC fails and the policy is " + string(r.DMARC.Policy) + ": " + string(d.Action)
-	case postseal.DMARCTempError:
-		return "the DNS left DMARC open: " + string(d.Action)
-	case postseal.DMARCPermError:
-		return "the record cannot be applied: accept"
-	case postseal.LocalExempt, postseal.LocalRule:
-		return "a local rule decided before it: " + string(d.Action)
-	}
-	return string(d.Reason) + ": " + string(d.Action)
+	words := reason.Values{Author: r.DMARC.AuthorDomain, Methods: "DMARC passes", Fields: strings.Join(postseal.AddedFields(r), ", ")}
+	return reason.Text(d.Reason, words) + ": " + string(d.Action)
 }
 
 // enforcement is how far the mode carries the action out (RFC 9989 §7.4, §8).
@@ -90,18 +75,18 @@ func change(r *postseal.Report) string {
 	d := &r.DMARC
 	switch {
 	case r.Limit() != "":
-		return "send a header section within the limits: " + string(r.Limit())
+		return reason.Fix(r.Limit(), reason.Values{})
 	case r.Author.Reason != "":
-		return "send one From field with one valid address"
+		return reason.Fix(r.Author.Reason, reason.Values{})
 	case d.Result == dmarc.PermError:
-		return "correct the DMARC record of " + d.PolicyDomain + ": it has no valid policy"
+		return reason.Fix(d.Reason, reason.Values{Author: d.PolicyDomain})
 	case d.Result == dmarc.TempError:
-		return "nothing, if the name servers answer again; else mend the DNS of " + cmp.Or(d.AuthorDomain, "the author domain")
+		return "nothing, if the name servers answer again; otherwise correct the DNS of " + cmp.Or(d.AuthorDomain, "the author's domain")
 	case d.Result != dmarc.Fail:
 		return ""
 	}
 	if broken := Broken(r); len(broken) > 0 {
-		return mend(broken[0])
+		return fix(broken[0])
 	}
 	for _, s := range r.DKIM {
 		if s.Result == dkim.Pass {
@@ -146,22 +131,13 @@ func wouldAlign(r *postseal.Report, name string) bool {
 	return r.SameOrganization(name)
 }
 
-// mend says what to do about an aligned signature that is not good.
-func mend(s *dkim.Signature) string {
+// fix says what to do about a signature that would align and does not verify.
+func fix(s *dkim.Signature) string {
 	key := s.Selector + "._domainkey." + s.Domain
-	switch s.Reason {
-	case dkim.KeyMissing, dkim.KeyMalformed, dkim.KeyRevoked:
-		return "publish the key at " + key + ": receivers find none that can be used"
-	case dkim.KeyTooShort:
-		return "replace the key at " + key + " with one of 2048 bits"
-	case dkim.Expired:
-		return "sign with a longer x=, or none: the signature of " + s.Domain + " had expired"
-	case dkim.BodyNotCovered:
-		return "sign the whole body: l= leaves part of it open"
-	case dkim.BodyHashMismatch, dkim.SignatureMismatch:
+	if s.Reason == dkim.BodyHashMismatch || s.Reason == dkim.SignatureMismatch {
 		return broken(s, key)
 	}
-	return "correct the signature of " + s.Domain + ": " + cmp.Or(s.Problem, string(s.Reason))
+	return cmp.Or(reason.Fix(s.Reason, reason.Values{Domain: s.Domain, Key: key}), "correct the signature of "+s.Domain+": "+s.Problem)
 }
 
 func broken(s *dkim.Signature, key string) string {
@@ -169,9 +145,9 @@ func broken(s *dkim.Signature, key string) string {
 	case dkim.KeyChanged:
 		return "publish the key that signs at " + key
 	case dkim.ListFooter, dkim.SubjectPrefix, dkim.FromRewritten, dkim.FieldAdded:
-		return "nothing: a list or forwarder changed the message behind the signature; it should not change what it passes on, or seal it with ARC"
+		return "nothing: a list or forwarder changed the message after it was signed; it should forward messages unchanged, or seal them with ARC"
 	case dkim.Refolded, dkim.Recoded, dkim.FieldModified:
-		return "sign at the last host before the internet, with relaxed canonicalization: the message was changed behind the signature"
+		return "sign at the last host before the internet, with relaxed canonicalization: the message was changed after it was signed"
 	}
-	return "find what changes messages behind the signature of " + s.Domain + ": it is broken"
+	return reason.Fix(s.Reason, reason.Values{Domain: s.Domain})
 }

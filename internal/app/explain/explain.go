@@ -12,6 +12,7 @@ import (
 	"postseal"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/reason"
 	"postseal/spf"
 )
 
@@ -144,12 +145,19 @@ func sender(r *spf.Result) *Node {
 		levels = levels[:min(len(levels), st.Depth+1)]
 		levels = append(levels, levels[len(levels)-1].add(term(st)))
 	}
-	n.add(&Node{Title: "reason", Text: strings.TrimSuffix(string(r.Reason)+": "+r.Problem, ": "), Tone: n.Tone})
+	n.add(why(r.Reason, r.Problem, n.Tone))
 	n.add(&Node{Title: "spent", Text: fmt.Sprintf("%d of %d lookups, %d of %d void", r.Lookups, spf.DefaultLookups, r.VoidLookups, spf.DefaultVoidLookups), RFC: "7208 §4.6.4"})
 	if r.Explanation != "" {
 		n.add(&Node{Title: "the domain says", Text: r.Explanation, RFC: "7208 §6.2"})
 	}
 	return n
+}
+
+// why is the reason of a result, with problem, which knows more of it, or else the sentence for
+// the reason.
+func why[T ~string](r T, problem string, tone Tone) *Node {
+	e, _ := reason.Of(r)
+	return &Node{Title: "reason", Text: string(r) + ": " + cmp.Or(problem, reason.Text(r, reason.Values{})), Tone: tone, RFC: e.RFC}
 }
 
 func term(st *spf.Step) *Node {
@@ -184,7 +192,7 @@ func signature(s *dkim.Signature) *Node {
 	case s.Result == dkim.Pass:
 		n.add(&Node{Title: "body and header", Text: "as they were signed", Tone: Good, RFC: "6376 §6.1.3"})
 	default:
-		n.add(&Node{Title: "reason", Text: strings.TrimSuffix(string(s.Reason)+": "+s.Problem, ": "), Tone: tone, RFC: "6376 §6.1"})
+		n.add(why(s.Reason, s.Problem, tone))
 	}
 	if d := s.Diagnosis; d.Cause != "" && d.Cause != dkim.NotDiagnosable {
 		n.add(&Node{Title: "what happened", Text: string(d.Cause) + ": " + d.Text, Tone: Warn})
@@ -200,7 +208,7 @@ func chain(a *postseal.ARC) *Node {
 	n := &Node{Title: "ARC", Text: a.Result, Tone: tone, RFC: "8617 §5.2"}
 	n.add(&Node{Title: "sealers", Text: cmp.Or(strings.Join(a.Sealers, " → "), "none")})
 	if a.Reason != "" {
-		n.add(&Node{Title: "reason", Text: a.Reason})
+		n.add(why(a.Reason, "", Plain))
 	}
 	if !a.Trusted {
 		n.add(&Node{Title: "trust", Text: "the newest sealer is not in trusted_sealers: the chain changes nothing", RFC: "8617 §9.5"})

@@ -14,6 +14,7 @@ import (
 	"postseal/internal/app/reportjson"
 	"postseal/internal/app/secondopinion"
 	"postseal/internal/app/term"
+	"postseal/internal/core/reason"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -301,7 +302,7 @@ func (p *Page) dmarc(r *postseal.Report) {
 	case d.Problem != "":
 		p.detail(p.clean(d.Problem))
 	case d.Reason == dmarc.NoIdentifier:
-		p.detail("nothing is authenticated that could align")
+		p.detail(reason.Text(d.Reason, reason.Values{}))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/term"
+	"postseal/internal/core/reason"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -68,13 +69,11 @@ func spfStory(s *spf.Result) string {
 		}
 		return "matched " + qualifiers[s.Code] + s.Mechanism + where
 	case spf.Default:
-		return "no mechanism matched" + where + ": neutral by default"
+		return reason.Text(s.Reason, reason.Values{}) + where
 	case spf.NoRecord:
-		return "no SPF record is published"
-	case spf.NoDomain:
-		return cmp.Or(s.Problem, "there is no domain to check")
+		return reason.Text(s.Reason, reason.Values{})
 	}
-	return cmp.Or(s.Problem, string(s.Reason)) + where
+	return cmp.Or(s.Problem, reason.Text(s.Reason, reason.Values{})) + where
 }
 
 // qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
@@ -88,9 +87,9 @@ func dkimStory(s *dkim.Signature) string {
 	case s.Result == dkim.Pass:
 		return fmt.Sprintf("%s, only %d octets of the body", s.Canonicalization, s.BodyLength)
 	case s.Reason == dkim.KeyUnavailable:
-		return "the key cannot be looked up: " + s.Problem
+		return reason.Text(s.Reason, reason.Values{}) + ": " + s.Problem
 	}
-	return cmp.Or(s.Problem, string(s.Reason))
+	return cmp.Or(s.Problem, reason.Text(s.Reason, reason.Values{}))
 }
 
 // arcStory names who sealed, the newest first.
@@ -186,7 +185,7 @@ func brokenWord(s *dkim.Signature) string {
 // overrideStory says why what is done differs from the published policy.
 func overrideStory(d *postseal.Decision) string {
 	if d.Action != d.Applied {
-		return "lowered from " + string(d.Action) + " — " + d.Override.Comment
+		return "downgraded from " + string(d.Action) + " — " + d.Override.Comment
 	}
 	return "(" + strings.ReplaceAll(string(d.Override.Type), "_", " ") + ": " + d.Override.Comment + ")"
 }
@@ -194,45 +193,29 @@ func overrideStory(d *postseal.Decision) string {
 // verdictStory says why the verdict is what it is.
 func verdictStory(r *postseal.Report) string {
 	d, m := &r.Decision, &r.DMARC
-	author := cmp.Or(m.AuthorDomain, "the author domain")
+	words := reason.Values{Author: m.AuthorDomain, Methods: alignedMethods(m)}
 	switch d.Reason {
-	case postseal.DMARCPass:
-		return alignedMethods(m) + " for " + author
-	case postseal.FieldAdded:
-		return alignedMethods(m) + " for " + author + ", but an unsigned " + strings.Join(postseal.AddedFields(r), ", ") + " was added to what was signed"
-	case postseal.DMARCNone:
-		return author + " publishes no DMARC policy"
-	case postseal.DMARCPolicyNone:
-		return "DMARC fails, and the policy of " + author + " is none" + testMode(m)
-	case postseal.DMARCQuarantine:
-		return author + " asks to quarantine what fails DMARC" + testMode(m)
-	case postseal.DMARCReject:
-		text := author + " asks to reject what fails DMARC"
-		if signals := postseal.Corroboration(r, nil); d.Applied == postseal.Reject && len(signals) > 0 {
-			text += "; corroborated: " + strings.Join(signals, ", ")
-		}
-		return text
-	case postseal.DMARCTempError:
-		return "the DNS leaves open whether " + author + " passes"
-	case postseal.DMARCPermError:
-		return "the DMARC record of " + author + " cannot be applied"
 	case postseal.AuthorMalformed:
-		return authorStory(string(r.Author.Reason))
+		return reason.Text(r.Author.Reason, words)
 	case postseal.MessageLimit:
-		return "the header section is over a limit: " + string(r.Limit())
-	case postseal.LocalExempt:
-		return "an [[exempt]] entry describes this mail"
-	case postseal.LocalRule:
-		return "a [[rule]] entry is true of this mail"
-	case postseal.InternalError:
-		return "a defect of postseal; please report it"
+		return cmp.Or(reason.Text(r.Limit(), words), reason.Text(d.Reason, words))
+	case postseal.DMARCTempError:
+		if len(r.SPF) == 0 && m.Reason == dmarc.IdentifierUnknown {
+			words.Cause = "an input of SPF is not known"
+		}
+	case postseal.FieldAdded:
+		words.Fields = strings.Join(postseal.AddedFields(r), ", ")
 	}
-	return string(d.Reason)
+	text := reason.Text(d.Reason, words) + testMode(m)
+	if signals := postseal.Corroboration(r, nil); d.Reason == postseal.DMARCReject && d.Applied == postseal.Reject && len(signals) > 0 {
+		text += "; confirmed by: " + strings.Join(signals, ", ")
+	}
+	return text
 }
 
 func testMode(m *dmarc.Result) string {
 	if m.TestMode {
-		return ", lowered by its test mode (t=y)"
+		return ", downgraded by its test mode (t=y)"
 	}
 	return ""
 }
@@ -250,24 +233,6 @@ func alignedMethods(m *dmarc.Result) string {
 		return methods[0] + " is aligned"
 	}
 	return strings.Join(methods, " and ") + " are aligned"
-}
-
-func authorStory(reason string) string {
-	switch reason {
-	case "message.NoFrom":
-		return "there is no From field"
-	case "message.MultipleFrom":
-		return "there is more than one From field: readers differ on the author"
-	case "message.MalformedFrom":
-		return "the From field is malformed, or can be read in two ways"
-	case "message.NoDomain":
-		return "the author has no domain name"
-	case "message.TooManyDomains":
-		return "the From field names too many domains"
-	case "message.BareLineEnd":
-		return "the header section holds a CR or LF that ends no line"
-	}
-	return reason
 }
 
 // answerStory says what came of a DNS question.

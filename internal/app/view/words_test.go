@@ -11,10 +11,12 @@ import (
 // TestVerdictStory: every reason of a decision is told in words.
 func TestVerdictStory(t *testing.T) {
 	for _, reason := range postseal.Reasons() {
-		r := &postseal.Report{Decision: postseal.Decision{Reason: reason}}
-		r.Author.Reason = message.MalformedFrom
-		if text := verdictStory(r); text == "" || strings.Contains(text, string(reason)) {
-			t.Errorf("%s: %q", reason, text)
-		}
+		t.Run(string(reason), func(t *testing.T) {
+			r := &postseal.Report{Decision: postseal.Decision{Reason: reason}}
+			r.Author.Reason = message.MalformedFrom
+			if text := verdictStory(r); text == "" || strings.Contains(text, string(reason)) {
+				t.Errorf("got %q", text)
+			}
+		})
 	}
 }
