@@ -45,6 +45,7 @@ var layers = [][]string{
 	{"store/journal", "store/storetest", "store/internal/sqltext"},
 	{"store/sqlite", "store/postgres"},
 	{"store/engines", "store/writer"},
+	{"internal/app/clients"},
 	{"internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate"},
 	{"internal/app/endpoint"},
 	{"internal/app/doctor"},

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -66,7 +65,7 @@ func TestMetricsPage(t *testing.T) {
 	registerCache(m.Registry, &current)
 	c := conf.Default()
 	c.AuthservID, c.Rule = "mx.test", []rules.Rule{{When: "true", Action: "accept"}}
-	engine, _ := c.Engine(time.Now())
+	engine, _ := c.Engine()
 	engine.Resolver = zones
 	s, err := listener.NewSnapshot(c, engine)
 	if err != nil {

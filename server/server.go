@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"postseal/internal/app/conf"
-	"postseal/internal/app/rules"
 	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/proxy"
@@ -174,7 +173,7 @@ func (d *Daemon) makeToken(c *conf.Config) {
 
 func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*listener.Snapshot, error) {
 	d.makeToken(c)
-	engine, policy := c.Engine(time.Now())
+	engine, policy := c.Engine()
 	engine.Resolver, engine.Now = dns, d.options.Now
 	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }
 	policy.OnError = func(entry string, err error) {
@@ -292,13 +291,9 @@ func (d *Daemon) announce() {
 
 func (d *Daemon) describe(what string) {
 	c := d.config
-	uses := 0
-	if set, _ := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, time.Now()); set != nil {
-		uses = len(set.Uses())
-	}
 	d.log.Info(what, "version", d.options.Version, "authserv_id", c.AuthservID, "enforce", string(c.Enforce), "discovery", string(c.DMARC.Discovery),
 		"on_error", string(c.DNS.OnError), "resolver", strings.Join(d.names.Load().servers, ","), "trusted", networks(c.Network.Trusted),
-		"trusted_relays", networks(c.Network.TrustedRelays), "quarantine_with", c.DMARC.QuarantineWith, "local_rules", uses)
+		"trusted_relays", networks(c.Network.TrustedRelays), "quarantine_with", c.DMARC.QuarantineWith, "local_rules", c.LocalRules())
 }
 
 func networks(list []conf.Prefix) string {

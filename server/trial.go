@@ -98,7 +98,7 @@ func newCandidate(c *conf.Config, dns resolver.Resolver) (*candidate, error) {
 	if tried == nil {
 		return nil, nil
 	}
-	engine, _ := tried.Engine(time.Now())
+	engine, _ := tried.Engine()
 	engine.Resolver = dns
 	v, err := postseal.New(engine)
 	if err != nil {

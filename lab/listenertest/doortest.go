@@ -21,7 +21,7 @@ func Engine(t testing.TB, dns resolver.Resolver, config string, log io.Writer) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, _ := c.Engine(time.Now())
+	engine, _ := c.Engine()
 	engine.Resolver = dns
 	s, err := listener.NewSnapshot(c, engine)
 	if err != nil {

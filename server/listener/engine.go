@@ -7,15 +7,14 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
-	"github.com/gaissmai/bart"
 	"golang.org/x/time/rate"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
 	"postseal/message"
 	"postseal/resolver"
@@ -38,11 +37,9 @@ type Snapshot struct {
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
 	AuthservID   string // that of Config, or the name of the host
-	Enforce      postseal.Enforce
-	LocalParts   bool // the log may name the local part of the sender
+	LocalParts   bool   // the log may name the local part of the sender
 	HeaderLimits message.Limits
-	Trusted      Networks // clients whose mail passes unchecked
-	Relays       Networks // our own relays: the client is the one that their trace fields name
+	Clients      *clients.Rules // whose mail is checked
 }
 
 // NewSnapshot makes what listeners need of a configuration. Config.AuthservID must be set.
@@ -55,30 +52,8 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver, AuthservID: c.AuthservID, Enforce: c.Enforce, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header,
-		Trusted: NewNetworks(conf.Prefixes(c.Network.Trusted)...), Relays: NewNetworks(conf.Prefixes(c.Network.TrustedRelays)...)}, nil
-}
-
-// TrustsLocal reports whether the mail of this very machine passes unchecked.
-func (s *Snapshot) TrustsLocal() bool {
-	return s.Trusted.Contains(netip.IPv6Loopback()) || s.Trusted.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-}
-
-// Networks is a set of addresses. The zero value is empty.
-type Networks struct{ table *bart.Lite }
-
-// NewNetworks makes a set of prefixes.
-func NewNetworks(prefixes ...netip.Prefix) Networks {
-	t := new(bart.Lite)
-	for _, p := range prefixes {
-		t.Insert(p.Masked())
-	}
-	return Networks{t}
-}
-
-// Contains reports whether ip is in the set. An IPv4 address may be mapped into IPv6.
-func (n Networks) Contains(ip netip.Addr) bool {
-	return n.table != nil && ip.IsValid() && n.table.Contains(ip.Unmap().WithZone(""))
+	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver,
+		AuthservID: c.AuthservID, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header, Clients: c.Clients()}, nil
 }
 
 // Engine is what all listeners work with. It is safe for concurrent use.
@@ -141,9 +116,9 @@ func (e *Engine) Record(v Verdict) {
 }
 
 // Unchecked notes a message that passes unchecked, and why.
-func (e *Engine) Unchecked(door, queueID, reason string) {
-	e.Metrics.Skipped.WithLabelValues(door, reason).Inc()
-	e.Log.Info("passed unchecked", "qid", Text(queueID), "door", door, "reason", reason)
+func (e *Engine) Unchecked(door, queueID string, why clients.Treatment) {
+	e.Metrics.Skipped.WithLabelValues(door, string(why)).Inc()
+	e.Log.Info("passed unchecked", "qid", Text(queueID), "door", door, "reason", string(why))
 }
 
 // Recover is to be deferred around what works on outside input: a panic is logged and

@@ -54,7 +54,7 @@ func (e *Engine) logVerdict(v Verdict) {
 	add("door", v.Listener)
 	add("verdict", string(d.Action))
 	add("applied", string(d.Applied))
-	add("enforce", string(v.Snapshot.Enforce))
+	add("enforce", string(v.Snapshot.Config.Enforce))
 	add("reason", string(d.Reason))
 	add("from", authors(r))
 	if v.Snapshot.LocalParts && r.ReversePath != "" {

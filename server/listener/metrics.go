@@ -114,7 +114,7 @@ func (m *Metrics) Reloaded(ok bool, now time.Time) {
 func (m *Metrics) verdict(v Verdict) {
 	r := v.Report
 	d := &r.Decision
-	m.Messages.WithLabelValues(string(d.Action), string(d.Applied), string(v.Snapshot.Enforce)).Inc()
+	m.Messages.WithLabelValues(string(d.Action), string(d.Applied), string(v.Snapshot.Config.Enforce)).Inc()
 	for _, s := range r.SPF {
 		m.SPF.WithLabelValues(string(s.Code), string(s.Identity)).Inc()
 	}

@@ -3,12 +3,11 @@ package milter
 import (
 	"bytes"
 	"context"
-	"net/netip"
 	"strings"
 
 	"postseal"
 	"postseal/authres"
-	"postseal/internal/app/received"
+	"postseal/internal/app/clients"
 	"postseal/message"
 	"postseal/server/listener"
 )
@@ -27,7 +26,7 @@ type mail struct {
 	reversePath string
 	recipients  []string
 
-	skip      string // why it passes unchecked, "" when it does not
+	skip      clients.Treatment // why it is not checked, "" when it is
 	forged    forgery
 	tx        *postseal.Transaction // nil when it passes unchecked, and until the client is known
 	deferMail bool                  // memory is short: it is not read, and gets 451 at its end
@@ -39,40 +38,19 @@ type mail struct {
 func (s *session) newMail(reversePath string) *mail {
 	m := &mail{ctx: s.ctx, engine: s.engine, snapshot: s.engine.Current(), terms: s.terms, helo: s.helo, reversePath: reversePath}
 	m.conn = postseal.Conn{Remote: s.client.addr, TLS: s.macros.connection.tls != "", User: s.macros.message.user}
-	m.skip = m.unchecked(s.client.local, s.macros.connection.daemon)
+	t := m.snapshot.Clients.Judge(clients.Client{IP: s.client.addr.Addr(), Local: s.client.local,
+		Authenticated: m.conn.User != "", Daemon: s.macros.connection.daemon})
 	switch {
-	case m.skip != "":
+	case t.Unchecked():
+		m.skip = t
 	case m.engine.Short(listener.Milter):
 		m.deferMail = true
-	case m.snapshot.Relays.Contains(s.client.addr.Addr()):
+	case t == clients.Relayed:
 		m.held = new(message.Header)
 	default:
 		m.tx = m.engine.Begin(m.ctx, m.snapshot, m.conn, m.helo, m.reversePath)
 	}
 	return m
-}
-
-// unchecked says why a message passes unchecked: our own users and machines submit it,
-// whose mail carries no signature yet and comes from anywhere.
-func (m *mail) unchecked(local bool, daemon string) string {
-	ip := m.conn.Remote.Addr()
-	network := &m.snapshot.Config.Network
-	switch {
-	case m.conn.User != "" && !network.CheckAuthenticated:
-		return "authenticated"
-	case m.snapshot.Relays.Contains(ip):
-		return ""
-	case local && m.snapshot.TrustsLocal():
-		return "local"
-	case m.snapshot.Trusted.Contains(ip):
-		return "trusted"
-	}
-	for _, name := range network.Originating {
-		if daemon != "" && name == daemon {
-			return "originating"
-		}
-	}
-	return ""
 }
 
 func (m *mail) abort() {
@@ -164,7 +142,7 @@ func (m *mail) take(f message.Field) error {
 		if m.snapshot.HeaderLimits.Check(m.held, message.Field{}) == "" {
 			m.held.Add(f)
 		}
-	case m.skip == "authenticated":
+	case m.skip == clients.Authenticated:
 		m.forged.see(f, m.snapshot.AuthservID)
 	}
 	return nil
@@ -189,24 +167,23 @@ func (m *mail) endHeader() error {
 // beginRelayed begins the verification of what a relay of ours handed on, with the client
 // that the relay's own trace field names. When it names none, SPF has no client to check.
 func (m *mail) beginRelayed() error {
-	hop, ok := received.Client(m.held, m.snapshot.Relays.Contains)
-	conn := postseal.Conn{User: m.conn.User, Relays: hop.Relays}
+	held := m.held
+	m.held = nil
+	origin, t := m.snapshot.Clients.Relayed(held, 0, m.conn.User)
 	switch {
-	case ok && m.snapshot.Trusted.Contains(hop.IP):
-		m.skip, m.held = "trusted", nil
-		return nil
-	case ok:
-		conn.Remote = netip.AddrPortFrom(hop.IP, 0)
-	default:
+	case t.Unchecked():
+		m.skip = t
+	case t == clients.Unknown:
 		m.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.Milter, "relay", m.conn.Remote.Addr().String())
+		fallthrough
+	default:
+		m.tx = m.engine.Begin(m.ctx, m.snapshot, origin.Conn, origin.Helo, m.reversePath)
 	}
-	m.tx = m.engine.Begin(m.ctx, m.snapshot, conn, hop.From, m.reversePath)
-	for i := range m.held.Len() {
-		if err := m.tx.Field(m.held.At(i)); err != nil {
+	for i := range held.Len() {
+		if err := m.take(held.At(i)); err != nil {
 			return err
 		}
 	}
-	m.held = nil
 	return nil
 }
 

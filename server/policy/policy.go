@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/core/smtpreply"
 	"postseal/resolver"
 	"postseal/server/listener"
@@ -88,10 +89,8 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 	switch {
 	case q.state != "MAIL" && q.state != "RCPT" && q.state != "DATA":
 		return noObjection
-	case q.login != "" && !snapshot.Config.Network.CheckAuthenticated:
-		return noObjection
-	case !q.client.IsValid(), snapshot.Trusted.Contains(q.client):
-		return noObjection
+	case snapshot.Clients.Judge(clients.Client{IP: q.client, Authenticated: q.login != ""}) != clients.Checked:
+		return noObjection // it is not checked, or the client is not known before the message is
 	case p.engine.Short(listener.Policy):
 		r := listener.LowMemoryReply()
 		return deferral(r.Enhanced, "memory", r.Lines[0])
@@ -111,14 +110,26 @@ func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Sn
 	f.spf, f.iprev = check.Wait(ctx)
 	a := judge(snapshot.Config, f, q)
 	would := a.why
-	if snapshot.Enforce == postseal.Observe {
+	exempt := ""
+	if a.kind != dunno {
+		exempt = snapshot.Clients.Exempt(q.client, q.login, passing(f.spf), time.Now())
+	}
+	if snapshot.Config.Enforce == postseal.Observe || exempt != "" {
 		a = noObjection
 	}
 	if a.kind == dunno && snapshot.Config.Policy.ReceivedSPF && len(f.spf) > 0 {
 		a = receivedSPF(f.spf[0], q, snapshot.AuthservID)
 	}
-	p.log(q, f, a, would)
+	p.log(q, f, a, would, exempt)
 	return a
+}
+
+// passing is the domain whose SPF passes for MAIL FROM, "" for none.
+func passing(results []spf.Result) string {
+	if len(results) == 0 || results[0].Identity != spf.MailFrom || results[0].Code != spf.Pass {
+		return ""
+	}
+	return results[0].Domain
 }
 
 // nullMX asks whether the domain takes no mail (RFC 7505 §3). A failed lookup says
@@ -132,7 +143,7 @@ func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
 }
 
 // log writes one line for each message: no local part is in it.
-func (p *Policy) log(q *request, f findings, a answer, would string) {
+func (p *Policy) log(q *request, f findings, a answer, would, exempt string) {
 	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", listener.Policy), slog.String("action", string(a.kind)),
 		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo)), slog.String("ip", q.client.String())}
 	for _, r := range f.spf {
@@ -147,6 +158,9 @@ func (p *Policy) log(q *request, f findings, a answer, would string) {
 	}
 	if would != "" {
 		attrs = append(attrs, slog.String("why", would))
+	}
+	if exempt != "" {
+		attrs = append(attrs, slog.String("exempt", exempt))
 	}
 	p.engine.Log.LogAttrs(context.Background(), slog.LevelInfo, "policy", attrs...)
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
-	"postseal/server/listener"
 )
 
 // ClientInfo is how the next hop is told of the client.
@@ -35,12 +35,12 @@ const (
 
 // Config is the configuration of the listener. NextHop is required.
 type Config struct {
-	Hostname   string            // in the greeting; default the authserv-id
-	NextHop    NextHop           // where mail goes on to
-	Peers      listener.Networks // who may say by XFORWARD and XCLIENT whose mail it is
-	ClientInfo ClientInfo        // default ClientInfoAuto
-	Auth       bool              // AUTH passes to the next hop, over TLS alone
-	TLS        *tls.Config       // nil: no STARTTLS; required for Submissions
+	Hostname   string           // in the greeting; default the authserv-id
+	NextHop    NextHop          // where mail goes on to
+	Peers      clients.Networks // who may say by XFORWARD and XCLIENT whose mail it is
+	ClientInfo ClientInfo       // default ClientInfoAuto
+	Auth       bool             // AUTH passes to the next hop, over TLS alone
+	TLS        *tls.Config      // nil: no STARTTLS; required for Submissions
 	Spool      SpoolLimits
 	Timeout    time.Duration // for the next command or piece of a message; default 5 min (RFC 5321 §4.5.3.2)
 
@@ -53,7 +53,7 @@ const DefaultTimeout = 5 * time.Minute
 // FromConfig makes a Config of the configuration file, and reads the certificate.
 func FromConfig(c *conf.Config) (Config, error) {
 	p := &c.Proxy
-	all := Config{NextHop: NextHop{Address: string(p.NextHop)}, Peers: listener.NewNetworks(conf.Prefixes(p.Peers)...), ClientInfo: ClientInfo(p.ClientInfo),
+	all := Config{NextHop: NextHop{Address: string(p.NextHop)}, Peers: clients.NewNetworks(conf.Prefixes(p.Peers)...), ClientInfo: ClientInfo(p.ClientInfo),
 		Auth: p.Auth, Timeout: time.Duration(p.Timeout),
 		Spool: SpoolLimits{Dir: p.SpoolDir, Memory: int(p.Memory), Message: int64(p.Message), Total: int64(p.Spool)}}
 	if name, port, ok := p.NextHop.Exchangers(); ok {

@@ -3,13 +3,12 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"postseal"
-	"postseal/internal/app/received"
+	"postseal/internal/app/clients"
 	"postseal/internal/core/smtpreply"
 	"postseal/message"
 	"postseal/server/listener"
@@ -27,8 +26,8 @@ type transaction struct {
 	reversePath string
 	recipients  []string
 
-	verify    *postseal.Transaction // nil: passes unchecked, or from a relay
-	unchecked string                // why
+	verify    *postseal.Transaction // nil: it is not checked, or comes from a relay
+	unchecked clients.Treatment     // why it is not checked, "" when it is
 	relayed   bool                  // its client is known when the header section is there
 	queueID   string                // of the peer
 }
@@ -116,31 +115,16 @@ func (s *session) beginMail(reversePath string) {
 		t.conn.Relays = 1 // the MTA that forwards it has stamped it, as Postfix does
 	}
 	s.mail = t
-	t.unchecked = s.unchecked(t)
+	how := t.snapshot.Clients.Judge(clients.Client{IP: t.conn.Remote.Addr(), Authenticated: s.authenticated(),
+		Local: !s.socket.IsValid() && s.xforward == nil && s.xclient == nil})
 	switch {
-	case t.unchecked != "":
-	case t.snapshot.Relays.Contains(t.conn.Remote.Addr()):
+	case how.Unchecked():
+		t.unchecked = how
+	case how == clients.Relayed:
 		t.relayed = true
 	default:
 		t.verify = s.engine.Begin(s.ctx, t.snapshot, t.conn, t.helo, reversePath)
 	}
-}
-
-// unchecked says why a message passes unchecked, as the milter does: our own users and
-// machines submit it.
-func (s *session) unchecked(t *transaction) string {
-	ip := t.conn.Remote.Addr()
-	switch {
-	case s.authenticated() && !t.snapshot.Config.Network.CheckAuthenticated:
-		return "authenticated"
-	case t.snapshot.Relays.Contains(ip):
-		return ""
-	case !s.socket.IsValid() && s.xforward == nil && s.xclient == nil && t.snapshot.TrustsLocal():
-		return "local"
-	case t.snapshot.Trusted.Contains(ip):
-		return "trusted"
-	}
-	return ""
 }
 
 func (s *session) onRCPT(arg string) reply {
@@ -232,19 +216,17 @@ func (s *session) beginRelayed(m *spooled) error {
 	if err != nil && !errors.As(err, &limit) {
 		return err
 	}
-	hop, ok := received.Client(header, t.snapshot.Relays.Contains)
-	switch {
-	case ok && t.snapshot.Trusted.Contains(hop.IP):
-		t.unchecked = "trusted"
-		return nil
-	case !ok:
+	origin, how := t.snapshot.Clients.Relayed(header, 0, t.conn.User)
+	switch how {
+	case clients.Checked:
+	case clients.Unknown:
 		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.SMTP, "relay", t.conn.Remote.Addr().String())
+	default:
+		t.unchecked = how
+		return nil
 	}
-	t.conn = postseal.Conn{User: t.conn.User, Relays: hop.Relays}
-	if ok {
-		t.conn.Remote = netip.AddrPortFrom(hop.IP, 0)
-	}
-	t.verify = s.engine.Begin(s.ctx, t.snapshot, t.conn, hop.From, t.reversePath)
+	t.conn, t.helo = origin.Conn, origin.Helo
+	t.verify = s.engine.Begin(s.ctx, t.snapshot, t.conn, t.helo, t.reversePath)
 	w := t.verify.MessageWriter()
 	if _, err := io.Copy(w, m.reader()); err != nil {
 		return err
@@ -257,7 +239,7 @@ func (s *session) beginRelayed(m *spooled) error {
 func (s *session) passUnchecked(m *spooled) reply {
 	t := s.mail
 	c := &changed{header: &message.Header{}}
-	if t.unchecked == "authenticated" {
+	if t.unchecked == clients.Authenticated {
 		header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
 		var limit *message.LimitError
 		if c.limited = errors.As(err, &limit); err != nil && !c.limited {

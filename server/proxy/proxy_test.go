@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
 	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
@@ -22,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // loopback are the peers of most tests, which so may name their client by XFORWARD.
-var loopback = listener.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
+var loopback = clients.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))
 
 // setup is what a test says of its daemon.
 type setup struct {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
-	"postseal/server/listener"
 	"postseal/server/proxy"
 )
 
@@ -128,11 +128,11 @@ func configure(t *testing.T, s *setup, line string) {
 	}
 }
 
-func networks(value string) listener.Networks {
+func networks(value string) clients.Networks {
 	if value == "none" {
-		return listener.Networks{}
+		return clients.Networks{}
 	}
-	return listener.NewNetworks(conf.Prefixes(prefixes(value))...)
+	return clients.NewNetworks(conf.Prefixes(prefixes(value))...)
 }
 
 // step plays a line: "C:" the client sends, "S:" it gets, "H:" the next hop gets, "R:" it

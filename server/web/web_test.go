@@ -111,7 +111,7 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, e := handler(t, io.Discard, nil)
-		engine, _ := c.Engine(time.Now())
+		engine, _ := c.Engine()
 		engine.Resolver = e.Current().Resolver
 		s, err := listener.NewSnapshot(c, engine)
 		if err != nil {

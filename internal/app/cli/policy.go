@@ -48,7 +48,7 @@ func (a *app) policy(ctx context.Context) error {
 	if c.AuthservID == "" {
 		c.AuthservID = server.Hostname()
 	}
-	config, _ := c.Engine(clock())
+	config, _ := c.Engine()
 	config.Resolver, config.Now = dns, clock
 	snapshot, err := listener.NewSnapshot(c, config)
 	if err != nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -145,7 +144,7 @@ func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Optio
 	if err != nil {
 		return o, err
 	}
-	engine, policy := c.Engine(now)
+	engine, policy := c.Engine()
 	engine.Resolver, engine.Now = dns, clock
 	engine.NoHeaders = !a.wantsLines()
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
@@ -153,12 +152,7 @@ func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Optio
 	if err != nil {
 		return o, usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}
-	trusted := conf.Prefixes(c.Network.Trusted)
-	o = replay.Options{Verifier: v, ReceivedBy: f.receivedBy, AuthservID: c.AuthservID, Since: since, Now: now, Workers: f.workers,
-		CheckAuthenticated: c.Network.CheckAuthenticated,
-		Unchecked: func(ip netip.Addr) bool {
-			return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip) })
-		}}
+	o = replay.Options{Verifier: v, ReceivedBy: f.receivedBy, AuthservID: c.AuthservID, Since: since, Now: now, Workers: f.workers, Clients: c.Clients()}
 	for _, name := range f.policies {
 		base := policy.Base
 		base.Mode = postseal.Enforce(name)

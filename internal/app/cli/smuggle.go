@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/selftest"
 	"postseal/resolver/dnstest"
@@ -68,7 +69,7 @@ func ownProxy(next, zone string) (address string, stop func(), err error) {
 		return "", nil, err
 	}
 	engine := listener.NewEngine(snapshot, listener.NewLogger(io.Discard, listener.LogJournal, nil), listener.NewMetrics("selftest"))
-	p, err := proxy.New(engine, proxy.Config{NextHop: proxy.NextHop{Address: next}, Peers: listener.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))})
+	p, err := proxy.New(engine, proxy.Config{NextHop: proxy.NextHop{Address: next}, Peers: clients.NewNetworks(netip.MustParsePrefix("127.0.0.0/8"))})
 	if err != nil {
 		engine.Close()
 		return "", nil, err

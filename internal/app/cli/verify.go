@@ -166,7 +166,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	if err != nil {
 		return err
 	}
-	engine, _ := config.Engine(clock())
+	engine, _ := config.Engine()
 	engine.Resolver, engine.Now = dns, clock
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
 	v, err := postseal.New(engine)

@@ -47,6 +47,8 @@ type Config struct {
 	// What must come out under this configuration. `config check` and a reload try each entry;
 	// one that comes out otherwise is an error, and the configuration is not put in force.
 	Expect []Expect `toml:"expect"`
+
+	local *rules.Set // of Exempt and Rule, compiled by Parse
 }
 
 // Expect is a message whose verdict is known: a bundle, or a message with the DNS of a zone

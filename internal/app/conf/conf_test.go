@@ -71,7 +71,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, shown)
 			continue
 		}
-		if diff := cmp.Diff(c, again, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b Prefix) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(c, again, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b Prefix) bool { return a == b }), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("%s: (-read +shown)\n%s", name, diff)
 		}
 	}
@@ -107,7 +107,7 @@ func TestProblems(t *testing.T) {
 		for _, p := range warnings {
 			got = append(got, p.String())
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
@@ -119,7 +119,10 @@ func TestTags(t *testing.T) {
 	walk = func(v reflect.Value) {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			if f.Tag.Get("toml") == "" {
+			if !f.IsExported() {
+				continue
+			}
+			if f.IsExported() && f.Tag.Get("toml") == "" {
 				t.Errorf("%s.%s has no toml tag", v.Type(), f.Name)
 			}
 			if allowed := f.Tag.Get("oneof"); allowed != "" && !strings.Contains(" "+allowed+" ", " "+v.Field(i).String()+" ") {

@@ -100,6 +100,8 @@ func (w *pageWriter) table(heading, path string, v reflect.Value) {
 		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		comment := w.comments[t.String()+"."+f.Name]
 		switch {
+		case !f.IsExported():
+			continue
 		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[toml.LocalDate]():
 			later = append(later, func() { w.table("["+key+"]", key, x) })
 			continue

@@ -5,6 +5,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/rules"
 	"postseal/message"
 	"postseal/resolver"
@@ -12,18 +13,36 @@ import (
 )
 
 // Engine is the configuration of a Verifier, without what the caller has to give: the
-// resolver, the clock, what to tell of defects. Its policy holds the local rules.
-func (c *Config) Engine(now time.Time) (postseal.Config, *rules.Policy) {
-	set, _ := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, now)
-	sealers, protected := Strings(c.ARC.TrustedSealers), Strings(c.DMARC.Protected)
-	policy := &rules.Policy{Set: set, Base: postseal.EnforcePolicy{Mode: c.Enforce, OnError: c.DNS.OnError, Protected: protected,
-		TrustedSealers: sealers, ReplyURL: c.ReplyURL}}
-	return postseal.Config{
-		AuthservID: c.AuthservID, Enforce: c.Enforce, Discovery: c.DMARC.Discovery, OnError: c.DNS.OnError, Policy: policy,
-		ReplyURL: c.ReplyURL, TrustedSealers: sealers, Protected: protected, NoPSLGuard: !c.DMARC.PSLGuard,
+// resolver, the clock, what to tell of defects. Its policy holds the local rules, with counts
+// of their own.
+func (c *Config) Engine() (postseal.Config, *rules.Policy) {
+	e := postseal.Config{
+		AuthservID: c.AuthservID, Enforce: c.Enforce, Discovery: c.DMARC.Discovery, OnError: c.DNS.OnError, ReplyURL: c.ReplyURL,
+		TrustedSealers: Strings(c.ARC.TrustedSealers), Protected: Strings(c.DMARC.Protected), NoPSLGuard: !c.DMARC.PSLGuard,
 		AllowPartialBody: c.DKIM.AllowPartialBody, Limits: c.limits(),
-	}, policy
+	}
+	policy := &rules.Policy{Set: c.localRules().Fresh(), Base: postseal.EnforcePolicy{Mode: e.Enforce, OnError: e.OnError, Protected: e.Protected,
+		TrustedSealers: e.TrustedSealers, ReplyURL: e.ReplyURL}}
+	e.Policy = policy
+	return e, policy
 }
+
+// Clients are the rules on whose mail is checked.
+func (c *Config) Clients() *clients.Rules {
+	return clients.New(clients.Config{Trusted: Prefixes(c.Network.Trusted), Relays: Prefixes(c.Network.TrustedRelays),
+		CheckAuthenticated: c.Network.CheckAuthenticated, Originating: c.Network.Originating, Local: c.localRules()})
+}
+
+// localRules are what Parse compiled. A Config that was made in Go is compiled here.
+func (c *Config) localRules() *rules.Set {
+	if c.local == nil && len(c.Exempt)+len(c.Rule) > 0 {
+		c.local, _ = rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, time.Now())
+	}
+	return c.local
+}
+
+// LocalRules is the number of [[exempt]] and [[rule]] entries in force.
+func (c *Config) LocalRules() int { return c.localRules().Len() }
 
 func (c *Config) limits() postseal.Limits {
 	voids := c.SPF.VoidLookups

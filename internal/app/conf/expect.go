@@ -122,7 +122,7 @@ func (e *Expect) try(c *Config, b *bundle.Bundle) (difference string, err error)
 	if err != nil {
 		return "", err
 	}
-	engine, _ := c.Engine(b.Now)
+	engine, _ := c.Engine()
 	engine.Resolver, engine.Now = own.Resolver, own.Now
 	v, err := postseal.New(engine)
 	if err != nil {

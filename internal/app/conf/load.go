@@ -193,7 +193,8 @@ func (d *decoder) distinctListeners(c *Config) {
 
 // checkRules compiles the local policy. A fault within an expression has its own place.
 func (d *decoder) checkRules(c *Config, now time.Time) {
-	_, problems := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, now)
+	set, problems := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, now)
+	c.local = set
 	for _, p := range problems {
 		path := fmt.Sprintf("%s[%d]", p.Table, p.Index)
 		if p.Key != "" {

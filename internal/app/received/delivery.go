@@ -67,7 +67,7 @@ func By(h *message.Header, host, line string) (Delivery, error) {
 			p.returned = new(returnPath(f.Value()))
 		case f.Is("X-Envelope-From") && p.extra == nil && !inside:
 			p.extra = new(returnPath(f.Value()))
-		case f.Is("Received"):
+		case f.Is("Received") && !isNote(f.Value()):
 			hop := Parse(f.Value())
 			ours := sameHost(hop.By, host)
 			switch {

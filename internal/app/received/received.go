@@ -6,110 +6,85 @@ import (
 	"iter"
 	"net/netip"
 	"strings"
-
-	"postseal/message"
 )
-
-// Client is the client that handed the message to our own network, when one of our relays
-// handed it on: the first hop from the top whose client is neither a relay nor the relay
-// itself on loopback. Nothing below that field is looked at, since strangers wrote it. It
-// reports false when the trace of our relays cannot be read.
-func Client(h *message.Header, relay func(netip.Addr) bool) (Hop, bool) {
-	relays := 0
-	for i := range h.Len() {
-		f := h.At(i)
-		if !f.Is("Received") {
-			continue
-		}
-		hop := Parse(f.Value())
-		relays++
-		switch {
-		case hop.By == "" || !hop.IP.IsValid():
-			// A client may have spoilt the field with its HELO, so as to be looked for below.
-			return Hop{}, false
-		case !relay(hop.IP) && !hop.IP.IsLoopback():
-			hop.Relays = relays
-			return hop, true
-		}
-	}
-	return Hop{}, false
-}
 
 // Hop is what a Received field says of its hop.
 type Hop struct {
 	From string     // what the client called itself
-	By   string     // who stamped the field
-	IP   netip.Addr // of the client; the zero Addr when the field names none
+	By   string     // who stamped the field; "" when that is missing or ambiguous
+	IP   netip.Addr // of the client; the zero Addr when the field names none, or not for certain
 	With string     // the protocol, such as "ESMTPS" (RFC 3848)
 
 	Relays int // of ours, that stamped a field since, this one included; set by Client
 }
 
+// Authenticated reports whether the protocol word says that the client authenticated
+// (RFC 3848, RFC 6531 §4.3).
+func (h *Hop) Authenticated() bool {
+	switch strings.ToUpper(h.With) {
+	case "ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA":
+		return true
+	}
+	return false
+}
+
 const maxField = 4096 // octets of a field that are looked at
 
-// Parse reads the from and by clauses (RFC 5321 §4.4). The address is the one in
-// brackets within the comment of the from clause, "(name [192.0.2.1])", or a from clause
-// that is an address literal. "from [..] (HELO name)" and "from x (HELO name)", the forms
-// of qmail and Exim, give the name in the comment.
+// Parse reads the from and by clauses (RFC 5321 §4.4) of the value of a Received field. The
+// address is taken from the one place where the kind of server that stamped the field writes
+// it (see peerOf). Parse never returns an address that the client chose: where it cannot tell,
+// there is none.
 func Parse(value []byte) Hop {
-	var h Hop
-	clause := ""
+	var room [16]word
+	all := room[:0]
 	for w := range words(string(value[:min(len(value), maxField)])) {
-		if next := clauseOf(w); next != "" {
-			clause = next
-			continue
-		}
-		switch {
-		case clause == "from" && w.comment:
-			h.fromComment(w.text)
-		case clause == "from" && h.From == "":
-			h.From = w.text
-			if ip, ok := Literal(w.text); ok {
-				h.IP = ip
-			}
-		case clause == "by" && !w.comment && h.By == "":
-			h.By = strings.TrimSuffix(w.text, ";")
-		case clause == "with" && !w.comment && h.With == "":
-			h.With = w.text
-		}
+		all = append(all, w)
+	}
+	from, rest := clauses(all)
+	h := Hop{By: stamper(rest), With: after(rest, "with")}
+	if len(from) > 0 {
+		h.From, h.IP = peerOf(from, software(rest))
 	}
 	return h
 }
 
-// clauseOf is the clause that w begins, or "".
-func clauseOf(w word) string {
-	if w.comment || len(w.text) > len("from") {
+// clauses splits the words of a field into the from clause, without its keyword, and the rest,
+// which begins with the keyword "by". The word after "from" belongs to the client, even if it
+// is "by".
+func clauses(all []word) (from, rest []word) {
+	if len(all) < 2 || !all[0].is("from") || all[1].comment {
+		return nil, all
+	}
+	for i := 2; i < len(all); i++ {
+		if all[i].is("by") {
+			return all[1:i], all[i:]
+		}
+	}
+	return all[1:], nil
+}
+
+// stamper is the host of the by clause. With two by clauses there is none: a client that could
+// add one could add anything.
+func stamper(rest []word) string {
+	if len(rest) < 2 || !rest[0].is("by") || rest[1].comment {
 		return ""
 	}
-	for _, clause := range [...]string{"from", "by", "via", "with", "id", "for"} {
-		if len(clause) == len(w.text) && strings.EqualFold(w.text, clause) {
-			return clause
+	for _, w := range rest[2:] {
+		if w.is("by") {
+			return ""
+		}
+	}
+	return rest[1].text
+}
+
+// after is the word after the first keyword, "" without one.
+func after(rest []word, keyword string) string {
+	for i := 0; i+1 < len(rest); i++ {
+		if rest[i].is(keyword) && !rest[i+1].comment {
+			return rest[i+1].text
 		}
 	}
 	return ""
-}
-
-// fromComment reads the comment of the from clause. What the client called itself is its
-// own word: an address in it is never taken for the client's.
-func (h *Hop) fromComment(text string) {
-	words := strings.Fields(text)
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		key, name, ok := strings.Cut(w, "=")
-		switch {
-		case ok && strings.EqualFold(key, "helo"):
-			h.From = name
-		case (strings.EqualFold(w, "helo") || strings.EqualFold(w, "ehlo")) && i+1 < len(words):
-			i++
-			h.From = words[i]
-		case w[0] == '[' && strings.IndexByte(w, ']') > 0:
-			if ip, ok := Literal(w[:strings.IndexByte(w, ']')+1]); ok {
-				h.IP = ip
-			}
-		case !h.IP.IsValid() && len(words) == 1:
-			h.IP, _ = Literal(w)
-		}
-	}
 }
 
 // Literal reads an address with or without brackets and the tag IPv6: (RFC 5321 §4.1.3).
@@ -125,10 +100,13 @@ func Literal(s string) (netip.Addr, bool) {
 	return ip.WithZone("").Unmap(), true
 }
 
+// word is a word or a top-level comment of a field.
 type word struct {
 	text    string
 	comment bool
 }
+
+func (w word) is(keyword string) bool { return !w.comment && strings.EqualFold(w.text, keyword) }
 
 // words gives the words and top-level comments of a Received value, up to the date.
 func words(value string) iter.Seq[word] {
@@ -157,7 +135,7 @@ func words(value string) iter.Seq[word] {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// commentEnd is the offset behind the comment that opens at i.
+// commentEnd is the offset after the comment that opens at i.
 func commentEnd(value string, i int) int {
 	depth := 0
 	for ; i < len(value); i++ {

@@ -10,11 +10,11 @@ import (
 	"iter"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"postseal"
 	"postseal/internal/app/batch"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/received"
 	"postseal/message"
@@ -33,14 +33,12 @@ type Options struct {
 	// ReceivedBy is the host whose Received field gives envelope and time. Without it SPF is
 	// skipped, and the topmost Received field gives the time.
 	ReceivedBy string
-	AuthservID string    // of earlier Authentication-Results, beside ReceivedBy
-	Since      time.Time // older messages are passed over
-	Now        time.Time // the clock of messages whose time of receipt is not known
-	// Unchecked are clients whose mail passes unchecked.
-	Unchecked          func(netip.Addr) bool
-	CheckAuthenticated bool
-	Done               func(name string) bool // by an earlier run; nil is none
-	Workers            int                    // default: the processors
+	AuthservID string                 // of earlier Authentication-Results, beside ReceivedBy
+	Since      time.Time              // older messages are passed over
+	Now        time.Time              // the clock of messages whose time of receipt is not known
+	Clients    *clients.Rules         // whose mail is checked; nil checks all
+	Done       func(name string) bool // by an earlier run; nil is none
+	Workers    int                    // default: the processors
 	// Encode is called by the workers for each message that is verified; Result.Line keeps
 	// what it returns.
 	Encode func(*postseal.Report, *Record) ([]byte, error)
@@ -64,9 +62,11 @@ type Result struct {
 	Name    string
 	Size    int64 // octets in the archive
 	Outcome Outcome
-	Err     error // why it is broken, or from elsewhere
-	Record  *Record
-	Line    []byte
+	// Treatment says why the message is Unchecked.
+	Treatment clients.Treatment
+	Err       error // why it is broken, or from elsewhere
+	Record    *Record
+	Line      []byte
 }
 
 // Bounds of what is in flight.
@@ -134,9 +134,11 @@ func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
 		r.Outcome, r.Err = Elsewhere, err
 	case d.Time.Before(w.Since):
 		r.Outcome = Old
-	case w.isUnchecked(&d):
-		r.Outcome = Unchecked
 	default:
+		if r.Treatment = w.judge(&d); r.Treatment.Unchecked() {
+			r.Outcome = Unchecked
+			return
+		}
 		w.verdict(ctx, m, body, &d, r)
 	}
 }
@@ -193,14 +195,19 @@ func (o *Options) delivery(h *message.Header, m *mailbox.Message) (received.Deli
 	return d, nil
 }
 
-// isUnchecked reports whether the daemon lets the message pass unchecked: our own networks,
-// and users who authenticated, as the protocol word says (RFC 3848).
-func (o *Options) isUnchecked(d *received.Delivery) bool {
-	switch strings.ToUpper(d.With) {
-	case "ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA":
-		return !o.CheckAuthenticated
+// judge decides as the listeners do, by the host's own Received field. When a relay of ours
+// handed the message on, d then holds the client that the relay's trace fields name.
+func (w *worker) judge(d *received.Delivery) clients.Treatment {
+	if w.Clients == nil || d.Field < 0 {
+		return clients.Checked
 	}
-	return o.Unchecked != nil && d.IP.IsValid() && o.Unchecked(d.IP)
+	t := w.Clients.Judge(clients.Client{IP: d.IP, Authenticated: d.Authenticated()})
+	if t != clients.Relayed {
+		return t
+	}
+	origin, t := w.Clients.Relayed(&w.header, d.Field+1, "")
+	d.IP, d.From, d.Relays = origin.Conn.Remote.Addr(), origin.Helo, origin.Conn.Relays
+	return t
 }
 
 // verdict verifies the message as it was when it came: without the fields that were added
@@ -233,7 +240,7 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 
 // run is the transaction of the message, with the fields below the one that d comes from.
 func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
-	conn := postseal.Conn{UnknownSender: d.PathSource == received.Unknown}
+	conn := postseal.Conn{Relays: d.Relays, UnknownSender: d.PathSource == received.Unknown}
 	if d.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(d.IP, 0)
 	}

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/received"
 	"postseal/lab/reference"
@@ -76,7 +77,7 @@ func optionsWith(t testing.TB, c postseal.Config) Options {
 	return Options{Verifier: v, ReceivedBy: "mx.test", Now: now, Workers: 2, Policies: []Policy{
 		{"guarded", &postseal.EnforcePolicy{Mode: postseal.Guarded}}, {"strict", &postseal.EnforcePolicy{Mode: postseal.Strict}},
 		{"quarantine", &postseal.EnforcePolicy{Mode: postseal.EnforceQuarantine}}, {"observe", &postseal.EnforcePolicy{Mode: postseal.Observe}}},
-		Unchecked: func(ip netip.Addr) bool { return ip.IsLoopback() },
+		Clients: clients.New(clients.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Encode: func(r *postseal.Report, _ *Record) ([]byte, error) {
 			if len(r.DKIM) == 0 {
 				return []byte(r.DMARC.Result), nil

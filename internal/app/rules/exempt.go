@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/gaissmai/bart"
 
@@ -160,7 +161,7 @@ func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) bool {
 		return false
 	case reason == postseal.AuthorMalformed && !e.ip.IsValid() && e.user == "":
 		return false
-	case e.ip.IsValid() && !e.ip.Contains(r.RemoteIP()):
+	case e.ip.IsValid() && !e.ip.Contains(r.RemoteIP().WithZone("")):
 		return false
 	case e.user != "" && e.user != r.Conn.User:
 		return false
@@ -172,6 +173,26 @@ func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) bool {
 		return false
 	}
 	return true
+}
+
+// Envelope names the first exemption that may describe a message of this envelope, "" when
+// there is none: at least one of its keys ip, user and spf is given, and those match. What
+// needs the message (dkim, list_id) is not known yet and excludes nothing, since a message that
+// the entry accepts must not be refused before it is there. spfPass is the domain whose SPF
+// passes for MAIL FROM, "" for none. The use is not counted.
+func (s *Set) Envelope(ip netip.Addr, user, spfPass string, now time.Time) string {
+	ip = ip.WithZone("")
+	for _, e := range s.exempts.all {
+		switch {
+		case e.expired(now), !e.ip.IsValid() && e.user == "" && e.spf == "":
+		case e.ip.IsValid() && !e.ip.Contains(ip):
+		case e.user != "" && e.user != user:
+		case e.spf != "" && !sameName(spfPass, e.spf):
+		default:
+			return e.label
+		}
+	}
+	return ""
 }
 
 // signedBy reports a passing signature of name. A signer in test mode has said that its

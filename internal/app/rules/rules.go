@@ -70,9 +70,11 @@ type entry struct {
 	why      string
 	override postseal.OverrideType
 	ends     time.Time // zero: never
-	used     atomic.Int64
-	failed   atomic.Int64
+	*counts
 }
+
+// counts are how often an entry decided, and how often it could not be evaluated.
+type counts struct{ used, failed atomic.Int64 }
 
 // Use tells how often an entry decided.
 type Use struct {
@@ -114,6 +116,33 @@ func Compile(c Config, now time.Time) (*Set, []Problem) {
 	return b.set, b.problems
 }
 
+// Fresh is the same policy with counts of its own. Fresh of nil is nil.
+func (s *Set) Fresh() *Set {
+	if s == nil {
+		return nil
+	}
+	fresh := &Set{}
+	for _, e := range s.exempts.all {
+		again := *e
+		again.counts = new(counts)
+		fresh.exempts.add(&again)
+	}
+	for _, r := range s.rules {
+		again := *r
+		again.counts = new(counts)
+		fresh.rules = append(fresh.rules, &again)
+	}
+	return fresh
+}
+
+// Len is the number of entries in force. That of nil is 0.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.exempts.all) + len(s.rules)
+}
+
 // compiler gathers the problems of all entries.
 type compiler struct {
 	now      time.Time
@@ -135,7 +164,7 @@ const maxText = 200
 // common checks what exemptions and rules have in common. It reports false for an expired
 // entry, which is left out.
 func (b *compiler) common(e *entry, override string, otherwise postseal.OverrideType, why string, until toml.LocalDate) bool {
-	e.index, e.why, e.override = b.index, why, otherwise
+	e.index, e.why, e.override, e.counts = b.index, why, otherwise, new(counts)
 	if override != "" {
 		if !slices.Contains(overrides, override) {
 			b.problem("override", "%q is not one of %s", override, strings.Join(overrides, ", "))

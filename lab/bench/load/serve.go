@@ -65,7 +65,7 @@ func engine(zone string) (*listener.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, _ := c.Engine(time.Now())
+	config, _ := c.Engine()
 	config.Resolver = resolver.NewCache(records, resolver.CacheOptions{MinTTL: time.Hour})
 	s, err := listener.NewSnapshot(c, config)
 	if err != nil {
