@@ -33,7 +33,7 @@ var (
 	plain      = mail{file: "plain", ip: "192.0.2.90", helo: "mail.nodmarc.example", from: "sam@nodmarc.example"}
 	submission = mail{file: "forged", ip: "203.0.113.7", helo: "laptop", from: "security@bank.test", user: "erin"}
 	fakeList   = mail{text: "From: a@bank.test\r\nList-Id: x <anvils.lists.example.net>\r\n\r\nhi\r\n", ip: "203.0.113.7", helo: "x.test", from: "a@cheap.example"}
-	hugeHeader = mail{text: "From: a@acme.test\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\nhi\r\n", ip: "192.0.2.25", helo: "x.test", from: "a@acme.test"}
+	hugeHeader = mail{text: "From: a@acme.test\r\nX: " + strings.Repeat("x", 110<<10) + "\r\n\r\nhi\r\n", ip: "192.0.2.25", helo: "x.test", from: "a@acme.test"}
 )
 
 // decide runs the engine with the local policy of config.
