@@ -44,6 +44,8 @@ const metricsNotes = `
 | the MTA and the milter do not understand each other | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
 | a new configuration has errors | ` + "`postseal_config_reload_success == 0`" + ` |
 | the evidence of verdicts is not kept | ` + "`increase(postseal_bundles_total{result!=\"written\"}[1h]) > 0`" + ` |
+| verdicts are missing in the history | ` + "`increase(postseal_store_lost_total[1h]) > 0`" + ` |
+| the history is behind | ` + "`postseal_store_lag_seconds > 600`" + ` |
 | no mail comes through | ` + "`sum(rate(postseal_messages_total[30m])) == 0`" + ` |
 `
 
@@ -77,6 +79,15 @@ func TestMetricsPage(t *testing.T) {
 	kept, tried := newBundles(m.Registry, slog.New(slog.DiscardHandler), func() *listener.Engine { return e }), newTrial(m.Registry, func() *listener.Engine { return e })
 	defer kept.close()
 	defer tried.close()
+	dir := t.TempDir()
+	stored := conf.Default().Store
+	stored.URL, stored.JournalDir = conf.StoreIn(dir), conf.JournalIn(dir)
+	keeps, err := newKeeper(&Daemon{metrics: m, log: slog.New(slog.DiscardHandler)}, stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeps.close()
+	eventually(t, "the store", func() bool { return keeps.writer.Stats().Up && keeps.reader() != nil })
 	tried.outcome.WithLabelValues("accept", "accept")
 	touch(reflect.ValueOf(m).Elem())
 	for _, d := range m.Listeners {

@@ -24,6 +24,9 @@ func (d *Daemon) routes() []web.Route {
 	return []web.Route{
 		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
+		get("/v1/verdicts", web.Reader, d.history.verdicts),
+		get("/v1/domain/{domain}", web.Reader, d.history.domain),
+		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
 		get("/v1/audit/{domain}", web.Host, d.audit),
 	}
 }

@@ -31,7 +31,6 @@ type Options struct {
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
 	Log      io.Writer
 	Version  string
-	State    string // the folder where it says what it listens on; "" says it nowhere
 }
 
 // Daemon is a running configuration with its listeners open.
@@ -43,6 +42,7 @@ type Daemon struct {
 	engine   *listener.Engine
 	bundles  *bundles
 	trial    *trial
+	history  *keeper
 	audits   chan struct{} // one in it for each audit that runs
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]
@@ -67,9 +67,6 @@ func New(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{options: o, config: c, metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
 	d.warn(warnings)
-	if c.Store.URL != "" {
-		d.log.Warn("[store] is not used by this version: nothing is kept")
-	}
 	d.keepMemory(c.Limits)
 	d.dial = ask
 	if o.Resolver != nil {
@@ -77,14 +74,20 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.bundles = newBundles(d.metrics.Registry, d.log, func() *listener.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *listener.Engine { return d.engine })
-	p, err := d.build(c)
-	if err != nil {
+	if d.history, err = newKeeper(d, c.Store); err != nil {
 		d.bundles.close()
 		d.trial.close()
 		return nil, err
 	}
+	p, err := d.build(c)
+	if err != nil {
+		d.bundles.close()
+		d.trial.close()
+		d.history.close()
+		return nil, err
+	}
 	d.names.Store(p.names)
-	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record)
+	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record, d.history.record)
 	d.engine.Memory = d.memory
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
@@ -258,7 +261,6 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 		})
 	}
 	d.announce()
-	defer d.record()()
 	n := newNotifier(d.log)
 	n.ready()
 	defer n.stop()
@@ -334,8 +336,8 @@ func (d *Daemon) use(c *conf.Config) error {
 			return err
 		}
 	}
-	if c.Listen != d.config.Listen || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
-		d.log.Warn("changes of [listen], [log] and of connections and memory in [limits] hold from the next start")
+	if c.Listen != d.config.Listen || c.Store != d.config.Store || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
+		d.log.Warn("changes of [listen], [store], [log] and of connections and memory in [limits] hold from the next start")
 	}
 	if old := d.names.Swap(p.names); old != p.names {
 		d.retire(old)
@@ -391,6 +393,7 @@ func (d *Daemon) close() {
 	}
 	d.bundles.close()
 	d.trial.close()
+	d.history.close()
 	d.engine.Close()
 	for _, end := range append(d.retired, d.names.Load().close) {
 		end()

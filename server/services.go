@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 
@@ -68,7 +69,7 @@ func (d *Daemon) useProxy(c *conf.Config) error {
 }
 
 func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
-	s := web.New(d.engine, func(ctx context.Context) error { return d.names.Load().answers(ctx) }, d.routes()...)
+	s := web.New(d.engine, func(ctx context.Context) error { return errors.Join(d.names.Load().answers(ctx), d.history.ready()) }, d.routes()...)
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	return s, netutil.LimitListener(l, c.Limits.Connections), nil
 }

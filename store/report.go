@@ -15,18 +15,18 @@ import (
 
 // Verdict is a message as a listener ended it, or as an archive holds it.
 type Verdict struct {
-	Report  *postseal.Report
-	QueueID string // of the MTA, "" where there is none
-	Door    string // the listener, or replay
-	Enforce string // the mode that was applied
-	At      time.Time
+	Report   *postseal.Report
+	QueueID  string // of the MTA, "" where there is none
+	Listener string // milter, smtp, http or replay
+	Enforce  string // the mode that was applied
+	At       time.Time
 }
 
 // FromReport returns the row of a verdict. It keeps nothing of the report.
 func FromReport(v Verdict) Row {
 	r := v.Report
 	d := &r.Decision
-	row := Row{Millis: Millis(v.At), Ref: Clean(r.Ref), QID: Clean(v.QueueID), Door: v.Door,
+	row := Row{Millis: Millis(v.At), Ref: Clean(r.Ref), QID: Clean(v.QueueID), Door: v.Listener,
 		Action: string(d.Action), Applied: string(d.Applied), Enforce: v.Enforce, Reason: string(d.Reason),
 		MFrom: mailDomain(r.ReversePath), Helo: Clean(r.Helo), IP: r.RemoteIP().WithZone(""), List: listDomain(r.Header()),
 		SPF: "skipped", DKIM: signatures(r), DMARC: string(r.DMARC.Result), Aligned: aligned(r), P: string(r.DMARC.Policy), PolicyDom: Domain(r.DMARC.PolicyDomain),

@@ -40,6 +40,8 @@ type Store interface {
 // Reader is what a search needs of a database.
 type Reader interface {
 	Info(ctx context.Context) (Info, error)
+	// Size returns the octets in use, without what the next rows will use again.
+	Size(ctx context.Context) (int64, error)
 	// Days lists the days that hold rows, newest first.
 	Days(ctx context.Context) ([]Day, error)
 	// Page returns the rows of one day that the search finds, newest first, with ids below

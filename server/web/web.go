@@ -43,20 +43,36 @@ func (r *Refusal) Error() string { return r.Detail }
 func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		c, err := content(r)
-		var refusal *Refusal
-		switch {
-		case errors.As(err, &refusal):
-			problem(rw, refusal.Status, refusal.Detail)
-			return
-		case err != nil:
-			e.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", r.Pattern, "error", listener.Text(err))
-			problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
+		if err != nil {
+			fail(e, rw, r, err)
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Cache-Control", "no-store")
 		json.NewEncoder(rw).Encode(c)
 	}
+}
+
+// Stream makes the handler of a route whose answer goes on. An error of f must come before
+// it writes anything.
+func Stream(e *listener.Engine, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Cache-Control", "no-store")
+		if err := f(rw, r); err != nil {
+			fail(e, rw, r, err)
+		}
+	}
+}
+
+// fail answers with a Refusal, or logs any other error.
+func fail(e *listener.Engine, rw http.ResponseWriter, r *http.Request, err error) {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		problem(rw, refusal.Status, refusal.Detail)
+		return
+	}
+	e.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", r.Pattern, "error", listener.Text(err))
+	problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
 }
 
 // New makes the service with the routes of the daemon. ready says why the daemon cannot do

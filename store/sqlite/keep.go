@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 
 	"postseal/store"
@@ -123,7 +124,7 @@ func (d *DB) Backup(ctx context.Context, path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", address(d.path, true)+"&_pragma=query_only(0)")
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: d.path, RawQuery: "mode=ro&_pragma=busy_timeout(10000)"}).String())
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ type DB struct {
 	conn     *sql.Conn  // of writer, with its prepared statements
 	inserts  map[store.Day]*sql.Stmt
 	sequence int
+	fullFrom int64 // milliseconds that have no id left, as under a clock that stands still
+	fullTo   int64
 }
 
 var _ store.Store = (*DB)(nil)
@@ -244,12 +246,14 @@ func (d *DB) Info(ctx context.Context) (store.Info, error) {
 		}
 		i.Rows += n
 	}
-	for _, suffix := range []string{"", "-wal"} {
-		if f, err := os.Stat(d.path + suffix); err == nil {
-			i.Bytes += f.Size()
-		}
-	}
-	return i, nil
+	i.Bytes, err = d.Size(ctx)
+	return i, err
+}
+
+// Size implements store.Reader.
+func (d *DB) Size(ctx context.Context) (n int64, err error) {
+	err = d.reader.QueryRowContext(ctx, "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size").Scan(&n)
+	return n, err
 }
 
 const tablePrefix = "verdict_"

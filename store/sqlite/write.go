@@ -89,6 +89,10 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 
 // refused marks the errors that another batch would not have.
 func refused(err error) error {
+	var already *store.RefusedError
+	if errors.As(err, &already) {
+		return err
+	}
 	switch codeOf(err) {
 	case sqlitelib.SQLITE_CONSTRAINT, sqlitelib.SQLITE_MISMATCH, sqlitelib.SQLITE_TOOBIG, sqlitelib.SQLITE_RANGE:
 		return &store.RefusedError{Err: err}
@@ -149,18 +153,32 @@ func (d *DB) insert(ctx context.Context, day store.Day, r *store.Row, slot int, 
 		return err
 	}
 	r.Node, r.Late = slot, late
-	for range store.MaxSeq {
-		d.sequence++
-		r.ID = store.MakeID(r.Millis, slot, d.sequence)
-		result, err := stmt.ExecContext(ctx, values(r)...)
-		if err != nil {
-			return err
+	for millis := d.free(r.Millis); store.DayOf(millis) == day; millis = d.free(millis) {
+		for range store.MaxSeq + 1 {
+			d.sequence++
+			r.ID = store.MakeID(millis, slot, d.sequence)
+			result, err := stmt.ExecContext(ctx, values(r)...)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n == 1 {
+				return err
+			}
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
-			return err
+		if d.fullTo != millis {
+			d.fullFrom = millis
 		}
+		d.fullTo = millis + 1
 	}
-	return errors.New("no id is left in this millisecond")
+	return &store.RefusedError{Err: errors.New("no id is left on this day")}
+}
+
+// free returns the first time from millis on that is not known to have no id left.
+func (d *DB) free(millis int64) int64 {
+	if millis >= d.fullFrom && millis < d.fullTo {
+		return d.fullTo
+	}
+	return millis
 }
 
 func (d *DB) statement(ctx context.Context, day store.Day) (*sql.Stmt, error) {

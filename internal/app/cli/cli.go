@@ -250,6 +250,7 @@ Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
 		a.selftestCommand(),
 		a.versionCommand(),
 	)
+	root.AddCommand(a.historyCommands()...)
 	a.addCompletions(root)
 	root.SetHelpCommand(a.helpCommand(root))
 	return root

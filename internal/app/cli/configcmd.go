@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"net/url"
 	"os"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
+	"postseal/store"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -65,8 +65,8 @@ func (a *app) configShow() error {
 		c = conf.Default()
 	}
 	shown := *c
-	if u, err := url.Parse(c.Store.URL); err == nil && u.User != nil {
-		shown.Store.URL = u.Redacted()
+	if shown.Store.URL != "" {
+		shown.Store.URL = conf.StoreURL(store.RedactURL(string(shown.Store.URL)))
 	}
 	out, err := toml.Marshal(&shown)
 	if err != nil {

@@ -79,6 +79,9 @@ func formatsOf(c *cobra.Command) []string {
 	if c.Name() == "audit" {
 		return auditFormats
 	}
+	if c.Name() == "history" {
+		return []string{"text", "json", "jsonl", "csv"}
+	}
 	return []string{"text", "json", "jsonl"}
 }
 

@@ -45,6 +45,7 @@ func TestTrial(t *testing.T) {
 // daemon serves http at the address that it returns.
 func daemon(t *testing.T, config string) string {
 	t.Helper()
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	zone, err := dnstest.Parse("")
 	if err != nil {
 		t.Fatal(err)

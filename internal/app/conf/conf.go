@@ -252,11 +252,25 @@ type Proxy struct {
 	Timeout Duration `toml:"timeout"`
 }
 
-// Store keeps what must survive a restart.
+// Store keeps the history of verdicts, which `postseal history`, `explain` and `/v1/verdicts`
+// read. It is read at the start alone.
 type Store struct {
-	// `sqlite:PATH`, or `postgres://…` for several machines. This version checks the form and
-	// keeps nothing there; verdicts are kept by [bundles].
-	URL string `toml:"url"`
+	// `sqlite:PATH`, or `postgres://…` for several hosts. Default: `store.db` in the state
+	// folder. `none` or empty keeps nothing.
+	URL StoreURL `toml:"url"`
+	// A file that holds the URL, so that its password is not in this one.
+	URLFile string `toml:"url_file"`
+	// The folder where verdicts wait for the database. Default: `journal` in the state folder.
+	JournalDir string `toml:"journal_dir"`
+	// Bytes of the journal. When it is full, the newest verdicts are lost, and counted.
+	Journal Size `toml:"journal"`
+	// How long verdicts are kept, by whole UTC days; at least 48h.
+	History Duration `toml:"history"`
+	// Bytes of the SQLite file. The oldest days go first.
+	MaxSize Size `toml:"max_size"`
+	// What is kept of the client's address once its day is over: `full`, `net` (the /24 or
+	// /48) or `none`.
+	IP string `toml:"ip" oneof:"full net none"`
 }
 
 // Bundles keeps the evidence of verdicts, so that `postseal explain` can tell of them and

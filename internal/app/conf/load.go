@@ -129,9 +129,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 	if c.AuthservID != "" && strings.ContainsFunc(c.AuthservID, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>,;:\"/[]?=`, r) }) {
 		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
 	}
-	if u := c.Store.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
-		d.problem("store.url", "is no sqlite:PATH or postgres://… address")
-	}
+	d.checkStore(c)
 	d.checkFiles(c)
 	d.checkRules(c, now)
 }
@@ -139,7 +137,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 // checkFiles warns of files that the daemon does not work without. It may be checked on
 // another machine, so that they are no errors.
 func (d *decoder) checkFiles(c *Config) {
-	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile},
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"store.url_file", c.Store.URLFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
 		if f.path == "" {
 			continue

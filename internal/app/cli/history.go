@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/history"
+	"postseal/store"
+	"postseal/store/engines"
+)
+
+// historyTimeout bounds one page of a search on the command line.
+const historyTimeout = 30 * time.Second
+
+// searchFlags are the filters that commands of the history share: each is a term of the search
+// language too.
+type searchFlags struct {
+	author, mfrom, ip, qid, ref, action, applied, since, until string
+}
+
+func (s *searchFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&s.author, "author", "", "only mail whose author `DOMAIN` is this one; *.DOMAIN is any name below it")
+	f.StringVar(&s.mfrom, "mfrom", "", "only mail whose reverse-path has this `DOMAIN`")
+	f.StringVar(&s.ip, "ip", "", "only mail of the client `ADDRESS` or network")
+	f.StringVar(&s.qid, "qid", "", "only the mail with this queue `ID`")
+	f.StringVar(&s.ref, "ref", "", "only the mail with this `REFERENCE`")
+	f.StringVar(&s.action, "action", "", "only mail whose policy asks for this `ACTION`: accept, quarantine, reject, defer")
+	f.StringVar(&s.applied, "applied", "", "only mail to which this `ACTION` was applied")
+	f.StringVar(&s.since, "since", "", "only mail since `TIME`: 30d, 12h, 2026-11-02")
+	f.StringVar(&s.until, "until", "", "only mail before `TIME`, or up to the end of a day")
+}
+
+// text is the search of the flags and the words of the command line.
+func (s *searchFlags) text(words []string) string {
+	parts := []string{}
+	for _, f := range []struct{ field, value string }{{"author", s.author}, {"mailfrom", s.mfrom}, {"ip", s.ip}, {"qid", s.qid}, {"ref", s.ref}, {"action", s.action},
+		{"applied", s.applied}, {"since", s.since}, {"until", s.until}} {
+		if f.value != "" {
+			if strings.ContainsAny(f.value, " \t") {
+				f.value = `"` + f.value + `"`
+			}
+			parts = append(parts, f.field+":"+f.value)
+		}
+	}
+	return strings.Join(append(parts, words...), " ")
+}
+
+// parseSearch reads a search.
+func (a *app) parseSearch(text string) (*store.Query, error) {
+	clock, err := a.clock()
+	if err != nil {
+		return nil, err
+	}
+	q, err := store.ParseQuery(text, clock())
+	var wrong *store.QueryError
+	if errors.As(err, &wrong) {
+		f := usage("search %q: %s", text, wrong.Error())
+		if wrong.Hint != "" {
+			return nil, f.or("%s", wrong.Hint)
+		}
+		return nil, f
+	}
+	return q, err
+}
+
+// historyCommands are those about the history of verdicts.
+func (a *app) historyCommands() []*cobra.Command {
+	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), a.storeCommand()}
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	s, limit, follow, address := searchFlags{}, 0, false, ""
+	c := &cobra.Command{
+		Use:   "history [flags] [QUERY]...",
+		Short: "Search the verdicts that the daemon keeps",
+		Long: `History shows verdicts, the newest first. QUERY is terms field:value, all of which must
+hold: author, mailfrom, ip, helo, applied, action, reason, spf, dkim, arc, dmarc, policy,
+list, qid, ref, door, rule, domain, since, until. A comma separates alternatives, "-"
+negates, "*.acme.test" is any name below acme.test. A bare word is an address, a network,
+a domain, an action, a reference or a queue id, by its form.
+
+Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
+		Example: `  postseal history --author acme.test --since 2d --action reject
+  postseal history ip:192.0.2.0/24 applied:reject,quarantine -dkim:pass
+  postseal history --since 7d --limit 0 --format csv
+  postseal history --follow applied:reject`,
+		RunE: func(c *cobra.Command, words []string) error {
+			q, err := a.parseSearch(s.text(words))
+			if err != nil {
+				return err
+			}
+			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
+				if err := a.showHistory(ctx, db, q, limit); err != nil || !follow {
+					return err
+				}
+				return a.followHistory(ctx, db, q)
+			})
+		},
+	}
+	s.add(c.Flags())
+	c.Flags().IntVar(&limit, "limit", history.DefaultLimit, "show at most `N` verdicts; 0 shows all")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with verdicts as they come in")
+	addStoreFlag(c, &address)
+	return c
+}
+
+func addStoreFlag(c *cobra.Command, address *string) {
+	c.Flags().StringVar(address, "store", "", "`URL` of the database: sqlite:PATH or postgres://… (default: that of the configuration)")
+}
+
+// storeAddress is the database of --store, or that of the configuration.
+func (a *app) storeAddress(address string) (string, error) {
+	if address != "" {
+		if err := store.CheckURL(address); err != nil {
+			return "", usage("--store: %v", err)
+		}
+		return address, nil
+	}
+	if err := a.usualConfig(); err != nil {
+		return "", err
+	}
+	address, err := a.config.Store.Address()
+	switch {
+	case err != nil:
+		return "", failf(exitConfig, "%v", err)
+	case address == "":
+		return "", failf(exitNoInput, "no history is kept: [store] url is none").or("name the database with --store, or the configuration with --config")
+	}
+	if path, ok := strings.CutPrefix(address, store.SQLitePrefix); ok && a.config.Store.IsDefault() && a.flags.config == "" && a.getenv("STATE_DIRECTORY") == "" {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return string(conf.StoreIn(conf.SystemState)), nil // of the daemon that the system runs
+		}
+	}
+	return address, nil
+}
+
+// withStore opens the database for reading.
+func (a *app) withStore(ctx context.Context, address string, f func(context.Context, store.Store) error) error {
+	return a.openStore(ctx, address, true, f)
+}
+
+func (a *app) openStore(ctx context.Context, address string, readOnly bool, f func(context.Context, store.Store) error) error {
+	address, err := a.storeAddress(address)
+	if err != nil {
+		return err
+	}
+	db, err := engines.Open(ctx, address, engines.Options{ReadOnly: readOnly})
+	if err != nil {
+		return storeFailure(address, err)
+	}
+	defer db.Close()
+	if err := f(ctx, db); err != nil {
+		return storeFailure(address, err)
+	}
+	return nil
+}
+
+// storeFailure says why the database cannot be used.
+func storeFailure(address string, err error) error {
+	var f *failure
+	path := strings.TrimPrefix(store.RedactURL(address), store.SQLitePrefix)
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return failf(exitNoInput, "%s: no such database", path).or("the daemon makes it when it starts; name another one with --store URL")
+	case errors.Is(err, fs.ErrPermission):
+		return failf(exitNoInput, "%s: no permission to read it", path).or("run it as root or as the user of the daemon")
+	case errors.Is(err, store.ErrSchema):
+		return failf(exitConfig, "%s: %v", path, err).or("use the postseal of the daemon")
+	}
+	return failf(exitUnavailable, "%s: %v", path, err)
+}
+
+// showHistory writes pages until limit or the end.
+func (a *app) showHistory(ctx context.Context, db store.Store, q *store.Query, limit int) error {
+	if limit < 0 {
+		return usage("--limit %d is less than 0", limit)
+	}
+	var out *history.CSV
+	if a.flags.format == "csv" {
+		var err error
+		if out, err = history.NewCSV(a.out); err != nil {
+			return err
+		}
+	}
+	shown, after, page := 0, int64(0), a.page()
+	for {
+		size := history.MaxLimit
+		if limit > 0 {
+			size = min(size, limit-shown)
+		}
+		whole := a.flags.format == "json" && limit > 0 && limit <= history.MaxLimit
+		p, err := history.Find(ctx, db, q, history.Options{After: after, Limit: size, Figures: whole && after == 0, Budget: historyTimeout})
+		if err != nil {
+			return err
+		}
+		if err := a.writePage(p, out); err != nil {
+			return err
+		}
+		if shown += len(p.Verdicts); p.Next == "" || limit > 0 && shown >= limit {
+			return a.endHistory(p, shown, limit)
+		}
+		if after, err = history.ParseCursor(p.Next); err != nil {
+			return err
+		}
+		if err := page.W.(interface{ Flush() error }).Flush(); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *app) writePage(p *history.Page, out *history.CSV) error {
+	if out == nil {
+		return a.page().Verdicts(p)
+	}
+	for i := range p.Verdicts {
+		if err := out.Write(&p.Verdicts[i]); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// endHistory notes on stderr what the list itself does not show.
+func (a *app) endHistory(p *history.Page, shown, limit int) error {
+	if p.Reached != nil {
+		a.warn("the time was over: verdicts before %s were not searched; narrow the search with --since or --author", p.Reached.Format(time.RFC3339))
+	}
+	for _, l := range p.Lost {
+		n := fmt.Sprint(l.Count)
+		if l.Count < 0 {
+			n = "an unknown number of"
+		}
+		a.warn("%s: %s verdicts are missing (%s, %s)", l.Day, n, l.Reason, l.Node)
+	}
+	switch {
+	case shown == 0 && !a.wantJSON():
+		a.hint("no verdict matches")
+	case p.Next != "" && limit > 0:
+		a.hint("there are more: raise --limit, or narrow the search")
+	}
+	return nil
+}
+
+// followEvery is how often --follow looks for new verdicts.
+const followEvery = time.Second
+
+// followHistory shows what comes in, until it is interrupted.
+func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
+	last := store.FirstID(store.Millis(time.Now()))
+	if p, err := store.Search(ctx, db, &store.Query{}, 0, 1, historyTimeout); err == nil && len(p.Rows) > 0 {
+		last = max(p.Rows[0].ID, 1)
+	}
+	t := time.NewTicker(followEvery)
+	defer t.Stop()
+	for {
+		if err := a.flush(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		rows, err := store.Newer(ctx, db, q, last, history.MaxLimit)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		for i := range rows {
+			v := history.FromRow(&rows[i])
+			if err := a.page().Verdict(&v); err != nil {
+				return err
+			}
+			last = max(last, rows[i].ID)
+		}
+	}
+}

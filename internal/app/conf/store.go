@@ -1,0 +1,85 @@
+package conf
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"postseal/store"
+	"postseal/store/journal"
+)
+
+// StoreURL names a database: sqlite:PATH or postgres://…. "" is none.
+type StoreURL string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *StoreURL) UnmarshalText(text []byte) error {
+	*u = StoreURL(text)
+	if *u == "none" || *u == "" {
+		*u = ""
+		return nil
+	}
+	return store.CheckURL(string(text))
+}
+
+// leastHistory is what reports need: the day before and the present one.
+const leastHistory = 48 * time.Hour
+
+// StoreIn returns the database in a state folder, JournalIn its journal.
+func StoreIn(state string) StoreURL {
+	return StoreURL(store.SQLitePrefix + filepath.Join(state, "store.db"))
+}
+
+// JournalIn returns the folder of the journal in a state folder.
+func JournalIn(state string) string { return filepath.Join(state, "journal") }
+
+func defaultStore() Store {
+	s := Store{Journal: journal.DefaultMaxBytes, History: Duration(30 * 24 * time.Hour), MaxSize: 4 << 30, IP: "full"}
+	if state := StateDir(); state != "" {
+		s.URL, s.JournalDir = StoreIn(state), JournalIn(state)
+	}
+	return s
+}
+
+// IsDefault reports whether the database is the one that holds if none is named.
+func (s *Store) IsDefault() bool {
+	return s.URLFile == "" && s.URL != "" && s.URL == defaultStore().URL
+}
+
+// Address returns the URL of the database, from URLFile where that is named. "" is none.
+func (s *Store) Address() (string, error) {
+	if s.URLFile == "" {
+		return string(s.URL), nil
+	}
+	text, err := os.ReadFile(s.URLFile)
+	if err != nil {
+		return "", fmt.Errorf("[store] url_file: %w", err)
+	}
+	address := strings.TrimSpace(string(text))
+	if err := store.CheckURL(address); err != nil {
+		return "", fmt.Errorf("[store] url_file: %s holds no URL: %w", s.URLFile, err)
+	}
+	return address, nil
+}
+
+// checkStore finds what no single value of [store] shows.
+func (d *decoder) checkStore(c *Config) {
+	s := &c.Store
+	if time.Duration(s.History) < leastHistory {
+		d.problem("store.history", "%q is less than 48h: reports need the day before", time.Duration(s.History))
+	}
+	if s.Journal < 2*journal.DefaultSegmentBytes {
+		d.problem("store.journal", "is less than 16MiB, two segments of the journal")
+	}
+	if s.URL != "" && s.JournalDir == "" {
+		d.problem("store.journal_dir", "is missing: verdicts wait there for the database")
+	}
+	if _, named := d.places["store.url"]; named && s.URLFile != "" {
+		d.problem("store.url_file", "cannot be used together with url")
+	}
+	if redacted := store.RedactURL(string(s.URL)); redacted != string(s.URL) {
+		d.warn("store.url", "holds a password: put it into a file and name that with url_file")
+	}
+}

@@ -1,0 +1,69 @@
+package history
+
+import (
+	"context"
+	"time"
+
+	"postseal/store"
+)
+
+// StatusSchema is the name of the JSON of a Status. Changes to it only add.
+const StatusSchema = "postseal.store/1"
+
+// Status is the state of a store.
+type Status struct {
+	Schema1  string `json:"schema"`
+	Engine   string `json:"engine"`
+	Store    string `json:"store"` // the UUID of the database
+	Schema   int64  `json:"database_schema"`
+	Verdicts int64  `json:"verdicts"`
+	Days     int    `json:"days"`
+	Oldest   string `json:"oldest"` // a day, "" without any
+	Newest   string `json:"newest"`
+	Bytes    int64  `json:"bytes"`
+	Nodes    []Node `json:"nodes"`
+	Lost     []Lost `json:"lost"`
+}
+
+// Node is a process that records verdicts.
+type Node struct {
+	Slot         int       `json:"slot"`
+	Name         string    `json:"name"`
+	Version      string    `json:"version"`
+	ShippedUntil time.Time `json:"shipped_until"`
+	Age          float64   `json:"age_seconds"` // since the database heard of it
+	Behind       bool      `json:"behind"`
+	Lost         int64     `json:"lost"`
+}
+
+// behind is how old the state of a node may be: it reports each 10 s.
+const behind = time.Minute
+
+// StatusOf returns the state of a store.
+func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, error) {
+	i, err := r.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{Schema1: StatusSchema, Engine: i.Engine, Store: i.Store, Schema: i.Schema, Verdicts: i.Rows, Bytes: i.Bytes, Nodes: []Node{}, Lost: []Lost{}}
+	days, err := r.Days(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.Days = len(days); s.Days > 0 {
+		s.Newest, s.Oldest = days[0].String(), days[len(days)-1].String()
+	}
+	nodes, err := r.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		age := now.Sub(store.Time(n.Seen))
+		s.Nodes = append(s.Nodes, Node{n.Slot, n.Name, n.Version, store.Time(n.Shipped), age.Seconds(), age > behind, n.Lost})
+	}
+	losses, err := r.Losses(ctx)
+	for _, l := range losses {
+		s.Lost = append(s.Lost, FromLoss(l))
+	}
+	return s, err
+}

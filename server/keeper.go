@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
+	"postseal/store"
+	"postseal/store/engines"
+	"postseal/store/journal"
+	"postseal/store/writer"
+)
+
+// The pace of the history's own work.
+const (
+	sweepEvery = time.Minute
+	sweepTime  = 10 * time.Minute
+	flushTime  = 5 * time.Second // to ship what is left at the end
+)
+
+// keeper keeps every verdict, as [store] says.
+type keeper struct {
+	config  conf.Store
+	log     *slog.Logger
+	now     func() time.Time
+	writer  *writer.Writer // nil keeps nothing
+	learner *background
+	live    *live
+	opened  atomic.Pointer[store.Store] // the database, while it is open
+	info    atomic.Pointer[store.Info]
+	seen    seenFacts // of the goroutine of learner
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// newKeeper opens the journal. A database that is away does not keep the daemon from
+// starting; a state folder that cannot be used does so only if the file names it.
+func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
+	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(), stop: func() {}}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	skipped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "store_facts_dropped_total", Help: "Verdicts of which nothing was learned because that was too slow."})
+	d.metrics.Registry.MustRegister(skipped)
+	h.learner = newBackground(skipped, h.learn)
+	registerKeeper(d.metrics.Registry, h)
+	address, err := c.Address()
+	if err == nil && address != "" {
+		err = h.open(d, address)
+	}
+	switch {
+	case err == nil:
+		return h, nil
+	case c.IsDefault():
+		d.log.Warn("no history of verdicts is kept: the state folder cannot be used", "dir", c.JournalDir, "error", listener.Text(err))
+		return h, nil
+	}
+	h.learner.close()
+	return nil, err
+}
+
+func (h *keeper) open(d *Daemon, address string) error {
+	j, recovered, err := journal.Open(h.config.JournalDir, journal.Options{MaxBytes: int64(h.config.Journal)})
+	if err != nil {
+		return fmt.Errorf("[store] journal_dir: %w", err)
+	}
+	w, err := writer.New(writer.Options{Journal: j, Recovered: recovered, Dir: h.config.JournalDir, Name: Hostname(), Version: d.options.Version, Log: d.log, Now: h.now,
+		Open: func(ctx context.Context) (store.Store, error) {
+			return engines.Open(ctx, address, engines.Options{MaxBytes: int64(h.config.MaxSize)})
+		},
+		Opened: func(s store.Store) { h.opened.Store(&s) },
+		Closed: func() { h.opened.Store(nil) }})
+	if err != nil {
+		return errors.Join(fmt.Errorf("[store] journal_dir: %w", err), j.Close())
+	}
+	h.writer = w
+	ctx, cancel := context.WithCancel(context.Background())
+	h.stop = cancel
+	h.running.Go(func() { h.sweep(ctx) })
+	return nil
+}
+
+// record is told of every verdict, and never waits.
+func (h *keeper) record(v listener.Verdict) {
+	if h.writer == nil && !h.live.watched() {
+		return
+	}
+	verdict := h.verdict(v)
+	row := store.FromReport(verdict)
+	h.live.show(row)
+	if h.writer == nil {
+		return
+	}
+	h.writer.Add(row)
+	h.learner.take(v)
+}
+
+func (h *keeper) verdict(v listener.Verdict) store.Verdict {
+	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now()}
+}
+
+// reader is the database for searches, nil while there is none.
+func (h *keeper) reader() store.Store {
+	if s := h.opened.Load(); s != nil {
+		return *s
+	}
+	return nil
+}
+
+// ready says why the history cannot be kept.
+func (h *keeper) ready() error {
+	if h.writer != nil && h.writer.Stats().Down {
+		return errors.New("the store does not take verdicts: they wait in the journal")
+	}
+	return nil
+}
+
+// sweep keeps the database within its bounds.
+func (h *keeper) sweep(ctx context.Context) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if s := h.reader(); s != nil {
+			h.sweepOnce(ctx, s)
+		}
+	}
+}
+
+func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP}
+	dropped, err := store.Sweep(ctx, s, keep, h.now())
+	for _, day := range dropped {
+		h.log.Info("a day of history is over its bound and was removed", "day", day.String())
+	}
+	if err != nil && ctx.Err() == nil {
+		h.log.Error("the history could not be brought within its bounds", "error", listener.Text(err))
+	}
+}
+
+// close ships what is left. No verdict may come after it.
+func (h *keeper) close() {
+	h.stop()
+	h.running.Wait()
+	h.learner.close()
+	h.live.close()
+	if h.writer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	if err := h.writer.Close(ctx); err != nil {
+		h.log.Error("the journal of verdicts was not closed cleanly", "error", listener.Text(err))
+	}
+}
+
+// learn takes what a verdict shows about domains, once a day for each fact.
+func (h *keeper) learn(v listener.Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("a bug of postseal, please report it", "where", "learn", "panic", listener.Text(p))
+		}
+	}()
+	if b := h.seen.fresh(store.Learn(h.verdict(v)), store.DayOf(store.Millis(h.now()))); !b.Empty() {
+		h.writer.Learn(b)
+	}
+}
+
+// maxSeen bounds the facts that are remembered as known, and so those that a day can add.
+const maxSeen = 100_000
+
+// seenFacts are the facts that the journal has of this day.
+type seenFacts struct {
+	day   store.Day
+	known map[string]bool
+}
+
+// fresh returns the facts that are new on this day.
+func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
+	if s.known == nil || s.day != day {
+		s.day, s.known = day, map[string]bool{}
+	}
+	isNew := func(parts ...string) bool {
+		key := fmt.Sprint(parts)
+		if s.known[key] || len(s.known) >= maxSeen {
+			return false
+		}
+		s.known[key] = true
+		return true
+	}
+	for _, p := range b.Policies {
+		if isNew("p", string(p.Hash[:])) {
+			f.Policies = append(f.Policies, p)
+		}
+	}
+	for _, x := range b.Selectors {
+		if isNew("s", x.Domain, x.Selector, fmt.Sprint(x.Bits, x.Verified)) {
+			f.Selectors = append(f.Selectors, x)
+		}
+	}
+	for _, r := range b.Records {
+		if isNew("r", r.Name, string(r.Hash[:])) {
+			f.Records = append(f.Records, r)
+		}
+	}
+	return f
+}
+
+// identity names the database for the metrics. It is read once.
+func (h *keeper) identity(ctx context.Context, db store.Store) (engine, id, schema string, ok bool) {
+	if i := h.info.Load(); i != nil {
+		return i.Engine, i.Store, fmt.Sprint(i.Schema), true
+	}
+	i, err := db.Info(ctx)
+	if err != nil {
+		return "", "", "", false
+	}
+	h.info.Store(&i)
+	return i.Engine, i.Store, fmt.Sprint(i.Schema), true
+}

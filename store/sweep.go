@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Retention says what is kept.
+type Retention struct {
+	History  time.Duration // age of the oldest day
+	MaxBytes int64         // of the database; 0 has no bound
+	IP       string        // full, net or none: what is kept of addresses once their day is over
+}
+
+// MaxFacts bounds the facts of each kind.
+const MaxFacts = 200_000
+
+// Sweep drops the days that are too old or too much, reduces the addresses of days that are
+// over, and removes facts that were not seen for as long as history is kept. It returns the
+// days that it dropped. The day of now is never dropped.
+func Sweep(ctx context.Context, s Store, keep Retention, now time.Time) (dropped []Day, err error) {
+	list, err := s.Days(ctx)
+	if err != nil {
+		return nil, err
+	}
+	oldest, today := Millis(now.Add(-keep.History)), DayOf(Millis(now))
+	for len(list) > 0 && list[len(list)-1] < today && list[len(list)-1].End() <= oldest {
+		if dropped, list, err = dropLast(ctx, s, dropped, list); err != nil {
+			return dropped, err
+		}
+	}
+	for keep.MaxBytes > 0 && len(list) > 1 && list[len(list)-1] < today {
+		size, err := s.Size(ctx)
+		if err != nil || size <= keep.MaxBytes/10*9 {
+			break
+		}
+		if dropped, list, err = dropLast(ctx, s, dropped, list); err != nil {
+			return dropped, err
+		}
+	}
+	for _, d := range list {
+		if d < today && keep.IP != "full" {
+			if err := s.Mask(ctx, d, keep.IP); err != nil {
+				return dropped, err
+			}
+		}
+	}
+	return dropped, s.Trim(ctx, oldest, MaxFacts)
+}
+
+func dropLast(ctx context.Context, s Store, dropped, list []Day) ([]Day, []Day, error) {
+	last := list[len(list)-1]
+	if err := s.Drop(ctx, last); err != nil {
+		return dropped, list, err
+	}
+	return append(dropped, last), list[:len(list)-1], nil
+}
