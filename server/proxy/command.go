@@ -47,8 +47,9 @@ func parsePath(arg, keyword string) (path, error) {
 		return path{}, errSyntax
 	}
 	for param := range strings.FieldsSeq(rest) {
-		if !isParameter(param) {
-			return path{}, errSyntax
+		keyword, _, _ := strings.Cut(param, "=")
+		if _, twice := p.param(keyword); twice || !isParameter(param) {
+			return path{}, errSyntax // two servers would take two different ones
 		}
 		p.params = append(p.params, param)
 	}

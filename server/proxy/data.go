@@ -11,7 +11,8 @@ import (
 // away the dots that the client stuffed (RFC 5321 §4.5.2) and writes the rest to dst.
 //
 // A bare CR or LF is refused with errBareCR or errBareLF, since another server may take
-// it for a line end and so see two messages where we see one (CVE-2023-51764). The
+// it for a line end and so see two messages where we see one (CVE-2023-51764), and a NUL with
+// errNUL, since another server may drop it or end the line there (RFC 5321 §2.3.1). The
 // message is read to its end even then, and when dst fails: broken is what to answer
 // for it. err is for a connection that ended.
 func readData(dst io.Writer, r *bufio.Reader) (broken, err error) {
@@ -59,6 +60,10 @@ func (d *dataReader) take(piece []byte) (end bool) {
 // lineEnd notes whether a line begins after piece, and looks for a CR or LF alone. No
 // piece is empty: what is before its LF or behind a dot is not.
 func (d *dataReader) lineEnd(piece []byte) error {
+	if bytes.IndexByte(piece, 0) >= 0 {
+		d.lineStart, d.cr = bytes.HasSuffix(piece, []byte("\r\n")), piece[len(piece)-1] == '\r'
+		return errNUL
+	}
 	n, cr, held := len(piece), bytes.IndexByte(piece, '\r'), d.cr
 	d.lineStart = held && n == 1 && piece[0] == '\n' || bytes.HasSuffix(piece, []byte("\r\n"))
 	d.cr = piece[n-1] == '\r'

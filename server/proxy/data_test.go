@@ -86,14 +86,14 @@ func slowData(in []byte) (message []byte, bare, whole bool, rest []byte) {
 	}
 	raw, rest := append([]byte("\r\n"), in...)[:end+2], in[end+3:]
 	for i, c := range raw {
-		bare = bare || c == '\n' && raw[i-1] != '\r' || c == '\r' && (i+1 == len(raw) || raw[i+1] != '\n')
+		bare = bare || c == 0 || c == '\n' && raw[i-1] != '\r' || c == '\r' && (i+1 == len(raw) || raw[i+1] != '\n')
 	}
 	return bytes.ReplaceAll(raw, []byte("\r\n."), []byte("\r\n"))[2:], bare, true, rest
 }
 
 // FuzzData: readData agrees with its slow twin, and what is written with dots is read back.
 func FuzzData(f *testing.F) {
-	for _, seed := range []string{"a\r\n.\r\n", ".\r\n", "..\r\n.\r\nx", "a\n.\r\n.\r\n", "\r.\r\n\r\n.\r\n", "a\r\n.\n.\r\n.\r\n"} {
+	for _, seed := range []string{"a\r\n.\r\n", ".\r\n", "..\r\n.\r\nx", "a\n.\r\n.\r\n", "\r.\r\n\r\n.\r\n", "a\r\n.\n.\r\n.\r\n", "a\x00b\r\n.\r\n", "\r\x00\n\r\n.\r\n"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

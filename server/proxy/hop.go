@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -53,9 +54,32 @@ func (h *hop) reply(timeout time.Duration) (reply, error) {
 // errAhead: what such a next hop says of a message, it says before it has the message.
 var errAhead = errors.New("the next hop answers before it is asked")
 
+// pending reports whether the next hop has said something that was not asked for: read as the
+// reply to the next command, it would shift all that follow.
+func (h *hop) pending() bool {
+	if h.r.Buffered() > 0 {
+		return true
+	}
+	socket, ok := h.conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waiting := false
+	raw.Read(func(fd uintptr) bool {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		waiting = err == nil && n > 0
+		return true
+	})
+	return waiting
+}
+
 // command sends one line and returns the reply to it.
 func (h *hop) command(line string) (reply, error) {
-	if h.r.Buffered() > 0 {
+	if h.pending() {
 		return reply{}, errAhead
 	}
 	h.spoken = time.Now()
@@ -95,7 +119,7 @@ func (h *hop) send(write func(*dotWriter) error) (reply, error) {
 	if err := write(out); err != nil {
 		return reply{}, err
 	}
-	if h.r.Buffered() > 0 {
+	if h.pending() {
 		return reply{}, errAhead
 	}
 	if err := out.end(); err != nil {

@@ -19,6 +19,7 @@ var (
 	errLineTooLong = errors.New("line too long")
 	errBareCR      = errors.New("bare CR")
 	errBareLF      = errors.New("bare LF")
+	errNUL         = errors.New("NUL")
 )
 
 // readLine reads one line that ends with CRLF and nothing else (RFC 5321 §2.3.8), and

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"postseal"
@@ -189,7 +190,9 @@ func (s *session) broken(err error) reply {
 		return say(550, "5.5.2", smtpreply.BareLineEnding("the message", err.Error())...)
 	case errors.Is(err, errMessageTooLarge):
 		return say(552, "5.3.4", "The message is too large")
-	case errors.Is(err, errSpoolFull):
+	case errors.Is(err, errNUL):
+		return say(550, "5.6.0", "The message has a NUL octet, which mail must not have")
+	case errors.Is(err, errSpoolFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		s.trouble("spool", "the spool is full", err)
 		return say(452, "4.3.1", "No room for this message now, try again later")
 	case errors.Is(err, errShort):
@@ -199,7 +202,7 @@ func (s *session) broken(err error) reply {
 	return say(451, "4.3.0", smtpreply.InternalError...)
 }
 
-// refused resets the transaction at the next hop after a no of ours.
+// refused resets the transaction at the next hop, which has not ended, and answers r.
 func (s *session) refused(r reply) reply {
 	if got := s.ask("RSET"); !got.positive() && !s.over {
 		s.lost(errReply)
@@ -303,8 +306,8 @@ func (s *session) deliver(write func(*dotWriter) error) reply {
 		return s.lost(io.ErrClosedPipe)
 	}
 	got, err := s.hop.command("DATA")
-	taken := false
-	if err == nil && got.code == 354 {
+	taken, started := false, err == nil && got.code == 354
+	if started {
 		got, err = s.hop.send(write)
 		taken = err == nil && got.positive()
 	}
@@ -316,6 +319,9 @@ func (s *session) deliver(write func(*dotWriter) error) reply {
 		return s.lost(err)
 	}
 	s.over = s.over || got.code == 421
+	if !started && !s.over {
+		return s.refused(got) // the next hop has the transaction open still
+	}
 	return got
 }
 

@@ -136,7 +136,7 @@ func TestLibraryPeers(t *testing.T) {
 		"From: a@n.test\r\n\r\n.\r\n..\r\n.a\r\n\r\n",
 		"From: a@n.test\r\n\r\n",
 		"From: a@n.test\r\nSubject: x\r\n y\r\n\r\nbody\r\n",
-		"From: a@n.test\r\n\r\n8 bit \xff\x80 NUL \x00\r\n",
+		"From: a@n.test\r\n\r\n8 bit \xff\x80\r\n",
 		"From: a@n.test\r\n\r\n" + strings.Repeat("long", 10000) + "\r\n",
 		big,
 	} {

@@ -76,6 +76,10 @@ func (s *session) run() {
 			s.answer(lineFault(err))
 			break
 		}
+		if s.errors > maxErrors { // the last reply was still that of its command
+			s.answer(say(421, "4.7.0", "Too many errors"))
+			break
+		}
 		s.answer(s.execute(line))
 		if s.mail == nil && s.w.Flush() == nil {
 			s.accepted.End()
@@ -145,16 +149,13 @@ func (s *session) execute(line string) reply {
 	return s.counted(got)
 }
 
-// counted ends the session of a client that does nothing right.
+// counted counts what is refused: a client that does nothing right is sent away with its next
+// command. The reply stays, since a message that is refused for good must not come again.
 func (s *session) counted(r reply) reply {
 	if r.code/100 == 5 {
 		s.errors++
 	}
-	if s.errors <= maxErrors || s.over {
-		return r
-	}
-	s.over = true
-	return say(421, "4.7.0", "Too many errors")
+	return r
 }
 
 // ask passes a command to the next hop and its reply back. One that a client could not
@@ -217,13 +218,19 @@ func (s *session) onRSET(arg string) reply {
 	if s.hop == nil {
 		return say(250, "2.0.0", "Ok")
 	}
-	return s.ask("RSET")
+	got := s.ask("RSET")
+	if !got.positive() && !s.over {
+		return s.lost(errReply) // its transaction may be open still
+	}
+	return got
 }
 
 func (s *session) onVRFY(arg string) reply {
 	switch {
 	case s.hop == nil:
 		return say(503, "5.5.1", "EHLO comes first")
+	case s.mode != Transfer && !s.authenticated():
+		return say(530, "5.7.0", "Authentication is required")
 	case arg == "":
 		return say(501, "5.5.4", "VRFY needs an address")
 	}
