@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,33 +11,65 @@ import (
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 
 	"postseal"
 	"postseal/internal/core/domain"
 )
 
-// Bounds of an expression. maxCost is in CEL's units, about one for each step: a hundred
-// times what a sensible rule needs, and a few milliseconds at most.
+// Bounds of an expression. Costs are in CEL's units, about one for each step. What an
+// expression may cost is what it costs for the largest message (sizes), between minCost, a
+// few milliseconds, and maxCost, a tenth of a second.
 const (
 	maxSource  = 4096 // octets
 	maxNesting = 50
-	maxCost    = 50_000
+	minCost    = 50_000
+	maxCost    = 1_000_000
 )
+
+// sizes are the bounds of the lists that an expression may go over: what a listener keeps of a
+// message.
+var sizes = map[string]uint64{"envelope.rcpt": 10_000, "dkim": 200, "dkim.@items.signed_fields": 2000, "spf": 2, "author.domains": 4,
+	"arc.sealers": 50, "dmarc.aligned": 202}
+
+// estimatedText is the size of a text that an estimate assumes.
+const estimatedText = 320
+
+// bounds estimates the cost of an expression for the largest message.
+type bounds struct{}
+
+// EstimateSize implements cost.Estimator.
+func (bounds) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+	if most, ok := sizes[strings.Join(n.Path(), ".")]; ok {
+		return &cost.SizeEstimate{Min: 0, Max: most}
+	}
+	if n.Type().IsExactType(cel.StringType) {
+		return &cost.SizeEstimate{Min: 0, Max: estimatedText}
+	}
+	return nil
+}
+
+// EstimateCallCost implements cost.Estimator.
+func (bounds) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
 
 // rule is a compiled [[rule]] entry.
 type rule struct {
 	entry
 	action  postseal.Action
+	onError postseal.Action // where the expression costs more than it may
 	program cel.Program
 }
 
 var actions = []string{string(postseal.Accept), string(postseal.Quarantine), string(postseal.Reject), string(postseal.Defer)}
 
 func (b *compiler) rule(c *Rule) {
-	r := &rule{action: postseal.Action(c.Action)}
+	r := &rule{action: postseal.Action(c.Action), onError: postseal.Action(cmp.Or(c.OnError, string(postseal.Defer)))}
 	r.label = fmt.Sprint(b.index + 1)
 	if c.Name != "" {
 		r.label += " " + c.Name
@@ -49,6 +82,9 @@ func (b *compiler) rule(c *Rule) {
 		b.problem("", "a rule needs an action: %s", strings.Join(actions, ", "))
 	case !slices.Contains(actions, c.Action):
 		b.problem("action", "%q is not one of %s", c.Action, strings.Join(actions, ", "))
+	}
+	if c.OnError != "" && !slices.Contains(actions, c.OnError) {
+		b.problem("on_error", "%q is not one of %s", c.OnError, strings.Join(actions, ", "))
 	}
 	if c.When == "" {
 		b.problem("", "a rule needs an expression: when = 'dmarc.result == \"fail\"'")
@@ -88,7 +124,7 @@ func (b *compiler) compile(source string) cel.Program {
 		b.problem("when", "must be true or false, but is %s", ast.OutputType())
 		return nil
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(b.costLimit(env, ast)))
 	if err != nil {
 		b.problem("when", "cannot be compiled: %v", err)
 		return nil
@@ -96,8 +132,26 @@ func (b *compiler) compile(source string) cel.Program {
 	return program
 }
 
+// costLimit is what an expression may cost. One that may cost more for a large message is a
+// warning.
+func (b *compiler) costLimit(env *cel.Env, ast *cel.Ast) uint64 {
+	estimate, err := env.EstimateCost(ast, bounds{})
+	if err != nil || estimate.Max > maxCost {
+		b.problem("when", "may cost more than %d steps for a message with many recipients or signatures: on_error then decides (defer by default)", maxCost)
+		b.problems[len(b.problems)-1].Warning = true
+		return maxCost
+	}
+	return max(minCost, estimate.Max)
+}
+
+// isTooCostly reports whether err says that the cost of an expression is spent.
+func isTooCostly(err error) bool {
+	cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
+	return ok && cancelled.Cause == interpreter.CostLimitExceeded
+}
+
 // eval reports whether the expression is true. An error, such as spf[0] where there is
-// none, is no match.
+// none, is not a match.
 func (r *rule) eval(v *verdict) (bool, error) {
 	out, _, err := r.program.Eval(v)
 	if err != nil {

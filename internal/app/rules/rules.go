@@ -35,6 +35,7 @@ type Rule struct {
 	Name     string         `toml:"name,omitempty"`     // for the log and the reports
 	When     string         `toml:"when"`               // a CEL expression over the verdict
 	Action   string         `toml:"action"`             // accept, quarantine, reject or defer
+	OnError  string         `toml:"on_error,omitempty"` // action where the expression costs more than it may: accept, quarantine, reject or defer (the default)
 	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
 	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
 	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
@@ -234,19 +235,21 @@ func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
 			Override: &postseal.Override{Type: e.override, Comment: e.comment("exempt")}}
 		return
 	}
-	if rule := p.firstRule(r, d); rule != nil {
+	if rule, action := p.firstRule(r, d); rule != nil {
 		rule.used.Add(1)
-		if rule.action == d.Action {
+		if action == d.Action {
 			return
 		}
-		*d = postseal.Decision{Action: rule.action, Reason: postseal.LocalRule,
+		*d = postseal.Decision{Action: action, Reason: postseal.LocalRule,
 			Override: &postseal.Override{Type: rule.override, Comment: rule.comment("rule")}}
 	}
 }
 
-func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) *rule {
+// firstRule is the first rule that is true, with its action, or that could not be evaluated
+// within its cost, with the action for that: what a sender can make costly must not pass by it.
+func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) (*rule, postseal.Action) {
 	if len(p.Set.rules) == 0 {
-		return nil
+		return nil, ""
 	}
 	v := newVerdict(r, d)
 	for _, rule := range p.Set.rules {
@@ -260,11 +263,14 @@ func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) *rule {
 				p.OnError(rule.label, err)
 			}
 		}
-		if yes {
-			return rule
+		switch {
+		case yes:
+			return rule, rule.action
+		case isTooCostly(err):
+			return rule, rule.onError
 		}
 	}
-	return nil
+	return nil, ""
 }
 
 // domainName reads the domain of key.
