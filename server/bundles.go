@@ -52,7 +52,10 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 	if c.Dir == "" {
 		return nil, nil
 	}
-	folder, err := evidence.Open(c.Dir, evidence.Options{MaxBytes: int64(c.MaxSize), MaxAge: time.Duration(c.MaxAge)})
+	if old := b.current.Load(); old != nil && old.config.Dir == c.Dir {
+		return &bundleStore{c, old.folder}, nil // one owner per folder
+	}
+	folder, err := evidence.Open(c.Dir, evidence.Options{})
 	switch {
 	case err != nil && conf.IsDefaultBundles(c.Dir):
 		b.log.Warn("no evidence of verdicts is kept, explain will know nothing of them: the state folder cannot be used", "dir", c.Dir, "error", listener.Text(err))
@@ -61,6 +64,15 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 		return nil, fmt.Errorf("[bundles] dir: %w", err)
 	}
 	return &bundleStore{c, folder}, nil
+}
+
+// use puts s in force. Only now is anything removed: a configuration that is refused changes
+// nothing.
+func (b *bundles) use(s *bundleStore) {
+	old := b.current.Swap(s)
+	if s != nil && s != old {
+		s.folder.Bound(evidence.Options{MaxBytes: int64(s.config.MaxSize), MaxAge: time.Duration(s.config.MaxAge)})
+	}
 }
 
 // record is told of every verdict.

@@ -119,3 +119,35 @@ func TestAside(t *testing.T) {
 		t.Errorf("%v dropped, want 5", got)
 	}
 }
+
+// TestRefusedReloadRemovesNothing: a configuration with lower bounds that is refused removes no
+// bundle, nor the file that a writer is at; one that is accepted does.
+func TestRefusedReloadRemovesNothing(t *testing.T) {
+	dir := t.TempDir()
+	config := listeners + "smtp = '127.0.0.1:0'\n[proxy]\nnext_hop = '127.0.0.1:1'\n[bundles]\ndir = '" + dir + "'\n"
+	d := run(t, config)
+	store := d.bundles.current.Load()
+	for _, ref := range []string{"REF1", "REF2"} {
+		if err := store.folder.Put(ref, "", make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unfinished := filepath.Join(dir, ".new-1")
+	if err := os.WriteFile(unfinished, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	smaller := config + "max_size = '1KiB'\n"
+	d.write(strings.Replace(smaller, "[proxy]\n", "[proxy]\ncertificate = 'none'\nkey = 'none'\n", 1))
+	d.reread("[proxy] certificate")
+	if files, _ := store.folder.Stats(); files != 2 {
+		t.Errorf("a refused reload left %d bundles of 2", files)
+	}
+	d.write(smaller)
+	d.reread("msg=reloaded")
+	if files, _ := store.folder.Stats(); files != 1 || d.bundles.current.Load().folder != store.folder {
+		t.Errorf("a reload left %d bundles, want 1, in the same folder", files)
+	}
+	if _, err := os.Stat(unfinished); err != nil {
+		t.Errorf("the file of a writer: %v", err)
+	}
+}

@@ -350,7 +350,7 @@ func (d *Daemon) use(c *conf.Config) error {
 // put puts p in force for messages that begin from now on.
 func (d *Daemon) put(p *parts) {
 	d.engine.Swap(p.snapshot)
-	d.bundles.current.Store(p.bundleStore)
+	d.bundles.use(p.bundleStore)
 	d.trial.use(p.tried)
 }
 

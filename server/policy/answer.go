@@ -51,10 +51,22 @@ const maxUntrusted = 150
 
 // receivedSPF prepends the Received-SPF field in one line: the protocol has no folding.
 func receivedSPF(result spf.Result, q *request, receiver string) answer {
-	result.Problem, result.Mechanism = cut(result.Problem), cut(result.Mechanism)
-	value := result.ReceivedSPF(spf.Request{IP: q.client, Helo: cut(q.helo), Sender: cut(q.sender)}, receiver)
-	return answer{prepend, "PREPEND Received-SPF:" + strings.ReplaceAll(value, "\r\n\t", " "), ""}
+	field := ""
+	for most := maxUntrusted; most > 0; most /= 2 {
+		r := result
+		r.Domain, r.Problem, r.Mechanism = first(r.Domain, most), first(r.Problem, most), first(r.Mechanism, most)
+		value := r.ReceivedSPF(spf.Request{IP: q.client, Helo: first(q.helo, most), Sender: first(q.sender, most)}, receiver)
+		if field = "Received-SPF:" + strings.ReplaceAll(value, "\r\n\t", " "); len(field) <= maxFieldLine {
+			break // a name may stand there more than once, and quoting makes it longer
+		}
+	}
+	return answer{prepend, "PREPEND " + field, ""}
 }
+
+// maxFieldLine is the longest line of a message (RFC 5322 §2.1.1).
+const maxFieldLine = 998
+
+func first(s string, octets int) string { return s[:min(len(s), octets)] }
 
 func cut(s string) string { return s[:min(len(s), maxUntrusted)] }
 

@@ -96,9 +96,15 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 		return deferral(r.Enhanced, "memory", r.Lines[0])
 	}
 	i := p.instances.find(q)
-	i.once.Do(func() { i.answer = p.evaluate(ctx, q, snapshot) })
+	i.once.Do(func() {
+		i.answer = unjudged // what later recipients get, should the evaluation panic
+		i.answer = p.evaluate(ctx, q, snapshot)
+	})
 	return p.instances.give(i)
 }
+
+// unjudged is the answer while there is none.
+var unjudged = deferral("4.3.0", "internal", "Internal error, try again later")
 
 func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Snapshot) answer {
 	conn := postseal.Conn{Remote: netip.AddrPortFrom(q.client, 0), User: q.login}

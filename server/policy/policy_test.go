@@ -280,3 +280,31 @@ func FuzzSpeak(f *testing.F) {
 		}
 	})
 }
+
+// panicking is a resolver with a defect.
+type panicking struct{ resolver.Resolver }
+
+func (panicking) Lookup(context.Context, string, resolver.Type) (resolver.Answer, error) {
+	panic("defect")
+}
+
+// TestPanic: after a panic the later recipients of the message are deferred, and get no empty
+// answer.
+func TestPanic(t *testing.T) {
+	f := newFixture(t, func(c *conf.Config) { c.Policy.NullMX = "reject" }, "")
+	s := *f.engine.Current()
+	s.Resolver = panicking{}
+	f.engine.Swap(&s)
+	request := all + "|instance=1|sender=a@e.test"
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		f.ask(t, request)
+	}()
+	if got := f.ask(t, request); !strings.HasPrefix(got, "action=DEFER_IF_PERMIT 4.3.0 ") {
+		t.Errorf("the next recipient: %q", got)
+	}
+}

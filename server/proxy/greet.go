@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -80,7 +81,7 @@ func (s *session) greetHop() (reply, error) {
 	}
 	for _, command := range s.client().commands("XCLIENT", xclientNames, strings.Fields(taken)) {
 		if got, err := h.command(command); err != nil || got.code != 220 {
-			return reply{}, fmt.Errorf("XCLIENT: %d %w", got.code, err)
+			return reply{}, fmt.Errorf("XCLIENT: %w", cmp.Or(err, fmt.Errorf("reply %d, not 220", got.code)))
 		}
 	}
 	return h.hello(s.helo)

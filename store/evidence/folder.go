@@ -56,17 +56,9 @@ const (
 // ErrNotFound reports that no bundle has this reference or queue id.
 var ErrNotFound = errors.New("no such bundle")
 
-// Open makes the folder if it is not there, and removes what is too old or too much.
+// Open makes the folder if it is missing. It removes nothing: Bound and Put do.
 func Open(dir string, o Options) (*Folder, error) {
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = DefaultMaxBytes
-	}
-	if o.MaxAge <= 0 {
-		o.MaxAge = DefaultMaxAge
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+	o.setDefaults()
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
@@ -76,10 +68,6 @@ func Open(dir string, o Options) (*Folder, error) {
 	}
 	f := &Folder{dir: dir, o: o}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), unfinished) { // of a process that was killed
-			os.Remove(filepath.Join(dir, e.Name()))
-			continue
-		}
 		made, ok := parseName(e.Name())
 		info, err := e.Info()
 		if !ok || err != nil || !info.Mode().IsRegular() {
@@ -88,10 +76,42 @@ func Open(dir string, o Options) (*Folder, error) {
 		f.files = append(f.files, file{e.Name(), made, info.Size()})
 		f.bytes += info.Size()
 	}
+	return f, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// leftBehind is the age from which an unfinished file is of a process that was killed.
+const leftBehind = time.Hour
+
+// Bound sets the bounds of the folder and removes what is beyond them, and what a process that
+// was killed left behind. It fails no more than a later Put would.
+func (f *Folder) Bound(o Options) {
+	o.setDefaults()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.o = o
 	f.trim(0, o.Now())
-	return f, nil
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && strings.HasPrefix(e.Name(), unfinished) && time.Since(info.ModTime()) > leftBehind {
+			os.Remove(filepath.Join(f.dir, e.Name()))
+		}
+	}
 }
 
 func nameOf(made time.Time, ref, queueID string) string {
@@ -120,6 +140,9 @@ func (f *Folder) Put(ref, queueID string, data []byte) error {
 		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
 	}
 	f.trim(size, made)
+	if f.bytes+size > f.o.MaxBytes {
+		return errors.New("the folder is full, and its oldest bundle cannot be removed")
+	}
 	if err := atomicfile.Write(filepath.Join(f.dir, name), data, atomicfile.Options{Mode: 0o640, Prefix: unfinished}); err != nil {
 		return err
 	}

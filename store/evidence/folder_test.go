@@ -101,11 +101,15 @@ func TestBounds(t *testing.T) {
 		t.Error("a bundle larger than the folder is taken")
 	}
 	f = open(t, dir, evidence.Options{MaxBytes: 20, Now: clock.tick})
+	if files, _ := f.Stats(); files != 3 {
+		t.Errorf("opening left %d files, want all 3", files)
+	}
+	f.Bound(evidence.Options{MaxBytes: 20, Now: clock.tick})
 	if files, size := f.Stats(); files != 2 || size != 20 {
 		t.Errorf("after a restart: %d files, %d octets", files, size)
 	}
 	clock.now = clock.now.Add(evidence.DefaultMaxAge)
-	open(t, dir, evidence.Options{Now: clock.tick})
+	open(t, dir, evidence.Options{Now: clock.tick}).Bound(evidence.Options{Now: clock.tick})
 	if got := names(t, dir); got != "notes.txt" {
 		t.Errorf("what is left: %s", got)
 	}

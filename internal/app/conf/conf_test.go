@@ -192,3 +192,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestMappedPrefix: a network of IPv4 addresses in IPv6 is the one of IPv4, for which clients
+// are looked up.
+func TestMappedPrefix(t *testing.T) {
+	for text, want := range map[string]string{"::ffff:10.0.0.0/104": "10.0.0.0/8", "::ffff:192.0.2.1": "192.0.2.1/32", "::ffff:0:0/90": "", "2001:db8::/32": "2001:db8::/32"} {
+		var p Prefix
+		err := p.UnmarshalText([]byte(text))
+		if (err != nil) != (want == "") || err == nil && p.String() != want {
+			t.Errorf("%s is %v, %v; want %q", text, p, err, want)
+		}
+	}
+}

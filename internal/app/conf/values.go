@@ -153,6 +153,12 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	if masked := parsed.Masked(); masked != parsed {
 		return fmt.Errorf("%q has bits behind the prefix; did you mean %q?", s, masked)
 	}
+	if parsed.Addr().Is4In6() {
+		if parsed.Bits() < 96 {
+			return fmt.Errorf("%q is wider than the addresses of IPv4 in IPv6 (::ffff:0:0/96)", s)
+		}
+		parsed = netip.PrefixFrom(parsed.Addr().Unmap(), parsed.Bits()-96)
+	}
 	p.Prefix = parsed
 	return nil
 }

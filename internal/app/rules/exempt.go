@@ -87,7 +87,10 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(s)
 	if err == nil && prefix.Addr().Is4In6() {
-		return netip.Prefix{}, fmt.Errorf("%s is an IPv4-mapped prefix", s)
+		if prefix.Bits() < 96 {
+			return netip.Prefix{}, fmt.Errorf("%s is wider than the IPv4-mapped addresses", s)
+		}
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 	}
 	return prefix.Masked(), err
 }
