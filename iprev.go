@@ -15,7 +15,7 @@ const maxReverseNames = 10
 func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 	answer, err := r.Lookup(ctx, resolver.ReverseName(ip), resolver.PTR)
 	if err != nil {
-		return IPRev{Result: IPRevTempError}
+		return IPRev{Result: unknownReverse(err)}
 	}
 	names := answer.Records[:min(len(answer.Records), maxReverseNames)]
 	if len(names) == 0 {
@@ -32,7 +32,7 @@ func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 	for _, rr := range names {
 		addresses, err := r.Lookup(ctx, rr.Target, t)
 		if err != nil {
-			result.Result = IPRevTempError
+			result.Result = unknownReverse(err)
 			continue
 		}
 		for _, a := range addresses.Records {
@@ -42,4 +42,12 @@ func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 		}
 	}
 	return result
+}
+
+// unknownReverse is temperror, unless the budget was spent: that is the client's doing.
+func unknownReverse(err error) IPRevResult {
+	if resolver.KindOf(err) == resolver.OverBudget {
+		return IPRevPermError
+	}
+	return IPRevTempError
 }

@@ -34,7 +34,7 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
-	c := newSPFCheck(s, reversePath, resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS))
+	c := newSPFCheck(s, reversePath, newLedger(ctx, v, conn))
 	c.done = make(chan struct{})
 	go func() {
 		defer cancel()
@@ -58,9 +58,14 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 	}
 	checker := s.v.spf
 	checker.Now = s.now
+	shares := sharesOf(s.v.config.Limits.DNS)
+	accounts := [...]*resolver.Account{ledger.Account(shares.mailFrom), ledger.Account(shares.helo)}
 	for i := range c.results {
 		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: reversePath, Identity: c.results[i].Identity}
-		c.run(func(dns resolver.Resolver) {
+		c.run(accounts[i], func(dns resolver.Resolver) {
+			if i > 0 && dns == accounts[i] && accounts[0].Asked() > costlyCheck {
+				<-c.early
+			}
 			checker := checker
 			checker.Resolver = dns
 			c.results[i] = checker.Check(c.ctx, q)
@@ -70,34 +75,37 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 			}
 		})
 	}
-	c.run(func(dns resolver.Resolver) { *c.iprev = checkIPRev(c.ctx, dns, c.ip) }, func() {})
+	c.run(accounts[1], func(dns resolver.Resolver) { *c.iprev = checkIPRev(c.ctx, dns, c.ip) }, func() {})
 	return c
 }
 
+// costlyCheck is how many questions of MAIL FROM make HELO wait for its end.
+const costlyCheck = 20
+
 // run does work at once when the cache has every answer that it needs, else in the background.
 // A goroutine would cost more than such work does: see docs/explain/performance.md.
-func (c *SPFCheck) run(work func(dns resolver.Resolver), done func()) {
-	dns := &atHand{ledger: c.ledger}
+func (c *SPFCheck) run(account *resolver.Account, work func(dns resolver.Resolver), done func()) {
+	dns := &atHand{account: account}
 	if c.recovered(func() { work(dns) }); !dns.missed {
 		done()
 		return
 	}
 	c.work.Go(func() {
 		defer done()
-		c.recovered(func() { work(c.ledger) })
+		c.recovered(func() { work(account) })
 	})
 }
 
-// atHand answers what a ledger knows without waiting, and notes when it does not.
+// atHand answers what is known without waiting, and notes when it does not.
 type atHand struct {
-	ledger *resolver.Ledger
-	missed bool
+	account *resolver.Account
+	missed  bool
 }
 
 // Lookup implements resolver.Resolver.
 func (a *atHand) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	if !a.missed {
-		if answer, ok := a.ledger.Peek(name, t); ok {
+		if answer, ok := a.account.Peek(name, t); ok {
 			return answer, nil
 		}
 		a.missed = true

@@ -2,6 +2,7 @@ package postseal
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"postseal/arc"
@@ -41,16 +42,44 @@ func (t *Transaction) release() {
 	t.work = nil
 }
 
+func newLedger(ctx context.Context, v *Verifier, conn Conn) *resolver.Ledger {
+	l := resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS)
+	l.For(conn.Remote.Addr())
+	return l
+}
+
+// shares divide the DNS budget of a message among its checks, so that none starves another:
+// what the sender spends on one is missed there alone.
+type shares struct{ mailFrom, helo, keys, chain resolver.Budget }
+
+// sharesOf gives MAIL FROM three quarters of the questions and half of the octets: a legal record
+// with 10 mx of 10 hosts each asks 111 (RFC 7208 §4.6.4).
+func sharesOf(all resolver.Budget) shares {
+	if all.Queries == 0 {
+		all.Queries = resolver.DefaultQueries
+	}
+	if all.Bytes == 0 {
+		all.Bytes = resolver.DefaultBytes
+	}
+	small := resolver.Budget{Queries: max(all.Queries/12, 1), Bytes: max(all.Bytes/6, 1)}
+	return shares{mailFrom: resolver.Budget{Queries: max(all.Queries-3*small.Queries, 1), Bytes: max(all.Bytes-3*small.Bytes, 1)},
+		helo: small, keys: small, chain: small}
+}
+
+// policyBudget is that of DMARC, which has bounds of its own besides: 8 names a walk, 4 authors,
+// 10 identifiers. Nothing that a sender makes us ask may keep the policy of the author from being
+// found, so it is so large that it is never spent; an answer at a _dmarc name of more octets than
+// one policy has is none.
+var policyBudget = resolver.Budget{Queries: math.MaxInt, Bytes: math.MaxInt, Answer: 4 << 10}
+
 // begin starts everything that needs no header field.
 func (t *Transaction) begin(shared *SPFCheck, s *Session) {
-	t.ledger = resolver.NewLedger(s.ctx, s.v.config.Resolver, s.v.config.Limits.DNS)
+	t.ledger = newLedger(s.ctx, s.v, s.conn)
+	shares := sharesOf(s.v.config.Limits.DNS)
 	verifier, validator, evaluator := s.v.dkim, s.v.arc, s.v.dmarc
-	verifier.Resolver, verifier.Now = t.ledger, s.now
-	validator.Resolver, validator.Now = t.ledger, s.now
-	// DMARC asks outside the DNS budget of the message: it has bounds of its own (8 names a
-	// walk, 4 authors, 10 identifiers), and nothing that a sender makes us ask for keys and SPF
-	// may keep the policy of the author from being found.
-	evaluator.Resolver = t.ledger.Unmetered()
+	verifier.Resolver, verifier.Now = t.ledger.Account(shares.keys), s.now
+	validator.Resolver, validator.Now = t.ledger.Account(shares.chain), s.now
+	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget)
 	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.header,
 		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: evaluator.Begin(s.ctx)}
 	t.work = w

@@ -42,6 +42,7 @@ const (
 	Expired            Reason = "dkim.Expired"            // x= is over (§3.5)
 	InFuture           Reason = "dkim.InFuture"           // t= is more than an hour ahead (§3.5)
 	KeyUnavailable     Reason = "dkim.KeyUnavailable"     // the lookup of the key failed (§6.1.2)
+	BudgetSpent        Reason = "dkim.BudgetSpent"        // the keys of the message ask more of the DNS than is spent on one message
 	KeyMissing         Reason = "dkim.KeyMissing"         // there is no key record (§6.1.2)
 	KeyMalformed       Reason = "dkim.KeyMalformed"       // the record is no key (§3.6.1)
 	KeyRevoked         Reason = "dkim.KeyRevoked"         // p= is empty (§3.6.1)
@@ -61,7 +62,7 @@ const (
 
 var reasons = [...]Reason{Valid, BodyHashMismatch, SignatureMismatch, LimitBeyondBody, Malformed, MissingTag, UnknownVersion,
 	AlgorithmUnknown, AlgorithmForbidden, CanonicalUnknown, QueryUnknown, FromNotSigned, IdentityMismatch, Expired, InFuture,
-	KeyUnavailable, KeyMissing, KeyMalformed, KeyRevoked, KeyTypeMismatch, KeyHashForbidden, KeyNotForEmail, KeyStrictIdentity,
+	KeyUnavailable, BudgetSpent, KeyMissing, KeyMalformed, KeyRevoked, KeyTypeMismatch, KeyHashForbidden, KeyNotForEmail, KeyStrictIdentity,
 	KeyTooShort, KeyTooLong, KeyTooCostly, BodyNotCovered, PublicSuffix, TooManySignatures, TooManyFields, InternalError}
 
 // Reasons lists every Reason.

@@ -335,6 +335,8 @@ func (s *signature) noKey(err error, sameBody bool) {
 		s.end(PermError, KeyMalformed, "key record, "+syntax.Error())
 	case !sameBody:
 		s.end(Fail, BodyHashMismatch, "the body changed after signing")
+	case resolver.KindOf(err) == resolver.OverBudget:
+		s.end(PermError, BudgetSpent, "the keys of the message ask more of the DNS than is spent on one message")
 	case errors.As(err, &failure):
 		s.end(TempError, KeyUnavailable, failure.Error())
 	default:

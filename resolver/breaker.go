@@ -9,6 +9,9 @@ import (
 
 // BreakerOptions say when a Breaker opens. Zero fields take the defaults.
 type BreakerOptions struct {
+	// Probe is asked whether the resolver answers; the next resolver by default. It must not wait
+	// after the questions of messages: give it what is below the Limit.
+	Probe    Resolver
 	Failures int              // in a row that make it doubt, 20
 	Interval time.Duration    // between two probes while it is open, 1 s
 	Patience time.Duration    // with a probe, 2 s
@@ -29,8 +32,8 @@ const probeName = "arpa"
 
 // Breaker fails questions at once while nobody answers, so that a dead resolver costs no
 // message its time, and no question is piled on one that is coming back. When so many
-// questions in a row have failed it probes, and opens only if the probe fails too: the
-// failing name servers of senders alone never open it. While it is open one probe an
+// questions in a row were not answered it probes, and opens only if two probes in a row fail and no
+// question is answered meanwhile: the silent name servers of senders alone never open it. While it is open one probe an
 // interval goes out; the first answer closes it. It is safe for concurrent use.
 type Breaker struct {
 	next Resolver
@@ -38,6 +41,7 @@ type Breaker struct {
 
 	mu       sync.Mutex
 	failures int // in a row
+	answers  int // of all questions, failures that a server told included
 	open     bool
 	probing  bool
 	probed   time.Time // the last time
@@ -45,6 +49,9 @@ type Breaker struct {
 
 // NewBreaker puts a Breaker before next.
 func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
+	if opt.Probe == nil {
+		opt.Probe = next
+	}
 	if opt.Failures <= 0 {
 		opt.Failures = DefaultBreakerFailures
 	}
@@ -110,14 +117,17 @@ func (b *Breaker) mayProbe() bool {
 // probe asks and takes the answer for the state of the resolver. When the caller goes away
 // first, nothing is known.
 func (b *Breaker) probe(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, b.opt.Patience)
-	defer cancel()
-	_, err := b.next.Lookup(limited, probeName, NS)
+	b.mu.Lock()
+	answered, before := b.answers, b.open
+	b.mu.Unlock()
+	err := b.ask(ctx)
+	if err != nil && !before { // one datagram may be lost
+		err = b.ask(ctx)
+	}
 	b.mu.Lock()
 	b.probing, b.probed = false, b.opt.Now()
-	before := b.open
 	if ctx.Err() == nil {
-		b.open, b.failures = err != nil, 0
+		b.open, b.failures = err != nil && b.answers == answered, 0
 	}
 	after := b.open
 	b.mu.Unlock()
@@ -126,16 +136,27 @@ func (b *Breaker) probe(ctx context.Context) {
 	}
 }
 
-// count notes how a question went. What the caller or a validator refused says nothing.
+func (b *Breaker) ask(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, b.opt.Patience)
+	defer cancel()
+	_, err := b.opt.Probe.Lookup(limited, probeName, NS)
+	return err
+}
+
+// count notes how a question went. A failure that the resolver told shows that it is there;
+// what the caller or a validator refused says nothing.
 func (b *Breaker) count(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err == nil {
 		b.failures = 0
+		b.answers++
 		return
 	}
 	switch KindOf(err) {
-	case Timeout, ServFail, Refused, Malformed, Network:
+	case Timeout, Network:
 		b.failures++
+	case ServFail, Refused, Malformed:
+		b.answers++
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postseal/resolver"
@@ -49,19 +50,19 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("question %d: %s, open %v, want a timeout", i, got, b.Open())
 		}
 	}
-	if got := kind(b, "b.test"); got != resolver.Down || !b.Open() || s.asked.Load() != 6 {
-		t.Fatalf("got %s, open %v, %d questions, want down after a probe", got, b.Open(), s.asked.Load())
+	if got := kind(b, "b.test"); got != resolver.Down || !b.Open() || s.asked.Load() != 7 {
+		t.Fatalf("got %s, open %v, %d questions, want down after two probes", got, b.Open(), s.asked.Load())
 	}
 	for range 1000 {
 		if got := kind(b, "c.test"); got != resolver.Down {
 			t.Fatalf("got %s, want down", got)
 		}
 	}
-	if got := s.asked.Load(); got != 6 {
-		t.Errorf("%d questions while it is open, want none", got-6)
+	if got := s.asked.Load(); got != 7 {
+		t.Errorf("%d questions while it is open, want none", got-7)
 	}
 	now.advance(time.Second)
-	if got := kind(b, "d.test"); got != resolver.Down || s.probes.Load() != 2 {
+	if got := kind(b, "d.test"); got != resolver.Down || s.probes.Load() != 3 {
 		t.Errorf("got %s with %d probes, want another probe that fails", got, s.probes.Load())
 	}
 	s.dead.Store(false)
@@ -141,4 +142,41 @@ func TestBreakerConcurrent(t *testing.T) {
 	work.Wait()
 	s.dead.Store(false)
 	eventually(t, "an answer", func() bool { return kind(b, "z.test") == "" })
+}
+
+// TestBreakerProbeDoesNotWait: the probe has a way of its own, since questions for silent name
+// servers may have taken all slots.
+func TestBreakerProbeDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		direct := &silentSenders{}
+		b := resolver.NewBreaker(resolver.NewLimit(direct, 4), resolver.BreakerOptions{Probe: direct, Failures: 5})
+		var work sync.WaitGroup
+		for i := range 100 {
+			work.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				b.Lookup(ctx, fmt.Sprintf("a%d.evil%d.test", i, i), resolver.TXT)
+			})
+			time.Sleep(100 * time.Millisecond)
+			if b.Open() {
+				t.Fatalf("open after %d questions", i)
+			}
+		}
+		work.Wait()
+		if direct.probes.Load() == 0 {
+			t.Error("no probe was made")
+		}
+	})
+}
+
+// silentSenders answers the probe alone.
+type silentSenders struct{ probes atomic.Int64 }
+
+func (s *silentSenders) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if name == "arpa" {
+		s.probes.Add(1)
+		return resolver.Answer{Records: []resolver.RR{{Target: "ns.test"}}, TTL: time.Minute}, nil
+	}
+	<-ctx.Done()
+	return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout, Err: ctx.Err()}
 }

@@ -39,7 +39,7 @@ func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, er
 	if err := ctx.Err(); err != nil {
 		return Answer{}, q.abandoned(err)
 	}
-	f := c.join(q)
+	f := c.join(ctx, q)
 	select {
 	case <-f.done:
 		return f.answer, f.err
@@ -64,14 +64,14 @@ func peekNext(next Resolver, name string, t Type) (Answer, bool) {
 	return Answer{}, false
 }
 
-func (c *Coalesced) join(q question) *flight {
+func (c *Coalesced) join(asker context.Context, q question) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.flights[q]
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		var ctx context.Context
-		ctx, f.cancel = context.WithCancel(context.Background())
+		ctx, f.cancel = context.WithCancel(context.WithoutCancel(asker))
 		c.flights[q] = f
 		go c.fly(ctx, q, f)
 	}

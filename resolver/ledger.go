@@ -3,23 +3,28 @@ package resolver
 import (
 	"context"
 	"fmt"
-	"math"
+	"net/netip"
 	"sync"
 	"time"
 )
 
-// Budget bounds the questions of one transaction. Zero fields take the defaults.
+// Budget bounds the questions of one check. Zero fields take the defaults.
 type Budget struct {
 	Queries int // distinct questions
-	Bytes   int // octets of record data in all answers
+	Bytes   int // octets that the records of all answers take in memory
+	Answer  int // the same of one answer; one that is larger has no records. 0 is no bound of its own
 }
 
-// The defaults of Budget: SPF of two identities asks at most 2×(10×11+10+2) names, DMARC
-// 8 + 10×8, DKIM 10.
+// The defaults of Budget, for all checks of a message together.
 const (
-	DefaultQueries = 300
+	DefaultQueries = 150
 	DefaultBytes   = 256 << 10
 )
+
+// maxUnanswered is how many questions below one registered domain a message asks before the
+// first answer that holds records: nobody is to be flooded with questions for names that are not
+// there.
+const maxUnanswered = 40
 
 // Exchange is one question of a transaction and what came of it.
 type Exchange struct {
@@ -31,13 +36,14 @@ type Exchange struct {
 }
 
 // Ledger is the view that one transaction has of the DNS: each distinct question is
-// asked once, counted against the budget and kept as evidence. It is safe for
-// concurrent use and must be closed.
+// asked once, counted against the budget of the check that asks, and kept as evidence. It is safe
+// for concurrent use and must be closed.
 type Ledger struct {
 	next   Resolver
 	peeker Peeker // next, when it can peek
-	budget Budget
+	own    Account
 	parent context.Context
+	client netip.Prefix // see For
 	work   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -45,7 +51,6 @@ type Ledger struct {
 	cancel context.CancelFunc
 	order  []*entry
 	index  map[question]*entry // once there are more than usualQuestions
-	bytes  int
 	closed bool
 
 	canceled bool
@@ -64,6 +69,7 @@ type question struct {
 // outcome may be read once done is closed.
 type entry struct {
 	question
+	org    string // see organization; "" as long as nobody asked
 	answer Answer
 	err    error
 	took   time.Duration
@@ -73,16 +79,81 @@ type entry struct {
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
 func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
-	if budget.Queries == 0 {
-		budget.Queries = DefaultQueries
-	}
-	if budget.Bytes == 0 {
-		budget.Bytes = DefaultBytes
-	}
-	l := &Ledger{next: next, budget: budget, parent: ctx, order: make([]*entry, 0, usualQuestions)}
+	l := &Ledger{next: next, parent: ctx, order: make([]*entry, 0, usualQuestions)}
+	l.own = Account{ledger: l, budget: budget.orDefault()}
 	l.peeker, _ = next.(Peeker)
 	return l
 }
+
+func (b Budget) orDefault() Budget {
+	if b.Queries == 0 {
+		b.Queries = DefaultQueries
+	}
+	if b.Bytes == 0 {
+		b.Bytes = DefaultBytes
+	}
+	return b
+}
+
+// Account is the view that one check has of a Ledger: it has a budget of its own, so that no
+// check can spend what another needs. What one check asked costs the others nothing.
+type Account struct {
+	ledger *Ledger
+	budget Budget
+	policy bool
+
+	asked, bytes int // under ledger.mu
+}
+
+// Account begins a check with a budget of its own.
+func (l *Ledger) Account(b Budget) *Account { return &Account{ledger: l, budget: b.orDefault()} }
+
+// PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
+// and the bound of questions below one registered domain is not for them.
+func (l *Ledger) PolicyAccount(b Budget) *Account {
+	a := l.Account(b)
+	a.policy = true
+	return a
+}
+
+// Lookup implements Resolver. A question over the budget fails with kind OverBudget.
+func (a *Account) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	return a.ledger.wait(ctx, a.ledger.begin(name, t, a), name, t)
+}
+
+// Prefetch implements Prefetcher.
+func (a *Account) Prefetch(name string, t Type) { a.ledger.begin(name, t, a) }
+
+// Peek implements Peeker: it knows what was asked before and what the next resolver knows, which
+// then counts as asked.
+func (a *Account) Peek(name string, t Type) (Answer, bool) {
+	name, valid := canonical(name)
+	if !valid {
+		return Answer{NXDomain: true}, true
+	}
+	l, q := a.ledger, question{name, t}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.find(q)
+	if e == nil && !l.refuses(q, a) {
+		e = l.peek(q, a)
+	}
+	if e == nil || !e.known() || e.err != nil {
+		return Answer{}, false
+	}
+	return e.answer, true
+}
+
+// Asked returns how many distinct questions a was the first to ask.
+func (a *Account) Asked() int {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	return a.asked
+}
+
+// For names the SMTP client whose message the questions are for, so that a Limit can share its
+// slots among clients. It is called before the first question.
+func (l *Ledger) For(client netip.Addr) { l.client = networkOf(client) }
 
 // usualQuestions is what an ordinary message asks; up to here a search takes less time than a
 // map.
@@ -102,11 +173,11 @@ func (l *Ledger) find(q question) *entry {
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
-func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t, l.budget) }
+func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t, &l.own) }
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
 func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	return l.wait(ctx, l.begin(name, t, l.budget), name, t)
+	return l.wait(ctx, l.begin(name, t, &l.own), name, t)
 }
 
 func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answer, error) {
@@ -153,45 +224,61 @@ func (l *Ledger) add(q question) *entry {
 }
 
 // peek answers a question from what next knows, nil when it does not. The lock is held.
-func (l *Ledger) peek(q question) *entry {
+func (l *Ledger) peek(q question, a *Account) *entry {
 	if l.peeker == nil {
 		return nil
 	}
-	a, ok := l.peeker.Peek(q.name, q.t)
+	answer, ok := l.peeker.Peek(q.name, q.t)
 	if !ok {
 		return nil
 	}
 	e := l.add(q)
-	e.answer = a
-	l.bytes += answerBytes(&a)
+	a.asked++
+	l.keep(e, answer, a)
 	return e
 }
 
-// Peek implements Peeker: it knows what was asked before and what next knows, which then
-// counts as asked.
-func (l *Ledger) Peek(name string, t Type) (Answer, bool) {
-	name, valid := canonical(name)
-	if !valid {
-		return Answer{NXDomain: true}, true
+// keep stores the answer to e, unless it is more than a may have. The lock is held.
+func (l *Ledger) keep(e *entry, answer Answer, a *Account) {
+	size := answerBytes(&answer)
+	switch {
+	case a.budget.Answer > 0 && size > a.budget.Answer:
+		answer.Records = nil
+	case a.bytes+size > a.budget.Bytes:
+		e.err = &Error{Name: e.name, Type: e.t, Kind: OverBudget}
+		return
+	default:
+		a.bytes += size
 	}
-	q := question{name, t}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.find(q)
-	if e == nil && !l.spent(l.budget) {
-		e = l.peek(q)
-	}
-	if e == nil || !e.known() || e.err != nil {
-		return Answer{}, false
-	}
-	return e.answer, true
+	e.answer = answer
 }
 
-func (l *Ledger) spent(b Budget) bool {
-	return l.closed || len(l.order) >= b.Queries || l.bytes > b.Bytes
+// refuses reports whether a question is beyond the budget of a, or beyond what one message asks
+// below one registered domain. The lock is held.
+func (l *Ledger) refuses(q question, a *Account) bool {
+	return l.closed || a.asked >= a.budget.Queries || !a.policy && len(l.order) >= maxUnanswered && l.unanswered(q.name) >= maxUnanswered
 }
 
-func (l *Ledger) begin(name string, t Type, b Budget) *entry {
+// unanswered counts the questions below the registered domain of a name; 0 once one of their
+// answers held records. The lock is held.
+func (l *Ledger) unanswered(name string) int {
+	org, n := organization(name), 0
+	for _, e := range l.order {
+		if e.org == "" {
+			e.org = organization(e.name)
+		}
+		if e.org != org {
+			continue
+		}
+		if e.known() && len(e.answer.Records) > 0 {
+			return 0
+		}
+		n++
+	}
+	return n
+}
+
+func (l *Ledger) begin(name string, t Type, a *Account) *entry {
 	name, valid := canonical(name)
 	q := question{name, t}
 	if !valid {
@@ -202,20 +289,21 @@ func (l *Ledger) begin(name string, t Type, b Budget) *entry {
 	if e := l.find(q); e != nil {
 		return e
 	}
-	if l.spent(b) {
+	if l.refuses(q, a) {
 		return &entry{question: q, err: &Error{Name: q.name, Type: t, Kind: OverBudget}}
 	}
-	if e := l.peek(q); e != nil {
+	if e := l.peek(q, a); e != nil {
 		return e
 	}
 	e := l.add(q)
+	a.asked++
 	if l.canceled {
 		e.err = &Error{Name: q.name, Type: t, Kind: Canceled, Err: context.Canceled}
 		return e
 	}
 	e.done = make(chan struct{})
-	ctx := l.context()
-	l.work.Go(func() { l.ask(ctx, e) })
+	ctx := source{message: l, client: l.client, policy: a.policy}.context(l.context())
+	l.work.Go(func() { l.ask(ctx, e, a) })
 	return e
 }
 
@@ -258,14 +346,18 @@ func (l *Ledger) Cancel() {
 	}
 }
 
-func (l *Ledger) ask(ctx context.Context, e *entry) {
+func (l *Ledger) ask(ctx context.Context, e *entry, a *Account) {
 	defer close(e.done)
 	start := time.Now()
-	e.answer, e.err = l.lookup(ctx, e)
+	answer, err := l.lookup(ctx, e)
 	e.took = time.Since(start)
+	if err != nil {
+		e.err = err
+		return
+	}
 	l.mu.Lock()
-	l.bytes += answerBytes(&e.answer)
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.keep(e, answer, a)
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
@@ -277,23 +369,6 @@ func (l *Ledger) lookup(ctx context.Context, e *entry) (a Answer, err error) {
 	}()
 	return l.next.Lookup(ctx, e.name, e.t)
 }
-
-// Unmetered is the ledger without its budget, for questions that have bounds of their own
-// and must be asked whatever was asked before.
-func (l *Ledger) Unmetered() Unmetered { return Unmetered{l} }
-
-// Unmetered is made by Ledger.Unmetered. What it asks counts, but is never refused.
-type Unmetered struct{ ledger *Ledger }
-
-var unlimited = Budget{Queries: math.MaxInt, Bytes: math.MaxInt}
-
-// Lookup implements Resolver.
-func (u Unmetered) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	return u.ledger.wait(ctx, u.ledger.begin(name, t, unlimited), name, t)
-}
-
-// Prefetch implements Prefetcher.
-func (u Unmetered) Prefetch(name string, t Type) { u.ledger.begin(name, t, unlimited) }
 
 // Queries returns the number of distinct questions so far.
 func (l *Ledger) Queries() int {
@@ -344,12 +419,15 @@ func (l *Ledger) Exchanges() []Exchange {
 	return all
 }
 
-// answerBytes is the record data of a.
+// recordBytes is what a record takes besides its data.
+const recordBytes = 112
+
+// answerBytes is what the records of a take in memory.
 func answerBytes(a *Answer) int {
 	n := 0
 	for i := range a.Records {
 		rr := &a.Records[i]
-		n += len(rr.Text) + len(rr.Target) + len(rr.Data) + 16
+		n += recordBytes + len(rr.Text) + 8*len(rr.Strings) + len(rr.Target) + len(rr.Data)
 	}
 	return n
 }

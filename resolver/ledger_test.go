@@ -76,7 +76,7 @@ func TestLedgerBudget(t *testing.T) {
 	}
 
 	next = static(time.Minute)
-	l = resolver.NewLedger(t.Context(), next, resolver.Budget{Bytes: 40})
+	l = resolver.NewLedger(t.Context(), next, resolver.Budget{Bytes: 300})
 	defer l.Close()
 	for i := range 4 {
 		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -222,5 +222,59 @@ func TestOldMessage(t *testing.T) {
 	}
 	if _, ok := cache.Peek("e.test", resolver.TXT); !ok {
 		t.Error("the entry was removed")
+	}
+}
+
+// TestAccounts: what one check spends is missed by no other, and what one asked is free for all.
+func TestAccounts(t *testing.T) {
+	next := static(time.Minute)
+	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	defer l.Close()
+	one, other := l.Account(resolver.Budget{Queries: 2}), l.Account(resolver.Budget{Queries: 1})
+	for i := range 4 {
+		if _, err := one.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT); (err != nil) != (i >= 2) {
+			t.Errorf("one, question %d: %v", i, err)
+		}
+	}
+	for i, name := range []string{"n0.test", "n1.test", "o.test", "p.test"} {
+		if _, err := other.Lookup(t.Context(), name, resolver.TXT); (err != nil) != (i == 3) {
+			t.Errorf("other, %s: %v", name, err)
+		}
+	}
+	if one.Asked() != 2 || other.Asked() != 1 || next.count() != 3 {
+		t.Errorf("one asked %d, the other %d, in all %q", one.Asked(), other.Asked(), next.asked)
+	}
+}
+
+// TestUnanswered: below one registered domain a message asks 40 questions before the first answer
+// that holds records, and as many as its budget allows after it.
+func TestUnanswered(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		next    *fake
+		domain  string
+		refused int // the first question that is, 0 is none
+	}{
+		{"nothing there", absent(time.Minute), "victim.test", 40},
+		{"records", static(time.Minute), "victim.test", 0},
+		{"other domains", absent(time.Minute), "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := resolver.NewLedger(t.Context(), tt.next, resolver.Budget{})
+			defer l.Close()
+			for i := range 100 {
+				name := fmt.Sprintf("a%d.%s", i, tt.domain)
+				if tt.domain == "" {
+					name = fmt.Sprintf("a.b%d.test", i)
+				}
+				_, err := l.Lookup(t.Context(), name, resolver.TXT)
+				if refused := tt.refused > 0 && i >= tt.refused; refused != (err != nil) {
+					t.Fatalf("question %d: %v", i, err)
+				}
+			}
+			if _, err := l.PolicyAccount(resolver.Budget{}).Lookup(t.Context(), "_dmarc."+tt.domain+"x.victim.test", resolver.TXT); err != nil {
+				t.Errorf("a policy: %v", err)
+			}
+		})
 	}
 }

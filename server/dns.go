@@ -36,7 +36,7 @@ func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Lo
 	c := n.config
 	n.direct = &metered{n.direct, m}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
-	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Changed: func(open bool) {
+	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Probe: n.direct, Changed: func(open bool) {
 		if open {
 			log.Error("no name server answers: questions fail at once until one does", "resolver", strings.Join(n.servers, ","))
 		} else {

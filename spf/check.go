@@ -295,6 +295,9 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 
 func (e *evaluation) dnsFailure(err error) *outcome {
 	e.failure = err
+	if resolver.KindOf(err) == resolver.OverBudget {
+		return e.failed(PermError, BudgetSpent, "the check asks more of the DNS than is spent on one message")
+	}
 	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
 		return e.failed(TempError, TimeLimit, "the check took too long or was cancelled")
 	}

@@ -41,6 +41,7 @@ const (
 	NoRecord          Reason = "spf.NoRecord"          // no record is published (§4.5)
 	MultipleRecords   Reason = "spf.MultipleRecords"   // more than one record (§4.5)
 	DNSFailure        Reason = "spf.DNSFailure"        // a lookup failed (§4.4, §5)
+	BudgetSpent       Reason = "spf.BudgetSpent"       // the check asks more of the DNS than is spent on one message (§11.1)
 	TimeLimit         Reason = "spf.TimeLimit"         // the time limit was reached (§4.6.4)
 	TooManyLookups    Reason = "spf.TooManyLookups"    // more than 10 terms with lookups (§4.6.4)
 	TooManyVoids      Reason = "spf.TooManyVoids"      // more than 2 void lookups (§4.6.4)
@@ -58,7 +59,7 @@ const (
 	InternalError     Reason = "spf.InternalError"     // a defect of ours
 )
 
-var reasons = [...]Reason{Match, Default, NoDomain, NoRecord, MultipleRecords, DNSFailure, TimeLimit, TooManyLookups, TooManyVoids,
+var reasons = [...]Reason{Match, Default, NoDomain, NoRecord, MultipleRecords, DNSFailure, BudgetSpent, TimeLimit, TooManyLookups, TooManyVoids,
 	TooManyMX, IncludeNoRecord, RedirectNoRecord, UnknownMechanism, BadTerm, BadDomainSpec, BadMacro, BadAddress, BadPrefix,
 	DuplicateModifier, RecordTooLong, InternalError}
 

@@ -367,7 +367,7 @@ func TestMemory(t *testing.T) {
 	peak(200)
 	small, large := peak(1000), peak(4000)
 	t.Logf("heap in use: %.2f MiB over 1,000 messages, %.2f MiB over 4,000", float64(small)/(1<<20), float64(large)/(1<<20))
-	if large > small+small/4+1<<20 {
+	if large > small+8<<20 {
 		t.Errorf("heap grows with the archive: %d over 1,000 messages, %d over 4,000", small, large)
 	}
 }

@@ -1,0 +1,57 @@
+package resolver
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"postseal/internal/core/domain"
+)
+
+// source says for whom a question is asked, so that a Limit can share its slots. It goes with
+// the context, since the resolvers between a Ledger and a Limit have no use for it.
+type source struct {
+	message *Ledger
+	client  netip.Prefix // of the SMTP client, the zero Prefix when it is not known
+	policy  bool         // the question is one of DMARC
+}
+
+type sourceKey struct{}
+
+func (s source) context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, sourceKey{}, s)
+}
+
+func sourceOf(ctx context.Context) source {
+	s, _ := ctx.Value(sourceKey{}).(source)
+	return s
+}
+
+// networkOf is the network that one sender is taken to have: /24 of IPv4, /48 of IPv6.
+func networkOf(client netip.Addr) netip.Prefix {
+	client = client.Unmap().WithZone("")
+	bits := 48
+	if client.Is4() {
+		bits = 24
+	}
+	p, _ := client.Prefix(bits) // of no address: the zero Prefix
+	return p
+}
+
+// organization is the registered domain that a canonical name is below, which pays for its name
+// servers: the part after the last label with an underscore decides. What is no domain is its
+// own organization.
+func organization(name string) string {
+	host := name
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] != '_' {
+			continue
+		}
+		_, host, _ = strings.Cut(name[i:], ".")
+		break
+	}
+	if d, err := domain.Parse(host); err == nil {
+		return string(d.Registrable())
+	}
+	return host
+}
