@@ -258,7 +258,7 @@ func TestFindAuthor(t *testing.T) {
 		{"two fields", "From: a@x.com\r\nFrom: a@x.com\r\n", "", MultipleFrom, 2},
 		{"two fields, one with a space", "From: a@x.com\r\nFROM\t: b@y.com\r\n", "", MultipleFrom, 2},
 		{"two fields, one malformed", "From: a@x.com\r\nFrom: b\r\n c d\r\n", "", MultipleFrom, 1},
-		{"malformed", "From: user@example.net>\r\n", "", MalformedFrom, 1},
+		{"stray bracket", "From: user@example.net>\r\n", "example.net", "", 1},
 		{"empty value", "From:\r\n", "", MalformedFrom, 0},
 		{"NUL", "From: a@x.com\x00\r\n", "", MalformedFrom, 0},
 		{"NUL elsewhere", "Subject: \x00\r\nFrom: a@x.com\r\n", "x.com", "", 1},

@@ -23,10 +23,13 @@ type Author struct {
 }
 
 // FindAuthor extracts the Author Domains of a header section (RFC 9989 §5.3.1). The
-// Sender field and all others play no part (RFC 9989 A.3). It fails safe: a header
-// section that another reader could see another author in has none. That is the case
-// for several From fields, a From field that ParseMailboxes refuses, and a bare CR or
-// LF in any field.
+// Sender field and all others play no part (RFC 9989 A.3).
+//
+// A From field outside the grammar, as much honest mail has it, is read the way that mail
+// programs read it: the domain of every address-like token counts, so that whichever of them
+// a program shows as the author's is among the Author Domains. Several From fields, a field
+// that names no domain, a domain that cannot be read, NUL, and a bare CR or LF in any field
+// leave the message without an Author Domain.
 func FindAuthor(h *Header) Author {
 	var s authorSearch
 	for i := range h.Len() {
@@ -59,19 +62,37 @@ type authorSearch struct {
 
 func (s *authorSearch) field(value []byte) {
 	s.froms++
+	literal := false
 	p := addressParser{in: value}
 	err := p.list(func(m Mailbox) {
 		s.tooMany = !s.author.add(m) || s.tooMany
 		s.homeless = s.homeless || m.Domain == ""
+		literal = literal || m.Literal != ""
 	})
-	s.homeless = s.homeless || p.count == 0
 	switch {
-	case err == nil:
-	case p.err.Msg == tooManyMailboxes:
+	case p.err != nil && p.err.Msg == tooManyMailboxes:
 		s.tooMany = true
+	case err != nil || s.homeless && !literal:
+		s.malformed = !s.lenient(value) || err != nil && len(s.author.Domains) == 0
+		s.homeless = len(s.author.Domains) == 0
 	default:
-		s.malformed = true
+		s.homeless = s.homeless || p.count == 0
 	}
+}
+
+// lenient adds the domains of every address-like token. It is false when the field cannot be
+// read safely.
+func (s *authorSearch) lenient(value []byte) bool {
+	if p := (addressParser{in: value}); !p.lexical() {
+		return false
+	}
+	found, ok := (&lenient{in: value}).read()
+	for _, a := range found {
+		if !slices.Contains(s.author.Domains, a.name) {
+			s.tooMany = !s.author.add(Mailbox{Local: a.local, Domain: a.name}) || s.tooMany
+		}
+	}
+	return ok
 }
 
 func (s *authorSearch) reason() Reason {

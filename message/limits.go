@@ -13,8 +13,8 @@ const (
 	FieldTooLarge  Reason = "message.FieldTooLarge"  // a field longer than Limits.FieldBytes
 	NoFrom         Reason = "message.NoFrom"         // no From field (RFC 5322 §3.6 asks for one)
 	MultipleFrom   Reason = "message.MultipleFrom"   // more than one From field (RFC 9989 §11.5)
-	MalformedFrom  Reason = "message.MalformedFrom"  // From is no mailbox list, or can be read in two ways
-	NoDomain       Reason = "message.NoDomain"       // some author has no domain name: empty group, domain literal, bare local part
+	MalformedFrom  Reason = "message.MalformedFrom"  // From names no domain, or one that readers could complete in different ways
+	NoDomain       Reason = "message.NoDomain"       // no author has a domain name, or one has a domain literal: empty group, bare local part
 	TooManyDomains Reason = "message.TooManyDomains" // more than MaxDomains distinct domains, or more than MaxMailboxes mailboxes
 	BareLineEnd    Reason = "message.BareLineEnd"    // a CR or LF in the header section that is part of no fold
 )

@@ -1,0 +1,268 @@
+package message
+
+import (
+	"bytes"
+	"mime"
+	"slices"
+	"strings"
+
+	"postseal/internal/core/domain"
+)
+
+// lenient reads a From field outside the grammar as the mail programs that show it do: every
+// "@" with a name after it may be the author's address. Quoted strings and encoded words
+// count as display text only in front of an address in angle brackets, and comments only
+// where all of them are closed; elsewhere some reader takes them for an address.
+type lenient struct {
+	in     []byte
+	items  []lenientItem
+	broken bool // a quoted string or a comment is not closed, or a quote stands inside a word
+
+	at       int // where the part begins that is read
+	tokens   int
+	found    []lenientAddress
+	literal  bool // a domain literal, which is no name in the DNS
+	unusable bool // a domain that readers could complete in different ways
+}
+
+type lenientAddress struct {
+	at    int
+	local string
+	name  domain.Name
+}
+
+// lenientItem is a part of the field that decides what is display text.
+type lenientItem struct {
+	kind     byte // '"' quoted string, '=' encoded word, '@', '<', or ',' for any other separator
+	from, to int
+}
+
+// read returns the address-like tokens in their order. It is false when a domain cannot be
+// read, and then no set of domains is safe. A name of one label counts only where there is no
+// other.
+func (l *lenient) read() ([]lenientAddress, bool) {
+	l.tokenize()
+	if l.broken {
+		l.scan(l.in)
+	} else {
+		l.addresses()
+	}
+	slices.SortStableFunc(l.found, func(a, b lenientAddress) int { return a.at - b.at })
+	if isLong := func(a lenientAddress) bool { return a.name.Labels() > 1 }; slices.ContainsFunc(l.found, isLong) {
+		l.found = slices.DeleteFunc(l.found, func(a lenientAddress) bool { return !isLong(a) })
+	}
+	return l.found, !l.literal && !l.unusable
+}
+
+// tokenize finds the items.
+func (l *lenient) tokenize() {
+	for i := 0; i < len(l.in) && !l.broken; {
+		from := i
+		switch c := l.in[i]; {
+		case c == '"':
+			i = l.closing(i, '"')
+			l.broken = l.broken || !isBoundary(l.in, from-1) || !isBoundary(l.in, i)
+			l.items = append(l.items, lenientItem{'"', from, i})
+		case c == '(':
+			i = l.closing(i, ')')
+		case encodedDisplay(l.in[i:]) > 0:
+			i += encodedDisplay(l.in[i:])
+			l.items = append(l.items, lenientItem{'=', from, i})
+		case c == '@' || c == '<':
+			i++
+			l.items = append(l.items, lenientItem{c, from, i})
+		case bytes.IndexByte([]byte(",;:>"), c) >= 0:
+			i++
+			l.items = append(l.items, lenientItem{',', from, i})
+		default:
+			i++
+		}
+	}
+}
+
+// closing returns the end of the quoted string or comment that begins at i.
+func (l *lenient) closing(i int, end byte) int {
+	depth := 0
+	for ; i < len(l.in); i++ {
+		switch c := l.in[i]; {
+		case c == '\\':
+			i++
+		case c == '(' && end == ')':
+			depth++
+		case c == end && end == ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case c == end:
+			if depth++; depth == 2 { // the opening quote is the first
+				return i + 1
+			}
+		}
+	}
+	l.broken = true
+	return len(l.in)
+}
+
+// isBoundary reports whether a quoted string may begin after, or end before, in[i].
+func isBoundary(in []byte, i int) bool {
+	return i < 0 || i >= len(in) || isWSP(in[i]) || bytes.IndexByte([]byte("\r\n,;:<>()@.[]\""), in[i]) >= 0
+}
+
+// encodedDisplay is encodedWord with "@" allowed in the text: many senders leave it there.
+func encodedDisplay(in []byte) int {
+	if !bytes.HasPrefix(in, []byte("=?")) {
+		return 0
+	}
+	end := bytes.IndexAny(in, " \t\r\n<>\"()\\")
+	if end < 0 {
+		end = len(in)
+	}
+	return encodedWord(bytes.ReplaceAll(in[:min(end, maxName)], []byte("@"), []byte("a")))
+}
+
+// addresses scans what is no display text. It goes backwards: what follows an item decides.
+func (l *lenient) addresses() {
+	next := byte(',')
+	for i := len(l.items) - 1; i >= 0; i-- {
+		item := l.items[i]
+		l.at = item.from
+		switch item.kind {
+		case '<':
+			if next == '@' {
+				next = '<'
+			} else {
+				next = ','
+			}
+		case '"':
+			l.unusable = l.unusable || l.isElement(item)
+			if next != '<' {
+				l.scan(l.in[item.from+1 : item.to-1])
+			}
+		case '=':
+			if next != '<' && mayHoldAddress(l.in[item.from:item.to]) {
+				l.unusable = true
+			}
+		case '@':
+			l.domains(l.in, item.from)
+			next = '@'
+		default:
+			next = ','
+		}
+	}
+}
+
+// isElement reports whether a quoted string is a list element of its own: a local part
+// without a domain, which may hold the text that a reader shows as the author's address.
+func (l *lenient) isElement(item lenientItem) bool {
+	before := bytes.TrimRight(l.in[:item.from], " \t\r\n")
+	after := skipSpace(l.in, item.to)
+	return after < len(l.in) && l.in[after] == ',' && (len(before) == 0 || before[len(before)-1] == ',')
+}
+
+// mayHoldAddress reports whether an encoded word holds an "@", or cannot be decoded.
+func mayHoldAddress(word []byte) bool {
+	text, err := (&mime.WordDecoder{CharsetReader: unknownCharset}).Decode(string(word))
+	return err != nil || strings.Contains(text, "@")
+}
+
+// scan reads text without any structure.
+func (l *lenient) scan(text []byte) {
+	for i, c := range text {
+		if c == '@' {
+			l.domains(text, i)
+		}
+	}
+}
+
+// domains reads the domain after the "@" at in[at]. White space or a comment at one of its
+// dots is obsolete syntax (RFC 5322 §4.4), which some readers join and others end at: both
+// names count.
+func (l *lenient) domains(in []byte, at int) {
+	if l.tokens++; l.tokens > MaxMailboxes { // bounds the work
+		l.unusable = true
+		return
+	}
+	from := skipSpace(in, at+1)
+	if from < len(in) && in[from] == '[' {
+		l.literal = true
+		return
+	}
+	end := domainRun(in, from)
+	text := string(in[from:end])
+	l.candidate(in, at, text, end)
+	const mostJoins = 8
+	for range mostJoins {
+		p := skipSpace(in, end)
+		switch {
+		case p < len(in) && in[p] == '.':
+			p = skipSpace(in, p+1)
+		case !strings.HasSuffix(text, "."):
+			return
+		}
+		to := domainRun(in, p)
+		if to == p {
+			return
+		}
+		text, end = strings.TrimRight(text, ".")+"."+string(in[p:to]), to
+		l.candidate(in, at, text, end)
+	}
+}
+
+// candidate notes the name that text is; end is where it ends in the field.
+func (l *lenient) candidate(in []byte, at int, text string, end int) {
+	if strings.Contains(text, "=?") || end < len(in) && isControl(in[end]) {
+		l.unusable = true
+		return
+	}
+	text = strings.TrimRight(strings.Trim(text, "!#$%&'*+-/=?^`{|}~"), ".")
+	if text == "" {
+		return
+	}
+	name, err := domain.Parse(text)
+	switch {
+	case err != nil && strings.Contains(text, "."):
+		l.unusable = true
+	case err != nil: // no name in any reading: a stray "@" in a display name
+	default:
+		l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
+	}
+}
+
+// localBefore returns the word in front of the "@" at in[at], for display.
+func localBefore(in []byte, at int) string {
+	const most = 64
+	from := at
+	for from > 0 && at-from < most && (isAtext(in[from-1]) || in[from-1] == '.') {
+		from--
+	}
+	return string(in[from:at])
+}
+
+// skipSpace passes white space, folds and closed comments.
+func skipSpace(in []byte, i int) int {
+	for i < len(in) {
+		switch c := in[i]; {
+		case isWSP(c), c == '\r', c == '\n':
+			i++
+		case c == '(':
+			end := (&lenient{in: in}).closing(i, ')')
+			if end == len(in) && in[end-1] != ')' {
+				return i
+			}
+			i = end
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// domainRun returns the end of the octets at i that a domain may hold.
+func domainRun(in []byte, i int) int {
+	for i < len(in) && (isAtext(in[i]) || in[i] == '.') {
+		i++
+	}
+	return i
+}
+
+func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f }
