@@ -1,8 +1,10 @@
 package spf
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,9 +174,29 @@ func (e *evaluation) matchAddress(d *Directive, to string) (bool, *outcome) {
 		return false, e.dnsFailure(err)
 	}
 	if len(a.Records) == 0 {
-		return false, e.void()
+		return false, e.voidAddress(to, a)
 	}
 	return e.anyAddress(d, a), nil
+}
+
+// voidAddress counts an address lookup without records. The one that would end the evaluation
+// counts only if the name has no address of the other family either: a term for hosts of one
+// family is no error of the owner, who cannot know which family a client has.
+func (e *evaluation) voidAddress(to string, a resolver.Answer) *outcome {
+	if a.NXDomain || e.voids < max(e.limits.VoidLookups, 0) {
+		return e.void()
+	}
+	other := resolver.A
+	if e.ip.Is4() {
+		other = resolver.AAAA
+	}
+	switch b, err := e.lookup(to, other); {
+	case err != nil:
+		return e.dnsFailure(err)
+	case len(b.Records) == 0:
+		return e.void()
+	}
+	return nil
 }
 
 func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
@@ -194,19 +216,18 @@ func (e *evaluation) matchMX(d *Directive, to string) (bool, *outcome) {
 		return false, e.dnsFailure(err)
 	case len(mx.Records) == 0:
 		return false, e.void()
-	case len(mx.Records) > e.limits.Names:
-		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records", quote(to), e.limits.Names))
 	}
-	for i := range mx.Records {
-		if mx.Records[i].Target != "" { // null MX (RFC 7505)
-			resolver.Prefetch(e.dns, mx.Records[i].Target, e.family())
+	hosts := e.mailHosts(mx.Records)
+	for i := range hosts {
+		if hosts[i].Target != "" { // null MX (RFC 7505)
+			resolver.Prefetch(e.dns, hosts[i].Target, e.family())
 		}
 	}
-	for i := range mx.Records {
-		if mx.Records[i].Target == "" {
+	for i := range hosts {
+		if hosts[i].Target == "" {
 			continue
 		}
-		a, err := e.lookup(mx.Records[i].Target, e.family())
+		a, err := e.lookup(hosts[i].Target, e.family())
 		if err != nil {
 			return false, e.dnsFailure(err)
 		}
@@ -214,7 +235,23 @@ func (e *evaluation) matchMX(d *Directive, to string) (bool, *outcome) {
 			return true, nil
 		}
 	}
+	if len(mx.Records) > len(hosts) {
+		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records, and none of the first %d matches", quote(to), len(hosts), len(hosts)))
+	}
 	return false, nil
+}
+
+// mailHosts returns the first ten MX records, by preference and name so that the order of an
+// answer does not decide (RFC 7208 §4.6.4). A host that is named twice counts twice.
+func (e *evaluation) mailHosts(records []resolver.RR) []resolver.RR {
+	if len(records) <= e.limits.Names {
+		return records
+	}
+	sorted := slices.Clone(records)
+	slices.SortFunc(sorted, func(a, b resolver.RR) int {
+		return cmp.Or(cmp.Compare(a.Preference, b.Preference), strings.Compare(a.Target, b.Target))
+	})
+	return sorted[:e.limits.Names]
 }
 
 // matchExists asks for A whatever the client's family (RFC 7208 §5.7).
@@ -407,34 +444,4 @@ func (e *evaluation) validatedName(name string) string {
 		}
 	}
 	return best
-}
-
-// maxExplanation bounds the third-party text that may reach a reply (RFC 7208 §11.5).
-const maxExplanation = 255
-
-// explain fetches and expands the explanation of the record that decided (RFC 7208 §6.2).
-// Whatever is wrong with it, there is then none.
-func (e *evaluation) explain(exp *MacroString, domain string) string {
-	name, usable := e.target(exp, domain)
-	if !usable {
-		return ""
-	}
-	a, err := e.lookup(name, resolver.TXT)
-	if err != nil || len(a.Records) != 1 || len(a.Records[0].Text) > maxExpansion {
-		return ""
-	}
-	m, err := parseMacros(a.Records[0].Text, 0, inExplanation)
-	if err != nil {
-		return ""
-	}
-	if m.Has("slohtr") {
-		e.cacheable = false
-	}
-	text := []byte(m.expandText(e.macro(domain)))
-	for i, c := range text {
-		if c < 0x20 || c > 0x7e {
-			text[i] = '?'
-		}
-	}
-	return string(text[:min(len(text), maxExplanation)])
 }

@@ -35,9 +35,10 @@ func TestExplanationRules(t *testing.T) {
 		{"tab", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"a\\009b\"", ""},
 		{"UTF-8", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"\\195\\164\"", ""},
 		{"letters of explanations", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"%{c} %{r}\"", "192.0.2.1 unknown"},
-		{"longer than a reply should be", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"" + strings.Repeat("x", 250) + "\" \"" + strings.Repeat("y", 250) + "\"", strings.Repeat("x", 250) + "yyyyy"},
+		{"longer than a reply should be", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"" + strings.Repeat("x", 250) + "\" \"" + strings.Repeat("y", 250) + "\"", strings.Repeat("x", 250) + "y ..."},
+		{"longer, cut at a word", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT \"" + strings.Repeat("mail ", 48) + "\" \"" + strings.Repeat("from ", 48) + "\"", strings.Repeat("mail ", 48) + "from from ..."},
 		{"very much longer", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT" + strings.Repeat(" \""+strings.Repeat("x", 250)+"\"", 20), ""},
-		{"expands without end", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT" + strings.Repeat(" \""+strings.Repeat("%{h}", 60)+"\"", 10), strings.Repeat("h.test", 43)[:255]},
+		{"expands without end", `e.test. TXT "v=spf1 -all exp=x.test"` + "\nx.test. TXT" + strings.Repeat(" \""+strings.Repeat("%{h}", 60)+"\"", 10), strings.Repeat("h.test", 43)[:251] + " ..."},
 	} {
 		r := check(t, zoneChecker(t, tt.zone), "192.0.2.1", "h.test", "a@e.test", spf.MailFrom)
 		if r.Explanation != tt.want {

@@ -45,7 +45,7 @@ const (
 	TimeLimit         Reason = "spf.TimeLimit"         // the time limit was reached (§4.6.4)
 	TooManyLookups    Reason = "spf.TooManyLookups"    // more than 10 terms with lookups (§4.6.4)
 	TooManyVoids      Reason = "spf.TooManyVoids"      // more than 2 void lookups (§4.6.4)
-	TooManyMX         Reason = "spf.TooManyMX"         // an mx with more than 10 names (§4.6.4)
+	TooManyMX         Reason = "spf.TooManyMX"         // an mx with more than 10 names, of which the first 10 do not match (§4.6.4)
 	IncludeNoRecord   Reason = "spf.IncludeNoRecord"   // the target of include has no record (§5.2)
 	RedirectNoRecord  Reason = "spf.RedirectNoRecord"  // the target of redirect has no record (§6.1)
 	UnknownMechanism  Reason = "spf.UnknownMechanism"  // a mechanism that nobody knows (§4.6.1)

@@ -72,7 +72,7 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return (v.theirs == "temperror" || v.theirs == "fail" && len(v.Zone.Fault) > 0) && v.anyTerm(matches(expModifier))
 		}},
-	{Class{"mx-limit", "7208 §4.6.4", both, "an mx with more than ten hosts is over the limit for us before any is asked for: the order of an answer has no meaning"},
+	{Class{"mx-limit", "7208 §4.6.4", both, "of an mx with more than ten hosts the first ten are looked up, by preference and name, as the order of an answer has no meaning; other verifiers take ten in the order of the answer, or none"},
 		[]string{"Mail::SPF", "mailauth"}, func(v *spfView) bool { return v.ours.Reason == spf.TooManyMX }},
 	{Class{"odd-names", "7208 §4.8", both, "what an expanded name that is no host name comes to is left open: we ask for it"},
 		[]string{"mailauth"}, func(v *spfView) bool { return v.anyName(func(n string) bool { return !strings.Contains(n, ".") }) }},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -145,7 +146,11 @@ func (z *Zone) add(name string, entry *yaml.Node, hasTXT bool) error {
 		}
 		put(map[string]resolver.Type{"A": resolver.A, "AAAA": resolver.AAAA}[kind], resolver.RR{Addr: ip})
 	case "MX":
-		put(resolver.MX, resolver.RR{Target: target(value.Content[1].Value)})
+		preference, err := strconv.ParseUint(value.Content[0].Value, 10, 16)
+		if err != nil {
+			return err
+		}
+		put(resolver.MX, resolver.RR{Target: target(value.Content[1].Value), Preference: uint16(preference)})
 	case "PTR":
 		put(resolver.PTR, resolver.RR{Target: target(value.Value)})
 	case "CNAMELOOP":
