@@ -24,6 +24,10 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool { return v.theirs == "none" && strings.Count(v.Sender, "@") > 1 }},
 	{Class{"trailing-dot", "7208 §4.3", ours, "a zero-length label at the end is no fault of a domain"},
 		[]string{"pyspf", "mailauth"}, func(v *spfView) bool { return v.theirs == "none" && strings.HasSuffix(v.Sender, ".") }},
+	{Class{"trailing-dot-in-macro", "7208 §7.2", both, "%{s} and %{o} show the domain of a sender as it is checked: the verifier leaves a dot at its end"},
+		[]string{"Mail::SPF"}, func(v *spfView) bool {
+			return strings.HasSuffix(v.Sender, ".") && v.theirs == string(v.ours.Code) && !v.sameExplanation()
+		}},
 	{Class{"hostname-rules", "7208 §4.3", both, "whether a label of the sender's domain must follow the rules of host names is left open"},
 		[]string{"mailauth"}, func(v *spfView) bool { return v.theirs == "none" && !hostname.MatchString(v.senderDomain()) }},
 	{Class{"ip6-of-ipv4", "7208 §5", ours, "an ip6 network never matches an IPv4 client: the verifier looks at its mapped address"},
@@ -34,6 +38,10 @@ var spfClasses = []spfClass{
 		[]string{"mailauth", "pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(pMacro)) }},
 	{Class{"explanation-voids", "7208 §4.6.4", ours, "the lookups of an explanation count for no limit"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(expModifier)) }},
+	{Class{"void-family", "7208 §4.6.4", both, "for us the third void lookup of an a counts only if the name has no address of the other family either"},
+		[]string{"pyspf", "Mail::SPF", "mailauth"}, func(v *spfView) bool {
+			return v.voidLimit() && v.ours.Reason != spf.TooManyVoids && v.ours.VoidLookups >= spf.DefaultVoidLookups
+		}},
 	{Class{"crt-in-unknown-modifier", "7208 §6", both, "an unknown modifier is ignored: whether c, r and t may stand in it is left open by §7.2"},
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return strings.Contains(v.detail, "c,r,t macros") && v.ours.Reason != spf.BadMacro
@@ -73,7 +81,7 @@ var spfClasses = []spfClass{
 			return (v.theirs == "temperror" || v.theirs == "fail" && len(v.Zone.Fault) > 0) && v.anyTerm(matches(expModifier))
 		}},
 	{Class{"mx-limit", "7208 §4.6.4", both, "of an mx with more than ten hosts the first ten are looked up, by preference and name, as the order of an answer has no meaning; other verifiers take ten in the order of the answer, or none"},
-		[]string{"Mail::SPF", "mailauth"}, func(v *spfView) bool { return v.ours.Reason == spf.TooManyMX }},
+		[]string{"Mail::SPF", "mailauth", "pyspf"}, func(v *spfView) bool { return v.ours.Reason == spf.TooManyMX || v.manyMX() }},
 	{Class{"odd-names", "7208 §4.8", both, "what an expanded name that is no host name comes to is left open: we ask for it"},
 		[]string{"mailauth"}, func(v *spfView) bool { return v.anyName(func(n string) bool { return !strings.Contains(n, ".") }) }},
 	{Class{"unqueryable-name", "7208 §4.8", both, "what an expanded name that cannot be asked for comes to is left open: for us it is a void lookup"},
@@ -189,6 +197,16 @@ func (v *spfView) ip6HoldsMapped() bool {
 // voidLimit: the verifier counted more than two void lookups.
 func (v *spfView) voidLimit() bool {
 	return v.theirs != "pass" && strings.Contains(strings.ToLower(v.detail), "void")
+}
+
+// manyMX: a name has more MX records than are looked up.
+func (v *spfView) manyMX() bool {
+	for _, types := range v.Zone.RR {
+		if len(types["MX"]) > spf.DefaultNames {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *spfView) anyName(is func(string) bool) bool {

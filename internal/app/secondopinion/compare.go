@@ -78,7 +78,7 @@ func CompareSPF(ctx context.Context, r resolver.Resolver, q spf.Request, ours sp
 	o.Agrees = o.Theirs == o.Ours
 	if !o.Agrees {
 		o.Rule = spfRule(&spfView{ip: q.IP.Unmap(), helo: q.Helo, sender: q.Sender, ours: ours, theirs: o.Theirs,
-			records: dns.spfRecords(), failed: dns.failed})
+			records: dns.spfRecords(), failed: dns.failed, manyMX: dns.manyMX})
 	}
 	return o
 }
@@ -167,6 +167,7 @@ type recorder struct {
 	mu     sync.Mutex
 	texts  []string // of every TXT answer
 	failed bool     // a lookup of addresses failed
+	manyMX bool     // a name has more MX records than are looked up
 }
 
 // Lookup implements resolver.Resolver.
@@ -174,6 +175,7 @@ func (r *recorder) Lookup(ctx context.Context, name string, t resolver.Type) (re
 	a, err := r.next.Lookup(ctx, name, t)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.manyMX = r.manyMX || t == resolver.MX && len(a.Records) > spf.DefaultNames
 	r.failed = r.failed || err != nil && (t == resolver.A || t == resolver.AAAA)
 	if t == resolver.TXT {
 		for i := range a.Records {

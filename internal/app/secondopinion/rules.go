@@ -42,6 +42,7 @@ type spfView struct {
 	theirs  string
 	records []string // SPF records that the library read
 	failed  bool     // an address lookup of the library failed
+	manyMX  bool     // a name has more MX records than are looked up
 }
 
 type spfClass struct {
@@ -84,6 +85,8 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return v.anyMacro("p") }},
 	{Rule{"void-lookups", "7208 §4.6.4", Ours, "a term whose one lookup is void counts: the library asks for A and AAAA, and counts when both are void"},
 		func(v *spfView) bool { return v.ours.Reason == spf.TooManyVoids }},
+	{Rule{"mx-limit", "7208 §4.6.4", Both, "of an mx with more than ten hosts the first ten are looked up, and one of them matches: the library looks at none"},
+		func(v *spfView) bool { return v.theirs == "permerror" && v.manyMX }},
 	{Rule{"failed-family", "7208 §5", Ours, "only the lookup of the client's family matters: the library asks for both"},
 		func(v *spfView) bool { return v.failed && (v.ours.Code == spf.TempError || v.theirs == "temperror") }},
 	{Rule{"null-sender-macros", "7208 §4.3", Ours, "the local part of a sender without one is postmaster: the library leaves it empty"},
