@@ -2,7 +2,6 @@ package postseal
 
 import (
 	"strings"
-	"time"
 
 	"postseal/dmarc"
 	"postseal/internal/core/domain"
@@ -16,7 +15,6 @@ type EnforcePolicy struct {
 	Protected []string // author domains whose failures count as corroborated
 	// TrustedSealers are the ARC sealers that are believed.
 	TrustedSealers []string
-	SealAge        time.Duration // how old a seal may be that is believed; 0 is DefaultSealAge
 	ReplyURL       string
 }
 
@@ -93,7 +91,7 @@ func (p *EnforcePolicy) undecided(r *Report) Action {
 
 // enforce sets Applied and says why it differs from Action.
 func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
-	if comment, ok := sealedPass(r, p.TrustedSealers, p.SealAge); ok && isVerdictOfPolicy(d.Reason) {
+	if comment, ok := sealedPass(r, p.TrustedSealers); ok && isVerdictOfPolicy(d.Reason) {
 		p.lower(d, Accept, LocalPolicy, comment)
 		return
 	}
@@ -122,9 +120,9 @@ func (p *EnforcePolicy) lower(d *Decision, to Action, t OverrideType, comment st
 	d.Applied, d.Override = to, &Override{Type: t, Comment: comment}
 }
 
-// guard lowers reject to quarantine unless the failure is corroborated and nothing
-// speaks for a list or a forwarder. Such traits can be forged, so they never lead to
-// accept.
+// guard lowers reject to quarantine unless the failure is corroborated and nothing speaks for
+// a list or a forwarder that is authenticated. Anyone can authenticate a domain of their own,
+// so this never leads to accept.
 func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 	if d.Reason != DMARCReject {
 		return

@@ -5,63 +5,25 @@ import (
 	"slices"
 	"strings"
 
-	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/canonical"
 	"postseal/internal/core/domain"
 	"postseal/message"
 	"postseal/spf"
 )
 
-// IndirectFlow lists the traits of a mailing list or a forwarder. Each can be forged:
-// together they may lower a reject to quarantine and nothing more.
-func IndirectFlow(r *Report) []string {
-	var traits []string
-	received := 0
-	h := r.header
-	seen := map[string]bool{}
-	add := func(trait string) {
-		if !seen[trait] {
-			seen[trait] = true
-			traits = append(traits, trait)
-		}
-	}
-	for i := range h.Len() {
-		f := h.At(i)
-		switch {
-		case f.Is("List-Id"):
-			add("List-Id present")
-		case f.Is("List-Post"):
-			add("List-Post present")
-		case f.Is("Precedence") && isListPrecedence(f.Value()):
-			add("Precedence: list")
-		case len(f.Raw) > 7 && strings.EqualFold(string(f.Raw[:7]), "resent-"):
-			add("Resent fields present")
-		case f.Is("Received"):
-			received++
-		}
-	}
-	if received-r.Conn.Relays > 1 {
-		add("several foreign Received")
-	}
-	for _, s := range r.DKIM {
-		if s.Result == dkim.Fail && r.SameOrganization(s.Domain) {
-			add("broken aligned signature")
-		}
-	}
-	if r.chain.Code == arc.Pass {
-		add("ARC chain passes")
-	}
-	return traits
-}
-
 // onceFields may be there once and are shown to readers, or tell how the body is shown (RFC
 // 5322 §3.6, 2045 §5).
 var onceFields = []string{"subject", "date", "to", "cc", "reply-to", "sender", "content-type"}
 
+// OnceFields returns the names of the fields that AddedFields looks at, in lower case.
+func OnceFields() []string { return slices.Clone(onceFields) }
+
 // AddedFields lists the fields that a signature covers and that are there again without
 // being covered, when nothing but such signatures makes DMARC pass: somebody may have put
-// them above a message that another signed (RFC 6376 §8.15). From is the author's matter.
+// them above a message that another signed (RFC 6376 §8.15). Copies that are equal after
+// canonicalization add nothing. From is the author's matter.
 func AddedFields(r *Report) []string {
 	for _, a := range r.DMARC.Aligned {
 		if a.Method != "dkim" {
@@ -92,16 +54,31 @@ func notCovered(h *message.Header, signed []string) []string {
 				covered++
 			}
 		}
-		if covered > 0 && h.Count(name) > covered {
+		if covered > 0 && h.Count(name) > covered && !areCopies(h, name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-func isListPrecedence(value []byte) bool {
-	v := string(bytes.ToLower(bytes.TrimSpace(value)))
-	return v == "list" || v == "bulk"
+// areCopies reports whether all fields of this name are equal after relaxed canonicalization
+// (RFC 6376 §3.4.2): whichever one a reader shows, it is what was signed.
+func areCopies(h *message.Header, name string) bool {
+	var first, other []byte
+	for i := range h.Len() {
+		f := h.At(i)
+		if !f.Is(name) {
+			continue
+		}
+		if first == nil {
+			first = canonical.Relaxed(nil, f)
+			continue
+		}
+		if other = canonical.Relaxed(other[:0], f); !bytes.Equal(first, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // Corroboration lists the evidence beside the published policy that a DMARC failure is a

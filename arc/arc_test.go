@@ -155,7 +155,7 @@ func TestStructure(t *testing.T) {
 		"1 of 2 with cv=fail":    {reference.SealAll(message, status(one, "fail"), two), "fail WrongChainStatus 1/2 0"},
 		"1 with another cv":      {reference.SealAll(message, status(one, "unknown")), "fail WrongChainStatus 1/1 0"},
 		"1 with empty cv":        {reference.SealAll(message, status(one, " ")), "fail WrongChainStatus 1/1 0"},
-		"cv in upper case":       {reference.SealAll(message, status(one, "NONE"), status(two, "Pass")), "pass Valid 0/2 0"},
+		"cv in upper case":       {reference.SealAll(message, status(one, "NONE"), status(two, "Pass")), "fail WrongChainStatus 1/2 0"},
 		"results without i":      {reference.SealAll(message, assessment("i=1; ", "")), "fail InvalidInstance 0/1 0"},
 		"results, i not first":   {reference.SealAll(message, assessment("i=1; mx.one.test;", "mx.one.test; i=1;")), "fail InvalidInstance 0/1 0"},
 		"results without ;":      {reference.SealAll(message, assessment("i=1;", "i=1")), "fail InvalidInstance 0/1 0"},

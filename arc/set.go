@@ -146,7 +146,7 @@ func parseSeal(tags []tagvalue.Tag) (f *dkim.Field, status string, reason Reason
 		return nil, "", Malformed
 	}
 	f, err := dkim.ParseTags(only(tags, "a", "b", "d", "s", "t"), "a", "b", "d", "s")
-	return f, strings.ToLower(cv.Value), reasonOf(err)
+	return f, cv.Value, reasonOf(err)
 }
 
 // parseMessageSignature: an ARC-Message-Signature cannot cover an ARC-Seal, which is made

@@ -252,16 +252,6 @@ func (x *Validation) describe() Result {
 		}
 		r.Sealers, r.Results = append(r.Sealers, sealer), append(r.Results, s.results)
 	}
-	if len(x.sets) == 0 {
-		return r
-	}
-	newest := x.sets[len(x.sets)-1]
-	if newest.signature != nil {
-		r.Signed = newest.signature.Names
-	}
-	if newest.seal != nil && newest.seal.Timestamp >= 0 {
-		r.SealedAt = time.Unix(newest.seal.Timestamp, 0).UTC()
-	}
 	return r
 }
 
@@ -301,8 +291,8 @@ func (x *Validation) signatureHolds(s *set) Reason {
 	if !inside || subtle.ConstantTimeCompare(sum[:], f.BodyHash) != 1 {
 		return BodyHashMismatch
 	}
-	covered := f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body) || x.v.AllowPartialBody
-	if !covered || f.Length == 0 {
+	covered := f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body)
+	if !covered && (f.Length == 0 || !x.v.AllowPartialBody) {
 		return BodyNotCovered
 	}
 	return x.checks(f, s.digests[ams][:], SignatureMismatch)

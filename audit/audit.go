@@ -50,7 +50,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
-		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Tried: []string{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
+		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
 			DANE: []TLSA{}, CAA: []CAA{}, NS: []NameServer{}}}}
 	r.checks()
 	r.report.Cost = Cost{DNSQueries: dns.Queries(), Micros: time.Since(start).Microseconds()}
@@ -73,8 +73,6 @@ type run struct {
 	implicit      bool        // without MX, the domain has an address
 	noKeys        bool        // nothing is below _domainkey
 	emptyWildcard bool        // every selector is revoked
-
-	twice, twiceKnown bool // names end in the domain twice
 
 	// Texts that were meant to be records, whether receivers read them or not.
 	spfTexts, dmarcTexts, stsTexts, rptTexts, bimiTexts []string

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"postseal/dkim"
-	"postseal/internal/app/repair"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -22,10 +20,6 @@ const (
 	FromFlag Source = "flag"
 	FromFile Source = "file"
 	FromMail Source = "mail"
-
-	FromHistory Source = "history" // verdicts of a store
-	FromReport  Source = "report"  // aggregate reports of receivers
-
 	FromHint Source = "hint"
 	FromList Source = "list"
 
@@ -36,14 +30,10 @@ const (
 // guess reports whether nobody said that the selector is in use.
 func (s Source) guess() bool { return s == FromHint || s == FromList }
 
-// seen reports whether mail was signed with the selector.
-func (s Source) seen() bool { return s == FromMail || s == FromHistory || s == FromReport }
-
 // Selector is the name of a key, and who says that there is one.
 type Selector struct {
 	Name   domain.Name
 	Source Source
-	Last   time.Time // when mail was last signed with it; zero: not known
 }
 
 // maxSelectors bounds what is asked for one domain.
@@ -98,7 +88,7 @@ func (r *run) selectors() []Selector {
 	var list []Selector
 	add := func(names []string, source Source) {
 		for _, n := range names {
-			list = append(list, Selector{Name: domain.Name(n), Source: source})
+			list = append(list, Selector{domain.Name(n), source})
 		}
 	}
 	list = append(list, r.options.Selectors...)
@@ -108,7 +98,7 @@ func (r *run) selectors() []Selector {
 		}
 	}
 	add(commonSelectors, FromList)
-	order := []Source{FromFlag, FromFile, FromMail, FromHistory, FromReport, FromHint, FromList}
+	order := []Source{FromFlag, FromFile, FromMail, FromHint, FromList}
 	slices.SortStableFunc(list, func(a, b Selector) int { return slices.Index(order, a.Source) - slices.Index(order, b.Source) })
 	seen := map[domain.Name]bool{}
 	list = slices.DeleteFunc(list, func(s Selector) bool {
@@ -140,15 +130,11 @@ func (r *run) uses(p *provider) bool {
 // selector looks at the key of one selector.
 func (r *run) selector(s Selector) {
 	name := keyName(s.Name, r.name)
-	r.report.Tried = append(r.report.Tried, string(s.Name))
 	a, state := r.ask("dkim", name, resolver.TXT, !s.Source.guess())
 	if state != Found && s.Source.guess() {
 		return
 	}
 	k := DKIMKey{Status: r.status(name, state), Selector: string(s.Name), Source: s.Source}
-	if !s.Last.IsZero() {
-		k.Last = s.Last.UTC().Format(time.DateOnly)
-	}
 	if state != Failed && a.Aliased(name) {
 		k.Alias = a.Canonical
 	}
@@ -157,15 +143,10 @@ func (r *run) selector(s Selector) {
 		r.key(&k, a)
 	case state != Failed && k.Alias != "":
 		r.find("dkim.dangling", Where{Name: name}, fmt.Sprintf("%s is an alias of %s, which has no record", name, k.Alias), "")
-	case state != Failed && s.Source.seen():
-		when := ""
-		if k.Last != "" {
-			when = ", last on " + k.Last
-		}
-		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s%s, and there is no key now", s.Name, when), "")
+	case state != Failed && s.Source == FromMail:
+		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s, and there is no key now", s.Name), "")
 	case state != Failed:
 		r.find("dkim.selector-missing", Where{Name: name}, fmt.Sprintf("%s has no key (%s)", name, state), "")
-		r.nameTwice(name)
 	}
 	r.report.Records.DKIM = append(r.report.Records.DKIM, k)
 }
@@ -185,7 +166,7 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	var syntax *dkim.SyntaxError
 	if errors.As(err, &syntax) {
 		at.Offset = syntax.Offset
-		r.keyFault(k, at, syntax.Msg)
+		r.find("dkim.syntax", at, syntax.Msg, "")
 		return
 	}
 	if len(keys) == 0 {
@@ -193,24 +174,6 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	}
 	k.Type, k.Bits, k.TestMode, k.Revoked = keys[0].Type, keys[0].Bits, keys[0].TestMode, keys[0].Revoked
 	findEach(r.find, dkim.Lint(k.Record), at)
-}
-
-// faultTexts say what became of a key.
-var faultTexts = map[repair.KeyFault]string{repair.PrivateKey: "p= holds the private key: anyone can sign as you",
-	repair.Truncated: "the record ends before the key does", repair.StringOrder: "the character-strings of the record are in the wrong order",
-	repair.PlusLost: "there are blanks in p= where + belongs", repair.WrongType: "p= has the 32 octets of an Ed25519 key, and k= does not say ed25519"}
-
-// keyFault finds what is wrong with a record that is not a key.
-func (r *run) keyFault(k *DKIMKey, at Where, msg string) {
-	_, fault, _ := repair.Key(k.Record, k.lengths)
-	if fault == repair.OtherFault {
-		r.find("dkim.syntax", at, msg, "")
-		return
-	}
-	if i := strings.Index(k.Record, "p="); i >= 0 && fault != repair.StringOrder {
-		at.Offset = i
-	}
-	r.find("dkim."+string(fault), at, faultTexts[fault], "")
 }
 
 // keyFindings looks at all keys together.
@@ -230,13 +193,6 @@ func (r *run) keyFindings() {
 			r.find("dkim.shared-key", Where{Name: k.Name, Record: k.Record}, "the selectors "+first+" and "+k.Selector+" have the same key", "")
 		}
 		owners[k.Record] = k.Selector
-	}
-	if usable == 0 {
-		for i := range r.report.Records.DKIM {
-			if k := &r.report.Records.DKIM[i]; k.Revoked && (k.Source == FromFlag || k.Source == FromFile) {
-				r.find("dkim.selector-revoked", Where{Name: k.Name, Record: k.Record}, "you named the selector "+k.Selector+", and its key is revoked: mail signed with it fails", "")
-			}
-		}
 	}
 	if usable > 0 && ed == usable {
 		r.find("dkim.ed25519-only", Where{Name: "_domainkey." + string(r.name)}, "every key that was found is an Ed25519 key", "")

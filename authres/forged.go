@@ -29,8 +29,8 @@ func Forged(f message.Field, ids []string) bool {
 
 // forgedResults: what cannot be read could be read by another as ours.
 func forgedResults(body []byte, ids []string) bool {
-	f, err := Parse(body)
-	return err != nil || f.Version > 1 || anyOf([]string{f.AuthservID}, ids)
+	f, late, err := parse(body)
+	return err != nil || f.Version > 1 || anyOf(append(late, f.AuthservID), ids)
 }
 
 // hasStrayLineEnd finds a line end that is no fold: whoever reads the message later might

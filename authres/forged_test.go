@@ -21,6 +21,13 @@ var forgedTests = []struct {
 }{
 	{"ours", "Authentication-Results: mx.test; dmarc=pass", true},
 	{"foreign", "Authentication-Results: other.test; dmarc=pass", false},
+	{"foreign, as Outlook", "Authentication-Results: spf=pass smtp.mailfrom=a.test; outlook.com; dkim=pass", false},
+	{"ours, as Outlook", "Authentication-Results: spf=pass smtp.mailfrom=a.test; mx.test; dkim=pass", true},
+	{"ours, as Outlook, the second id", "Authentication-Results: spf=pass; outlook.com; dkim=pass; MX.TEST.", true},
+	{"nobody's, as Outlook", "Authentication-Results: spf=pass smtp.mailfrom=a.test; dkim=pass", true},
+	{"ours, as Yahoo", "Authentication-Results: mx.test from=a.test; dkim=pass", true},
+	{"foreign, as Yahoo", "Authentication-Results: mx.yahoo.test from=a.test; dkim=pass", false},
+	{"foreign, gateway", "Authentication-Results: mx.google.test; gateway.spf=pass", false},
 	{"name in capitals", "AUTHENTICATION-RESULTS: mx.test; dmarc=pass", true},
 	{"space before the colon", "Authentication-Results \t: mx.test; dmarc=pass", true},
 	{"id in capitals", "Authentication-Results: MX.Test; dmarc=pass", true},

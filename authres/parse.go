@@ -30,15 +30,23 @@ const (
 //
 // What others write is read too: a field that ends behind its authserv-id or behind a ";",
 // a value that lacks the quotes it needs or is missing, and, passed over, a pair without a
-// ptype such as action=none or envelope-from=a@example.com. The error is a *SyntaxError;
+// ptype such as action=none or envelope-from=a@example.com; the method gateway.spf of Gmail;
+// pairs behind the authserv-id (Yahoo), and an authserv-id between the results (Outlook). The
+// error is a *SyntaxError;
 // the Field then holds what came before it.
 func Parse(body []byte) (Field, error) {
+	f, _, err := parse(body)
+	return f, err
+}
+
+// parse also returns every authserv-id that a field names in the place of a result.
+func parse(body []byte) (f Field, ids []string, err error) {
 	if len(body) > maxLength {
-		return Field{}, &SyntaxError{maxLength, "field too long"}
+		return Field{}, nil, &SyntaxError{maxLength, "field too long"}
 	}
 	p := &scanner{s: string(body)}
-	f := Field{}
 	p.identity(&f)
+	late := f.AuthservID == "" && p.bad == nil // Outlook names itself between the results
 	for n := 0; !p.end(); n++ {
 		if n == maxResults {
 			p.fail(p.pos, "too many results")
@@ -49,7 +57,11 @@ func Parse(body []byte) (Field, error) {
 			break
 		}
 		start := p.pos
-		r := Result{Method: strings.ToLower(p.keyword())}
+		if id := p.lateIdentity(); late && id != "" {
+			ids = append(ids, id)
+			continue
+		}
+		r := Result{Method: strings.ToLower(p.method())}
 		if p.cfws(); r.Method == "none" && p.bad == nil && (p.end() || p.peek() == ';') {
 			p.noResult(start, n)
 			break
@@ -58,10 +70,31 @@ func Parse(body []byte) (Field, error) {
 			f.Results = append(f.Results, r)
 		}
 	}
-	if p.bad != nil {
-		return f, p.bad
+	if late && len(ids) == 0 {
+		p.fail(0, "no authserv-id")
+	} else if late {
+		f.AuthservID = ids[0]
 	}
-	return f, nil
+	if p.bad != nil {
+		return f, ids, p.bad
+	}
+	return f, ids, nil
+}
+
+// lateIdentity reads a host name that stands where a result should, "" when it is something
+// else.
+func (p *scanner) lateIdentity() string {
+	start := p.pos
+	if p.peek() != '"' {
+		id, _ := p.value()
+		if p.cfws(); (p.end() || p.peek() == ';') && p.bad == nil && strings.Contains(id, ".") {
+			return id
+		}
+	}
+	if p.bad == nil {
+		p.pos = start
+	}
+	return ""
 }
 
 // identity reads authserv-id and version, up to the ";" or the end.
@@ -77,14 +110,34 @@ func (p *scanner) identity(f *Field) {
 		p.fail(start, "authserv-id is no UTF-8")
 		return
 	}
+	quoted := p.s[start] == '"'
+	spaced := p.cfws()
+	if p.peek() == '=' && !quoted { // a result: see lateIdentity
+		p.pos = start
+		return
+	}
 	f.AuthservID = id
-	if p.cfws() && !p.end() && p.peek() != ';' {
+	for n := 0; spaced && n < maxProperties && (p.peek()|0x20 >= 'a' && p.peek()|0x20 <= 'z'); n++ { // Yahoo: from=example.com
+		p.property(&Result{})
+		p.cfws()
+	}
+	if spaced && !p.end() && p.peek() != ';' {
 		f.Version = p.number()
 		p.cfws()
 	}
 	if !p.end() && p.peek() != ';' {
 		p.fail(p.pos, `no ";" behind the authserv-id`)
 	}
+}
+
+// method reads a method. Gmail writes gateway.spf for the SPF of a gateway of the recipient.
+func (p *scanner) method() string {
+	start := p.pos
+	p.keyword()
+	if p.take('.') && p.keyword() == "" {
+		p.fail(p.pos, "no method behind a dot")
+	}
+	return p.s[start:p.pos]
 }
 
 // noResult reads what may follow "none", which is n-th and began at start.

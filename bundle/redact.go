@@ -1,12 +1,14 @@
 package bundle
 
 import (
-	"bytes"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/internal/core/canonical"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
@@ -57,10 +59,8 @@ func redacted(e *postseal.Evidence, f message.Field) []byte {
 		value = redactTags(string(f.Value()))
 	case "from":
 		value = from(e)
-	case "precedence":
-		if v := strings.ToLower(string(bytes.TrimSpace(f.Value()))); v == "list" || v == "bulk" {
-			value = " " + v
-		}
+	case "precedence", "content-type", "content-class", "list-id", "sender", "resent-from", "resent-sender", "received":
+		value = flow(f)
 	case "authentication-results", "arc-authentication-results", "received-spf":
 		value = scrub(string(f.Value()))
 	default:
@@ -68,7 +68,61 @@ func redacted(e *postseal.Evidence, f message.Field) []byte {
 			value = scrub(string(f.Value()))
 		}
 	}
-	return append([]byte(name+":"), value...)
+	return append([]byte(name+":"), value+variant(e.Header, f)...)
+}
+
+// flow keeps of a field what speaks for a list or a forwarder: the organization it names, or
+// one of a few words.
+func flow(f message.Field) string {
+	v := postseal.FlowEvidence(f)
+	switch {
+	case v == "":
+		return " " + omitted
+	case f.Is("List-Id"):
+		return " <" + v + ">"
+	case f.Is("Received"):
+		return " by " + v
+	case f.Is("Sender"), f.Is("Resent-From"), f.Is("Resent-Sender"):
+		return " <" + omitted + "@" + v + ">"
+	}
+	return " " + v
+}
+
+// variant tells fields of one name apart that differ after canonicalization, by a number from
+// the second one on: copies mean something else than other fields (postseal.AddedFields).
+func variant(h *message.Header, f message.Field) string {
+	if !isOnce(f) || h.Count(string(f.Name())) < 2 {
+		return ""
+	}
+	var seen []string
+	own := string(canonical.Relaxed(nil, f))
+	if h.Count(string(f.Name())) > maxVariants {
+		return " (" + strconv.Itoa(len(own)) + ")"
+	}
+	for i := range h.Len() {
+		if !h.At(i).Is(string(f.Name())) {
+			continue
+		}
+		text := string(canonical.Relaxed(nil, h.At(i)))
+		if text == own {
+			break
+		}
+		if !slices.Contains(seen, text) {
+			seen = append(seen, text)
+		}
+	}
+	if len(seen) == 0 {
+		return ""
+	}
+	return " (" + strconv.Itoa(len(seen)+1) + ")"
+}
+
+// maxVariants bounds the fields that are compared; beyond it their lengths tell them apart.
+const maxVariants = 50
+
+// isOnce reports whether AddedFields looks at fields of this name.
+func isOnce(f message.Field) bool {
+	return slices.ContainsFunc(postseal.OnceFields(), func(name string) bool { return f.Is(name) })
 }
 
 // from names the author domains and nobody.

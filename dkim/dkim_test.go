@@ -219,12 +219,15 @@ func TestEmptyBody(t *testing.T) {
 			t.Errorf("%s, no body at all: got %s", c, got)
 		}
 	}
-	// l=0 is never accepted, also where it covers the little there is (RFC 6376 §8.2).
+	// l=0 covers an empty body, and is never accepted for another (RFC 6376 §8.2).
 	s := with("v=1;", "v=1; l=0;").Hashing(0)(reference.DKIM("acme.test", "s", key))
 	for _, partial := range []bool{false, true} {
-		got := outcome(verify(t, dkim.Verifier{Resolver: z, AllowPartialBody: partial}, s.Sign("From: a@acme.test\r\n\r\n")))
-		if got != "policy BodyNotCovered" {
-			t.Errorf("l=0 of an empty body: got %s", got)
+		text := s.Sign("From: a@acme.test\r\n\r\n")
+		for appended, want := range map[string]string{"": "pass Valid", "x": "policy BodyNotCovered"} {
+			got := outcome(verify(t, dkim.Verifier{Resolver: z, AllowPartialBody: partial}, text+appended))
+			if got != want {
+				t.Errorf("l=0 of the body %q: got %s, want %s", appended, got, want)
+			}
 		}
 	}
 }
@@ -286,7 +289,14 @@ func TestKeyRecords(t *testing.T) {
 		"p is no key":           {"p=QUJDRA==", "permerror KeyMalformed"},
 		"p of another type":     {"p=" + edP, "permerror KeyMalformed"},
 		"tag twice":             {"k=rsa; k=rsa; p=" + p, "permerror KeyMalformed"},
-		";; inside":             {"k=rsa;; p=" + p, "permerror KeyMalformed"},
+		";; inside":             {"k=rsa;; p=" + p + ";;", "pass Valid"},
+		"; first":               {";k=rsa; p=" + p, "pass Valid"},
+		"only ;":                {" ; ;", "permerror KeyMalformed"},
+		"hyphen in a name":      {"k=rsa; x-note=1; p=" + p, "pass Valid"},
+		"hyphen first":          {"k=rsa; -n=1; p=" + p, "permerror KeyMalformed"},
+		"colon at the end of h": {"h=sha256:; p=" + p, "pass Valid"},
+		"colon first in h":      {"h=:sha256; p=" + p, "pass Valid"},
+		"v behind k":            {"k=rsa; v=DKIM1; p=" + p, "permerror KeyMalformed"},
 		"no tag list":           {"hello", "permerror KeyMalformed"},
 		"an SPF record":         {"v=spf1 -all", "permerror KeyMalformed"},
 		"in quotes":             {`"v=DKIM1; p=` + p + `"`, "permerror KeyMalformed"},
@@ -333,6 +343,13 @@ func TestTooMany(t *testing.T) {
 	}
 	if counts["neutral Malformed"] != 200 || counts["policy TooManySignatures"] != 1300 {
 		t.Errorf("got %v", counts)
+	}
+	signed := reference.DKIM("mail.acme.test", "s", own).Sign(plain)
+	for _, junk := range []string{"DKIM-Signature: x\r\n", "DKIM-Signature: v=1; a=rsa-sha256; d=evil.test; s=s; h=from; bh=eA==; b=eA==\r\n"} {
+		got = verify(t, dkim.Verifier{Resolver: z}, strings.Repeat(junk, 210)+signed)
+		if last := got[len(got)-1]; len(got) != 211 || last.Result != dkim.Pass {
+			t.Errorf("210 of %q hide the author's signature: %s", junk, outcome([]dkim.Signature{last}))
+		}
 	}
 	got = verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{SignedFields: 3}}, reference.DKIM("mail.acme.test", "s", own).Sign(plain))
 	if outcome(got) != "policy TooManyFields" {

@@ -41,7 +41,7 @@ func ParseKey(text string) (*Key, error) {
 	if len(text) > maxKeyText {
 		return nil, &SyntaxError{0, KeyMalformed, "the record is too long for a key"}
 	}
-	tags, err := tagvalue.Parse(text)
+	tags, err := tagvalue.ParseRecord(text)
 	if err != nil {
 		e := err.(*tagvalue.Error)
 		return nil, &SyntaxError{e.Offset, KeyMalformed, e.Msg}

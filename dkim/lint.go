@@ -23,7 +23,7 @@ func Lint(text string) []lint.Problem {
 	if errors.As(err, &syntax) {
 		return []lint.Problem{{ID: "dkim.syntax", Severity: lint.Error, Offset: syntax.Offset, Message: syntax.Msg, Fix: "verifiers find no key here: correct the record", RFC: "6376 §3.6.1"}}
 	}
-	tags, _ := tagvalue.Parse(text)
+	tags, _ := tagvalue.ParseRecord(text)
 	l := &linter{tags: tags}
 	l.key(k)
 	if k.TestMode {

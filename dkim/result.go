@@ -90,3 +90,17 @@ type Signature struct {
 	FieldIndex       int       // of the field in the header section, from 0 at the top
 	Diagnosis        Diagnosis // why it broke, where somebody asked: see Verifier.Diagnose
 }
+
+// Name returns "d=example.com s=selector" for people: only what the field says, and "unreadable
+// field" where it says neither.
+func (s *Signature) Name() string {
+	switch {
+	case s.Domain == "" && s.Selector == "":
+		return "unreadable field"
+	case s.Domain == "":
+		return "s=" + s.Selector
+	case s.Selector == "":
+		return "d=" + s.Domain
+	}
+	return "d=" + s.Domain + " s=" + s.Selector
+}

@@ -50,8 +50,8 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// maxParsed is how many signatures are read; each further one is listed, and that is all.
-// A header section of 128 KiB has room for some 400.
+// maxParsed is how many signatures are read. Of those below only the ones of the author's
+// organization are, and as many again; each further one is listed, and that is all.
 const maxParsed = 200
 
 // Clock skew that is let pass: RFC 6376 §3.5 allows some.
@@ -92,6 +92,7 @@ type signature struct {
 	keyName string
 	chosen  bool
 	own     bool // of the author's organization
+	late    bool // below the first maxParsed
 	body    int  // index in bodies
 	digest  [sha256.Size]byte
 }
@@ -124,9 +125,20 @@ func (x *Verification) Field(f message.Field) {
 	}
 	s := x.add(index)
 	if len(x.signatures) > maxParsed {
-		s.end(Policy, TooManySignatures, "more signatures than are read")
+		s.late = true // Header decides
 		return
 	}
+	if x.read(s, f); s.Result != "" {
+		return
+	}
+	if x.prefetched < x.limits.Signatures {
+		x.prefetched++
+		resolver.Prefetch(x.v.Resolver, s.keyName, resolver.TXT)
+	}
+}
+
+// read parses the field of s.
+func (x *Verification) read(s *signature, f message.Field) {
 	syntax := s.field.parse(string(f.Value()))
 	s.describe()
 	if syntax != nil {
@@ -138,10 +150,6 @@ func (x *Verification) Field(f message.Field) {
 		return
 	}
 	s.keyName = keyName(s.field.Selector, s.field.Domain)
-	if x.prefetched < x.limits.Signatures {
-		x.prefetched++
-		resolver.Prefetch(x.v.Resolver, s.keyName, resolver.TXT)
-	}
 }
 
 func (x *Verification) add(index int) *signature {
@@ -168,7 +176,9 @@ func (s *signature) end(result Result, reason Reason, problem string) {
 func (s *signature) describe() {
 	f := &s.field
 	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
-	s.Canonicalization = canonicalNames[f.HeaderCanonical][f.BodyCanonical]
+	if s.Domain != "" || s.Selector != "" || s.Algorithm != "" { // else the list could not be read, and c= is no default
+		s.Canonicalization = canonicalNames[f.HeaderCanonical][f.BodyCanonical]
+	}
 	s.BodyLength = f.Length
 	if f.Timestamp >= 0 && f.Timestamp < math.MaxInt32*100 {
 		s.Timestamp = time.Unix(f.Timestamp, 0).UTC()
@@ -189,6 +199,9 @@ var canonicalNames = [2][2]string{
 // hashes. h must hold the fields that Field saw.
 func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []domain.Name) {
 	x.bodies = bodies
+	if len(x.signatures) > maxParsed {
+		x.readLate(h, author)
+	}
 	left := x.limits.Signatures
 	if len(x.signatures) > 1 { // else there is nothing to put first
 		for i := range x.signatures {
@@ -201,31 +214,6 @@ func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []
 	}
 	x.choose(&left, func(*signature) bool { return true })
 	x.hash(h)
-}
-
-// choose takes the signatures of the domains that are wanted, as far as left reaches.
-func (x *Verification) choose(left *int, wanted func(*signature) bool) {
-	for i := range x.signatures {
-		s := &x.signatures[i]
-		if s.Result != "" || s.chosen || !wanted(s) {
-			continue
-		}
-		if *left == 0 {
-			s.end(Policy, TooManySignatures, "more signatures than are evaluated")
-			continue
-		}
-		*left--
-		s.chosen = true
-	}
-}
-
-func related(d domain.Name, author []domain.Name) bool {
-	for _, a := range author {
-		if d == a || d.Registrable() == a.Registrable() {
-			return true
-		}
-	}
-	return false
 }
 
 func (x *Verification) hash(h *message.Header) {
@@ -393,7 +381,7 @@ var keyProblems = map[Reason]string{
 func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
 	f := &s.field
 	switch {
-	case f.Length == 0, !s.CoveredAll && !x.v.AllowPartialBody:
+	case !s.CoveredAll && (f.Length == 0 || !x.v.AllowPartialBody):
 		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
 	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
 		s.end(Policy, InFuture, "t= is in the future")

@@ -78,7 +78,11 @@ func Parse(text string) (r *Record, ok bool) {
 	for tags.next() {
 		// RFC 9989 §4.7 refers to DKIM's syntax, where a repeated tag spoils the list;
 		// §4.8 ignores errors. The first one wins, so that nothing appended can override.
-		if id := tagID(tags.tag.name); id != 0 && tags.tag.equals && !seen.has(id) {
+		id := tagID(tags.tag.name)
+		if (id == tagSP || id == tagNP) && tags.tag.value == "" {
+			continue // counts as absent: it asks for nothing
+		}
+		if id != 0 && tags.tag.equals && !seen.has(id) {
 			seen.add(id)
 			r.set(id, tags.tag.value)
 		}

@@ -16,11 +16,11 @@ type tags struct {
 	tag  tag
 }
 
-// split takes the version off text. It must be the first tag, without anything before
-// it, and its value is case-sensitive.
+// split takes the version off text. It must be the first tag, with nothing but white space
+// before it, and its value is case-sensitive.
 func split(text string) (tags, bool) {
 	t := tags{text: text}
-	if text == "" || text[0]|0x20 != 'v' || !t.next() {
+	if first := leading(text); first == len(text) || text[first]|0x20 != 'v' || !t.next() {
 		return t, false
 	}
 	return t, t.tag.equals && len(t.tag.name) == 1 && t.tag.value == "DMARC1"
@@ -99,10 +99,12 @@ func tagID(name string) tagSet {
 	return 0
 }
 
-// trim drops WSP; no other space counts (RFC 5234 §B.1).
-func trim(s string) string { return strings.Trim(s, " \t") }
+// space is WSP (RFC 5234 §B.1), and the line ends that some publish in it.
+const space = " \t\r\n"
 
-func leading(s string) int { return len(s) - len(strings.TrimLeft(s, " \t")) }
+func trim(s string) string { return strings.Trim(s, space) }
+
+func leading(s string) int { return len(s) - len(strings.TrimLeft(s, space)) }
 
 // lower maps ASCII letters only: no other character may become one of a keyword.
 func lower(s string) string {

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -32,17 +31,13 @@ const maxChain = 10
 // negativeTTL is that of a zone without SOA.
 const negativeTTL = 60 * time.Second
 
-// Zone answers from zone text alone. It does not change and is safe for concurrent use.
+// Zone answers from zone text alone. It is immutable and safe for concurrent use.
 type Zone struct {
 	names  map[string]map[resolver.Type]*rrset
 	exists map[string]bool // names with records, and the empty non-terminals above them
 	faults map[string]resolver.Kind
 	secure map[string]bool
 
-	apexOnce sync.Once
-	zones    []string // made by apexes
-
-	dnames     bool // there are DNAME records
 	wildFaults bool // some of faults are for everything below a name
 
 	recorded bool                     // answers and no zone: what is not there is not known
@@ -140,7 +135,6 @@ func (z *Zone) add(rr dns.RR) {
 		z.names[name] = map[resolver.Type]*rrset{}
 	}
 	t := resolver.Type(rr.Header().Rrtype)
-	z.dnames = z.dnames || rr.Header().Rrtype == dns.TypeDNAME
 	set := z.names[name][t]
 	if set == nil {
 		set = &rrset{ttl: time.Duration(rr.Header().Ttl) * time.Second}
@@ -259,11 +253,6 @@ func (z *Zone) walk(name string, t resolver.Type) path {
 		p.secure = p.secure && z.secure[p.end]
 		sets, exists := z.find(p.end)
 		cname := sets[resolver.CNAME]
-		if z.dnames {
-			if dname := z.dname(p.end); dname != nil {
-				cname = dname
-			}
-		}
 		if cname == nil || t == resolver.CNAME {
 			p.set, p.exists = sets[t], exists
 			return p

@@ -12,7 +12,6 @@ import (
 	"postseal/audit"
 	"postseal/internal/app/auditview"
 	"postseal/internal/core/domain"
-	"postseal/resolver"
 )
 
 // auditFlags are those of the command audit.
@@ -20,7 +19,6 @@ type auditFlags struct {
 	selectors    []string
 	selectorFile string
 	mail         []string
-	reports      []string
 	samples      []string
 	profile      string
 	failOn       string
@@ -29,7 +27,6 @@ type auditFlags struct {
 	probe         bool
 	bulk          bool
 	allowPrivate  bool
-	offline       bool
 
 	file     string
 	jobs     int
@@ -82,14 +79,12 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.StringArrayVar(&f.selectors, "selector", nil, "DKIM selector `NAME` that the domain uses (repeatable)")
 	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`: a selector a line, and a domain behind it where it is for one only")
 	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or folder (repeatable)")
-	flags.StringArrayVar(&f.reports, "reports", nil, "learn selectors from the DMARC aggregate reports at `PATH`: a file or folder (repeatable)")
 	flags.StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
 	flags.StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
 	flags.StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
 	flags.BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
 	flags.BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
 	flags.BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
-	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 50, "audit `N` domains at a time")
@@ -152,7 +147,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if b.limit, err = parseRate(f.rate); err != nil {
 		return err
 	}
-	if b.selectors, err = a.readSelectors(ctx, f); err != nil {
+	if b.selectors, err = a.readSelectors(f); err != nil {
 		return err
 	}
 	b.base = base
@@ -170,30 +165,8 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	return b.run(ctx)
 }
 
-// auditResolver answers for names in the zones of --zone from their files, and asks the name
-// servers for all others, unless --offline says that these are not looked up.
-func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
-	if len(a.flags.zones) == 0 {
-		if f.offline {
-			return nil, usage("--offline needs --zone FILE").or("without a zone there is nothing to audit")
-		}
-		return a.network()
-	}
-	file, err := zones(a.flags.zones)
-	if err != nil {
-		return nil, err
-	}
-	u := &audit.Unpublished{Zones: file}
-	if !f.offline {
-		if u.DNS, err = a.network(); err != nil {
-			return nil, err
-		}
-	}
-	return u, nil
-}
-
 func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
-	dns, err := a.auditResolver(f)
+	dns, err := a.resolver()
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +175,7 @@ func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
 		return nil, err
 	}
 	auditor := &audit.Auditor{Resolver: dns, Now: clock}
-	if !f.offline {
+	if len(a.flags.zones) == 0 {
 		reach := audit.Network{AllowPrivate: f.allowPrivate}
 		auditor.HTTP = reach.HTTPClient(dns)
 		auditor.Authority = reach.Authority(a.dnsTimeout())

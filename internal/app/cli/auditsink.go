@@ -32,12 +32,8 @@ func (a *app) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
 	case a.flags.format == "json" || a.flags.format == "jsonl":
 		s.next = a.page().AuditJSON(many)
 	default:
-		o := auditview.Options{FailOn: f.failOn, Files: a.flags.zones, Many: many}
-		o.Version, _ = buildVersion()
-		if known != nil {
-			o.Known = func(r *audit.Report, f *audit.Finding) bool { return known[r.Domain+" "+f.Key()] }
-		}
-		if s.next, err = auditview.New(a.flags.format, a.out, o); err != nil {
+		version, _ := buildVersion()
+		if s.next, err = auditview.New(a.flags.format, a.out, version); err != nil {
 			return nil, err
 		}
 	}

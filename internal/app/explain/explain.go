@@ -183,8 +183,10 @@ func signature(s *dkim.Signature) *Node {
 	if tone == Plain {
 		tone = Warn
 	}
-	n := &Node{Title: "DKIM d=" + s.Domain + " s=" + s.Selector, Text: string(s.Result), Tone: tone, RFC: "6376 §6.1", Path: true}
-	n.add(&Node{Title: "field", Text: strings.TrimSpace(s.Algorithm + " " + s.Canonicalization + ", signs " + strings.Join(s.SignedFields, ", ")), RFC: "6376 §6.1.1"})
+	n := &Node{Title: "DKIM " + s.Name(), Text: string(s.Result), Tone: tone, RFC: "6376 §6.1", Path: true}
+	if s.Algorithm != "" || len(s.SignedFields) > 0 {
+		n.add(&Node{Title: "field", Text: strings.TrimSpace(s.Algorithm + " " + s.Canonicalization + ", signs " + strings.Join(s.SignedFields, ", ")), RFC: "6376 §6.1.1"})
+	}
 	if s.KeyBits > 0 {
 		n.add(&Node{Title: "key", Text: fmt.Sprintf("%s._domainkey.%s, %d bits", s.Selector, s.Domain, s.KeyBits), Tone: Good, RFC: "6376 §6.1.2"})
 	}

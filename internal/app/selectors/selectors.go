@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/mail"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"postseal/audit"
 	"postseal/authres"
@@ -29,7 +27,7 @@ import (
 // zero List is empty.
 type List struct {
 	by   map[domain.Name][]audit.Selector
-	seen map[string]int // index into by
+	seen map[string]bool
 }
 
 // Bounds of what is learnt.
@@ -38,7 +36,7 @@ const (
 	maxMessages = 200000
 )
 
-func (l *List) add(d, selector string, source audit.Source, last time.Time) {
+func (l *List) add(d, selector string, source audit.Source) {
 	name, err := domain.Parse(selector)
 	if err != nil {
 		return
@@ -50,20 +48,14 @@ func (l *List) add(d, selector string, source audit.Source, last time.Time) {
 		}
 	}
 	key := string(of) + " " + string(name) + " " + string(source)
-	if i, known := l.seen[key]; known {
-		if s := &l.by[of][i]; last.After(s.Last) {
-			s.Last = last
-		}
-		return
-	}
-	if len(l.seen) >= maxLearnt {
+	if l.seen[key] || len(l.seen) >= maxLearnt {
 		return
 	}
 	if l.seen == nil {
-		l.by, l.seen = map[domain.Name][]audit.Selector{}, map[string]int{}
+		l.by, l.seen = map[domain.Name][]audit.Selector{}, map[string]bool{}
 	}
-	l.seen[key] = len(l.by[of])
-	l.by[of] = append(l.by[of], audit.Selector{Name: name, Source: source, Last: last})
+	l.seen[key] = true
+	l.by[of] = append(l.by[of], audit.Selector{Name: name, Source: source})
 }
 
 // Of returns the selectors to try at d.
@@ -109,7 +101,7 @@ func (l *List) ReadFile(path string) error {
 				return &SyntaxError{path, n, err}
 			}
 		}
-		l.add(words[1], words[0], audit.FromFile, time.Time{})
+		l.add(words[1], words[0], audit.FromFile)
 	}
 	if err := s.Err(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -176,12 +168,6 @@ func (l *List) readMessages(r io.Reader) error {
 func (l *List) header(r io.Reader) {
 	var h message.Header
 	message.Stream(mailbox.HeaderSink{Header: &h}, message.NewCRLFReader(r), message.Limits{})
-	var date time.Time
-	for i := range h.Len() {
-		if f := h.At(i); f.Is("Date") {
-			date = plausible(string(f.Value()))
-		}
-	}
 	for i := range h.Len() {
 		f := h.At(i)
 		switch {
@@ -189,15 +175,15 @@ func (l *List) header(r io.Reader) {
 			if tags, err := tagvalue.Parse(string(f.Value())); err == nil {
 				d, _ := tagvalue.Get(tags, "d")
 				s, _ := tagvalue.Get(tags, "s")
-				l.learn(d.Value, s.Value, date)
+				l.learn(d.Value, s.Value)
 			}
 		case f.Is("Authentication-Results"):
-			l.results(f.Value(), date)
+			l.results(f.Value())
 		}
 	}
 }
 
-func (l *List) results(value []byte, date time.Time) {
+func (l *List) results(value []byte) {
 	parsed, _ := authres.Parse(value) // of a broken field, what came before
 	for _, r := range parsed.Results {
 		if r.Method != "dkim" {
@@ -212,21 +198,12 @@ func (l *List) results(value []byte, date time.Time) {
 				s = p.Value
 			}
 		}
-		l.learn(d, s, date)
+		l.learn(d, s)
 	}
 }
 
-// plausible reads a Date field; a date of the future, or none, is the zero Time.
-func plausible(value string) time.Time {
-	t, err := mail.ParseDate(strings.TrimSpace(value))
-	if err != nil || t.After(time.Now().Add(24*time.Hour)) || t.Year() < 2000 {
-		return time.Time{}
-	}
-	return t
-}
-
-func (l *List) learn(d, s string, last time.Time) {
+func (l *List) learn(d, s string) {
 	if d != "" && s != "" {
-		l.add(d, s, audit.FromMail, last)
+		l.add(d, s, audit.FromMail)
 	}
 }

@@ -135,7 +135,7 @@ func stateWord(s audit.State) string {
 func (v *auditView) dkim() {
 	keys := v.report.Records.DKIM
 	if len(keys) == 0 {
-		text := "no key at the selectors that were tried; there may be others"
+		text := "no key at the selectors that were tried; that proves nothing"
 		if v.report.Records.SPF.State == audit.NXDomain {
 			text = "none"
 		}
@@ -149,9 +149,6 @@ func (v *auditView) dkim() {
 			tone = term.Muted
 		}
 		v.method("DKIM", tone, text)
-		if len(v.report.Tried) > 0 {
-			v.indented("tried: " + strings.Join(v.report.Tried, " "))
-		}
 		return
 	}
 	for i := range keys {
@@ -161,20 +158,13 @@ func (v *auditView) dkim() {
 			name = ""
 		}
 		tone, text := v.key(k)
-		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]+v.clean(lastSeen(k))))
+		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]))
 	}
 }
 
-var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail", audit.FromHistory: "the verdict history", audit.FromReport: "aggregate reports",
+var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail",
 	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names",
 	audit.FromProbe: "a name that nobody uses"}
-
-func lastSeen(k *audit.DKIMKey) string {
-	if k.Last == "" {
-		return ""
-	}
-	return ", last seen " + k.Last
-}
 
 func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
 	tone := v.toneOf(func(f *audit.Finding) bool { return f.Where.Name == k.Name && strings.HasPrefix(f.ID, "dkim.") })
@@ -361,6 +351,14 @@ func (v *auditView) indented(text string) {
 	}
 }
 
+func (v *auditView) unchecked() {
+	for _, u := range v.report.Unchecked {
+		if u.Grave || v.Verbose {
+			v.line(" %s %s", v.Style.Dim("could not check"), v.clean(u.Check+": "+u.Detail))
+		}
+	}
+}
+
 func (v *auditView) findings() {
 	for i := range v.report.Findings {
 		v.finding(&v.report.Findings[i])
@@ -421,7 +419,7 @@ func (v *auditView) publish() {
 
 // caret shows the place in the record.
 func (v *auditView) caret(f *audit.Finding) {
-	if f.Where.Record == "" || f.Where.Offset > len(f.Where.Record) {
+	if f.Where.Record == "" || f.Where.Offset == 0 || f.Where.Offset > len(f.Where.Record) {
 		return
 	}
 	excerpt, column := v.excerpt(f.Where.Record, f.Where.Offset, 5)

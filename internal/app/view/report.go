@@ -276,7 +276,7 @@ func (p *Page) signatures(list []dkim.Signature) {
 
 // signatureID leaves room for the algorithm.
 func (p *Page) signatureID(s *dkim.Signature) string {
-	return p.Style.Clean("d="+s.Domain+" s="+s.Selector, p.room()-20)
+	return p.Style.Clean(s.Name(), p.room()-20)
 }
 
 func (p *Page) algorithm(s *dkim.Signature) string {

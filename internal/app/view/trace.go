@@ -77,13 +77,20 @@ func (p *Page) traceSPF(s *spf.Result) {
 }
 
 func (p *Page) traceDKIM(s *dkim.Signature) {
-	p.section("DKIM", fmt.Sprintf("d=%s s=%s: %s", s.Domain, s.Selector, s.Result))
+	p.section("DKIM", s.Name()+": "+string(s.Result))
 	const width = 10
 	p.item("reason", width, strings.TrimSuffix(string(s.Reason)+", "+s.Problem, ", "))
-	p.item("key", width, strings.TrimSuffix(fmt.Sprintf("%s._domainkey.%s, %d bits", s.Selector, s.Domain, s.KeyBits), ", 0 bits"))
-	p.item("algorithm", width, s.Algorithm+" "+s.Canonicalization)
-	p.item("identity", width, s.AUID)
-	p.item("signed", width, strings.Join(s.SignedFields, ":"))
+	known := func(title, text string) {
+		if text != "" { // what a malformed field does not say is left out
+			p.item(title, width, text)
+		}
+	}
+	if s.Domain != "" && s.Selector != "" {
+		known("key", strings.TrimSuffix(fmt.Sprintf("%s._domainkey.%s, %d bits", s.Selector, s.Domain, s.KeyBits), ", 0 bits"))
+	}
+	known("algorithm", strings.TrimSpace(s.Algorithm+" "+s.Canonicalization))
+	known("identity", s.AUID)
+	known("signed", strings.Join(s.SignedFields, ":"))
 	if s.BodyLength >= 0 {
 		p.item("body", width, fmt.Sprintf("l=%d octets", s.BodyLength))
 	}
@@ -93,7 +100,9 @@ func (p *Page) traceDKIM(s *dkim.Signature) {
 	if !s.Expiration.IsZero() {
 		p.item("expires", width, s.Expiration.UTC().Format(time.RFC3339))
 	}
-	p.item("b=", width, s.B+"…")
+	if s.B != "" {
+		p.item("b=", width, s.B+"…")
+	}
 	if s.Diagnosis.Cause != "" {
 		p.item("broke", width, strings.TrimSuffix(string(s.Diagnosis.Cause)+": "+s.Diagnosis.Text, ": "))
 	}

@@ -110,6 +110,34 @@ func Append(tags []Tag, s string) ([]Tag, *Error) {
 	return tags, nil
 }
 
+// ParseRecord parses the text of a DNS record, whose owner is its only author: unlike Parse it
+// passes over empty tags, and takes a hyphen in the names of tags that nothing knows. Neither
+// can change what another tag says. The error is an *Error.
+func ParseRecord(s string) ([]Tag, error) {
+	var tags []Tag
+	for t := range Split(s) {
+		plain := t
+		plain.Name = strings.ReplaceAll(t.Name, "-", "_")
+		if strings.HasPrefix(t.Name, "-") {
+			plain.Name = t.Name
+		}
+		if err := checkTag(plain, nil); err != nil {
+			return nil, err
+		}
+		if _, twice := Get(tags, t.Name); twice {
+			return nil, &Error{t.NameOffset, "second tag of this name"}
+		}
+		if len(tags) == MaxTags {
+			return nil, &Error{t.NameOffset, "too many tags"}
+		}
+		tags = append(tags, t)
+	}
+	if len(tags) == 0 {
+		return nil, &Error{0, "empty tag"}
+	}
+	return tags, nil
+}
+
 // forbidden are the octets that no value may hold.
 var forbidden = func() (table [256]bool) {
 	for c := range 0x21 {

@@ -1,0 +1,60 @@
+package dkim
+
+import (
+	"postseal/internal/core/domain"
+	"postseal/internal/core/tagvalue"
+	"postseal/message"
+)
+
+// readLate reads the signatures of the author's organization below the first maxParsed, so
+// that no number of others hides them.
+func (x *Verification) readLate(h *message.Header, author []domain.Name) {
+	left := maxParsed
+	for i := range x.signatures {
+		s := &x.signatures[i]
+		switch {
+		case !s.late:
+		case left > 0 && s.FieldIndex < h.Len() && related(claimedSigner(h.At(s.FieldIndex)), author):
+			left--
+			x.read(s, h.At(s.FieldIndex))
+		default:
+			s.end(Policy, TooManySignatures, "more signatures than are read")
+		}
+	}
+}
+
+// claimedSigner is the d= of a field, without a look at anything else; "" without one.
+func claimedSigner(f message.Field) domain.Name {
+	for t := range tagvalue.Split(string(f.Value())) {
+		if t.Name == "d" {
+			name, _ := domain.Parse(t.Value)
+			return name
+		}
+	}
+	return ""
+}
+
+// choose takes the signatures of the domains that are wanted, as far as left reaches.
+func (x *Verification) choose(left *int, wanted func(*signature) bool) {
+	for i := range x.signatures {
+		s := &x.signatures[i]
+		if s.Result != "" || s.chosen || !wanted(s) {
+			continue
+		}
+		if *left == 0 {
+			s.end(Policy, TooManySignatures, "more signatures than are evaluated")
+			continue
+		}
+		*left--
+		s.chosen = true
+	}
+}
+
+func related(d domain.Name, author []domain.Name) bool {
+	for _, a := range author {
+		if d == a || d.Registrable() == a.Registrable() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,165 @@
+package postseal
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"postseal/arc"
+	"postseal/dkim"
+	"postseal/internal/core/domain"
+	"postseal/message"
+	"postseal/spf"
+)
+
+// IndirectFlow lists the traits of a mailing list or a forwarder. Anyone can write them into a
+// message, so they count only with an intermediary that is authenticated: SPF pass of MAIL
+// FROM, or a passing DKIM or ARC signature, of another organization than the author's. A
+// List-Id, a Sender, Resent fields and Received fields must name that organization. Together
+// they may lower a reject to quarantine and nothing more.
+func IndirectFlow(r *Report) []string {
+	i := findIntermediaries(r)
+	if len(i.organizations) == 0 {
+		return nil
+	}
+	var traits []string
+	add := func(trait string, found bool) {
+		if found && !slices.Contains(traits, trait) {
+			traits = append(traits, trait)
+		}
+	}
+	received, relayed := 0, false
+	for n := range r.header.Len() {
+		switch f := r.header.At(n); {
+		case f.Is("List-Id"):
+			add("List-Id of the intermediary", i.owns(FlowEvidence(f)))
+		case f.Is("List-Post"):
+			add("List-Post present", true)
+		case f.Is("Precedence"):
+			add("Precedence: list", FlowEvidence(f) != "")
+		case f.Is("Sender"):
+			add("Sender of the intermediary", i.owns(FlowEvidence(f)))
+		case f.Is("Resent-From"), f.Is("Resent-Sender"):
+			add("Resent fields of the intermediary", i.owns(FlowEvidence(f)))
+		case f.Is("Content-Type"), f.Is("Content-Class"):
+			add("calendar message", FlowEvidence(f) != "")
+		case f.Is("Received"):
+			if received++; received > r.Conn.Relays {
+				relayed = relayed || i.owns(FlowEvidence(f))
+			}
+		}
+	}
+	add("several foreign Received", received-r.Conn.Relays > 1 && relayed)
+	add("broken aligned signature", slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool {
+		return s.Result == dkim.Fail && r.SameOrganization(s.Domain)
+	}))
+	add("ARC chain passes", i.sealed)
+	return traits
+}
+
+// intermediaries are the organizations, other than the author's, that are known to have
+// handed the message on.
+type intermediaries struct {
+	organizations []domain.Name
+	sealed        bool // one of them made an ARC chain that passes
+}
+
+func findIntermediaries(r *Report) intermediaries {
+	var i intermediaries
+	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass {
+		i.add(r, r.SPF[0].Domain)
+	}
+	for n := range r.DKIM {
+		if r.DKIM[n].Result == dkim.Pass {
+			i.add(r, r.DKIM[n].Domain)
+		}
+	}
+	if r.chain.Code == arc.Pass {
+		for _, s := range r.chain.Sealers {
+			i.sealed = i.add(r, s.Domain) || i.sealed
+		}
+	}
+	if len(i.organizations) > 0 && r.IPRev != nil && r.IPRev.Result == IPRevPass {
+		i.add(r, r.IPRev.Name) // the host of a provider that sends for them
+	}
+	return i
+}
+
+// add notes the organization of name and reports whether it is not the author's.
+func (i *intermediaries) add(r *Report, name string) bool {
+	d, err := domain.Parse(name)
+	if err != nil || r.SameOrganization(name) {
+		return false
+	}
+	i.organizations = append(i.organizations, d.Registrable())
+	return true
+}
+
+// owns reports whether name is that of an intermediary's organization.
+func (i *intermediaries) owns(name string) bool {
+	return name != "" && slices.Contains(i.organizations, domain.Name(name))
+}
+
+// FlowEvidence returns what IndirectFlow reads of a field: the organization that a List-Id,
+// Sender, Resent-From, Resent-Sender or Received field names, the word of a Precedence field
+// that means a list, or the type of a calendar message; "" where it reads nothing.
+func FlowEvidence(f message.Field) string {
+	switch {
+	case f.Is("List-Id"), f.Is("Sender"), f.Is("Resent-From"), f.Is("Resent-Sender"):
+		return organization(lastName(f.Value()))
+	case f.Is("Received"):
+		return organization(byHost(f.Value()))
+	case f.Is("Precedence"):
+		if v := string(bytes.ToLower(bytes.TrimSpace(f.Value()))); v == "list" || v == "bulk" {
+			return v
+		}
+	case f.Is("Content-Type"), f.Is("Content-Class"):
+		return calendarType(f.Value())
+	}
+	return ""
+}
+
+func organization(name string) string {
+	d, err := domain.Parse(name)
+	if err != nil {
+		return ""
+	}
+	return string(d.Registrable())
+}
+
+// lastName is the name in the angle brackets of a List-Id (RFC 2919 §3), or the domain of an
+// address: what stands after the last "<" and "@", up to ">".
+func lastName(value []byte) string {
+	value = value[bytes.LastIndexByte(value, '<')+1:]
+	if end := bytes.IndexByte(value, '>'); end >= 0 {
+		value = value[:end]
+	}
+	return strings.TrimSpace(string(value[bytes.LastIndexByte(value, '@')+1:]))
+}
+
+// byHost is the name of the host that stamped a Received field (RFC 5321 §4.4), "" without
+// one.
+func byHost(value []byte) string {
+	depth, before := 0, ""
+	for word := range strings.FieldsSeq(string(value)) {
+		if depth == 0 && strings.EqualFold(before, "by") {
+			return strings.Trim(word, ";,")
+		}
+		before = word
+		depth += strings.Count(word, "(") - strings.Count(word, ")")
+	}
+	return ""
+}
+
+// calendarType returns the type of an invitation, which is sent on in the name of its organizer
+// (RFC 6047 §2.4).
+func calendarType(value []byte) string {
+	const mime, exchange = "text/calendar", "urn:content-classes:calendarmessage"
+	switch v := strings.ToLower(strings.TrimSpace(string(value))); {
+	case strings.HasPrefix(v, mime):
+		return mime
+	case v == exchange:
+		return exchange
+	}
+	return ""
+}
