@@ -88,7 +88,9 @@ type addressParser struct {
 	in    []byte
 	pos   int
 	names bool // display names are wanted
-	err   *AddressError
+
+	brackets bool // a display name has square brackets without quotes
+	err      *AddressError
 
 	inGroup bool
 	group   string
@@ -217,6 +219,7 @@ func (p *addressParser) words() (words int, isLocal, ok bool) {
 			words++
 		case c == '[' || c == ']': // of a display name: a domain literal stands behind "@" only
 			p.pos++
+			p.brackets = true
 			isLocal = false
 			words++
 			p.local = append(p.local, c)

@@ -72,7 +72,7 @@ func (s *authorSearch) field(value []byte) {
 	switch {
 	case p.err != nil && p.err.Msg == tooManyMailboxes:
 		s.tooMany = true
-	case err != nil || s.homeless && !literal:
+	case err != nil || s.homeless && !literal || p.brackets: // outside the grammar
 		s.malformed = !s.lenient(value) || err != nil && len(s.author.Domains) == 0
 		s.homeless = len(s.author.Domains) == 0
 	default:

@@ -33,8 +33,9 @@ type lenientAddress struct {
 
 // lenientItem is a part of the field that decides what is display text.
 type lenientItem struct {
-	kind     byte // '"' quoted string, '=' encoded word, '@', '<', or ',' for any other separator
+	kind     byte // '"' quoted string, '=' encoded word, '@', '<', '>', or ',' for any other separator
 	from, to int
+	behind   bool // an "@" stands before it in the same element
 }
 
 // read returns the address-like tokens in their order. It is false when a domain cannot be
@@ -62,18 +63,18 @@ func (l *lenient) tokenize() {
 		case c == '"':
 			i = l.closing(i, '"')
 			l.broken = l.broken || !isBoundary(l.in, from-1) || !isBoundary(l.in, i)
-			l.items = append(l.items, lenientItem{'"', from, i})
+			l.items = append(l.items, lenientItem{kind: '"', from: from, to: i})
 		case c == '(':
 			i = l.closing(i, ')')
 		case encodedDisplay(l.in[i:]) > 0:
 			i += encodedDisplay(l.in[i:])
-			l.items = append(l.items, lenientItem{'=', from, i})
-		case c == '@' || c == '<':
+			l.items = append(l.items, lenientItem{kind: '=', from: from, to: i})
+		case c == '@' || c == '<' || c == '>':
 			i++
-			l.items = append(l.items, lenientItem{c, from, i})
-		case bytes.IndexByte([]byte(",;:>"), c) >= 0:
+			l.items = append(l.items, lenientItem{kind: c, from: from, to: i})
+		case bytes.IndexByte([]byte(",;:[])"), c) >= 0:
 			i++
-			l.items = append(l.items, lenientItem{',', from, i})
+			l.items = append(l.items, lenientItem{kind: ',', from: from, to: i})
 		default:
 			i++
 		}
@@ -122,31 +123,46 @@ func encodedDisplay(in []byte) int {
 
 // addresses scans what is no display text. It goes backwards: what follows an item decides.
 func (l *lenient) addresses() {
+	const closed = 'A' // an "@" before a ">"
+	behind := false
+	for i := range l.items {
+		l.items[i].behind = behind
+		switch l.items[i].kind {
+		case '@':
+			behind = true
+		case ',', '>':
+			behind = false
+		}
+	}
 	next := byte(',')
 	for i := len(l.items) - 1; i >= 0; i-- {
 		item := l.items[i]
 		l.at = item.from
 		switch item.kind {
 		case '<':
-			if next == '@' {
+			if next == closed {
 				next = '<'
 			} else {
 				next = ','
 			}
 		case '"':
 			l.unusable = l.unusable || l.isElement(item)
-			if next != '<' {
+			if next != '<' || item.behind {
 				l.scan(l.in[item.from+1 : item.to-1])
 			}
 		case '=':
-			if next != '<' && mayHoldAddress(l.in[item.from:item.to]) {
+			if (next != '<' || item.behind) && mayHoldAddress(l.in[item.from:item.to]) {
 				l.unusable = true
 			}
 		case '@':
 			l.domains(l.in, item.from)
-			next = '@'
+			if next == '>' {
+				next = closed
+			} else {
+				next = '@'
+			}
 		default:
-			next = ','
+			next = item.kind
 		}
 	}
 }
@@ -193,6 +209,7 @@ func (l *lenient) domains(in []byte, at int) {
 	const mostJoins = 8
 	for range mostJoins {
 		p := skipSpace(in, end)
+		l.glued(in, at, text, end, p)
 		switch {
 		case p < len(in) && in[p] == '.':
 			p = skipSpace(in, p+1)
@@ -205,6 +222,23 @@ func (l *lenient) domains(in []byte, at int) {
 		}
 		text, end = strings.TrimRight(text, ".")+"."+string(in[p:to]), to
 		l.candidate(in, at, text, end)
+	}
+}
+
+// glued notes the name that text and the word at p are together: some readers drop the white
+// space or the comment between them, which makes bank.com of "bank.co(x)m". Only a name that
+// can exist counts.
+func (l *lenient) glued(in []byte, at int, text string, end, p int) {
+	to := domainRun(in, p)
+	if p == end || to == p || strings.HasSuffix(text, ".") || in[p] == '.' {
+		return
+	}
+	name, err := domain.Parse(strings.TrimRight(text+string(in[p:to]), "."))
+	if err != nil || name.Labels() < 2 {
+		return
+	}
+	if _, icann := name.PublicSuffix(); icann {
+		l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
 	}
 }
 
