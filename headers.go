@@ -21,7 +21,7 @@ func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	return HeaderChanges{Add: []HeaderField{
 		{Name: "Authentication-Results", Value: field.Value()},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
-	}, Remove: ForgedFields(r.header, id)}
+	}, Remove: append(t.late.highestFirst(), ForgedFields(r.header, id)...)}
 }
 
 // ForgedFields names the fields of h that claim to come from the verifier authservID,
@@ -49,6 +49,34 @@ func ForgedFields(h *message.Header, authservID string) []HeaderRef {
 			refs = append(refs, HeaderRef{name, instances[key]})
 		}
 	}
+	slices.Reverse(refs)
+	return refs
+}
+
+// lateFields judges the fields beyond a limit of the header section, which are not stored: in
+// observe mode such a message passes, and must not bring results in our name along.
+type lateFields struct {
+	counts map[string]int // by name, with those of the stored fields
+	refs   []HeaderRef    // in the order of the message
+}
+
+func (l *lateFields) see(f message.Field, stored *message.Header, authservID string) {
+	if !f.Is("Authentication-Results") && !f.Is("Received-SPF") && !authres.Forged(f, nil) {
+		return
+	}
+	if l.counts == nil {
+		l.counts = countNames(stored, stored.Len())
+	}
+	name := string(f.Name())
+	key := strings.ToLower(name)
+	l.counts[key]++
+	if authres.Forged(f, []string{authservID}) {
+		l.refs = append(l.refs, HeaderRef{name, l.counts[key]})
+	}
+}
+
+func (l *lateFields) highestFirst() []HeaderRef {
+	refs := slices.Clone(l.refs)
 	slices.Reverse(refs)
 	return refs
 }

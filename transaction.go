@@ -34,6 +34,7 @@ type Transaction struct {
 
 	// The Report, with the envelope from the beginning, and the evidence that outlives work.
 	made    Report
+	late    lateFields // beyond a limit
 	digests []canonical.Digest
 	hashes  []bodyhash.Hash
 }
@@ -87,18 +88,18 @@ func (t *Transaction) SPF(ctx context.Context) spf.Result {
 	return t.made.SPF[0]
 }
 
-// Field takes the next header field. A field beyond a limit is not kept: the message
-// then ends in a verdict, not in an error.
+// Field takes the next header field. A field beyond a limit is not kept, and only removed if it
+// is forged (RFC 8601 §5): the message then ends in a verdict, not in an error.
 func (t *Transaction) Field(f message.Field) error {
 	if t.headerEnd || t.work == nil {
 		return errors.New("postseal: Field after EndHeader")
 	}
-	if t.made.limit != "" {
-		return nil
-	}
 	w := t.work
-	if reason := t.v.config.Limits.Header.Check(w.header, f); reason != "" {
-		t.made.limit = reason
+	if t.made.limit == "" {
+		t.made.limit = t.v.config.Limits.Header.Check(w.header, f)
+	}
+	if t.made.limit != "" {
+		t.late.see(f, w.header, t.v.config.AuthservID)
 		return nil
 	}
 	w.header.Add(f)

@@ -361,3 +361,22 @@ func TestHugeHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestForgedBeyondLimit: in observe mode a message over a limit passes, and fields in our name
+// are removed, wherever they stand.
+func TestForgedBeyondLimit(t *testing.T) {
+	s := start(t, "enforce = 'observe'")
+	m := connect(t, s, "192.0.2.1")
+	got := m.message("b@pass.test", "Authentication-Results: mx.test; dmarc=pass\nX: "+strings.Repeat("x", 200<<10)+
+		"\nAuthentication-Results: other.test; dmarc=pass\nAuthentication-Results: mx.test; dmarc=pass\nX-Postseal-Verdict: accept\n"+passes)
+	var removed []string
+	for _, change := range got {
+		if strings.HasPrefix(change, "m ") {
+			removed = append(removed, change)
+		}
+	}
+	want := []string{"m 1 X-Postseal-Verdict||", "m 3 Authentication-Results||", "m 1 Authentication-Results||"}
+	if diff := cmp.Diff(want, removed); diff != "" {
+		t.Errorf("(-want +got)\n%s\nof %.300q", diff, got)
+	}
+}

@@ -241,7 +241,7 @@ func (s *session) beginRelayed(m *spooled) error {
 // that claim to be ours (RFC 8601 §5).
 func (s *session) passUnchecked(m *spooled) reply {
 	t := s.mail
-	c := &changed{header: &message.Header{}}
+	c := &changed{header: &message.Header{}, id: t.snapshot.AuthservID}
 	if t.unchecked == clients.Authenticated {
 		header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
 		var limit *message.LimitError
@@ -251,7 +251,7 @@ func (s *session) passUnchecked(m *spooled) reply {
 		c.header, c.Remove = header, postseal.ForgedFields(header, t.snapshot.AuthservID)
 	}
 	got := s.deliver(func(w *dotWriter) error {
-		if len(c.Remove) == 0 {
+		if len(c.Remove) == 0 && !c.limited {
 			_, err := io.Copy(w, m.reader())
 			return err
 		}
@@ -282,7 +282,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 	case postseal.Reject, postseal.Defer:
 		return s.refused(verdictReply(d))
 	case postseal.Accept, postseal.Quarantine:
-		c := &changed{report.Header(), report.Limit() != "", report.Headers}
+		c := &changed{report.Header(), report.Limit() != "", s.mail.snapshot.AuthservID, report.Headers}
 		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), c) })
 	}
 	return s.refused(s.broken(errors.New("a verdict without an action")))

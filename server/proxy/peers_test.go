@@ -388,3 +388,32 @@ func TestHugeHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestForgedBeyondLimit: in observe mode a message over a limit passes, and fields in our name
+// do not pass with it, wherever they stand.
+func TestForgedBeyondLimit(t *testing.T) {
+	hop := newSink(t)
+	d := start(t, setup{enforce: postseal.Observe, config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}}})
+	c, err := smtp.Dial(d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const ours, other = "Authentication-Results: mx.example.net; dmarc=pass\r\n", "Authentication-Results: other.test; dmarc=pass\r\n"
+	for name, huge := range map[string]string{"a field": "X: " + strings.Repeat("x", 200<<10) + "\r\n", "fields": strings.Repeat("X: y\r\n", 5000),
+		"our own field": "Authentication-Results: mx.example.net; dmarc=pass (" + strings.Repeat("x", 200<<10) + ")\r\n"} {
+		message := ours + huge + other + ours + "Authentication-Results : mx.example.net\r\n\t; dmarc=pass\r\nX-Postseal-Verdict: accept\r\nFrom: a@n.test\r\n\r\nAuthentication-Results: mx.example.net; in the body\r\n"
+		if err := c.SendMail("a@n.test", []string{"b@example.net"}, strings.NewReader(message)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := hop.take()
+		if len(got) != 1 {
+			t.Fatalf("%s: %d messages", name, len(got))
+		}
+		header, body, _ := strings.Cut(got[0], "\r\n\r\n")
+		_, rest, _ := strings.Cut(header, "X-Postseal-Verdict:") // ours, on top
+		if strings.Contains(rest, "mx.example.net") || strings.Contains(rest, "X-Postseal") || !strings.Contains(rest, "other.test") || !strings.Contains(body, "in the body") {
+			t.Errorf("%s: the next hop got %.600q … %q", name, got[0], got[0][max(0, len(got[0])-400):])
+		}
+	}
+}

@@ -17,7 +17,8 @@ var errRewrite = errors.New("the spooled message is not the one that was verifie
 // changed is a message with its header section and what is to change in it.
 type changed struct {
 	header  *message.Header
-	limited bool // header ends at a limit, before the end of the header section
+	limited bool   // header ends at a limit, before the end of the header section
+	id      string // ours: fields beyond the limit that claim it are left out
 	postseal.HeaderChanges
 }
 
@@ -45,6 +46,11 @@ func rewrite(w io.Writer, src io.Reader, c *changed) error {
 			continue
 		}
 		if _, err := w.Write(field); err != nil {
+			return err
+		}
+	}
+	if c.limited {
+		if err := dropForged(w, r, c.id); err != nil {
 			return err
 		}
 	}
