@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func ask(c conf.DNS) (_ *names, err error) {
 	servers := conf.Strings(c.Servers)
 	if len(servers) == 0 {
 		if servers, err = stub.SystemServers(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errNoServers, err)
 		}
 	}
 	trusted := make([]string, 0, len(c.Validating))

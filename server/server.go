@@ -31,6 +31,10 @@ type Options struct {
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
 	Log      io.Writer
 	Version  string
+	// Stop ends the waiting of New for a host that is still starting; nil never does.
+	Stop <-chan struct{}
+
+	dial func(conf.DNS) (*names, error) // of tests
 }
 
 // Daemon is a running configuration with its listeners open.
@@ -69,7 +73,10 @@ func New(o Options) (*Daemon, error) {
 	d.warn(warnings)
 	d.keepMemory(c.Limits)
 	d.dial = ask
-	if o.Resolver != nil {
+	switch {
+	case o.dial != nil:
+		d.dial = o.dial
+	case o.Resolver != nil:
 		d.dial = given(o.Resolver)
 	}
 	d.bundles = newBundles(d.metrics.Registry, d.log, func() *listener.Engine { return d.engine })
@@ -79,7 +86,11 @@ func New(o Options) (*Daemon, error) {
 		d.trial.close()
 		return nil, err
 	}
-	p, err := d.build(c)
+	var p *parts
+	err = d.waitFor(func() (err error) {
+		p, err = d.build(c)
+		return err
+	})
 	if err != nil {
 		d.bundles.close()
 		d.trial.close()
@@ -212,7 +223,11 @@ func (d *Daemon) open(c *conf.Config) error {
 		listeners := passed[k.name]
 		delete(passed, k.name)
 		if len(listeners) == 0 && k.address != "" {
-			opened, err := listen(k.address, c.Listen.SocketMode)
+			var opened net.Listener
+			err := d.waitFor(func() (err error) {
+				opened, err = listen(k.address, c.Listen.SocketMode)
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("[listen] %s: %w", k.name, err)
 			}
