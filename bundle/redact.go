@@ -19,11 +19,29 @@ const (
 	omittedUTF8 = "ömitted"
 )
 
-// localPart is what may stand before the "@" of an address.
-var localPart = regexp.MustCompile(`("(?:[^"\\]|\\.)*"|[^\s<>@,;:()\[\]"=]+)@`)
+// localPart is what may stand before the "@" of an address, "+" and "=" included, as VERP and SRS
+// have them (RFC 5321 §4.1.2). The key of a property or of Received-SPF before it stays.
+var localPart = regexp.MustCompile(`((?:^|[\s;(])[A-Za-z][A-Za-z0-9._-]*=)?("(?:[^"\\]|\\.)*"|[^\s<>@,;:()\[\]"]*)@`)
 
-// scrub replaces local parts.
-func scrub(s string) string { return localPart.ReplaceAllString(s, omitted+"@") }
+// login is the user in smtp.auth (RFC 8601 §2.7.4), who need not have an "@".
+var login = regexp.MustCompile(`(?i)(\bsmtp\.auth\s*=\s*)("(?:[^"\\]|\\.)*"|[^\s;()"@]+)`)
+
+// scrub removes local parts and logins from text that keeps its form.
+func scrub(s string) string {
+	var b strings.Builder
+	end := 0
+	for _, at := range localPart.FindAllStringSubmatchIndex(s, -1) {
+		from, to := at[4], at[5]
+		if from == to { // as in header.i=@acme.test
+			continue
+		}
+		b.WriteString(s[end:from])
+		b.WriteString(omitted)
+		end = to
+	}
+	s = b.String() + s[end:]
+	return login.ReplaceAllString(s, "${1}"+omitted)
+}
 
 func (b *Bundle) redactEnvelope() {
 	b.Envelope.From = redactPath(b.Envelope.From)

@@ -98,12 +98,17 @@ func authors(r *postseal.Report) string {
 	return strings.Join(names, ",")
 }
 
-// domainOf is the domain of a reverse-path, "<>" for the null path.
+// domainOf is the domain of a reverse-path, "<>" for the null path, "?" where it has none: all of
+// it may be a local part then.
 func domainOf(reversePath string) string {
 	if reversePath == "" {
 		return "<>"
 	}
-	return reversePath[strings.LastIndexByte(reversePath, '@')+1:]
+	at := strings.LastIndexByte(reversePath, '@')
+	if at < 0 {
+		return "?"
+	}
+	return reversePath[at+1:]
 }
 
 func spfWord(r *postseal.Report) string {
