@@ -79,7 +79,7 @@ func (p *EnforcePolicy) undecided(r *Report) Action {
 		return Defer
 	}
 	switch r.DMARC.Reason {
-	case dmarc.IdentifierUnknown:
+	case dmarc.IdentifierUnknown, dmarc.PolicyUnknown: // of which the policy that was seen last is known
 		if r.DMARC.Policy.Strength() > 0 {
 			return Defer
 		}

@@ -88,3 +88,41 @@ func checkStale(t *testing.T, name string, v *postseal.Verifier, r *postseal.Rep
 		}
 	}
 }
+
+// TestOutage: while no name server answers, a forgery of a domain whose policy was seen is refused
+// or put off, whichever name below it is forged; honest mail whose records were seen passes; only a
+// domain that was never seen is accepted unchecked.
+func TestOutage(t *testing.T) {
+	zone, err := dnstest.Parse("$TTL 60\nacme.test. TXT \"v=spf1 ip4:192.0.2.25 -all\"\nacme.test. A 192.0.2.25\n_dmarc.acme.test. TXT \"v=DMARC1; p=reject\"\n" +
+		"monitor.test. TXT \"v=spf1 -all\"\n_dmarc.monitor.test. TXT \"v=DMARC1; p=none\"\n_dmarc.new.test. TXT \"v=DMARC1; p=reject\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := clock()
+	source := &outage{zone: zone}
+	cache := resolver.NewCache(source, resolver.CacheOptions{Stale: 24 * time.Hour, Now: func() time.Time { return now }})
+	v := verifier(t, postseal.Config{Enforce: postseal.Strict, Resolver: cache})
+	for _, seen := range []string{"acme.test", "monitor.test"} {
+		verdictOf(t, v, "a@"+seen, seen, []byte("From: a@"+seen+"\r\n\r\nx\r\n"))
+	}
+	now, source.down = now.Add(2*time.Hour), true
+	for _, tt := range []struct {
+		name, sender, author string
+		want                 postseal.Action
+	}{
+		{"forged, another sender", "a@evil.test", "acme.test", postseal.Defer},
+		{"forged, a name below", "a@evil.test", "pay.acme.test", postseal.Defer},
+		{"forged, a sender that is not known", "a@out.acme.test", "acme.test", postseal.Defer},
+		{"honest", "a@acme.test", "acme.test", postseal.Accept},
+		{"forged, p=none", "a@evil.test", "monitor.test", postseal.Accept},
+		{"forged, a name below p=none", "a@evil.test", "x.monitor.test", postseal.Accept},
+		{"never seen", "a@evil.test", "new.test", postseal.Accept},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := verdictOf(t, v, tt.sender, "acme.test", []byte("From: a@"+tt.author+"\r\n\r\nx\r\n"))
+			if r.Decision.Applied != tt.want {
+				t.Errorf("applied %s, want %s: dmarc=%s %s policy %q (%s)", r.Decision.Applied, tt.want, r.DMARC.Result, r.DMARC.Reason, r.DMARC.Policy, r.DMARC.Problem)
+			}
+		})
+	}
+}

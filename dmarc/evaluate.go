@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"context"
+	"slices"
 
 	"postseal/internal/core/domain"
 	"postseal/resolver"
@@ -174,10 +175,43 @@ func (w *walk) failure() string {
 	return "lookup failed"
 }
 
+// lastKnown is the strictest policy of the records that the walk found, where a failed lookup hides
+// which one applies; "" when it found none. In an outage those are answers beyond their TTL (RFC
+// 8767), and the absence of a record at a name below is not kept.
+func (w *walk) lastKnown() Policy {
+	var strictest Policy
+	for i := range w.steps {
+		rec := w.steps[i].Record
+		if rec == nil || !rec.Usable() {
+			continue
+		}
+		p, _ := rec.effective(rec.existing())
+		if w.steps[i].Domain == w.start {
+			p, _ = rec.effective(rec.own())
+		}
+		if p.Strength() > strictest.Strength() {
+			strictest = p
+		}
+	}
+	return strictest
+}
+
+// passesAs reports whether the author domain itself is authenticated: the message then passes
+// whatever the policy is.
+func passesAs(author domain.Name, ids []Identifier) bool {
+	return slices.ContainsFunc(ids, func(id Identifier) bool {
+		name, err := domain.Parse(id.Domain)
+		return err == nil && name == author && !id.Unknown
+	})
+}
+
 func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 	w := new(walk)
 	r, orgs := x.discover(author, w)
 	if r.Result != "" {
+		if r.Reason == PolicyUnknown && !passesAs(author, ids) {
+			r.Policy = w.lastKnown()
+		}
 		return r
 	}
 	al := aligner{Evaluation: x, author: w, orgs: orgs, record: r.Record}

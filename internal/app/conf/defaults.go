@@ -93,7 +93,7 @@ func Default() *Config {
 		Listen:  DefaultListen(),
 		Network: Network{Trusted: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, TrustedRelays: []Prefix{}, Originating: []string{"ORIGINATING"}},
 		DNS: DNS{Servers: []Server{}, Timeout: Duration(5 * time.Second), OnError: postseal.OnErrorAuto, Validating: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")},
-			Cache: resolver.DefaultCacheBytes, Outstanding: resolver.DefaultOutstanding},
+			Cache: resolver.DefaultCacheBytes, Stale: Grace(24 * time.Hour), Outstanding: resolver.DefaultOutstanding},
 		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
 			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
 		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},
