@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: build test e2e fuzz bench bench-peers load ratios faults soak bench-worst
+.PHONY: attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst
 
 build:
 	go build ./cmd/postseal
@@ -25,6 +25,15 @@ faults:
 	go test . -run DNSFaults -count=20 -v
 	go test ./lab/bench/faults -count=1 -v -timeout 60m -times 10
 	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
+
+# Attacks on the daemon and its resolver, in short form and for minutes.
+attack:
+	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|Outage|Starved'
+	go test ./resolver -count=1 -run 'SlotsAreShared|Breaker|Accounts|Unanswered|CacheCut|OldMessage|OneFormOfAName'
+	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
+
+attack-long:
+	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
 
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m

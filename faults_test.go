@@ -269,7 +269,7 @@ func TestDNSFaultsUnbound(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { zone.Close() })
-	address, stop := unbound(t, program, zone.Addr())
+	address, stop := unbound(t, program, zone.Addr(), "")
 	t.Run("alive", func(t *testing.T) {
 		for _, f := range dnsFaults {
 			t.Run(f.name, func(t *testing.T) {
@@ -303,8 +303,17 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// unbound starts a resolver that asks server alone.
-func unbound(t *testing.T, program, server string) (address string, stop func()) {
+// waitLimit lifts the bound of unbound on the questions of one address that wait, where it has one:
+// see docs/reference/decisions.md.
+func waitLimit() string {
+	if exec.Command("unbound-checkconf", "-o", "wait-limit").Run() != nil {
+		return ""
+	}
+	return " wait-limit: 0\n"
+}
+
+// unbound starts a resolver that asks server alone; of names below evil it asks silent, "" is none.
+func unbound(t *testing.T, program, server, silent string) (address string, stop func()) {
 	t.Helper()
 	address = freeAddress(t)
 	dir := t.TempDir()
@@ -312,9 +321,12 @@ func unbound(t *testing.T, program, server string) (address string, stop func())
 	for _, z := range []string{"test.", "example.", "arpa.", "net."} {
 		fmt.Fprintf(&zones, "stub-zone:\n name: %q\n stub-addr: %s\n", z, strings.Replace(server, ":", "@", 1))
 	}
+	if silent != "" {
+		fmt.Fprintf(&zones, "stub-zone:\n name: \"evil.\"\n stub-addr: %s\n", strings.Replace(silent, ":", "@", 1))
+	}
 	config := fmt.Sprintf("server:\n interface: %s\n do-daemonize: no\n username: \"\"\n chroot: \"\"\n directory: %q\n pidfile: \"\"\n use-syslog: no\n"+
-		" logfile: \"\"\n do-not-query-localhost: no\n module-config: \"iterator\"\n do-ip6: no\n local-zone: \"test.\" nodefault\n local-zone: \"2.0.192.in-addr.arpa.\" nodefault\n"+
-		" local-zone: \"113.0.203.in-addr.arpa.\" nodefault\n%sremote-control:\n control-enable: no\n", strings.Replace(address, ":", "@", 1), dir, zones.String())
+		" logfile: \"\"\n do-not-query-localhost: no\n module-config: \"iterator\"\n do-ip6: no\n%s local-zone: \"test.\" nodefault\n local-zone: \"2.0.192.in-addr.arpa.\" nodefault\n"+
+		" local-zone: \"113.0.203.in-addr.arpa.\" nodefault\n%sremote-control:\n control-enable: no\n", strings.Replace(address, ":", "@", 1), dir, waitLimit(), zones.String())
 	file := filepath.Join(dir, "unbound.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

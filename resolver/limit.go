@@ -17,6 +17,9 @@ const (
 	maxOfMessage      = 16
 	maxOfClient       = 32
 	maxOfOrganization = 32
+	// The last quarter of the slots is for clients that have fewer than this, so that a burst of
+	// questions for silent name servers leaves some for others.
+	fewOfClient = 4
 )
 
 // Limit bounds the questions that are outstanding at the same time. Those for DMARC policies
@@ -32,6 +35,7 @@ type Limit struct {
 
 // slots is one set of them.
 type slots struct {
+	all     int
 	free    int
 	taken   map[share]int
 	waiting map[netip.Prefix][]*turn // by client, first come first
@@ -63,7 +67,7 @@ func NewLimit(next Resolver, n int) *Limit {
 }
 
 func newSlots(n int) slots {
-	return slots{free: n, taken: map[share]int{}, waiting: map[netip.Prefix][]*turn{}}
+	return slots{all: n, free: n, taken: map[share]int{}, waiting: map[netip.Prefix][]*turn{}}
 }
 
 // Lookup implements Resolver. The end of ctx ends the wait too.
@@ -199,6 +203,9 @@ func (s *slots) firstOf(turns []*turn) *turn {
 
 // mayGo reports whether none of the shares of t is used up.
 func (s *slots) mayGo(t *turn) bool {
+	if s.free <= s.all/4 && t.client.IsValid() && s.taken[share{client: t.client}] >= fewOfClient {
+		return false
+	}
 	for i, most := range [...]int{maxOfMessage, maxOfClient, maxOfOrganization} {
 		if sh := t.shares[i]; sh != (share{}) && s.taken[sh] >= most {
 			return false
