@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postseal/store"
+	"postseal/store/postgres"
 	"postseal/store/sqlite"
 )
 
@@ -20,6 +21,9 @@ type Options struct {
 func Open(ctx context.Context, address string, o Options) (store.Store, error) {
 	if path, ok := strings.CutPrefix(address, store.SQLitePrefix); ok {
 		return sqlite.Open(ctx, path, sqlite.Options{MaxBytes: o.MaxBytes, ReadOnly: o.ReadOnly})
+	}
+	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
+		return postgres.Open(ctx, address, postgres.Options{ReadOnly: o.ReadOnly})
 	}
 	return nil, fmt.Errorf("%s: not sqlite:PATH or postgres://…", store.RedactURL(address))
 }

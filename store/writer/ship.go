@@ -105,7 +105,7 @@ func (s *shipper) run(ctx context.Context) {
 		s.report(ctx, err)
 		switch {
 		case err != nil:
-			s.pause = min(max(2*s.pause, firstPause), longPause)
+			s.pause = min(max(2*s.pause, s.w.o.Pause), longPause)
 			sleep(ctx, s.pause, nil)
 			continue
 		case n >= batchRows:

@@ -26,6 +26,7 @@ type Options struct {
 	Version   string
 	Log       *slog.Logger
 	Now       func() time.Time
+	Pause     time.Duration // after the first failure of the database, doubled up to 30 s; 1 s
 	// Opened is called when a database is open, before rows go there; Closed before it is
 	// closed. Both may be nil.
 	Opened func(store.Store)
@@ -78,6 +79,9 @@ type lossKey struct {
 func New(o Options) (*Writer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Pause <= 0 {
+		o.Pause = firstPause
 	}
 	w := &Writer{o: o, queue: make(chan any, queueRows), news: make(chan struct{}, 1), quit: make(chan struct{}), drained: make(chan struct{}),
 		losses: map[lossKey]*store.Loss{}}

@@ -1,0 +1,110 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"postseal/store"
+	"postseal/store/internal/sqltext"
+)
+
+// Drop implements store.Store.
+func (d *DB) Drop(ctx context.Context, day store.Day) error {
+	err := d.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+table(day)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "DELETE FROM postseal.day_info WHERE day = $1", int(day))
+		return err
+	})
+	d.forgetDays()
+	return err
+}
+
+// Forget implements store.Store.
+func (d *DB) Forget(ctx context.Context, f store.Forgotten) (removed int64, err error) {
+	err = d.begin(ctx, func(tx pgx.Tx) error {
+		w := sqltext.New(dialect)
+		w.Forget(f)
+		tag, err := tx.Exec(ctx, "DELETE FROM postseal.verdict"+w.String(), w.Args...)
+		if err != nil {
+			return err
+		}
+		removed = tag.RowsAffected()
+		if f.Domain == "" {
+			return nil
+		}
+		for _, t := range []string{"policy WHERE" + below, "selector WHERE" + below, "record WHERE (name = $1::text OR name LIKE '%.' || $1::text)"} {
+			if _, err := tx.Exec(ctx, "DELETE FROM postseal."+t, f.Domain); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return removed, err
+}
+
+// Mask implements store.Store.
+func (d *DB) Mask(ctx context.Context, day store.Day, keep string) error {
+	set := map[string]string{"net": "host(network(set_masklen(ip, CASE family(ip) WHEN 4 THEN 24 ELSE 48 END)))::inet", "none": "NULL"}[keep]
+	if set == "" {
+		return nil
+	}
+	return d.begin(ctx, func(tx pgx.Tx) error {
+		var masked string
+		err := tx.QueryRow(ctx, "SELECT masked FROM postseal.day_info WHERE day = $1 FOR UPDATE", int(day)).Scan(&masked)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && (masked == keep || masked == "none") {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf("UPDATE %s SET ip = %s WHERE ip IS NOT NULL", table(day), set)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE postseal.day_info SET masked = $1 WHERE day = $2", keep, int(day))
+		return err
+	})
+}
+
+// Trim implements store.Store.
+func (d *DB) Trim(ctx context.Context, before int64, most int) error {
+	return d.begin(ctx, func(tx pgx.Tx) error {
+		for _, t := range []string{"policy", "selector", "record"} {
+			if _, err := tx.Exec(ctx, "DELETE FROM postseal."+t+" WHERE last_seen < $1", before); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "DELETE FROM postseal."+t+" WHERE last_seen < (SELECT last_seen FROM postseal."+t+" ORDER BY last_seen DESC LIMIT 1 OFFSET $1)", most); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, "DELETE FROM postseal.loss WHERE last < $1", before)
+		return err
+	})
+}
+
+// Backup implements store.Store: pg_dump does it.
+func (d *DB) Backup(context.Context, string) error { return errors.ErrUnsupported }
+
+// Check implements store.Reader: every day is read once.
+func (d *DB) Check(ctx context.Context) (problems []string, err error) {
+	days, err := d.Days(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, day := range days {
+		var outside int
+		if err := d.pool.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FILTER (WHERE id < %d OR id >= %d OR length(v::text) = 0) FROM %s v", store.FirstID(day.Start()), store.FirstID(day.End()), table(day))).Scan(&outside); err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", day, err))
+		} else if outside > 0 {
+			problems = append(problems, fmt.Sprintf("%s: %d rows belong to another day", day, outside))
+		}
+	}
+	return problems, nil
+}

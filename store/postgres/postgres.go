@@ -1,0 +1,227 @@
+// Package postgres is the history of several hosts, in PostgreSQL 14 or later: one table,
+// partitioned by UTC day, in the schema postseal.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"postseal/store"
+	"postseal/store/internal/sqltext"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Major is the version of the schema: a database of another one is not opened.
+const Major = "1"
+
+// schema is where all tables are.
+const schema = "postseal"
+
+// readers bounds the connections of searches; one more writes.
+const readers = 4
+
+// Options say how a database is opened. The zero value is for the daemon.
+type Options struct {
+	ReadOnly bool // nothing is created or migrated
+}
+
+// DB is a database. It implements store.Store.
+type DB struct {
+	pool     *pgxpool.Pool
+	sequence atomic.Int64
+
+	mu   sync.Mutex
+	days map[store.Day]bool // whose partition is known to exist
+}
+
+var _ store.Store = (*DB)(nil)
+
+var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("$%d", n) }, IP: func(a netip.Addr) any { return a }}
+
+// Open connects, and migrates the schema. A schema that is newer within the same major
+// version is used as it is.
+func Open(ctx context.Context, address string, o Options) (*DB, error) {
+	c, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, errors.New("the URL of the database cannot be read") // the error of pgx may hold the password
+	}
+	if c.ConnConfig.Host != "" && !local(c.ConnConfig.Host) && c.ConnConfig.TLSConfig == nil && !strings.Contains(address, "sslmode=") {
+		return nil, errors.New("a database on another host needs TLS: add sslmode=verify-full to its URL")
+	}
+	c.MaxConns = readers + 1
+	c.ConnConfig.RuntimeParams["application_name"] = "postseal"
+	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // works behind pgbouncer in transaction mode
+	if !o.ReadOnly {
+		if err := migrate(ctx, c.ConnConfig.Copy()); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{pool: pool, days: map[store.Day]bool{}}
+	if err := d.checkMajor(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func local(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.HasPrefix(host, "/") || host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// migrate brings the schema forward, one process at a time.
+func migrate(ctx context.Context, c *pgx.ConnConfig) error {
+	db := stdlib.OpenDB(*c)
+	defer db.Close()
+	db.SetMaxOpenConns(2)
+	if err := atMajor(ctx, db); err != nil {
+		return err
+	}
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
+	if err != nil {
+		return err
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(locker), goose.WithTableName(schema+".goose_db_version"))
+	if err != nil {
+		return err
+	}
+	if version, err := p.GetDBVersion(ctx); err == nil && version > Newest() {
+		return nil
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// atMajor makes the schema where it is missing, and refuses one of another major version.
+func atMajor(ctx context.Context, db *sql.DB) error {
+	var there bool
+	if err := db.QueryRowContext(ctx, "SELECT to_regclass('"+schema+".meta') IS NOT NULL").Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema)
+		var duplicate *pgconn.PgError
+		if errors.As(err, &duplicate) && duplicate.Code == "23505" { // another process was faster
+			return nil
+		}
+		return err
+	}
+	var major string
+	if err := db.QueryRowContext(ctx, "SELECT value FROM postseal.meta WHERE key = 'major'").Scan(&major); err != nil {
+		return err
+	}
+	return wantMajor(major)
+}
+
+func wantMajor(major string) error {
+	if major != Major {
+		return fmt.Errorf("%w: it has version %s, this postseal knows %s", store.ErrSchema, major, Major)
+	}
+	return nil
+}
+
+func (d *DB) checkMajor(ctx context.Context) error {
+	var major string
+	if err := d.pool.QueryRow(ctx, "SELECT value FROM postseal.meta WHERE key = 'major'").Scan(&major); err != nil {
+		return err
+	}
+	return wantMajor(major)
+}
+
+// Newest is the number of the last migration that this version knows.
+func Newest() int64 {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		panic(err)
+	}
+	return int64(len(files))
+}
+
+// Close ends all connections.
+func (d *DB) Close() error {
+	d.pool.Close()
+	return nil
+}
+
+// Info describes the database. Rows is the planner's estimate where a day was analyzed.
+func (d *DB) Info(ctx context.Context) (i store.Info, err error) {
+	var version string
+	err = d.pool.QueryRow(ctx, `SELECT current_setting('server_version'), (SELECT value FROM postseal.meta WHERE key = 'store'),
+		(SELECT coalesce(max(version_id), 0) FROM postseal.goose_db_version), (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&version, &i.Store, &i.Schema, &i.Clock)
+	if err != nil {
+		return i, err
+	}
+	version, _, _ = strings.Cut(version, " ")
+	i.Engine = "postgres " + version
+	days, err := d.Days(ctx)
+	if err != nil {
+		return i, err
+	}
+	for _, day := range days {
+		var n int64
+		if err := d.pool.QueryRow(ctx, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)", table(day)).Scan(&n); err != nil {
+			return i, err
+		}
+		if n < 0 || n < 100000 { // never analyzed, or soon counted
+			if err := d.pool.QueryRow(ctx, "SELECT count(*) FROM "+table(day)).Scan(&n); err != nil {
+				return i, err
+			}
+		}
+		i.Rows += n
+	}
+	i.Bytes, err = d.Size(ctx)
+	return i, err
+}
+
+// Size implements store.Reader.
+func (d *DB) Size(ctx context.Context) (n int64, err error) {
+	err = d.pool.QueryRow(ctx, `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+		WHERE s.nspname = $1 AND c.relkind = 'r'`, schema).Scan(&n)
+	return n, err
+}
+
+const tablePrefix = "verdict_"
+
+func table(d store.Day) string { return schema + "." + tablePrefix + d.Suffix() }
+
+// Days implements store.Reader.
+func (d *DB) Days(ctx context.Context) ([]store.Day, error) {
+	rows, err := d.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname DESC`, schema+".verdict")
+	if err != nil {
+		return nil, err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	days := make([]store.Day, 0, len(names))
+	for _, name := range names {
+		if day, err := store.ParseSuffix(strings.TrimPrefix(name, tablePrefix)); err == nil {
+			days = append(days, day)
+		}
+	}
+	return days, err
+}

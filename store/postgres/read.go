@@ -1,0 +1,191 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"postseal/store"
+	"postseal/store/internal/sqltext"
+)
+
+func where(day store.Day, q *store.Query) *sqltext.Where {
+	w := sqltext.New(dialect)
+	w.Day(day, q)
+	w.Query(q)
+	return w
+}
+
+// ended gives an error the context's own when the database ended a statement because of it.
+func ended(ctx context.Context, err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == "57014" && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// Page implements store.Reader.
+func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cursor) ([]store.Row, error) {
+	w := where(day, q)
+	order := "DESC"
+	switch {
+	case p.After > 0:
+		w.And("id > %s", w.Arg(p.After))
+		order = "ASC"
+	case p.Before > 0:
+		w.And("id < %s", w.Arg(p.Before))
+	}
+	rows, err := d.pool.Query(ctx, "SELECT "+sqltext.Columns+" FROM postseal.verdict"+w.String()+" ORDER BY id "+order+" LIMIT "+w.Arg(p.Limit), w.Args...)
+	if err != nil {
+		return nil, ended(ctx, err)
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	return all, ended(ctx, err)
+}
+
+func scan(rows pgx.CollectableRow) (r store.Row, err error) {
+	var ref int64
+	var ip *netip.Addr
+	var hash []byte
+	err = rows.Scan(&r.ID, &ref, &r.QID, &r.Node, &r.Door, &r.Action, &r.Applied, &r.Enforce, &r.Reason, &r.Author, &r.Authors, &r.MFrom, &r.Helo, &ip, &r.List,
+		&r.SPF, &r.SPFDomain, &r.DKIM, &r.DMARC, &r.Aligned, &r.P, &r.PolicyDom, &hash, &r.ARC, &r.IPRev, &r.Override, &r.Why, &r.Stale, &r.DNS, &r.Bytes, &r.Took, &r.Cause, &r.Late)
+	r.Ref, r.Millis = store.RefText(ref), store.IDMillis(r.ID)
+	if ip != nil {
+		r.IP = *ip
+	}
+	copy(r.PolicyHash[:], hash)
+	return r, err
+}
+
+// Count implements store.Reader.
+func (d *DB) Count(ctx context.Context, day store.Day, q *store.Query, most int) (n int, err error) {
+	w := where(day, q)
+	err = d.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT 1 FROM postseal.verdict"+w.String()+" LIMIT "+w.Arg(most)+") s", w.Args...).Scan(&n)
+	return n, ended(ctx, err)
+}
+
+// Hours implements store.Reader.
+func (d *DB) Hours(ctx context.Context, day store.Day, q *store.Query) ([]store.Hour, error) {
+	w := where(day, q)
+	hours := sqltext.Hours{}
+	err := d.each(ctx, func(rows pgx.Rows) error {
+		var hour int64
+		var applied string
+		var n int
+		err := rows.Scan(&hour, &applied, &n)
+		hours.Add(hour, applied, n)
+		return err
+	}, "SELECT (id >> 21) / 3600000, applied, count(*) FROM postseal.verdict"+w.String()+" GROUP BY 1, 2", w.Args...)
+	return hours.List(), err
+}
+
+// Top implements store.Reader.
+func (d *DB) Top(ctx context.Context, day store.Day, q *store.Query, f store.Field, limit int) (groups []store.Group, err error) {
+	column, ok := sqltext.Column(f)
+	if !ok {
+		return nil, store.ErrField
+	}
+	w := where(day, q)
+	w.And("%s <> ''", column)
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var g store.Group
+		err := rows.Scan(&g.Value, &g.Count)
+		groups = append(groups, g)
+		return err
+	}, "SELECT "+column+", count(*) FROM postseal.verdict"+w.String()+" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT "+w.Arg(limit), w.Args...)
+	return groups, err
+}
+
+// each runs a query and gives every row to f.
+func (d *DB) each(ctx context.Context, f func(pgx.Rows) error, query string, args ...any) error {
+	rows, err := d.pool.Query(ctx, query, args...)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return ended(ctx, rows.Err())
+}
+
+// Nodes implements store.Reader.
+func (d *DB) Nodes(ctx context.Context) (nodes []store.Node, err error) {
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var n store.Node
+		err := rows.Scan(&n.Slot, &n.Instance, &n.Boot, &n.Name, &n.Version, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Seen, &n.Lost)
+		nodes = append(nodes, n)
+		return err
+	}, "SELECT slot, instance, boot, name, version, segment, pos, shipped_until, seen_at, lost FROM postseal.node ORDER BY slot")
+	return nodes, err
+}
+
+// Losses implements store.Reader.
+func (d *DB) Losses(ctx context.Context) (losses []store.Loss, err error) {
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var l store.Loss
+		err := rows.Scan(&l.Node, &l.Day, &l.Reason, &l.N, &l.First, &l.Last)
+		losses = append(losses, l)
+		return err
+	}, "SELECT node, day, reason, n, first, last FROM postseal.loss ORDER BY day DESC, node, reason")
+	return losses, err
+}
+
+// below is a condition for a domain and the names below it.
+const below = " (domain = $1::text OR domain LIKE '%.' || $1::text) "
+
+// Policies implements store.Reader.
+func (d *DB) Policies(ctx context.Context, domain string, limit int) (all []store.Policy, err error) {
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var p store.Policy
+		var hash []byte
+		err := rows.Scan(&hash, &p.Domain, &p.Text, &p.Discovery, &p.First, &p.Last)
+		copy(p.Hash[:], hash)
+		all = append(all, p)
+		return err
+	}, "SELECT hash, domain, record, discovery, first_seen, last_seen FROM postseal.policy WHERE"+below+"ORDER BY last_seen DESC, domain LIMIT $2", domain, limit)
+	return all, err
+}
+
+// Selectors implements store.Reader.
+func (d *DB) Selectors(ctx context.Context, domain string, limit int) (all []store.Selector, err error) {
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var s store.Selector
+		err := rows.Scan(&s.Domain, &s.Selector, &s.Algorithm, &s.Bits, &s.Verified, &s.First, &s.Last)
+		all = append(all, s)
+		return err
+	}, "SELECT domain, selector, algo, bits, verified, first_seen, last_seen FROM postseal.selector WHERE"+below+"ORDER BY last_seen DESC, domain, selector LIMIT $2", domain, limit)
+	return all, err
+}
+
+// Records implements store.Reader.
+func (d *DB) Records(ctx context.Context, domain string, limit int) ([]store.Record, error) {
+	return d.records(ctx, "domain = $1 AND (name = $2::text OR name LIKE '%.' || $2::text)", limit, store.Registrable(domain), domain)
+}
+
+// Recent implements store.Reader.
+func (d *DB) Recent(ctx context.Context, since int64, limit int) ([]store.Record, error) {
+	return d.records(ctx, "last_seen >= $1", limit, since)
+}
+
+func (d *DB) records(ctx context.Context, cond string, limit int, args ...any) (all []store.Record, err error) {
+	w := sqltext.New(dialect)
+	for _, a := range args {
+		w.Arg(a)
+	}
+	err = d.each(ctx, func(rows pgx.Rows) error {
+		var r store.Record
+		var hash []byte
+		err := rows.Scan(&r.Name, &hash, &r.Domain, &r.Text, &r.First, &r.Last)
+		copy(r.Hash[:], hash)
+		all = append(all, r)
+		return err
+	}, "SELECT name, hash, domain, record, first_seen, last_seen FROM postseal.record WHERE "+cond+" ORDER BY last_seen DESC, name LIMIT "+w.Arg(limit), w.Args...)
+	return all, err
+}

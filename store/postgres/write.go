@@ -1,0 +1,288 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"postseal/store"
+	"postseal/store/internal/sqltext"
+)
+
+// dayLock is the advisory lock under which partitions are made.
+const dayLock = 0x706f7374 // "post"
+
+// uniqueViolation is the SQLSTATE of a key that is taken.
+const uniqueViolation = "23505"
+
+// Claim implements store.Store.
+func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
+	err := d.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock+1); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM postseal.node WHERE instance = $1", n.Instance).
+			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
+		if errors.Is(err, pgx.ErrNoRows) {
+			n.Slot, err = d.newSlot(ctx, tx, n)
+		}
+		if err == nil {
+			_, err = tx.Exec(ctx, "UPDATE postseal.node SET boot = $1, name = $2, version = $3 WHERE slot = $4", n.Boot, n.Name, n.Version, n.Slot)
+		}
+		return err
+	})
+	return n, err
+}
+
+// newSlot gives a node the lowest slot that is free, or that of a node which was silent for
+// a week.
+func (d *DB) newSlot(ctx context.Context, tx pgx.Tx, n store.Node) (slot int, err error) {
+	const week = 7 * 24 * 3600 * 1000
+	if _, err := tx.Exec(ctx, "DELETE FROM postseal.node WHERE seen_at > 0 AND seen_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1", int64(week)); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRow(ctx, `INSERT INTO postseal.node (slot, instance, boot, name, version)
+		SELECT s, $1, $2, $3, $4 FROM generate_series(1, $5) s WHERE NOT EXISTS (SELECT FROM postseal.node WHERE slot = s) ORDER BY s LIMIT 1 RETURNING slot`,
+		n.Instance, n.Boot, n.Name, n.Version, store.MaxSlot).Scan(&slot)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("all %d slots of nodes are taken", store.MaxSlot)
+	}
+	return slot, err
+}
+
+func (d *DB) begin(ctx context.Context, f func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, d.pool, f)
+}
+
+// Ship implements store.Store. The position is lost together with the rows, and shipped
+// again, so the commit need not wait for the disk.
+func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b *store.Batch) (s store.Shipped, err error) {
+	if err := d.makeDays(ctx, b.Rows); err != nil {
+		return s, refused(err)
+	}
+	err = d.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `UPDATE postseal.node SET segment = $1, pos = $2, shipped_until = $3, seen_at = $4 WHERE slot = $5 AND instance = $6 AND boot = $7 AND segment = $8 AND pos = $9`,
+			to.Segment, to.Offset, n.Shipped, n.Seen, n.Slot, n.Instance, n.Boot, from.Segment, from.Offset)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return store.ErrPosition
+		}
+		s.Rows = len(b.Rows)
+		s.Late, err = d.add(ctx, tx, b.Rows, n.Slot)
+		if err != nil {
+			return err
+		}
+		return addFacts(ctx, tx, b)
+	})
+	if missingDay(err) { // a day that was dropped meanwhile
+		d.forgetDays()
+	}
+	return s, refused(err)
+}
+
+// refused marks the errors that another batch would not have: data exceptions, and
+// constraints other than a missing partition.
+func refused(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && !missingDay(err) && (e.Code[:2] == "22" || e.Code[:2] == "23") {
+		return &store.RefusedError{Err: err}
+	}
+	return err
+}
+
+// missingDay reports whether a row has no partition.
+func missingDay(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "23514" && e.ConstraintName == "" || e.Code == "42P01")
+}
+
+func (d *DB) forgetDays() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.days)
+}
+
+// makeDays makes the partitions that rows need, in a transaction of its own.
+func (d *DB) makeDays(ctx context.Context, rows []store.Row) error {
+	for i := range rows {
+		day := store.DayOf(rows[i].Millis)
+		d.mu.Lock()
+		known := d.days[day]
+		d.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := d.makeDay(ctx, day); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.days[day] = true
+		d.mu.Unlock()
+	}
+	return nil
+}
+
+func (d *DB) makeDay(ctx context.Context, day store.Day) error {
+	return d.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s PARTITION OF postseal.verdict FOR VALUES FROM (%d) TO (%d)", table(day), store.FirstID(day.Start()), store.FirstID(day.End()))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO postseal.report_day (day) VALUES ($1) ON CONFLICT DO NOTHING", int(day))
+		if err == nil {
+			_, err = tx.Exec(ctx, "INSERT INTO postseal.day_info (day) VALUES ($1) ON CONFLICT DO NOTHING", int(day))
+		}
+		return err
+	})
+}
+
+// add writes rows by COPY; those whose id is taken, as after a step of the clock, one by one.
+func (d *DB) add(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) (late int, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	closed, err := closedDays(ctx, tx, rows)
+	if err != nil {
+		return 0, err
+	}
+	for i := range rows {
+		r := &rows[i]
+		r.Node, r.Late = slot, closed[store.DayOf(r.Millis)]
+		r.ID = store.MakeID(r.Millis, slot, int(d.sequence.Add(1)))
+		if r.Late {
+			late++
+		}
+	}
+	err = pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error { // a savepoint
+		_, err := sub.CopyFrom(ctx, pgx.Identifier{schema, "verdict"}, sqltext.Names(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return values(&rows[i]), nil }))
+		return err
+	})
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == uniqueViolation {
+		return late, d.oneByOne(ctx, tx, rows, slot)
+	}
+	return late, err
+}
+
+// closedDays locks the days of rows against being closed meanwhile.
+func closedDays(ctx context.Context, tx pgx.Tx, rows []store.Row) (map[store.Day]bool, error) {
+	closed := map[store.Day]bool{}
+	for i := range rows {
+		day := store.DayOf(rows[i].Millis)
+		if _, known := closed[day]; known {
+			continue
+		}
+		var state string
+		if err := tx.QueryRow(ctx, "SELECT state FROM postseal.report_day WHERE day = $1 FOR SHARE", int(day)).Scan(&state); err != nil {
+			return nil, err
+		}
+		closed[day] = state != "open"
+	}
+	return closed, nil
+}
+
+// oneByOne gives each row the next id that is free.
+func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) error {
+	insert := "INSERT INTO postseal.verdict (" + sqltext.Columns + ") VALUES (" + sqltext.Placeholders(dialect) + ") ON CONFLICT DO NOTHING"
+	full := map[int64]bool{}
+	for i := range rows {
+		r := &rows[i]
+		for millis, tries := r.Millis, 0; ; {
+			if full[millis] || tries > store.MaxSeq {
+				full[millis] = true
+				millis, tries = millis+1, 0
+				continue
+			}
+			tries++
+			r.ID = store.MakeID(millis, slot, int(d.sequence.Add(1)))
+			tag, err := tx.Exec(ctx, insert, values(r)...)
+			if err != nil {
+				return err
+			}
+			if tag.RowsAffected() == 1 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func values(r *store.Row) []any {
+	ref, _ := store.RefNumber(r.Ref)
+	var ip, hash any
+	if r.IP.IsValid() {
+		ip = r.IP
+	}
+	if !r.PolicyHash.IsZero() {
+		hash = r.PolicyHash[:]
+	}
+	return []any{r.ID, ref, r.QID, r.Node, r.Door, r.Action, r.Applied, r.Enforce, r.Reason, r.Author, r.Authors, r.MFrom, r.Helo, ip, r.List,
+		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, r.Late}
+}
+
+func addFacts(ctx context.Context, tx pgx.Tx, b *store.Batch) error {
+	q := &pgx.Batch{}
+	for _, p := range b.Policies {
+		q.Queue(`INSERT INTO postseal.policy AS t (hash, domain, record, discovery, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (hash) DO UPDATE SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen)`,
+			p.Hash[:], p.Domain, p.Text, p.Discovery, p.First, p.Last)
+	}
+	for _, s := range b.Selectors {
+		q.Queue(`INSERT INTO postseal.selector AS t (domain, selector, algo, bits, verified, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (domain, selector) DO UPDATE SET algo = excluded.algo, bits = greatest(t.bits, excluded.bits), verified = t.verified OR excluded.verified,
+			first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen)`,
+			s.Domain, s.Selector, s.Algorithm, s.Bits, s.Verified, s.First, s.Last)
+	}
+	for _, r := range b.Records {
+		q.Queue(`INSERT INTO postseal.record AS t (name, hash, domain, record, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (name, hash) DO UPDATE SET first_seen = least(t.first_seen, excluded.first_seen), last_seen = greatest(t.last_seen, excluded.last_seen)`,
+			r.Name, r.Hash[:], r.Domain, r.Text, r.First, r.Last)
+	}
+	for _, l := range b.Losses {
+		q.Queue(`INSERT INTO postseal.loss AS t (node, day, reason, n, first, last) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (node, day, reason) DO UPDATE SET n = CASE WHEN t.n < 0 OR excluded.n < 0 THEN -1 ELSE t.n + excluded.n END,
+			first = least(t.first, excluded.first), last = greatest(t.last, excluded.last)`, l.Node, int(l.Day), l.Reason, l.N, l.First, l.Last)
+		q.Queue("UPDATE postseal.node SET lost = lost + greatest($1::bigint, 0) WHERE name = $2", l.N, l.Node)
+	}
+	if q.Len() == 0 {
+		return nil
+	}
+	return tx.SendBatch(ctx, q).Close()
+}
+
+// Import implements store.Store.
+func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (added int, err error) {
+	if err := d.makeDays(ctx, rows); err != nil {
+		return 0, err
+	}
+	err = d.begin(ctx, func(tx pgx.Tx) error {
+		var fresh []store.Row
+		for i := range rows {
+			r := &rows[i]
+			ref, _ := store.RefNumber(r.Ref)
+			var known bool
+			if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM postseal.verdict WHERE ref = $1 AND id >= %d AND id < %d)", store.FirstID(r.Millis), store.FirstID(r.Millis+1)), ref).Scan(&known); err != nil {
+				return err
+			}
+			if !known {
+				fresh = append(fresh, *r)
+			}
+		}
+		added = len(fresh)
+		if _, err := d.add(ctx, tx, fresh, 0); err != nil {
+			return err
+		}
+		return addFacts(ctx, tx, b)
+	})
+	return added, refused(err)
+}

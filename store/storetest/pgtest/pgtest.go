@@ -1,0 +1,194 @@
+// Package pgtest starts a PostgreSQL of Debian for tests: unprivileged, in a folder of its
+// own, on a unix socket and loopback.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// needVar is set where a missing PostgreSQL is an error and not a reason to skip.
+const needVar = "POSTSEAL_NEED_PG"
+
+// Server is a running PostgreSQL.
+type Server struct {
+	Addr string // of TCP, on loopback
+	dir  string
+	bin  string
+	cred *syscall.Credential
+	n    atomic.Int64
+}
+
+// Main runs the tests of a package with one server, which use reads from. Without PostgreSQL,
+// use stays nil, and Need skips.
+func Main(m *testing.M, use **Server) int {
+	s, err := start()
+	if err != nil {
+		missing = err
+		return m.Run()
+	}
+	defer s.stop()
+	*use = s
+	return m.Run()
+}
+
+var missing error
+
+// Need skips the test where there is no PostgreSQL, or fails it where there must be one.
+func Need(t testing.TB, s *Server) *Server {
+	t.Helper()
+	if s != nil {
+		return s
+	}
+	if os.Getenv(needVar) != "" {
+		t.Fatalf("PostgreSQL is needed (%s): %v", needVar, missing)
+	}
+	t.Skipf("no PostgreSQL: %v", missing)
+	return nil
+}
+
+// binaries finds the folder of initdb.
+func binaries() (string, error) {
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	slices.Reverse(dirs)
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil {
+			return dir, nil
+		}
+	}
+	path, err := exec.LookPath("initdb")
+	return filepath.Dir(path), err
+}
+
+func start() (s *Server, err error) {
+	s = &Server{}
+	if s.bin, err = binaries(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "postseal-pg-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(s.dir)
+		}
+	}()
+	if err := s.unprivileged(); err != nil {
+		return nil, err
+	}
+	data := filepath.Join(s.dir, "data")
+	if err := s.run("initdb", "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N", "-D", data); err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return s, s.Start()
+}
+
+// Start starts the server again after Crash.
+func (s *Server) Start() error {
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return err
+	}
+	options := fmt.Sprintf("-c fsync=off -c port=%s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c max_connections=100", port, s.dir)
+	return s.run("pg_ctl", "-w", "-t", "60", "-D", filepath.Join(s.dir, "data"), "-l", filepath.Join(s.dir, "log"), "-o", options, "start")
+}
+
+// Crash ends the server at once, as a power cut would.
+func (s *Server) Crash() error {
+	return s.run("pg_ctl", "-w", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "stop")
+}
+
+func (s *Server) stop() {
+	s.Crash()
+	os.RemoveAll(s.dir)
+}
+
+// unprivileged gives the folder to nobody where root runs the tests: initdb refuses root.
+func (s *Server) unprivileged() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		return err
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return err
+	}
+	s.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return os.Chown(s.dir, uid, gid)
+}
+
+func (s *Server) run(name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
+	c.Dir = s.dir
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	log, err := os.Create(filepath.Join(s.dir, name+".out")) // not a pipe: the server keeps it open
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c.Stdout, c.Stderr = log, log
+	if err := c.Run(); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(text)))
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.New("no TCP address")
+	}
+	return at.Port, nil
+}
+
+// Database makes a database for one test, and returns its URL through addr, which is Addr or
+// that of a proxy in front of it.
+func (s *Server) Database(t testing.TB, addr string) string {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, "postgres://postgres@"+s.Addr+"/postgres?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	name := fmt.Sprintf("t%d", s.n.Add(1))
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return "postgres://postgres@" + addr + "/" + name + "?sslmode=disable"
+}
