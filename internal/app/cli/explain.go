@@ -78,7 +78,7 @@ func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 func (a *app) explain(ctx context.Context, id, dir string) error {
 	b, path, err := a.findBundle(id, dir)
 	if err != nil {
-		return err
+		return a.explainFromHistory(ctx, id, err)
 	}
 	r, v, err := evaluate(ctx, path, b, func(c *postseal.Config) { c.Trace = true })
 	if err != nil {

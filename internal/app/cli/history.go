@@ -290,3 +290,29 @@ func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query)
 		}
 	}
 }
+
+// explainFromHistory shows what the history has of a verdict whose evidence is not kept. cause
+// says why there is no evidence; it is returned where the history has nothing either.
+func (a *app) explainFromHistory(ctx context.Context, id string, cause error) error {
+	var missing *failure
+	if !errors.As(cause, &missing) || missing.code != exitNoInput || strings.ContainsAny(id, "./") {
+		return cause
+	}
+	q := &store.Query{Text: id, Terms: []store.Term{{Field: store.FieldName, Values: []string{id}}}}
+	found := false
+	err := a.withStore(ctx, "", func(ctx context.Context, db store.Store) error {
+		p, err := history.Find(ctx, db, q, history.Options{Limit: history.DefaultLimit, Budget: historyTimeout})
+		if err != nil || len(p.Verdicts) == 0 {
+			return err
+		}
+		found = true
+		page := a.page()
+		page.Verbose = true
+		return page.Verdicts(p)
+	})
+	if err != nil || !found {
+		return cause
+	}
+	a.hint("no evidence of this verdict is kept, so its steps cannot be shown: %s", missing.msg)
+	return nil
+}

@@ -138,3 +138,23 @@ func TestStoreBackup(t *testing.T) {
 		t.Errorf("no such engine: exit %d", code)
 	}
 }
+
+// TestExplainFromHistory: a verdict without evidence is shown as the history has it, by its
+// reference and by its queue id.
+func TestExplainFromHistory(t *testing.T) {
+	url := storeOf(t, historyRows())
+	config := filepath.Join(t.TempDir(), "p.toml")
+	text := "[store]\nurl = '" + url + "'\n[bundles]\ndir = 'none'\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"7kq2-9f3m": "acme.test from lists.example.net", "4XyZ12abce": "V8J8-SAPH"} {
+		code, stdout, stderr := run(nil, "", "explain", id, "--config", config)
+		if code != exitOK || !strings.Contains(stdout, want) || !strings.Contains(stderr, "no evidence of this verdict is kept") {
+			t.Errorf("%s: exit %d\n%s%s", id, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := run(nil, "", "explain", "ZZZZZZZZ", "--config", config); code != exitNoInput {
+		t.Errorf("unknown: exit %d: %s", code, stderr)
+	}
+}
