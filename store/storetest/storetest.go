@@ -41,7 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 }
 
 // Claim claims a node for a test.
-func Claim(t *testing.T, db store.Store, instance, boot string) store.Node {
+func Claim(t testing.TB, db store.Store, instance, boot string) store.Node {
 	t.Helper()
 	n, err := db.Claim(t.Context(), store.Node{Instance: instance, Boot: boot, Name: "mx1", Version: "test"})
 	if err != nil {
@@ -51,7 +51,7 @@ func Claim(t *testing.T, db store.Store, instance, boot string) store.Node {
 }
 
 // Ship writes rows as the next batch of a node.
-func Ship(t *testing.T, db store.Store, n *store.Node, b *store.Batch) {
+func Ship(t testing.TB, db store.Store, n *store.Node, b *store.Batch) {
 	t.Helper()
 	to := store.Position{Segment: n.At.Segment, Offset: n.At.Offset + 1}
 	if _, err := db.Ship(t.Context(), *n, n.At, to, b); err != nil {
