@@ -21,6 +21,7 @@ import (
 	"postseal/store/journal"
 	"postseal/store/sqlite"
 	"postseal/store/storetest"
+	"postseal/store/storetest/pgtest"
 	"postseal/store/writer"
 )
 
@@ -28,7 +29,12 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("WRITER_TEST_CRASH"); dir != "" {
 		crashing(dir)
 	}
-	goleak.VerifyTestMain(m)
+	code := pgtest.Main(m, &server)
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // site is the state folder of one host, with a writer that may be started again.
