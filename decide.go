@@ -2,6 +2,7 @@ package postseal
 
 import (
 	"strings"
+	"time"
 
 	"postseal/dmarc"
 	"postseal/internal/core/domain"
@@ -15,6 +16,7 @@ type EnforcePolicy struct {
 	Protected []string // author domains whose failures count as corroborated
 	// TrustedSealers are the ARC sealers that are believed.
 	TrustedSealers []string
+	SealAge        time.Duration // how old a seal may be that is believed; 0 is DefaultSealAge
 	ReplyURL       string
 }
 
@@ -91,7 +93,7 @@ func (p *EnforcePolicy) undecided(r *Report) Action {
 
 // enforce sets Applied and says why it differs from Action.
 func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
-	if comment, ok := sealedPass(r, p.TrustedSealers); ok && isVerdictOfPolicy(d.Reason) {
+	if comment, ok := sealedPass(r, p.TrustedSealers, p.SealAge); ok && isVerdictOfPolicy(d.Reason) {
 		p.lower(d, Accept, LocalPolicy, comment)
 		return
 	}

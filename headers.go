@@ -126,23 +126,63 @@ func (f *verdictField) property(kind, name, value string) {
 	last.Properties = f.properties[n-1-len(last.Properties) : n : n]
 }
 
+// maxSignatures is how many DKIM signatures are named. The first to go are those that say least
+// of the author, so that no number of junk signatures hides what the verdict rests on.
+const maxSignatures = 20
+
 // fill makes an empty f the one Authentication-Results field of the verdict (RFC 8601 §2.2).
+// DMARC comes first: a reader that stops early has read what counts.
 func (f *verdictField) fill(r *Report, id string) {
 	f.AuthservID = id
 	f.Results, f.properties = f.usualResults[:0], f.usualProperties[:0]
-	f.spf(r)
-	if len(r.DKIM) == 0 {
-		f.result("dkim", "none")
-	}
-	for i := range r.DKIM {
-		f.dkim(&r.DKIM[i])
-	}
 	f.dmarc(r)
+	f.spf(r)
+	f.signatures(r)
 	f.arc(r)
 	if r.IPRev != nil {
 		f.result("iprev", string(r.IPRev.Result))
 		f.property("policy", "iprev", r.RemoteIP().String())
 	}
+}
+
+// signatures names the signatures in the order of the message; of more than maxSignatures those
+// that rank highest, with a note of how many are left out.
+func (f *verdictField) signatures(r *Report) {
+	if len(r.DKIM) == 0 {
+		f.result("dkim", "none")
+		return
+	}
+	if len(r.DKIM) <= maxSignatures {
+		for i := range r.DKIM {
+			f.dkim(&r.DKIM[i])
+		}
+		return
+	}
+	ranks := make([]int, len(r.DKIM))
+	order := make([]int, len(r.DKIM))
+	for i := range order {
+		order[i], ranks[i] = i, signatureRank(r, &r.DKIM[i])
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return ranks[a] - ranks[b] })
+	order = order[:maxSignatures]
+	slices.Sort(order)
+	for _, i := range order {
+		f.dkim(&r.DKIM[i])
+	}
+	f.Results[len(f.Results)-1].Comment = strconv.Itoa(len(r.DKIM)-maxSignatures) + " more signatures not listed"
+}
+
+// signatureRank is lower for a signature that says more of the author: aligned and passing,
+// passing, aligned, any other.
+func signatureRank(r *Report, s *dkim.Signature) int {
+	rank := 3
+	if s.Result == dkim.Pass {
+		rank -= 2
+	}
+	if r.SameOrganization(s.Domain) {
+		rank--
+	}
+	return rank
 }
 
 // spf names the domain and never the local part (RFC 8601 §2.7.2).

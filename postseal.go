@@ -66,6 +66,8 @@ type Config struct {
 	// TrustedSealers are the d= of ARC sealers that are believed: their passing chain
 	// overrides a policy when it says that the author passed DMARC (RFC 8617 §7.2.1).
 	TrustedSealers []string
+	// SealAge is how old a seal may be that overrides a policy; default DefaultSealAge.
+	SealAge time.Duration
 	// Protected are author domains whose failures count as corroborated, such as one's own.
 	Protected []string
 	Limits    Limits
@@ -121,7 +123,7 @@ func New(c Config) (*Verifier, error) {
 		dmarc: dmarc.Evaluator{Discovery: c.Discovery, NoGuard: c.NoPSLGuard}}
 	if v.policy == nil {
 		v.policy = &EnforcePolicy{Mode: c.Enforce, OnError: c.OnError, Protected: c.Protected, TrustedSealers: c.TrustedSealers,
-			ReplyURL: c.ReplyURL}
+			SealAge: c.SealAge, ReplyURL: c.ReplyURL}
 	}
 	return v, nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"postseal/arc"
 	"postseal/authres"
@@ -36,12 +37,25 @@ func isSealer(d string, trusted []string) bool {
 	})
 }
 
+// DefaultSealAge is how old a seal may be that overrides a policy: mail servers try to deliver
+// a message for up to five days (RFC 5321 §4.5.4.1), and nearly all of it arrives within
+// hours. An old message with its seal can be sent again by anyone.
+const DefaultSealAge = 72 * time.Hour
+
+// sealSkew is how far in the future a seal may be, as clocks differ.
+const sealSkew = 5 * time.Minute
+
 // sealedPass reports whether a trusted sealer has seen every author of the message pass
 // DMARC, and tells it in the form of RFC 8617 §7.2.2. The sealer is the oldest of those that
-// are trusted without a break: what came to it from others, it has judged itself.
-func sealedPass(r *Report, trusted []string) (comment string, ok bool) {
+// are trusted without a break: what came to it from others, it has judged itself. A sealer does
+// not vouch for a field that was added since (as AddedFields has it of DKIM), nor for a message
+// that it sealed longer than age ago, or in the future. A seal without a time has no age.
+func sealedPass(r *Report, trusted []string, age time.Duration) (comment string, ok bool) {
 	oldest := oldestTrusted(&r.chain, trusted)
-	if oldest == 0 || len(r.Author.Domains) == 0 {
+	switch {
+	case oldest == 0, len(r.Author.Domains) == 0, len(notCovered(r.header, r.chain.Signed)) > 0:
+		return "", false
+	case !r.chain.SealedAt.IsZero() && !isRecent(r.chain.SealedAt, r.Time, age):
 		return "", false
 	}
 	field, err := authres.Parse(r.chain.Results[oldest-1])
@@ -54,6 +68,13 @@ func sealedPass(r *Report, trusted []string) (comment string, ok bool) {
 		}
 	}
 	return chainComment(&r.chain), true
+}
+
+func isRecent(at, now time.Time, age time.Duration) bool {
+	if age <= 0 {
+		age = DefaultSealAge
+	}
+	return now.Sub(at) <= age && at.Sub(now) <= sealSkew
 }
 
 // passed reports whether f has dmarc=pass for this author, and no other result of it.

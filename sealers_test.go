@@ -15,9 +15,12 @@ import (
 
 const forwarded = "From: Dana <dana@acme.test>\r\nTo: anvils@lists.test\r\nSubject: cliffs\r\nDate: Mon, 2 Nov 2026 09:05:41 +0100\r\n\r\nNo.\r\n"
 
+// sealTime is half an hour before the clock of receive.
+const sealTime = 1793610000
+
 // hop is the ARC Set of a forwarder: its d= and what it says of the message.
 func hop(d, results string) reference.Set {
-	return reference.Set{Domain: d, Selector: "s", Key: reference.Ed25519(d), Results: results}
+	return reference.Set{Domain: d, Selector: "s", Key: reference.Ed25519(d), Results: results, Time: sealTime}
 }
 
 // receive verifies a message from lists.test, which is not authenticated as its author.
@@ -126,5 +129,37 @@ func TestSealedOverridesOnlyPolicy(t *testing.T) {
 func TestTrustedSealersChecked(t *testing.T) {
 	if _, err := postseal.New(postseal.Config{Resolver: &dnstest.Zone{}, TrustedSealers: []string{"no name"}}); err == nil {
 		t.Error("a name that is none is taken")
+	}
+}
+
+// TestSealAge: a trusted sealer vouches for what it sealed within three days, or within the
+// configured time, and for no field that was added since (RFC 8617 §9.5, RFC 6376 §8.15).
+func TestSealAge(t *testing.T) {
+	const hour = 3600
+	for _, tt := range []struct {
+		name    string
+		time    int64
+		age     time.Duration
+		added   string
+		applied postseal.Action
+	}{
+		{"fresh", sealTime, 0, "", postseal.Accept},
+		{"71 hours", sealTime - 71*hour, 0, "", postseal.Accept},
+		{"73 hours", sealTime - 73*hour, 0, "", postseal.Quarantine},
+		{"73 hours, a week is allowed", sealTime - 73*hour, 7 * 24 * time.Hour, "", postseal.Accept},
+		{"an hour, minutes are allowed", sealTime - hour, 10 * time.Minute, "", postseal.Quarantine},
+		{"a clock that is a little ahead", sealTime + 32*60, 0, "", postseal.Accept},
+		{"from the future", sealTime + hour, 0, "", postseal.Quarantine},
+		{"a second Subject", sealTime, 0, "Subject: win\r\n", postseal.Quarantine},
+		{"a field that the sealer did not sign", sealTime, 0, "X-Folder: a\r\n", postseal.Accept},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := hop("lists.test", "x; dmarc=pass header.from=acme.test")
+			set.Time = tt.time
+			r := receive(t, postseal.Config{TrustedSealers: []string{"lists.test"}, SealAge: tt.age}, tt.added+reference.SealAll(forwarded, set))
+			if r.ARC.Result != string(arc.Pass) || r.Decision.Applied != tt.applied {
+				t.Errorf("arc=%s, applied %s, want %s", r.ARC.Result, r.Decision.Applied, tt.applied)
+			}
+		})
 	}
 }

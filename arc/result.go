@@ -1,5 +1,7 @@
 package arc
 
+import "time"
+
 import "slices"
 
 // Code is a result word of RFC 8617 §4.4 and RFC 8601.
@@ -78,10 +80,12 @@ type Sealer struct{ Domain, Selector string }
 type Result struct {
 	Code       Code
 	Reason     Reason
-	Instance   int      // the instance at fault, 0 for the whole chain
-	Instances  int      // ARC Sets in the message
-	OldestPass int      // the oldest instance whose signature still verifies with all newer ones, 0 is all (RFC 8617 §5.2)
-	Sealers    []Sealer // of instance 1 first; claims, unless Code is Pass
-	Results    [][]byte // the authres-payload of each instance, instance 1 first
-	Problem    string   // what went wrong, for a person
+	Instance   int       // the instance at fault, 0 for the whole chain
+	Instances  int       // ARC Sets in the message
+	OldestPass int       // the oldest instance whose signature still verifies with all newer ones, 0 is all (RFC 8617 §5.2)
+	Sealers    []Sealer  // of instance 1 first; claims, unless Code is Pass
+	Results    [][]byte  // the authres-payload of each instance, instance 1 first
+	Problem    string    // what went wrong, for a person
+	Signed     []string  // names in h= of the newest ARC-Message-Signature, lower case; a claim, unless Code is Pass
+	SealedAt   time.Time // t= of the newest ARC-Seal, the zero Time without one; a claim, unless Code is Pass
 }

@@ -252,6 +252,16 @@ func (x *Validation) describe() Result {
 		}
 		r.Sealers, r.Results = append(r.Sealers, sealer), append(r.Results, s.results)
 	}
+	if len(x.sets) == 0 {
+		return r
+	}
+	newest := x.sets[len(x.sets)-1]
+	if newest.signature != nil {
+		r.Signed = newest.signature.Names
+	}
+	if newest.seal != nil && newest.seal.Timestamp >= 0 {
+		r.SealedAt = time.Unix(newest.seal.Timestamp, 0).UTC()
+	}
 	return r
 }
 

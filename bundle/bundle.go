@@ -38,10 +38,11 @@ type Bundle struct {
 	Enforce    postseal.Enforce
 	Discovery  dmarc.Discovery
 	OnError    postseal.OnError
-	Sealers    []string // trusted ARC sealers
-	Protected  []string // postseal.Config.Protected
-	NoGuard    bool     // postseal.Config.NoPSLGuard
-	Partial    bool     // postseal.Config.AllowPartialBody
+	Sealers    []string      // trusted ARC sealers
+	SealAge    time.Duration // how old their seals may be; 0 is postseal.DefaultSealAge
+	Protected  []string      // postseal.Config.Protected
+	NoGuard    bool          // postseal.Config.NoPSLGuard
+	Partial    bool          // postseal.Config.AllowPartialBody
 	AuthservID string
 	Ref        string // of the verdict, "" in a vector
 	Local      bool   // local rules decided, which the bundle does not hold
@@ -118,6 +119,10 @@ func (b *Bundle) set(key, value string) (err error) {
 		b.Discovery = dmarc.Discovery(value)
 	case "on-error":
 		b.OnError = postseal.OnError(value)
+	case "seal-age":
+		if b.SealAge, err = time.ParseDuration(value); err != nil || b.SealAge <= 0 {
+			return fmt.Errorf("seal-age: %q is not a duration such as \"72h\"", value)
+		}
 	case "trusted-sealers":
 		b.Sealers = strings.Fields(value)
 	case "protected":
@@ -138,7 +143,7 @@ func (b *Bundle) set(key, value string) (err error) {
 	return err
 }
 
-var keys = []string{"expect", "reason", "rfc", "comment", "now", "enforce", "discovery", "on-error", "trusted-sealers", "protected",
+var keys = []string{"expect", "reason", "rfc", "comment", "now", "enforce", "discovery", "on-error", "trusted-sealers", "seal-age", "protected",
 	"psl-guard", "partial-body", "authserv-id", "ref", "local-rules"}
 
 func (b *Bundle) file(name string, data []byte) (err error) {
@@ -237,7 +242,7 @@ func (b *Bundle) Config() (postseal.Config, error) {
 		return postseal.Config{}, fmt.Errorf("zone: %w", err)
 	}
 	return postseal.Config{Resolver: zone, AuthservID: b.AuthservID, Enforce: b.Enforce, Discovery: b.Discovery, OnError: b.OnError,
-		TrustedSealers: b.Sealers, Protected: b.Protected, NoPSLGuard: b.NoGuard, AllowPartialBody: b.Partial,
+		TrustedSealers: b.Sealers, SealAge: b.SealAge, Protected: b.Protected, NoPSLGuard: b.NoGuard, AllowPartialBody: b.Partial,
 		Now: func() time.Time { return b.Now }}, nil
 }
 

@@ -28,7 +28,7 @@ type Options struct {
 // part, no subject, no octet of the body: what signatures cover is there as hashes.
 func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	c, e := v.Config(), r.Evidence()
-	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, Protected: c.Protected,
+	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, Protected: c.Protected,
 		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
 		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, UnknownFrom: r.Conn.UnknownSender}}
 	keep := redacted
@@ -102,6 +102,9 @@ func (b *Bundle) Format() []byte {
 	line("discovery", string(b.Discovery))
 	line("on-error", string(b.OnError))
 	line("authserv-id", b.AuthservID)
+	if b.SealAge > 0 && b.SealAge != postseal.DefaultSealAge {
+		line("seal-age", b.SealAge.String())
+	}
 	line("trusted-sealers", strings.Join(b.Sealers, " "))
 	line("protected", strings.Join(b.Protected, " "))
 	for _, flag := range []struct {

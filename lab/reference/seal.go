@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"cmp"
 	"crypto"
 	"fmt"
 	"strings"
@@ -11,6 +12,7 @@ type Set struct {
 	Domain, Selector string
 	Key              crypto.Signer
 	Results          string                    // authres-payload of the ARC-Authentication-Results
+	Time             int64                     // t=, by default 12345, long ago
 	Chain            string                    // cv=, by default none for the first and pass for the others
 	Message          func(Signature) Signature // changes the ARC-Message-Signature before it is made
 	Seal             func(field string) string // changes the ARC-Seal before it is made, SignedAs in it
@@ -57,7 +59,7 @@ func (s Set) sealField(i int) string {
 	} else if status == "" {
 		status = "pass"
 	}
-	field := fmt.Sprintf("ARC-Seal: i=%d; a=%s-sha256; cv=%s; d=%s; s=%s; t=12345;\r\n\tb={b}", i, keyType(s.Key), status, s.Domain, s.Selector)
+	field := fmt.Sprintf("ARC-Seal: i=%d; a=%s-sha256; cv=%s; d=%s; s=%s; t=%d;\r\n\tb={b}", i, keyType(s.Key), status, s.Domain, s.Selector, cmp.Or(s.Time, 12345))
 	if s.Seal != nil {
 		return s.Seal(field)
 	}

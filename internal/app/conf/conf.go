@@ -220,6 +220,8 @@ type ARC struct {
 	// Sealers whose passing chain overrides a policy (RFC 8617). Anyone can seal: name only
 	// those whose check of incoming mail you trust.
 	TrustedSealers []Domain `toml:"trusted_sealers"`
+	// How old the newest seal may be: anyone can send an old message again with its seal.
+	MaxAge Duration `toml:"max_age"`
 }
 
 // Proxy is the SMTP proxy.

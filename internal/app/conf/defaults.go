@@ -101,7 +101,7 @@ func Default() *Config {
 		DMARC:  DMARC{Discovery: dmarc.TreeWalk, PSLGuard: true, QuarantineWith: "header", Protected: []Domain{}},
 		Proxy: Proxy{Peers: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, ClientInfo: "auto",
 			Message: 64 << 20, Memory: 256 << 10, Spool: 1 << 30, Timeout: Duration(5 * time.Minute)},
-		ARC:     ARC{TrustedSealers: []Domain{}},
+		ARC:     ARC{TrustedSealers: []Domain{}, MaxAge: Duration(postseal.DefaultSealAge)},
 		Bundles: Bundles{Dir: defaultBundles(), Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
 		Web:     Web{Hosts: []Domain{}, TrustedProxies: []Prefix{}},
 		Store:   defaultStore(),
