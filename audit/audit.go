@@ -74,6 +74,8 @@ type run struct {
 	noKeys        bool        // nothing is below _domainkey
 	emptyWildcard bool        // every selector is revoked
 
+	twice, twiceKnown bool // names end in the domain twice
+
 	// Texts that were meant to be records, whether receivers read them or not.
 	spfTexts, dmarcTexts, stsTexts, rptTexts, bimiTexts []string
 }

@@ -31,6 +31,7 @@ const maxLogoBytes = 32 << 10
 func (r *run) bimi() {
 	rec := &r.report.Records.BIMI
 	rec.Status = Status{Name: "default._bimi." + string(r.name), State: NoData}
+	defer r.bimiMisplaced(rec)
 	for i, d := range []string{string(r.name), r.report.Records.DMARC.OrgDomain} {
 		if d == "" || i > 0 && d == string(r.name) {
 			continue
@@ -54,6 +55,14 @@ func (r *run) bimi() {
 		r.bimiTexts = append(r.bimiTexts, texts...)
 		r.bimiRecord(rec, Where{Name: name, Record: texts[0]})
 		return
+	}
+}
+
+// bimiMisplaced finds a record at the domain itself.
+func (r *run) bimiMisplaced(rec *BIMI) {
+	if rec.State == NoData && len(r.bimiTexts) == 0 {
+		kind := transportKind{what: "BIMI", area: "bimi", lookalike: repair.LooksLikeBIMI}
+		r.bimiTexts = r.misplacedText(kind, rec.Name, nil)
 	}
 }
 
@@ -82,7 +91,15 @@ func (r *run) bimiRecord(rec *BIMI, at Where) {
 		return // the domain declines
 	}
 	if d := &r.report.Records.DMARC; d.State != Failed && (d.Policy != "quarantine" && d.Policy != "reject" || d.Test || d.SP == "none") {
-		r.find("bimi.policy", at, "the DMARC policy is "+word(d.Policy)+": receivers show no logo", "")
+		why := "the DMARC policy is " + word(d.Policy)
+		switch {
+		case d.Policy != "quarantine" && d.Policy != "reject":
+		case d.Test:
+			why = "the DMARC record says t=y"
+		default:
+			why = "the DMARC record says sp=none"
+		}
+		r.find("bimi.policy", at, why+": receivers show no logo", "")
 	}
 	if location != "" {
 		rec.Logo = r.logo(location)

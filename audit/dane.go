@@ -58,6 +58,7 @@ func (r *run) dane() {
 		a, state := r.ask("dane", name, resolver.TLSA, false)
 		switch {
 		case state == Failed:
+			r.daneFailed(h.Name, name, mx.Security)
 			continue
 		case state != Found:
 			without = append(without, h.Name)
@@ -72,6 +73,16 @@ func (r *run) dane() {
 		r.find("dane.partial", at, "no TLSA record for "+clip(without[0])+", and there is one for another MX host", "")
 	case with == 0 && len(without) > 0 && mx.Security == resolver.Secure:
 		r.find("dane.missing", at, "the zone is signed, and no MX host has a TLSA record", "")
+	}
+}
+
+// daneFailed finds a name server that does not answer for TLSA. A sender cannot tell that from
+// an attack, and keeps the mail (RFC 7672 §2.1.1). It asks only if the host's addresses are
+// signed (§2.2.2).
+func (r *run) daneFailed(host, name string, mx resolver.Security) {
+	a, _ := r.ask("mx", host, resolver.A, false)
+	if status := r.status(name, Failed); mx == resolver.Secure && a.Security == resolver.Secure && (status.Kind == resolver.ServFail || status.Kind == resolver.Refused) {
+		r.find("dane.unanswered", Where{Name: name}, fmt.Sprintf("the lookup of %s failed (%s)", name, status.Kind), "")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
+	"postseal/internal/app/repair"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -147,6 +148,7 @@ func (r *run) selector(s Selector) {
 		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s, and there is no key now", s.Name), "")
 	case state != Failed:
 		r.find("dkim.selector-missing", Where{Name: name}, fmt.Sprintf("%s has no key (%s)", name, state), "")
+		r.nameTwice(name)
 	}
 	r.report.Records.DKIM = append(r.report.Records.DKIM, k)
 }
@@ -166,7 +168,7 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	var syntax *dkim.SyntaxError
 	if errors.As(err, &syntax) {
 		at.Offset = syntax.Offset
-		r.find("dkim.syntax", at, syntax.Msg, "")
+		r.keyFault(k, at, syntax.Msg)
 		return
 	}
 	if len(keys) == 0 {
@@ -174,6 +176,24 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	}
 	k.Type, k.Bits, k.TestMode, k.Revoked = keys[0].Type, keys[0].Bits, keys[0].TestMode, keys[0].Revoked
 	findEach(r.find, dkim.Lint(k.Record), at)
+}
+
+// faultTexts say what became of a key.
+var faultTexts = map[repair.KeyFault]string{repair.PrivateKey: "p= holds the private key: anyone can sign as you",
+	repair.Truncated: "the record ends before the key does", repair.StringOrder: "the character-strings of the record are in the wrong order",
+	repair.PlusLost: "there are blanks in p= where + belongs", repair.WrongType: "p= has the 32 octets of an Ed25519 key, and k= does not say ed25519"}
+
+// keyFault finds what is wrong with a record that is not a key.
+func (r *run) keyFault(k *DKIMKey, at Where, msg string) {
+	_, fault, _ := repair.Key(k.Record, k.lengths)
+	if fault == repair.OtherFault {
+		r.find("dkim.syntax", at, msg, "")
+		return
+	}
+	if i := strings.Index(k.Record, "p="); i >= 0 && fault != repair.StringOrder {
+		at.Offset = i
+	}
+	r.find("dkim."+string(fault), at, faultTexts[fault], "")
 }
 
 // keyFindings looks at all keys together.
@@ -193,6 +213,13 @@ func (r *run) keyFindings() {
 			r.find("dkim.shared-key", Where{Name: k.Name, Record: k.Record}, "the selectors "+first+" and "+k.Selector+" have the same key", "")
 		}
 		owners[k.Record] = k.Selector
+	}
+	if usable == 0 {
+		for i := range r.report.Records.DKIM {
+			if k := &r.report.Records.DKIM[i]; k.Revoked && (k.Source == FromFlag || k.Source == FromFile) {
+				r.find("dkim.selector-revoked", Where{Name: k.Name, Record: k.Record}, "you named the selector "+k.Selector+", and its key is revoked: mail signed with it fails", "")
+			}
+		}
 	}
 	if usable > 0 && ed == usable {
 		r.find("dkim.ed25519-only", Where{Name: "_domainkey." + string(r.name)}, "every key that was found is an Ed25519 key", "")

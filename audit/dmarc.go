@@ -67,7 +67,11 @@ func (r *run) dmarcName(own string) State {
 		if state == Found {
 			r.find("dmarc.cname", Where{Name: own}, own+" is an alias of "+a.Canonical+": its owner sets your policy", "")
 		} else {
-			r.find("dmarc.cname-dangling", Where{Name: own}, own+" is an alias of "+a.Canonical+", which has no record", "")
+			detail, fix := own+" is an alias of "+a.Canonical+", which has no record", ""
+			if wild, _ := r.ask("dmarc", probe+"."+string(r.name), resolver.TXT, false); wild.Aliased(probe + "." + string(r.name)) {
+				detail, fix = "the wildcard *."+string(r.name)+" answers for "+own+" with an alias of "+a.Canonical+", which has no record", "publish a record at "+own+" itself"
+			}
+			r.find("dmarc.cname-dangling", Where{Name: own}, detail, fix)
 		}
 	}
 	r.hygiene(own, a, "dmarc")
@@ -111,9 +115,14 @@ func (r *run) dmarcPlaces(res *dmarc.Result) {
 	misplaced(string(r.name), r.apex.Records)
 	found := len(res.Walk) > 0 && res.Walk[0].Outcome == dmarc.FoundRecord
 	if !found {
-		for _, name := range []string{"_dmarc._dmarc." + string(r.name), "dmarc." + string(r.name), own + "." + string(r.name)} {
+		for _, name := range []string{"_dmarc._dmarc." + string(r.name), "dmarc." + string(r.name)} {
 			if a, state := r.ask("dmarc", name, resolver.TXT, false); state == Found {
 				misplaced(name, a.Records)
+			}
+		}
+		for _, rr := range r.nameTwice(own) {
+			if repair.LooksLikeDMARC(rr.Text) {
+				texts = append(texts, rr.Text)
 			}
 		}
 	}
@@ -248,6 +257,15 @@ func (r *run) reportURIs(res *dmarc.Result, uris []string, tag string, at Where)
 		if i == 2 && tag == "rua" {
 			r.find("dmarc.rua-many", at, fmt.Sprintf("%d destinations; reporters may stop after two", len(uris)), "")
 		}
+		if !strings.EqualFold(uri[:min(len(uri), 7)], "mailto:") {
+			list = append(list, u) // https: nothing about mail, and no reporter has to ask (RFC 9990 §3.5)
+			continue
+		}
+		if own, free := r.unregistered(string(d)); free {
+			r.find("dmarc.rua-unregistered", at, fmt.Sprintf("%s: %s does not exist: whoever registers it reads the reports about %s", tag, own, r.name), "")
+			list = append(list, u)
+			continue
+		}
 		r.takesMail(d, tag, at)
 		org := (&dmarc.Evaluator{Resolver: r.dns}).Discover(r.ctx, d).OrgDomain
 		if u.External = org != res.OrgDomain; u.External {
@@ -276,18 +294,19 @@ func uriHost(uri string) string {
 
 // takesMail finds a destination that no mail can reach.
 func (r *run) takesMail(d domain.Name, tag string, at Where) {
+	id := map[string]string{"rua": "dmarc.rua-domain", "ruf": "dmarc.ruf-domain", "TLS-RPT rua": "tlsrpt.rua-domain"}[tag]
 	mx, state := r.ask("dmarc", string(d), resolver.MX, false)
 	switch {
 	case state == Failed || state == Found && mx.Records[0].Target != "":
 		return
 	case state == Found:
-		r.find("dmarc.rua-domain", at, fmt.Sprintf("%s: %s says that it takes no mail (null MX)", tag, d), "")
+		r.find(id, at, fmt.Sprintf("%s: %s says that it accepts no mail (null MX)", tag, d), "")
 		return
 	}
 	_, v4 := r.ask("dmarc", string(d), resolver.A, false)
 	_, v6 := r.ask("dmarc", string(d), resolver.AAAA, false)
 	if v4 != Found && v6 != Found && v4 != Failed && v6 != Failed {
-		r.find("dmarc.rua-domain", at, fmt.Sprintf("%s: %s has neither MX nor address", tag, d), "")
+		r.find(id, at, fmt.Sprintf("%s: %s has neither MX nor address", tag, d), "")
 	}
 }
 
@@ -299,7 +318,8 @@ func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Wher
 		return "unknown"
 	}
 	for _, rr := range a.Records {
-		if _, ok := dmarc.Parse(rr.Text); ok {
+		if record, ok := dmarc.Parse(rr.Text); ok {
+			r.override(record, d, tag, at)
 			return "yes"
 		}
 	}
@@ -309,4 +329,18 @@ func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Wher
 	}
 	r.find(id, at, fmt.Sprintf("%s does not say that it takes reports about %s", d, policyDomain), fmt.Sprintf(`let its owner publish at %s: "v=DMARC1;"`, name))
 	return "no"
+}
+
+// override finds a record that takes reports and wants them at another host: a reporter must
+// not follow it (RFC 9990 §4, step 9).
+func (r *run) override(record *dmarc.Record, d domain.Name, tag string, at Where) {
+	uris := record.RUA
+	if tag == "ruf" {
+		uris = record.RUF
+	}
+	for _, uri := range uris {
+		if host, err := domain.Parse(uriHost(uri)); err == nil && host != d {
+			r.find("dmarc.rua-override", at, fmt.Sprintf("%s: %s moves the reports to %s, another host: reporters do not follow that", tag, d, host), "")
+		}
+	}
 }

@@ -94,7 +94,7 @@ func TestPolicyOverTLS(t *testing.T) {
 		web.TLS = &tls.Config{Certificates: []tls.Certificate{ca.server(t, test.name)}}
 		web.Config.ErrorLog = log.New(io.Discard, "", 0)
 		web.StartTLS()
-		z, err := dnstest.Parse(sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n")
+		z, err := dnstest.Parse(sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n" + "mta-sts.a.test. A 198.51.100.5\n")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestProbe(t *testing.T) {
 		{"another key than DANE says", config(other), false, true, "starttls.certificate dane.mismatch"},
 	} {
 		addr := smtpHost(t, test.config, test.broken)
-		zone := sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n"
+		zone := sane + "_mta-sts.a.test. TXT \"v=STSv1; id=1;\"\n" + "mta-sts.a.test. A 198.51.100.5\n"
 		if test.dane {
 			zone += fmt.Sprintf("_25._tcp.mx.a.test. TLSA 3 1 1 %x\n; SECURE a.test\n; SECURE mx.a.test\n; SECURE _25._tcp.mx.a.test\n", spki)
 		}

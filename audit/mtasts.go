@@ -90,11 +90,33 @@ func (r *run) transportRecord(k transportKind) (status Status, text string, text
 		if status.State == Found {
 			status.State = NoData
 		}
+		texts = append(texts, r.misplacedText(k, name, texts)...)
 		if len(texts) == 0 && r.report.Profile.Receives() {
 			r.find(k.area+".missing", Where{Name: name}, "no "+k.what+" record at "+name, "")
 		}
 	}
 	return status, "", texts
+}
+
+// misplacedText finds a record at the domain itself, or under a name with the domain twice,
+// where no sender looks.
+func (r *run) misplacedText(k transportKind, name string, have []string) []string {
+	if len(have) > 0 {
+		return nil
+	}
+	var texts []string
+	for _, rr := range r.apex.Records {
+		if k.lookalike(rr.Text) {
+			texts = append(texts, rr.Text)
+			r.find(k.area+".misplaced", Where{Name: string(r.name), Record: rr.Text}, "a "+k.what+" record is at "+string(r.name), "move it to "+name)
+		}
+	}
+	for _, rr := range r.nameTwice(name) {
+		if k.lookalike(rr.Text) {
+			texts = append(texts, rr.Text)
+		}
+	}
+	return texts
 }
 
 // beginning returns the texts that begin with a version.
@@ -177,6 +199,10 @@ func (r *run) stsPolicy(rec *MTASTS) {
 	host := "mta-sts." + string(r.name)
 	url := "https://" + host + "/.well-known/mta-sts.txt"
 	at := Where{Name: host}
+	if r.nowhere(host) {
+		r.find("mtasts.http", at, host+" has no address: no sender can fetch the policy", "")
+		return
+	}
 	body, contentType, ok := r.fetch("mta-sts", url, maxPolicyBytes, "mtasts", at)
 	if !ok {
 		return
@@ -204,6 +230,16 @@ func (r *run) stsPolicy(rec *MTASTS) {
 			r.find("mtasts.mx-mismatch", at, "MX host "+clip(h.Name)+" is not in the policy", "add the line: mx: "+clip(h.Name))
 		}
 	}
+}
+
+// nowhere reports whether a name is known to have no address.
+func (r *run) nowhere(host string) bool {
+	for _, t := range []resolver.Type{resolver.A, resolver.AAAA} {
+		if _, state := r.ask("mta-sts", host, t, false); state == Found || state == Failed {
+			return false
+		}
+	}
+	return true
 }
 
 // allows reports whether host matches an mx pattern; a wildcard is one label (RFC 8461

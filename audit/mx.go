@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"postseal/resolver"
 )
@@ -33,7 +34,13 @@ func (r *run) mx() {
 			r.dns.Prefetch(h.Target, resolver.AAAA)
 		}
 	}
+	seen := map[string]bool{}
 	for _, h := range hosts {
+		if lower := strings.ToLower(h.Target); seen[lower] && h.Target != "" {
+			r.find("mx.duplicate", Where{Name: string(r.name)}, "MX host "+clip(h.Target)+" is listed twice", "")
+			continue
+		}
+		seen[strings.ToLower(h.Target)] = true
 		r.report.Records.MX = append(r.report.Records.MX, r.mxHost(h))
 	}
 	if r.nullMX() && len(hosts) > 1 {
@@ -62,8 +69,7 @@ func (r *run) mxHost(rr resolver.RR) MXHost {
 		return h
 	}
 	at := Where{Name: string(r.name)}
-	if _, err := netip.ParseAddr(h.Name); err == nil {
-		r.find("mx.address", at, "MX "+h.Name+" is an address, not a name", "")
+	if r.notHost(h.Name, at) {
 		return h
 	}
 	known, aliased := true, false
@@ -91,6 +97,28 @@ func (r *run) mxHost(rr resolver.RR) MXHost {
 	}
 	h.FCrDNS = r.fcrdns(&h, at)
 	return h
+}
+
+// verification are names that a service had its customers publish as MX to prove that they own
+// the domain. No mail goes there.
+const verification = ".msv1.invalid"
+
+// notHost finds an MX that names no host.
+func (r *run) notHost(name string, at Where) bool {
+	relative := strings.TrimSuffix(name, "."+string(r.name)) // a zone editor appended the domain
+	if _, err := netip.ParseAddr(relative); err == nil {
+		r.find("mx.address", at, "MX "+clip(name)+" is an address, not a name", "")
+		return true
+	}
+	switch {
+	case relative == "0":
+		r.find("mx.null-dot", at, "MX "+clip(name)+" names a host 0: a null MX is written 0 . (preference 0, then a dot)", "")
+		return true
+	case strings.HasSuffix(strings.ToLower(name), verification):
+		r.find("mx.verification", at, "MX "+clip(name)+" proves to Microsoft 365 that you own the domain", "")
+		return true
+	}
+	return false
 }
 
 // fcrdns checks that each address has a name that leads back to it (RFC 8601 §3).

@@ -1,6 +1,9 @@
 package audit
 
 import (
+	"fmt"
+
+	"postseal/internal/app/repair"
 	"postseal/spf"
 )
 
@@ -67,7 +70,7 @@ func (r *run) profileRules() {
 		return
 	}
 	switch {
-	case r.report.Profile.Sends() && r.nullMX():
+	case r.report.Profile.Sends() && r.nullMX() && len(rec.MX) == 1:
 		r.find("mx.null-sender", Where{Name: string(r.name)}, "the null MX says that nobody can answer, and SPF lets hosts send", "")
 	case r.mxState == NoData && r.implicit:
 		r.find("mx.implicit", Where{Name: string(r.name)}, "without MX, mail goes to the address of "+string(r.name), "")
@@ -78,6 +81,15 @@ func (r *run) profileRules() {
 
 func (r *run) spfMissing() {
 	if r.has("spf.not-recognised") {
+		return
+	}
+	for _, rr := range r.nameTwice(string(r.name)) {
+		if repair.LooksLikeSPF(rr.Text) {
+			r.spfTexts = append(r.spfTexts, rr.Text)
+		}
+	}
+	if d := &r.report.Records.DMARC; d.PolicyDomain != "" && d.PolicyDomain != string(r.name) && (d.Policy == "reject" || d.Policy == "quarantine") {
+		r.find("spf.missing-host", Where{Name: string(r.name)}, fmt.Sprintf("no SPF record at %s; policy %s of %s protects it", r.name, d.Policy, d.PolicyDomain), "")
 		return
 	}
 	fix := "publish a record that lists your MX hosts and whatever else sends for you"
@@ -96,6 +108,9 @@ func (r *run) parked() {
 	}
 	if rec.DMARC.State == Found && rec.DMARC.Policy != "reject" {
 		r.find("parked.dmarc", Where{Name: rec.DMARC.Name, Record: rec.DMARC.Record}, "policy "+word(rec.DMARC.Policy)+", where no mail can be genuine", "")
+	}
+	if hosts := len(rec.MX); hosts > 0 && !r.nullMX() {
+		r.find("parked.mx-hosts", Where{Name: name}, fmt.Sprintf("%s has %d MX hosts, and no null MX", name, hosts), "")
 	}
 	if r.mxState == NoData && r.implicit {
 		r.find("parked.mx", Where{Name: name}, "without MX, mail goes to the address of "+name, "")

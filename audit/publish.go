@@ -40,7 +40,7 @@ func (r *run) publications() {
 	r.publishOthers()
 	for _, p := range r.report.Publish {
 		for i := range r.report.Findings {
-			if f := &r.report.Findings[i]; (f.Where.Name == p.Name || f.ID == "dmarc.misplaced") && slices.Contains(p.Mends, f.ID) {
+			if f := &r.report.Findings[i]; (f.Where.Name == p.Name || strings.HasSuffix(f.ID, ".misplaced") || f.ID == "txt.name-twice") && slices.Contains(p.Mends, f.ID) {
 				f.Publish = p.Value
 			}
 		}
@@ -82,7 +82,7 @@ func (r *run) refuse(name string, findings []*Finding, err error) {
 }
 
 // unreadable are the findings about a text that does not say what its owner means.
-var unreadable = map[string]bool{"spf.syntax": true, "spf.typo": true, "spf.not-recognised": true, "spf.multiple": true, "spf.loop": true, "dmarc.not-recognised": true,
+var unreadable = map[string]bool{"spf.syntax": true, "spf.typo": true, "spf.not-recognised": true, "spf.multiple": true, "spf.loop": true, "spf.include-broken": true, "dmarc.not-recognised": true,
 	"dmarc.syntax": true, "dmarc.unusable": true, "dmarc.policy-dropped": true, "dmarc.bad-value": true, "dmarc.duplicate-tag": true, "dmarc.bad-uri": true,
 	"dmarc.multiple": true, "dkim.syntax": true, "dkim.truncated": true, "mtasts.record": true, "mtasts.multiple": true, "tlsrpt.syntax": true, "tlsrpt.multiple": true,
 	"bimi.syntax": true}
@@ -103,16 +103,17 @@ var removable = map[string]bool{"spf.dead-term": true, "spf.duplicate": true, "s
 func (r *run) publishSPF() {
 	name := string(r.name)
 	findings := r.at(name, "spf", "txt", "parked")
+	findings = append(findings, r.at(name+"."+name, "txt")...)
 	switch {
 	case r.has("parked.spf"):
-		r.offer(name, "TXT", "v=spf1 -all", findings, func(f *Finding) bool { return f.ID != "parked.dmarc" && f.ID != "parked.mx" })
+		r.offer(name, "TXT", "v=spf1 -all", findings, func(f *Finding) bool { return f.ID != "parked.dmarc" && !strings.HasPrefix(f.ID, "parked.mx") })
 		return
-	case r.has("spf.missing"):
+	case (r.has("spf.missing") || r.has("spf.missing-host")) && len(r.spfTexts) == 0:
 		value := "v=spf1 mx ~all"
 		if r.report.Profile == Parked || r.report.Profile == Receiving {
 			value = "v=spf1 -all"
 		}
-		r.offer(name, "TXT", value, findings, func(f *Finding) bool { return f.ID == "spf.missing" })
+		r.offer(name, "TXT", value, findings, func(f *Finding) bool { return strings.HasPrefix(f.ID, "spf.missing") })
 		return
 	case len(r.spfTexts) == 0:
 		return
@@ -161,7 +162,7 @@ func mendSPF(texts []string, findings []*Finding) (value string, mends func(*Fin
 	problems := spf.Lint(value)
 	return value, func(f *Finding) bool {
 		switch {
-		case textual(f.ID), f.ID == "spf.multiple", f.ID == "spf.not-recognised", f.ID == "spf.string-join":
+		case textual(f.ID), f.ID == "spf.missing", f.ID == "spf.multiple", f.ID == "spf.not-recognised", f.ID == "spf.string-join":
 			return true
 		case removable[f.ID]:
 			return slices.Contains(removed, termAt(f.Where)) || repair.EndsInAll(termAt(f.Where))
@@ -256,7 +257,12 @@ func (r *run) publishOthers() {
 		{rec.TLSRPT.Name, "tlsrpt", r.rptTexts, repair.TLSRPT},
 		{rec.BIMI.Name, "bimi", r.bimiTexts, repair.BIMI},
 	} {
-		findings := r.at(o.name, o.area, "txt")
+		findings := append(r.at(o.name, o.area, "txt"), r.at(o.name+"."+string(r.name), "txt")...)
+		for _, f := range r.at(string(r.name), o.area) {
+			if f.ID == o.area+".misplaced" {
+				findings = append(findings, f)
+			}
+		}
 		if len(o.texts) == 0 || len(findings) == 0 {
 			continue
 		}
@@ -265,10 +271,12 @@ func (r *run) publishOthers() {
 			r.refuse(o.name, findings, err)
 			continue
 		}
-		r.offer(o.name, "TXT", value, findings, func(f *Finding) bool { return textual(f.ID) || unreadable[f.ID] })
+		r.offer(o.name, "TXT", value, findings, func(f *Finding) bool { return textual(f.ID) || unreadable[f.ID] || f.ID == o.area+".misplaced" })
 	}
 	name := string(r.name)
-	r.offer(name, "MX", "0 .", r.at(name, "mx", "parked"), func(f *Finding) bool { return f.ID == "parked.mx" || f.ID == "mx.null-dot" })
+	r.offer(name, "MX", "0 .", r.at(name, "mx", "parked"), func(f *Finding) bool {
+		return f.ID == "parked.mx" || f.ID == "parked.mx-hosts" || f.ID == "mx.null-dot"
+	})
 }
 
 // publishDMARC: the policy that was meant, where receivers look for it, and as strong as the
@@ -286,7 +294,7 @@ func (r *run) publishDMARC() {
 		return
 	}
 	for i := range r.report.Findings {
-		if f := &r.report.Findings[i]; f.ID == "dmarc.misplaced" && rec.State != Found {
+		if f := &r.report.Findings[i]; (f.ID == "dmarc.misplaced" || f.ID == "txt.name-twice" && strings.HasPrefix(f.Where.Name, name+".")) && rec.State != Found {
 			findings = append(findings, f)
 		}
 	}
@@ -330,7 +338,7 @@ func mendDMARC(texts []string, findings []*Finding, reports string) (value strin
 }
 
 var lintedDMARC = map[string]bool{"dmarc.syntax": true, "dmarc.unusable": true, "dmarc.policy-dropped": true, "dmarc.bad-value": true, "dmarc.duplicate-tag": true,
-	"dmarc.unknown-tag": true, "dmarc.obsolete-tag": true, "dmarc.obsolete-size": true, "dmarc.bad-uri": true, "dmarc.weak-sp": true, "dmarc.testing": true,
+	"dmarc.unknown-tag": true, "dmarc.obsolete-tag": true, "dmarc.obsolete-default": true, "dmarc.obsolete-size": true, "dmarc.bad-uri": true, "dmarc.weak-sp": true, "dmarc.testing": true,
 	"dmarc.rua-missing": true, "dmarc.fo-without-ruf": true, "dmarc.ruf-of-psd": true, "dmarc.tag-order": true, "dmarc.fo-redundant": true, "dmarc.same-address": true}
 
 // defaultDMARC is the first record of a domain without one.

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"postseal/spf"
@@ -24,6 +26,22 @@ func (r *run) samples(c *spf.Checker, tree *spf.Tree) {
 				ip.String()+", which is nobody's address, passes by "+clip(s.Mechanism), "")
 		}
 	}
+	r.deadForAll(tree)
+}
+
+// deadForAll finds a record with macros that says permerror to every sample, those of the
+// caller among them.
+func (r *run) deadForAll(tree *spf.Tree) {
+	rec := &r.report.Records.SPF
+	if len(r.options.Samples) == 0 || r.has("spf.include-broken") || r.has("spf.lookup-limit") || !strings.Contains(tree.Root.Text, "%{") {
+		return
+	}
+	for _, s := range rec.Samples {
+		if s.Result != string(spf.PermError) {
+			return
+		}
+	}
+	r.find("spf.include-broken", Where{Name: string(r.name), Record: tree.Root.Text}, fmt.Sprintf("every check of %d sample clients ends in permerror", len(rec.Samples)), "")
 }
 
 func (r *run) sample(ctx context.Context, c *spf.Checker, ip netip.Addr) SPFSample {
@@ -38,12 +56,14 @@ func (r *run) sample(ctx context.Context, c *spf.Checker, ip netip.Addr) SPFSamp
 	return s
 }
 
-// redundant finds addresses of the record that other terms let pass anyway.
+// redundant finds addresses of the record that other terms let pass anyway. Where a term that
+// costs a lookup has no more than terms that cost none, it is the one to remove.
 func (r *run) redundant(root *spf.Node) {
 	sets := make([]planned, len(root.Terms))
 	for i := range root.Terms {
 		sets[i].collect(&root.Terms[i])
 	}
+	superfluous := r.redundantLookups(root)
 	for i := range root.Terms {
 		t := &root.Terms[i]
 		if t.Unused || t.Qualifier != spf.Pass || t.Mechanism != spf.IP4 && t.Mechanism != spf.IP6 {
@@ -51,7 +71,7 @@ func (r *run) redundant(root *spf.Node) {
 		}
 		for j := range root.Terms {
 			o := &root.Terms[j]
-			if i == j || o.Mechanism == spf.All || o.Unused || o.Text == t.Text {
+			if i == j || o.Mechanism == spf.All || o.Unused || o.Text == t.Text || superfluous[j] {
 				continue
 			}
 			if q, ok := covering(append(sets[j].set.v4, sets[j].set.v6...), t.Addresses[0]); ok && (q != t.Addresses[0] || o.Lookup > 0 || j < i) {
@@ -60,4 +80,27 @@ func (r *run) redundant(root *spf.Node) {
 			}
 		}
 	}
+}
+
+// redundantLookups finds a and mx whose addresses ip4 and ip6 list too.
+func (r *run) redundantLookups(root *spf.Node) map[int]bool {
+	var literal []netip.Prefix
+	for i := range root.Terms {
+		if t := &root.Terms[i]; !t.Unused && t.Qualifier == spf.Pass && (t.Mechanism == spf.IP4 || t.Mechanism == spf.IP6) {
+			literal = append(literal, t.Addresses...)
+		}
+	}
+	found := map[int]bool{}
+	for i := range root.Terms {
+		t := &root.Terms[i]
+		if t.Unused || t.Err != nil || t.Qualifier != spf.Pass || t.Mechanism != spf.A && t.Mechanism != spf.MX || len(t.Addresses) == 0 {
+			continue
+		}
+		if slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { _, ok := covering(literal, p); return !ok }) {
+			continue
+		}
+		found[i] = true
+		r.find("spf.redundant-lookup", Where{string(r.name), t.Offset, root.Text}, "ip4 and ip6 list every address of "+clip(t.Text), "remove "+clip(t.Text)+": it costs a lookup")
+	}
+	return found
 }

@@ -96,12 +96,21 @@ func (w *spfWalk) included(n *spf.Node) {
 	if n.Record == nil {
 		return
 	}
-	for _, p := range spf.Lint(n.Text) {
-		switch p.ID {
-		case "spf.all-permissive", "spf.cidr-wide", "spf.ptr":
-			w.find(p.ID, Where{n.Domain, p.Offset, n.Text}, "in the record of "+n.Domain+": "+p.Message, "")
+	for i := range n.Record.Directives {
+		d := &n.Record.Directives[i]
+		at := Where{n.Domain, d.Offset, n.Text}
+		switch {
+		case d.Mechanism == spf.All && d.Qualifier == spf.Pass:
+			w.find("spf.all-permissive", at, "in the record of "+n.Domain+": +all lets every host of the internet send", "")
+		case d.Qualifier == spf.Pass && tooWide(d.Prefix):
+			w.find("spf.cidr-wide", at, "in the record of "+n.Domain+": "+d.Prefix.String()+" is wider than any provider needs", "")
 		}
 	}
+}
+
+// tooWide reports whether a range is wider than the blocks that the largest providers list.
+func tooWide(p netip.Prefix) bool {
+	return p.IsValid() && (p.Addr().Is4() && p.Bits() < 13 || p.Addr().Is6() && p.Bits() < 28)
 }
 
 func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm {
@@ -124,6 +133,12 @@ func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm
 		w.find("spf.mx-limit", at, t.Name+" has "+t.Problem, "")
 	case t.Void():
 		w.find("spf.dead-term", at, clip(t.Text)+" in the record of "+n.Domain+" resolves to nothing", "remove "+clip(t.Text))
+		if passes {
+			w.authorizesUnregistered(t, at)
+		}
+	}
+	if depth == 0 {
+		w.macroTarget(t, at)
 	}
 	if t.Child == nil {
 		return out
@@ -147,6 +162,9 @@ func (w *spfWalk) child(t *spf.Term, at Where, again bool) {
 		w.find("spf.loop", at, clip(t.Text)+" leads back to "+c.Domain, "")
 	case c.Code != "":
 		w.find("spf.include-broken", at, clip(t.Text)+" makes every check permerror: "+c.Problem, "")
+		if t.Qualifier == spf.Pass || t.Mechanism == "redirect" {
+			w.authorizesUnregistered(t, at)
+		}
 	case again:
 		w.find("spf.duplicate", at, t.Name+" is reached a second time, and paid for again", "keep one of the terms that lead there")
 	}

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"fmt"
 	"strings"
 
 	"postseal/internal/app/repair"
+	"postseal/internal/core/domain"
 )
 
 // TLSRPT is where senders report failures of TLS (RFC 8460).
@@ -26,6 +28,18 @@ func (r *run) tlsrpt() {
 		return
 	}
 	rec.RUA = rua
+	for _, uri := range rua {
+		d, err := domain.Parse(uriHost(uri))
+		if err != nil || !strings.EqualFold(uri[:min(len(uri), 7)], "mailto:") {
+			continue
+		}
+		at := Where{Name: rec.Name, Record: rec.Record, Offset: max(strings.Index(rec.Record, uri), 0)}
+		if own, free := r.unregistered(string(d)); free {
+			r.find("tlsrpt.rua-domain", at, fmt.Sprintf("rua: %s does not exist: whoever registers it reads the reports about %s", own, r.name), "")
+			continue
+		}
+		r.takesMail(d, "TLS-RPT rua", at)
+	}
 }
 
 // ParseTLSRPT reads the text of a record at _smtp._tls (RFC 8460 §3).

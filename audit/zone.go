@@ -61,7 +61,8 @@ func (r *run) caaRecord(name domain.Name, data []byte) {
 	}
 }
 
-// ParseCAA reads the RDATA of a CAA record (RFC 8659 §4.1).
+// ParseCAA reads the RDATA of a CAA record (RFC 8659 §4.1), and of issue and its kin the issuer
+// (§4.2): where that is no domain, no authority may issue.
 func ParseCAA(data []byte) (CAA, error) {
 	if len(data) < 2 {
 		return CAA{}, fmt.Errorf("a CAA record of %d octets", len(data))
@@ -79,7 +80,23 @@ func ParseCAA(data []byte) (CAA, error) {
 			return CAA{}, fmt.Errorf("a CAA record with octets beyond ASCII in its value")
 		}
 	}
+	if tag := strings.ToLower(c.Tag); strings.HasPrefix(tag, "issue") && knownTags[tag] {
+		issuer, _, _ := strings.Cut(c.Value, ";")
+		if issuer = strings.Trim(issuer, " \t"); issuer != "" && !issuerName(issuer) {
+			return CAA{}, fmt.Errorf("%s names the issuer %s, which is not a domain: no authority may issue a certificate", tag, quote(issuer))
+		}
+	}
 	return c, nil
+}
+
+// issuerName reports whether s is an issuer-domain-name: labels of letters, digits and hyphens.
+func issuerName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || !alnum(strings.ReplaceAll(label, "-", "")) || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
 }
 
 const maxServers = 13

@@ -43,12 +43,18 @@ var removedTags = map[string]string{
 	"ri":  "receivers of RFC 9989 ignore ri",
 }
 
+// removedDefaults are the values that mean the same to receivers of RFC 7489 (§6.3).
+var removedDefaults = map[string]string{"pct": "100", "rf": "afrf", "ri": "86400"}
+
 func (l *linter) tag(t tag, seen *tagSet) {
 	name := lower(t.name)
 	id := tagID(t.name)
 	switch {
 	case !t.equals:
 		l.add("syntax", lint.Error, t.nameOffset, `"`+clip(t.name)+`" has no "="; receivers ignore it`, `write tags as name=value; between them ";"`, "9989 §4.8")
+		return
+	case removedDefaults[name] == lower(t.value) && t.value != "":
+		l.add("obsolete-default", lint.Info, t.nameOffset, name+" was removed by RFC 9989, and has its old default: nothing differs", "remove "+name, "9989 §C.5.2")
 		return
 	case removedTags[name] != "":
 		l.add("obsolete-tag", lint.Warning, t.nameOffset, removedTags[name], "remove "+name, "9989 §4.7")
@@ -62,6 +68,9 @@ func (l *linter) tag(t tag, seen *tagSet) {
 	case seen.has(id):
 		l.add("duplicate-tag", lint.Error, t.nameOffset, "a second "+name+"=; some receivers discard the record, others take the first or the last", "keep one", "9989 §4.7")
 		return
+	}
+	if id == tagP && *seen != 0 {
+		l.add("tag-order", lint.Info, t.nameOffset, "p is not the second tag: receivers of RFC 7489 want it there", "write p after v", "7489 §6.3")
 	}
 	seen.add(id)
 	l.value(name, t)
@@ -83,7 +92,11 @@ func (l *linter) value(name string, t tag) {
 	}
 	switch name {
 	case "fo":
-		if _, ok := failureOptions(t.value); !ok {
+		options, ok := failureOptions(t.value)
+		if ok && strings.Contains(options, "0") && strings.Contains(options, "1") {
+			l.add("fo-redundant", lint.Info, t.valueOffset, "fo=1 asks for all that fo=0 asks for", "write fo=1", "9989 §4.7")
+		}
+		if !ok {
 			l.add("bad-value", lint.Error, t.valueOffset, "fo has other options than 0, 1, d, s", `use them with ":" between`, "9989 §4.7")
 		}
 	case "rua", "ruf":
@@ -93,6 +106,7 @@ func (l *linter) value(name string, t tag) {
 
 func (l *linter) uris(name string, t tag) {
 	offset := t.valueOffset
+	seen := map[string]bool{}
 	for part := range strings.SplitSeq(t.value, ",") {
 		u, sized, ok := uri(trim(part))
 		switch {
@@ -100,9 +114,12 @@ func (l *linter) uris(name string, t tag) {
 			l.add("bad-uri", lint.Error, offset, `"`+clip(trim(part))+`" is no URI`, "write mailto:reports@example.com", "9989 §4.7")
 		case !strings.HasPrefix(lower(u), "mailto:"):
 			l.add("uri-scheme", lint.Warning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
+		case seen[lower(u)]:
+			l.add("same-address", lint.Info, offset, `the address "`+clip(u)+`" is in `+name+" twice: reports may come twice", "remove one of them", "9989 §4.7")
 		case sized:
 			l.add("obsolete-size", lint.Info, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
 		}
+		seen[lower(u)] = true
 		offset += len(part) + 1
 	}
 }

@@ -15,6 +15,10 @@ const maxText = 450
 // Lint says what is wrong with the text of a record, or unwise in it, without asking the
 // DNS.
 func Lint(text string) []lint.Problem {
+	if !IsRecord(text) {
+		return []lint.Problem{{ID: "spf.not-recognised", Severity: lint.Error, Message: "receivers do not see an SPF record: the result is none",
+			Fix: "begin the record with v=spf1 and a space", RFC: "7208 §4.5"}}
+	}
 	r, err := Parse(text)
 	if err != nil {
 		e := err.(*SyntaxError)
@@ -114,12 +118,22 @@ const (
 
 func (l *linter) ranges(d *Directive) {
 	ip, bits := d.Prefix.Addr(), d.Prefix.Bits()
-	if d.Qualifier == Pass && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
+	if masked := d.Prefix.Masked(); d.hostBits() {
+		l.add("host-bits", lint.Info, d.Offset, "the address has bits beyond its prefix length: receivers read "+masked.String(), "write "+masked.String(), "7208 §5.6")
+	}
+	if d.Qualifier == Pass && !private(d.Prefix) && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
 		l.add("cidr-wide", lint.Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
 	}
 	if private(d.Prefix) {
 		l.add("private-range", lint.Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.written(l.record), "6890 §2.2.2")
 	}
+}
+
+// hostBits reports whether the address as written is not the first of its range.
+func (d *Directive) hostBits() bool {
+	_, text, _ := strings.Cut(d.Text, ":")
+	p, err := netip.ParsePrefix(text)
+	return err == nil && p != p.Masked()
 }
 
 func private(p netip.Prefix) bool {
@@ -141,6 +155,9 @@ func (l *linter) modifiers() {
 		if meant := slipOf(m.Name); meant != "" {
 			l.add("typo", lint.Error, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
 			continue
+		}
+		if m.Name == "ra" || m.Name == "rp" || m.Name == "rr" {
+			continue // registered by RFC 6652
 		}
 		l.add("unknown-modifier", lint.Info, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
 	}
