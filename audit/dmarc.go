@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"postseal/dmarc"
@@ -226,6 +227,9 @@ func (r *run) dmarcPSL(res *dmarc.Result) {
 	old := (&dmarc.Evaluator{Resolver: r.dns, Discovery: dmarc.PSL}).Discover(r.ctx, r.name)
 	rec := &r.report.Records.DMARC
 	rec.PSL = PSLView{OrgDomain: old.OrgDomain, PolicyDomain: old.PolicyDomain, Policy: string(old.Policy)}
+	if slices.ContainsFunc(res.Walk, func(s dmarc.Step) bool { return s.Err != nil }) {
+		return // what the walk would have found is not known
+	}
 	if old.Result == dmarc.TempError || old.OrgDomain == res.OrgDomain && old.PolicyDomain == res.PolicyDomain && old.Policy == res.Policy {
 		return
 	}
@@ -268,7 +272,12 @@ func (r *run) reportURIs(res *dmarc.Result, uris []string, tag string, at Where)
 		}
 		r.takesMail(d, tag, at)
 		org := (&dmarc.Evaluator{Resolver: r.dns}).Discover(r.ctx, d).OrgDomain
-		if u.External = org != res.OrgDomain; u.External {
+		if org == "" || res.OrgDomain == "" { // a step of the walk has no answer
+			u.External = d.Registrable() != r.name.Registrable()
+		} else {
+			u.External = org != res.OrgDomain
+		}
+		if u.External {
 			u.Authorised = r.authorised(res.PolicyDomain, d, tag, at)
 		}
 		list = append(list, u)

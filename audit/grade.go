@@ -3,6 +3,8 @@ package audit
 import (
 	"fmt"
 	"slices"
+
+	"postseal/resolver"
 )
 
 func (r *Report) has(id string) bool {
@@ -17,6 +19,9 @@ func (r *Report) judge(missing bool) {
 	for _, u := range r.Unchecked {
 		if u.Grave {
 			r.GradeReason = fmt.Sprintf("no grade: %s could not be checked (%s at %s)", u.Check, u.Kind, u.Name)
+			if u.Kind == resolver.Missing {
+				r.GradeReason = fmt.Sprintf("no grade: %s was not looked up, and %s needs it", u.Name, u.Check)
+			}
 			return
 		}
 	}

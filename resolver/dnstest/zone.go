@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -31,12 +32,15 @@ const maxChain = 10
 // negativeTTL is that of a zone without SOA.
 const negativeTTL = 60 * time.Second
 
-// Zone answers from zone text alone. It is immutable and safe for concurrent use.
+// Zone answers from zone text alone. It does not change and is safe for concurrent use.
 type Zone struct {
 	names  map[string]map[resolver.Type]*rrset
 	exists map[string]bool // names with records, and the empty non-terminals above them
 	faults map[string]resolver.Kind
 	secure map[string]bool
+
+	apexOnce sync.Once
+	zones    []string // made by apexes
 
 	wildFaults bool // some of faults are for everything below a name
 
@@ -253,6 +257,9 @@ func (z *Zone) walk(name string, t resolver.Type) path {
 		p.secure = p.secure && z.secure[p.end]
 		sets, exists := z.find(p.end)
 		cname := sets[resolver.CNAME]
+		if dname := z.dname(p.end); dname != nil {
+			cname = dname
+		}
 		if cname == nil || t == resolver.CNAME {
 			p.set, p.exists = sets[t], exists
 			return p

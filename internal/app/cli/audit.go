@@ -12,6 +12,7 @@ import (
 	"postseal/audit"
 	"postseal/internal/app/auditview"
 	"postseal/internal/core/domain"
+	"postseal/resolver"
 )
 
 // auditFlags are those of the command audit.
@@ -27,6 +28,7 @@ type auditFlags struct {
 	probe         bool
 	bulk          bool
 	allowPrivate  bool
+	offline       bool
 
 	file     string
 	jobs     int
@@ -85,6 +87,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
 	flags.BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
 	flags.BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
+	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 50, "audit `N` domains at a time")
@@ -165,8 +168,30 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	return b.run(ctx)
 }
 
+// auditResolver answers for names in the zones of --zone from their files, and asks the name
+// servers for all others, unless --offline says that these are not looked up.
+func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
+	if len(a.flags.zones) == 0 {
+		if f.offline {
+			return nil, usage("--offline needs --zone FILE").or("without a zone there is nothing to audit")
+		}
+		return a.network()
+	}
+	file, err := zones(a.flags.zones)
+	if err != nil {
+		return nil, err
+	}
+	u := &audit.Unpublished{Zones: file}
+	if !f.offline {
+		if u.DNS, err = a.network(); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
 func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
-	dns, err := a.resolver()
+	dns, err := a.auditResolver(f)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +200,7 @@ func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
 		return nil, err
 	}
 	auditor := &audit.Auditor{Resolver: dns, Now: clock}
-	if len(a.flags.zones) == 0 {
+	if !f.offline {
 		reach := audit.Network{AllowPrivate: f.allowPrivate}
 		auditor.HTTP = reach.HTTPClient(dns)
 		auditor.Authority = reach.Authority(a.dnsTimeout())

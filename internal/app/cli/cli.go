@@ -265,7 +265,7 @@ func (a *app) prepare(c *cobra.Command) error {
 		return nil
 	}
 	a.flags.dnsTimeoutGiven = c.Flags().Changed("dns-timeout")
-	if err := a.checkGlobalFlags(formatsOf(c)); err != nil {
+	if err := a.checkGlobalFlags(c); err != nil {
 		return err
 	}
 	if c.Annotations[ownOutput] != "" {

@@ -19,6 +19,11 @@ func (a *app) resolver() (resolver.Resolver, error) {
 	if len(a.flags.zones) > 0 {
 		return zones(a.flags.zones)
 	}
+	return a.network()
+}
+
+// network asks the name servers, behind coalescing and a cache.
+func (a *app) network() (resolver.Resolver, error) {
 	servers, err := a.servers()
 	if err != nil {
 		return nil, err
@@ -71,7 +76,7 @@ const tries = 2
 
 const serverForm = "write it like 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
 
-func zones(paths []string) (resolver.Resolver, error) {
+func zones(paths []string) (*dnstest.Zone, error) {
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {

@@ -85,9 +85,9 @@ func formatsOf(c *cobra.Command) []string {
 	return []string{"text", "json", "jsonl"}
 }
 
-func (a *app) checkGlobalFlags(formats []string) error {
+func (a *app) checkGlobalFlags(c *cobra.Command) error {
 	g := &a.flags
-	if err := oneOf("--format", g.format, formats...); err != nil {
+	if err := oneOf("--format", g.format, formatsOf(c)...); err != nil {
 		return err
 	}
 	if err := oneOf("--color", g.color, "auto", "always", "never"); err != nil {
@@ -100,7 +100,7 @@ func (a *app) checkGlobalFlags(formats []string) error {
 	switch {
 	case g.quiet && g.verbose:
 		return usage("--quiet and --verbose exclude each other")
-	case len(g.zones) > 0 && len(g.resolvers) > 0:
+	case len(g.zones) > 0 && len(g.resolvers) > 0 && c.Name() != "audit":
 		return usage("--zone and --resolver exclude each other").or("with --zone no name server is asked")
 	case g.dnsTimeout <= 0:
 		return usage("--dns-timeout %v: must be more than nothing", g.dnsTimeout)
