@@ -23,6 +23,11 @@ var wallClock = map[string]string{
 	"store/day.go":               "history is kept by wall time, across processes and hosts",
 	"server/listener/metrics.go": "shown, not compared",
 	"server/trial.go":            "shown, not compared",
+	"server/web/ui/funcs.go":     "shown, not compared",
+	"server/web/ui/live.go":      "the hours of the history are wall time",
+	"server/web/ui/message.go":   "shown, not compared",
+	"server/web/ui/search.go":    "searches are by wall time",
+	"server/web/ui/ui.go":        "shown, not compared",
 	"server/listener/log.go":     "written down, not compared",
 }
 

@@ -51,6 +51,7 @@ var layers = [][]string{
 	{"internal/app/doctor"},
 	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
+	{"server/web/ui"},
 	{"server"},
 	{"internal/app/view"},
 	{"internal/app/cli"},

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 
@@ -10,7 +9,7 @@ import (
 	"postseal/internal/app/reportjson"
 	"postseal/internal/core/domain"
 	"postseal/server/web"
-	"postseal/store/evidence"
+	"postseal/server/web/ui"
 )
 
 // maxAudits bounds the audits that run at the same time: each may ask hundreds of questions.
@@ -21,14 +20,14 @@ func (d *Daemon) routes() []web.Route {
 	get := func(path string, access web.Access, content func(*http.Request) (any, error)) web.Route {
 		return web.Route{Method: http.MethodGet, Path: path, Access: access, Handler: web.JSON(d.engine, content)}
 	}
-	return []web.Route{
+	return append(ui.Routes(console{d}), []web.Route{
 		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
 		get("/v1/verdicts", web.Reader, d.history.verdicts),
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
 		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
 		get("/v1/audit/{domain}", web.Host, d.audit),
-	}
+	}...)
 }
 
 func notFound(detail string) error { return &web.Refusal{Status: http.StatusNotFound, Detail: detail} }
@@ -36,19 +35,7 @@ func notFound(detail string) error { return &web.Refusal{Status: http.StatusNotF
 // verdict runs the evidence of a verdict again, which is named by its reference or queue id,
 // and says whether it still holds.
 func (b *bundles) verdict(r *http.Request) (any, error) {
-	b.settle(r.Context())
-	s := b.current.Load()
-	if s == nil {
-		return nil, notFound("no verdicts are kept: [bundles] dir is empty")
-	}
-	data, _, err := evidence.Find(s.config.Dir, r.PathValue("ref"))
-	if errors.Is(err, evidence.ErrNotFound) {
-		return nil, notFound("no verdict of this reference is kept; [bundles] keep says which are, and the oldest go first")
-	}
-	if err != nil {
-		return nil, err
-	}
-	kept, err := bundle.Parse(data)
+	kept, err := b.find(r.Context(), r.PathValue("ref"))
 	if err != nil {
 		return nil, err
 	}

@@ -97,3 +97,26 @@ func TestAuditPage(t *testing.T) {
 		t.Errorf("one too many: %d %v", status, got)
 	}
 }
+
+// TestConsole: the pages show what the daemon did: the verdict of a message, its evidence, and
+// the configuration.
+func TestConsole(t *testing.T) {
+	d := run(t, listeners+"[bundles]\ndir = '"+t.TempDir()+"'\n[store]\nurl = 'sqlite:"+t.TempDir()+"/store.db'\njournal_dir = '"+t.TempDir()+"'\n")
+	ref := d.post("ip=192.0.2.1&helo=x.test&from=b@reject.test", "From: a@reject.test\n\nx\n")["ref"].(string)
+	for _, c := range []struct{ path, want string }{
+		{"/v/" + ref, "reject.test"},
+		{"/v/" + ref, "What would have to change"},
+		{"/system", "journal_dir"},
+		{"/audit/reject.test", "findings"},
+		{"/live", "Live"},
+		{"/search", "Search"},
+		{"/assets/style.css", "color-scheme"},
+	} {
+		if status, body := d.get(c.path); status != 200 || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d, %q is missing in\n%.2000s", c.path, status, c.want, body)
+		}
+	}
+	if status, body := d.get("/v/ZZZZZZZZ"); status != 404 || !strings.Contains(body, "Nothing is known") {
+		t.Errorf("an unknown reference: %d", status)
+	}
+}

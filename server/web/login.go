@@ -62,7 +62,7 @@ func (w *web) loginRoutes() []Route {
 // that nothing that only looks at a link can spend it.
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
-<link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
+<link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
 {{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
 <form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
 {{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
-	"postseal/store"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -64,11 +63,7 @@ func (a *app) configShow() error {
 	if a.flags.config == "" {
 		c = conf.Default()
 	}
-	shown := *c
-	if shown.Store.URL != "" {
-		shown.Store.URL = conf.StoreURL(store.RedactURL(string(shown.Store.URL)))
-	}
-	out, err := toml.Marshal(&shown)
+	out, err := c.Text()
 	if err != nil {
 		return failf(exitInternal, "%v", err)
 	}

@@ -1,0 +1,134 @@
+package ui
+
+import (
+	"fmt"
+	"html/template"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postseal/audit"
+	"postseal/internal/app/explain"
+	"postseal/internal/app/history"
+)
+
+// funcs are what the templates call.
+var funcs = template.FuncMap{
+	"shows":    func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
+	"tone":     tone,
+	"symbol":   symbol,
+	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
+	"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"ref":      dashed,
+	"network":  networkOf,
+	"link":     searchLink,
+	"number":   number,
+	"percent":  func(share float64) string { return fmt.Sprintf("%.1f%%", share*100) },
+	"megabyte": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
+	"mark":     markOf,
+	"verdictWord": func(v *history.Verdict) string {
+		return map[string]string{"accept": "Accepted", "quarantine": "Quarantined", "reject": "Rejected", "defer": "Deferred"}[v.Applied]
+	},
+	"nodeTone": func(t explain.Tone) string {
+		return map[explain.Tone]string{explain.Good: "ok", explain.Warn: "warn", explain.Bad: "bad"}[t]
+	},
+	"severityTone": func(s audit.Severity) string {
+		return map[audit.Severity]string{audit.Critical: "bad", audit.Error: "bad", audit.Warn: "warn"}[s]
+	},
+	"gradeTone": func(g audit.Grade) string {
+		switch g {
+		case "A", "B":
+			return "ok"
+		case "C", "D":
+			return "warn"
+		}
+		return "bad"
+	},
+}
+
+// tone is the class of an action: its colour.
+func tone(action string) string {
+	switch action {
+	case "accept":
+		return "ok"
+	case "quarantine":
+		return "warn"
+	case "reject":
+		return "bad"
+	case "defer":
+		return "hold"
+	}
+	return "none"
+}
+
+// symbol is the shape of a result word.
+func symbol(result string) string {
+	switch result {
+	case "pass":
+		return "ok"
+	case "fail", "permerror", "policy":
+		return "bad"
+	case "softfail", "neutral":
+		return "warn"
+	case "temperror":
+		return "hold"
+	}
+	return "none"
+}
+
+// Mark is a result in a cell: its shape, its colour and what it says aloud.
+type Mark struct{ Symbol, Tone, Words string }
+
+// markOf returns the mark of a mechanism. A pass that does not count for the author is grey,
+// never green: a forger's own SPF passes too.
+func markOf(v *history.Verdict, method string) Mark {
+	result := map[string]string{"SPF": v.SPF, "DKIM": v.DKIM, "DMARC": v.DMARC}[method]
+	if result == "" {
+		result = "none"
+	}
+	m := Mark{Symbol: symbol(result), Tone: symbol(result), Words: result}
+	if result != "pass" || method == "DMARC" {
+		return m
+	}
+	for _, c := range v.CountsForAuthor {
+		if strings.EqualFold(c, method) {
+			return m
+		}
+	}
+	return Mark{Symbol: "ok", Tone: "none", Words: "pass, but not for the author"}
+}
+
+// dashed writes a reference so that it can be read aloud.
+func dashed(ref string) string {
+	if len(ref) == 8 {
+		return ref[:4] + "-" + ref[4:]
+	}
+	return ref
+}
+
+// networkOf is the network by which repeats are folded: /24 or /48.
+func networkOf(client string) string {
+	ip, err := netip.ParseAddr(client)
+	if err != nil {
+		return client
+	}
+	bits := 24
+	if ip.Is6() {
+		bits = 48
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return client
+	}
+	return p.String()
+}
+
+// number writes an integer with commas.
+func number(n any) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,230 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postseal/internal/app/history"
+	"postseal/store"
+)
+
+// The bounds of the pages that search.
+const (
+	pageRows   = 50
+	liveRows   = 200
+	budget     = 2 * time.Second
+	liveSecond = 10 // between two looks of Live
+)
+
+// liveData is what Live shows.
+type liveData struct {
+	State   *State
+	Words   string // the answer in one line
+	Figures []figure
+	Lines   []line
+	Show    string
+	Paused  bool
+	Query   string
+	Problem *store.QueryError
+}
+
+// figure is one action of today.
+type figure struct {
+	Action, Name string
+	Count        int
+	Share        float64
+	LastHour     int
+	Bars         []bar
+}
+
+// bar is one hour of a figure. Height is in percent.
+type bar struct {
+	X, Y, Height float64
+	Label        string
+}
+
+// line is a row of the stream: one verdict, a repeated one, or a run of accepted mail.
+type line struct {
+	*history.Verdict
+	Times int
+	Run   string // of accepted mail: who, "" for others
+}
+
+var actionNames = map[string]string{"accept": "Accepted", "quarantine": "Quarantined", "reject": "Rejected", "defer": "Deferred"}
+
+// live answers: is mail flowing as it should, and what needs a look?
+func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
+	values := r.URL.Query()
+	d := &liveData{Show: values.Get("show"), Query: values.Get("q"), Paused: values.Get("follow") == "0"}
+	if d.Show == "" {
+		d.Show = "exceptions"
+	}
+	refresh := liveSecond
+	if d.Paused {
+		refresh = 0
+	}
+	db, why := u.source.Store()
+	if db == nil {
+		d.State = &State{"off", why, "postseal keeps the history of verdicts by default, in SQLite in its state folder."}
+		u.show(rw, http.StatusOK, "live", "Live", refresh, d)
+		return
+	}
+	if err := u.fillLive(r, db, d); err != nil {
+		d.State = &State{"failed", "The history cannot be read: " + store.Clean(err.Error()), "This page tries again by itself."}
+	}
+	u.show(rw, http.StatusOK, "live", "Live", refresh, d)
+}
+
+func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
+	now := u.source.Now()
+	terms := d.Query
+	if d.Show != "all" && d.Show != "exceptions" {
+		terms += " applied:" + d.Show
+	}
+	q, err := store.ParseQuery(terms, now)
+	if problem, ok := queryError(err); ok {
+		d.Problem, q = problem, &store.Query{}
+	} else if err != nil {
+		return err
+	}
+	page, err := history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget})
+	if err != nil {
+		return err
+	}
+	hours, err := db.Hours(r.Context(), store.DayOf(store.Millis(now)), &store.Query{})
+	if err != nil {
+		return err
+	}
+	d.Figures = figures(hours, now)
+	d.Lines = fold(page.Verdicts, d.Show == "exceptions")
+	d.Words = flowing(page.Verdicts, d.Figures, now)
+	if len(page.Verdicts) == 0 {
+		d.State = &State{"empty", "No verdict is in the history yet.", "Send mail through Postfix; postseal doctor says whether Postfix reaches the daemon."}
+		if d.Query != "" || terms != "" {
+			d.State = &State{"empty", "Nothing matches.", "Show all, or take a term away."}
+		}
+	}
+	return nil
+}
+
+// figures sums up today by action.
+func figures(hours []store.Hour, now time.Time) []figure {
+	list := make([]figure, len(store.HourActions))
+	total := 0
+	this := now.UTC().Truncate(time.Hour)
+	for i, action := range store.HourActions {
+		f := figure{Action: action, Name: actionNames[action]}
+		most := 1
+		var counts [24]int
+		for _, h := range hours {
+			at := store.Time(h.Start)
+			counts[at.Hour()] = h.Count[i]
+			f.Count += h.Count[i]
+			most = max(most, h.Count[i])
+			if at.Equal(this) {
+				f.LastHour = h.Count[i]
+			}
+		}
+		for hour, n := range counts {
+			height := float64(n) / float64(most) * 100
+			f.Bars = append(f.Bars, bar{X: float64(hour) * 100 / 24, Y: 100 - height, Height: height, Label: fmt.Sprintf("%02d:00 %d", hour, n)})
+		}
+		total += f.Count
+		list[i] = f
+	}
+	for i := range list {
+		if total > 0 {
+			list[i].Share = float64(list[i].Count) / float64(total)
+		}
+	}
+	return list
+}
+
+// flowing is the answer of the page.
+func flowing(newest []history.Verdict, f []figure, now time.Time) string {
+	if len(newest) == 0 {
+		return "No mail in this view."
+	}
+	if quiet := now.Sub(newest[0].At); quiet > 10*time.Minute {
+		return fmt.Sprintf("No mail for %s.", quiet.Truncate(time.Minute))
+	}
+	refused, held := f[2].LastHour, f[1].LastHour
+	words := fmt.Sprintf("Mail is flowing: %s accepted this hour", number(f[0].LastHour))
+	switch {
+	case refused+held+f[3].LastHour == 0:
+		return words + ", nothing else."
+	case f[3].LastHour > 0:
+		return fmt.Sprintf("%s, %s rejected, %s quarantined, %s deferred.", words, number(refused), number(held), number(f[3].LastHour))
+	}
+	return fmt.Sprintf("%s, %s rejected, %s quarantined.", words, number(refused), number(held))
+}
+
+// fold makes one line of accepted mail in a row, if runs is set, and of repeats: the same
+// author, network and reason.
+func fold(verdicts []history.Verdict, runs bool) []line {
+	var lines []line
+	for i := 0; i < len(verdicts); {
+		v := &verdicts[i]
+		n := 1
+		if runs && v.Applied == "accept" {
+			for i+n < len(verdicts) && verdicts[i+n].Applied == "accept" {
+				n++
+			}
+			lines = append(lines, line{Verdict: v, Times: n, Run: authors(verdicts[i : i+n])})
+			i += n
+			continue
+		}
+		for i+n < len(verdicts) && runs && same(v, &verdicts[i+n]) {
+			n++
+		}
+		lines = append(lines, line{Verdict: v, Times: n})
+		i += n
+	}
+	return lines
+}
+
+func same(a, b *history.Verdict) bool {
+	return a.Author == b.Author && a.Applied == b.Applied && a.Reason == b.Reason && networkOf(a.Client) == networkOf(b.Client)
+}
+
+// authors are the three most frequent authors of a run, and how many others there are.
+func authors(run []history.Verdict) string {
+	counts := map[string]int{}
+	for i := range run {
+		counts[run[i].Author]++
+	}
+	var names []string
+	for name := range counts {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if counts[a] != counts[b] {
+			return counts[b] - counts[a]
+		}
+		return strings.Compare(a, b)
+	})
+	others := 0
+	var words []string
+	for i, name := range names {
+		if i >= 3 {
+			others += counts[name]
+			continue
+		}
+		words = append(words, orNone(name)+" "+strconv.Itoa(counts[name]))
+	}
+	if others > 0 {
+		words = append(words, strconv.Itoa(others)+" others")
+	}
+	return strings.Join(words, ", ")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(no author)"
+	}
+	return s
+}

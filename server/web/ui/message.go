@@ -1,0 +1,130 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"postseal/internal/app/explain"
+	"postseal/internal/app/history"
+	"postseal/server/web"
+	"postseal/store"
+)
+
+// messageData is what Message shows: the row of the history, the evidence, or both.
+type messageData struct {
+	Ref      string
+	Verdict  *history.Verdict // nil if the history does not have it
+	Others   int              // verdicts of the same reference
+	Evidence *Explained       // nil if none is kept
+	NoStory  string           // why
+	Steps    []step
+	Note     string // what would have to change
+	Like     string // address of a search for others like it
+	Postman  string // text to copy for the postmaster
+}
+
+// step is one stop of the way of a message.
+type step struct{ Name, Tone, Symbol, Words, Detail string }
+
+// message answers: why this verdict, and what would the sender have to change?
+func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
+	d := &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
+	u.findVerdict(r, d)
+	evidence, err := u.source.Explain(r.Context(), r.PathValue("ref"))
+	var refusal *web.Refusal
+	switch {
+	case err == nil:
+		d.Evidence, d.Note = evidence, evidence.Story.Change
+	case errors.As(err, &refusal):
+		d.NoStory = refusal.Detail
+	default:
+		d.NoStory = "The evidence cannot be evaluated: " + store.Clean(err.Error())
+	}
+	if d.Verdict == nil && d.Evidence == nil {
+		u.show(rw, http.StatusNotFound, "message", "Not found", 0, d)
+		return
+	}
+	d.describe()
+	u.show(rw, http.StatusOK, "message", dashed(d.Ref), 0, d)
+}
+
+// findVerdict looks for the newest verdict of a reference or queue id.
+func (u *ui) findVerdict(r *http.Request, d *messageData) {
+	db, _ := u.source.Store()
+	if db == nil {
+		return
+	}
+	field := "qid:" + quoted(r.PathValue("ref"))
+	if isRef(d.Ref) {
+		field = "ref:" + d.Ref
+	}
+	q, err := store.ParseQuery(field, u.source.Now())
+	if err != nil {
+		return
+	}
+	page, err := history.Find(r.Context(), db, q, history.Options{Limit: pageRows, Budget: budget})
+	if err != nil || len(page.Verdicts) == 0 {
+		return
+	}
+	d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
+}
+
+// describe makes the way, the search for others and the text for the postmaster.
+func (d *messageData) describe() {
+	v := d.Verdict
+	if v == nil {
+		d.Steps = []step{{"Decision", tone(string(d.Evidence.Story.Applied)), tone(string(d.Evidence.Story.Applied)), string(d.Evidence.Story.Applied), string(d.Evidence.Story.Reason)}}
+		return
+	}
+	spf, dkim, dmarc := markOf(v, "SPF"), markOf(v, "DKIM"), markOf(v, "DMARC")
+	client := step{"Client", "none", "none", "not known", ""}
+	if v.Client != "" {
+		client = step{"Client", "ok", "ok", v.Client, v.Helo}
+		if v.IPRev != "pass" {
+			client.Tone, client.Symbol = "none", "none"
+		}
+	}
+	d.Steps = []step{
+		client,
+		{"SPF", spf.Tone, spf.Symbol, spf.Words, forDomain(v.SPFDomain)},
+		{"DKIM", dkim.Tone, dkim.Symbol, dkim.Words, signedBy(v)},
+		{"DMARC", dmarc.Tone, dmarc.Symbol, dmarc.Words, policyOf(v)},
+		{"Decision", tone(v.Applied), tone(v.Applied), v.Applied, v.Text},
+	}
+	d.Like = searchLink("author:"+quoted(v.Author), "mailfrom:"+quoted(v.MailFrom), "since:7d")
+	d.Postman = fmt.Sprintf("%s %s at %s UTC\nAuthor domain %s, sent by %s [%s]\nSPF %s (%s), DKIM %s (%s), DMARC %s (policy %s)\n%s\nReference %s\n",
+		d.Ref, v.Applied, v.At.UTC().Format("2006-01-02 15:04:05"), orNone(v.Author), v.MailFrom, v.Client,
+		v.SPF, v.SPFDomain, orNone(v.DKIM), signedBy(v), v.DMARC, orNone(v.Policy), d.Note, dashed(d.Ref))
+}
+
+func forDomain(domain string) string {
+	if domain == "" {
+		return ""
+	}
+	return "for " + domain
+}
+
+func signedBy(v *history.Verdict) string {
+	var names []string
+	for i := range v.Signatures {
+		if s := &v.Signatures[i]; len(names) < 3 {
+			names = append(names, s.Domain+" "+s.Result)
+		}
+	}
+	if len(names) == 0 {
+		return "no signature"
+	}
+	return strings.Join(names, ", ")
+}
+
+func policyOf(v *history.Verdict) string {
+	if v.PolicyDomain == "" {
+		return "no policy"
+	}
+	return v.PolicyDomain + " asks for " + v.Policy
+}
+
+// Lit reports whether a node or one below it was on the way of the verdict.
+func lit(n *explain.Node) bool { return n.Path }

@@ -1,0 +1,177 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"postseal/internal/app/history"
+	"postseal/store"
+)
+
+// searchData is what Search shows.
+type searchData struct {
+	State   *State
+	Query   string
+	Problem *store.QueryError
+	Words   string
+	Page    *history.Page
+	Hours   []hourBar
+	Tops    []top
+	Next    string // address of the next page
+	Export  string // address of the same as JSON
+}
+
+// hourBar is one hour of the histogram.
+type hourBar struct {
+	X, Width float64
+	Parts    []part
+	Link     string
+	Label    string
+}
+
+// part is one action of an hour. Y and Height are in percent.
+type part struct {
+	Action    string
+	Y, Height float64
+}
+
+// top is a list of the most frequent values of a field.
+type top struct {
+	Title  string
+	Values []topValue
+}
+
+type topValue struct {
+	Value string
+	Count int
+	Link  string
+}
+
+// queryError returns what is wrong with a search.
+func queryError(err error) (*store.QueryError, bool) {
+	var wrong *store.QueryError
+	ok := errors.As(err, &wrong)
+	return wrong, ok
+}
+
+// search answers: what happened to that message or sender? What names one thing alone goes
+// straight to its page.
+func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
+	d := &searchData{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
+	if ref := strings.ReplaceAll(strings.ToUpper(d.Query), "-", ""); len(ref) == 8 && isRef(ref) {
+		http.Redirect(rw, r, "/v/"+ref, http.StatusSeeOther)
+		return
+	}
+	db, why := u.source.Store()
+	if db == nil {
+		d.State = &State{"off", why, "postseal keeps the history of verdicts by default, in SQLite in its state folder."}
+		u.show(rw, http.StatusOK, "search", "Search", 0, d)
+		return
+	}
+	status := http.StatusOK
+	switch err := u.find(r, db, d); {
+	case d.Problem != nil:
+		status = http.StatusBadRequest
+	case err != nil:
+		status = http.StatusServiceUnavailable
+		d.State = &State{"failed", "The history cannot be searched: " + store.Clean(err.Error()), "Reload the page to try again."}
+	}
+	u.show(rw, status, "search", "Search", 0, d)
+}
+
+// isRef reports whether s is written in the letters of a reference.
+func isRef(s string) bool {
+	_, ok := store.RefNumber(s)
+	_, err := netip.ParseAddr(s)
+	return ok && err != nil
+}
+
+func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
+	q, err := store.ParseQuery(d.Query, u.source.Now())
+	if problem, ok := queryError(err); ok {
+		d.Problem = problem
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	after, err := history.ParseCursor(r.URL.Query().Get("after"))
+	if err != nil {
+		after = 0
+	}
+	d.Page, err = history.Find(r.Context(), db, q, history.Options{After: after, Limit: pageRows, Figures: after == 0, Budget: budget})
+	if err != nil {
+		return err
+	}
+	d.describe()
+	return nil
+}
+
+// describe makes the words, charts and links of the page that was found.
+func (d *searchData) describe() {
+	p := d.Page
+	d.Export = "/v1/verdicts?" + url.Values{"q": {d.Query}, "limit": {"1000"}}.Encode()
+	if p.Next != "" {
+		d.Next = "/search?" + url.Values{"q": {d.Query}, "after": {p.Next}}.Encode()
+	}
+	switch {
+	case len(p.Verdicts) == 0:
+		d.Words = "Nothing was found."
+		d.State = &State{"empty", "No verdict matches.", "Take a term away, or look further back with since:30d."}
+	case p.CountIs == "exact":
+		d.Words = number(p.Count) + " found."
+	case p.CountIs == "at-least":
+		d.Words = "More than " + number(p.Count) + " found."
+	}
+	if p.Reached != nil {
+		d.Words += fmt.Sprintf(" The search stopped after two seconds: what is older than %s was not looked at.", p.Reached.UTC().Format("2 January 15:04"))
+	}
+	d.Hours = hourBars(p.Histogram, d.Query)
+	for _, f := range []struct{ field, title string }{{"author", "Author"}, {"mailfrom", "Sent by"}, {"reason", "Reason"}} {
+		t := top{Title: f.title}
+		for _, v := range p.Top[f.field] {
+			t.Values = append(t.Values, topValue{orNone(v.Value), v.Count, searchLink(strings.TrimSpace(d.Query + " " + f.field + ":" + quoted(v.Value)))})
+		}
+		if len(t.Values) > 0 {
+			d.Tops = append(d.Tops, t)
+		}
+	}
+}
+
+// quoted writes a value as the search language reads it.
+func quoted(s string) string {
+	if s == "" || strings.ContainsAny(s, " \",:") {
+		return `"` + strings.ReplaceAll(s, `"`, "") + `"`
+	}
+	return s
+}
+
+// hourBars stacks the actions of each hour. Accepted mail has the lightest colour.
+func hourBars(hours []history.Bar, query string) []hourBar {
+	most := 1
+	for _, h := range hours {
+		most = max(most, h.Counts[0]+h.Counts[1]+h.Counts[2]+h.Counts[3])
+	}
+	const widest = 8
+	var bars []hourBar
+	for i, h := range hours {
+		b := hourBar{X: float64(i) * 100 / float64(len(hours)), Width: min(widest, 80/float64(len(hours)))}
+		y, all := 100.0, 0
+		for k, n := range h.Counts {
+			height := float64(n) / float64(most) * 100
+			y -= height
+			all += n
+			if n > 0 {
+				b.Parts = append(b.Parts, part{store.HourActions[k], y, height})
+			}
+		}
+		b.Label = fmt.Sprintf("%s: %d", h.Start.UTC().Format("2 Jan 15:04"), all)
+		b.Link = searchLink(strings.TrimSpace(query + " since:" + h.Start.UTC().Format("2006-01-02T15:04:05Z") + " until:" + h.Start.UTC().Add(3600e9).Format("2006-01-02T15:04:05Z")))
+		bars = append(bars, b)
+	}
+	return bars
+}

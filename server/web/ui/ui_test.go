@@ -1,0 +1,304 @@
+package ui
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"postseal"
+	"postseal/audit"
+	"postseal/internal/app/explain"
+	"postseal/server/web"
+	"postseal/store"
+	"postseal/store/sqlite"
+)
+
+var now = time.Date(2026, 11, 30, 18, 42, 7, 0, time.UTC)
+
+// hostile is text that would do harm if it were markup.
+const hostile = `<script>alert(1)</script>"'&=cmd|calc`
+
+// source is what the pages of a test show.
+type source struct {
+	db       store.Reader
+	why      string
+	evidence *Explained
+	trouble  string
+}
+
+func (s *source) Frame() Frame {
+	return Frame{Host: "mx.example.net", Mode: "guarded", Version: "test", Trouble: s.trouble}
+}
+func (s *source) Store() (store.Reader, string) { return s.db, s.why }
+func (s *source) Config() string                { return "authserv_id = \"mx.example.net\"\n# " + hostile }
+func (s *source) Now() time.Time                { return now }
+func (s *source) Explain(_ context.Context, ref string) (*Explained, error) {
+	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Story.Ref {
+		return nil, &web.Refusal{Status: http.StatusNotFound, Detail: "no verdict of this reference is kept"}
+	}
+	return s.evidence, nil
+}
+func (s *source) Audit(r *http.Request) (*audit.Report, error) {
+	if r.PathValue("domain") != "acme.test" {
+		return nil, &web.Refusal{Status: http.StatusBadRequest, Detail: "not a domain name"}
+	}
+	return &audit.Report{Domain: "acme.test", Grade: "C", GradeReason: "At most C: SPF needs 11 lookups.", Publish: []audit.Publication{{Name: "acme.test", Value: "v=spf1 mx -all"}},
+		Findings: []audit.Finding{{ID: "spf.lookup-limit", Severity: audit.Error, Title: "SPF needs more than 10 lookups", Detail: hostile, Fix: "Remove an include.", RFC: "7208 §4.6.4"}}}, nil
+}
+
+func row(i int, age time.Duration, applied, author string) store.Row {
+	r := store.Row{Millis: store.Millis(now.Add(-age)), Ref: store.RefText(int64(1000 + i)), QID: fmt.Sprintf("4cXk%d", i), Door: "milter", Action: applied, Applied: applied, Enforce: "guarded",
+		Reason: "dmarc." + map[string]string{"accept": "pass", "reject": "reject", "quarantine": "reject", "defer": "temperror"}[applied],
+		Author: author, MFrom: author, Helo: "out." + author, IP: netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), SPF: "pass", SPFDomain: author, DKIM: "pass:" + author + "/s1",
+		DMARC: "pass", Aligned: "both", P: "reject", PolicyDom: author, IPRev: "pass", DNS: 5, Bytes: 12345, Took: 3}
+	if applied != "accept" {
+		r.MFrom, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned = "cheap.example", "cheap.example", "none", "fail", "none"
+	}
+	return r
+}
+
+// filled is a history with mail of every kind, and a hostile row.
+func filled(t testing.TB) store.Reader {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	var b store.Batch
+	i := 0
+	add := func(n int, age, step time.Duration, applied, author string) {
+		for range n {
+			b.Rows = append(b.Rows, row(i, age, applied, author))
+			age += step
+			i++
+		}
+	}
+	add(1, 0, 0, "quarantine", "acme.test")
+	add(11, time.Second, time.Second, "accept", "bulk.test")
+	add(5, 12*time.Second, time.Second, "accept", "shop.example")
+	add(9, 20*time.Second, time.Second, "reject", "bank.test")
+	add(1, 40*time.Second, 0, "defer", "keydown.example")
+	add(120, time.Minute, 6*time.Minute, "accept", "bulk.test")
+	add(20, 2*time.Hour, 20*time.Minute, "reject", "bank.test")
+	bad := row(i, 50*time.Second, "reject", "evil.test")
+	bad.Helo, bad.Why, bad.QID = store.Clean(hostile), store.Clean(hostile), "4cXkEVIL"
+	b.Rows = append(b.Rows, bad)
+	n, err := db.Claim(t.Context(), store.Node{Instance: strings.Repeat("0", 32), Boot: strings.Repeat("1", 32), Name: "mx1", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Ship(t.Context(), n, n.At, store.Position{Segment: n.At.Segment, Offset: n.At.Offset + 1}, &b); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func told() *Explained {
+	return &Explained{Story: &explain.Story{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
+		Chapters: []*explain.Node{{Title: "SPF", Text: "pass for lists.example.net", Tone: explain.Good, RFC: "7208 §4.6", Steps: []*explain.Node{
+			{Title: "mx", Text: "no match"}, {Title: "include:_spf.host.example", Path: true, Steps: []*explain.Node{{Title: "ip4:198.51.100.64/26", Text: "matches 198.51.100.77", Path: true}}}}},
+			{Title: "Decision", Text: hostile, Tone: explain.Warn}}}}
+}
+
+// handler serves the pages without the door in front of them.
+func handler(s Source) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range Routes(s) {
+		mux.HandleFunc(r.Path, r.Handler)
+	}
+	return mux
+}
+
+func open(t *testing.T, h http.Handler, path string) (int, string) {
+	t.Helper()
+	rw := httptest.NewRecorder()
+	h.ServeHTTP(rw, httptest.NewRequest("GET", path, nil))
+	body, _ := io.ReadAll(rw.Result().Body)
+	return rw.Code, string(body)
+}
+
+// TestPages: each page in each state says what it must, as text.
+func TestPages(t *testing.T) {
+	full := &source{db: filled(t), evidence: told()}
+	off := &source{why: "[store] url is \"none\""}
+	failing := &source{db: broken{}, why: ""}
+	empty, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "empty.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { empty.Close() })
+	ref := store.RefText(1000)
+	for _, c := range []struct {
+		name   string
+		source Source
+		path   string
+		status int
+		want   []string
+		not    []string
+	}{
+		{"live", full, "/live", 200, []string{"Mail is flowing:", "quarantine", "acme.test", "accepted: bulk.test 11, shop.example 5", "×9", "203.0.113.0/24", "pass, but not for the author"}, nil},
+		{"live, all", full, "/live?show=all", 200, []string{"shop.example"}, []string{"accepted: bulk.test"}},
+		{"live, rejected", full, "/live?show=reject", 200, []string{"bank.test"}, []string{"keydown.example"}},
+		{"live, paused", full, "/live?follow=0", 200, []string{"paused", "Follow"}, []string{"http-equiv"}},
+		{"live, a filter that is wrong", full, "/live?q=authr:x", 200, []string{"at character"}, nil},
+		{"live, off", off, "/live", 200, []string{"[store] url is", "by default, in SQLite"}, nil},
+		{"live, failing", failing, "/live", 200, []string{"cannot be read: disk on fire"}, nil},
+		{"live, empty", &source{db: empty}, "/live", 200, []string{"No verdict is in the history yet.", "postseal doctor"}, nil},
+		{"search", full, "/search?q=author:bank.test", 200, []string{"29 found.", "bank.test", "cheap.example", "/v1/verdicts?"}, []string{"keydown.example"}},
+		{"search, nothing", full, "/search?q=author:nobody.test", 200, []string{"Nothing was found.", "since:30d"}, nil},
+		{"search, a wrong field", full, "/search?q=authr:x", 400, []string{"at character", "author mailfrom ip"}, nil},
+		{"search, off", off, "/search?q=x.test", 200, []string{"[store] url is"}, nil},
+		{"search, failing", failing, "/search?q=x.test", 503, []string{"cannot be searched: disk on fire"}, nil},
+		{"a reference goes to its page", full, "/search?q=" + ref, 303, []string{"/v/" + ref}, nil},
+		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "have lists.example.net sign as", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
+		{"message, with a dash", full, "/v/" + strings.ToLower(ref[:4]) + "-" + ref[4:], 200, []string{"Quarantined"}, nil},
+		{"message by queue id", full, "/v/4cXk1", 200, []string{"Accepted"}, nil},
+		{"message without evidence", full, "/v/" + store.RefText(1001), 200, []string{"evidence of this verdict is not kept", "no verdict of this reference is kept"}, nil},
+		{"message, unknown", full, "/v/ZZZZZZZZ", 404, []string{"Nothing is known of ZZZZZZZZ"}, nil},
+		{"audit", full, "/audit/acme.test", 200, []string{"At most C: SPF needs 11 lookups.", "v=spf1 mx -all", "spf.lookup-limit", "Remove an include."}, nil},
+		{"audit form", full, "/audit", 200, []string{"What do receivers see of a domain?"}, nil},
+		{"audit form, sent", full, "/audit?domain=acme.test", 303, []string{"/audit/acme.test"}, nil},
+		{"audit, no domain", full, "/audit/x", 400, []string{"not a domain name"}, nil},
+		{"system", full, "/system", 200, []string{"Everything answers.", "authserv_id", "sqlite", "mx1"}, nil},
+		{"system, off", off, "/system", 200, []string{"[store] url is"}, nil},
+		{"trouble", &source{db: empty, trouble: "No name server answers."}, "/system", 200, []string{"No name server answers."}, nil},
+		{"the first address", full, "/", 303, []string{"/live"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, body := open(t, handler(c.source), c.path)
+			if status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+			text := textOf(t, body)
+			for _, w := range c.want {
+				if !strings.Contains(text, w) && !strings.Contains(body, w) {
+					t.Errorf("%q is missing in\n%s", w, text)
+				}
+			}
+			for _, w := range c.not {
+				if strings.Contains(body, w) {
+					t.Errorf("%q is there", w)
+				}
+			}
+			if status == 200 {
+				check(t, body)
+			}
+		})
+	}
+}
+
+// check holds what is true of every page: one h1, no script, no style attribute, nothing from
+// elsewhere, and hostile text is text.
+func check(t *testing.T, body string) {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := 0
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		switch n.Data {
+		case "h1":
+			headings++
+		case "script", "iframe", "style":
+			t.Errorf("an element %s", n.Data)
+		}
+		for _, a := range n.Attr {
+			outside := (a.Key == "href" || a.Key == "src" || a.Key == "action") && !strings.HasPrefix(a.Val, "/") && !strings.HasPrefix(a.Val, "#")
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || outside {
+				t.Errorf("<%s %s=%q>", n.Data, a.Key, a.Val)
+			}
+		}
+	}
+	if headings != 1 {
+		t.Errorf("%d h1", headings)
+	}
+	if strings.Contains(body, "<script") || strings.Contains(body, "ZgotmplZ") {
+		t.Error("markup from outside")
+	}
+}
+
+// textOf is what a reader sees.
+func textOf(t *testing.T, body string) string {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for n := range doc.Descendants() {
+		if n.Type == html.TextNode {
+			b.WriteString(n.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// broken is a database that does not answer.
+type broken struct{ store.Reader }
+
+var errDisk = errors.New("disk on fire")
+
+func (broken) Days(context.Context) ([]store.Day, error)    { return nil, errDisk }
+func (broken) Info(context.Context) (store.Info, error)     { return store.Info{}, errDisk }
+func (broken) Losses(context.Context) ([]store.Loss, error) { return nil, errDisk }
+func (broken) Nodes(context.Context) ([]store.Node, error)  { return nil, errDisk }
+func (broken) Hours(context.Context, store.Day, *store.Query) ([]store.Hour, error) {
+	return nil, errDisk
+}
+
+// TestHostile: what strangers choose is text on every page that shows it.
+func TestHostile(t *testing.T) {
+	s := &source{db: filled(t), evidence: told()}
+	for _, path := range []string{"/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+		_, body := open(t, handler(s), path)
+		check(t, body)
+	}
+}
+
+// TestWeight: the first view is small, and needs two requests.
+func TestWeight(t *testing.T) {
+	_, body := open(t, handler(&source{db: filled(t)}), "/live")
+	if n := gzipped(t, body) + gzipped(t, string(style)); n > 20_000 {
+		t.Errorf("%d octets", n)
+	}
+}
+
+// BenchmarkSearch: the time of a page of 50 rows.
+func BenchmarkSearch(b *testing.B) {
+	h := handler(&source{db: filled(b)})
+	for b.Loop() {
+		rw := httptest.NewRecorder()
+		h.ServeHTTP(rw, httptest.NewRequest("GET", "/search?q=author:bulk.test", nil))
+		if rw.Code != 200 {
+			b.Fatal(rw.Code)
+		}
+	}
+}
+
+func gzipped(t *testing.T, s string) int {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, s); err != nil {
+		t.Fatal(err)
+	}
+	z.Close()
+	return b.Len()
+}
