@@ -50,7 +50,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
-		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
+		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Tried: []string{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
 			DANE: []TLSA{}, CAA: []CAA{}, NS: []NameServer{}}}}
 	r.checks()
 	r.report.Cost = Cost{DNSQueries: dns.Queries(), Micros: time.Since(start).Microseconds()}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"postseal/dkim"
 	"postseal/internal/app/repair"
@@ -21,6 +22,10 @@ const (
 	FromFlag Source = "flag"
 	FromFile Source = "file"
 	FromMail Source = "mail"
+
+	FromHistory Source = "history" // verdicts of a store
+	FromReport  Source = "report"  // aggregate reports of receivers
+
 	FromHint Source = "hint"
 	FromList Source = "list"
 
@@ -31,10 +36,14 @@ const (
 // guess reports whether nobody said that the selector is in use.
 func (s Source) guess() bool { return s == FromHint || s == FromList }
 
+// seen reports whether mail was signed with the selector.
+func (s Source) seen() bool { return s == FromMail || s == FromHistory || s == FromReport }
+
 // Selector is the name of a key, and who says that there is one.
 type Selector struct {
 	Name   domain.Name
 	Source Source
+	Last   time.Time // when mail was last signed with it; zero: not known
 }
 
 // maxSelectors bounds what is asked for one domain.
@@ -89,7 +98,7 @@ func (r *run) selectors() []Selector {
 	var list []Selector
 	add := func(names []string, source Source) {
 		for _, n := range names {
-			list = append(list, Selector{domain.Name(n), source})
+			list = append(list, Selector{Name: domain.Name(n), Source: source})
 		}
 	}
 	list = append(list, r.options.Selectors...)
@@ -99,7 +108,7 @@ func (r *run) selectors() []Selector {
 		}
 	}
 	add(commonSelectors, FromList)
-	order := []Source{FromFlag, FromFile, FromMail, FromHint, FromList}
+	order := []Source{FromFlag, FromFile, FromMail, FromHistory, FromReport, FromHint, FromList}
 	slices.SortStableFunc(list, func(a, b Selector) int { return slices.Index(order, a.Source) - slices.Index(order, b.Source) })
 	seen := map[domain.Name]bool{}
 	list = slices.DeleteFunc(list, func(s Selector) bool {
@@ -131,11 +140,15 @@ func (r *run) uses(p *provider) bool {
 // selector looks at the key of one selector.
 func (r *run) selector(s Selector) {
 	name := keyName(s.Name, r.name)
+	r.report.Tried = append(r.report.Tried, string(s.Name))
 	a, state := r.ask("dkim", name, resolver.TXT, !s.Source.guess())
 	if state != Found && s.Source.guess() {
 		return
 	}
 	k := DKIMKey{Status: r.status(name, state), Selector: string(s.Name), Source: s.Source}
+	if !s.Last.IsZero() {
+		k.Last = s.Last.UTC().Format(time.DateOnly)
+	}
 	if state != Failed && a.Aliased(name) {
 		k.Alias = a.Canonical
 	}
@@ -144,8 +157,12 @@ func (r *run) selector(s Selector) {
 		r.key(&k, a)
 	case state != Failed && k.Alias != "":
 		r.find("dkim.dangling", Where{Name: name}, fmt.Sprintf("%s is an alias of %s, which has no record", name, k.Alias), "")
-	case state != Failed && s.Source == FromMail:
-		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s, and there is no key now", s.Name), "")
+	case state != Failed && s.Source.seen():
+		when := ""
+		if k.Last != "" {
+			when = ", last on " + k.Last
+		}
+		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s%s, and there is no key now", s.Name, when), "")
 	case state != Failed:
 		r.find("dkim.selector-missing", Where{Name: name}, fmt.Sprintf("%s has no key (%s)", name, state), "")
 		r.nameTwice(name)

@@ -23,6 +23,7 @@ type Report struct {
 	Publish     []Publication `json:"publish"`   // one for each name that a new record mends
 	NoRecord    []NoRecord    `json:"no_record"` // names whose record has to be written anew by hand
 	Unchecked   []Unchecked   `json:"unchecked"`
+	Tried       []string      `json:"selectors_tried"` // DKIM selectors, most reliable source first
 	Records     Records       `json:"records"`
 	Cost        Cost          `json:"cost"`
 }
@@ -221,6 +222,7 @@ type DKIMKey struct {
 	Status
 	Selector string `json:"selector"`
 	Source   Source `json:"source"`
+	Last     string `json:"last_seen,omitempty"` // the day on which mail was last signed with it
 	Record   string `json:"record"`
 	Type     string `json:"type"`
 	Bits     int    `json:"bits"`

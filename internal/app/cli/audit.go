@@ -20,6 +20,7 @@ type auditFlags struct {
 	selectors    []string
 	selectorFile string
 	mail         []string
+	reports      []string
 	samples      []string
 	profile      string
 	failOn       string
@@ -81,6 +82,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.StringArrayVar(&f.selectors, "selector", nil, "DKIM selector `NAME` that the domain uses (repeatable)")
 	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`: a selector a line, and a domain behind it where it is for one only")
 	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or folder (repeatable)")
+	flags.StringArrayVar(&f.reports, "reports", nil, "learn selectors from the DMARC aggregate reports at `PATH`: a file or folder (repeatable)")
 	flags.StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
 	flags.StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
 	flags.StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
@@ -150,7 +152,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if b.limit, err = parseRate(f.rate); err != nil {
 		return err
 	}
-	if b.selectors, err = a.readSelectors(f); err != nil {
+	if b.selectors, err = a.readSelectors(ctx, f); err != nil {
 		return err
 	}
 	b.base = base

@@ -160,8 +160,8 @@ func (a *app) resumed() (n int, last string, err error) {
 	return n, last, err
 }
 
-// readSelectors reads --selector-file and --mail.
-func (a *app) readSelectors(f *auditFlags) (*selectors.List, error) {
+// readSelectors reads --selector-file, --mail and --reports.
+func (a *app) readSelectors(ctx context.Context, f *auditFlags) (*selectors.List, error) {
 	l := &selectors.List{}
 	if f.selectorFile != "" {
 		if err := l.ReadFile(f.selectorFile); err != nil {
@@ -171,6 +171,15 @@ func (a *app) readSelectors(f *auditFlags) (*selectors.List, error) {
 	for _, path := range f.mail {
 		if err := l.ReadMail(path); err != nil {
 			return nil, selectorFailure(path, err)
+		}
+	}
+	for _, path := range f.reports {
+		n, err := l.ReadReports(ctx, path)
+		if err != nil {
+			return nil, selectorFailure(path, err)
+		}
+		if n == 0 {
+			return nil, failf(exitData, "%s: no DMARC aggregate report found", path).or("--reports takes the XML files, archives or mails that receivers send")
 		}
 	}
 	return l, nil

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"postseal/audit"
 	"postseal/authres"
@@ -27,7 +29,7 @@ import (
 // zero List is empty.
 type List struct {
 	by   map[domain.Name][]audit.Selector
-	seen map[string]bool
+	seen map[string]int // index into by
 }
 
 // Bounds of what is learnt.
@@ -36,7 +38,7 @@ const (
 	maxMessages = 200000
 )
 
-func (l *List) add(d, selector string, source audit.Source) {
+func (l *List) add(d, selector string, source audit.Source, last time.Time) {
 	name, err := domain.Parse(selector)
 	if err != nil {
 		return
@@ -48,14 +50,20 @@ func (l *List) add(d, selector string, source audit.Source) {
 		}
 	}
 	key := string(of) + " " + string(name) + " " + string(source)
-	if l.seen[key] || len(l.seen) >= maxLearnt {
+	if i, known := l.seen[key]; known {
+		if s := &l.by[of][i]; last.After(s.Last) {
+			s.Last = last
+		}
+		return
+	}
+	if len(l.seen) >= maxLearnt {
 		return
 	}
 	if l.seen == nil {
-		l.by, l.seen = map[domain.Name][]audit.Selector{}, map[string]bool{}
+		l.by, l.seen = map[domain.Name][]audit.Selector{}, map[string]int{}
 	}
-	l.seen[key] = true
-	l.by[of] = append(l.by[of], audit.Selector{Name: name, Source: source})
+	l.seen[key] = len(l.by[of])
+	l.by[of] = append(l.by[of], audit.Selector{Name: name, Source: source, Last: last})
 }
 
 // Of returns the selectors to try at d.
@@ -101,7 +109,7 @@ func (l *List) ReadFile(path string) error {
 				return &SyntaxError{path, n, err}
 			}
 		}
-		l.add(words[1], words[0], audit.FromFile)
+		l.add(words[1], words[0], audit.FromFile, time.Time{})
 	}
 	if err := s.Err(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -168,6 +176,12 @@ func (l *List) readMessages(r io.Reader) error {
 func (l *List) header(r io.Reader) {
 	var h message.Header
 	message.Stream(mailbox.HeaderSink{Header: &h}, message.NewCRLFReader(r), message.Limits{})
+	var date time.Time
+	for i := range h.Len() {
+		if f := h.At(i); f.Is("Date") {
+			date = plausible(string(f.Value()))
+		}
+	}
 	for i := range h.Len() {
 		f := h.At(i)
 		switch {
@@ -175,15 +189,15 @@ func (l *List) header(r io.Reader) {
 			if tags, err := tagvalue.Parse(string(f.Value())); err == nil {
 				d, _ := tagvalue.Get(tags, "d")
 				s, _ := tagvalue.Get(tags, "s")
-				l.learn(d.Value, s.Value)
+				l.learn(d.Value, s.Value, date)
 			}
 		case f.Is("Authentication-Results"):
-			l.results(f.Value())
+			l.results(f.Value(), date)
 		}
 	}
 }
 
-func (l *List) results(value []byte) {
+func (l *List) results(value []byte, date time.Time) {
 	parsed, _ := authres.Parse(value) // of a broken field, what came before
 	for _, r := range parsed.Results {
 		if r.Method != "dkim" {
@@ -198,12 +212,21 @@ func (l *List) results(value []byte) {
 				s = p.Value
 			}
 		}
-		l.learn(d, s)
+		l.learn(d, s, date)
 	}
 }
 
-func (l *List) learn(d, s string) {
+// plausible reads a Date field; a date of the future, or none, is the zero Time.
+func plausible(value string) time.Time {
+	t, err := mail.ParseDate(strings.TrimSpace(value))
+	if err != nil || t.After(time.Now().Add(24*time.Hour)) || t.Year() < 2000 {
+		return time.Time{}
+	}
+	return t
+}
+
+func (l *List) learn(d, s string, last time.Time) {
 	if d != "" && s != "" {
-		l.add(d, s, audit.FromMail)
+		l.add(d, s, audit.FromMail, last)
 	}
 }

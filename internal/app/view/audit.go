@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"postseal/audit"
 	"postseal/internal/app/term"
+	"postseal/resolver"
 )
 
 // auditView writes the audit of one domain for people.
@@ -135,7 +137,7 @@ func stateWord(s audit.State) string {
 func (v *auditView) dkim() {
 	keys := v.report.Records.DKIM
 	if len(keys) == 0 {
-		text := "no key at the selectors that were tried; that proves nothing"
+		text := "no key at the selectors that were tried; there may be others"
 		if v.report.Records.SPF.State == audit.NXDomain {
 			text = "none"
 		}
@@ -149,6 +151,9 @@ func (v *auditView) dkim() {
 			tone = term.Muted
 		}
 		v.method("DKIM", tone, text)
+		if len(v.report.Tried) > 0 {
+			v.indented("tried: " + strings.Join(v.report.Tried, " "))
+		}
 		return
 	}
 	for i := range keys {
@@ -158,13 +163,20 @@ func (v *auditView) dkim() {
 			name = ""
 		}
 		tone, text := v.key(k)
-		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]))
+		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]+v.clean(lastSeen(k))))
 	}
 }
 
-var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail",
+var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail", audit.FromHistory: "the verdict history", audit.FromReport: "aggregate reports",
 	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names",
 	audit.FromProbe: "a name that nobody uses"}
+
+func lastSeen(k *audit.DKIMKey) string {
+	if k.Last == "" {
+		return ""
+	}
+	return ", last seen " + k.Last
+}
 
 func (v *auditView) key(k *audit.DKIMKey) (term.Tone, string) {
 	tone := v.toneOf(func(f *audit.Finding) bool { return f.Where.Name == k.Name && strings.HasPrefix(f.ID, "dkim.") })
@@ -351,12 +363,46 @@ func (v *auditView) indented(text string) {
 	}
 }
 
+// maxUnchecked bounds the failed lookups that are listed without --verbose.
+const maxUnchecked = 6
+
+// unchecked lists lookups that failed; those without which there is no grade come first.
 func (v *auditView) unchecked() {
-	for _, u := range v.report.Unchecked {
-		if u.Grave || v.Verbose {
-			v.line(" %s %s", v.Style.Dim("could not check"), v.clean(u.Check+": "+u.Detail))
+	list := slices.Clone(v.report.Unchecked)
+	slices.SortStableFunc(list, func(a, b audit.Unchecked) int { return cmp.Compare(weight(a), weight(b)) })
+	for i, u := range list {
+		if i == maxUnchecked && !v.Verbose {
+			v.line(" %s", v.Style.Dim(fmt.Sprintf("and %s more; --verbose lists them", Plural(len(list)-i, "lookup", "lookups"))))
+			return
+		}
+		word := "could not check"
+		if u.Kind == resolver.Missing {
+			word = "not looked up"
+		}
+		for j, l := range wrap(v.clean(u.Check+": "+u.Name+": "+uncheckedReason(&u)), term.Width-len(word)-2) {
+			if j > 0 {
+				word = strings.Repeat(" ", len(word))
+			}
+			v.line(" %s %s", v.Style.Dim(word), l)
 		}
 	}
+}
+
+func weight(u audit.Unchecked) int {
+	if u.Grave {
+		return 0
+	}
+	return 1
+}
+
+func uncheckedReason(u *audit.Unchecked) string {
+	if u.Kind == resolver.Missing {
+		return "outside of the zones"
+	}
+	if u.Detail == "" {
+		return string(u.Kind)
+	}
+	return u.Detail
 }
 
 func (v *auditView) findings() {
