@@ -42,6 +42,7 @@ type Zone struct {
 	apexOnce sync.Once
 	zones    []string // made by apexes
 
+	dnames     bool // there are DNAME records
 	wildFaults bool // some of faults are for everything below a name
 
 	recorded bool                     // answers and no zone: what is not there is not known
@@ -139,6 +140,7 @@ func (z *Zone) add(rr dns.RR) {
 		z.names[name] = map[resolver.Type]*rrset{}
 	}
 	t := resolver.Type(rr.Header().Rrtype)
+	z.dnames = z.dnames || rr.Header().Rrtype == dns.TypeDNAME
 	set := z.names[name][t]
 	if set == nil {
 		set = &rrset{ttl: time.Duration(rr.Header().Ttl) * time.Second}
@@ -257,8 +259,10 @@ func (z *Zone) walk(name string, t resolver.Type) path {
 		p.secure = p.secure && z.secure[p.end]
 		sets, exists := z.find(p.end)
 		cname := sets[resolver.CNAME]
-		if dname := z.dname(p.end); dname != nil {
-			cname = dname
+		if z.dnames {
+			if dname := z.dname(p.end); dname != nil {
+				cname = dname
+			}
 		}
 		if cname == nil || t == resolver.CNAME {
 			p.set, p.exists = sets[t], exists

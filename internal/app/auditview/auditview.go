@@ -26,8 +26,36 @@ type Writer interface {
 // Formats are those that New knows.
 func Formats() []string { return []string{"csv", "md", "sarif", "junit", "html"} }
 
+// Options are what some formats need to know of the run. The zero value has no baseline and
+// fails findings of every severity but info.
+type Options struct {
+	Version string
+	FailOn  string                                       // the mildest severity that fails, or never; default warn
+	Known   func(r *audit.Report, f *audit.Finding) bool // whether the baseline holds a finding; nil: there is none
+	Files   []string                                     // the zone files of the run
+	Many    bool                                         // html: an overview, the domains below it short
+}
+
+// known reports whether a finding is in the baseline.
+func (o *Options) known(r *audit.Report, f *audit.Finding) bool {
+	return o.Known != nil && o.Known(r, f)
+}
+
+// fails reports whether a finding counts for the exit code.
+func (o *Options) fails(r *audit.Report, f *audit.Finding) bool {
+	mildest := audit.Severity(orWord(o.FailOn, string(audit.Warn)))
+	return mildest != "never" && f.Severity.Rank() >= mildest.Rank() && !o.known(r, f)
+}
+
+func orWord(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
 // New returns a writer of one format.
-func New(format string, w io.Writer, version string) (Writer, error) {
+func New(format string, w io.Writer, o Options) (Writer, error) {
 	b := bufio.NewWriter(w)
 	switch format {
 	case "csv":
@@ -35,11 +63,11 @@ func New(format string, w io.Writer, version string) (Writer, error) {
 	case "md":
 		return &markdown{w: b}, nil
 	case "sarif":
-		return newSARIF(b, version)
+		return newSARIF(b, o)
 	case "junit":
-		return &junit{w: b}, nil
+		return &junit{w: b, options: o}, nil
 	case "html":
-		return &page{w: b}, nil
+		return &page{w: b, many: o.Many}, nil
 	}
 	return nil, fmt.Errorf("no such format: %q", format)
 }

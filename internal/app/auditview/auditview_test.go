@@ -58,7 +58,7 @@ func reports(t *testing.T) []*audit.Report {
 func write(t *testing.T, format string, list []*audit.Report, from auditview.Source) string {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := auditview.New(format, &b, "v1.2.3")
+	w, err := auditview.New(format, &b, auditview.Options{Version: "v1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestSARIF(t *testing.T) {
 				t.Errorf("%s: the index names another rule", *res.RuleID)
 			}
 			uri := *res.Locations[0].PhysicalLocation.ArtifactLocation.URI
-			if test.from.File != "" && uri != "domains.txt" || test.from.File == "" && !strings.HasPrefix(uri, "dns:") {
+			if test.from.File != "" && uri != "domains.txt" || test.from.File == "" && !strings.HasPrefix(uri, "dns/") {
 				t.Errorf("%s lies at %s", *res.RuleID, uri)
 			}
 		}

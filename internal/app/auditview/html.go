@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 var pageText string
 
 var pages = template.Must(template.New("page").Funcs(template.FuncMap{
-	"word": orDash[audit.Grade], "rule": ruleOf, "parts": parts, "counts": counts, "lookup": lookupWord, "commas": term.Commas,
+	"word": orDash[audit.Grade], "rule": ruleOf, "parts": parts, "counts": counts, "lookup": lookupWord, "order": order, "worst": worst, "notes": notes, "commas": term.Commas,
 	"profile": func(p audit.Profile) string { return profiles[p] }, "ms": func(n int64) string { return strconv.FormatInt(n/1000, 10) },
 }).Parse(pageText))
 
@@ -26,6 +27,7 @@ var profiles = map[audit.Profile]string{audit.Both: "sends and receives mail", a
 // page is one html file without any request to elsewhere.
 type page struct {
 	w       *bufio.Writer
+	many    bool
 	started bool
 	n       int
 }
@@ -36,7 +38,11 @@ func (p *page) Report(r *audit.Report, _ Source) error {
 		return err
 	}
 	p.n++
-	if err := pages.ExecuteTemplate(p.w, "domain", r); err != nil {
+	name := "domain"
+	if p.many {
+		name = "short"
+	}
+	if err := pages.ExecuteTemplate(p.w, name, r); err != nil {
 		return err
 	}
 	return p.w.Flush()
@@ -47,13 +53,21 @@ func (p *page) begin() error {
 		return nil
 	}
 	p.started = true
-	return pages.ExecuteTemplate(p.w, "begin", nil)
+	if err := pages.ExecuteTemplate(p.w, "begin", nil); err != nil || !p.many {
+		return err
+	}
+	return pages.ExecuteTemplate(p.w, "overview", nil)
 }
 
 // Close implements Writer.
 func (p *page) Close() error {
 	if err := p.begin(); err != nil {
 		return err
+	}
+	if p.many {
+		if err := pages.ExecuteTemplate(p.w, "close", nil); err != nil {
+			return err
+		}
 	}
 	if err := pages.ExecuteTemplate(p.w, "end", p.n); err != nil {
 		return err
@@ -81,6 +95,48 @@ func parts(w audit.Where) *split {
 		end = len(rest)
 	}
 	return &split{w.Record[:offset], rest[:end], rest[end:]}
+}
+
+// order are the places of a domain in the overview by grade, by findings and by name, the
+// worst first. CSS sorts by them, so that the page needs no script.
+func order(r *audit.Report) template.CSS {
+	weight := map[audit.Severity]int{audit.Critical: 1000, audit.Error: 100, audit.Warn: 10, audit.Info: 1}
+	sum := 0
+	for _, f := range r.Findings {
+		sum += weight[f.Severity]
+	}
+	name := 0
+	for i := range 5 {
+		c := 0
+		if i < len(r.Domain) {
+			c = max(strings.IndexByte("-.0123456789abcdefghijklmnopqrstuvwxyz_", r.Domain[i]), 0) + 1
+		}
+		name = name*40 + c
+	}
+	return template.CSS(fmt.Sprintf("--g:%d;--f:%d;--n:%d", 1+strings.Index("FDCBA", orWord(string(r.Grade), "F")), -min(sum, 1<<20), name))
+}
+
+// worst are the findings that are shown in short.
+func worst(r *audit.Report) []audit.Finding {
+	const most = 20
+	var list []audit.Finding
+	for _, f := range r.Findings {
+		if f.Severity != audit.Info && len(list) < most {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// notes are the ids of the findings that are only worth knowing.
+func notes(r *audit.Report) string {
+	var list []string
+	for _, f := range r.Findings {
+		if f.Severity == audit.Info && !slices.Contains(list, f.ID) {
+			list = append(list, f.ID)
+		}
+	}
+	return strings.Join(list, " ")
 }
 
 func counts(r *audit.Report) string {

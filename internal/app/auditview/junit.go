@@ -11,9 +11,10 @@ import (
 )
 
 // junit has a test suite for each domain, and in it a test case for each area of rules;
-// a finding of warn or worse fails it, and an area that could not be checked is an error.
+// a finding that --fail-on counts fails it, and an area that could not be checked is an error.
 type junit struct {
 	w       *bufio.Writer
+	options Options
 	started bool
 }
 
@@ -94,11 +95,12 @@ func publication(r *audit.Report) string {
 
 func (j *junit) fill(c *testCase, r *audit.Report) {
 	var notes []string
-	for _, f := range r.Findings {
+	for i := range r.Findings {
+		f := &r.Findings[i]
 		area, _, _ := strings.Cut(f.ID, ".")
 		switch {
 		case area != c.Name:
-		case f.Severity == audit.Info:
+		case !j.options.fails(r, f):
 			notes = append(notes, f.ID+": "+f.Detail)
 		default:
 			c.Failures = append(c.Failures, problem{clean(f.ID), clean(f.Title), clean(f.Detail + "\nfix: " + f.Fix + published(f.Publish))})

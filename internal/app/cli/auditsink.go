@@ -32,8 +32,12 @@ func (a *app) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
 	case a.flags.format == "json" || a.flags.format == "jsonl":
 		s.next = a.page().AuditJSON(many)
 	default:
-		version, _ := buildVersion()
-		if s.next, err = auditview.New(a.flags.format, a.out, version); err != nil {
+		o := auditview.Options{FailOn: f.failOn, Files: a.flags.zones, Many: many}
+		o.Version, _ = buildVersion()
+		if known != nil {
+			o.Known = func(r *audit.Report, f *audit.Finding) bool { return known[r.Domain+" "+f.Key()] }
+		}
+		if s.next, err = auditview.New(a.flags.format, a.out, o); err != nil {
 			return nil, err
 		}
 	}

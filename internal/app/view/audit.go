@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"postseal/audit"
 	"postseal/internal/app/term"
-	"postseal/resolver"
 )
 
 // auditView writes the audit of one domain for people.
@@ -363,48 +361,6 @@ func (v *auditView) indented(text string) {
 	}
 }
 
-// maxUnchecked bounds the failed lookups that are listed without --verbose.
-const maxUnchecked = 6
-
-// unchecked lists lookups that failed; those without which there is no grade come first.
-func (v *auditView) unchecked() {
-	list := slices.Clone(v.report.Unchecked)
-	slices.SortStableFunc(list, func(a, b audit.Unchecked) int { return cmp.Compare(weight(a), weight(b)) })
-	for i, u := range list {
-		if i == maxUnchecked && !v.Verbose {
-			v.line(" %s", v.Style.Dim(fmt.Sprintf("and %s more; --verbose lists them", Plural(len(list)-i, "lookup", "lookups"))))
-			return
-		}
-		word := "could not check"
-		if u.Kind == resolver.Missing {
-			word = "not looked up"
-		}
-		for j, l := range wrap(v.clean(u.Check+": "+u.Name+": "+uncheckedReason(&u)), term.Width-len(word)-2) {
-			if j > 0 {
-				word = strings.Repeat(" ", len(word))
-			}
-			v.line(" %s %s", v.Style.Dim(word), l)
-		}
-	}
-}
-
-func weight(u audit.Unchecked) int {
-	if u.Grave {
-		return 0
-	}
-	return 1
-}
-
-func uncheckedReason(u *audit.Unchecked) string {
-	if u.Kind == resolver.Missing {
-		return "outside of the zones"
-	}
-	if u.Detail == "" {
-		return string(u.Kind)
-	}
-	return u.Detail
-}
-
 func (v *auditView) findings() {
 	for i := range v.report.Findings {
 		v.finding(&v.report.Findings[i])
@@ -465,7 +421,7 @@ func (v *auditView) publish() {
 
 // caret shows the place in the record.
 func (v *auditView) caret(f *audit.Finding) {
-	if f.Where.Record == "" || f.Where.Offset == 0 || f.Where.Offset > len(f.Where.Record) {
+	if f.Where.Record == "" || f.Where.Offset > len(f.Where.Record) {
 		return
 	}
 	excerpt, column := v.excerpt(f.Where.Record, f.Where.Offset, 5)

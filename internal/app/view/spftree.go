@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -90,6 +91,7 @@ type treeView struct {
 func (v *treeView) node(n *spf.Node, indent string, depth int) {
 	if n.Problem != "" {
 		v.branch(indent, v.Style.Symbol(term.Bad)+" ", v.clean(n.Problem))
+		v.caret(n, indent)
 		return
 	}
 	again := v.seen[n.Domain]
@@ -117,6 +119,18 @@ func (v *treeView) node(n *spf.Node, indent string, depth int) {
 		}
 		i = next
 	}
+}
+
+// caret shows where a record cannot be read.
+func (v *treeView) caret(n *spf.Node, indent string) {
+	_, err := spf.Parse(n.Text)
+	var syntax *spf.SyntaxError
+	if n.Text == "" || !errors.As(err, &syntax) || syntax.Offset > len(n.Text) {
+		return
+	}
+	excerpt, column := v.excerpt(n.Text, syntax.Offset, term.Columns(indent)+2)
+	v.line("%s  %s", indent, v.Style.Dim(excerpt))
+	v.line("%s  %*s%s", indent, column, "", v.Style.Paint(term.Bad, "^"))
 }
 
 // branch writes text, wrapped, in its place in the tree.
