@@ -138,7 +138,7 @@ func (r *run) prefetch() {
 		t    resolver.Type
 	}{{name, resolver.TXT}, {name, resolver.MX}, {name, resolver.SPF}, {"_dmarc." + name, resolver.TXT}, {"_domainkey." + name, resolver.TXT},
 		{"_mta-sts." + name, resolver.TXT}, {"_smtp._tls." + name, resolver.TXT}, {"default._bimi." + name, resolver.TXT},
-		{name, resolver.CAA}, {name, resolver.NS}, {name, resolver.DS}, {"_dmarc._dmarc." + name, resolver.TXT}} {
+		{name, resolver.CAA}, {name, resolver.NS}, {name, resolver.DS}} {
 		r.dns.Prefetch(q.name, q.t)
 	}
 }

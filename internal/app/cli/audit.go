@@ -3,14 +3,14 @@ package cli
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/time/rate"
-
 	"postseal/audit"
 	"postseal/internal/app/auditview"
+	"postseal/internal/app/pace"
 	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
@@ -31,11 +31,12 @@ type auditFlags struct {
 	allowPrivate  bool
 	offline       bool
 
-	file     string
-	jobs     int
-	rate     string
-	baseline string
-	diff     string
+	file      string
+	jobs      int
+	rate      string
+	perSecond float64 // --rate; 0: no limit
+	baseline  string
+	diff      string
 }
 
 var profiles = []string{string(audit.Auto), string(audit.Sending), string(audit.Receiving), string(audit.Parked)}
@@ -92,8 +93,8 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
-	flags.IntVarP(&f.jobs, "jobs", "j", 50, "audit `N` domains at a time")
-	flags.StringVar(&f.rate, "rate", "", "begin at most `N/s` domains a second")
+	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains at once; 0 chooses by the number of CPUs")
+	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
 	flags.BoolVar(&a.flags.resume, "resume", false, "go on where --output ends (with --format jsonl)")
 	flags.StringVar(&f.baseline, "baseline", "", "fail only on findings that are not in `FILE`, the JSON of an earlier audit")
 	flags.StringVar(&f.diff, "diff", "", "say in words what changed since `FILE`, the JSON of an earlier audit")
@@ -108,8 +109,8 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	if err := oneOf("--fail-on", f.failOn, "info", "warn", "error", "critical", "never"); err != nil {
 		return o, err
 	}
-	if f.jobs < 1 || f.jobs > 10000 {
-		return o, usage("--jobs %d: must be 1 to 10000", f.jobs)
+	if f.jobs < 0 || f.jobs > 10000 {
+		return o, usage("--jobs %d: must be 0 to 10000", f.jobs)
 	}
 	if a.flags.resume && (a.flags.output == "" || a.flags.output == "-" || a.flags.format != "jsonl") {
 		return o, usage("--resume needs --output FILE and --format jsonl").or("only lines can be gone on with")
@@ -131,16 +132,37 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	return o, nil
 }
 
-// parseRate reads N or N/s; "" is no limit.
-func parseRate(s string) (*rate.Limiter, error) {
+// perCPU is how many audits wait for answers at once for each CPU: a CPU is busy with some 600
+// audits a second, each of which takes a quarter of a second where an answer takes 20 ms.
+const perCPU = 150
+
+// workers is how many domains are audited at once.
+func (f *auditFlags) workers() int {
+	n := f.jobs
+	if n == 0 {
+		n = min(perCPU*runtime.GOMAXPROCS(0), 1000)
+	}
+	if f.perSecond > 0 { // more would wait for their turn until their time is over
+		n = min(n, max(1, int(f.perSecond/2)))
+	}
+	return n
+}
+
+// bounds puts the bounds of a bulk run before the name servers.
+func (f *auditFlags) bounds(client resolver.Resolver) resolver.Resolver {
+	return pace.New(client, pace.Options{Rate: f.perSecond})
+}
+
+// parseRate reads N or N/s; "" is 0, no limit.
+func parseRate(s string) (float64, error) {
 	if s == "" {
-		return rate.NewLimiter(rate.Inf, 1), nil
+		return 0, nil
 	}
 	n, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
 	if err != nil || !(n > 0 && n <= 1e6) {
-		return nil, usage("--rate %q is not a number of domains per second", s).or("use a value such as 50/s")
+		return 0, usage("--rate %q is not a number of DNS queries per second", s).or("use a value such as 500/s")
 	}
-	return rate.NewLimiter(rate.Limit(n), 1), nil
+	return n, nil
 }
 
 func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
@@ -148,8 +170,8 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if err != nil {
 		return err
 	}
-	b := &auditRun{app: a, jobs: f.jobs}
-	if b.limit, err = parseRate(f.rate); err != nil {
+	b := &auditRun{app: a, jobs: f.workers()}
+	if f.perSecond, err = parseRate(f.rate); err != nil {
 		return err
 	}
 	if b.selectors, err = a.readSelectors(ctx, f); err != nil {
@@ -177,7 +199,7 @@ func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 		if f.offline {
 			return nil, usage("--offline needs --zone FILE").or("without a zone there is nothing to audit")
 		}
-		return a.network()
+		return a.network(f.bounds)
 	}
 	file, err := zones(a.flags.zones)
 	if err != nil {
@@ -185,7 +207,7 @@ func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 	}
 	u := &audit.Unpublished{Zones: file}
 	if !f.offline {
-		if u.DNS, err = a.network(); err != nil {
+		if u.DNS, err = a.network(f.bounds); err != nil {
 			return nil, err
 		}
 	}

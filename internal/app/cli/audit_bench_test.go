@@ -59,7 +59,7 @@ func BenchmarkAuditMany(b *testing.B) {
 	var stderr bytes.Buffer
 	b.ResetTimer()
 	start := time.Now()
-	code := Main([]string{"audit", "-f", path, "-j", "100", "--resolver", server.Addr(), "--format", "jsonl", "-o", out, "--fail-on", "never", "--no-progress"},
+	code := Main([]string{"audit", "-f", path, "--resolver", server.Addr(), "--format", "jsonl", "-o", out, "--fail-on", "never", "--no-progress"},
 		strings.NewReader(""), io.Discard, &stderr)
 	took := time.Since(start)
 	b.StopTimer()

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
-	"golang.org/x/time/rate"
 
 	"postseal/audit"
 	"postseal/internal/app/auditview"
@@ -71,7 +70,7 @@ func TestInterrupt(t *testing.T) {
 	sink := &stopSink{after: 7, cancel: cancel}
 	handed := 0
 	b := &auditRun{app: &app{stderr: io.Discard}, auditor: &audit.Auditor{Resolver: zone}, selectors: &selectors.List{}, jobs: 4, sink: sink,
-		limit: rate.NewLimiter(rate.Inf, 1),
+
 		domains: func(yield func(batch.Domain) bool) {
 			for ; handed < 100000 && yield(batch.Domain{Name: domain.Name(fmt.Sprintf("d%d.test", handed))}); handed++ {
 			}

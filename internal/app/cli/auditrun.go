@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"postseal/audit"
 	"postseal/internal/app/auditview"
 	"postseal/internal/app/batch"
@@ -32,7 +30,6 @@ type auditRun struct {
 	domains    iter.Seq[batch.Domain]
 	total      int // 0: not known
 	jobs       int
-	limit      *rate.Limiter
 	sink       auditview.Writer
 	showTotals bool
 }
@@ -82,9 +79,6 @@ func (a *auditRun) run(ctx context.Context) error {
 func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
 	r.Domain = *d
 	if r.Err != nil {
-		return
-	}
-	if r.Err = a.limit.Wait(ctx); r.Err != nil {
 		return
 	}
 	defer func() {

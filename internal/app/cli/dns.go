@@ -19,11 +19,11 @@ func (a *app) resolver() (resolver.Resolver, error) {
 	if len(a.flags.zones) > 0 {
 		return zones(a.flags.zones)
 	}
-	return a.network()
+	return a.network(func(client resolver.Resolver) resolver.Resolver { return resolver.NewLimit(client, outstanding) })
 }
 
-// network asks the name servers, behind coalescing and a cache.
-func (a *app) network() (resolver.Resolver, error) {
+// network asks the name servers within bounds, behind coalescing and a cache.
+func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolver.Resolver, error) {
 	servers, err := a.servers()
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (a *app) network() (resolver.Resolver, error) {
 		return nil, usage("--resolver: %s", strings.TrimPrefix(err.Error(), "stub: ")).or("%s", serverForm)
 	}
 	a.client = client
-	return resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client, outstanding)), resolver.CacheOptions{}), nil
+	return resolver.NewCache(resolver.Coalesce(bounds(client)), resolver.CacheOptions{}), nil
 }
 
 // dns is what answers the questions of one command, with the record of what was asked.

@@ -1,0 +1,112 @@
+package pace_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postseal/internal/app/pace"
+	"postseal/resolver"
+)
+
+// server answers after a delay, and counts.
+type server struct {
+	delay     time.Duration
+	out, most atomic.Int64
+	asked     atomic.Int64
+}
+
+// Lookup implements resolver.Resolver.
+func (s *server) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	n := s.out.Add(1)
+	defer s.out.Add(-1)
+	for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
+	}
+	s.asked.Add(1)
+	select {
+	case <-time.After(s.delay):
+		return resolver.Answer{}, nil
+	case <-ctx.Done():
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Canceled, Err: ctx.Err()}
+	}
+}
+
+func ask(ctx context.Context, r *pace.Resolver, n int, name func(i int) string) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { r.Lookup(ctx, name(i), resolver.TXT) })
+	}
+	all.Wait()
+}
+
+func everywhere(i int) string { return fmt.Sprintf("d%d.test", i) }
+
+// TestRate: never more than so many questions a second.
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{delay: time.Millisecond}
+		start := time.Now()
+		ask(t.Context(), pace.New(s, pace.Options{Rate: 50}), 501, everywhere)
+		if took := time.Since(start); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("501 questions at 50 a second took %v", took)
+		}
+	})
+}
+
+// TestPerZone: the servers of one domain get few questions at once, whatever else is asked.
+func TestPerZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{delay: 10 * time.Millisecond}
+		ask(t.Context(), pace.New(s, pace.Options{PerZone: 5}), 200, func(i int) string { return fmt.Sprintf("x%d.d.test", i) })
+		if s.most.Load() != 5 {
+			t.Errorf("%d at once below one domain", s.most.Load())
+		}
+	})
+}
+
+// TestWindow: it grows while answers come in time, and no further than its bound; slow answers
+// make it smaller, and no smaller than its bound.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fast := &server{delay: 20 * time.Millisecond}
+		r := pace.New(fast, pace.Options{Least: 4, Most: 16})
+		ask(t.Context(), r, 500, everywhere)
+		if r.Window() != 16 || fast.most.Load() != 16 {
+			t.Errorf("window %d, %d at once", r.Window(), fast.most.Load())
+		}
+		fast.delay = 2 * time.Second
+		ask(t.Context(), r, 300, everywhere)
+		if r.Window() != 4 {
+			t.Errorf("window %d after slow answers", r.Window())
+		}
+	})
+}
+
+// TestCancel: a question that waits for its turn ends with its context, and leaves the turn to
+// others.
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{delay: time.Hour}
+		r := pace.New(s, pace.Options{Least: 1, Most: 1})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		for i := range 3 {
+			go func() { _, err := r.Lookup(ctx, everywhere(i), resolver.TXT); done <- err }()
+		}
+		synctest.Wait()
+		cancel()
+		for range 3 {
+			if err := <-done; err == nil {
+				t.Error("a question without an answer has no error")
+			}
+		}
+		s.delay = 0
+		if _, err := r.Lookup(t.Context(), "a.test", resolver.TXT); err != nil || s.asked.Load() != 2 {
+			t.Errorf("%v, %d asked", err, s.asked.Load())
+		}
+	})
+}
