@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,6 +47,52 @@ func rulesPage(t *testing.T) string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | **%s.** %s *%s* | %s |\n", r.ID, r.Severity, r.BestGrade(), cell(r.Title), cell(r.Why), cell(r.Fix), r.Cite())
 	}
 	return b.String()
+}
+
+var quoted = regexp.MustCompile("`([a-z0-9]+)\\.([a-z0-9-]+)`|`(Test[A-Za-z]+)`")
+
+// TestCoveragePage: what docs/explain/audit-coverage.md claims is a rule, each of which has a
+// vector (TestCorpus), or names a test that exists.
+func TestCoveragePage(t *testing.T) {
+	page, err := os.ReadFile("../docs/explain/audit-coverage.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "../internal/app/repair/*_test.go"} {
+		paths, _ := filepath.Glob(pattern)
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(text)
+		}
+	}
+	claims := 0
+	for _, m := range quoted.FindAllStringSubmatch(string(page), -1) {
+		id := m[1] + "." + m[2]
+		switch {
+		case m[3] != "" && !strings.Contains(tests.String(), "func "+m[3]+"("):
+			t.Errorf("there is no %s", m[3])
+		case m[3] == "" && m[2] != "py":
+			if _, ok := audit.RuleOf(id); !ok {
+				t.Errorf("there is no rule %s", id)
+			}
+			claims++
+		}
+	}
+	if claims < 80 {
+		t.Errorf("%d rules are named", claims)
+	}
+}
+
+// TestReportModifiers: ra, rp and rr are registered (RFC 6652), and cost nothing.
+func TestReportModifiers(t *testing.T) {
+	r := auditZone(t, strings.Replace(sane, "mx ~all", "mx ra=postmaster rp=100 rr=all ~all", 1), "a.test", audit.Options{})
+	if r.Grade != "A" || strings.Contains(ids(r), "spf.unknown-modifier") {
+		t.Errorf("grade %s; found %s", r.Grade, ids(r))
+	}
 }
 
 func cell(s string) string { return strings.NewReplacer("|", `\|`, "*", `\*`).Replace(s) }
