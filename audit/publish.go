@@ -115,7 +115,7 @@ func (r *run) publishSPF() {
 		}
 		r.offer(name, "TXT", value, findings, func(f *Finding) bool { return strings.HasPrefix(f.ID, "spf.missing") })
 		return
-	case len(r.spfTexts) == 0:
+	case len(r.spfTexts) == 0 || len(findings) == 0:
 		return
 	}
 	texts, proposed := slices.Clone(r.spfTexts), r.report.Records.SPF.Proposed
@@ -289,6 +289,9 @@ func (r *run) publishDMARC() {
 		name, texts = rec.Name, []string{rec.Record} // of the organization
 	}
 	findings := r.at(name, "dmarc", "txt", "parked")
+	if len(findings) == 0 {
+		return
+	}
 	if len(texts) == 0 {
 		r.offer(name, "TXT", r.defaultDMARC(), findings, func(f *Finding) bool { return f.ID == "dmarc.missing" || f.ID == "dmarc.cname-dangling" })
 		return
