@@ -153,20 +153,23 @@ func (l *zoneLinter) text(name string, at Where, lengths []int) {
 	case strings.HasPrefix(name, "_mta-sts.") && repair.LooksLikeSTS(at.Record):
 		l.meant("mtasts", at, nil)
 		l.once("mtasts.multiple", at)
-		if _, err := ParseSTSRecord(at.Record); err != nil {
+		_, err := ParseSTSRecord(at.Record)
+		if err = l.begins(at, "v=STSv1", err); err != nil {
 			at.Offset = err.Offset
 			l.find("mtasts.record", at, err.Msg, "")
 		}
 	case strings.HasPrefix(name, "_smtp._tls.") && repair.LooksLikeTLSRPT(at.Record):
 		l.meant("tlsrpt", at, nil)
 		l.once("tlsrpt.multiple", at)
-		if _, err := ParseTLSRPT(at.Record); err != nil {
+		_, err := ParseTLSRPT(at.Record)
+		if err = l.begins(at, "v=TLSRPTv1", err); err != nil {
 			at.Offset = err.Offset
 			l.find("tlsrpt.syntax", at, err.Msg, "")
 		}
 	case strings.Contains(name+".", "._bimi.") && repair.LooksLikeBIMI(at.Record):
 		l.meant("bimi", at, nil)
-		if _, _, err := ParseBIMI(at.Record); err != nil {
+		_, _, err := ParseBIMI(at.Record)
+		if err = l.begins(at, "v=BIMI1", err); err != nil {
 			at.Offset = err.Offset
 			l.find("bimi.syntax", at, err.Msg, "")
 		}
@@ -178,6 +181,14 @@ func (l *zoneLinter) text(name string, at Where, lengths []int) {
 		l.meant("spf", at, nil)
 		l.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(at.Record), "")
 	}
+}
+
+// begins is err, or that the record does not begin with its version.
+func (l *zoneLinter) begins(at Where, version string, err *SyntaxError) *SyntaxError {
+	if err == nil && !hasVersion(at.Record, version) {
+		return &SyntaxError{0, "the record does not begin with " + version}
+	}
+	return err
 }
 
 func (l *zoneLinter) dmarc(at Where) {

@@ -123,11 +123,18 @@ func (r *run) misplacedText(k transportKind, name string, have []string) []strin
 func beginning(a resolver.Answer, version string) []string {
 	var list []string
 	for _, rr := range a.Records {
-		if rest, ok := strings.CutPrefix(rr.Text, version); ok && (rest == "" || strings.ContainsAny(rest[:1], "; \t")) {
+		if hasVersion(rr.Text, version) {
 			list = append(list, rr.Text)
 		}
 	}
 	return list
+}
+
+// hasVersion reports whether text begins with a version and the end of that tag, without
+// anything before it (RFC 8461 §3.1, RFC 8460 §3).
+func hasVersion(text, version string) bool {
+	rest, ok := strings.CutPrefix(text, version)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], "; \t"))
 }
 
 // SyntaxError is where and why a text is no record.
