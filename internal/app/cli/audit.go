@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"strconv"
@@ -206,12 +207,15 @@ func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 		return nil, err
 	}
 	u := &audit.Unpublished{Zones: file}
-	if !f.offline {
-		if u.DNS, err = a.network(f.bounds); err != nil {
-			return nil, err
-		}
+	if f.offline {
+		return u, nil
 	}
-	return u, nil
+	u.DNS, err = a.network(f.bounds)
+	if err != nil && len(a.flags.resolvers) == 0 { // a host without name servers
+		fmt.Fprintf(a.stderr, "postseal: names outside of the zone files are not looked up: %v\n", err)
+		f.offline, u.DNS, err = true, nil, nil
+	}
+	return u, err
 }
 
 func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
