@@ -31,6 +31,7 @@ type Options struct {
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
 	Log      io.Writer
 	Version  string
+	State    string // the folder where it says what it listens on; "" says it nowhere
 	// Stop ends the waiting of New for a host that is still starting; nil never does.
 	Stop <-chan struct{}
 
@@ -276,6 +277,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 		})
 	}
 	d.announce()
+	defer d.record()()
 	n := newNotifier(d.log)
 	n.ready()
 	defer n.stop()

@@ -45,7 +45,7 @@ func newRig(t *testing.T, config string, zones ...string) *rig {
 	t.Helper()
 	r := prepareRig(t, config, zones...)
 	r.daemon.start(t)
-	r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--apply")
+	r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--with-policy", "--apply", "--force")
 	r.postfix.age(t)
 	r.postfix.start(t)
 	return r

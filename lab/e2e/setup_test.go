@@ -25,7 +25,7 @@ func TestSetupAndDoctor(t *testing.T) {
 	if a := r.sink.to(t, "doctor@example.net"); len(a.fields("Authentication-Results")) != 0 {
 		t.Errorf("a trusted client was checked: %s", a.text)
 	}
-	if out := r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--apply"); !strings.Contains(out, "# nothing to change") {
+	if out := r.postseal(t, 0, "setup", "postfix", "--config", r.config, "--config-dir", r.postfix.etc, "--with-policy", "--apply"); !strings.Contains(out, "# nothing to change") {
 		t.Errorf("a second --apply:\n%s", out)
 	}
 	r.stop()

@@ -31,10 +31,9 @@ func TestSocketActivation(t *testing.T) {
 		return strings.HasPrefix(line, "milter = ") || strings.HasPrefix(line, "policy = ")
 	})
 	writeFile(t, r.config, strings.Join(kept, "\n"))
-	r.postseal(t, 0, "setup", "postfix", "--config-dir", r.postfix.etc, "--apply")
-	r.postfix.age(t)
-
 	dir := filepath.Join(r.postfix.spool, "postseal")
+	r.postseal(t, 0, "setup", "postfix", "--config-dir", r.postfix.etc, "--milter", "unix:"+filepath.Join(dir, "milter.sock"), "--policy", "unix:"+filepath.Join(dir, "policy.sock"), "--apply", "--force")
+	r.postfix.age(t)
 	cmd := exec.Command(activate, "--fdname=milter:policy", "-l", filepath.Join(dir, "milter.sock"), "-l", filepath.Join(dir, "policy.sock"), binary, "serve", "--config", r.config)
 	cmd.Stderr = r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

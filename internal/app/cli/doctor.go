@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
 	"postseal/internal/app/doctor"
+	"postseal/internal/app/endpoint"
 	"postseal/internal/app/postfix"
 	"postseal/message"
 )
@@ -62,28 +62,22 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 		return err
 	}
 	o := doctor.Options{Resolver: r, Enforce: a.config.Enforce}
-	spool := postfix.Defaults().QueueDir
 	if s, err := postfix.Read(ctx, f.configDir); err != nil {
 		o.PostfixError = err
 	} else {
-		o.Postfix, spool = &s, s.QueueDir
+		o.Postfix = &s
 	}
-	o.Milter = listenerOr(a.config.Listen.Milter, spool+"/postseal/milter.sock")
-	o.Policy = listenerOr(a.config.Listen.Policy, spool+"/postseal/policy.sock")
-	o.HTTP = string(a.config.Listen.HTTP)
+	find := endpoint.NewFinder(a.config)
+	o.Milter, o.Policy = find.Find(ctx, endpoint.Milter).Address, find.Find(ctx, endpoint.Policy).Address
+	o.HTTP, o.SMTP = find.Find(ctx, endpoint.HTTP).Address, find.Find(ctx, endpoint.SMTP).Address
+	if _, _, mx := a.config.Proxy.NextHop.Exchangers(); !mx {
+		o.NextHop = string(a.config.Proxy.NextHop)
+	}
 	findings := doctor.Run(ctx, o)
 	if f.send != "" {
 		findings = append(findings, doctor.Send(ctx, o, doctor.Probe{From: f.from, To: f.send, SMTP: f.smtp})...)
 	}
 	return a.printFindings(findings)
-}
-
-// listenerOr is a socket that systemd made, else the listener of the configuration.
-func listenerOr(configured conf.Address, socket string) string {
-	if info, err := os.Stat(socket); err == nil && info.Mode().Type() == os.ModeSocket {
-		return "unix:" + socket
-	}
-	return string(configured)
 }
 
 func (a *app) printFindings(findings []doctor.Finding) error {

@@ -42,7 +42,7 @@ func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
-	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, Load: func() (*conf.Config, []conf.Problem, error) { return a.serveConfig(logFormatGiven) }}
+	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, State: conf.StateDir(), Load: func() (*conf.Config, []conf.Problem, error) { return a.serveConfig(logFormatGiven) }}
 	o.Version, _ = buildVersion()
 	if len(a.flags.zones) > 0 {
 		if o.Resolver, err = zones(a.flags.zones); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/endpoint"
 	"postseal/internal/app/postfix"
 )
 
@@ -20,6 +21,8 @@ type setupFlags struct {
 	milter        string
 	policy        string
 	defaultAction string
+	withPolicy    bool
+	force         bool
 	apply         bool
 	undo          bool
 }
@@ -33,8 +36,12 @@ func (a *app) setupCommand() *cobra.Command {
 		Use:   "postfix [flags]",
 		Short: "Put postseal beside Postfix: print, apply or undo the lines of main.cf",
 		Long: `Print what makes Postfix ask postseal. --apply does it and saves main.cf first,
---undo puts main.cf back. The listeners are those of --config, else the sockets of the
-systemd units, within the spool, where a chrooted smtpd reaches them.`,
+--undo puts main.cf back. The listeners are those of the running daemon, else those that
+systemd passes to it, else those of the configuration. --apply writes only what answers.
+The milter alone does everything; --with-policy also checks SPF before the message comes.
+
+Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not answer,
+73 main.cf cannot be changed.`,
 		Example: `  postseal setup postfix
   sudo postseal setup postfix --apply && sudo postfix reload
   sudo postseal setup postfix --undo`,
@@ -43,9 +50,11 @@ systemd units, within the spool, where a chrooted smtpd reaches them.`,
 	}
 	c.Flags().StringVar(&f.configDir, "config-dir", "", "configuration `DIR` of Postfix (default: its own)")
 	c.Flags().StringVar(&f.milter, "milter", "", "`LISTENER` of the milter: unix:PATH, HOST:PORT or none")
-	c.Flags().StringVar(&f.policy, "policy", "", "`LISTENER` of the policy service: unix:PATH, HOST:PORT or none")
+	c.Flags().StringVar(&f.policy, "policy", "", "`LISTENER` of the policy service, which implies --with-policy: unix:PATH, HOST:PORT or none")
+	c.Flags().BoolVar(&f.withPolicy, "with-policy", false, "ask the policy service too")
 	c.Flags().StringVar(&f.defaultAction, "default-action", "tempfail", "`WHAT` Postfix does while postseal is away: tempfail, accept")
 	c.Flags().BoolVar(&f.apply, "apply", false, "change main.cf, after saving it")
+	c.Flags().BoolVar(&f.force, "force", false, "with --apply: write a listener that does not answer, too")
 	c.Flags().BoolVar(&f.undo, "undo", false, "put main.cf back as it was before --apply")
 	return a.group("setup", "Put postseal beside a mail server", c)
 }
@@ -74,9 +83,12 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	if f.undo {
 		return a.undoPostfix(ctx, &s)
 	}
-	doors, err := a.doors(&s, f)
+	doors, silent, err := a.doors(ctx, &s, f)
 	if err != nil {
 		return failf(exitConfig, "%v", err)
+	}
+	if f.apply && !f.force && silent != nil {
+		return silent
 	}
 	changes := s.Plan(doors)
 	backup := ""
@@ -84,6 +96,9 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 		if backup, err = s.Apply(ctx, changes); err != nil {
 			return writeFailure(&s, err)
 		}
+	}
+	if silent != nil {
+		a.warn("%s\n%s", silent.msg, silent.hint)
 	}
 	if a.wantJSON() {
 		return a.json(struct {
@@ -108,36 +123,41 @@ func checkListener(flag, listener string) error {
 	return nil
 }
 
-// doors are the listeners that Postfix is to use.
-func (a *app) doors(s *postfix.Settings, f setupFlags) (postfix.Doors, error) {
-	d := postfix.Doors{DefaultAction: f.defaultAction}
-	for _, door := range []struct {
-		given      string
-		configured conf.Address
-		name       string
-		to         *string
-	}{
-		{f.milter, a.config.Listen.Milter, "milter", &d.Milter},
-		{f.policy, a.config.Listen.Policy, "policy", &d.Policy},
-	} {
-		listener := door.given
-		switch {
-		case listener == none:
-			continue
-		case listener != "":
-		default:
-			listener = listenerOr(door.configured, s.QueueDir+"/postseal/"+door.name+".sock")
-		}
-		if listener == "" {
-			continue // the other one listens, this one does not
-		}
-		endpoint, err := s.Endpoint(listener)
-		if err != nil {
-			return d, err
-		}
-		*door.to = endpoint
+// doors are the listeners that Postfix is to use. silent says which of them does not answer.
+func (a *app) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Doors, silent *failure, err error) {
+	d.DefaultAction = f.defaultAction
+	if f.policy == "" && !f.withPolicy {
+		f.policy = none
 	}
-	return d, nil
+	find := endpoint.NewFinder(a.config)
+	for _, door := range []struct {
+		given, name string
+		to          *string
+	}{
+		{f.milter, endpoint.Milter, &d.Milter},
+		{f.policy, endpoint.Policy, &d.Policy},
+	} {
+		var found endpoint.Found
+		switch door.given {
+		case none:
+			continue
+		case "":
+			found = find.Find(ctx, door.name)
+		default:
+			found = endpoint.Found{Address: door.given, Err: endpoint.Answers(ctx, door.name, door.given)}
+		}
+		if found.Address == "" {
+			continue // it does not listen
+		}
+		if found.Err != nil {
+			silent = failf(exitUnavailable, "nothing answers as %s at %s: %v. With this in main.cf all mail would get 451", door.name, found.Address, found.Err).
+				or("start the daemon first (systemctl start postseal, or postseal serve), then repeat this; --force writes it nevertheless")
+		}
+		if *door.to, err = s.Endpoint(found.Address); err != nil {
+			return d, silent, err
+		}
+	}
+	return d, silent, nil
 }
 
 func (a *app) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Change, backup string) {

@@ -4,14 +4,11 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"time"
 
 	"postseal"
+	"postseal/internal/app/endpoint"
 	"postseal/internal/app/postfix"
 	"postseal/resolver"
 )
@@ -38,12 +35,15 @@ type Finding struct {
 
 // Options say what to look at.
 type Options struct {
-	Milter, Policy, HTTP string // listeners, unix:PATH or HOST:PORT; "" is not there to be looked at
-	Resolver             resolver.Resolver
-	Enforce              postseal.Enforce
-	Postfix              *postfix.Settings // nil: PostfixError says why
-	PostfixError         error
-	Timeout              time.Duration // of each check; 0 is DefaultTimeout
+	// Milter, Policy, HTTP and SMTP are listeners, unix:PATH or HOST:PORT; "" is not there to be
+	// looked at.
+	Milter, Policy, HTTP, SMTP string
+	NextHop                    string // of the SMTP proxy, HOST:PORT
+	Resolver                   resolver.Resolver
+	Enforce                    postseal.Enforce
+	Postfix                    *postfix.Settings // nil: PostfixError says why
+	PostfixError               error
+	Timeout                    time.Duration // of each check; 0 is DefaultTimeout
 }
 
 // DefaultTimeout is enough for a daemon that waits for slow name servers.
@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	checks := []func(context.Context, *Options) []Finding{checkMilter, checkPolicy, checkHTTP, checkResolver, checkPostfix, checkMode}
+	checks := []func(context.Context, *Options) []Finding{checkMilter, checkPolicy, checkSMTP, checkHTTP, checkResolver, checkPostfix, checkMode}
 	var findings []Finding
 	for _, check := range checks {
 		limited, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -68,35 +68,19 @@ func one(check string, level Level, hint, format string, args ...any) []Finding 
 	return []Finding{{check, level, fmt.Sprintf(format, args...), hint}}
 }
 
-// split is the network and the address of a listener.
-func split(listener string) (network, address string) {
-	if path, unix := strings.CutPrefix(listener, "unix:"); unix {
-		return "unix", path
-	}
-	return "tcp", listener
-}
-
-const startHint = "start it: systemctl enable --now postseal.socket, or postseal serve --config FILE"
+const startHint = "start it: systemctl enable --now postseal.service, or postseal serve; its log says why it ends"
 
 // checkHTTP asks whether the daemon is ready for work.
 func checkHTTP(ctx context.Context, o *Options) []Finding {
 	if o.HTTP == "" {
 		return one("http", Skip, "", "no http listener is configured")
 	}
-	network, address := split(o.HTTP)
-	client := &http.Client{Transport: &http.Transport{DialContext: dialTo(network, address), DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://postseal/readyz", nil)
+	status, text, err := endpoint.Ask(ctx, o.HTTP, "/readyz")
 	if err != nil {
-		return one("http", Fail, "", "%v", err)
+		return one("http", Down, startHint, "http %s does not answer: %v", o.HTTP, endpoint.Cause(err))
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return one("http", Down, startHint, "http %s does not answer: %v", o.HTTP, cause(err))
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 2000))
-	if response.StatusCode != http.StatusOK {
-		return one("http", Fail, "see the log of the daemon", "http %s: not ready: %s %s", o.HTTP, response.Status, strings.Join(strings.Fields(string(body)), " "))
+	if status != "200 OK" {
+		return one("http", Fail, "see the log of the daemon", "http %s: not ready: %s %s", o.HTTP, status, text)
 	}
 	return one("http", OK, "", "http ready")
 }
@@ -123,52 +107,6 @@ func checkMode(_ context.Context, o *Options) []Finding {
 		return one("mode", Warn, "see what would be: postseal replay; then set enforce", "mode observe: nothing is refused yet")
 	}
 	return one("mode", OK, "", "mode %s", o.Enforce)
-}
-
-// checkPostfix asks whether Postfix asks us.
-func checkPostfix(_ context.Context, o *Options) []Finding {
-	switch {
-	case errors.Is(o.PostfixError, postfix.ErrNotInstalled):
-		return one("postfix", Skip, "", "%v", o.PostfixError)
-	case o.Postfix == nil:
-		return one("postfix", Fail, "name Postfix's configuration with --config-dir", "%v", o.PostfixError)
-	}
-	s := o.Postfix
-	var f []Finding
-	milter := ""
-	if o.Milter != "" {
-		endpoint, err := s.Endpoint(o.Milter)
-		milter = endpoint
-		switch {
-		case err != nil:
-			f = append(f, one("postfix", Fail, "", "%v", err)...)
-		case s.Uses(endpoint):
-			f = append(f, one("postfix", OK, "", "Postfix %s asks the milter", s.Version)...)
-		default:
-			f = append(f, one("postfix", Fail, "postseal setup postfix --apply", "smtpd_milters of Postfix does not name %s", endpoint)...)
-		}
-	}
-	if o.Policy != "" {
-		if endpoint, err := s.Endpoint(o.Policy); err == nil && !s.UsesPolicy(endpoint) {
-			f = append(f, one("postfix", Warn, "postseal setup postfix --apply, if SPF is to be checked before the message comes",
-				"Postfix does not ask the policy service")...)
-		}
-	}
-	if others := s.Others(milter); len(others) > 0 {
-		f = append(f, one("postfix", Warn, "let one program write Authentication-Results: take the other out of smtpd_milters",
-			"also in smtpd_milters: %s, which may write Authentication-Results too", strings.Join(others, ", "))...)
-	}
-	for _, service := range s.Overrides {
-		f = append(f, one("postfix", Warn, "", "the service %s of master.cf sets smtpd_milters itself: its mail may pass unchecked", service)...)
-	}
-	if milter != "" && s.Uses(milter) && s.OnFailure(milter) == "accept" {
-		f = append(f, one("postfix", Warn, "default_action=tempfail defers it instead", "while postseal is away, Postfix accepts mail unchecked")...)
-	}
-	if s.Smuggles() {
-		f = append(f, one("postfix", Warn, postfix.BareNewline+" = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
-			"Postfix takes LF for a line end: a second message can be smuggled within a first")...)
-	}
-	return f
 }
 
 // Worst is the gravest level of findings.

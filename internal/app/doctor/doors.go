@@ -1,59 +1,27 @@
 package doctor
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/textproto"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/d--j/go-milter"
+
+	"postseal/internal/app/endpoint"
 )
-
-func dialTo(network, address string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}
-}
-
-// cause is the part of a network error that says why.
-func cause(err error) error {
-	var call *os.SyscallError
-	var operation *net.OpError
-	switch {
-	case errors.As(err, &call):
-		return call.Err
-	case errors.As(err, &operation):
-		return operation.Err
-	}
-	return err
-}
-
-// session negotiates with the milter as Postfix does.
-func session(ctx context.Context, listener string, macros milter.Macros) (*milter.ClientSession, error) {
-	timeout := DefaultTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = time.Until(deadline)
-	}
-	network, address := split(listener)
-	client := milter.NewClient(network, address, milter.WithReadTimeout(timeout), milter.WithWriteTimeout(timeout), milter.WithDialer(&net.Dialer{Timeout: timeout}),
-		milter.WithActions(milter.OptAddHeader|milter.OptChangeHeader|milter.OptQuarantine))
-	return client.Session(macros)
-}
 
 // checkMilter negotiates and leaves.
 func checkMilter(ctx context.Context, o *Options) []Finding {
 	if o.Milter == "" {
 		return one("milter", Skip, "", "no milter listener is configured")
 	}
-	s, err := session(ctx, o.Milter, milter.NewMacroBag())
+	s, err := endpoint.Session(ctx, o.Milter, milter.NewMacroBag())
 	if err != nil {
-		return one("milter", Down, startHint, "the milter %s does not answer: %v", o.Milter, cause(err))
+		return one("milter", Down, startHint, "the milter %s does not answer: %v", o.Milter, endpoint.Cause(err))
 	}
 	defer s.Close()
 	if !s.ProtocolOption(milter.OptHeaderLeadingSpace) {
@@ -62,56 +30,19 @@ func checkMilter(ctx context.Context, o *Options) []Finding {
 	return one("milter", OK, "", "milter answers (version 6, header fields octet for octet)")
 }
 
-// policyRequest asks about a message that will never come, from an address for
-// documentation (RFC 5737) and a domain that does not exist (RFC 6761).
-const policyRequest = `request=smtpd_access_policy
-protocol_state=RCPT
-protocol_name=ESMTP
-client_address=192.0.2.1
-client_name=unknown
-reverse_client_name=unknown
-helo_name=doctor.invalid
-sender=doctor@postseal.invalid
-recipient=postmaster@postseal.invalid
-instance=doctor
-
-`
-
 // checkPolicy asks the policy service for one answer.
 func checkPolicy(ctx context.Context, o *Options) []Finding {
 	if o.Policy == "" {
 		return one("policy", Skip, "", "no policy listener is configured")
 	}
-	action, err := askPolicy(ctx, o.Policy, policyRequest)
+	action, err := endpoint.AskPolicy(ctx, o.Policy)
 	switch {
 	case err != nil:
-		return one("policy", Down, startHint, "the policy service %s does not answer: %v", o.Policy, cause(err))
+		return one("policy", Down, startHint, "the policy service %s does not answer: %v", o.Policy, endpoint.Cause(err))
 	case action == "":
 		return one("policy", Fail, "see the log of the daemon", "the policy service %s gives no action", o.Policy)
 	}
 	return one("policy", OK, "", "policy answers")
-}
-
-func askPolicy(ctx context.Context, listener, request string) (action string, err error) {
-	network, address := split(listener)
-	conn, err := dialTo(network, address)(ctx, "", "")
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
-	if _, err := io.WriteString(conn, request); err != nil {
-		return "", err
-	}
-	lines := bufio.NewScanner(io.LimitReader(conn, 64<<10))
-	for lines.Scan() && lines.Text() != "" {
-		if value, ok := strings.CutPrefix(lines.Text(), "action="); ok {
-			action = value
-		}
-	}
-	return action, lines.Err()
 }
 
 // Probe is a test message.
@@ -149,9 +80,9 @@ const stranger = "203.0.113.7"
 func sendForged(ctx context.Context, listener string, p Probe) []Finding {
 	macros := milter.NewMacroBag()
 	macros.Set(milter.MacroQueueId, "doctor")
-	s, err := session(ctx, listener, macros)
+	s, err := endpoint.Session(ctx, listener, macros)
 	if err != nil {
-		return one("forgery", Down, startHint, "the milter %s does not answer: %v", listener, cause(err))
+		return one("forgery", Down, startHint, "the milter %s does not answer: %v", listener, endpoint.Cause(err))
 	}
 	defer s.Close()
 	added, action, err := forge(s, p)
@@ -202,13 +133,13 @@ func sendLoopback(ctx context.Context, p Probe) []Finding {
 	case errors.As(err, &protocol):
 		return one("loopback", Fail, "see Postfix's log", "Postfix at %s refuses the test message: %d %s", p.SMTP, protocol.Code, protocol.Msg)
 	case err != nil:
-		return one("loopback", Fail, "is Postfix running? postfix status", "Postfix at %s does not answer: %v", p.SMTP, cause(err))
+		return one("loopback", Fail, "is Postfix running? postfix status", "Postfix at %s does not answer: %v", p.SMTP, endpoint.Cause(err))
 	}
 	return one("loopback", OK, "", "Postfix at %s took a test message for %s: %s", p.SMTP, p.To, reply)
 }
 
 func submit(ctx context.Context, p Probe) (reply string, err error) {
-	conn, err := dialTo("tcp", p.SMTP)(ctx, "", "")
+	conn, err := endpoint.Dialer(p.SMTP)(ctx, "", "")
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"postseal/internal/app/atomicfile"
@@ -30,6 +31,12 @@ type record struct {
 
 // ErrNothingToUndo: setup has not been applied to this configuration.
 var ErrNothingToUndo = errors.New("setup was not applied here: nothing to undo")
+
+// added are the endpoints that a change of Milters brought.
+func added(c Change) []string {
+	before := MilterList(c.Old)
+	return slices.DeleteFunc(MilterList(c.New), func(e string) bool { return slices.Contains(before, e) })
+}
 
 // Apply saves main.cf and sets every change. What an earlier Apply did can still be
 // undone: its backup is kept, its record is extended.

@@ -1,8 +1,11 @@
 package postfix
 
 import (
+	"net"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,6 +14,9 @@ const (
 	Milters     = "smtpd_milters"
 	Recipient   = "smtpd_recipient_restrictions"
 	BareNewline = "smtpd_forbid_bare_newline"
+	Protocol    = "milter_protocol"
+
+	proxyFilter = "smtpd_proxy_filter"
 )
 
 // Change is one parameter to set.
@@ -33,10 +39,11 @@ type Doors struct {
 // stays where main.cf says so itself.
 func (s *Settings) Plan(d Doors) []Change {
 	var changes []Change
-	if d.Milter != "" && !s.Uses(d.Milter) {
-		entry := "{ " + d.Milter + ", default_action=" + d.DefaultAction + " }"
-		// First, since a milter that edits the message before us would break signatures.
-		changes = append(changes, s.change(Milters, s.Milters, join(entry, s.Milters)))
+	if d.Milter != "" && (!s.Uses(d.Milter) || len(s.Former(d.Milter)) > 0) {
+		changes = append(changes, s.change(Milters, s.Milters, s.withMilter(d)))
+	}
+	if d.Milter != "" && s.OldProtocol() {
+		changes = append(changes, s.change(Protocol, s.Protocol, "6"))
 	}
 	if d.Policy != "" && !s.UsesPolicy(d.Policy) {
 		changes = append(changes, s.change(Recipient, s.Recipient, s.withPolicy(d.Policy)))
@@ -46,6 +53,47 @@ func (s *Settings) Plan(d Doors) []Change {
 		changes = append(changes, s.change(BareNewline, s.BareNewline, "yes"))
 	}
 	return changes
+}
+
+// withMilter is smtpd_milters with ours in place of a former one of ours, else first, since a
+// milter that edits the message before us would break signatures.
+func (s *Settings) withMilter(d Doors) string {
+	entry := "{ " + d.Milter + ", default_action=" + d.DefaultAction + " }"
+	if s.Uses(d.Milter) {
+		entry = ""
+	}
+	former, list := s.Former(d.Milter), s.Milters
+	for _, raw := range milterEntries(s.Milters) {
+		if name := MilterList(raw); len(name) == 1 && slices.Contains(former, name[0]) {
+			list, entry = strings.Replace(list, raw, entry, 1), ""
+		}
+	}
+	if entry != "" {
+		return join(entry, list)
+	}
+	return strings.Trim(list, ", \t")
+}
+
+// usualEndpoints are those of the packages and of a daemon without a configuration.
+var usualEndpoints = []string{"unix:postseal/milter.sock", "inet:127.0.0.1:8895"}
+
+// Former lists the endpoints of smtpd_milters that setup wrote once, or that a postseal
+// usually has, and that are not the one of now.
+func (s *Settings) Former(endpoint string) []string {
+	var former []string
+	for _, e := range MilterList(s.Milters) {
+		if e != endpoint && (slices.Contains(usualEndpoints, e) || slices.Contains(s.wrote, e)) {
+			former = append(former, e)
+		}
+	}
+	return former
+}
+
+// OldProtocol reports whether Postfix speaks a milter protocol that takes header fields
+// without their leading space, which breaks simple canonicalization.
+func (s *Settings) OldProtocol() bool {
+	n, err := strconv.Atoi(s.Protocol)
+	return err == nil && n < 6
 }
 
 // Smuggles reports whether a second message can be smuggled within a first: Postfix then ends
@@ -72,6 +120,38 @@ func (s *Settings) UsesPolicy(endpoint string) bool {
 	return slices.Contains(words(s.inForce(Recipient, s.Recipient)), endpoint)
 }
 
+// Without is smtpd_milters without an endpoint.
+func (s *Settings) Without(endpoint string) string {
+	list := s.Milters
+	for _, raw := range milterEntries(s.Milters) {
+		if name := MilterList(raw); len(name) == 1 && name[0] == endpoint {
+			list = strings.Replace(list, raw, "", 1)
+		}
+	}
+	return strings.Join(milterEntries(list), ", ")
+}
+
+// Listener is the listener of an endpoint that Postfix names, as unix:PATH or HOST:PORT; "" for
+// one of another form, such as a $name.
+func (s *Settings) Listener(endpoint string) string {
+	kind, rest, _ := strings.Cut(endpoint, ":")
+	switch kind {
+	case "unix", "local":
+		if !filepath.IsAbs(rest) {
+			rest = filepath.Join(s.QueueDir, rest)
+		}
+		return "unix:" + rest
+	case "inet":
+		if host, port, err := net.SplitHostPort(rest); err == nil && port != "" {
+			return net.JoinHostPort(host, port)
+		}
+	}
+	return ""
+}
+
+// InForce lists the endpoints of smtpd_milters, $names replaced.
+func (s *Settings) InForce() []string { return MilterList(s.inForce(Milters, s.Milters)) }
+
 // OnFailure is what Postfix does while the milter of an endpoint is away.
 func (s *Settings) OnFailure(endpoint string) string {
 	value := s.inForce(Milters, s.Milters)
@@ -90,6 +170,22 @@ var (
 	inBraces  = regexp.MustCompile(`\{[^}]*\}`)
 	ownAction = regexp.MustCompile(`\bdefault_action\s*=\s*([a-z]+)`)
 )
+
+// milterEntries gives the entries of smtpd_milters as they are written, braces included.
+func milterEntries(value string) []string {
+	var list []string
+	for value = strings.TrimLeft(value, ", \t\r\n"); value != ""; value = strings.TrimLeft(value, ", \t\r\n") {
+		end := strings.IndexAny(value, ", \t\r\n")
+		if value[0] == '{' {
+			end = strings.IndexByte(value, '}') + 1
+		}
+		if end <= 0 {
+			end = len(value)
+		}
+		list, value = append(list, value[:end]), value[end:]
+	}
+	return list
+}
 
 // MilterList gives the endpoints of smtpd_milters in order. An entry in braces begins with
 // its endpoint and goes on with parameters of its own.

@@ -21,33 +21,41 @@ type Settings struct {
 	ConfigDir     string
 	QueueDir      string
 	MailOwner     string
-	Milters       string // smtpd_milters, as written
-	Recipient     string // smtpd_recipient_restrictions, as written
-	DefaultAction string // milter_default_action
-	BareNewline   string // smtpd_forbid_bare_newline, "" where Postfix does not know it
+	Milters       string   // smtpd_milters, as written
+	Recipient     string   // smtpd_recipient_restrictions, as written
+	DefaultAction string   // milter_default_action
+	BareNewline   string   // smtpd_forbid_bare_newline, "" where Postfix does not know it
+	Protocol      string   // milter_protocol
+	Hostname      string   // myhostname
+	Proxies       []string // smtpd_proxy_filter of main.cf and of services of master.cf
 	Explicit      map[string]bool
 	Chrooted      bool     // some smtpd of master.cf runs inside QueueDir
 	Overrides     []string // services of master.cf that set smtpd_milters themselves
 
 	expanded map[string]string // Milters and Recipient without $names
+	wrote    []string          // endpoints that setup wrote into Milters before
 }
 
 // Defaults are the settings of a Postfix as Debian installs it, to show what setup would
 // do where there is none.
 func Defaults() Settings {
-	return Settings{ConfigDir: "/etc/postfix", QueueDir: "/var/spool/postfix", MailOwner: "postfix", Chrooted: true,
+	return Settings{ConfigDir: "/etc/postfix", QueueDir: "/var/spool/postfix", MailOwner: "postfix", Protocol: "6", Chrooted: true,
 		Explicit: map[string]bool{}}
 }
 
 // Read asks postconf. dir is the configuration directory, "" the default one.
 func Read(ctx context.Context, dir string) (Settings, error) {
 	s := Settings{Explicit: map[string]bool{}}
-	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", BareNewline, Milters, Recipient)
+	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", "myhostname", Protocol, proxyFilter, BareNewline, Milters, Recipient)
 	if err != nil {
 		return s, err
 	}
 	s.Version, s.ConfigDir, s.QueueDir, s.MailOwner = values["mail_version"], values["config_directory"], values["queue_directory"], values["mail_owner"]
 	s.DefaultAction, s.BareNewline, s.expanded = values["milter_default_action"], values[BareNewline], values
+	s.Protocol, s.Hostname = values[Protocol], values["myhostname"]
+	if filter := values[proxyFilter]; filter != "" {
+		s.Proxies = append(s.Proxies, filter)
+	}
 	if values, err = parameters(ctx, dir, false, Milters, Recipient); err != nil {
 		return s, err
 	}
@@ -59,6 +67,13 @@ func Read(ctx context.Context, dir string) (Settings, error) {
 	for line := range strings.SplitSeq(explicit, "\n") {
 		if name, _, ok := strings.Cut(line, " ="); ok {
 			s.Explicit[name] = true
+		}
+	}
+	if r, err := s.readRecord(); err == nil {
+		for _, c := range r.Changes {
+			if c.Name == Milters {
+				s.wrote = append(s.wrote, added(c)...)
+			}
 		}
 	}
 	return s, s.readServices(ctx, dir)
@@ -92,6 +107,15 @@ func (s *Settings) readServices(ctx context.Context, dir string) error {
 	for line := range strings.SplitSeq(overrides, "\n") {
 		if service, _, ok := strings.Cut(line, "/"); ok {
 			s.Overrides = append(s.Overrides, service)
+		}
+	}
+	filters, err := postconf(ctx, dir, "-P", "*/*/"+proxyFilter)
+	if err != nil {
+		return err
+	}
+	for line := range strings.SplitSeq(filters, "\n") {
+		if _, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(value) != "" {
+			s.Proxies = append(s.Proxies, strings.TrimSpace(value))
 		}
 	}
 	return nil

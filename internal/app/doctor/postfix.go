@@ -1,0 +1,149 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"postseal/internal/app/endpoint"
+	"postseal/internal/app/postfix"
+)
+
+// The commands that mend what is wrong between Postfix and us. Walk in the tests follows each.
+const (
+	setupHint  = "postseal setup postfix --apply, then postfix reload"
+	reloadHint = ", then postfix reload"
+)
+
+// checkPostfix asks whether Postfix asks us, and whether everything that it asks is there.
+func checkPostfix(ctx context.Context, o *Options) []Finding {
+	switch {
+	case errors.Is(o.PostfixError, postfix.ErrNotInstalled):
+		return one("postfix", Skip, "", "%v", o.PostfixError)
+	case o.Postfix == nil:
+		return one("postfix", Fail, "name Postfix's configuration with --config-dir", "%v", o.PostfixError)
+	}
+	f, milter := o.namesMilter()
+	f = append(f, o.deadMilters(ctx, milter)...)
+	f = append(f, o.namesPolicy(ctx)...)
+	return append(f, o.postfixWarnings(milter)...)
+}
+
+// namesMilter asks whether smtpd_milters names our milter.
+func (o *Options) namesMilter() (f []Finding, milter string) {
+	if o.Milter == "" {
+		return nil, ""
+	}
+	s := o.Postfix
+	milter, err := s.Endpoint(o.Milter)
+	switch {
+	case err != nil:
+		return one("postfix", Fail, "set [listen] milter to a socket below "+s.QueueDir+"/postseal/ or to HOST:PORT, and restart the daemon", "%v", err), ""
+	case s.Uses(milter):
+		return one("postfix", OK, "", "Postfix %s asks the milter", s.Version), milter
+	case len(s.Former(milter)) > 0:
+		return one("postfix", Fail, setupHint, "smtpd_milters of Postfix names %s, and the milter listens at %s", strings.Join(s.Former(milter), ", "), milter), milter
+	}
+	return one("postfix", Fail, setupHint, "smtpd_milters of Postfix does not name %s, where the milter listens", milter), milter
+}
+
+// deadMilters finds the milters of smtpd_milters where nothing listens: Postfix answers 451 to
+// all mail then, or lets it in unchecked.
+func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
+	s := o.Postfix
+	for _, e := range s.InForce() {
+		listener := s.Listener(e)
+		if e == ours || listener == "" {
+			continue
+		}
+		conn, err := endpoint.Dialer(listener)(ctx, "", "")
+		if err == nil {
+			conn.Close()
+			continue
+		}
+		effect, hint := "all mail gets 451", "start its program, or take it out: postconf -e "+postfix.Quote(postfix.Milters+" = "+s.Without(e))+reloadHint
+		if s.OnFailure(e) == "accept" {
+			effect = "its check is left out"
+		}
+		for _, former := range s.Former(ours) {
+			if former == e {
+				hint = setupHint
+			}
+		}
+		f = append(f, one("postfix", Fail, hint, "smtpd_milters of Postfix names %s, where nothing listens (%v): %s", e, endpoint.Cause(err), effect)...)
+	}
+	return f
+}
+
+// namesPolicy looks at a policy service that main.cf asks. That it does not ask ours is the
+// usual case: the milter does the same and more.
+func (o *Options) namesPolicy(context.Context) []Finding {
+	if o.Policy == "" {
+		return nil
+	}
+	if e, err := o.Postfix.Endpoint(o.Policy); err == nil && o.Postfix.UsesPolicy(e) {
+		return one("postfix", OK, "", "Postfix asks the policy service")
+	}
+	return nil
+}
+
+// postfixWarnings are the settings with which mail may pass unchecked, or checks go wrong.
+func (o *Options) postfixWarnings(milter string) (f []Finding) {
+	s := o.Postfix
+	if others := s.Others(milter); len(others) > 0 {
+		f = append(f, one("postfix", Warn, "let one program write Authentication-Results: take the other out of smtpd_milters",
+			"also in smtpd_milters: %s, which may write Authentication-Results too", strings.Join(others, ", "))...)
+	}
+	for _, service := range s.Overrides {
+		f = append(f, one("postfix", Warn, "postconf -P '"+service+"/"+postfix.Milters+"' shows it; postconf -PX takes it out"+reloadHint,
+			"the service %s of master.cf sets smtpd_milters itself: its mail may pass unchecked", service)...)
+	}
+	if milter != "" && s.Uses(milter) && s.OnFailure(milter) == "accept" {
+		f = append(f, one("postfix", Warn, "default_action=tempfail defers it instead", "while postseal is away, Postfix accepts mail unchecked")...)
+	}
+	if milter != "" && s.OldProtocol() {
+		f = append(f, one("postfix", Fail, "postconf -e '"+postfix.Protocol+" = 6'"+reloadHint,
+			"%s of Postfix is %s: it takes the leading space off header fields, and signatures with c=simple break", postfix.Protocol, s.Protocol)...)
+	}
+	if s.Smuggles() {
+		f = append(f, one("postfix", Warn, postfix.BareNewline+" = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
+			"Postfix takes LF for a line end: a second message can be smuggled within a first")...)
+	}
+	return f
+}
+
+// checkSMTP looks at the SMTP proxy, its next hop, and whether Postfix sends mail through it.
+func checkSMTP(ctx context.Context, o *Options) (f []Finding) {
+	if o.SMTP != "" {
+		if err := endpoint.Answers(ctx, endpoint.SMTP, o.SMTP); err != nil {
+			hint := startHint
+			if conn, err := endpoint.Dialer(o.SMTP)(ctx, "", ""); err == nil {
+				conn.Close()
+				hint = "is the next hop running? [proxy] next_hop names it"
+			}
+			f = append(f, one("smtp", Down, hint, "the SMTP proxy %s does not answer: %v", o.SMTP, err)...)
+		} else {
+			f = append(f, one("smtp", OK, "", "the SMTP proxy answers")...)
+		}
+	}
+	if o.SMTP != "" && o.NextHop != "" {
+		if err := endpoint.Answers(ctx, endpoint.SMTP, o.NextHop); err != nil {
+			f = append(f, one("smtp", Fail, "start the mail server there, or set [proxy] next_hop; deploy/postfix/proxy.cf has the service of master.cf",
+				"the next hop %s of the SMTP proxy does not answer: %v", o.NextHop, err)...)
+		}
+	}
+	if o.Postfix == nil {
+		return f
+	}
+	for _, filter := range o.Postfix.Proxies {
+		if filter == o.SMTP {
+			continue
+		}
+		listener := strings.TrimPrefix(filter, "inet:")
+		if err := endpoint.Answers(ctx, endpoint.SMTP, listener); err != nil {
+			f = append(f, one("smtp", Fail, "set [listen] smtp = \""+listener+"\" if it is ours, or start the program that it names",
+				"smtpd_proxy_filter of Postfix is %s, and nothing answers there (%v): all mail gets 451", filter, err)...)
+		}
+	}
+	return f
+}

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"os"
+
+	"postseal/internal/app/endpoint"
+	"postseal/server/listener"
+)
+
+// record says in the state folder what the daemon listens on, for setup and doctor: sockets that
+// systemd passed stand in no configuration. The function that it returns takes it away.
+func (d *Daemon) record() (remove func()) {
+	state := d.options.State
+	if state == "" {
+		return func() {}
+	}
+	r := endpoint.Record{Version: d.options.Version, PID: os.Getpid(), AuthservID: d.config.AuthservID, Enforce: string(d.config.Enforce)}
+	for _, s := range d.services {
+		address := s.listener.Addr().String()
+		if s.listener.Addr().Network() == "unix" {
+			address = "unix:" + address
+		}
+		r.Listeners = append(r.Listeners, endpoint.Listener{Name: s.name, Address: address})
+	}
+	if err := endpoint.Write(state, r); err != nil {
+		d.log.Warn("setup and doctor cannot be told what the daemon listens on", "dir", state, "error", listener.Text(err))
+		return func() {}
+	}
+	return func() {
+		if endpoint.Read(state).PID == r.PID {
+			endpoint.Remove(state)
+		}
+	}
+}
