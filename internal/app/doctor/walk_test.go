@@ -212,4 +212,3 @@ func serveMilterOn(t *testing.T, l net.Listener) {
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
 }
-
