@@ -1,8 +1,27 @@
 # What people type; .ci/run does all of it.
-.PHONY: attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst
+.PHONY: attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
 
 build:
 	go build ./cmd/postseal
+
+# .deb, .rpm, tarball and OCI image below dist, with SBOM and checksums; the same commit gives
+# the same octets. ARCH=arm64 makes them for another architecture.
+ARCH ?= $(shell go env GOARCH)
+DIST ?= dist
+packages:
+	go run ./lab/packages -out $(DIST) -arch $(ARCH)
+
+# What the packages hold, for other systems: make install PREFIX=/usr/local DESTDIR=/tmp/root
+PREFIX ?= /usr/local
+install:
+	rm -rf $(DIST)/install
+	go run ./lab/packages -stage $(DIST)/install
+	mkdir -p $(DESTDIR)$(PREFIX) $(DESTDIR)/etc/postseal $(DESTDIR)/etc/systemd/system
+	cp -R $(DIST)/install/usr/bin $(DIST)/install/usr/share $(DESTDIR)$(PREFIX)/
+	for unit in postseal.service postseal.socket postseal-policy.socket; do \
+		sed 's|/usr/bin/postseal|$(PREFIX)/bin/postseal|' $(DIST)/install/usr/lib/systemd/system/$$unit >$(DESTDIR)/etc/systemd/system/$$unit; done
+	test -e $(DESTDIR)/etc/postseal/postseal.toml || cp $(DIST)/install/etc/postseal/postseal.toml $(DESTDIR)/etc/postseal/
+	rm -rf $(DIST)/install
 
 test:
 	go test ./...

@@ -58,7 +58,7 @@ var layers = [][]string{
 	{"cmd/postseal"},
 	// What only tests or measures: nothing above imports it.
 	{"lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/differential", "lab/listenertest", "lab/bench/corpus", "lab/bench/traffic"},
-	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/soak", "lab/e2e"},
+	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/soak", "lab/e2e", "lab/packages"},
 }
 
 func layerOf(pkg string) int {

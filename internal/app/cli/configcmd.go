@@ -1,28 +1,39 @@
 package cli
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/endpoint"
+	"postseal/server/listener"
 )
 
 func (a *app) configCommand() *cobra.Command {
+	alone := false
 	check := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check a configuration file: every error with its place",
 		Long: `Check reads a configuration file and prints every error and every warning as
-file:line:column: text; --verbose shows the line and marks the place.
+file:line:column: text; --verbose shows the line and marks the place. It fails for all that
+would keep serve from starting here: a file that is missing, a listener that is taken by
+another program, a folder that cannot be made. --no-probe judges the file alone, for another
+machine.
 
 Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
 		Example: `  postseal config check /etc/postseal/postseal.toml`,
 		Args:    exactly("FILE"),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.configCheck(args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return a.configCheck(c.Context(), args[0], alone) },
 	}
+	check.Flags().BoolVar(&alone, "no-probe", false, "check the file alone, not this machine")
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration of --config with every default",
@@ -41,8 +52,32 @@ type configJSON struct {
 	Config map[string]any `json:"config"`
 }
 
-func (a *app) configCheck(path string) error {
-	_, problems, err := conf.Load(path, time.Now())
+// probes are the checks of a configuration on this machine.
+func (a *app) probes(ctx context.Context) []conf.Check {
+	find := endpoint.NewFinder(conf.Default())
+	return []conf.Check{func(c *conf.Config) []conf.KeyProblem {
+		list := []conf.KeyProblem{}
+		if _, err := listener.ReadToken(c.Listen.HTTPTokenFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			list = append(list, conf.KeyProblem{Key: "listen.http_token_file", Text: strings.TrimPrefix(err.Error(), "[listen] http_token_file: ")})
+		}
+		if _, err := tls.LoadX509KeyPair(c.Proxy.Certificate, c.Proxy.Key); c.Proxy.Certificate != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
+			list = append(list, conf.KeyProblem{Key: "proxy.certificate", Text: err.Error()})
+		}
+		a.config = c
+		dns, err := a.resolver()
+		if err != nil {
+			list = append(list, conf.KeyProblem{Key: "dns.servers", Text: err.Error(), Warning: true})
+		}
+		return append(list, find.Check(ctx, dns)(c)...)
+	}}
+}
+
+func (a *app) configCheck(ctx context.Context, path string, alone bool) error {
+	var checks []conf.Check
+	if !alone {
+		checks = a.probes(ctx)
+	}
+	_, problems, err := conf.Load(path, time.Now(), checks...)
 	var wrong *conf.Error
 	switch {
 	case errors.As(err, &wrong):

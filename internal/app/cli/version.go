@@ -37,6 +37,9 @@ func (a *app) versionCommand() *cobra.Command {
 
 func buildVersion() (version, revision string) {
 	info, ok := debug.ReadBuildInfo()
+	if ok && released != "" {
+		info.Main.Version = released
+	}
 	if !ok {
 		return "unknown", ""
 	}

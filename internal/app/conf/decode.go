@@ -22,6 +22,7 @@ type decoder struct {
 	file     string
 	places   map[string]place
 	problems []Problem
+	here     bool // it is for this machine: a file that is missing is an error
 }
 
 // place is where a key and its value stand. A table has no value.

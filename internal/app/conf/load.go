@@ -52,9 +52,20 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Load reads the configuration file path. The error is an *Error, or that of reading the
-// file. Warnings come with a usable configuration.
-func Load(path string, now time.Time) (c *Config, warnings []Problem, err error) {
+// Check finds what is wrong with a configuration on this machine. Keys are paths such as
+// "listen.milter".
+type Check func(*Config) []KeyProblem
+
+// KeyProblem is what is wrong with a key.
+type KeyProblem struct {
+	Key     string
+	Text    string
+	Warning bool
+}
+
+// Load reads the configuration file path, and tries checks on one that has no errors. The error
+// is an *Error, or that of reading the file. Warnings come with a usable configuration.
+func Load(path string, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -67,16 +78,16 @@ func Load(path string, now time.Time) (c *Config, warnings []Problem, err error)
 	case len(data) > maxFile:
 		return nil, nil, &Error{[]Problem{{File: path, Text: "is larger than 1 MiB"}}}
 	}
-	return Parse(path, data, now)
+	return Parse(path, data, now, checks...)
 }
 
 // Parse reads a configuration; path is for the messages.
-func Parse(path string, data []byte, now time.Time) (c *Config, warnings []Problem, err error) {
+func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return nil, nil, &Error{[]Problem{syntax(path, err)}}
 	}
-	d := &decoder{file: path, places: places(data)}
+	d := &decoder{file: path, places: places(data), here: len(checks) > 0}
 	c = Default()
 	if d.namesListener() {
 		c.Listen = Listen{SocketMode: c.Listen.SocketMode}
@@ -88,6 +99,11 @@ func Parse(path string, data []byte, now time.Time) (c *Config, warnings []Probl
 	d.check(c, now)
 	if !d.failed() {
 		d.checkExpectations(c, now)
+		for _, check := range checks {
+			for _, p := range check(c) {
+				d.add(p.Key, p.Warning, p.Text)
+			}
+		}
 	}
 	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	if d.failed() {
@@ -130,6 +146,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
 	}
 	d.checkStore(c)
+	d.checkSense(c)
 	d.checkFiles(c)
 	d.checkRules(c, now)
 }
@@ -143,7 +160,7 @@ func (d *decoder) checkFiles(c *Config) {
 			continue
 		}
 		if _, err := os.Stat(f.path); errors.Is(err, fs.ErrNotExist) {
-			d.warn(f.key, "%q is not there", f.path)
+			d.add(f.key, !d.here, fmt.Sprintf("%q does not exist", f.path))
 		}
 	}
 }
