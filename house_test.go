@@ -49,6 +49,7 @@ var layers = [][]string{
 	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate"},
 	{"internal/app/endpoint"},
 	{"internal/app/doctor"},
+	{"internal/app/quickstart"},
 	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
 	{"server/web/ui"},

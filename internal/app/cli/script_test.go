@@ -60,10 +60,18 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"exits":      scriptExits,
 	"json":       scriptJSON,
 	"schema":     scriptSchema,
+	"expand":     scriptExpand,
 	"columns":    scriptColumns,
 	"dns":        scriptDNS,
 	"deaf":       scriptDeaf,
 	"binary":     scriptBinary,
+}
+
+// scriptExpand puts the values of $NAMEs into a file: expand FILE
+func scriptExpand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o644))
+	}
 }
 
 // scriptExits runs a program and wants an exit code: exits CODE PROGRAM ARGS...

@@ -101,6 +101,13 @@ func checkResolver(ctx context.Context, o *Options) []Finding {
 	return one("resolver", OK, "", "the resolver answers and validates DNSSEC")
 }
 
+// Resolver asks whether the resolver answers and validates.
+func Resolver(ctx context.Context, r resolver.Resolver) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	return checkResolver(ctx, &Options{Resolver: r})
+}
+
 // checkMode says what becomes of a refused message.
 func checkMode(_ context.Context, o *Options) []Finding {
 	if o.Enforce == postseal.Observe {

@@ -251,6 +251,12 @@ var writers = []struct{ mark, name string }{
 	{"spf-milter", "spf-milter"},
 }
 
+// AsksPolicyd reports whether smtpd_recipient_restrictions asks a policyd-spf.
+func (s *Settings) AsksPolicyd() bool {
+	value := s.inForce(Recipient, s.Recipient)
+	return strings.Contains(value, "policyd-spf") || strings.Contains(value, "policy-spf")
+}
+
 // Others names the other milters of smtpd_milters that write Authentication-Results.
 func (s *Settings) Others(ours string) []string {
 	var names []string

@@ -1,0 +1,151 @@
+// Package quickstart puts postseal beside the Postfix of a machine in one go, and takes
+// everything back: what "postseal quickstart" does.
+package quickstart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/doctor"
+	"postseal/internal/app/endpoint"
+	"postseal/internal/app/postfix"
+	"postseal/resolver"
+)
+
+// Options say where everything is.
+type Options struct {
+	ConfigFile string // of postseal; it may not exist yet
+	PostfixDir string // configuration of Postfix, "" is its own
+	State      string // the state folder, which keeps what Undo needs
+	Program    string // this program, to start the daemon with
+	SMTP       string // HOST:PORT where Postfix takes test messages
+	Config     *conf.Config
+	Resolver   resolver.Resolver
+}
+
+// Survey is what stands on the machine.
+type Survey struct {
+	Options
+	Postfix postfix.Settings
+	Milter  endpoint.Found
+	before  []byte // of ConfigFile, nil where there is none
+	after   []byte // what ConfigFile is to hold
+}
+
+// Look looks at Postfix, the resolver, the daemon and other filters, and changes nothing. The
+// error says that there is no Postfix to work with.
+func Look(ctx context.Context, o Options) (*Survey, []doctor.Finding, error) {
+	s := &Survey{Options: o}
+	var err error
+	if s.Postfix, err = postfix.Read(ctx, o.PostfixDir); err != nil {
+		return nil, nil, err
+	}
+	if s.before, err = os.ReadFile(o.ConfigFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, err
+	}
+	s.after = s.configuration()
+	s.Milter = endpoint.NewFinder(o.Config).Find(ctx, endpoint.Milter)
+	findings := []doctor.Finding{{Check: "postfix", Level: doctor.OK, Text: fmt.Sprintf("Postfix %s, myhostname %s", s.Postfix.Version, s.Postfix.Hostname)}}
+	findings = append(findings, s.others()...)
+	findings = append(findings, doctor.Resolver(ctx, o.Resolver)...)
+	return s, findings, nil
+}
+
+// others names the filters that do a part of the work already.
+func (s *Survey) others() (list []doctor.Finding) {
+	for _, name := range s.Postfix.Others("") {
+		list = append(list, doctor.Finding{Check: "others", Level: doctor.Warn, Text: name + " is in smtpd_milters, and stays there: it writes Authentication-Results too",
+			Hint: hintOf(name)})
+	}
+	if s.Postfix.AsksPolicyd() {
+		list = append(list, doctor.Finding{Check: "others", Level: doctor.Warn, Text: "policyd-spf is in smtpd_recipient_restrictions, and stays there: it refuses by SPF alone",
+			Hint: hintOf("policyd-spf")})
+	}
+	return list
+}
+
+func hintOf(name string) string {
+	switch name {
+	case "opendkim":
+		return "keep it to sign (Mode s); postseal verifies. postseal migrate /etc/opendkim.conf shows what to carry over"
+	case "opendmarc":
+		return "take it out once postseal refuses. postseal migrate /etc/opendmarc.conf shows what to carry over"
+	case "policyd-spf":
+		return "take it out once postseal refuses. postseal migrate /etc/postfix-policyd-spf-python/policyd-spf.conf shows what to carry over"
+	}
+	return "let one program write Authentication-Results once postseal refuses"
+}
+
+var setsID = regexp.MustCompile(`(?m)^[ \t]*authserv_id[ \t]*=`)
+
+// configuration is what the configuration file is to hold: what stands there, with an
+// authserv_id, or a new one that refuses nothing.
+func (s *Survey) configuration() []byte {
+	id := fmt.Sprintf("authserv_id = %q\n", s.Postfix.Hostname)
+	switch {
+	case s.before == nil:
+		return []byte("# Written by postseal quickstart. postseal.toml(5) and docs/reference/config.md list every key.\n" + id +
+			"# Nothing is refused yet: see what would be, then choose \"guarded\".\nenforce = \"observe\"\n")
+	case setsID.Match(s.before):
+		return s.before
+	}
+	return append([]byte(id), s.before...)
+}
+
+// Plan says what Apply would do, and why.
+func (s *Survey) Plan() []doctor.Finding {
+	var list []doctor.Finding
+	step := func(text, why string) {
+		list = append(list, doctor.Finding{Check: "plan", Level: doctor.Skip, Text: text, Hint: why})
+	}
+	switch {
+	case s.before == nil:
+		step("write "+s.ConfigFile+fmt.Sprintf(": authserv_id %q, mode observe", s.Postfix.Hostname), "that name stands in Authentication-Results; observe refuses nothing")
+	case string(s.before) != string(s.after):
+		step("add to "+s.ConfigFile+fmt.Sprintf(": authserv_id = %q", s.Postfix.Hostname), "without it the name of this machine is used, which may not be that of the mail server")
+	}
+	if s.Milter.Err != nil || s.Milter.Address == "" {
+		step("start the daemon: "+strings.Join(s.startCommand(), " "), "nothing listens at "+s.Milter.Address+" yet")
+	} else if string(s.before) != string(s.after) {
+		step("reload the daemon, which listens at "+s.Milter.Address, "it reads the configuration again")
+	}
+	doors, err := s.doors()
+	if err != nil {
+		list = append(list, doctor.Finding{Check: "plan", Level: doctor.Fail, Text: err.Error(), Hint: "set [listen] milter to a socket below " + s.Postfix.QueueDir + "/postseal/ or to HOST:PORT"})
+		return list
+	}
+	for _, c := range s.Postfix.Plan(doors) {
+		step("set in main.cf: "+c.Name+" = "+c.New, reasons[c.Name])
+	}
+	step("send test messages, and show what becomes of them", "one forgery straight to the milter, one message through Postfix on loopback")
+	return list
+}
+
+var reasons = map[string]string{
+	postfix.Milters:     "Postfix asks postseal about each message; while it is away, mail is deferred, not lost",
+	postfix.BareNewline: "without it a second message can be smuggled within a first",
+	postfix.Protocol:    "below 6 Postfix changes header fields, and signatures with c=simple break",
+}
+
+func (s *Survey) doors() (postfix.Doors, error) {
+	milter, err := s.Postfix.Endpoint(s.Milter.Address)
+	return postfix.Doors{Milter: milter, DefaultAction: "tempfail"}, err
+}
+
+// Test shows what becomes of a forgery and of a message on loopback, and what doctor says.
+func (s *Survey) Test(ctx context.Context) []doctor.Finding {
+	o := doctor.Options{Milter: s.Milter.Address, Resolver: s.Resolver, Enforce: s.Config.Enforce, HTTP: endpoint.NewFinder(s.Config).Find(ctx, endpoint.HTTP).Address}
+	if p, err := postfix.Read(ctx, s.PostfixDir); err == nil {
+		o.Postfix = &p
+	}
+	to := "postmaster@" + s.Postfix.Hostname
+	return append(doctor.Send(ctx, o, doctor.Probe{From: to, To: to, SMTP: s.SMTP}), doctor.Run(ctx, o)...)
+}
+
+func (s *Survey) recordPath() string { return filepath.Join(s.State, "quickstart.json") }
