@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"postseal/internal/app/conf"
 	"postseal/resolver"
@@ -35,7 +36,9 @@ const tries = 2
 // metrics.
 func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Logger) {
 	c := n.config
-	n.direct = &metered{n.direct, m}
+	n.direct = &metered{next: n.direct, metrics: m, told: rate.Sometimes{First: 1, Interval: time.Minute}, failed: func(err error) {
+		log.Warn("a question to the name servers got no answer", "resolver", strings.Join(n.servers, ","), "error", listener.Text(err))
+	}}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
 	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Probe: n.direct, Changed: func(open bool) {
 		if open {
@@ -94,6 +97,8 @@ func (n *names) answers(ctx context.Context) error {
 type metered struct {
 	next    resolver.Resolver
 	metrics *listener.Metrics
+	failed  func(error) // told of the first question without an answer, and then once a minute
+	told    rate.Sometimes
 }
 
 // Lookup implements resolver.Resolver.
@@ -104,6 +109,9 @@ func (m *metered) Lookup(ctx context.Context, name string, t resolver.Type) (res
 	switch {
 	case err != nil:
 		rcode = string(resolver.KindOf(err))
+		if kind := resolver.KindOf(err); (kind == resolver.Timeout || kind == resolver.Network) && ctx.Err() == nil && m.failed != nil {
+			m.told.Do(func() { m.failed(err) })
+		}
 	case a.NXDomain:
 		rcode = "nxdomain"
 	}

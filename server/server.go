@@ -278,6 +278,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	d.announce()
 	defer d.record()()
+	work.Go(func() { d.probe(ctx) })
 	n := newNotifier(d.log)
 	n.ready()
 	defer n.stop()

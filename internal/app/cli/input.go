@@ -17,9 +17,10 @@ type input struct {
 	name   string
 	r      io.Reader
 	header *message.Header
-	cut    bool   // the end comes in the middle of a header line
-	bundle bool   // it begins like one
-	line   string // the From line that it begins with, as in an mbox file
+	cut    bool     // the end comes in the middle of a header line
+	bundle bool     // it begins like one
+	line   string   // the From line that it begins with, as in an mbox file
+	doubt  *failure // why it does not look like a message, nil when it does
 	close  func()
 
 	several separator // of the messages of an mbox file
@@ -30,6 +31,16 @@ const rawUsage = "keep the octets of the file: do not read LF as CRLF"
 // open opens path, "-" being stdin, and makes sure that it looks like a message. Its
 // body is not read.
 func (a *app) open(path string, raw bool) (*input, error) {
+	in, err := a.openAny(path, raw)
+	if err == nil && in.doubt != nil {
+		in.close()
+		return nil, in.doubt
+	}
+	return in, err
+}
+
+// openAny is open for what a mail server would take, too, whatever it looks like.
+func (a *app) openAny(path string, raw bool) (*input, error) {
 	in := &input{name: path, close: func() {}}
 	var r io.Reader = a.stdin
 	if path == "-" {
@@ -56,7 +67,7 @@ func (a *app) open(path string, raw bool) (*input, error) {
 	if path == "-" && in.bundle {
 		a.hint("%s looks like a bundle and is read as a message: a bundle has to be named as a file", in.name)
 	}
-	if in.header.Len() == 0 {
+	if in.header.Len() == 0 && in.doubt == nil {
 		a.hint("%s has no header fields: its first line is empty", in.name)
 	}
 	return in, nil
@@ -85,24 +96,21 @@ func (in *input) peek(r io.Reader) error {
 	return in.check(seen.Bytes(), limit != nil)
 }
 
-// check refuses what is no message. One whose header section is empty is a message, that
-// of no author, as an SMTP client can send it.
+// check refuses what is certainly not a message, and notes in doubt what only looks as if it
+// were not: a mail server takes it, so verify has to say what becomes of it.
 func (in *input) check(head []byte, overLimit bool) error {
-	switch {
+	switch kind := container(head); {
 	case len(head) == 0:
 		return failf(exitData, "%s: is empty", in.name).or("a message has header fields, at least From and Date")
+	case kind != "" && bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
+		return failf(exitData, "%s: is binary, not a message", in.name).or("it looks like %s: unpack it first", kind)
 	case bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
-		f := failf(exitData, "%s: is binary, not a message", in.name)
-		if kind := container(head); kind != "" {
-			return f.or("it looks like %s: unpack it first", kind)
-		}
-		return f.or("a message is text that begins with header fields such as From: and Date:")
+		in.doubt = failf(exitData, "%s: is binary, not a message", in.name).or("a message is text that begins with header fields such as From: and Date:")
 	case in.header.Len() == 0 && !overLimit && !bytes.HasPrefix(head, []byte("\r\n")):
 		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
-		if bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
-			return f.or("it begins with a byte order mark, which a message never has: save it without")
+		if in.doubt = f.or("the first line must be a field such as \"From: someone@example.com\""); bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+			in.doubt = f.or("it begins with a byte order mark, which a message never has: save it without")
 		}
-		return f.or("the first line must be a field such as \"From: someone@example.com\"")
 	}
 	return nil
 }

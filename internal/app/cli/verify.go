@@ -198,11 +198,14 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if path != "-" && isBundle(path) {
 		return a.verifyBundle(ctx, f, path, n)
 	}
-	in, err := a.open(path, f.raw)
+	in, err := a.openAny(path, f.raw)
 	if err != nil {
 		return err
 	}
 	defer in.close()
+	if in.doubt != nil {
+		a.hint("%s\n%s; this is the verdict of a mail server that takes it nevertheless", in.doubt.msg, in.doubt.hint)
+	}
 	if in.cut {
 		a.hint("%s ends within its header section: it may have been cut off", in.name)
 	}
