@@ -88,14 +88,16 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// try asks one server, within the timeout of a try.
-func (c *Client) try(ctx context.Context, s *server, q question) (resolver.Answer, *failure) {
+// try asks one server, within the timeout of a try. A server that did not answer is asked
+// without EDNS the next time: there are firewalls that drop it (RFC 6891 §6.2.2).
+func (c *Client) try(ctx context.Context, s *turn, q question) (resolver.Answer, *failure) {
 	deadline, hurried := time.Now().Add(c.timeout), false
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline, hurried = d, true
 	}
-	a, fail := c.ask(ctx, s, q, deadline, true)
-	if fail == errNoEDNS {
+	edns := len(s.talk.sent) == 0
+	a, fail := c.ask(ctx, s, q, deadline, edns)
+	if fail == errNoEDNS && edns {
 		if a, fail = c.ask(ctx, s, q, deadline, false); fail == errNoEDNS {
 			fail = s.malformed(errors.New("the server refuses the form of the question"))
 		}
@@ -111,17 +113,17 @@ func (c *Client) try(ctx context.Context, s *server, q question) (resolver.Answe
 
 // ask sends the question over UDP and, when the answer is truncated or doubtful, over TCP
 // (RFC 7766 §5).
-func (c *Client) ask(ctx context.Context, s *server, q question, deadline time.Time, edns bool) (resolver.Answer, *failure) {
+func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Time, edns bool) (resolver.Answer, *failure) {
 	m, err := q.pack(edns, c.use0x20)
 	if err != nil {
 		return resolver.Answer{}, &failure{kind: resolver.Malformed, err: err}
 	}
-	a, fail, err := s.overUDP(ctx, q, m, deadline)
+	a, fail, err := s.overUDP(ctx, &s.talk, q, m, deadline)
 	if err == errStream {
 		a, fail, err = s.overTCP(ctx, q, m, deadline)
 	}
 	if err != nil {
-		return resolver.Answer{}, netFailure(s, err)
+		return resolver.Answer{}, netFailure(s.server, err)
 	}
 	return a, fail
 }
@@ -145,37 +147,45 @@ func atServer(s *server, err error) error {
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-func (s *server) overUDP(ctx context.Context, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
-	conn, err := s.pool.take(s)
-	if err != nil {
-		return a, nil, err
+// overUDP sends m and waits for an answer to it, or to what t sent before.
+func (s *server) overUDP(ctx context.Context, t *talk, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+	if t.conn == nil {
+		if t.conn, err = s.pool.take(s); err != nil {
+			t.conn = nil
+			return a, nil, err
+		}
 	}
+	conn := t.conn
 	conn.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
-	reusable := false
+	answered, waits := false, false
 	defer func() {
-		// A socket that may still get a late answer, or a deadline, is not used again.
-		if stop() && reusable {
+		switch quiet := stop(); {
+		case quiet && answered && len(t.sent) == 1:
+			// A socket that may still get a late answer, or a deadline, is not used again.
 			s.pool.put(conn)
-		} else {
-			conn.Close()
+			t.conn, t.sent = nil, nil
+		case !quiet || !waits:
+			t.close()
 		}
 	}()
+	t.sent = append(t.sent, m)
 	if _, err := conn.Write(m.data); err != nil {
 		return a, nil, err
 	}
 	for range maxForeign {
 		n, err := conn.Read(conn.buf[:])
 		if err != nil {
+			waits = errors.Is(err, os.ErrDeadlineExceeded)
 			return a, nil, err
 		}
-		switch m.match(conn.buf[:n]) {
+		switch t.match(conn.buf[:n]) {
 		case foreign:
 			continue
 		case doubtful:
 			return a, nil, errStream
 		}
-		reusable = true
+		answered = true
 		if truncated(conn.buf[:n]) || n == len(conn.buf) {
 			return a, nil, errStream
 		}
@@ -183,6 +193,15 @@ func (s *server) overUDP(ctx context.Context, q question, m query, deadline time
 		return a, fail, nil
 	}
 	return a, nil, errStream
+}
+
+// match compares a message with everything that was sent.
+func (t *talk) match(m []byte) match {
+	best := foreign
+	for _, q := range t.sent {
+		best = max(best, q.match(m))
+	}
+	return best
 }
 
 func (s *server) overTCP(ctx context.Context, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {

@@ -133,7 +133,7 @@ func (c *Client) race(ctx context.Context, s, other *turn, q question) outcome {
 func (c *Client) turn(ctx context.Context, s *turn, q question) outcome {
 	s.tried = true
 	start := time.Now()
-	a, fail := c.try(ctx, s.server, q)
+	a, fail := c.try(ctx, s, q)
 	if fail == nil {
 		s.pace.answered(time.Since(start))
 	} else {

@@ -155,6 +155,21 @@ type turn struct {
 	late  bool // it was silent a short while ago
 	spoke bool
 	tried bool // in this round
+	talk  talk
+}
+
+// talk is what one question has with one server over UDP: the socket of its first try stays
+// open for the later ones, so that a late answer to any of them counts.
+type talk struct {
+	conn *udpConn
+	sent []query
+}
+
+func (t *talk) close() {
+	if t.conn != nil {
+		t.conn.Close()
+	}
+	t.conn, t.sent = nil, nil
 }
 
 // rounds asks the servers. Of several failures it returns the one that says most: what
@@ -162,6 +177,11 @@ type turn struct {
 func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *failure) {
 	var worst *failure
 	order := c.order()
+	defer func() {
+		for i := range order {
+			order[i].talk.close()
+		}
+	}()
 	for range c.attempts {
 		for i := range order {
 			s := &order[i]
