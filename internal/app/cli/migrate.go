@@ -12,18 +12,24 @@ import (
 func (a *app) migrateCommand() *cobra.Command {
 	from := ""
 	c := &cobra.Command{
-		Use:   "migrate FILE",
+		Use:   "migrate FILE...",
 		Short: "Translate the configuration of opendkim, opendmarc or policyd-spf",
-		Long: `Migrate reads the configuration file of opendkim, opendmarc or policyd-spf and prints ours,
-with every option that behaves otherwise in comments, those with differing defaults too.
-Files that it names are not read. Join the outcomes of several programs by hand, and try the
-result with postseal config check and postseal replay.
+		Long: `Migrate reads the configuration files of opendkim, opendmarc and policyd-spf and prints one
+of ours, with every option that behaves otherwise in comments, those with differing defaults
+too. Files that they name are not read. Sockets of the old programs are not taken over. Try
+the result with postseal config check and postseal replay.
 
 Exit codes: 0 translated, 64 the program is not known, 66 no such file.`,
 		Example: `  postseal migrate /etc/opendmarc.conf > postseal.toml
+  postseal migrate opendkim.conf opendmarc.conf policyd-spf.conf
   postseal migrate --from policyd-spf --format json spf.conf`,
-		Args: exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.migrate(from, args[0]) },
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("migrate: FILE is missing").or("usage: %s", c.UseLine())
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.migrate(from, args) },
 	}
 	c.Flags().StringVar(&from, "from", "", "`PROGRAM` that the file is of: opendkim, opendmarc, policyd-spf (default: by the name of the file)")
 	return c
@@ -37,28 +43,16 @@ type migrateJSON struct {
 	*migrate.Result
 }
 
-func (a *app) migrate(from, path string) error {
-	if from == "" {
-		if from = migrate.Guess(path); from == "" {
-			return usage("the name of %s does not tell the program that it is of", path).or("name it with --from opendkim, opendmarc or policyd-spf")
+func (a *app) migrate(from string, paths []string) error {
+	var files []migrate.File
+	for _, path := range paths {
+		f, err := foreign(from, path)
+		if err != nil {
+			return err
 		}
+		files = append(files, *f)
 	}
-	if err := oneOf("--from", from, migrate.Programs()...); err != nil {
-		return err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return openFailure(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxForeign+1))
-	switch {
-	case err != nil:
-		return openFailure(path, err)
-	case len(data) > maxForeign:
-		return failf(exitData, "%s: is larger than 1 MiB", path)
-	}
-	r, err := migrate.Read(from, data)
+	r, err := migrate.ReadAll(files...)
 	if err != nil {
 		return usage("%v", err)
 	}
@@ -67,4 +61,30 @@ func (a *app) migrate(from, path string) error {
 	}
 	_, err = a.out.WriteString(r.Config)
 	return err
+}
+
+// foreign reads the configuration of another program; from names that, "" leaves it to the name
+// of the file.
+func foreign(from, path string) (*migrate.File, error) {
+	if from == "" {
+		if from = migrate.Guess(path); from == "" {
+			return nil, usage("the name of %s does not tell the program that it is of", path).or("name it with --from opendkim, opendmarc or policyd-spf")
+		}
+	}
+	if err := oneOf("--from", from, migrate.Programs()...); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, openFailure(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxForeign+1))
+	switch {
+	case err != nil:
+		return nil, openFailure(path, err)
+	case len(data) > maxForeign:
+		return nil, failf(exitData, "%s: is larger than 1 MiB", path)
+	}
+	return &migrate.File{Path: path, Program: from, Data: data}, nil
 }

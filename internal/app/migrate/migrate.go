@@ -30,6 +30,8 @@ type Note struct {
 	Value  string `json:"value"`
 	Effect Effect `json:"effect"`
 	Text   string `json:"text"`
+
+	Program string `json:"program"` // whose option it is
 }
 
 // Result is the new configuration, with the notes in the order of the file.
@@ -73,13 +75,38 @@ func Guess(path string) string {
 }
 
 // Read translates a configuration of the program name.
-func Read(name string, data []byte) (*Result, error) {
-	i := slices.IndexFunc(programs, func(p *program) bool { return p.name == name })
-	if i < 0 {
-		return nil, fmt.Errorf("%q is not one of %s", name, strings.Join(Programs(), ", "))
+func Read(name string, data []byte) (*Result, error) { return ReadAll(File{Program: name, Data: data}) }
+
+// File is a configuration of one program.
+type File struct {
+	Path    string
+	Program string
+	Data    []byte
+}
+
+// ReadAll translates the configurations of several programs into one. Where two of them set the
+// same key otherwise, the later one counts.
+func ReadAll(files ...File) (*Result, error) {
+	s, r, names := &settings{}, &Result{Notes: []Note{}}, []string{}
+	for _, f := range files {
+		i := slices.IndexFunc(programs, func(p *program) bool { return p.name == f.Program })
+		if i < 0 {
+			return nil, fmt.Errorf("%q is not one of %s", f.Program, strings.Join(Programs(), ", "))
+		}
+		names = append(names, f.Program)
+		notes := programs[i].read(s, f.Data)
+		for k := range notes {
+			notes[k].Program = f.Program
+		}
+		r.Notes = append(r.Notes, notes...)
 	}
-	p, s, seen := programs[i], &settings{}, map[string]bool{}
-	r := &Result{Program: name, Notes: []Note{}}
+	r.Program = strings.Join(names, ", ")
+	r.Config = r.write(s, len(files) > 1)
+	return r, nil
+}
+
+func (p *program) read(s *settings, data []byte) (notes []Note) {
+	seen := map[string]bool{}
 	for n, line := range strings.Split(string(data), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		option, value := p.split(strings.TrimSpace(line))
@@ -87,15 +114,14 @@ func Read(name string, data []byte) (*Result, error) {
 			continue
 		}
 		seen[strings.ToLower(option)] = true
-		r.Notes = append(r.Notes, p.note(s, n+1, option, value))
+		notes = append(notes, p.note(s, n+1, option, value))
 	}
 	for _, option := range p.absent {
 		if !seen[strings.ToLower(option)] {
-			r.Notes = append(r.Notes, p.note(s, 0, option, ""))
+			notes = append(notes, p.note(s, 0, option, ""))
 		}
 	}
-	r.Config = r.write(s)
-	return r, nil
+	return notes
 }
 
 func (p *program) note(s *settings, line int, name, value string) Note {
@@ -110,7 +136,7 @@ func (p *program) note(s *settings, line int, name, value string) Note {
 }
 
 // write is the new configuration, with what behaves otherwise in comments.
-func (r *Result) write(s *settings) string {
+func (r *Result) write(s *settings, several bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# From the configuration of %s. What behaves otherwise:\n", r.Program)
 	others := 0
@@ -122,6 +148,9 @@ func (r *Result) write(s *settings) string {
 		where := "default"
 		if n.Line > 0 {
 			where = "line " + strconv.Itoa(n.Line)
+		}
+		if several {
+			where = n.Program + ", " + where
 		}
 		fmt.Fprintf(&b, "# - %s (%s, %s): %s\n", printable(strings.TrimSpace(n.Option+" "+n.Value)), where, n.Effect, n.Text)
 	}
@@ -152,11 +181,12 @@ type settings struct {
 	keys    []setting
 	trusted []string // networks beside loopback
 	exempt  []string // spf= of [[exempt]] entries
+	rules   []string // [[rule]] entries, commented out
 }
 
 type setting struct{ table, key, value string }
 
-var tables = []string{"", "listen", "network", "dns", "spf", "policy", "dkim", "dmarc", "arc", "log"}
+var tables = []string{"", "listen", "network", "dns", "spf", "policy", "dkim", "dmarc", "arc", "log", "limits"}
 
 // set sets a key to a TOML value. The last one counts.
 func (s *settings) set(table, key, value string) {
@@ -207,6 +237,9 @@ func (s *settings) String() string {
 	for _, d := range s.exempt {
 		fmt.Fprintf(&b, "\n[[exempt]]\nspf = %s\n", quote(d))
 	}
+	for _, r := range s.rules {
+		b.WriteString("\n" + r)
+	}
 	return b.String()
 }
 
@@ -238,6 +271,34 @@ func networks(value string) (prefixes, rest []string) {
 	return slices.Compact(prefixes), rest
 }
 
+// exclude takes out the networks that hold what an entry with "!" excludes: what is excluded
+// must not become trusted. An exclusion that is no address takes out everything.
+func exclude(prefixes, rest []string) (left, excluded []string) {
+	left = prefixes
+	for _, w := range rest {
+		name, ok := strings.CutPrefix(w, "!")
+		if !ok {
+			continue
+		}
+		excluded = append(excluded, w)
+		out, _ := networks(name)
+		left = slices.DeleteFunc(slices.Clone(left), func(p string) bool { return len(out) == 0 || overlap(p, out[0]) })
+	}
+	return left, excluded
+}
+
+// overlap reports whether two networks or addresses have an address in common.
+func overlap(a, b string) bool {
+	parse := func(s string) netip.Prefix {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			return p
+		}
+		ip, _ := netip.ParseAddr(s)
+		return netip.PrefixFrom(ip, ip.BitLen())
+	}
+	return parse(a).Overlaps(parse(b))
+}
+
 // Options of several programs.
 
 // always is an option that has one outcome whatever its value is.
@@ -265,32 +326,10 @@ func seconds(table, key string) option {
 	}
 }
 
-// milterSocket reads the socket that the MTA talks to.
-func milterSocket(s *settings, value string) (Effect, string) {
-	kind, rest, _ := strings.Cut(value, ":")
-	switch kind {
-	case "local", "unix":
-		s.text("listen", "milter", "unix:"+rest)
-		return Same, "the service needs the right to make a socket there"
-	case "inet", "inet6":
-		port, host, named := strings.Cut(rest, "@")
-		switch {
-		case !named:
-			return Manual, "it listens on all addresses: choose one for [listen] milter"
-		case host == "localhost":
-			host = "127.0.0.1"
-		}
-		s.text("listen", "milter", netJoin(strings.Trim(host, "[]"), port))
-		return Same, ""
-	}
-	return Manual, "name the listener in [listen] milter"
-}
-
-func netJoin(host, port string) string {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + ":" + port
+// milterSocket leaves the socket to the program that has it: both may run for a while, and a
+// socket of two programs belongs to neither.
+func milterSocket(*settings, string) (Effect, string) {
+	return Differs, "its socket is not taken over: postseal listens at its own (milter 127.0.0.1:8895), and postseal setup postfix names it to Postfix"
 }
 
 // loopback passes unchecked by default; the list of [network] trusted replaces it.
@@ -299,6 +338,7 @@ var loopback = []string{"127.0.0.0/8", "::1"}
 // trusted takes clients that pass unchecked, beside those that earlier options named.
 func trusted(s *settings, value string) (Effect, string) {
 	prefixes, rest := networks(value)
+	prefixes, excluded := exclude(prefixes, rest)
 	for _, p := range prefixes {
 		if !slices.Contains(loopback, p) && !slices.Contains(s.trusted, p) {
 			s.trusted = append(s.trusted, p)
@@ -306,6 +346,9 @@ func trusted(s *settings, value string) (Effect, string) {
 	}
 	if len(s.trusted) > 0 {
 		s.list("network", "trusted", slices.Sorted(slices.Values(append(slices.Clone(s.trusted), loopback...))))
+	}
+	if len(excluded) > 0 {
+		return Manual, "there are no exclusions: the networks around " + printable(strings.Join(excluded, " ")) + " are left out; list what is left of them in [network] trusted"
 	}
 	if len(rest) > 0 {
 		return Manual, "put the addresses of " + printable(strings.Join(rest, " ")) + " into [network] trusted; host names are not looked up"

@@ -20,12 +20,18 @@ func opendkimOptions() map[string]option {
 		"internalhosts":             internalHosts,
 		"nameservers":               nameservers,
 		"minimumkeybits":            minimumKeyBits,
+		"minimum":                   always(Differs, "a signature whose l= leaves some of the body unsigned never counts, however much it covers: anyone can add to such a body ([dkim] allow_partial_body)"),
+		"maximumheaders":            maximumHeaders,
+		"adspaction":                always(Lost, noADSP),
+		"adspnosuchdomain":          always(Lost, noADSP),
+		"disableadsp":               always(Same, noADSP),
+		"localadsp":                 always(Lost, noADSP),
 		"maximumsignaturestoverify": maximumSignatures,
 		"on-dnserror":               onDNSError,
 		"on-default":                onFailure,
-		"on-badsignature":           onFailure,
+		"on-badsignature":           onSignature("On-BadSignature", `dkim.exists(s, s.result == "fail")`),
 		"on-keynotfound":            onFailure,
-		"on-nosignature":            onFailure,
+		"on-nosignature":            onSignature("On-NoSignature", `dkim.size() == 0`),
 		"on-signatureerror":         onFailure,
 		"on-security":               onFailure,
 		"on-internalerror":          always(Differs, "a defect defers the message (451), whatever this says"),
@@ -59,11 +65,11 @@ func opendkimOptions() map[string]option {
 	each(o, always(Same, bySystemd), "AutoRestart", "AutoRestartCount", "AutoRestartRate", "Background", "BaseDirectory", "ChangeRootDirectory",
 		"EnableCoredumps", "PidFile", "Syslog", "SyslogFacility", "SyslogName", "TemporaryDirectory", "UMask", "UserID", "SoftStart")
 	each(o, always(Lost, noSigning), "BogusKey", "Canonicalization", "Diagnostics", "Domain", "DomainKeysCompat", "DontSignMailTo", "FixCRLF", "IdentityHeader",
-		"IdentityHeaderRemove", "KeyFile", "KeyTable", "MacroList", "MaximumSignedBytes", "Minimum", "MTA", "MTACommand", "MultipleSignatures", "OmitHeaders",
+		"IdentityHeaderRemove", "KeyFile", "KeyTable", "MacroList", "MaximumSignedBytes", "MTA", "MTACommand", "MultipleSignatures", "OmitHeaders",
 		"OversignHeaders", "POPDBFile", "RemoveOldSignatures", "RequireSafeKeys", "ResignAll", "ResignMailTo", "SelectCanonicalizationHeader", "Selector",
 		"SenderHeaders", "SenderMacro", "SignatureAlgorithm", "SignatureTTL", "SignHeaders", "SigningTable", "StrictHeaders", "SubDomains")
 	opendkimLost(o)
-	each(o, always(Same, "nothing to set"), "DisableCryptoInit", "DNSConnect", "QueryCache", "MaximumHeaders", "UnprotectedKey")
+	each(o, always(Same, "nothing to set"), "DisableCryptoInit", "DNSConnect", "QueryCache", "UnprotectedKey")
 	return o
 }
 
@@ -131,11 +137,39 @@ func action(value string) string {
 	return actions[i]
 }
 
+// noADSP: RFC 5617 is historic since 2013.
+const noADSP = "ADSP is historic, DMARC took its place"
+
+// maximumHeaders takes the octets of a header section; 0 is no limit there.
+func maximumHeaders(s *settings, value string) (Effect, string) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return Differs, "a header section has a limit always, by default 512 KiB ([limits] header)"
+	}
+	const field = 102400 // the default of [limits] field, which must fit
+	s.set("limits", "header", quote(strconv.Itoa(max(n, field))))
+	return Differs, "a larger header section is refused with 552; opendkim lets it pass unsigned"
+}
+
+// onFailure is the outcome of the options that act on signatures; rule writes those that have
+// one.
 func onFailure(_ *settings, value string) (Effect, string) {
 	if action(value) == "accept" {
 		return Same, "a signature alone decides nothing (RFC 6376 §6.1)"
 	}
 	return Lost, fmt.Sprintf("a signature alone decides nothing (RFC 6376 §6.1): write a [[rule]] over dkim to %s", printable(action(value)))
+}
+
+// onSignature is onFailure with the rule that does the same, commented out.
+func onSignature(name, when string) option {
+	return func(s *settings, value string) (Effect, string) {
+		word := map[string]string{"reject": "reject", "discard": "reject", "quarantine": "quarantine", "tempfail": "defer"}[action(value)]
+		if word == "" {
+			return onFailure(s, value)
+		}
+		s.rules = append(s.rules, fmt.Sprintf("# %s %s: RFC 6376 §6.1 says not to.\n#[[rule]]\n#name = %s\n#when = %s\n#action = %s\n", name, word, quote(name), quote(when), quote(word)))
+		return Manual, "a signature alone decides nothing (RFC 6376 §6.1): a [[rule]] that does the same stands below, commented out"
+	}
 }
 
 func onDNSError(s *settings, value string) (Effect, string) {

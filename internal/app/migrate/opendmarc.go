@@ -26,6 +26,7 @@ func opendmarcOptions() map[string]option {
 		"spfignoreresults":           always(Same, "postseal checks SPF itself"),
 		"spfselfvalidate":            always(Same, "postseal checks SPF itself, with the limits of RFC 7208"),
 		"rejectmultivaluefrom":       always(Differs, "a From with several domains is evaluated for each of up to 4, and the strictest policy holds; more are refused as far as enforce goes"),
+		"requiredfrom":               always(Differs, "a message without a single readable From is refused as far as enforce goes"),
 		"requiredheaders":            always(Differs, "what is refused of a malformed header section is a From field without a single reading"),
 		"rejectstring":               always(Differs, "the reply says who asked, what failed and the reference of the verdict; reply_url adds a page"),
 		"softwareheader":             always(Lost, "no such field is added"),

@@ -15,6 +15,8 @@ func policydOptions() map[string]option {
 		"helo_reject":               heloReject,
 		"mail_from_reject":          mailFromReject,
 		"testonly":                  testOnly,
+		"defaultseedonly":           testOnly, // its name before 2.0
+		"per_user":                  always(Lost, "there are no settings for single recipients: a [[rule]] over envelope.rcpt can decide by them"),
 		"permerror_reject":          boolean("spf", "permerror", "reject", "header"),
 		"temperror_defer":           boolean("spf", "temperror", "defer", "header"),
 		"header_type":               headerType,
