@@ -22,10 +22,7 @@ func opendkimOptions() map[string]option {
 		"minimumkeybits":            minimumKeyBits,
 		"minimum":                   always(Differs, "a signature whose l= leaves some of the body unsigned never counts, however much it covers: anyone can add to such a body ([dkim] allow_partial_body)"),
 		"maximumheaders":            maximumHeaders,
-		"adspaction":                always(Lost, noADSP),
-		"adspnosuchdomain":          always(Lost, noADSP),
 		"disableadsp":               always(Same, noADSP),
-		"localadsp":                 always(Lost, noADSP),
 		"maximumsignaturestoverify": maximumSignatures,
 		"on-dnserror":               onDNSError,
 		"on-default":                onFailure,
@@ -77,6 +74,7 @@ func opendkimOptions() map[string]option {
 func opendkimLost(o map[string]option) {
 	each(o, always(Lost, noReports), "ReportAddress", "ReportBccAddress", "RequestReports", "SendReports", "SMTPURI", "Statistics", "StatisticsName",
 		"StatisticsPrefix", "StatisticsPolicyScript")
+	each(o, always(Lost, noADSP), "ADSPAction", "ADSPNoSuchDomain", "LocalADSP")
 	each(o, always(Lost, noScripts), "FinalPolicyScript", "ScreenPolicyScript", "SetupPolicyScript", "ReplaceHeaders", "ReplaceRules")
 	each(o, always(Lost, "there is no LDAP"), "LDAPAuthMechanism", "LDAPAuthName", "LDAPAuthRealm", "LDAPAuthUser", "LDAPBindPassword", "LDAPBindUser",
 		"LDAPDisableCache", "LDAPKeepaliveIdle", "LDAPKeepaliveInterval", "LDAPKeepaliveProbes", "LDAPTimeout", "LDAPUseTLS")
