@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,8 +142,24 @@ func TestLibraryDependencies(t *testing.T) {
 
 var rfcReference = regexp.MustCompile(`RFC (\d+)`)
 
+// rfcs are RFCs of the field, which code and pages may cite. Before you add one, check that it
+// exists and says what it is cited for.
+var rfcs = []int{
+	821, 822, 1034, 1035, 1047, 1112, 1123, 1870, 1912, 1918, 1951, 1952, 2033, 2034, 2045, 2046,
+	2047, 2104, 2119, 2142, 2181, 2182, 2183, 2231, 2308, 2369, 2557, 2606, 2821, 2822, 2919, 2920,
+	3028, 3030, 3056, 3172, 3207, 3330, 3339, 3461, 3463, 3490, 3492, 3596, 3597, 3676, 3709, 3834,
+	3848, 3849, 3986, 4033, 4034, 4035, 4085, 4155, 4180, 4193, 4291, 4343, 4406, 4407, 4408, 4592,
+	4627, 4648, 4871, 4954, 5016, 5023, 5155, 5228, 5234, 5246, 5280, 5321, 5322, 5424, 5451, 5452,
+	5598, 5617, 5703, 5737, 5863, 5869, 5890, 5891, 5892, 5965, 6008, 6047, 6052, 6066, 6125, 6212,
+	6234, 6265, 6376, 6409, 6454, 6522, 6531, 6532, 6591, 6598, 6604, 6647, 6650, 6651, 6652, 6672,
+	6686, 6692, 6698, 6749, 6761, 6840, 6854, 6890, 6891, 6918, 7001, 7103, 7159, 7208, 7293, 7301,
+	7372, 7410, 7489, 7505, 7672, 7766, 7858, 7873, 7942, 7960, 8017, 8020, 8058, 8174, 8259, 8301,
+	8314, 8375, 8446, 8460, 8461, 8463, 8484, 8499, 8551, 8601, 8616, 8617, 8659, 8738, 8767, 8904,
+	8914, 8996, 9091, 9110, 9112, 9457, 9499, 9520, 9562, 9715, 9989, 9990, 9991,
+}
+
 // TestHouse holds the house numbers: file and function length, a doc comment on every
-// exported name, RFC numbers that exist.
+// exported name.
 func TestHouse(t *testing.T) {
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -187,12 +204,73 @@ func houseFile(t *testing.T, path string) {
 			houseDecl(t, fset, path, decl)
 		}
 	}
-	for _, group := range f.Comments {
-		for _, m := range rfcReference.FindAllStringSubmatch(group.Text(), -1) {
-			if len(m[1]) < 3 || len(m[1]) > 4 {
-				t.Errorf("%s: %s is no RFC", path, m[0])
+}
+
+// TestCitedRFCs: every RFC that code and pages cite is one of rfcs.
+func TestCitedRFCs(t *testing.T) {
+	for _, path := range sources(t, ".go", ".md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rfcReference.FindAllStringSubmatch(string(text), -1) {
+			n, err := strconv.Atoi(m[1])
+			if err != nil || !slices.Contains(rfcs, n) {
+				t.Errorf("%s cites %s: check it, and add it to rfcs", path, m[0])
 			}
 		}
+	}
+}
+
+// sources lists the files of the repository with one of these endings, without test data.
+func sources(t *testing.T, endings ...string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".") && path != "."):
+			return filepath.SkipDir
+		case !d.IsDir() && slices.Contains(endings, filepath.Ext(path)):
+			list = append(list, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+var packageRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([^|]+) \\|$")
+
+// TestArchitectureNamesPackages: docs/explain/architecture.md has one line for every package,
+// and names no other.
+func TestArchitectureNamesPackages(t *testing.T) {
+	text, err := os.ReadFile("docs/explain/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, m := range packageRow.FindAllStringSubmatch(string(text), -1) {
+		if named[m[1]] {
+			t.Errorf("%s has two lines", m[1])
+		}
+		named[m[1]] = true
+	}
+	for _, p := range list(t, "./...") {
+		name, _ := room(p.ImportPath)
+		if name == "." {
+			name = "postseal"
+		}
+		if !named[name] {
+			t.Errorf("docs/explain/architecture.md has no line for %s: add | `%s` | its purpose |", name, name)
+		}
+		delete(named, name)
+	}
+	for name := range named {
+		t.Errorf("docs/explain/architecture.md names %s, which is not a package", name)
 	}
 }
 

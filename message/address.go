@@ -379,7 +379,7 @@ func (p *addressParser) domain(m *Mailbox) bool {
 			return false
 		}
 		gap = gap || p.pos > end
-		if c, more := p.peek(); !more || !isAtext(c) { // a trailing dot, dropped (D-1)
+		if c, more := p.peek(); !more || !isAtext(c) { // a trailing dot, dropped
 			if end != piece+1 {
 				return p.fail("domain expected")
 			}

@@ -55,8 +55,8 @@ var handlers = map[string]func(*session, string) reply{
 	"RSET": (*session).onRSET, "VRFY": (*session).onVRFY, "NOOP": (*session).onNOOP, "HELP": (*session).onHELP, "QUIT": (*session).onQUIT,
 }
 
-// foreign are commands of other protocols: whoever sends them was led here (RFC 3875
-// cross-protocol requests), and what follows is no mail.
+// foreign are commands of other protocols. A client that sends them was redirected here by
+// cross-protocol request forgery, and what follows them is not mail.
 var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
 
 func (s *session) run() {
