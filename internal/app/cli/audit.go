@@ -22,6 +22,7 @@ type auditFlags struct {
 	selectorFile string
 	mail         []string
 	reports      []string
+	store        string
 	samples      []string
 	profile      string
 	failOn       string
@@ -85,6 +86,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`: a selector a line, and a domain behind it where it is for one only")
 	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or folder (repeatable)")
 	flags.StringArrayVar(&f.reports, "reports", nil, "learn selectors from the DMARC aggregate reports at `PATH`: a file or folder (repeatable)")
+	flags.StringVar(&f.store, "store", "", "learn selectors of the named domains from the verdict history in the database `URL`: sqlite:PATH or postgres://…")
 	flags.StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
 	flags.StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
 	flags.StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
@@ -176,6 +178,9 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 		return err
 	}
 	if b.selectors, err = a.readSelectors(ctx, f); err != nil {
+		return err
+	}
+	if err := a.learnHistory(ctx, f, names, b.selectors); err != nil {
 		return err
 	}
 	b.base = base

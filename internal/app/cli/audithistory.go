@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"context"
+
+	"postseal/internal/app/selectors"
+	"postseal/internal/core/domain"
+	"postseal/store"
+)
+
+// learnHistory adds the selectors that the verdict history has of the named domains, if --store names
+// it.
+func (a *app) learnHistory(ctx context.Context, f *auditFlags, names []string, l *selectors.List) error {
+	if f.store == "" {
+		return nil
+	}
+	return a.withStore(ctx, f.store, func(ctx context.Context, db store.Store) error {
+		for _, n := range names {
+			d, err := domain.Parse(n)
+			if err != nil {
+				continue // the audit says it
+			}
+			if err := l.ReadHistory(ctx, db, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
