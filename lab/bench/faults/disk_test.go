@@ -77,5 +77,5 @@ func TestDisk(t *testing.T) {
 	}
 	d.run()
 	d.stop()
-	finished(t, dir)
+	finished(t, dir, 0)
 }
