@@ -71,7 +71,7 @@ func checkStale(t *testing.T, name string, v *postseal.Verifier, r *postseal.Rep
 		t.Fatal(err)
 	}
 	config := v.Config()
-	story := explain.Tell(r, &config)
+	story := explain.Of(r, &config)
 	told := story.Chapters[1].Title == "DNS" && len(story.Chapters[1].Steps) == r.Stale
 	b, err := bundle.Parse(bundle.Of(r, v, bundle.Options{}).Format())
 	if err != nil {

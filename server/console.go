@@ -79,7 +79,7 @@ func (c console) Explain(ctx context.Context, ref string) (*ui.Explained, error)
 	}
 	report.Ref = kept.Ref
 	config = v.Config()
-	return &ui.Explained{Story: explain.Tell(report, &config), Differences: kept.Check(report), Missing: bundle.Missing(report)}, nil
+	return &ui.Explained{Explanation: explain.Of(report, &config), Differences: kept.Check(report), Missing: bundle.Missing(report)}, nil
 }
 
 // find reads the evidence of a verdict by its reference or queue id.

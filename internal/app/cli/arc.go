@@ -16,10 +16,10 @@ func (a *app) arcCommand() *cobra.Command {
 		Use:   "verify FILE|-",
 		Short: "Validate the ARC chain of a message",
 		Long: `Verify validates the Authenticated Received Chain of a message (RFC 8617). A chain
-that passes says who handled the message, not that they are honest: it counts only
-where [arc] trusted_sealers of the configuration names its newest sealer.
+that passes shows who handled the message, not that they are honest: it counts only if
+[arc] trusted_sealers in the configuration names its newest sealer.
 
-Exit codes: 0 the chain passes, 1 it fails or there is none. A key that cannot be
+Exit codes: 0 the chain passes, 1 it fails or does not exist. A key that cannot be
 looked up is a failure too (RFC 8617 §5.2.1).`,
 		Example: `  postseal arc verify forwarded.eml`,
 		Args:    exactly("FILE"),
@@ -48,7 +48,7 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 		return err
 	}
 	if result.Code != arc.Pass {
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	}
 	chain := postseal.MakeARC(result, conf.Strings(a.config.ARC.TrustedSealers))
 	return a.page().Chain(&chain, &result, dns.Exchanges())

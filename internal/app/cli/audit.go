@@ -50,17 +50,18 @@ func (a *app) auditCommand() *cobra.Command {
 	f := &auditFlags{}
 	c := &cobra.Command{
 		Use:   "audit DOMAIN...|-f FILE",
-		Short: "Explain what receivers see of a domain, and what to mend",
-		Long: `Audit looks at SPF, DKIM, DMARC, MX and the records beside them with the parsers and
-evaluators of the engine. Each finding says why it matters and what to publish instead;
-postseal rules ID tells more.
+		Short: "Show what receivers see of a domain, and what to fix",
+		Long: `Audit checks SPF, DKIM, DMARC, MX and related records with the parsers and evaluators
+of the engine. Each finding says why it matters and what to publish instead; postseal
+rules ID explains more.
 
-What could not be looked up is no finding. Where it matters, there is no grade.
+A failed lookup is not a finding. If the lookup matters for the grade, the audit gives no
+grade.
 
-Besides text, json and jsonl, --format knows csv, md, sarif, junit and html.
+In addition to text, json and jsonl, --format accepts csv, md, sarif, junit and html.
 
-Exit codes: 0 no finding at or above --fail-on, 1 findings, 2 no grade: something that
-matters could not be checked, 65 a line of the list is no domain, 75 interrupted.`,
+Exit codes: 0 no finding at or above --fail-on, 1 findings, 2 no grade: a check
+that matters failed, 65 a line of the list is not a domain, 75 interrupted.`,
 		Example: `  postseal audit example.com
   postseal audit --mail ~/Maildir example.com
   postseal audit -f domains.txt -j 100 --format jsonl -o out.jsonl --resume
@@ -68,9 +69,9 @@ matters could not be checked, 65 a line of the list is no domain, 75 interrupted
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0 && f.file == "":
-				return usage("audit: DOMAIN is missing").or("usage: %s", c.UseLine())
+				return usage("audit: missing DOMAIN").or("usage: %s", c.UseLine())
 			case len(args) > 0 && f.file != "":
-				return usage("audit: a DOMAIN and -f exclude each other").or("put the domain into the list")
+				return usage("audit: DOMAIN and -f cannot be used together").or("add the domain to the list")
 			}
 			return nil
 		},
@@ -83,24 +84,24 @@ matters could not be checked, 65 a line of the list is no domain, 75 interrupted
 func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags := c.Flags()
 	flags.StringArrayVar(&f.selectors, "selector", nil, "DKIM selector `NAME` that the domain uses (repeatable)")
-	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`: a selector a line, and a domain behind it where it is for one only")
-	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or folder (repeatable)")
-	flags.StringArrayVar(&f.reports, "reports", nil, "learn selectors from the DMARC aggregate reports at `PATH`: a file or folder (repeatable)")
+	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`, one per line, each optionally followed by its only domain")
+	flags.StringArrayVar(&f.mail, "mail", nil, "learn selectors from the mail at `PATH`: a message, mbox, Maildir or directory (repeatable)")
+	flags.StringArrayVar(&f.reports, "reports", nil, "learn selectors from the DMARC aggregate reports at `PATH`: a file or directory (repeatable)")
 	flags.StringVar(&f.store, "store", "", "learn selectors of the named domains from the verdict history in the database `URL`: sqlite:PATH or postgres://…")
-	flags.StringArrayVar(&f.samples, "ip", nil, "tell what SPF says to the client `ADDR` (repeatable)")
-	flags.StringVar(&f.profile, "profile", string(audit.Auto), "what the domain does with mail: auto, sending, receiving, parked")
+	flags.StringArrayVar(&f.samples, "ip", nil, "show the SPF result for the client `ADDR` (repeatable)")
+	flags.StringVar(&f.profile, "profile", string(audit.Auto), "how the domain uses mail: auto, sending, receiving, parked")
 	flags.StringVar(&f.failOn, "fail-on", string(audit.Error), "exit with 1 on findings of this `SEVERITY`: info, warn, error, critical, never")
-	flags.BoolVar(&f.authoritative, "authoritative", false, "ask every name server for SPF, DKIM and DMARC, and compare")
+	flags.BoolVar(&f.authoritative, "authoritative", false, "query every name server for SPF, DKIM and DMARC, and compare")
 	flags.BoolVar(&f.probe, "probe", false, "connect to MX hosts on port 25, up to STARTTLS")
-	flags.BoolVar(&f.bulk, "bulk", false, "say what Gmail, Outlook.com and Yahoo answer to bulk mail of the domain")
+	flags.BoolVar(&f.bulk, "bulk", false, "show the replies of Gmail, Outlook.com and Yahoo to bulk mail from the domain")
 	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
-	flags.StringVarP(&f.file, "file", "f", "", "audit the domains of `FILE`, a line each (- is stdin)")
-	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains at once; 0 chooses by the number of CPUs")
+	flags.StringVarP(&f.file, "file", "f", "", "audit the domains in `FILE`, one per line (- is stdin)")
+	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
 	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
-	flags.BoolVar(&a.flags.resume, "resume", false, "go on where --output ends (with --format jsonl)")
+	flags.BoolVar(&a.flags.resume, "resume", false, "continue where --output ends (with --format jsonl)")
 	flags.StringVar(&f.baseline, "baseline", "", "fail only on findings that are not in `FILE`, the JSON of an earlier audit")
-	flags.StringVar(&f.diff, "diff", "", "say in words what changed since `FILE`, the JSON of an earlier audit")
+	flags.StringVar(&f.diff, "diff", "", "list what changed since `FILE`, the JSON of an earlier audit")
 }
 
 // auditOptions checks the flags that say what to look at.
@@ -116,7 +117,7 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 		return o, usage("--jobs %d: must be 0 to 10000", f.jobs)
 	}
 	if a.flags.resume && (a.flags.output == "" || a.flags.output == "-" || a.flags.format != "jsonl") {
-		return o, usage("--resume needs --output FILE and --format jsonl").or("only lines can be gone on with")
+		return o, usage("--resume needs --output FILE and --format jsonl").or("only a file of lines can be continued")
 	}
 	for _, s := range f.selectors {
 		name, err := domain.Parse(s)
@@ -128,7 +129,7 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	for _, s := range f.samples {
 		ip, err := netip.ParseAddr(s)
 		if err != nil {
-			return o, usage("--ip %q is no address", s).or("write it like 192.0.2.1 or 2001:db8::1")
+			return o, usage("--ip %q is not an IP address", s).or("use an address such as 192.0.2.1 or 2001:db8::1")
 		}
 		o.Samples = append(o.Samples, ip.Unmap())
 	}

@@ -24,7 +24,7 @@ func (a *app) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
 			return nil, err
 		}
 		if a.flags.format != "text" && a.flags.format != "json" && a.flags.format != "jsonl" {
-			return nil, usage("--diff knows the formats text, json and jsonl only")
+			return nil, usage("--diff supports only the formats text, json and jsonl")
 		}
 		s.next = a.page().AuditDiff(old)
 	case a.flags.format == "text":
@@ -54,14 +54,14 @@ type codeSink struct {
 
 // Report implements auditview.Writer.
 func (s *codeSink) Report(r *audit.Report, from auditview.Source) error {
-	s.raise(auditCode(r, s.failOn, s.known))
+	s.setExit(auditCode(r, s.failOn, s.known))
 	return s.next.Report(r, from)
 }
 
 // Close implements auditview.Writer.
 func (s *codeSink) Close() error { return s.next.Close() }
 
-// auditCode is the exit code for one report. Findings of the baseline do not count.
+// auditCode returns the exit code for one report. Findings in the baseline do not count.
 func auditCode(r *audit.Report, failOn string, known map[string]bool) int {
 	code := exitOK
 	if r.Grade == "" {
@@ -79,7 +79,7 @@ func auditCode(r *audit.Report, failOn string, known map[string]bool) int {
 	return code
 }
 
-// baseline reads the findings that are known already.
+// baseline reads the known findings.
 func baseline(path string) (map[string]bool, error) {
 	if path == "" {
 		return nil, nil
@@ -117,10 +117,10 @@ func readReports(path string) (map[string]*audit.Report, error) {
 		if err := d.Decode(&report); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, failf(exitData, "%s: is no JSON of an audit: %v", path, err)
+			return nil, failf(exitData, "%s: not the JSON of an audit: %v", path, err)
 		}
 		if report.Schema != audit.Schema {
-			return nil, failf(exitData, "%s: is no JSON of an audit", path).or("postseal audit --format json writes it")
+			return nil, failf(exitData, "%s: not the JSON of an audit", path).or("postseal audit --format json writes it")
 		}
 		reports[report.Domain] = &report
 	}

@@ -35,7 +35,7 @@ func (f *verifyFlags) writeBundle(v *postseal.Verifier, r *postseal.Report, kept
 	o := bundle.Options{Private: f.bundleWith != withNothing}
 	if f.bundleWith == withMessage {
 		if o.Message = kept.message(maxBundle); o.Message == nil {
-			return failf(exitCreate, "%s: the message is too long for a bundle that holds it", f.bundle).or("--bundle-with header keeps hashes of the body")
+			return failf(exitCreate, "%s: the message is too long for a bundle", f.bundle).or("--bundle-with header keeps hashes of the body")
 		}
 	}
 	if err := atomicfile.Write(f.bundle, bundle.Of(r, v, o).Format(), atomicfile.Options{Mode: 0o600, Prefix: ".postseal-"}); err != nil {
@@ -49,19 +49,19 @@ func cannotCreate(path string, err error) *failure {
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return failf(exitCreate, "%s: cannot be written: %v", path, err)
+	return failf(exitCreate, "%s: cannot write it: %v", path, err)
 }
 
 func (a *app) replayBundleCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "replay-bundle FILE...|-",
-		Short: "Run the evidence of verdicts again and say whether they still hold",
-		Long: `Replay-bundle evaluates each bundle from its own clock, DNS answers and message, with
-this version of postseal, and compares the outcome with what the bundle expects. The
-network is not asked. A vector is a bundle too.
+		Short: "Re-evaluate bundles and compare the verdicts",
+		Long: `Replay-bundle evaluates each bundle from its own clock, DNS answers and message, with this
+version of postseal, and compares the result with what the bundle expects. It does not use
+the network. A vector is a bundle too.
 
-Exit codes: 0 every verdict holds, 1 one differs, 2 a bundle lacks an answer that the
-evaluation needs, 65 not a bundle.`,
+Exit codes: 0 every verdict is the same, 1 one differs, 2 a bundle lacks a DNS answer that
+the evaluation needs, 65 not a bundle.`,
 		Example: `  postseal verify --bundle a.bundle a.eml
   postseal replay-bundle a.bundle
   postseal replay-bundle testdata/vectors/*/*.txtar`,
@@ -100,7 +100,7 @@ func (a *app) readBundle(path string) (*bundle.Bundle, error) {
 	}
 	b, err := bundle.Parse(data)
 	if err != nil {
-		return nil, failf(exitData, "%s: %v", path, err).or("a bundle is written by verify --bundle; its form is in docs/reference/bundle.md")
+		return nil, failf(exitData, "%s: %v", path, err).or("verify --bundle writes bundles; docs/reference/bundle.md describes them")
 	}
 	return b, nil
 }
@@ -151,7 +151,7 @@ func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*p
 // told, and a message is never taken for a bundle when its envelope is given.
 func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
 	if len(f.foreign) > 0 {
-		return usage("%s: is a bundle, with its own envelope, clock and DNS answers: %s cannot be given beside it", path, strings.Join(f.foreign, ", ")).
+		return usage("%s: a bundle has its own envelope, clock and DNS answers, so it cannot be used with %s", path, strings.Join(f.foreign, ", ")).
 			or("--enforce, --discovery and --authserv-id can")
 	}
 	b, err := a.readBundle(path)
@@ -168,11 +168,11 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	}
 	r.File = path
 	code := exitCode(r)
-	a.raise(code)
+	a.setExit(code)
 	for _, m := range bundle.Missing(r) {
-		a.hint("%s holds no answer to %s: the verdict may differ for that alone", path, m)
+		a.hint("%s has no answer to %s: the verdict may differ for that reason", path, m)
 	}
-	a.hint("%s is a bundle: the envelope, the clock and the DNS answers are its own", path)
+	a.hint("%s is a bundle: it supplied the envelope, the clock and the DNS answers", path)
 	return a.page().Message(&view.Message{Report: r, Name: path, Envelope: []string{"bundle"}, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Bundle: true})
 }
 
@@ -192,9 +192,9 @@ func (a *app) replayBundle(ctx context.Context, path string) error {
 	differences, missing := b.Check(r), bundle.Missing(r)
 	switch {
 	case len(missing) > 0:
-		a.raise(exitUndecided)
+		a.setExit(exitUndecided)
 	case len(differences) > 0:
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	}
 	return a.page().Replayed(&view.Replayed{File: path, Bundle: b, Report: r, Differences: differences, Missing: missing})
 }

@@ -38,7 +38,7 @@ type app struct {
 	file   *os.File      // of --output, nil is stdout
 	style  term.Style    // of out
 	errors term.Style    // of stderr
-	code   int           // the gravest exit code so far
+	code   int           // the most severe exit code so far
 }
 
 // Main runs the program and returns its exit code.
@@ -53,7 +53,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func (a *app) run(ctx context.Context, args []string) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(a.stderr, "error: internal: %v\n%shint: this is a defect of postseal; please report it with the lines above\n", p, debug.Stack())
+			fmt.Fprintf(a.stderr, "error: internal: %v\n%shint: this is a bug in postseal; please report it with the lines above\n", p, debug.Stack())
 			code = exitInternal
 		}
 	}()
@@ -72,15 +72,15 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	return a.code
 }
 
-// raise notes an exit code; the gravest one counts: an error above a no of the policy,
-// which is known for sure, and that above what is undecided.
-func (a *app) raise(code int) {
-	if gravity(code) > gravity(a.code) {
+// setExit records an exit code, keeping the most severe: an error outranks a policy failure,
+// which is certain, and that outranks an undecided verdict.
+func (a *app) setExit(code int) {
+	if severityOf(code) > severityOf(a.code) {
 		a.code = code
 	}
 }
 
-func gravity(code int) int {
+func severityOf(code int) int {
 	switch code {
 	case exitNo:
 		return exitUndecided
@@ -90,10 +90,10 @@ func gravity(code int) int {
 	return code
 }
 
-// fail reports err on stderr and notes its exit code.
+// fail reports err on stderr and records its exit code.
 func (a *app) fail(err error) {
 	f := asFailure(err)
-	a.raise(f.code)
+	a.setExit(f.code)
 	a.flush()
 	if a.flags.logFormat == "json" {
 		a.logLine(map[string]any{"level": "error", "msg": f.msg, "hint": f.hint, "code": f.code})
@@ -109,7 +109,7 @@ func (a *app) hint(format string, args ...any) { a.tell("info", "hint:", format,
 
 func (a *app) warn(format string, args ...any) { a.tell("warn", "warning:", format, args...) }
 
-// tell reports on stderr what is no error.
+// tell reports a note or a warning on stderr.
 func (a *app) tell(level, word, format string, args ...any) {
 	if a.flags.quiet {
 		return
@@ -165,7 +165,7 @@ func (a *app) flush() error {
 	return a.out.Flush()
 }
 
-// create makes the output anew, or opens it to go on behind its end.
+// create creates or empties the output file, or with --resume opens it to continue it.
 func (a *app) create(path string) (*os.File, error) {
 	if a.flags.resume {
 		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
@@ -182,7 +182,7 @@ func (a *app) closeOutput() error {
 		err = errors.Join(err, a.file.Close())
 	}
 	if err != nil {
-		return failf(exitCreate, "the output cannot be written: %v", err)
+		return failf(exitCreate, "cannot write the output: %v", err)
 	}
 	return nil
 }
@@ -199,12 +199,12 @@ func (a *app) wantJSON() bool { return a.page().JSON() }
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "postseal",
-		Short: "Verify where mail comes from: SPF, DKIM and DMARC",
-		Long: `postseal verifies where mail comes from: it evaluates SPF, verifies DKIM
-signatures, applies the DMARC policy and decides: accept, quarantine, reject or
-defer. Every verdict says why.
+		Short: "Check where mail comes from: SPF, DKIM, ARC and DMARC",
+		Long: `postseal checks whether mail really comes from the domain in its From field. It
+evaluates SPF, DKIM, ARC and DMARC, decides to accept, quarantine, reject or defer
+the message, and explains why.
 
-Exit codes: 0 fine, 1 the policy says no, 2 undecided (defer, DNS trouble),
+Exit codes: 0 fine, 1 policy failure, 2 undecided (defer, failed DNS lookup),
 64 usage, 65 bad message or record, 66 no such input, 69 daemon unreachable,
 70 internal error, 73 cannot create output, 75 try again, 78 configuration.`,
 		Example: `  postseal verify --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test a.eml
@@ -275,7 +275,7 @@ func (a *app) prepare(c *cobra.Command) error {
 	return a.openOutput(a.flags.output)
 }
 
-// helpCommand is that of cobra, but that it fails for what is no command.
+// helpCommand is like cobra's, but fails for an unknown command.
 func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [command]",
@@ -305,7 +305,7 @@ func isHelper(c *cobra.Command) bool {
 	return false
 }
 
-// noSuchCommand refuses words that are no command, with the nearest one.
+// noSuchCommand returns an error for an unknown command, with the most similar name.
 func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -314,26 +314,26 @@ func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	f := usage("there is no command %q", c.CommandPath()+" "+args[0])
+	f := usage("unknown command %q", c.CommandPath()+" "+args[0])
 	if guess := suggest.Of(args[0], names); guess != "" {
 		return f.or("did you mean %s %s?", c.CommandPath(), guess)
 	}
 	return f.or("see %s --help", c.CommandPath())
 }
 
-// group is a command that only holds others.
+// group is a command that only contains others.
 func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: a.noSuchCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(subs...)
 	return c
 }
 
-// exactly asks for arguments by their names.
+// exactly requires one argument per name.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usage("%s: %s is missing", c.CommandPath(), names[len(args)]).or("usage: %s", c.UseLine())
+			return usage("%s: missing %s", c.CommandPath(), names[len(args)]).or("usage: %s", c.UseLine())
 		case len(args) > len(names):
 			return usage("%s: %q is one argument too many", c.CommandPath(), args[len(names)]).or("usage: %s", c.UseLine())
 		}

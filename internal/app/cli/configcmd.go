@@ -28,7 +28,7 @@ would keep serve from starting here: a file that is missing, a listener that is 
 another program, a folder that cannot be made. --no-probe judges the file alone, for another
 machine.
 
-Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
+Exit codes: 0 valid, 66 no such file, 78 it has errors.`,
 		Example: `  postseal config check /etc/postseal/postseal.toml`,
 		Args:    exactly("FILE"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.configCheck(c.Context(), args[0], alone) },
@@ -38,8 +38,7 @@ Exit codes: 0 it can be used, 66 no such file, 78 it has errors.`,
 		Use:   "show",
 		Short: "Print the configuration of --config with every default",
 		Long: `Show prints the configuration in force: what --config says, and the default of every
-key that it leaves out. Without --config it is what serve runs with then. Passwords are
-left out.`,
+key that it omits. Without --config, it prints what serve would use. Passwords are omitted.`,
 		Example: `  postseal config show --config /etc/postseal/postseal.toml`,
 		Args:    exactly(),
 		RunE:    func(*cobra.Command, []string) error { return a.configShow() },
@@ -82,7 +81,7 @@ func (a *app) configCheck(ctx context.Context, path string, alone bool) error {
 	switch {
 	case errors.As(err, &wrong):
 		problems = wrong.Problems
-		a.raise(exitConfig)
+		a.setExit(exitConfig)
 	case err != nil:
 		return openFailure(path, err)
 	}

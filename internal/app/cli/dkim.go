@@ -30,10 +30,10 @@ looked up.`,
 	key := &cobra.Command{
 		Use:   "key SELECTOR DOMAIN",
 		Short: "Look up and check a DKIM key",
-		Long: `Key looks up the key record of a selector and says whether a verifier can use it.
+		Long: `Key looks up the key record of a selector and shows whether a verifier can use it.
 
-Exit codes: 0 every key is usable, 1 none is there, or one is revoked or unusable, 2 DNS
-trouble.`,
+Exit codes: 0 every key is usable, 1 no key, or one is revoked or unusable, 2 failed DNS
+lookup.`,
 		Example: `  postseal dkim key s1 example.com`,
 		Args:    exactly("SELECTOR", "DOMAIN"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.dkimKey(c.Context(), args[0], args[1]) },
@@ -59,7 +59,7 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	a.raise(signaturesExit(signatures))
+	a.setExit(signaturesExit(signatures))
 	return a.page().Signatures(signatures, dns.Exchanges())
 }
 
@@ -95,7 +95,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 		return err
 	}
 	at := string(s) + "._domainkey." + string(d)
-	a.raise(keyExit(keys, err))
+	a.setExit(keyExit(keys, err))
 	return a.page().Keys(at, keys, err, dns.Exchanges())
 }
 

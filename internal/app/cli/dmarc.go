@@ -16,10 +16,10 @@ func (a *app) dmarcCommand() *cobra.Command {
 		Use:   "policy DOMAIN",
 		Short: "Find the DMARC policy that applies to an author domain",
 		Long: `Policy walks the DNS tree up from a domain, as receivers do (RFC 9989 §4.10), and shows
-the record that applies and what it asks for.
+the record that applies and what it requests.
 
 Exit codes: 0 a policy applies, or none is published, 1 the record cannot be applied, 2
-DNS trouble.`,
+failed DNS lookup.`,
 		Example: `  postseal dmarc policy mail.example.com`,
 		Args:    exactly("DOMAIN"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ Exit codes: 0 pass or none, 1 fail or permerror, 2 temperror.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if author == "" {
-				return usage("dmarc check: --author is missing").or("the domain of From, such as --author example.com")
+				return usage("dmarc check: missing --author").or("give the domain of From, such as --author example.com")
 			}
 			ids, err := identifiers(spfResult, dkimResults)
 			if err != nil {
@@ -72,7 +72,7 @@ func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, er
 	add := func(method, s string, words ...string) error {
 		result, name, ok := strings.Cut(s, "=")
 		if !ok {
-			return usage("--%s %q is not RESULT=DOMAIN", method, s).or("write it like --%s pass=example.com", method)
+			return usage("--%s %q is not RESULT=DOMAIN", method, s).or("use a value such as --%s pass=example.com", method)
 		}
 		if err := oneOf("--"+method, result, words...); err != nil {
 			return err
@@ -131,9 +131,9 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	}
 	switch r.Result {
 	case dmarc.Fail, dmarc.PermError:
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	case dmarc.TempError:
-		a.raise(exitUndecided)
+		a.setExit(exitUndecided)
 	}
 	return a.page().DMARC(&r, dns.Exchanges())
 }

@@ -74,7 +74,7 @@ const outstanding = 128
 // tries is how often a silent name server is asked within --dns-timeout.
 const tries = 2
 
-const serverForm = "write it like 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
+const serverForm = "use an address such as 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
 
 func zones(paths []string) (*dnstest.Zone, error) {
 	for _, p := range paths {

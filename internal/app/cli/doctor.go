@@ -83,9 +83,9 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 func (a *app) printFindings(findings []doctor.Finding) error {
 	switch doctor.Worst(findings) {
 	case doctor.Fail:
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	case doctor.Down:
-		a.raise(exitUnavailable)
+		a.setExit(exitUnavailable)
 	}
 	return a.page().Doctor(findings)
 }

@@ -15,19 +15,19 @@ import (
 // The exit codes. From 64 on they are those of sysexits(3).
 const (
 	exitOK          = 0
-	exitNo          = 1  // the policy says no
+	exitNo          = 1  // policy failure
 	exitUndecided   = 2  // defer, DNS temperror
 	exitUsage       = 64 // wrong flags or arguments
-	exitData        = 65 // the message or record is no such thing
+	exitData        = 65 // not a message or record
 	exitNoInput     = 66 // no such input, or not readable
 	exitUnavailable = 69 // the daemon cannot be reached
-	exitInternal    = 70 // a defect of ours
+	exitInternal    = 70 // internal error
 	exitCreate      = 73 // the output cannot be created
 	exitTempFail    = 75 // try again
 	exitConfig      = 78 // the configuration is wrong
 )
 
-// failure is an error for people: what and where, and how to mend it.
+// failure is an error for people: what failed and where, and how to fix it.
 type failure struct {
 	code int
 	msg  string
@@ -42,12 +42,12 @@ func failf(code int, format string, args ...any) *failure {
 
 func usage(format string, args ...any) *failure { return failf(exitUsage, format, args...) }
 
-// notDomain says that an argument or flag is no domain name.
+// notDomain returns the error for an argument or flag that is not a domain name.
 func notDomain(what string, err error) *failure {
-	return usage("%s: %v", what, err).or("give the name alone, such as example.com")
+	return usage("%s: %v", what, err).or("give only the name, such as example.com")
 }
 
-// or adds how to mend it.
+// or adds how to fix it.
 func (f *failure) or(format string, args ...any) *failure {
 	f.hint = fmt.Sprintf(format, args...)
 	return f
@@ -84,7 +84,7 @@ func openFailure(path string, err error) *failure {
 	return failf(exitNoInput, "%s: %v", path, err)
 }
 
-// directory says that a file is none.
+// directory returns the error for a path that is a directory.
 func directory(path string) *failure {
 	f, dir := failf(exitNoInput, "%s: is a directory", path), strings.TrimSuffix(path, "/")
 	if info, err := os.Stat(filepath.Join(path, "cur")); err == nil && info.IsDir() {
@@ -93,7 +93,7 @@ func directory(path string) *failure {
 	return f.or("name the files in it: %s/*.eml", dir)
 }
 
-// similarFile finds a file beside path whose name is nearly the same.
+// similarFile finds a file in the same directory with a similar name.
 func similarFile(path string) string {
 	dir, base := ".", path
 	prefix := ""

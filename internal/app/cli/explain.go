@@ -21,19 +21,19 @@ func (a *app) explainCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use:   "explain BUNDLE|REF|QUEUE-ID",
-		Short: "Tell the story of a verdict, step by step",
-		Long: `Explain runs the evidence of a verdict again and tells every step: SPF term by term, each
-signature, the tree walk, alignment, and the decision with the rule behind it, and what the
-sender has to change. The evidence is a bundle file, or one that the daemon kept, named by
-the reference that stands in the reply, the log and X-Postseal-Verdict, or by the queue id.
+		Short: "Explain a verdict, step by step",
+		Long: `Explain re-evaluates the evidence for a verdict and shows every step: SPF term by term, each
+signature, the tree walk, alignment, the decision with the rule for it, and what the sender
+has to change. The evidence is a bundle file, or one that the daemon kept. Name that one by
+the reference in the reply, the log and X-Postseal-Verdict, or by the queue id.
 
-Exit codes: 0 told, 65 not a bundle, 66 no such bundle.`,
+Exit codes: 0 explained, 65 not a bundle, 66 no such bundle.`,
 		Example: `  postseal explain 7KQ2-9F3M
   postseal explain a.bundle`,
 		Args: exactly("BUNDLE"),
 		RunE: func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args[0], dir) },
 	}
-	c.Flags().StringVar(&dir, "bundles", "", "`FOLDER` of the daemon's bundles (default: that of the configuration)")
+	c.Flags().StringVar(&dir, "bundles", "", "`DIR` of the daemon's bundles (default: from the configuration)")
 	return c
 }
 
@@ -85,5 +85,5 @@ func (a *app) explain(ctx context.Context, id, dir string) error {
 		return err
 	}
 	config := v.Config()
-	return a.page().Story(&view.Story{Story: explain.Tell(r, &config), File: path, Missing: bundle.Missing(r), Differences: b.Check(r)})
+	return a.page().Explain(&view.Explanation{Explanation: explain.Of(r, &config), File: path, Missing: bundle.Missing(r), Differences: b.Check(r)})
 }

@@ -27,7 +27,7 @@ type globalFlags struct {
 	now        string
 
 	dnsTimeoutGiven bool
-	resume          bool // of audit: go on behind the end of output
+	resume          bool // of audit: continue after the end of output
 }
 
 const defaultDNSTimeout = 5 * time.Second
@@ -35,20 +35,21 @@ const defaultDNSTimeout = 5 * time.Second
 func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	g := &a.flags
 	f.StringVarP(&g.config, "config", "c", "", "read the configuration `FILE` (TOML)")
-	f.StringVar(&g.format, "format", "text", "`FORMAT` of results: text, json, jsonl (one object a line)")
+	f.StringVar(&g.format, "format", "text", "`FORMAT` of results: text, json, jsonl (one object per line)")
 	f.VarP(&once{value: &g.output}, "output", "o", "write results to `FILE`")
 	f.StringVar(&g.color, "color", "auto", "`WHEN` to use colour: auto, always, never")
 	f.BoolVar(&g.noProgress, "no-progress", false, "show no progress on stderr")
-	f.BoolVarP(&g.verbose, "verbose", "v", false, "tell more")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "show more")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "one line per result, no notes and hints")
 	f.StringVar(&g.logFormat, "log-format", "text", "`FORMAT` of diagnostics on stderr: text, json")
-	f.StringArrayVar(&g.resolvers, "resolver", nil, "ask the name server `HOST[:PORT]` (repeatable; default: /etc/resolv.conf)")
+	f.StringArrayVar(&g.resolvers, "resolver", nil, "query the name server `HOST[:PORT]` (repeatable; default: /etc/resolv.conf)")
 	f.DurationVar(&g.dnsTimeout, "dns-timeout", defaultDNSTimeout, "`TIME` to wait for one name server")
-	f.StringArrayVar(&g.zones, "zone", nil, "answer DNS questions from zone `FILE` alone, without a network (repeatable)")
-	f.StringVar(&g.now, "now", "", "take `TIME` (RFC 3339) as the clock of the verdict")
+	f.StringArrayVar(&g.zones, "zone", nil, "take all DNS answers from the zone `FILE`, without a network (repeatable)")
+	f.StringVar(&g.now, "now", "", "evaluate as of `TIME` (RFC 3339)")
 }
 
-// once is the value of a flag of which a second one would be lost in silence.
+// once is the value of a flag that must not be given twice: the first one would be lost
+// without a warning.
 type once struct {
 	value *string
 	given bool
@@ -68,7 +69,7 @@ func (o *once) Type() string { return "string" }
 // Set implements pflag.Value.
 func (o *once) Set(s string) error {
 	if o.given {
-		return errors.New("it is given twice, and results go to one file")
+		return errors.New("given twice; results go to one file")
 	}
 	*o.value, o.given = s, true
 	return nil
@@ -99,11 +100,11 @@ func (a *app) checkGlobalFlags(c *cobra.Command) error {
 	}
 	switch {
 	case g.quiet && g.verbose:
-		return usage("--quiet and --verbose exclude each other")
+		return usage("--quiet and --verbose cannot be used together")
 	case len(g.zones) > 0 && len(g.resolvers) > 0 && c.Name() != "audit":
-		return usage("--zone and --resolver exclude each other").or("with --zone no name server is asked")
+		return usage("--zone and --resolver cannot be used together").or("with --zone, no name server is queried")
 	case g.dnsTimeout <= 0:
-		return usage("--dns-timeout %v: must be more than nothing", g.dnsTimeout)
+		return usage("--dns-timeout %v: must be greater than 0", g.dnsTimeout)
 	}
 	if _, err := a.clock(); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (a *app) clock() (clockFunc, error) {
 	}
 	t, err := time.Parse(time.RFC3339, a.flags.now)
 	if err != nil {
-		return nil, usage("--now %q is no RFC 3339 time", a.flags.now).or("write it like 2026-11-02T08:30:00Z")
+		return nil, usage("--now %q is not an RFC 3339 time", a.flags.now).or("use a value such as 2026-11-02T08:30:00Z")
 	}
 	return func() time.Time { return t }, nil
 }
@@ -139,7 +140,7 @@ func oneOf(flag, value string, allowed ...string) error {
 	return f
 }
 
-// flagError explains what the flag parser refused, with the nearest flag.
+// flagError explains an error of the flag parser, with the most similar flag.
 func flagError(c *cobra.Command, err error) error {
 	f := usage("%s", err)
 	if c.HasParent() && c.Parent().Name() == "lint" && strings.Contains(err.Error(), "unknown shorthand") {

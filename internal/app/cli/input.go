@@ -26,7 +26,7 @@ type input struct {
 	several separator // of the messages of an mbox file
 }
 
-const rawUsage = "keep the octets of the file: do not read LF as CRLF"
+const rawUsage = "read the file unchanged: do not convert LF to CRLF"
 
 // open opens path, "-" being stdin, and makes sure that it looks like a message. Its
 // body is not read.
@@ -65,7 +65,7 @@ func (a *app) openAny(path string, raw bool) (*input, error) {
 		return nil, err
 	}
 	if path == "-" && in.bundle {
-		a.hint("%s looks like a bundle and is read as a message: a bundle has to be named as a file", in.name)
+		a.hint("%s looks like a bundle but is read as a message: give a bundle as a file", in.name)
 	}
 	if in.header.Len() == 0 && in.doubt == nil {
 		a.hint("%s has no header fields: its first line is empty", in.name)
@@ -96,20 +96,20 @@ func (in *input) peek(r io.Reader) error {
 	return in.check(seen.Bytes(), limit != nil)
 }
 
-// check refuses what is certainly not a message, and notes in doubt what only looks as if it
-// were not: a mail server takes it, so verify has to say what becomes of it.
+// check returns an error for input that is certainly not a message. Input that only looks as if it
+// were not is noted in doubt: a mail server accepts it, so verify has to show its verdict.
 func (in *input) check(head []byte, overLimit bool) error {
 	switch kind := container(head); {
 	case len(head) == 0:
-		return failf(exitData, "%s: is empty", in.name).or("a message has header fields, at least From and Date")
+		return failf(exitData, "%s: empty", in.name).or("a message has header fields, at least From and Date")
 	case kind != "" && bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
-		return failf(exitData, "%s: is binary, not a message", in.name).or("it looks like %s: unpack it first", kind)
+		return failf(exitData, "%s: binary data, not a message", in.name).or("it looks like %s: unpack it first", kind)
 	case bytes.IndexByte(head[:min(len(head), 4096)], 0) >= 0:
-		in.doubt = failf(exitData, "%s: is binary, not a message", in.name).or("a message is text that begins with header fields such as From: and Date:")
+		in.doubt = failf(exitData, "%s: binary data, not a message", in.name).or("a message is text that begins with header fields such as From: and Date:")
 	case in.header.Len() == 0 && !overLimit && !bytes.HasPrefix(head, []byte("\r\n")):
-		f := failf(exitData, "%s:1: has no header fields, so it is no message", in.name)
-		if in.doubt = f.or("the first line must be a field such as \"From: someone@example.com\""); bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
-			in.doubt = f.or("it begins with a byte order mark, which a message never has: save it without")
+		f := failf(exitData, "%s:1: not a message: no header fields", in.name)
+		if in.doubt = f.or("the first line must be a header field such as \"From: someone@example.com\""); bytes.HasPrefix(head, []byte("\xef\xbb\xbf")) {
+			in.doubt = f.or("it begins with a byte order mark, which a message must not have: save it without")
 		}
 	}
 	return nil
@@ -118,7 +118,7 @@ func (in *input) check(head []byte, overLimit bool) error {
 // mboxLine begins each message of an mbox file (RFC 4155).
 var mboxLine = []byte("From ")
 
-// separator finds an mbox line behind an empty line: the beginning of another message.
+// separator finds an mbox line after an empty line: the start of another message.
 type separator struct {
 	found bool
 	tail  []byte // what may begin one

@@ -29,7 +29,7 @@ func (a *app) lintCommand() *cobra.Command {
 	}
 	c := a.group("lint", "Check the text of a record before it is published",
 		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarc.Lint), a.lintZoneCommand())
-	c.Long = `Lint checks the text of a record without asking the DNS. The text is an argument, or
+	c.Long = `Lint checks the text of a record without querying the DNS. The text is an argument, or
 standard input with -.
 
 Exit codes: 0 no error, 1 errors, 65 no text.`
@@ -50,11 +50,11 @@ func (a *app) lintText(args []string) (string, error) {
 	case err != nil:
 		return "", failf(exitNoInput, "<stdin>: %v", err)
 	case len(data) > maxRecord:
-		return "", failf(exitData, "<stdin>: no record is longer than 64 KiB")
+		return "", failf(exitData, "<stdin>: longer than 64 KiB, the most that a record can have")
 	}
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" {
-		return "", failf(exitData, "<stdin>: is empty").or("give the text of the record, as one line without quotes")
+		return "", failf(exitData, "<stdin>: empty").or("give the text of the record, as one line without quotes")
 	}
 	return text, nil
 }
@@ -62,7 +62,7 @@ func (a *app) lintText(args []string) (string, error) {
 func (a *app) lint(what, text string, problems []lint.Problem) error {
 	for _, p := range problems {
 		if p.Severity == lint.Error || p.Severity == lint.Critical {
-			a.raise(exitNo)
+			a.setExit(exitNo)
 		}
 	}
 	return a.page().Lint(what, text, problems)

@@ -11,11 +11,11 @@ import (
 func (a *app) lintZoneCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "zone FILE",
-		Short: "Check the records of a zone file, without asking the DNS",
+		Short: "Check the records of a zone file, without querying the DNS",
 		Long: `Zone looks at each SPF, DKIM, DMARC, MTA-STS, TLS-RPT, BIMI, CAA and TLSA record of a
-zone file by itself. What several records come to, postseal audit --zone FILE DOMAIN tells.
+zone file separately. To evaluate records together, use postseal audit --zone FILE DOMAIN.
 
-Exit codes: 0 no error, 1 errors, 65 no zone file.`,
+Exit codes: 0 no error, 1 errors, 65 not a zone file.`,
 		Args: exactly("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.lintZone(args[0]) },
 	}
@@ -33,7 +33,7 @@ func (a *app) lintZone(path string) error {
 	}
 	for _, f := range list {
 		if f.Severity.Rank() >= audit.Error.Rank() {
-			a.raise(exitNo)
+			a.setExit(exitNo)
 		}
 	}
 	return a.page().LintZone(path, list)

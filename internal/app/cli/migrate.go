@@ -15,23 +15,24 @@ func (a *app) migrateCommand() *cobra.Command {
 		Use:   "migrate FILE...",
 		Short: "Translate the configuration of opendkim, opendmarc or policyd-spf",
 		Long: `Migrate reads the configuration files of opendkim, opendmarc and policyd-spf and prints one
-of ours, with every option that behaves otherwise in comments, those with differing defaults
-too. Files that they name are not read. Sockets of the old programs are not taken over. Try
-the result with postseal config check and postseal replay.
+postseal configuration. Comments list every option that behaves differently, including
+those with other defaults. It does not read files that the configuration names, and does
+not take over the sockets of the old programs. Test the result with postseal config check
+and postseal replay.
 
-Exit codes: 0 translated, 64 the program is not known, 66 no such file.`,
+Exit codes: 0 translated, 64 unknown program, 66 no such file.`,
 		Example: `  postseal migrate /etc/opendmarc.conf > postseal.toml
   postseal migrate opendkim.conf opendmarc.conf policyd-spf.conf
   postseal migrate --from policyd-spf --format json spf.conf`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("migrate: FILE is missing").or("usage: %s", c.UseLine())
+				return usage("migrate: missing FILE").or("usage: %s", c.UseLine())
 			}
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return a.migrate(from, args) },
 	}
-	c.Flags().StringVar(&from, "from", "", "`PROGRAM` that the file is of: opendkim, opendmarc, policyd-spf (default: by the name of the file)")
+	c.Flags().StringVar(&from, "from", "", "`PROGRAM` that the file belongs to: opendkim, opendmarc, policyd-spf (default: by the name of the file)")
 	return c
 }
 
@@ -68,7 +69,7 @@ func (a *app) migrate(from string, paths []string) error {
 func foreign(from, path string) (*migrate.File, error) {
 	if from == "" {
 		if from = migrate.Guess(path); from == "" {
-			return nil, usage("the name of %s does not tell the program that it is of", path).or("name it with --from opendkim, opendmarc or policyd-spf")
+			return nil, usage("the name of %s does not show which program it belongs to", path).or("name it with --from opendkim, opendmarc or policyd-spf")
 		}
 	}
 	if err := oneOf("--from", from, migrate.Programs()...); err != nil {

@@ -55,7 +55,7 @@ func TestSecondOpinionIsBounded(t *testing.T) {
 }
 
 func TestSecondOpinionWithNothingToAsk(t *testing.T) {
-	if out := runVerify(t, "", "../../../testdata/mail/plain.eml"); !strings.Contains(out, "nothing to ask about") {
+	if out := runVerify(t, "", "../../../testdata/mail/plain.eml"); !strings.Contains(out, "nothing to compare") {
 		t.Errorf("got\n%s", out)
 	}
 }

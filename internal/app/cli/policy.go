@@ -20,13 +20,13 @@ func (a *app) policyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "policy",
 		Short: "Answer Postfix's policy requests on standard input",
-		Long: `Policy answers requests of Postfix's SMTPD access policy protocol, which it reads from
-standard input, until that ends: for spawn(8) of Postfix and for a try by hand. What it
-refuses is in [spf] and [policy] of the configuration. postseal serve does the same on a
-socket, with one cache for all, and is the better choice where the mail is much.
+		Long: `Policy reads requests of Postfix's SMTPD access policy protocol from standard input and
+answers them until it ends: for spawn(8) of Postfix and for tests by hand. [spf] and
+[policy] of the configuration decide what it refuses. postseal serve does the same on a
+socket, with one shared cache, and is better if you receive a lot of mail.
 
-Each evaluation is logged on standard error; under spawn(8), where that is the connection
-itself, to syslog.`,
+It logs each evaluation on standard error; under spawn(8), where standard error is the
+connection, to syslog.`,
 		Example: `  printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\n'\
 'helo_name=x.test\nsender=a@acme.test\n\n' | postseal policy`,
 		Args: exactly(),

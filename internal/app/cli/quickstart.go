@@ -91,7 +91,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 	s.Config = a.config
 	tests := s.Test(ctx)
 	if worst := doctor.Worst(tests); worst == doctor.Fail || worst == doctor.Down {
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	}
 	if err := a.page().Doctor(append(findings, tests...)); err != nil {
 		return err

@@ -37,31 +37,31 @@ func (a *app) replayCommand() *cobra.Command {
 	f := &replayFlags{}
 	c := &cobra.Command{
 		Use:   "replay PATH...",
-		Short: "Say what policies would have done to the mail of an archive",
-		Long: `Replay verifies the messages of mbox files, Maildirs and folders of .eml files again and
-says what each policy would have done to them, and what it would have done otherwise than
-was done: by the message's own X-Postseal-Verdict or Authentication-Results field, else it
-was delivered. It only reads the archive.
+		Short: "Show what policies would have done to archived mail",
+		Long: `Replay verifies the messages of mbox files, Maildirs and directories of .eml files again.
+It shows what each policy would have done to them, and how that differs from what was
+done. The message's own X-Postseal-Verdict or Authentication-Results field says what was
+done; without one, it was delivered. Replay only reads the archive.
 
 --received-by names your mail server: its Received field gives the envelope and the time
-of receipt, which is the clock of the verdict. Without it SPF is skipped. Mail of your own
-users and networks passes unchecked, as in the daemon.
+of receipt, which is the clock of the verdict. Without it, SPF is skipped. Mail from your
+own users and networks is not checked, as in the daemon.
 
-Keys and policies are looked up today, not as they were when the mail came: what that
-leaves open is counted apart, as undecided.
+Keys and policies are looked up today, not as they were when the mail arrived. Messages
+whose original result is therefore unknown are counted separately, as undecided.
 
 --output writes one verify object per message, with the decisions of all policies. With
---resume what is in that file is not verified again. While the DNS cache is cold, many
-workers (-j 64) make up for the time that answers take.
+--resume, messages in that file are not verified again. As long as the DNS cache is empty,
+many workers (-j 64) compensate for the time that answers take.
 
-Exit codes: 0 done, 66 no such input or no message in it, 75 interrupted.`,
+Exit codes: 0 done, 66 no such input, or no message in it, 75 interrupted.`,
 		Example: `  postseal replay ~/Maildir --received-by mx.example.net --since 30d
   postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
   postseal replay --output replay.jsonl --resume archive.mbox`,
 		Annotations: map[string]string{ownOutput: "yes"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("replay: PATH is missing").or("name an mbox file, a Maildir or a folder of .eml files")
+				return usage("replay: missing PATH").or("name an mbox file, a Maildir or a directory of .eml files")
 			}
 			return nil
 		},
@@ -69,12 +69,12 @@ Exit codes: 0 done, 66 no such input or no message in it, 75 interrupted.`,
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.receivedBy, "received-by", "", "take envelope and time from the Received field stamped by `HOST`")
-	flags.StringSliceVar(&f.policies, "policy", []string{string(postseal.Guarded), string(postseal.Strict)}, "`MODES` to try, of observe, quarantine, guarded, strict")
+	flags.StringVar(&f.receivedBy, "received-by", "", "take envelope and time from the Received field added by `HOST`")
+	flags.StringSliceVar(&f.policies, "policy", []string{string(postseal.Guarded), string(postseal.Strict)}, "`MODES` to test: observe, quarantine, guarded, strict")
 	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
-	flags.StringVar(&f.since, "since", "", "pass over what came before `TIME`: 30d, 12h, 2026-11-02")
-	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "`N` messages at a time")
-	flags.BoolVar(&f.resume, "resume", false, "go on where the file of --output ends")
+	flags.StringVar(&f.since, "since", "", "skip messages received before `TIME`: 30d, 12h, 2026-11-02")
+	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "verify `N` messages concurrently")
+	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends")
 	return a.profiled(c)
 }
 
@@ -94,15 +94,15 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usage("--since %q is no time", s).or("write it like 30d, 2w, 12h or 2026-11-02")
+	return time.Time{}, usage("--since %q is not a valid time", s).or("use a value such as 30d, 2w, 12h or 2026-11-02")
 }
 
-// config is the configuration with the flags above the file. Its mode is the first of
+// config returns the configuration of file, overridden by the flags. Its mode is the first of
 // --policy.
 func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
 	c := *file
 	if len(f.policies) == 0 {
-		return nil, usage("--policy names no mode").or("write it like --policy guarded,strict")
+		return nil, usage("--policy names no mode").or("use a value such as guarded,strict")
 	}
 	for i, p := range f.policies {
 		if err := oneOf("--policy", p, enforceModes...); err != nil {
@@ -202,7 +202,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	summary.Finish()
 	err = lines.close()
 	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
-		return failf(exitNoInput, "%s: there is no message in it", strings.Join(paths, " ")).or("in a folder, files are read whose names are *.eml, *.mbox or numbers, and Maildirs")
+		return failf(exitNoInput, "%s: contains no message", strings.Join(paths, " ")).or("in a directory, replay reads Maildirs and files named *.eml, *.mbox or a number")
 	}
 	page := a.page()
 	if shown := page.Replay(&view.Replay{Summary: summary, Policies: f.policies, Took: took, Skipped: archive.Passed(), Output: a.flags.output}); err == nil {
@@ -218,20 +218,20 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 }
 
 func (a *app) interrupted(f *replayFlags) *failure {
-	fail := failf(exitTempFail, "interrupted: the figures are of what was done until then")
+	fail := failf(exitTempFail, "interrupted: the figures are incomplete")
 	if a.flags.output == "" {
 		return fail
 	}
-	return fail.or("--resume goes on where %s ends", a.flags.output)
+	return fail.or("--resume continues where %s ends", a.flags.output)
 }
 
 // envelopeHint says what is missing where no envelope was found.
 func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
 	switch elsewhere := s.Passed[replay.Elsewhere]; {
 	case f.receivedBy == "":
-		a.hint("SPF was skipped: name the mail server that took the mail with --received-by HOST")
+		a.hint("SPF was skipped: name the mail server that received the mail with --received-by HOST")
 	case s.Verified == 0 && elsewhere > 0:
-		a.hint("no message has a Received field that %s stamped for a client from outside: is that the name it gives itself?", f.receivedBy)
+		a.hint("no message has a Received field that %s added for a client from outside: check that this is the name it uses", f.receivedBy)
 	}
 }
 

@@ -16,7 +16,7 @@ func TestSince(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"d", "-1d", "1y", "yesterday", "99999d", "2026-13-01"} {
-		if got, err := parseSince(s, now); err == nil || !strings.Contains(err.Error(), "is no time") {
+		if got, err := parseSince(s, now); err == nil || !strings.Contains(err.Error(), "is not a valid time") {
 			t.Errorf("parseSince(%q) = %v, %v, want an error", s, got, err)
 		}
 	}

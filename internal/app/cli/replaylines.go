@@ -35,7 +35,7 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 	path := a.flags.output
 	switch {
 	case path == "" && f.resume:
-		return nil, nil, usage("--resume needs --output FILE, the file to go on with")
+		return nil, nil, usage("--resume needs --output FILE, the file to continue")
 	case !a.wantsLines():
 		return nil, nil, nil
 	case path == "":

@@ -56,7 +56,7 @@ func (a *app) reportRead(ctx context.Context, paths []string) error {
 	}
 	defer v.Close()
 	r := &report.Reader{Record: v.Record, Report: v.Report, Refused: func(e *report.Refusal) error {
-		a.raise(exitData)
+		a.setExit(exitData)
 		if err := v.Refused(e); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string)
 	for m := range archive.Messages() {
 		m.Load(ctx)
 		if m.Err != nil {
-			a.raise(exitData)
+			a.setExit(exitData)
 			a.fail(failf(exitData, "%s: %v", m.Name, m.Err))
 			continue
 		}

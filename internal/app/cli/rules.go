@@ -13,8 +13,8 @@ func (a *app) rulesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rules [ID|AREA]",
 		Short: "Explain the rules of audit",
-		Long: `Rules lists what an audit looks for; with an ID it explains one rule: why it matters,
-how to mend it, and where it is written. An area is the part of an ID before the dot.
+		Long: `Rules lists what an audit looks for. With an ID, it explains one rule: why it matters,
+how to fix it, and its source. An area is the part of an ID before the dot.
 
 Exit codes: 0 fine, 64 no such rule.`,
 		Example: `  postseal rules
@@ -40,7 +40,7 @@ func (a *app) rules(args []string) error {
 	list := audit.Rules()
 	if len(args) == 1 {
 		if list = rulesFor(args[0]); len(list) == 0 {
-			f := usage("rules: there is no rule or area %q", args[0])
+			f := usage("rules: unknown rule or area %q", args[0])
 			if guess := suggest.Of(args[0], ruleIDs()); guess != "" {
 				return f.or("did you mean %s?", guess)
 			}

@@ -20,32 +20,32 @@ func (a *app) selftestCommand() *cobra.Command {
 	var f selftestFlags
 	c := &cobra.Command{
 		Use:   "selftest [flags]",
-		Short: "Run every known attack and tell what stopped it",
-		Long: `Selftest runs the known ways to get a forgery accepted through the engine, each with its
-own DNS answers, and tells which layer stopped it: limits, author, dmarc, fields (one was
-added to what is signed) or dns (the verdict is open and never a pass). The ways to smuggle
-a second message within a first (smuggling-*) go through a proxy door of its own, before a
-next hop that takes any line end: message (it was refused) or data (it stayed one message).
+		Short: "Run every known attack and show what stopped it",
+		Long: `Selftest runs known attacks that try to get a forgery accepted, each with its own DNS
+answers, and shows which layer stopped it: limits, author, dmarc, fields (one was added to
+a signed message) or dns (the verdict is undecided and never a pass). Attacks that smuggle
+a second message within a first (smuggling-*) go through a proxy started for the test, to a
+next hop that accepts any line ending: message (rejected) or data (it stayed one message).
 
---postfix sends them through your own Postfix and its doors instead, on loopback only. The
-attacks speak of domains that nobody owns: a daemon started with the zone of
---print-zone knows them. Allow XCLIENT for 127.0.0.1 (smtpd_authorized_xclient_hosts), or
-Postfix takes the messages for your own.
+--postfix sends them through your own Postfix and its listeners instead, only on loopback.
+The attacks use domains that do not exist: a daemon started with the zone of --print-zone
+knows them. Allow XCLIENT for 127.0.0.1 (smtpd_authorized_xclient_hosts), or Postfix treats
+the messages as your own.
 
-Exit codes: 0 all were stopped, 1 one was not, 69 Postfix cannot be reached.`,
+Exit codes: 0 all were stopped, 1 one was not, 69 cannot reach Postfix.`,
 		Example: "  postseal selftest\n  postseal selftest --print-zone > attacks.zone\n  postseal selftest --postfix 127.0.0.1:25 --to postmaster",
 		Args:    exactly(),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.selftest(c.Context(), f) },
 	}
 	c.Flags().StringVar(&f.postfix, "postfix", "", "send the attacks to Postfix at `HOST:PORT`, on loopback")
-	c.Flags().StringVar(&f.to, "to", "postmaster", "recipient `ADDRESS` of what --postfix sends")
+	c.Flags().StringVar(&f.to, "to", "postmaster", "recipient `ADDRESS` of the messages that --postfix sends")
 	c.Flags().BoolVar(&f.zone, "print-zone", false, "print the DNS of the attacks and do nothing else")
 	return c
 }
 
 func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 	if strings.ContainsAny(f.to, "<>\r\n \t") || f.to == "" {
-		return usage("--to %q is no address", f.to)
+		return usage("--to %q is not an address", f.to)
 	}
 	attacks, err := selftest.Attacks()
 	if err != nil {
@@ -94,7 +94,7 @@ func (a *app) printAttacks(results []selftest.Result) error {
 		}
 	}
 	if stopped < len(results) {
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	}
 	return a.page().Attacks(results, stopped)
 }

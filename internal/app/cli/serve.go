@@ -16,15 +16,15 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Run beside a mail server: milter, policy service, SMTP proxy, HTTP",
+		Short: "Run the daemon: milter, policy service, SMTP proxy, HTTP",
 		Long: `Serve runs the daemon with the configuration file of --config, by default
 ` + conf.UsualPath + ` if it exists. A configuration that names no listener has
 the default ones, on loopback: milter ` + string(conf.DefaultMilter) + `, policy service
 ` + string(conf.DefaultPolicy) + `, http ` + string(conf.DefaultHTTP) + `.
 
-SIGHUP reads the file again; one with errors changes nothing. SIGTERM and SIGINT take no new
-mail, finish the messages in flight and end; a second one ends at once. The log goes to
-standard error.`,
+SIGHUP reads the file again; a file with errors changes nothing. After SIGTERM or SIGINT,
+the daemon accepts no new mail, finishes the messages in flight and exits; a second signal
+exits at once. The log goes to standard error.`,
 		Example: `  postseal serve --config /etc/postseal/postseal.toml
   postseal serve --resolver 127.0.0.1 --log-format json`,
 		Args: exactly(),

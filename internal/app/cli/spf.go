@@ -29,9 +29,9 @@ Exit codes: 0 pass, none, neutral; 1 fail, softfail, permerror; 2 temperror.`,
 			case err != nil:
 				return err
 			case !addr.IsValid():
-				return usage("spf check: --ip is missing").or("the address of the client, such as --ip 192.0.2.25")
+				return usage("spf check: missing --ip").or("give the address of the client, such as --ip 192.0.2.25")
 			case from == "" && helo == "":
-				return usage("spf check: --from and --helo are missing").or("one of them names the domain to check")
+				return usage("spf check: missing --from or --helo").or("give at least one; it names the domain to check")
 			}
 			if err := oneOf("--identity", identity, string(spf.MailFrom), string(spf.Helo)); err != nil {
 				return err
@@ -58,9 +58,9 @@ func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
 	}
 	switch r.Code {
 	case spf.Fail, spf.SoftFail, spf.PermError:
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	case spf.TempError:
-		a.raise(exitUndecided)
+		a.setExit(exitUndecided)
 	}
 	return a.page().SPF(&r, q.IP, dns.Exchanges())
 }

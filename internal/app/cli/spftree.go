@@ -12,11 +12,11 @@ import (
 func (a *app) spfTreeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "tree DOMAIN",
-		Short: "Show what an SPF record comes to: includes, lookups, addresses",
-		Long: `Tree follows every include and redirect of a record and counts the most that a check
-can cost. More than 10 lookups or 2 void lookups are a permerror for receivers.
+		Short: "Show what an SPF record results in: includes, lookups, addresses",
+		Long: `Tree follows every include and redirect of a record and counts the most lookups that a
+check can take. More than 10 lookups or 2 void lookups are a permerror for receivers.
 
-Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 DNS trouble.`,
+Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 failed DNS lookup.`,
 		Args: exactly("DOMAIN"),
 		RunE: func(c *cobra.Command, args []string) error { return a.spfTree(c.Context(), args[0]) },
 	}
@@ -38,9 +38,9 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	word := treeResult(tree)
 	switch word {
 	case spf.TempError:
-		a.raise(exitUndecided)
+		a.setExit(exitUndecided)
 	case spf.PermError, spf.None:
-		a.raise(exitNo)
+		a.setExit(exitNo)
 	}
 	return a.page().Tree(tree, word)
 }

@@ -16,10 +16,10 @@ func (a *app) trialCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trial",
 		Short: "Show what the policy of [trial] would have done in the running daemon",
-		Long: `Trial asks the daemon what the policy that [trial] of its configuration tries would have
-done otherwise than was done, by sender, since it is tried. Nothing is acted upon.
+		Long: `Trial asks the daemon which messages its [trial] policy would have handled differently
+since the trial began, grouped by sender. The trial never affects mail.
 
-Exit codes: 0 shown, 69 the daemon cannot be reached, 78 it tries nothing.`,
+Exit codes: 0 shown, 69 cannot reach the daemon, 78 it has no [trial].`,
 		Example: `  postseal trial --config /etc/postseal/postseal.toml
   postseal trial --address 127.0.0.1:8896 --format json`,
 		Args: exactly(),
@@ -45,13 +45,13 @@ func (a *app) trial(ctx context.Context, address string) error {
 	}
 	var r server.TrialReport
 	if err := call(ctx, http.MethodGet, at, "/v1/trial", token, &r); err != nil {
-		return failf(exitUnavailable, "the daemon at %s: %v", address, err).or("is it running, with [listen] http there?")
+		return failf(exitUnavailable, "cannot reach the daemon at %s: %v", address, err).or("check that it is running and that [listen] http has this address")
 	}
 	if r.Schema != server.TrialSchema {
-		return failf(exitUnavailable, "the daemon at %s answers with %.60q, not %s", address, r.Schema, server.TrialSchema)
+		return failf(exitUnavailable, "the daemon at %s replied with %.60q, not %s", address, r.Schema, server.TrialSchema)
 	}
 	if !r.Running && !a.page().JSON() {
-		return failf(exitConfig, "the daemon tries no other policy").or("set [trial] enforce or discovery in its configuration, and reload it")
+		return failf(exitConfig, "the daemon has no [trial] policy").or("set [trial] enforce or discovery in its configuration, and reload it")
 	}
 	return a.page().Trial(&r)
 }

@@ -21,7 +21,7 @@ func TestTrial(t *testing.T) {
 		want string
 	}{
 		"[trial]\nenforce = 'strict'\n": {exitOK, "enforce=strict discovery=treewalk since"},
-		"":                              {exitConfig, "the daemon tries no other policy"},
+		"":                              {exitConfig, "the daemon has no [trial] policy"},
 	} {
 		address := daemon(t, config)
 		code, stdout, stderr := run(nil, "", "trial", "--address", address)
@@ -34,7 +34,7 @@ func TestTrial(t *testing.T) {
 		}
 	}
 	code, _, stderr := run(nil, "", "trial", "--address", "unix:"+t.TempDir()+"/none")
-	if code != exitUnavailable || !strings.Contains(stderr, "is it running") {
+	if code != exitUnavailable || !strings.Contains(stderr, "check that it is running") {
 		t.Errorf("no daemon: exit %d, %s", code, stderr)
 	}
 	if code, _, _ := run(nil, "", "trial", "--address", "nowhere"); code != exitUsage {

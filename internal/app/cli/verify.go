@@ -45,18 +45,18 @@ func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
 	c := &cobra.Command{
 		Use:   "verify [flags] FILE...|-",
-		Short: "Verify messages and say what to do with them, and why",
+		Short: "Verify messages, decide what to do with them, and explain why",
 		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
-quarantine, reject or defer. A message does not hold its envelope: give it with --ip,
---helo and --from, or let --received-by take it from the trace fields of your own mail
-server. Without a client address SPF is skipped.
+quarantine, reject or defer. A message file does not contain its envelope: supply it with
+--ip, --helo and --from, or let --received-by read it from the trace fields of your own
+mail server. Without a client address, SPF is skipped.
 
-A file may also be a bundle. It holds envelope, clock and DNS answers itself, so that flags
-that say something else of them are refused; --enforce, --discovery and --authserv-id win
-over what it says.
+A file may also be a bundle. It contains the envelope, the clock and the DNS answers, so
+flags that contradict them are errors; --enforce, --discovery and --authserv-id override
+the bundle.
 
-Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict
-that DNS trouble left open, 65 not a message, 66 no such file. With several files: the
+Exit codes, after --enforce: 0 accept, 1 quarantine or reject, 2 defer, or a verdict that
+a failed DNS lookup left open, 65 not a message, 66 no such file. With several files: the
 highest of the errors, else 1 if any is quarantined or rejected, else 2 if any is
 undecided, else 0.`,
 		Example: `  postseal verify --ip 192.0.2.25 --helo out.acme.test --from bounce@acme.test a.eml
@@ -65,9 +65,9 @@ undecided, else 0.`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
-				return usage("verify: FILE is missing").or("name one or more messages, or - for standard input")
+				return usage("verify: missing FILE").or("name one or more messages, or - for standard input")
 			case len(args) > 1 && f.bundle != "":
-				return usage("--bundle takes the evidence of one message, and %d are named", len(args))
+				return usage("--bundle saves the evidence for one message, but %d files are given", len(args))
 			}
 			return nil
 		},
@@ -87,19 +87,19 @@ undecided, else 0.`,
 	flags.StringVar(&f.helo, "helo", "", "`NAME` that the client gave in HELO or EHLO")
 	flags.StringVar(&f.from, "from", "", "`REVERSE-PATH` of MAIL FROM; \"\" is the null path")
 	flags.StringArrayVar(&f.recipients, "rcpt", nil, "`ADDR` of RCPT TO (repeatable)")
-	flags.StringVar(&f.receivedBy, "received-by", "", "take the envelope from the Received field stamped by `HOST`")
+	flags.StringVar(&f.receivedBy, "received-by", "", "take the envelope from the Received field added by `HOST`")
 	flags.StringVar(&f.authservID, "authserv-id", "", "`NAME` of this verifier in Authentication-Results (default localhost)")
 	flags.StringVar(&f.enforce, "enforce", "", "`MODE`: observe, quarantine, guarded, strict (default guarded)")
 	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
-	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS question and answer")
-	flags.BoolVar(&f.opinion, "second-opinion", false, "ask two independent libraries too, and say where they differ and why")
+	flags.BoolVar(&f.trace, "trace", false, "print every step, DNS query and answer")
+	flags.BoolVar(&f.opinion, "second-opinion", false, "also ask two independent libraries, and show where they differ and why")
 	flags.BoolVar(&f.raw, "raw", false, rawUsage)
-	flags.StringVar(&f.bundle, "bundle", "", "write the evidence of the verdict to `FILE`, to be run again by replay-bundle")
-	flags.StringVar(&f.bundleWith, "bundle-with", withNothing, "`WHAT` private text --bundle may hold: nothing, header, message")
+	flags.StringVar(&f.bundle, "bundle", "", "save the evidence for the verdict in `FILE`, for replay-bundle")
+	flags.StringVar(&f.bundleWith, "bundle-with", withNothing, "`WHAT` private text --bundle may contain: nothing, header, message")
 	return a.profiled(c)
 }
 
-// config is the configuration with the flags above the file.
+// config returns the configuration of file, overridden by the flags.
 func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
 	c := *file
 	if f.enforce != "" {
@@ -121,7 +121,7 @@ func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
 		return nil, err
 	}
 	if f.receivedBy != "" && f.ip != "" {
-		return nil, usage("--received-by and --ip exclude each other").or("--received-by takes the address from the message")
+		return nil, usage("--received-by and --ip cannot be used together").or("--received-by takes the address from the message")
 	}
 	return &c, nil
 }
@@ -134,11 +134,11 @@ func parseIP(flag, s string) (netip.Addr, error) {
 	if ip, ok := received.Literal(s); ok {
 		return ip, nil
 	}
-	f := usage("%s %q is no IP address", flag, s)
+	f := usage("%s %q is not an IP address", flag, s)
 	if strings.Contains(s, "/") {
-		return netip.Addr{}, f.or("one address, not a network")
+		return netip.Addr{}, f.or("give one address, not a network")
 	}
-	return netip.Addr{}, f.or("write it like 192.0.2.25 or 2001:db8::25")
+	return netip.Addr{}, f.or("use an address such as 192.0.2.25 or 2001:db8::25")
 }
 
 // bare takes the angle brackets off a path.
@@ -181,7 +181,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	for i, path := range files {
 		err := a.verifyFile(ctx, v, dns, f, e, path, i, unreachable)
 		if err != nil && ctx.Err() != nil {
-			return failf(exitTempFail, "interrupted: %d of %d messages are verified", i, len(files))
+			return failf(exitTempFail, "interrupted: verified %d of %d messages", i, len(files))
 		}
 		if err != nil {
 			a.fail(err)
@@ -207,7 +207,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		a.hint("%s\n%s; this is the verdict of a mail server that takes it nevertheless", in.doubt.msg, in.doubt.hint)
 	}
 	if in.cut {
-		a.hint("%s ends within its header section: it may have been cut off", in.name)
+		a.hint("%s ends within its header section: it may be truncated", in.name)
 	}
 	if f.receivedBy != "" {
 		derived, bad := derive(in.header, f.receivedBy, in.line)
@@ -242,10 +242,10 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	}
 	opinions := f.opinions(ctx, dns, r, kept)
 	code := exitCode(r)
-	a.raise(code)
+	a.setExit(code)
 	err = a.page().Message(&view.Message{Report: r, Name: in.name, Envelope: e.derived, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Opinions: opinions})
 	if in.several.found {
-		a.hint("%s holds several messages and was read as one: postseal replay %s reads each", in.name, in.name)
+		a.hint("%s contains several messages and was read as one: postseal replay %s reads each", in.name, in.name)
 	}
 	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
@@ -311,8 +311,8 @@ func (o *outage) hint(a *app) {
 	}
 	servers := strings.Join(list, ", ")
 	if o.lost == o.asked {
-		a.hint("no name server answered (%s): %s\nname another one with --resolver HOST, or answer from a file with --zone FILE", servers, o.last)
+		a.hint("no name server answered (%s): %s\nchoose another one with --resolver HOST, or take the answers from a file with --zone FILE", servers, o.last)
 		return
 	}
-	a.hint("%d of %d DNS questions got no answer from %s; the last: %s", o.lost, o.asked, servers, o.last)
+	a.hint("%d of %d DNS queries got no answer from %s; the last: %s", o.lost, o.asked, servers, o.last)
 }

@@ -27,11 +27,11 @@ func actionTone(a postseal.Action) Tone {
 func decision(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
 	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
-	limit := n.add(&Node{Title: "header limits", Text: "kept"})
+	limit := n.add(&Node{Title: "header limits", Text: "within the limits"})
 	if l := r.Limit(); l != "" {
 		limit.Text, limit.Tone, limit.Path = reason.Text(l, reason.Values{}), Bad, true
 	}
-	author := n.add(&Node{Title: "author", Text: "one that can be named", RFC: "9989 §11.5"})
+	author := n.add(&Node{Title: "author", Text: "one author", RFC: "9989 §11.5"})
 	if r.Author.Reason != "" {
 		author.Text, author.Tone, author.Path = reason.Text(r.Author.Reason, reason.Values{}), Bad, true
 	}
@@ -53,19 +53,19 @@ func published(r *postseal.Report) string {
 	return reason.Text(d.Reason, words) + ": " + string(d.Action)
 }
 
-// enforcement is how far the mode carries the action out (RFC 9989 §7.4, §8).
+// enforcement shows how far the mode applies the action (RFC 9989 §7.4, §8).
 func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
-	n := &Node{Title: "mode " + string(config.Enforce), Text: "carried out: " + string(d.Applied), Tone: actionTone(d.Applied), RFC: "9989 §7.4", Path: true}
+	n := &Node{Title: "mode " + string(config.Enforce), Text: "applied: " + string(d.Applied), Tone: actionTone(d.Applied), RFC: "9989 §7.4", Path: true}
 	if d.Applied != d.Action {
-		n.Text = "lowered from " + string(d.Action) + " to " + string(d.Applied)
+		n.Text = "downgraded from " + string(d.Action) + " to " + string(d.Applied)
 	}
 	if config.Enforce != postseal.Guarded || d.Reason != postseal.DMARCReject {
 		return n
 	}
 	traits, signals := postseal.IndirectFlow(r), postseal.Corroboration(r, config.Protected)
-	n.add(&Node{Title: "speaks for a list or forwarder", Text: cmp.Or(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
-	n.add(&Node{Title: "speaks for a forgery", Text: cmp.Or(strings.Join(signals, ", "), "nothing beside the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
+	n.add(&Node{Title: "evidence for a list or forwarder", Text: cmp.Or(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
+	n.add(&Node{Title: "evidence for a forgery", Text: cmp.Or(strings.Join(signals, ", "), "nothing besides the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
 	return n
 }
 
@@ -90,7 +90,7 @@ func change(r *postseal.Report) string {
 	}
 	for _, s := range r.DKIM {
 		if s.Result == dkim.Pass {
-			return fmt.Sprintf("have %s sign as d=%s: its signature is good, but for another domain", s.Domain, d.AuthorDomain)
+			return fmt.Sprintf("have %s sign as d=%s: its signature verifies, but for another domain", s.Domain, d.AuthorDomain)
 		}
 	}
 	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass {

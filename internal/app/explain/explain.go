@@ -1,7 +1,7 @@
-// Package explain tells the story of a verdict as a tree: the envelope, SPF term by term,
-// each signature, alignment, the tree walk, the decision step by step with the rule behind
-// each, and the one thing that the sender has to change. It is made from a Report alone, of
-// a Verifier with Config.Trace.
+// Package explain explains a verdict as a tree: the envelope, SPF term by term, each
+// signature, alignment, the tree walk, the decision step by step with the rule for each, and
+// the one thing that the sender has to change. It needs only a Report, from a Verifier with
+// Config.Trace.
 package explain
 
 import (
@@ -27,7 +27,7 @@ const (
 	Plain Tone = ""
 )
 
-// Node is one step of the story. Outside text in it is not clean yet.
+// Node is one step of the explanation. Untrusted text in it is not yet sanitized.
 type Node struct {
 	Title string  `json:"title"`
 	Text  string  `json:"text,omitempty"`
@@ -42,8 +42,8 @@ func (n *Node) add(step *Node) *Node {
 	return step
 }
 
-// Story is the whole explanation of one verdict.
-type Story struct {
+// Explanation is the whole explanation of one verdict.
+type Explanation struct {
 	Ref      string          `json:"ref"`
 	Action   postseal.Action `json:"action"`
 	Applied  postseal.Action `json:"applied"`
@@ -52,10 +52,10 @@ type Story struct {
 	Change   string          `json:"change"` // what the sender has to change, "" when nothing
 }
 
-// Tell makes the story of r, which config decided.
-func Tell(r *postseal.Report, config *postseal.Config) *Story {
+// Of explains r, which config decided.
+func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	d := &r.Decision
-	s := &Story{Ref: r.Ref, Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
+	s := &Explanation{Ref: r.Ref, Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
 	s.Chapters = append(s.Chapters, envelope(r))
 	if r.Stale > 0 {
 		s.Chapters = append(s.Chapters, stale(r))
@@ -75,9 +75,9 @@ func Tell(r *postseal.Report, config *postseal.Config) *Story {
 	return s.policy(r, config)
 }
 
-// stale names the answers that were beyond their TTL.
+// stale names the expired answers that were used.
 func stale(r *postseal.Report) *Node {
-	n := &Node{Title: "DNS", Text: fmt.Sprintf("no name server answered: %d answers beyond their TTL were used", r.Stale), Tone: Warn, RFC: "8767 §4"}
+	n := &Node{Title: "DNS", Text: fmt.Sprintf("no name server answered: %d expired answers were used", r.Stale), Tone: Warn, RFC: "8767 §4"}
 	for _, e := range r.Exchanges() {
 		if e.Err == nil && e.Answer.Stale {
 			n.add(&Node{Title: "stale", Text: e.Name + " " + e.Type.String(), Tone: Warn})
@@ -86,7 +86,7 @@ func stale(r *postseal.Report) *Node {
 	return n
 }
 
-func (s *Story) policy(r *postseal.Report, config *postseal.Config) *Story {
+func (s *Explanation) policy(r *postseal.Report, config *postseal.Config) *Explanation {
 	s.Chapters = append(s.Chapters, discovery(&r.DMARC), alignment(r), decision(r, config))
 	return s
 }
@@ -96,7 +96,7 @@ func envelope(r *postseal.Report) *Node {
 	if ip := r.RemoteIP(); ip.IsValid() {
 		n.add(&Node{Title: "client", Text: ip.String()})
 	} else {
-		n.add(&Node{Title: "client", Text: "not known: SPF and iprev are left out", Tone: Warn})
+		n.add(&Node{Title: "client", Text: "not known: SPF and iprev are skipped", Tone: Warn})
 	}
 	n.add(&Node{Title: "HELO", Text: cmp.Or(r.Helo, "none")})
 	from := "<" + r.ReversePath + ">"
@@ -111,7 +111,7 @@ func envelope(r *postseal.Report) *Node {
 	if len(r.Author.Domains) > 0 {
 		n.add(&Node{Title: "author", Text: join(r.Author.Domains), RFC: "9989 §5.3.1"})
 	} else {
-		n.add(&Node{Title: "author", Text: "none that can be named: " + string(r.Author.Reason), Tone: Bad, RFC: "9989 §11.5"})
+		n.add(&Node{Title: "author", Text: "no single author: " + string(r.Author.Reason), Tone: Bad, RFC: "9989 §11.5"})
 	}
 	return n
 }
@@ -148,7 +148,7 @@ func sender(r *spf.Result) *Node {
 	n.add(why(r.Reason, r.Problem, n.Tone))
 	n.add(&Node{Title: "spent", Text: fmt.Sprintf("%d of %d lookups, %d of %d void", r.Lookups, spf.DefaultLookups, r.VoidLookups, spf.DefaultVoidLookups), RFC: "7208 §4.6.4"})
 	if r.Explanation != "" {
-		n.add(&Node{Title: "the domain says", Text: r.Explanation, RFC: "7208 §6.2"})
+		n.add(&Node{Title: "explanation of the domain", Text: r.Explanation, RFC: "7208 §6.2"})
 	}
 	return n
 }
@@ -192,7 +192,7 @@ func signature(s *dkim.Signature) *Node {
 	}
 	switch {
 	case s.Result == dkim.Pass:
-		n.add(&Node{Title: "body and header", Text: "as they were signed", Tone: Good, RFC: "6376 §6.1.3"})
+		n.add(&Node{Title: "body and header", Text: "unchanged since they were signed", Tone: Good, RFC: "6376 §6.1.3"})
 	default:
 		n.add(why(s.Reason, s.Problem, tone))
 	}
@@ -228,7 +228,7 @@ func discovery(d *dmarc.Result) *Node {
 		n.add(&Node{Title: "Organizational Domain", Text: d.OrgDomain, RFC: "9989 §4.10.2"})
 	}
 	if d.Guard {
-		n.add(&Node{Title: "guard", Text: "a public suffix publishes a record without psd=y: it is not taken for the organization", Tone: Warn, RFC: "9989 §11.8"})
+		n.add(&Node{Title: "guard", Text: "a public suffix publishes a record without psd=y: it is not treated as the organization", Tone: Warn, RFC: "9989 §11.8"})
 	}
 	if d.PolicyDomain == "" {
 		n.add(&Node{Title: "policy", Text: "none applies", RFC: "9989 §4.10.1"})
@@ -239,7 +239,7 @@ func discovery(d *dmarc.Result) *Node {
 		text += "; the author domain does not exist, so np= counts"
 	}
 	if d.TestMode {
-		text += "; t=y lowers it by one level"
+		text += "; t=y downgrades it by one level"
 	}
 	n.add(&Node{Title: "policy", Text: text, RFC: "9989 §4.7", Path: true})
 	return n
@@ -270,14 +270,14 @@ func alignment(r *postseal.Report) *Node {
 		case c.Alignment == dmarc.AlignmentYes && !c.Unknown:
 			step.Text, step.Tone, step.Path = "aligned with "+d.AuthorDomain, Good, true
 		case c.Alignment != dmarc.AlignmentNo:
-			step.Text, step.Tone = "may be aligned: the DNS does not tell now", Warn
+			step.Text, step.Tone = "may be aligned: a DNS lookup failed", Warn
 		}
 		if c.OrgDomain != "" && c.OrgDomain != c.Domain {
 			step.Text += " (organization " + c.OrgDomain + ")"
 		}
 	}
 	if len(d.Compared) == 0 {
-		n.add(&Node{Title: "identifiers", Text: "nothing passed that could be aligned", RFC: "9989 §4.4"})
+		n.add(&Node{Title: "identifiers", Text: "neither SPF nor DKIM authenticated a domain", RFC: "9989 §4.4"})
 	}
 	return n
 }

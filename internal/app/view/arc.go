@@ -37,7 +37,7 @@ func (p *Page) arcSets(r *arc.Result) {
 		s := r.Sealers[i]
 		p.detail(p.Style.Clean("i="+strconv.Itoa(i+1)+" d="+cmp.Or(s.Domain, "?")+" s="+cmp.Or(s.Selector, "?"), 80))
 		if r.Code == arc.Pass {
-			p.detail(p.Style.Clean("  "+string(r.Results[i]), maxOutside))
+			p.detail(p.Style.Clean("  "+string(r.Results[i]), maxUntrusted))
 		}
 	}
 }

@@ -66,7 +66,7 @@ func gradeTone(g audit.Grade) term.Tone {
 }
 
 var profileWords = map[audit.Profile]string{audit.Both: "sends + receives", audit.Sending: "sends only", audit.Receiving: "receives only",
-	audit.Parked: "parked", audit.Unknown: "profile not known"}
+	audit.Parked: "parked", audit.Unknown: "unknown profile"}
 
 func (v *auditView) head() {
 	r := v.report
@@ -87,12 +87,12 @@ func (v *auditView) head() {
 	}
 }
 
-// tone is that of the gravest finding of an area.
+// tone returns the tone of the most severe finding of an area.
 func (v *auditView) tone(area string) term.Tone {
 	return v.toneOf(func(f *audit.Finding) bool { return strings.HasPrefix(f.ID, area+".") })
 }
 
-// toneOf is that of the gravest of some findings.
+// toneOf returns the tone of the most severe of some findings.
 func (v *auditView) toneOf(of func(*audit.Finding) bool) term.Tone {
 	tone := term.Good
 	for i := range v.report.Findings {
@@ -135,7 +135,7 @@ func stateWord(s audit.State) string {
 func (v *auditView) dkim() {
 	keys := v.report.Records.DKIM
 	if len(keys) == 0 {
-		text := "no key at the selectors that were tried; there may be others"
+		text := "no key found at the selectors tried; others may exist"
 		if v.report.Records.SPF.State == audit.NXDomain {
 			text = "none"
 		}
@@ -167,7 +167,7 @@ func (v *auditView) dkim() {
 
 var sourceWords = map[audit.Source]string{audit.FromFlag: "--selector", audit.FromFile: "the selector file", audit.FromMail: "your mail", audit.FromHistory: "the verdict history", audit.FromReport: "aggregate reports",
 	audit.FromHint: "a hint of the provider", audit.FromList: "the list of common names",
-	audit.FromProbe: "a name that nobody uses"}
+	audit.FromProbe: "an unused name"}
 
 func lastSeen(k *audit.DKIMKey) string {
 	if k.Last == "" {
@@ -249,7 +249,7 @@ func (v *auditView) mx() {
 		v.method("MX", tone, "none")
 		return
 	case len(hosts) == 1 && hosts[0].Name == "":
-		v.method("MX", v.tone("mx"), "null MX: takes no mail")
+		v.method("MX", v.tone("mx"), "null MX: accepts no mail")
 		return
 	}
 	names, bad := []string{}, 0
@@ -266,7 +266,7 @@ func (v *auditView) mx() {
 	v.method("MX", v.tone("mx"), text)
 }
 
-// others is the line of what needs no more than a sign and a word.
+// others writes a line of mechanisms that need only a symbol and a word.
 func (v *auditView) others() {
 	rec := &v.report.Records
 	parts := []string{
@@ -299,9 +299,9 @@ func (v *auditView) others() {
 func bulkWord(b *audit.Requirement) string {
 	switch b.Met {
 	case "no":
-		return " does not suffice: " + b.Reply
+		return " is not met: " + b.Reply
 	case "unknown":
-		return " cannot be told from the DNS"
+		return " cannot be determined from the DNS"
 	}
 	return ""
 }

@@ -46,7 +46,7 @@ func (v *auditView) spf() {
 func (v *auditView) sample(s *audit.SPFSample) {
 	text := fmt.Sprintf("client %s: %s by %s, %d lookups", s.IP, s.Result, cmp.Or(s.Mechanism, "nothing"), s.Lookups)
 	if len(s.Expanded) > 0 {
-		text += "; asked " + strings.Join(s.Expanded, ", ")
+		text += "; queried " + strings.Join(s.Expanded, ", ")
 	}
 	for _, l := range wrap(v.clean(text), term.Width-3) {
 		v.line("   %s", v.Style.Dim(l))
@@ -143,7 +143,7 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 	row := treeRow{text: t.Text, tone: term.Good, term: t}
 	switch {
 	case t.Unused:
-		row.note, row.tone = "behind all: never evaluated", term.Warn
+		row.note, row.tone = "after \"all\": never evaluated", term.Warn
 	case t.Problem != "":
 		row.note, row.tone = t.Problem, term.Bad
 	case t.Void:

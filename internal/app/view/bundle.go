@@ -42,19 +42,19 @@ func (p *Page) Replayed(r *Replayed) error {
 	tone, word := term.Good, "holds"
 	switch {
 	case len(r.Missing) > 0:
-		tone, word = term.Warn, "cannot be run again"
+		tone, word = term.Warn, "cannot be re-evaluated"
 	case len(r.Differences) > 0:
 		tone, word = term.Bad, "differs"
 	}
 	p.line(" %s %s  %s", p.Style.Symbol(tone), p.Style.Paint(tone, word), p.Style.Clean(r.File, 70))
 	for _, m := range r.Missing {
-		p.line("   %s", p.clean("the bundle holds no answer to "+m))
+		p.line("   %s", p.clean("the bundle has no answer to "+m))
 	}
 	for _, d := range r.Differences {
 		p.line("   %s", p.clean(d))
 	}
 	if r.Bundle.Local {
-		p.line("   %s", p.clean("local rules took part in the decision; a bundle does not hold them"))
+		p.line("   %s", p.clean("local rules took part in the decision; a bundle does not contain them"))
 	}
 	if p.Verbose {
 		p.line("   %s", p.clean(fmt.Sprintf("%s, ref %s: %s", r.Report.Decision.Applied, dashed(r.Report.Ref), strings.Join(r.Bundle.Expect, " "))))

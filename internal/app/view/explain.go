@@ -10,38 +10,38 @@ import (
 
 var tones = map[explain.Tone]term.Tone{explain.Good: term.Good, explain.Warn: term.Warn, explain.Bad: term.Bad, explain.Plain: term.Muted}
 
-// Story is the explanation of a verdict, and what it is evaluated from.
-type Story struct {
-	*explain.Story
+// Explanation is the explanation of a verdict, and what it is evaluated from.
+type Explanation struct {
+	*explain.Explanation
 	File        string
 	Missing     []string // questions that the bundle does not answer
 	Differences []string // from what the bundle expects
 }
 
-type storyJSON struct {
+type explanationJSON struct {
 	Schema  string   `json:"schema"`
 	File    string   `json:"file"`
 	Holds   bool     `json:"holds"`
 	Missing []string `json:"missing"`
-	*explain.Story
+	*explain.Explanation
 }
 
-// Story writes an explanation.
-func (p *Page) Story(s *Story) error {
+// Explain writes an explanation.
+func (p *Page) Explain(s *Explanation) error {
 	if p.JSON() {
-		return p.Object(storyJSON{"postseal.explain/1", s.File, len(s.Differences) == 0, listOf(s.Missing), s.Story})
+		return p.Object(explanationJSON{"postseal.explain/1", s.File, len(s.Differences) == 0, listOf(s.Missing), s.Explanation})
 	}
-	p.story(s.Story)
+	p.explanation(s.Explanation)
 	for _, m := range s.Missing {
-		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("the bundle holds no answer to "+m+": this may not be what was decided"))
+		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("the bundle has no answer to "+m+": the original decision may have been different"))
 	}
 	for _, d := range s.Differences {
-		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("decided otherwise then: "+d))
+		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean("the original decision was different: "+d))
 	}
 	return nil
 }
 
-func (p *Page) story(s *explain.Story) {
+func (p *Page) explanation(s *explain.Explanation) {
 	p.line(" %s  %s", p.Style.Bold("VERDICT "+dashed(s.Ref)), p.Style.Paint(actionTone(s.Applied), string(s.Applied)))
 	for _, n := range s.Chapters {
 		p.line("")

@@ -42,9 +42,9 @@ func FuzzViews(f *testing.F) {
 		m := &Message{Report: r, Name: "x", Envelope: []string{}, Trace: true}
 		short := *p
 		short.Quiet = true
-		story := &Story{Story: explain.Tell(r, &config), File: "x", Missing: bundle.Missing(r), Differences: b.Check(r)}
+		story := &Explanation{Explanation: explain.Of(r, &config), File: "x", Missing: bundle.Missing(r), Differences: b.Check(r)}
 		replayed := &Replayed{File: "x", Bundle: b, Report: r, Differences: b.Check(r), Missing: bundle.Missing(r)}
-		if err := errors.Join(p.Message(m), short.Message(m), p.Story(story), p.Replayed(replayed)); err != nil {
+		if err := errors.Join(p.Message(m), short.Message(m), p.Explain(story), p.Replayed(replayed)); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {

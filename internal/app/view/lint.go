@@ -21,7 +21,7 @@ func (p *Page) Lint(kind, text string, problems []lint.Problem) error {
 		return p.Object(lintJSON{"postseal.lint/1", kind, text, append([]lint.Problem{}, problems...)})
 	}
 	if len(problems) == 0 {
-		p.line(" %s nothing to mend", p.Style.Symbol(term.Good))
+		p.line(" %s nothing to fix", p.Style.Symbol(term.Good))
 	}
 	for i := range problems {
 		p.problem(&problems[i], text)
@@ -42,7 +42,7 @@ func (p *Page) LintZone(path string, findings []audit.Finding) error {
 	}
 	v := &auditView{Page: p, report: &audit.Report{}}
 	if len(findings) == 0 {
-		v.line(" %s nothing to mend", v.Style.Symbol(term.Good))
+		v.line(" %s nothing to fix", v.Style.Symbol(term.Good))
 	}
 	for i := range findings {
 		v.line(" %s", v.Style.Dim(v.clean(findings[i].Where.Name)))

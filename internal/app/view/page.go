@@ -46,8 +46,8 @@ func (p *Page) Object(v any) error {
 }
 
 const (
-	methodWidth = 6
-	maxOutside  = 400 // columns of one piece of text with outside words in it
+	methodWidth  = 6
+	maxUntrusted = 400 // columns of one piece of text with outside words in it
 )
 
 func (p *Page) line(format string, args ...any) {
@@ -56,7 +56,7 @@ func (p *Page) line(format string, args ...any) {
 
 // clean makes text fit to show: our own signs in what the terminal knows, outside
 // octets harmless.
-func (p *Page) clean(text string) string { return p.Style.Clean(p.Style.Text(text), maxOutside) }
+func (p *Page) clean(text string) string { return p.Style.Clean(p.Style.Text(text), maxUntrusted) }
 
 // indent is the column where the text of a result begins.
 func (p *Page) indent() int { return 3 + methodWidth + 1 + p.width + 2 }

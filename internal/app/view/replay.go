@@ -55,7 +55,7 @@ func (p *Page) Replay(r *Replay) error {
 	}
 	v.undecided()
 	v.passedOver(r.Skipped)
-	p.line("note: keys and policies are looked up today, not as they were when the mail came")
+	p.line("note: keys and policies are looked up today, not as they were when the mail arrived")
 	if r.Output != "" {
 		p.line("%s", p.clean("wrote "+r.Output))
 	}
@@ -111,7 +111,7 @@ func (v *replayView) groups(policy string) {
 	}
 }
 
-// looksTone paints what should be accepted as a warning.
+// looksTone colors mail that should be accepted as a warning.
 var looksTone = map[replay.Looks]term.Tone{replay.Legitimate: term.Warn, replay.Forged: term.Good, replay.Unclear: term.Muted}
 
 func (v *replayView) undecided() {
@@ -146,7 +146,7 @@ func (v *replayView) counts(title string, numbers map[string]int) {
 	}
 }
 
-// outcomeWords say why messages were passed over.
+// outcomeWords say why messages were skipped.
 var outcomeWords = map[replay.Outcome]string{
 	replay.Old:       "from before --since",
 	replay.Unchecked: "of your own users and networks",
@@ -164,7 +164,7 @@ func (v *replayView) passedOver(files int64) {
 		numbers["files not named like mail"] = int(files)
 	}
 	if len(numbers) > 0 {
-		v.counts("passed over", numbers)
+		v.counts("skipped", numbers)
 	}
 	n := v.s.Passed[replay.Broken]
 	if n == 0 {

@@ -236,7 +236,7 @@ func (v *messageView) skipped() string {
 func (p *Page) oneSPF(s *spf.Result, client netip.Addr) {
 	text := p.clean(cmp.Or(s.Domain, "(no domain)") + " ← " + client.String())
 	p.result(resultTone(string(s.Code)), "SPF", string(s.Code), text, fmt.Sprintf("%d/10 lookups", s.Lookups))
-	p.detail(p.clean(spfStory(s)))
+	p.detail(p.clean(explainSPF(s)))
 	if s.Explanation != "" {
 		p.detail("the domain explains: " + p.clean(s.Explanation))
 	}
@@ -247,23 +247,23 @@ func (p *Page) signatures(list []dkim.Signature) {
 		p.result(term.Muted, "DKIM", "none", p.Style.Dim("no signature"), "")
 		return
 	}
-	idWidth, algorithmWidth, storyWidth := 0, 0, 0
+	idWidth, algorithmWidth, textWidth := 0, 0, 0
 	for i := range list {
 		s := &list[i]
 		idWidth = max(idWidth, term.Columns(p.signatureID(s)))
 		algorithmWidth = max(algorithmWidth, term.Columns(p.algorithm(s)))
-		storyWidth = max(storyWidth, term.Columns(p.clean(dkimStory(s))))
+		textWidth = max(textWidth, term.Columns(p.clean(explainDKIM(s))))
 	}
-	beside := idWidth+2+algorithmWidth+2+storyWidth <= p.room()
+	beside := idWidth+2+algorithmWidth+2+textWidth <= p.room()
 	for i := range list {
 		s := &list[i]
 		text := term.Pad(p.signatureID(s), idWidth) + "  " + term.Pad(p.algorithm(s), algorithmWidth)
 		if beside {
-			text += "  " + p.clean(dkimStory(s))
+			text += "  " + p.clean(explainDKIM(s))
 		}
 		p.result(resultTone(string(s.Result)), "DKIM", string(s.Result), strings.TrimRight(text, " "), "")
 		if !beside {
-			p.detail(p.clean(dkimStory(s)))
+			p.detail(p.clean(explainDKIM(s)))
 		}
 		if s.Result == dkim.Pass && s.TestMode {
 			p.detail("the key is in test mode (t=y)")
@@ -294,9 +294,9 @@ func (p *Page) dmarc(r *postseal.Report) {
 		text += " " + p
 	}
 	p.result(dmarcTone(d), "DMARC", string(d.Result), p.clean(text), p.whose(d))
-	p.details(comparedStories(d))
+	p.details(explainCompared(d))
 	if d.Result != dmarc.Pass {
-		p.details(brokenStories(r))
+		p.details(explainBroken(r))
 	}
 	switch {
 	case d.Problem != "":
@@ -325,12 +325,12 @@ func (p *Page) arc(a *postseal.ARC) {
 	case a.Trusted:
 		tone, beside = term.Good, "in trusted_sealers"
 	}
-	p.result(tone, "ARC", a.Result, p.clean(arcStory(a)), beside)
+	p.result(tone, "ARC", a.Result, p.clean(explainARC(a)), beside)
 	if a.Problem != "" {
 		p.detail(p.clean(a.Problem))
 	}
 	if a.OldestPass > 0 {
-		p.detail(fmt.Sprintf("changed before i=%d: the older signatures do not hold", a.OldestPass))
+		p.detail(fmt.Sprintf("changed before i=%d: the older signatures do not verify", a.OldestPass))
 	}
 }
 
@@ -353,7 +353,7 @@ func (v *messageView) iprev() {
 
 func (v *messageView) forged() {
 	for _, ref := range v.r.Headers.Remove {
-		v.result(term.Warn, "HEADER", "remove", fmt.Sprintf("%s no. %d pretends to be ours", v.clean(ref.Name), ref.Index), "")
+		v.result(term.Warn, "HEADER", "remove", fmt.Sprintf("%s no. %d claims to be ours", v.clean(ref.Name), ref.Index), "")
 	}
 }
 
@@ -361,7 +361,7 @@ func (v *messageView) verdict() {
 	d := v.r.Decision
 	const label = " VERDICT  "
 	room := term.Width - len(label)
-	for i, l := range wrap(v.clean(string(d.Applied)+" — "+verdictStory(v.r)), room) {
+	for i, l := range wrap(v.clean(string(d.Applied)+" — "+explainVerdict(v.r)), room) {
 		if i > 0 {
 			v.line("%*s%s", len(label), "", l)
 			continue
@@ -371,7 +371,7 @@ func (v *messageView) verdict() {
 		v.line("%s%s", v.Style.Bold(label), l)
 	}
 	if d.Override != nil {
-		for _, l := range wrap(v.clean(overrideStory(&d)), room) {
+		for _, l := range wrap(v.clean(explainOverride(&d)), room) {
 			v.line("%*s%s", len(label), "", l)
 		}
 	}
@@ -423,7 +423,7 @@ func (v *messageView) secondOpinion() {
 	v.line("")
 	v.line("%s", v.Style.Bold(" SECOND OPINION"))
 	if len(v.Opinions) == 0 {
-		v.line("   %s", v.Style.Dim("nothing to ask about: no client address and no signature"))
+		v.line("   %s", v.Style.Dim("nothing to compare: no client address and no signature"))
 	}
 	for i := range v.Opinions {
 		o := &v.Opinions[i]

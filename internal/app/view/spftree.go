@@ -77,7 +77,7 @@ func (p *Page) Tree(tree *spf.Tree, result spf.Code) error {
 		tree.VoidLookups, spf.DefaultVoidLookups))
 	v.node(tree.Root, " ", 0)
 	if tree.Incomplete {
-		v.line(" %s", v.Style.Yellow("the tree goes on; not all of it was followed"))
+		v.line(" %s", v.Style.Yellow("the tree continues; only a part of it was followed"))
 	}
 	return nil
 }
@@ -206,7 +206,7 @@ func termNote(t *spf.Term) (string, term.Tone) {
 	case t.Problem != "":
 		return t.Problem, term.Bad
 	case t.Unused:
-		return "behind all: never reached", term.Warn
+		return "after \"all\": never reached", term.Warn
 	case t.Void4 && t.Void6:
 		return "void: resolves to nothing", term.Warn
 	case t.Void4:

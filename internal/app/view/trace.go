@@ -13,7 +13,7 @@ import (
 	"postseal/spf"
 )
 
-// trace prints every step behind the verdict.
+// trace prints every step of the verdict.
 func (v *messageView) trace() {
 	for i := range v.r.SPF {
 		v.traceSPF(&v.r.SPF[i])
@@ -55,7 +55,7 @@ func (p *Page) item(label string, width int, text string) {
 func (p *Page) traceSPF(s *spf.Result) {
 	p.section("SPF", fmt.Sprintf("%s %s: %s", s.Identity, cmp.Or(s.Domain, "(no domain)"), s.Code))
 	const width = 10
-	p.item("reason", width, string(s.Reason)+", "+spfStory(s))
+	p.item("reason", width, string(s.Reason)+", "+explainSPF(s))
 	if len(s.Path) > 0 {
 		p.item("path", width, strings.Join(s.Path, " → "))
 	}
@@ -155,7 +155,7 @@ func stepText(s *dmarc.Step) string {
 	case dmarc.FoundRecord:
 		return s.Name + "  " + s.Record.Text
 	case dmarc.FoundSeveral:
-		return s.Name + "  several records: counts as none"
+		return s.Name + "  several records: they count as none"
 	case dmarc.FoundUnknown:
 		return s.Name + "  " + strings.ToUpper(string(resolver.KindOf(s.Err)))
 	}
@@ -163,10 +163,10 @@ func stepText(s *dmarc.Step) string {
 }
 
 func (p *Page) traceDNS(exchanges []resolver.Exchange) {
-	p.section("DNS", Plural(len(exchanges), "question", "questions"))
+	p.section("DNS", Plural(len(exchanges), "query", "queries"))
 	for i := range exchanges {
 		e := &exchanges[i]
-		tone, text := answerStory(e)
+		tone, text := explainAnswer(e)
 		right := "TTL " + lifetime(e.Answer.TTL)
 		if e.Err != nil || e.Answer.TTL == 0 {
 			right = ""

@@ -14,7 +14,7 @@ func (p *Page) Trial(r *server.TrialReport) error {
 	if p.JSON() {
 		return p.Object(r)
 	}
-	p.line("%s since %s: %s messages, %s would end in another way", p.Style.Bold(p.clean("enforce="+r.Enforce+" discovery="+r.Discovery)),
+	p.line("%s since %s: %s messages, %s would be handled differently", p.Style.Bold(p.clean("enforce="+r.Enforce+" discovery="+r.Discovery)),
 		r.Since.Format(time.RFC3339), Count(r.Messages), Count(r.Changes))
 	if len(r.Senders) == 0 || p.Quiet {
 		return nil

@@ -16,8 +16,7 @@ import (
 	"postseal/spf"
 )
 
-// The stories say in one line why a result is what it is. Outside words in them are not
-// clean yet.
+// The functions below explain a result in one line. Untrusted text in it is not yet sanitized.
 
 func actionTone(a postseal.Action) term.Tone {
 	switch a {
@@ -57,7 +56,7 @@ func dmarcTone(d *dmarc.Result) term.Tone {
 	return term.Warn
 }
 
-func spfStory(s *spf.Result) string {
+func explainSPF(s *spf.Result) string {
 	where := ""
 	if len(s.Path) > 1 {
 		where = " in " + strings.Join(s.Path, " → ")
@@ -79,21 +78,21 @@ func spfStory(s *spf.Result) string {
 // qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
 var qualifiers = map[spf.Code]string{spf.Fail: "-", spf.SoftFail: "~", spf.Neutral: "?"}
 
-// dkimStory returns what stands beside a signature.
-func dkimStory(s *dkim.Signature) string {
+// explainDKIM returns what stands beside a signature.
+func explainDKIM(s *dkim.Signature) string {
 	switch {
 	case s.Result == dkim.Pass && s.CoveredAll:
 		return s.Canonicalization + ", whole body"
 	case s.Result == dkim.Pass:
-		return fmt.Sprintf("%s, only %d octets of the body", s.Canonicalization, s.BodyLength)
+		return fmt.Sprintf("%s, only %d bytes of the body", s.Canonicalization, s.BodyLength)
 	case s.Reason == dkim.KeyUnavailable:
 		return reason.Text(s.Reason, reason.Values{}) + ": " + s.Problem
 	}
 	return cmp.Or(s.Problem, reason.Text(s.Reason, reason.Values{}))
 }
 
-// arcStory names who sealed, the newest first.
-func arcStory(a *postseal.ARC) string {
+// explainARC names who sealed, the newest first.
+func explainARC(a *postseal.ARC) string {
 	var sealers []string
 	for _, s := range slices.Backward(a.Sealers) {
 		if s != "" && len(sealers) < 4 {
@@ -125,9 +124,9 @@ func publishedText(p dmarc.Published) string {
 	return strings.Join(tags, " ")
 }
 
-// comparedStories tell of each identifier how it relates to the Author Domain. Equal ones
+// explainCompared tell of each identifier how it relates to the Author Domain. Equal ones
 // are told once.
-func comparedStories(d *dmarc.Result) []string {
+func explainCompared(d *dmarc.Result) []string {
 	var relations []string
 	methods := map[string][]string{}
 	for i := range d.Compared {
@@ -146,8 +145,8 @@ func comparedStories(d *dmarc.Result) []string {
 	return relations
 }
 
-// brokenStories tell of the signatures that would align if they were good.
-func brokenStories(r *postseal.Report) []string {
+// explainBroken tell of the signatures that would align if they were good.
+func explainBroken(r *postseal.Report) []string {
 	var list []string
 	for _, s := range explain.Broken(r) {
 		if text := "dkim " + s.Domain + " is aligned but " + brokenWord(s); !slices.Contains(list, text) {
@@ -161,9 +160,9 @@ func brokenStories(r *postseal.Report) []string {
 func compared(d *dmarc.Result, c *dmarc.Compared) string {
 	switch {
 	case c.Alignment == dmarc.AlignmentUnknown:
-		return c.Domain + " may align: DNS trouble"
+		return c.Domain + " may align: a DNS lookup failed"
 	case c.Alignment == dmarc.AlignmentYes && c.Unknown:
-		return c.Domain + " would align: DNS trouble"
+		return c.Domain + " would align: a DNS lookup failed"
 	case c.Alignment != dmarc.AlignmentYes:
 		return c.Domain + " ≠ " + d.AuthorDomain
 	case c.Domain != d.AuthorDomain:
@@ -182,16 +181,16 @@ func brokenWord(s *dkim.Signature) string {
 	return "unusable"
 }
 
-// overrideStory says why what is done differs from the published policy.
-func overrideStory(d *postseal.Decision) string {
+// explainOverride says why what is done differs from the published policy.
+func explainOverride(d *postseal.Decision) string {
 	if d.Action != d.Applied {
 		return "downgraded from " + string(d.Action) + " — " + d.Override.Comment
 	}
 	return "(" + strings.ReplaceAll(string(d.Override.Type), "_", " ") + ": " + d.Override.Comment + ")"
 }
 
-// verdictStory says why the verdict is what it is.
-func verdictStory(r *postseal.Report) string {
+// explainVerdict says why the verdict is what it is.
+func explainVerdict(r *postseal.Report) string {
 	d, m := &r.Decision, &r.DMARC
 	words := reason.Values{Author: m.AuthorDomain, Methods: alignedMethods(m)}
 	switch d.Reason {
@@ -235,8 +234,8 @@ func alignedMethods(m *dmarc.Result) string {
 	return strings.Join(methods, " and ") + " are aligned"
 }
 
-// answerStory says what came of a DNS question.
-func answerStory(e *resolver.Exchange) (term.Tone, string) {
+// explainAnswer says what came of a DNS question.
+func explainAnswer(e *resolver.Exchange) (term.Tone, string) {
 	a := &e.Answer
 	switch {
 	case e.Err != nil:

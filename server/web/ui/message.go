@@ -36,7 +36,7 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	var refusal *web.Refusal
 	switch {
 	case err == nil:
-		d.Evidence, d.Note = evidence, evidence.Story.Change
+		d.Evidence, d.Note = evidence, evidence.Explanation.Change
 	case errors.As(err, &refusal):
 		d.NoStory = refusal.Detail
 	default:
@@ -75,7 +75,7 @@ func (u *ui) findVerdict(r *http.Request, d *messageData) {
 func (d *messageData) describe() {
 	v := d.Verdict
 	if v == nil {
-		d.Steps = []step{{"Decision", tone(string(d.Evidence.Story.Applied)), tone(string(d.Evidence.Story.Applied)), string(d.Evidence.Story.Applied), string(d.Evidence.Story.Reason)}}
+		d.Steps = []step{{"Decision", tone(string(d.Evidence.Explanation.Applied)), tone(string(d.Evidence.Explanation.Applied)), string(d.Evidence.Explanation.Applied), string(d.Evidence.Explanation.Reason)}}
 		return
 	}
 	spf, dkim, dmarc := markOf(v, "SPF"), markOf(v, "DKIM"), markOf(v, "DMARC")

@@ -47,7 +47,7 @@ type Frame struct {
 
 // Explained is a verdict that was evaluated again.
 type Explained struct {
-	Story       *explain.Story
+	Explanation *explain.Explanation
 	Differences []string // from what was decided, empty if the evidence still holds
 	Missing     []string // DNS answers that were not kept
 }

@@ -45,7 +45,7 @@ func (s *source) Store() (store.Reader, string) { return s.db, s.why }
 func (s *source) Config() string                { return "authserv_id = \"mx.example.net\"\n# " + hostile }
 func (s *source) Now() time.Time                { return now }
 func (s *source) Explain(_ context.Context, ref string) (*Explained, error) {
-	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Story.Ref {
+	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Explanation.Ref {
 		return nil, &web.Refusal{Status: http.StatusNotFound, Detail: "no verdict of this reference is kept"}
 	}
 	return s.evidence, nil
@@ -107,7 +107,7 @@ func filled(t testing.TB) store.Reader {
 }
 
 func told() *Explained {
-	return &Explained{Story: &explain.Story{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
+	return &Explained{Explanation: &explain.Explanation{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
 		Chapters: []*explain.Node{{Title: "SPF", Text: "pass for lists.example.net", Tone: explain.Good, RFC: "7208 §4.6", Steps: []*explain.Node{
 			{Title: "mx", Text: "no match"}, {Title: "include:_spf.host.example", Path: true, Steps: []*explain.Node{{Title: "ip4:198.51.100.64/26", Text: "matches 198.51.100.77", Path: true}}}}},
 			{Title: "Decision", Text: hostile, Tone: explain.Warn}}}}
