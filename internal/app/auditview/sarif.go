@@ -2,64 +2,100 @@ package auditview
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
-
 	"postseal/audit"
 )
-
-// log writes SARIF 2.1.0: the frame is made once, and cut where the results stand.
-type log struct {
-	w      *bufio.Writer
-	after  []byte
-	n      int
-	number map[string]int
-
-	options Options
-}
 
 // home is where the rules are explained.
 const home = "https://pkg.go.dev/postseal"
 
-func newSARIF(w *bufio.Writer, o Options) (*log, error) {
-	run := sarif.NewRunWithInformationURI("postseal", home)
-	if o.Version != "" {
-		run.Tool.Driver.WithVersion(o.Version)
+// language is that of all texts (SARIF §3.14.7).
+const language = "en-US"
+
+// The parts of SARIF 2.1.0 that an audit needs, with the section that defines each.
+type (
+	sarifTool struct { // §3.18
+		Driver sarifDriver `json:"driver"`
 	}
-	l := &log{w: w, options: o, number: map[string]int{}}
+	sarifDriver struct { // §3.19
+		Name           string      `json:"name"`
+		Version        string      `json:"version,omitempty"`
+		InformationURI string      `json:"informationUri"`
+		Language       string      `json:"language"`
+		Rules          []sarifRule `json:"rules"`
+	}
+	sarifRule struct { // §3.49
+		ID               string       `json:"id"`
+		ShortDescription sarifText    `json:"shortDescription"`
+		FullDescription  sarifText    `json:"fullDescription"`
+		Help             sarifText    `json:"help"`
+		Default          sarifDefault `json:"defaultConfiguration"`
+	}
+	sarifDefault struct { // §3.50
+		Level string `json:"level"`
+	}
+	sarifText struct { // §3.11, §3.12
+		Text string `json:"text"`
+	}
+	sarifResult struct { // §3.27
+		RuleID       string            `json:"ruleId"`
+		RuleIndex    *int              `json:"ruleIndex,omitempty"`
+		Level        string            `json:"level"`
+		Message      sarifText         `json:"message"`
+		Locations    []sarifLocation   `json:"locations"`
+		Fingerprints map[string]string `json:"partialFingerprints"`
+		Baseline     string            `json:"baselineState,omitempty"`
+	}
+	sarifLocation struct { // §3.28
+		Physical sarifPlace     `json:"physicalLocation"`
+		Logical  []sarifLogical `json:"logicalLocations"`
+	}
+	sarifPlace struct { // §3.29
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   sarifRegion   `json:"region"`
+	}
+	sarifArtifact struct { // §3.4
+		URI string `json:"uri"`
+	}
+	sarifRegion struct { // §3.30
+		StartLine int `json:"startLine"`
+		EndLine   int `json:"endLine"`
+	}
+	sarifLogical struct { // §3.33
+		Name string `json:"fullyQualifiedName"`
+		Kind string `json:"kind"`
+	}
+)
+
+// sarif writes a log of one run. The results come last, so that each is written as it comes.
+type sarif struct {
+	w       *bufio.Writer
+	options Options
+	n       int
+	number  map[string]int // of a rule among those of the driver
+}
+
+func newSARIF(w *bufio.Writer, o Options) (*sarif, error) {
+	s := &sarif{w: w, options: o, number: map[string]int{}}
+	tool := sarifTool{sarifDriver{Name: "postseal", Version: o.Version, InformationURI: home, Language: language}}
 	for i, r := range audit.Rules() {
-		l.number[r.ID] = i
-		run.AddRule(r.ID).WithShortDescription(text(r.Title)).WithFullDescription(text(r.Why)).
-			WithHelp(sarif.NewMultiformatMessageString().WithText(r.Fix + " Source: " + r.Cite() + ".")).
-			WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(level(r.Severity)))
+		s.number[r.ID] = i
+		tool.Driver.Rules = append(tool.Driver.Rules, sarifRule{r.ID, sarifText{r.Title}, sarifText{r.Why},
+			sarifText{r.Fix + " Source: " + r.Cite() + "."}, sarifDefault{level(r.Severity)}})
 	}
-	report := sarif.NewReport()
-	report.AddRun(run)
-	frame, err := json.Marshal(report)
+	text, err := json.Marshal(tool)
 	if err != nil {
 		return nil, err
 	}
-	const mark = `"results":[`
-	i := bytes.LastIndex(frame, []byte(mark))
-	if i < 0 {
-		return nil, errors.New("the frame of the log has no place for results")
-	}
-	w.Write(frame[:i+len(mark)])
-	l.after = frame[i+len(mark):]
-	return l, nil
-}
-
-func text(s string) *sarif.MultiformatMessageString {
-	return sarif.NewMultiformatMessageString().WithText(s)
+	fmt.Fprintf(w, `{"$schema":"https://json.schemastore.org/sarif-2.1.0.json","version":"2.1.0","runs":[{"language":%q,"newlineSequences":["\r\n","\n"],"tool":%s,"results":[`, language, text)
+	return s, nil
 }
 
 // level is the severity in the words of SARIF §3.27.10.
@@ -74,51 +110,48 @@ func level(s audit.Severity) string {
 }
 
 // Report implements Writer.
-func (l *log) Report(r *audit.Report, from Source) error {
+func (s *sarif) Report(r *audit.Report, from Source) error {
 	for i := range r.Findings {
-		f := &r.Findings[i]
-		data, err := json.Marshal(l.result(r, f, from))
+		data, err := json.Marshal(s.result(r, &r.Findings[i], from))
 		if err != nil {
 			return err
 		}
-		if l.n > 0 {
-			l.w.WriteByte(',')
+		if s.n > 0 {
+			s.w.WriteByte(',')
 		}
-		l.w.WriteByte('\n')
-		l.n++
-		l.w.Write(data)
+		s.w.WriteByte('\n')
+		s.n++
+		s.w.Write(data)
 	}
-	return l.w.Flush()
+	return s.w.Flush()
 }
 
-func (l *log) result(r *audit.Report, f *audit.Finding, from Source) *sarif.Result {
+func (s *sarif) result(r *audit.Report, f *audit.Finding, from Source) *sarifResult {
 	message := r.Domain + ": " + f.Title + ". " + f.Detail + ". Fix: " + f.Fix
 	if f.Publish != "" {
 		message += ". Publish: " + f.Publish
 	}
-	res := sarif.NewRuleResult(f.ID).WithLevel(level(f.Severity)).WithMessage(sarif.NewTextMessage(message))
-	if i, ok := l.number[f.ID]; ok {
-		res.WithRuleIndex(i)
+	res := &sarifResult{RuleID: f.ID, Level: level(f.Severity), Message: sarifText{message}}
+	if i, ok := s.number[f.ID]; ok {
+		res.RuleIndex = &i
 	}
-	if l.options.Known != nil {
-		res.WithBaselineState(map[bool]string{true: "unchanged", false: "new"}[l.options.known(r, f)])
+	if s.options.Known != nil {
+		res.Baseline = map[bool]string{true: "unchanged", false: "new"}[s.options.known(r, f)]
 	}
 	// Code hosts accept only paths relative to the repository: that of the zone file or of the
-	// list. Without either the path is made of the name.
-	place := sarif.NewPhysicalLocation()
-	file, line := l.place(f, from)
-	place.WithArtifactLocation(sarif.NewSimpleArtifactLocation(file)).WithRegion(sarif.NewSimpleRegion(line, line))
-	logical := sarif.NewLogicalLocation().WithFullyQualifiedName(f.Where.Name).WithKind("member")
-	res.AddLocation(sarif.NewLocationWithPhysicalLocation(place).WithLogicalLocations([]*sarif.LogicalLocation{logical}))
+	// list. Without either, the path is made of the name.
+	file, line := s.place(f, from)
+	place := sarifPlace{sarifArtifact{file}, sarifRegion{line, line}}
+	res.Locations = []sarifLocation{{place, []sarifLogical{{f.Where.Name, "member"}}}}
 	sum := sha256.Sum256([]byte(f.ID + "\x00" + r.Domain + "\x00" + f.Where.Name))
-	res.WithPartialFingerprints(map[string]string{"postsealFinding/v1": fmt.Sprintf("%x", sum[:16])})
+	res.Fingerprints = map[string]string{"postsealFinding/v1": fmt.Sprintf("%x", sum[:16])}
 	return res
 }
 
 // place is the file and the line of a finding.
-func (l *log) place(f *audit.Finding, from Source) (file string, line int) {
-	if len(l.options.Files) > 0 {
-		file, line := lineOf(l.options.Files, f.Where)
+func (s *sarif) place(f *audit.Finding, from Source) (file string, line int) {
+	if len(s.options.Files) > 0 {
+		file, line := lineOf(s.options.Files, f.Where)
 		return relative(file), line
 	}
 	if from.File != "" {
@@ -162,8 +195,7 @@ func lineOf(files []string, at audit.Where) (file string, line int) {
 }
 
 // Close implements Writer.
-func (l *log) Close() error {
-	l.w.Write(l.after)
-	l.w.WriteByte('\n')
-	return l.w.Flush()
+func (s *sarif) Close() error {
+	s.w.WriteString("]}]}\n")
+	return s.w.Flush()
 }

@@ -132,7 +132,7 @@ func (a *app) logLine(fields map[string]any) {
 func (a *app) lines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
-		lines[i] = a.errors.Clean(a.errors.Text(l), 0)
+		lines[i] = a.errors.Sanitize(a.errors.Text(l), 0)
 	}
 	return strings.Join(lines, "\n       ")
 }

@@ -18,7 +18,7 @@ func (a *app) progress(in *input) io.Reader {
 	if info, err := os.Stat(in.name); err == nil {
 		total = info.Size()
 	}
-	return &meter{r: in.r, w: a.stderr, name: a.errors.Clean(in.name, 40), total: total, start: time.Now()}
+	return &meter{r: in.r, w: a.stderr, name: a.errors.Sanitize(in.name, 40), total: total, start: time.Now()}
 }
 
 const (

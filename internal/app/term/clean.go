@@ -6,29 +6,29 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/width"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // maxMarks bounds the combining marks on one character, so that text stays in its line.
 const maxMarks = 2
 
-// Clean makes outside text safe to show: control characters, bidirectional controls,
+// Sanitize makes untrusted text safe to show: control characters, bidirectional controls,
 // invisible characters and octets that are no UTF-8 become visible escapes, and the text
 // is cut to at most columns. columns <= 0 does not cut. A line break becomes a space.
-func (s Style) Clean(text string, columns int) string {
-	if plain(text) && (columns <= 0 || len(text) <= columns) {
-		return text
+func (s Style) Sanitize(in string, columns int) string {
+	if plain(in) && (columns <= 0 || len(in) <= columns) {
+		return in
 	}
 	var b strings.Builder
 	used, marks := 0, 0
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		piece, w := s.show(r, text[i:i+size])
+	for i := 0; i < len(in); {
+		r, size := utf8.DecodeRuneInString(in[i:])
+		piece, w := s.show(r, in[i:i+size])
 		if marks = countMark(r, marks); marks > maxMarks {
 			i += size
 			continue
 		}
-		if columns > 0 && used+w > columns-len(s.ellipsis(text[i+size:])) {
+		if columns > 0 && used+w > columns-len(s.ellipsis(in[i+size:])) {
 			b.WriteString(s.cut())
 			return b.String()
 		}
@@ -82,52 +82,62 @@ func (s Style) show(r rune, raw string) (string, int) {
 	return raw, runeColumns(r)
 }
 
-func plain(text string) bool {
-	for i := 0; i < len(text); i++ {
-		if text[i] < 0x20 || text[i] > 0x7e {
+func plain(in string) bool {
+	for i := 0; i < len(in); i++ {
+		if in[i] < 0x20 || in[i] > 0x7e {
 			return false
 		}
 	}
 	return true
 }
 
-func runeColumns(r rune) int {
-	switch {
-	case r < 0x7f:
-		return 1
-	case unicode.In(r, unicode.Mn, unicode.Me):
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
-}
+// runeColumns is the width of r. The result must not depend on the locale of the host: what
+// is ambiguous in East Asia takes one column.
+func runeColumns(r rune) int { return text.RuneWidth(r) }
 
-// Columns is the width of text on the screen. Colour escapes count as nothing.
-func Columns(text string) int {
-	n := 0
-	for i := 0; i < len(text); {
-		if text[i] == 0x1b {
-			if end := strings.IndexByte(text[i:], 'm'); end > 0 {
-				i += end + 1
-				continue
-			}
+func init() { text.OverrideRuneWidthEastAsianWidth(false) }
+
+// Columns is the width of text on the screen. Color escapes count as nothing.
+func Columns(s string) int { return text.StringWidthWithoutEscSequences(s) }
+
+// Pad fills s with spaces up to columns.
+func Pad(s string, columns int) string { return text.Pad(s, columns, ' ') }
+
+// Wrap breaks s at spaces into lines of at most columns, and a word that is longer than a
+// line where the line ends. It has no line for an empty s. (text.WrapSoft of go-pretty makes
+// lines too wide where a double-width character crosses the edge.)
+func Wrap(s string, columns int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if line != "" && Columns(line)+1+Columns(word) > columns {
+			lines = append(lines, line)
+			line = ""
 		}
-		r, size := utf8.DecodeRuneInString(text[i:])
-		n += runeColumns(r)
-		i += size
+		for line == "" && Columns(word) > columns {
+			n := prefix(word, columns)
+			lines = append(lines, word[:n])
+			word = word[n:]
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
 	}
-	return n
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
-// Pad fills text with spaces up to columns.
-func Pad(text string, columns int) string {
-	if n := columns - Columns(text); n > 0 {
-		return text + strings.Repeat(" ", n)
+// prefix is the length of the longest start of word with at most columns, at least one
+// character.
+func prefix(word string, columns int) int {
+	n := 0
+	for i := range word {
+		if n > 0 && Columns(word[:i]) > columns {
+			return n
+		}
+		n = i
 	}
-	return text
+	return max(n, 1)
 }
 
 // Commas writes a number in groups of three.

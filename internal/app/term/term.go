@@ -1,5 +1,5 @@
 // Package term writes for people: colour only where it is wanted, symbols that the
-// terminal can show, and no outside octet that could steer it.
+// terminal can show, and no untrusted octet that could steer it.
 package term
 
 import (
@@ -125,8 +125,8 @@ func (s Style) Symbol(t Tone) string {
 
 var asciiSigns = strings.NewReplacer("·", "-", "←", "<-", "→", "->", "≠", "!=", "—", "-", "–", "-", "…", "...", "├─", "|-", "└─", "`-", "│", "|", "×", "x", "§", "sec ")
 
-// Text turns our own words into what the terminal can show. It is not for outside text:
-// see Clean.
+// Text turns our own words into what the terminal can show. It is not for untrusted text:
+// see Sanitize.
 func (s Style) Text(text string) string {
 	if s.UTF8 {
 		return text

@@ -63,7 +63,7 @@ func TestWantUTF8(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
+func TestSanitize(t *testing.T) {
 	utf := Style{UTF8: true}
 	for _, test := range []struct {
 		style   Style
@@ -86,8 +86,8 @@ func TestClean(t *testing.T) {
 		{Style{}, "grü", 0, `gr\u00fc`},
 		{utf, "e" + strings.Repeat("\u0301", 9) + "x", 0, "e\u0301\u0301x"},
 	} {
-		if got := test.style.Clean(test.in, test.columns); got != test.want {
-			t.Errorf("Clean(%q, %d) = %q, want %q", test.in, test.columns, got, test.want)
+		if got := test.style.Sanitize(test.in, test.columns); got != test.want {
+			t.Errorf("Sanitize(%q, %d) = %q, want %q", test.in, test.columns, got, test.want)
 		}
 	}
 }
@@ -98,25 +98,45 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// FuzzClean: what is shown is printable, within its columns, and ASCII where the terminal has
+// FuzzSanitize: what is shown is printable, within its columns, and ASCII where the terminal has
 // no more.
-func FuzzClean(f *testing.F) {
+func FuzzSanitize(f *testing.F) {
 	f.Add("\x1b[31m", 4, true)
 	f.Add("日本\u202e", 3, true)
 	f.Add("abcdef", 2, false)
 	f.Fuzz(func(t *testing.T, in string, columns int, utf bool) {
 		columns %= 200
-		got := Style{UTF8: utf}.Clean(in, columns)
+		got := Style{UTF8: utf}.Sanitize(in, columns)
 		if !utf8.ValidString(got) {
-			t.Fatalf("Clean(%q) is not UTF-8: %q", in, got)
+			t.Fatalf("Sanitize(%q) is not UTF-8: %q", in, got)
 		}
 		for _, r := range got {
 			if !unicode.IsPrint(r) || !utf && r > 0x7e {
-				t.Fatalf("Clean(%q) holds %U", in, r)
+				t.Fatalf("Sanitize(%q) holds %U", in, r)
 			}
 		}
 		if columns > 3 && Columns(got) > columns {
-			t.Fatalf("Clean(%q, %d) has %d columns", in, columns, Columns(got))
+			t.Fatalf("Sanitize(%q, %d) has %d columns", in, columns, Columns(got))
+		}
+	})
+}
+
+// FuzzWrap: no line is too wide, and no character but spaces is lost or added.
+func FuzzWrap(f *testing.F) {
+	f.Add("a bb ccc", 3)
+	f.Add("日本語 text", 4)
+	f.Add("00語", 1)
+	f.Fuzz(func(t *testing.T, in string, columns int) {
+		columns = 2 + (columns&0x7fff)%100
+		in = Style{UTF8: true}.Sanitize(in, 0)
+		lines := Wrap(in, columns)
+		for _, l := range lines {
+			if Columns(l) > columns {
+				t.Fatalf("Wrap(%q, %d): %q has %d columns", in, columns, l, Columns(l))
+			}
+		}
+		if got, want := strings.Join(strings.Fields(strings.Join(lines, "")), ""), strings.Join(strings.Fields(in), ""); got != want {
+			t.Fatalf("Wrap(%q, %d) = %q", in, columns, lines)
 		}
 	})
 }

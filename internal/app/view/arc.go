@@ -35,9 +35,9 @@ func (p *Page) Chain(chain *postseal.ARC, result *arc.Result, dns []resolver.Exc
 func (p *Page) arcSets(r *arc.Result) {
 	for i := len(r.Sealers) - 1; i >= 0; i-- {
 		s := r.Sealers[i]
-		p.detail(p.Style.Clean("i="+strconv.Itoa(i+1)+" d="+cmp.Or(s.Domain, "?")+" s="+cmp.Or(s.Selector, "?"), 80))
+		p.detail(p.Style.Sanitize("i="+strconv.Itoa(i+1)+" d="+cmp.Or(s.Domain, "?")+" s="+cmp.Or(s.Selector, "?"), 80))
 		if r.Code == arc.Pass {
-			p.detail(p.Style.Clean("  "+string(r.Results[i]), maxUntrusted))
+			p.detail(p.Style.Sanitize("  "+string(r.Results[i]), maxUntrusted))
 		}
 	}
 }

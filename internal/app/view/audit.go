@@ -76,7 +76,7 @@ func (v *auditView) head() {
 	}
 	took := time.Duration(r.Cost.Micros) * time.Microsecond
 	tail := profileWords[r.Profile] + "   " + v.Style.Dim(short(took)+", "+Plural(r.Cost.DNSQueries, "query", "queries"))
-	name := v.Style.Bold(v.Style.Clean(r.Domain, 60))
+	name := v.Style.Bold(v.Style.Sanitize(r.Domain, 60))
 	if line := name + "   " + strings.TrimLeft(grade+" "+reason, " ") + "   " + tail; term.Columns(line) <= term.Width {
 		v.line("%s", line)
 		return
@@ -161,7 +161,7 @@ func (v *auditView) dkim() {
 			name = ""
 		}
 		tone, text := v.key(k)
-		v.method(name, tone, term.Pad(v.Style.Clean(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]+v.clean(lastSeen(k))))
+		v.method(name, tone, term.Pad(v.Style.Sanitize(k.Selector, 24), 12)+" "+text+"  "+v.Style.Dim("from "+sourceWords[k.Source]+v.clean(lastSeen(k))))
 	}
 }
 
@@ -344,7 +344,7 @@ func (v *auditView) sign(name string, s audit.State, more, area string) string {
 	}
 	text := v.Style.Bold(name) + " " + v.Style.Symbol(tone)
 	if more != "" {
-		text += " " + v.Style.Clean(more, 30)
+		text += " " + v.Style.Sanitize(more, 30)
 	}
 	return text
 }

@@ -164,8 +164,8 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 }
 
 func (v *auditView) row(prefix string, row *treeRow) {
-	text := prefix + v.Style.Clean(row.text, 48)
-	note := v.Style.Clean(v.Style.Text(row.note), 52)
+	text := prefix + v.Style.Sanitize(row.text, 48)
+	note := v.Style.Sanitize(v.Style.Text(row.note), 52)
 	right := ""
 	if t := row.term; t != nil && t.Lookup > 0 {
 		right = "1"

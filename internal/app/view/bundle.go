@@ -46,7 +46,7 @@ func (p *Page) Replayed(r *Replayed) error {
 	case len(r.Differences) > 0:
 		tone, word = term.Bad, "differs"
 	}
-	p.line(" %s %s  %s", p.Style.Symbol(tone), p.Style.Paint(tone, word), p.Style.Clean(r.File, 70))
+	p.line(" %s %s  %s", p.Style.Symbol(tone), p.Style.Paint(tone, word), p.Style.Sanitize(r.File, 70))
 	for _, m := range r.Missing {
 		p.line("   %s", p.clean("the bundle has no answer to "+m))
 	}

@@ -35,7 +35,7 @@ func (p *Page) ConfigCheck(path string, problems []conf.Problem, valid bool, tex
 		lines = strings.Split(string(text), "\n")
 	}
 	for _, problem := range problems {
-		p.line("%s", p.Style.Clean(problem.String(), 0))
+		p.line("%s", p.Style.Sanitize(problem.String(), 0))
 		if problem.Line >= 1 && problem.Line <= len(lines) {
 			excerpt, column := p.excerpt(strings.ReplaceAll(lines[problem.Line-1], "\t", " "), problem.Column-1, 3)
 			p.line("   %s", p.Style.Dim(excerpt))
@@ -43,7 +43,7 @@ func (p *Page) ConfigCheck(path string, problems []conf.Problem, valid bool, tex
 		}
 	}
 	if valid && !p.Quiet {
-		p.line("%s: ok", p.Style.Clean(path, 0))
+		p.line("%s: ok", p.Style.Sanitize(path, 0))
 	}
 	return nil
 }

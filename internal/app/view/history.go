@@ -37,7 +37,7 @@ func (p *Page) Verdict(v *history.Verdict) error {
 		was = p.Style.Dim(" (" + v.Action + ")")
 	}
 	head := fmt.Sprintf("%s %s %s%s", p.Style.Dim(v.At.Format(historyTime)), p.Style.Symbol(tone), p.Style.Paint(tone, v.Applied), was)
-	names := p.Style.Clean(dashes(v.Author), 60) + " from " + p.Style.Clean(dashes(v.MailFrom), 60) + p.Style.Dim(" at "+p.clean(dashes(v.Client)))
+	names := p.Style.Sanitize(dashes(v.Author), 60) + " from " + p.Style.Sanitize(dashes(v.MailFrom), 60) + p.Style.Dim(" at "+p.clean(dashes(v.Client)))
 	p.line("%s  %s  %s", head, names, p.Style.Dim(p.clean(strings.TrimSpace(dashed(v.Ref)+" "+v.QID))))
 	if p.Quiet {
 		return nil
@@ -151,7 +151,7 @@ func (p *Page) values(title string, values []history.Value) {
 			p.line(" %s %s", p.Style.Bold(title), p.clean(fmt.Sprintf("… %d more", len(values)-most)))
 			return
 		}
-		p.line(" %s %s %s", p.Style.Bold(title), p.Style.Clean(v.Value, 60), Count(v.Count))
+		p.line(" %s %s %s", p.Style.Bold(title), p.Style.Sanitize(v.Value, 60), Count(v.Count))
 	}
 }
 

@@ -75,14 +75,14 @@ func (p *Page) problem(problem *lint.Problem, text string) {
 func (p *Page) excerpt(text string, offset, indent int) (string, int) {
 	room := term.Width - indent
 	offset = min(offset, len(text))
-	before, start := p.Style.Clean(text[:offset], 0), 0
+	before, start := p.Style.Sanitize(text[:offset], 0), 0
 	for term.Columns(before) > room*2/3 {
 		start += (offset - start + 7) / 8
 		for start < offset && !utf8.RuneStart(text[start]) {
 			start++
 		}
-		before = p.Style.Text("…") + p.Style.Clean(text[start:offset], 0)
+		before = p.Style.Text("…") + p.Style.Sanitize(text[start:offset], 0)
 	}
 	column := term.Columns(before)
-	return before + p.Style.Clean(text[offset:], room-column), column
+	return before + p.Style.Sanitize(text[offset:], room-column), column
 }

@@ -56,7 +56,7 @@ func (p *Page) line(format string, args ...any) {
 
 // clean makes text fit to show: our own signs in what the terminal knows, outside
 // octets harmless.
-func (p *Page) clean(text string) string { return p.Style.Clean(p.Style.Text(text), maxUntrusted) }
+func (p *Page) clean(text string) string { return p.Style.Sanitize(p.Style.Text(text), maxUntrusted) }
 
 // indent is the column where the text of a result begins.
 func (p *Page) indent() int { return 3 + methodWidth + 1 + p.width + 2 }
@@ -133,41 +133,7 @@ func fit(text string, columns int) []string {
 	return wrap(text, columns)
 }
 
-// wrap breaks text at spaces into lines of at most columns, and words that are longer
-// than a line where the line ends.
-func wrap(text string, columns int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && term.Columns(line)+1+term.Columns(word) > columns {
-			lines = append(lines, line)
-			line = ""
-		}
-		for line == "" && term.Columns(word) > columns {
-			n := prefix(word, columns)
-			lines = append(lines, word[:n])
-			word = word[n:]
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// prefix is the length of the longest start of word with at most columns, at least one
-// character.
-func prefix(word string, columns int) int {
-	n := 0
-	for i := range word {
-		if n > 0 && term.Columns(word[:i]) > columns {
-			return n
-		}
-		n = i
-	}
-	return max(n, 1)
-}
+func wrap(text string, columns int) []string { return term.Wrap(text, columns) }
 
 // short is a duration with two digits.
 func short(d time.Duration) string {

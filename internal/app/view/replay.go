@@ -99,7 +99,7 @@ func (v *replayView) groups(policy string) {
 		shown = groups[:min(len(groups), mostGroups)]
 	}
 	for _, g := range shown {
-		name := "  " + v.Style.Clean(g.Sender, groupName/2-4) + v.Style.Text(" → ") + v.Style.Clean(g.Author, groupName/2-4)
+		name := "  " + v.Style.Sanitize(g.Sender, groupName/2-4) + v.Style.Text(" → ") + v.Style.Sanitize(g.Author, groupName/2-4)
 		name += strings.Repeat(" ", max(0, groupName-term.Columns(name)))
 		v.line("%s%7s%7s  %s", name, Count(g.Reject), Count(g.Quarantine), v.Style.Paint(looksTone[g.Looks], string(g.Looks)))
 		for _, l := range v.pack(g.Evidence, term.Width-6) {

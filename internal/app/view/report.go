@@ -101,7 +101,7 @@ func (v *messageView) one() {
 // head tells which message it is: on one line where it fits, else a line a field.
 func (v *messageView) head() {
 	const gap = 3
-	name := v.Style.Clean(v.Name, 60)
+	name := v.Style.Sanitize(v.Name, 60)
 	indent := term.Columns(name) + gap
 	if indent > term.Width/2 {
 		indent = 2
@@ -133,7 +133,7 @@ func (v *messageView) subject(room int) string {
 	if i < 0 {
 		return ""
 	}
-	return v.Style.Dim("Subject:") + " " + v.Style.Clean(message.DecodeText(h.At(i).Value(), 4*term.Width), room)
+	return v.Style.Dim("Subject:") + " " + v.Style.Sanitize(message.DecodeText(h.At(i).Value(), 4*term.Width), room)
 }
 
 // from shows the first author: the name decoded and the address as it is. Where both
@@ -146,21 +146,21 @@ func (v *messageView) from(room int) string {
 	}
 	mailboxes, err := message.ParseMailboxes(h.At(i).Value())
 	if err != nil || len(mailboxes) == 0 {
-		return v.Style.Clean(strings.TrimSpace(string(h.At(i).Value())), room)
+		return v.Style.Sanitize(strings.TrimSpace(string(h.At(i).Value())), room)
 	}
 	more := ""
 	if n := h.Count("From") + len(mailboxes) - 2; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
 	m := mailboxes[0]
-	address := v.Style.Clean("<"+m.Address()+">", 0) + more
+	address := v.Style.Sanitize("<"+m.Address()+">", 0) + more
 	if left := room - term.Columns(address) - len(`"" `); left >= 8 && m.DisplayName(60) != "" {
-		return `"` + v.Style.Clean(strings.ReplaceAll(m.DisplayName(60), `"`, "'"), left) + `" ` + address
+		return `"` + v.Style.Sanitize(strings.ReplaceAll(m.DisplayName(60), `"`, "'"), left) + `" ` + address
 	}
 	if at := strings.LastIndexByte(address, '@'); term.Columns(address) > room && at > 0 {
 		address = v.Style.Text("<…") + address[at:]
 	}
-	return v.Style.Clean(address, room)
+	return v.Style.Sanitize(address, room)
 }
 
 func (v *messageView) envelopeLine() {
@@ -276,11 +276,11 @@ func (p *Page) signatures(list []dkim.Signature) {
 
 // signatureID leaves room for the algorithm.
 func (p *Page) signatureID(s *dkim.Signature) string {
-	return p.Style.Clean(s.Name(), p.room()-20)
+	return p.Style.Sanitize(s.Name(), p.room()-20)
 }
 
 func (p *Page) algorithm(s *dkim.Signature) string {
-	text := p.Style.Clean(s.Algorithm, 15)
+	text := p.Style.Sanitize(s.Algorithm, 15)
 	if s.KeyBits > 0 && strings.HasPrefix(s.Algorithm, "rsa") {
 		text += fmt.Sprintf(" %d", s.KeyBits)
 	}
@@ -311,7 +311,7 @@ func (p *Page) whose(d *dmarc.Result) string {
 	if d.PolicyDomain == "" {
 		return ""
 	}
-	return p.Style.Clean("_dmarc."+d.PolicyDomain, 50) + ", " + Plural(d.Queries, "query", "queries")
+	return p.Style.Sanitize("_dmarc."+d.PolicyDomain, 50) + ", " + Plural(d.Queries, "query", "queries")
 }
 
 func (p *Page) arc(a *postseal.ARC) {

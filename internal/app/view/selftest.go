@@ -36,9 +36,9 @@ func (p *Page) attack(r *selftest.Result) {
 		end = r.Reply
 	}
 	p.line(" %s %s %s %s %s", p.Style.Symbol(tone), term.Pad(r.Attack, name), p.Style.Paint(tone, term.Pad(string(r.Layer), layer)),
-		term.Pad(r.Action, action), p.Style.Clean(end, term.Width-name-layer-action-6))
-	p.line("%s", p.Style.Dim("   "+p.Style.Clean(r.Comment, term.Width-3)))
+		term.Pad(r.Action, action), p.Style.Sanitize(end, term.Width-name-layer-action-6))
+	p.line("%s", p.Style.Dim("   "+p.Style.Sanitize(r.Comment, term.Width-3)))
 	for _, problem := range r.Problem {
-		p.line("   %s", p.Style.Clean(problem, term.Width-3))
+		p.line("   %s", p.Style.Sanitize(problem, term.Width-3))
 	}
 }

@@ -154,7 +154,7 @@ func addressRun(terms []spf.Term) int {
 func (v *treeView) addresses(terms []spf.Term, first, indent string) {
 	words := make([]string, len(terms))
 	for i := range terms {
-		words[i] = v.Style.Clean(terms[i].Text, 60)
+		words[i] = v.Style.Sanitize(terms[i].Text, 60)
 	}
 	for _, l := range wrap(strings.Join(words, " "), max(term.Width-term.Columns(indent), 20)) {
 		v.line("%s%s", first, l)
@@ -163,7 +163,7 @@ func (v *treeView) addresses(terms []spf.Term, first, indent string) {
 }
 
 func (v *treeView) term(t *spf.Term, joint, below string, depth int) {
-	text := joint + v.Style.Clean(t.Text, 50)
+	text := joint + v.Style.Sanitize(t.Text, 50)
 	note, tone := termNote(t)
 	if note != "" && tone != term.Bad {
 		text += "  " + v.Style.Paint(tone, v.Style.Text(note))

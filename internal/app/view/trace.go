@@ -174,7 +174,7 @@ func (p *Page) traceDNS(exchanges []resolver.Exchange) {
 		if e.Took > 0 && !p.Offline {
 			right = strings.TrimPrefix(right+", "+short(e.Took), ", ")
 		}
-		left := " " + p.Style.Symbol(tone) + " " + term.Pad(e.Type.String(), 5) + " " + p.Style.Clean(e.Name, 60)
+		left := " " + p.Style.Symbol(tone) + " " + term.Pad(e.Type.String(), 5) + " " + p.Style.Sanitize(e.Name, 60)
 		gap := max(term.Width-term.Columns(left)-len(right), 3)
 		if right != "" {
 			left += strings.Repeat(" ", gap) + p.Style.Dim(right)
@@ -193,7 +193,7 @@ func (v *messageView) traceHeaders() {
 		v.line("   - %s no. %d from the top", v.clean(ref.Name), ref.Index)
 	}
 	for _, f := range h.Add {
-		for i, l := range wrap(v.Style.Clean(f.Name+":"+f.Value, 0), term.Width-8) {
+		for i, l := range wrap(v.Style.Sanitize(f.Name+":"+f.Value, 0), term.Width-8) {
 			if i == 0 {
 				v.line("   + %s", l)
 				continue

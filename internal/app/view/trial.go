@@ -23,7 +23,7 @@ func (p *Page) Trial(r *server.TrialReport) error {
 	p.line("")
 	p.line("%s", p.Style.Bold(fmt.Sprintf("%8s  %-*s%-12s%-12s%s", "messages", nameWidth-2, "sender", "was", "would be", "last")))
 	for _, s := range r.Senders {
-		name := p.Style.Clean(s.Sender, nameWidth/2-4) + p.Style.Text(" → ") + p.Style.Clean(s.Author, nameWidth/2-4)
+		name := p.Style.Sanitize(s.Sender, nameWidth/2-4) + p.Style.Text(" → ") + p.Style.Sanitize(s.Author, nameWidth/2-4)
 		name += strings.Repeat(" ", max(0, nameWidth-2-term.Columns(name)))
 		p.line("%8s  %s%-12s%-12s%s", Count(s.Messages), name, s.Live, s.Trial, p.clean(dashed(s.Ref)))
 	}
