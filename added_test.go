@@ -33,8 +33,8 @@ func TestAddedFields(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.DMARC.Result != dmarc.Pass {
-			t.Errorf("%q: dmarc=%s", top, r.DMARC.Result)
+		if r.DMARC.Code != dmarc.Pass {
+			t.Errorf("%q: dmarc=%s", top, r.DMARC.Code)
 		}
 		if got := strings.Join(postseal.AddedFields(r), " "); got != want {
 			t.Errorf("%q: added %q, want %q", top, got, want)

@@ -56,7 +56,7 @@ func FuzzAnswers(f *testing.F) {
 		if data, err := json.Marshal(r); err != nil || !json.Valid(data) {
 			t.Fatalf("%s, %v", data, err)
 		}
-		if r.DMARC.Result != dmarc.Pass {
+		if r.DMARC.Code != dmarc.Pass {
 			return
 		}
 		if author == "evil.test" {

@@ -92,8 +92,8 @@ func TestBoughtUnknown(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := deliver(t, append(tt.lines, victim...), "203.0.113.66", "helo.evil.test", tt.from, tt.text+"From: a@victim.test\r\n\r\nx\r\n")
-			if r.DMARC.Result != dmarc.Fail || r.Decision.Applied != postseal.Reject {
-				t.Errorf("dmarc=%s (%s), applied %s, spf %+v, dkim %+v", r.DMARC.Result, r.DMARC.Problem, r.Decision.Applied, r.SPF, r.DKIM)
+			if r.DMARC.Code != dmarc.Fail || r.Decision.Applied != postseal.Reject {
+				t.Errorf("dmarc=%s (%s), applied %s, spf %+v, dkim %+v", r.DMARC.Code, r.DMARC.Problem, r.Decision.Applied, r.SPF, r.DKIM)
 			}
 		})
 	}

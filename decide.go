@@ -1,11 +1,11 @@
 package postseal
 
 import (
-	"strings"
 	"time"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
+	"postseal/internal/core/reason"
 )
 
 // EnforcePolicy is the default Policy: the published policy, lowered by the enforcement
@@ -37,12 +37,12 @@ func (p *EnforcePolicy) Enforce(r *Report, d Decision) Decision {
 // Published is what the policy of the Author Domain asks for, before the mode.
 func (p *EnforcePolicy) Published(r *Report) Decision {
 	switch {
-	case r.limit != "":
+	case r.Limit != "":
 		return Decision{Action: Reject, Reason: MessageLimit}
 	case r.Author.Reason != "":
 		return Decision{Action: Reject, Reason: AuthorMalformed}
 	}
-	switch r.DMARC.Result {
+	switch r.DMARC.Code {
 	case dmarc.Pass:
 		if len(AddedFields(r)) > 0 {
 			return Decision{Action: Quarantine, Reason: FieldAdded}
@@ -54,8 +54,10 @@ func (p *EnforcePolicy) Published(r *Report) Decision {
 		return Decision{Action: p.undecided(r), Reason: DMARCTempError}
 	case dmarc.PermError:
 		return Decision{Action: Accept, Reason: DMARCPermError}
+	case dmarc.None:
+		return Decision{Action: Accept, Reason: DMARCNone}
 	}
-	return Decision{Action: Accept, Reason: DMARCNone}
+	return Decision{Action: p.undecided(r), Reason: DMARCTempError} // not evaluated: unknown
 }
 
 func failed(r *Report) Decision {
@@ -130,7 +132,7 @@ func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 		return
 	}
 	if traits := IndirectFlow(r); len(traits) > 0 {
-		p.lower(d, Quarantine, MailingList, "guarded: indirect flow: "+strings.Join(traits, ", "))
+		p.lower(d, Quarantine, MailingList, "guarded: indirect flow: "+reason.Signals(traits))
 		return
 	}
 	if len(Corroboration(r, p.Protected)) == 0 {

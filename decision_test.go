@@ -130,8 +130,8 @@ func TestPassNeedsAlignment(t *testing.T) {
 		case aligned:
 			want = dmarc.Pass
 		}
-		if r.DMARC.Result != want || (want == dmarc.Pass) != (len(r.DMARC.Aligned) > 0) {
-			t.Fatalf("%+v: dmarc=%s aligned %v, want %s", d, r.DMARC.Result, r.DMARC.Aligned, want)
+		if r.DMARC.Code != want || (want == dmarc.Pass) != (len(r.DMARC.Aligned) > 0) {
+			t.Fatalf("%+v: dmarc=%s aligned %v, want %s", d, r.DMARC.Code, r.DMARC.Aligned, want)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestForgeable(t *testing.T) {
 		d := randomDraft(random)
 		d.policy = "p=reject"
 		r := d.decide(t)
-		if r.DMARC.Result != dmarc.Fail {
+		if r.DMARC.Code != dmarc.Fail {
 			continue
 		}
 		least := map[postseal.Enforce]int{postseal.Observe: 0, postseal.EnforceQuarantine: 1, postseal.Guarded: 1, postseal.Strict: 3}[d.enforce]
@@ -166,8 +166,8 @@ func TestFailingSignatureHelpsNobody(t *testing.T) {
 		before := d.decide(t)
 		d.broken = append(d.broken, pick(random, domains...))
 		after := d.decide(t)
-		if before.DMARC.Result != after.DMARC.Result || before.DMARC.Policy != after.DMARC.Policy {
-			t.Fatalf("%+v: dmarc=%s, before %s", d, after.DMARC.Result, before.DMARC.Result)
+		if before.DMARC.Code != after.DMARC.Code || before.DMARC.Policy != after.DMARC.Policy {
+			t.Fatalf("%+v: dmarc=%s, before %s", d, after.DMARC.Code, before.DMARC.Code)
 		}
 		b, a := before.Decision, after.Decision
 		if a.Action != b.Action || severity(a.Applied) > severity(b.Applied) && d.traits == "" || severity(a.Applied) < min(severity(b.Applied), 1) {
@@ -188,13 +188,13 @@ func TestUnknownIsNoResult(t *testing.T) {
 			"s._domainkey.evil.test", "s._domainkey.mail.acme.test", "acme.test", "evil.test")
 		after := d.decide(t)
 		switch {
-		case after.DMARC.Result == dmarc.TempError:
+		case after.DMARC.Code == dmarc.TempError:
 			seen++
 			if known := after.DMARC.Policy.Strength() > 0; known && d.enforce != postseal.Observe && after.Decision.Applied != postseal.Defer {
 				t.Fatalf("%+v: temperror under a known policy, applied %s", d, after.Decision.Applied)
 			}
-		case after.DMARC.Result != before.DMARC.Result:
-			t.Fatalf("%+v: dmarc=%s, before %s", d, after.DMARC.Result, before.DMARC.Result)
+		case after.DMARC.Code != before.DMARC.Code:
+			t.Fatalf("%+v: dmarc=%s, before %s", d, after.DMARC.Code, before.DMARC.Code)
 		}
 	}
 	if seen < rounds/20 {

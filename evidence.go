@@ -7,10 +7,38 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/domain"
 	"postseal/internal/core/canonical"
-	"postseal/internal/core/domain"
 	"postseal/message"
 	"postseal/spf"
+)
+
+// Signal is evidence besides the published policy, for or against a forgery. The set is
+// closed.
+type Signal string
+
+// What IndirectFlow finds.
+const (
+	SignalListID          Signal = "list-id"          // a List-Id field (RFC 2919) that names the intermediary
+	SignalListPost        Signal = "list-post"        // a List-Post field (RFC 2369)
+	SignalPrecedence      Signal = "precedence"       // Precedence: list or bulk
+	SignalSender          Signal = "sender"           // a Sender field (RFC 5322 §3.6.2) that names the intermediary
+	SignalResent          Signal = "resent"           // Resent fields (RFC 5322 §3.6.6) that name the intermediary
+	SignalCalendar        Signal = "calendar"         // an invitation, sent on in the name of its organizer (RFC 6047 §2.4)
+	SignalReceived        Signal = "received"         // more than one Received field of hosts that are not ours, one of the intermediary
+	SignalBrokenSignature Signal = "broken-signature" // a signature of the author's organization fails
+	SignalARCPass         Signal = "arc-pass"         // an ARC chain of the intermediary passes
+)
+
+// What Corroboration finds.
+const (
+	SignalSPFFail      Signal = "spf-fail"            // SPF fails for the author's organization
+	SignalNoSignature  Signal = "no-signature"        // no signature of the author's organization
+	SignalNoSuchDomain Signal = "no-such-domain"      // the author domain does not exist
+	SignalIPRevFail    Signal = "iprev-fail"          // reverse DNS of the client does not match
+	SignalNullMX       Signal = "null-mx"             // the author domain has a null MX (RFC 7505)
+	SignalNoMailHost   Signal = "neither-mx-nor-host" // the author domain has neither MX nor address (RFC 5321 §5.1)
+	SignalProtected    Signal = "protected"           // the author domain is one of those that are protected
 )
 
 // onceFields may be there once and are shown to readers, or tell how the body is shown (RFC
@@ -33,10 +61,10 @@ func AddedFields(r *Report) []string {
 	var added []string
 	for i := range r.DKIM {
 		s := &r.DKIM[i]
-		if s.Result != dkim.Pass || !slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return a.Domain == s.Domain }) {
+		if s.Code != dkim.Pass || !slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return a.Domain == s.Domain }) {
 			continue
 		}
-		uncovered := notCovered(r.header, s.SignedFields)
+		uncovered := notCovered(r.Header, s.SignedFields)
 		if len(uncovered) == 0 {
 			return nil
 		}
@@ -81,29 +109,30 @@ func areCopies(h *message.Header, name string) bool {
 	return true
 }
 
-// Corroboration lists the evidence beside the published policy that a DMARC failure is a
-// forgery (RFC 9989 §7.4: "other knowledge and analysis").
-func Corroboration(r *Report, protected []string) []string {
-	var signals []string
+// Corroboration lists the evidence besides the published policy that a DMARC failure is a
+// forgery (RFC 9989 §7.4: "other knowledge and analysis"). protected are author domains whose
+// failures count as corroborated.
+func Corroboration(r *Report, protected []string) []Signal {
+	var signals []Signal
 	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Fail && r.SameOrganization(r.SPF[0].Domain) {
-		signals = append(signals, "SPF fail of the author's own domain")
+		signals = append(signals, SignalSPFFail)
 	}
 	if !signedByAuthor(r) {
-		signals = append(signals, "no signature of the author's organization")
+		signals = append(signals, SignalNoSignature)
 	}
 	if r.DMARC.NoSuchDomain {
-		signals = append(signals, "the author domain does not exist")
+		signals = append(signals, SignalNoSuchDomain)
 	}
-	if r.IPRev != nil && r.IPRev.Result == IPRevFail {
-		signals = append(signals, "reverse DNS of the client does not match")
+	if r.IPRev != nil && r.IPRev.Code == IPRevFail {
+		signals = append(signals, SignalIPRevFail)
 	}
 	if r.NoMail != "" {
-		signals = append(signals, "the author domain takes no mail: "+string(r.NoMail))
+		signals = append(signals, r.NoMail)
 	}
 	for _, p := range protected {
 		name, err := domain.Parse(p)
 		if err == nil && authorWithin(r, name) {
-			signals = append(signals, "protected domain")
+			signals = append(signals, SignalProtected)
 			break
 		}
 	}

@@ -33,7 +33,7 @@ _dmarc.bank.test. 300 TXT "v=DMARC1; p=reject"
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(report.SPF[0].Code, report.DMARC.Result, report.Decision.Applied)
+	fmt.Println(report.SPF[0].Code, report.DMARC.Code, report.Decision.Applied)
 	fmt.Println(report.Decision.Reply.Code, report.Decision.Reply.Enhanced, report.Decision.Reply.Lines[0])
 	// Output:
 	// fail fail reject

@@ -248,7 +248,7 @@ func sendDuring(t *testing.T, f fault, address string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.DMARC.Result; got != m.right && (f.correct || got != dmarc.TempError) {
+		if got := r.DMARC.Code; got != m.right && (f.correct || got != dmarc.TempError) {
 			t.Errorf("%s: dmarc=%s (%s), want %s", m.name, got, r.DMARC.Reason, m.right)
 		}
 		if a := r.Decision.Applied; m.right == dmarc.Pass && a == postseal.Reject {

@@ -21,7 +21,7 @@ func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	return HeaderChanges{Add: []HeaderField{
 		{Name: "Authentication-Results", Value: field.Value()},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
-	}, Remove: append(t.late.highestFirst(), ForgedFields(r.header, id)...)}
+	}, Remove: append(t.late.highestFirst(), ForgedFields(r.Header, id)...)}
 }
 
 // ForgedFields names the fields of h that claim to come from the verifier authservID,
@@ -140,7 +140,7 @@ func (f *verdictField) fill(r *Report, id string) {
 	f.signatures(r)
 	f.arc(r)
 	if r.IPRev != nil {
-		f.result("iprev", string(r.IPRev.Result))
+		f.result("iprev", string(r.IPRev.Code))
 		f.property("policy", "iprev", r.RemoteIP().String())
 	}
 }
@@ -174,9 +174,9 @@ func (f *verdictField) signatures(r *Report) {
 
 // signatureRank is lower for a signature that says more of the author: aligned and passing,
 // passing, aligned, any other.
-func signatureRank(r *Report, s *dkim.Signature) int {
+func signatureRank(r *Report, s *dkim.Result) int {
 	rank := 3
-	if s.Result == dkim.Pass {
+	if s.Code == dkim.Pass {
 		rank -= 2
 	}
 	if r.SameOrganization(s.Domain) {
@@ -199,9 +199,9 @@ func (f *verdictField) spf(r *Report) {
 	f.property("smtp", name, s.Domain)
 }
 
-func (f *verdictField) dkim(s *dkim.Signature) {
-	result := f.result("dkim", string(s.Result))
-	if s.Result != dkim.Pass {
+func (f *verdictField) dkim(s *dkim.Result) {
+	result := f.result("dkim", string(s.Code))
+	if s.Code != dkim.Pass {
 		result.Reason = strings.TrimPrefix(string(s.Reason), "dkim.")
 	}
 	f.property("header", "d", s.Domain)
@@ -213,24 +213,24 @@ func (f *verdictField) dkim(s *dkim.Signature) {
 // arc names the client that the chain came from, and how far back its signatures hold (RFC
 // 8617 §6).
 func (f *verdictField) arc(r *Report) {
-	if r.chain.Code != arc.Pass && r.chain.Code != arc.Fail {
+	if r.ARC.Code != arc.Pass && r.ARC.Code != arc.Fail {
 		return
 	}
-	result := f.result("arc", r.ARC.Result)
-	if r.chain.Code != arc.Pass {
-		result.Reason = strings.TrimPrefix(r.ARC.Reason, "arc.")
+	result := f.result("arc", string(r.ARC.Code))
+	if r.ARC.Code != arc.Pass {
+		result.Reason = strings.TrimPrefix(string(r.ARC.Reason), "arc.")
 	}
 	if ip := r.RemoteIP(); ip.IsValid() {
 		f.property("smtp", "remote-ip", ip.String())
 	}
-	if r.chain.Code == arc.Pass {
+	if r.ARC.Code == arc.Pass {
 		f.property("header", "oldest-pass", strconv.Itoa(r.ARC.OldestPass))
 	}
 }
 
 func (f *verdictField) dmarc(r *Report) {
 	d := &r.DMARC
-	result := f.result("dmarc", string(d.Result))
+	result := f.result("dmarc", string(d.Code))
 	switch {
 	case d.Published.P != "" && r.Stale > 0:
 		result.Comment = "p=" + d.Published.P + ", stale DNS"

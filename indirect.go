@@ -7,7 +7,7 @@ import (
 
 	"postseal/arc"
 	"postseal/dkim"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -16,44 +16,44 @@ import (
 // message, so they count only with an intermediary that is authenticated: SPF pass of MAIL
 // FROM, or a passing DKIM or ARC signature, of another organization than the author's. A
 // List-Id, a Sender, Resent fields and Received fields must name that organization. Together
-// they may lower a reject to quarantine and nothing more.
-func IndirectFlow(r *Report) []string {
+// they may lower a reject to quarantine and nothing more. Each is listed once.
+func IndirectFlow(r *Report) []Signal {
 	i := findIntermediaries(r)
 	if len(i.organizations) == 0 {
 		return nil
 	}
-	var traits []string
-	add := func(trait string, found bool) {
+	var traits []Signal
+	add := func(trait Signal, found bool) {
 		if found && !slices.Contains(traits, trait) {
 			traits = append(traits, trait)
 		}
 	}
 	received, relayed := 0, false
-	for n := range r.header.Len() {
-		switch f := r.header.At(n); {
+	for n := range r.Header.Len() {
+		switch f := r.Header.At(n); {
 		case f.Is("List-Id"):
-			add("List-Id of the intermediary", i.owns(FlowEvidence(f)))
+			add(SignalListID, i.owns(FlowEvidence(f)))
 		case f.Is("List-Post"):
-			add("List-Post present", true)
+			add(SignalListPost, true)
 		case f.Is("Precedence"):
-			add("Precedence: list", FlowEvidence(f) != "")
+			add(SignalPrecedence, FlowEvidence(f) != "")
 		case f.Is("Sender"):
-			add("Sender of the intermediary", i.owns(FlowEvidence(f)))
+			add(SignalSender, i.owns(FlowEvidence(f)))
 		case f.Is("Resent-From"), f.Is("Resent-Sender"):
-			add("Resent fields of the intermediary", i.owns(FlowEvidence(f)))
+			add(SignalResent, i.owns(FlowEvidence(f)))
 		case f.Is("Content-Type"), f.Is("Content-Class"):
-			add("calendar message", FlowEvidence(f) != "")
+			add(SignalCalendar, FlowEvidence(f) != "")
 		case f.Is("Received"):
 			if received++; received > r.Conn.Relays {
 				relayed = relayed || i.owns(FlowEvidence(f))
 			}
 		}
 	}
-	add("several foreign Received", received-r.Conn.Relays > 1 && relayed)
-	add("broken aligned signature", slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool {
-		return s.Result == dkim.Fail && r.SameOrganization(s.Domain)
+	add(SignalReceived, received-r.Conn.Relays > 1 && relayed)
+	add(SignalBrokenSignature, slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool {
+		return s.Code == dkim.Fail && r.SameOrganization(s.Domain)
 	}))
-	add("ARC chain passes", i.sealed)
+	add(SignalARCPass, i.sealed)
 	return traits
 }
 
@@ -70,16 +70,16 @@ func findIntermediaries(r *Report) intermediaries {
 		i.add(r, r.SPF[0].Domain)
 	}
 	for n := range r.DKIM {
-		if r.DKIM[n].Result == dkim.Pass {
+		if r.DKIM[n].Code == dkim.Pass {
 			i.add(r, r.DKIM[n].Domain)
 		}
 	}
-	if r.chain.Code == arc.Pass {
-		for _, s := range r.chain.Sealers {
+	if r.ARC.Code == arc.Pass {
+		for _, s := range r.ARC.Sealers {
 			i.sealed = i.add(r, s.Domain) || i.sealed
 		}
 	}
-	if len(i.organizations) > 0 && r.IPRev != nil && r.IPRev.Result == IPRevPass {
+	if len(i.organizations) > 0 && r.IPRev != nil && r.IPRev.Code == IPRevPass {
 		i.add(r, r.IPRev.Name) // the host of a provider that sends for them
 	}
 	return i

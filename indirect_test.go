@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"postseal"
+	"postseal/internal/core/reason"
 	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
@@ -66,7 +67,7 @@ s._domainkey.lists.test. 60 TXT ` + reference.TXT(reference.Record(reference.Ed2
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Join(postseal.IndirectFlow(r), ", "); got != tt.traits {
+			if got := reason.Signals(postseal.IndirectFlow(r)); got != tt.traits {
 				t.Errorf("traits %q, want %q", got, tt.traits)
 			}
 			want := postseal.Reject

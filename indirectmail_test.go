@@ -47,8 +47,8 @@ mx.fwd.example. 60 A 192.0.2.7
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.DMARC.Result != dmarc.Fail || r.Decision.Applied != tt.applied {
-			t.Errorf("%s: dmarc=%s, applied %s (%v); want %s", tt.file, r.DMARC.Result, r.Decision.Applied, postseal.IndirectFlow(r), tt.applied)
+		if r.DMARC.Code != dmarc.Fail || r.Decision.Applied != tt.applied {
+			t.Errorf("%s: dmarc=%s, applied %s (%v); want %s", tt.file, r.DMARC.Code, r.Decision.Applied, postseal.IndirectFlow(r), tt.applied)
 		}
 	}
 }

@@ -15,11 +15,11 @@ const maxReverseNames = 10
 func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 	answer, err := r.Lookup(ctx, resolver.ReverseName(ip), resolver.PTR)
 	if err != nil {
-		return IPRev{Result: unknownReverse(err)}
+		return IPRev{Code: unknownReverse(err)}
 	}
 	names := answer.Records[:min(len(answer.Records), maxReverseNames)]
 	if len(names) == 0 {
-		return IPRev{Result: IPRevPermError}
+		return IPRev{Code: IPRevPermError}
 	}
 	t := resolver.A
 	if ip.Is6() {
@@ -28,16 +28,16 @@ func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 	for _, rr := range names {
 		resolver.Prefetch(r, rr.Target, t)
 	}
-	result := IPRev{Result: IPRevFail, Name: names[0].Target}
+	result := IPRev{Code: IPRevFail, Name: names[0].Target}
 	for _, rr := range names {
 		addresses, err := r.Lookup(ctx, rr.Target, t)
 		if err != nil {
-			result.Result = unknownReverse(err)
+			result.Code = unknownReverse(err)
 			continue
 		}
 		for _, a := range addresses.Records {
 			if a.Addr.Unmap() == ip {
-				return IPRev{Result: IPRevPass, Name: rr.Target}
+				return IPRev{Code: IPRevPass, Name: rr.Target}
 			}
 		}
 	}
@@ -45,7 +45,7 @@ func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 }
 
 // unknownReverse is temperror, unless the budget was spent: that is the client's doing.
-func unknownReverse(err error) IPRevResult {
+func unknownReverse(err error) IPRevCode {
 	if resolver.KindOf(err) == resolver.OverBudget {
 		return IPRevPermError
 	}

@@ -34,7 +34,7 @@ func TestIPRevQuestions(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &asked{Resolver: zone}
-	if got := checkIPRev(t.Context(), a, netip.MustParseAddr("192.0.2.1")); got.Result != IPRevFail || got.Name != "n0.test" {
+	if got := checkIPRev(t.Context(), a, netip.MustParseAddr("192.0.2.1")); got.Code != IPRevFail || got.Name != "n0.test" {
 		t.Errorf("got %+v", got)
 	}
 	if got, want := strings.Join(a.seen, ", "), "PTR 1.2.0.192.in-addr.arpa, A n0.test, A n1.test, A n2.test, A n3.test, A n4.test, A n5.test, A n6.test, A n7.test, A n8.test, A n9.test"; got != want {

@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // missingSPF appends what SPF could have passed for. It was not evaluated, because the client

@@ -46,8 +46,8 @@ other.test.       60 TXT "v=spf1 ip4:192.0.2.1 -all"
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.DMARC.Result != tt.result || !strings.Contains(r.DMARC.Problem, tt.problem) {
-				t.Errorf("DMARC = %s (%s), want %s (%s)", r.DMARC.Result, r.DMARC.Problem, tt.result, tt.problem)
+			if r.DMARC.Code != tt.result || !strings.Contains(r.DMARC.Problem, tt.problem) {
+				t.Errorf("DMARC = %s (%s), want %s (%s)", r.DMARC.Code, r.DMARC.Problem, tt.result, tt.problem)
 			}
 			if undecided := tt.result == dmarc.TempError; undecided != (r.Decision.Action == postseal.Defer) {
 				t.Errorf("Action = %s", r.Decision.Action)

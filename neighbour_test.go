@@ -93,7 +93,7 @@ func endsSoon(t *testing.T, v *Verifier) {
 		return
 	}
 	r, err := tx.Finish(finish)
-	if err != nil || r.DMARC.Result != "fail" && r.DMARC.Result != "temperror" {
+	if err != nil || r.DMARC.Code != "fail" && r.DMARC.Code != "temperror" {
 		t.Errorf("%v, %+v", err, r)
 	}
 }

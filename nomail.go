@@ -4,37 +4,29 @@ import (
 	"context"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 
-// TakesNoMail says why nobody at a domain can receive mail, which an honest author does.
-type TakesNoMail string
-
-// A null MX (RFC 7505), or neither MX nor address (RFC 5321 §5.1).
-const (
-	NullMX     TakesNoMail = "null MX"
-	NoMailHost TakesNoMail = "neither MX nor address"
-)
-
-// askNoMail looks whether the author domain takes mail. It costs questions, so they are
+// askNoMail looks whether the author domain takes mail, which that of an honest author
+// does. It costs questions, so they are
 // asked only where the answer may decide: the policy is reject, the mode is guarded, and
 // nothing else speaks for or against a forgery. What cannot be looked up corroborates nothing.
 func (t *Transaction) askNoMail(r *Report) {
-	fails := r.DMARC.Result == dmarc.Fail && r.DMARC.Policy == dmarc.PolicyReject
+	fails := r.DMARC.Code == dmarc.Fail && r.DMARC.Policy == dmarc.PolicyReject
 	if !fails || t.v.config.Enforce != Guarded || len(Corroboration(r, t.v.config.Protected)) > 0 || len(IndirectFlow(r)) > 0 {
 		return
 	}
 	r.NoMail = takesNoMail(t.work.ctx, t.ledger, domain.Name(r.DMARC.AuthorDomain))
 }
 
-func takesNoMail(ctx context.Context, dns resolver.Resolver, author domain.Name) TakesNoMail {
+func takesNoMail(ctx context.Context, dns resolver.Resolver, author domain.Name) Signal {
 	mx, err := dns.Lookup(ctx, string(author), resolver.MX)
 	switch {
 	case err != nil:
 		return ""
 	case len(mx.Records) == 1 && mx.Records[0].Target == "":
-		return NullMX
+		return SignalNullMX
 	case len(mx.Records) > 0:
 		return ""
 	}
@@ -43,5 +35,5 @@ func takesNoMail(ctx context.Context, dns resolver.Resolver, author domain.Name)
 			return ""
 		}
 	}
-	return NoMailHost
+	return SignalNoMailHost
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 func TestSameOrganization(t *testing.T) {

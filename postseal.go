@@ -17,7 +17,7 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"

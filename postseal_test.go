@@ -202,8 +202,8 @@ func TestSilentDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.SPF[0].Code != "temperror" || r.DKIM[0].Result != "temperror" || r.DMARC.Result != "temperror" || r.Decision.Applied != postseal.Accept {
-		t.Errorf("got spf=%s dkim=%s dmarc=%s %s", r.SPF[0].Code, r.DKIM[0].Result, r.DMARC.Result, r.Decision.Applied)
+	if r.SPF[0].Code != "temperror" || r.DKIM[0].Code != "temperror" || r.DMARC.Code != "temperror" || r.Decision.Applied != postseal.Accept {
+		t.Errorf("got spf=%s dkim=%s dmarc=%s %s", r.SPF[0].Code, r.DKIM[0].Code, r.DMARC.Code, r.Decision.Applied)
 	}
 }
 
@@ -229,7 +229,7 @@ func (panics) Lookup(context.Context, string, resolver.Type) (resolver.Answer, e
 func TestPanicOfTheResolver(t *testing.T) {
 	v := verifier(t, postseal.Config{Resolver: panics{}})
 	r, err := postseal.VerifyReader(t.Context(), v, remote, "h.test", "a@acme.test", bytes.NewReader(sample(t, "invoice")))
-	if err != nil || r.DMARC.Result != "temperror" || r.SPF[0].Code != "temperror" {
+	if err != nil || r.DMARC.Code != "temperror" || r.SPF[0].Code != "temperror" {
 		t.Errorf("got %+v %v", r.DMARC, err)
 	}
 }

@@ -22,9 +22,9 @@ func makeRef(r *Report) string {
 	for _, s := range [...]string{"", r.Helo, r.ReversePath} {
 		buf = append(append(buf, 0), s...)
 	}
-	for i := range r.header.Len() {
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(r.header.At(i).Raw)))
+	for i := range r.Header.Len() {
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(r.Header.At(i).Raw)))
 	}
-	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, crc32.Checksum(r.header.Octets(), castagnoli)))
+	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, crc32.Checksum(r.Header.Octets(), castagnoli)))
 	return string(crockford.AppendEncode(buf[:0], digest[:5]))
 }

@@ -2,11 +2,11 @@ package postseal
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"postseal/dkim"
 	"postseal/internal/core/bodyhash"
-	"postseal/internal/core/canonical"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -25,21 +25,48 @@ type Evidence struct {
 	Author      message.Author
 	Limit       message.Reason // the limit that the header section broke, "" when none
 	Bytes       int64          // of the body
-	Digests     canonical.Digests
-	Bodies      []bodyhash.Hash
-	DNS         []resolver.Exchange
+	// Digests are the SHA-256 hashes of what each signature covers of the header section, by the
+	// position of its field.
+	Digests map[int][sha256.Size]byte
+	Bodies  []BodyHash
+	DNS     []resolver.Exchange
 }
 
-// Evidence returns what r was decided on. It is gathered now: verdicts that nobody asks
-// about cost nothing. r must come from Finish.
-func (r *Report) Evidence() *Evidence {
-	t := r.from
-	digests := canonical.Digests{}
-	for _, d := range t.digests {
-		digests[d.Field] = d.Sum
+// BodyHash is the SHA-256 hash of one canonical form of a body (RFC 6376 §3.7).
+type BodyHash struct {
+	Canonicalization string // simple or relaxed
+	Limit            int64  // octets that are hashed (l=), -1 for all
+	Sum              [sha256.Size]byte
+	Inside           bool  // Limit is not more than Length
+	Length           int64 // octets of the whole canonical body
+}
+
+func assumed(list []BodyHash) []bodyhash.Hash {
+	hashes := make([]bodyhash.Hash, len(list))
+	for i, h := range list {
+		hashes[i] = bodyhash.Hash{Canonical: bodyhash.Simple, Limit: h.Limit, Sum: h.Sum, Inside: h.Inside, Length: h.Length}
+		if h.Canonicalization == bodyhash.Relaxed.String() {
+			hashes[i].Canonical = bodyhash.Relaxed
+		}
 	}
-	return &Evidence{Ref: r.Ref, Time: r.Time, Conn: r.Conn, Helo: r.Helo, ReversePath: r.ReversePath, Recipients: r.Recipients,
-		Header: r.header, Author: r.Author, Limit: r.limit, Bytes: t.bytes, Digests: digests, Bodies: t.hashes, DNS: t.exchanges()}
+	return hashes
+}
+
+// Evidence returns what r was decided on, gathered when it is asked for. A Report that does
+// not come from Finish has no body and no DNS answers.
+func (r *Report) Evidence() *Evidence {
+	e := &Evidence{Ref: r.Ref, Time: r.Time, Conn: r.Conn, Helo: r.Helo, ReversePath: r.ReversePath, Recipients: r.Recipients,
+		Header: r.Header, Author: r.Author, Limit: r.Limit, Digests: map[int][sha256.Size]byte{}}
+	if t := r.from; t != nil {
+		for _, d := range t.digests {
+			e.Digests[d.Field] = d.Sum
+		}
+		e.Bytes, e.DNS = t.bytes, t.exchanges()
+		for _, h := range t.hashes {
+			e.Bodies = append(e.Bodies, BodyHash{Canonicalization: h.Canonical.String(), Limit: h.Limit, Sum: h.Sum, Inside: h.Inside, Length: h.Length})
+		}
+	}
+	return e
 }
 
 // Replay evaluates e again. The Verifier should be one whose Resolver answers from e.DNS
@@ -53,15 +80,14 @@ func (v *Verifier) Replay(ctx context.Context, e *Evidence) (*Report, error) {
 	for _, to := range e.Recipients {
 		t.Rcpt(to)
 	}
-	t.work.dkim.Assume(e.Digests)
-	t.work.arc.Assume(e.Digests)
-	t.work.bodies.Assume(e.Bodies)
+	t.work.digests = e.Digests
+	t.work.bodies.Assume(assumed(e.Bodies))
 	for i := range e.Header.Len() {
 		if err := t.Field(e.Header.At(i)); err != nil {
 			return nil, err
 		}
 	}
-	t.made.limit, t.bytes = e.Limit, e.Bytes
+	t.made.Limit, t.bytes = e.Limit, e.Bytes
 	return t.Finish(ctx)
 }
 
@@ -86,8 +112,8 @@ func (v *Verifier) Diagnose(ctx context.Context, r *Report, body []byte) {
 	verifier := v.dkim
 	verifier.Resolver = v.config.Resolver
 	for i := range r.DKIM {
-		if s := &r.DKIM[i]; s.Result == dkim.Fail || s.Reason == dkim.LimitBeyondBody {
-			s.Diagnosis = verifier.Diagnose(ctx, r.header, body, s)
+		if s := &r.DKIM[i]; s.Code == dkim.Fail || s.Reason == dkim.LimitBeyondBody {
+			s.Diagnosis = verifier.Diagnose(ctx, r.Header, body, s)
 		}
 	}
 }

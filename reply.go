@@ -28,7 +28,7 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 	words := reason.Values{Author: author(r)}
 	switch d.Reason {
 	case MessageLimit:
-		reply.Code, reply.Enhanced, why = 552, "5.3.4", string(r.limit)
+		reply.Code, reply.Enhanced, why = 552, "5.3.4", string(r.Limit)
 	case AuthorMalformed:
 		why = string(r.Author.Reason)
 	case DMARCTempError:
@@ -80,7 +80,7 @@ func rejectCode(r *Report) string {
 		return "5.7.1"
 	}
 	for _, s := range r.DKIM {
-		if s.Result == dkim.Pass {
+		if s.Code == dkim.Pass {
 			return "5.7.1"
 		}
 	}
@@ -113,12 +113,12 @@ func dkimFailure(r *Report) string {
 	}
 	s := &r.DKIM[0]
 	for i := range r.DKIM {
-		if r.SameOrganization(r.DKIM[i].Domain) && r.DKIM[i].Result != dkim.Pass {
+		if r.SameOrganization(r.DKIM[i].Domain) && r.DKIM[i].Code != dkim.Pass {
 			s = &r.DKIM[i]
 			break
 		}
 	}
-	return failure(r, "DKIM", string(s.Result), s.Domain)
+	return failure(r, "DKIM", string(s.Code), s.Domain)
 }
 
 // failure names the domain if there is one: a HELO may be missing, or a d=.

@@ -84,42 +84,21 @@ type Decision struct {
 	Override *Override `json:"override,omitempty"`
 }
 
-// ARC is the outcome of ARC chain validation (RFC 8617 §5.2).
-type ARC struct {
-	Result     string   `json:"result"`
-	Reason     string   `json:"reason"`
-	Instances  int      `json:"instances"`
-	OldestPass int      `json:"oldest_pass"`
-	Sealers    []string `json:"sealers"` // d= of each ARC-Seal, instance 1 first
-	Trusted    bool     `json:"trusted"` // the chain passes, and its newest sealer is one of Config.TrustedSealers
-	Problem    string   `json:"problem"`
-}
-
-// MakeARC gives r the shape of a Report. trusted are the sealers that are believed.
-func MakeARC(r arc.Result, trusted []string) ARC {
-	sealers := make([]string, 0, len(r.Sealers))
-	for _, s := range r.Sealers {
-		sealers = append(sealers, s.Domain)
-	}
-	return ARC{Result: string(r.Code), Reason: string(r.Reason), Instances: r.Instances, OldestPass: r.OldestPass, Sealers: sealers,
-		Trusted: oldestTrusted(&r, trusted) > 0, Problem: r.Problem}
-}
-
-// IPRevResult is an iprev result word (RFC 8601 §2.7.3).
-type IPRevResult string
+// IPRevCode is an iprev result word (RFC 8601 §2.7.3).
+type IPRevCode string
 
 // The iprev words.
 const (
-	IPRevPass      IPRevResult = "pass"
-	IPRevFail      IPRevResult = "fail"
-	IPRevTempError IPRevResult = "temperror"
-	IPRevPermError IPRevResult = "permerror"
+	IPRevPass      IPRevCode = "pass"
+	IPRevFail      IPRevCode = "fail"
+	IPRevTempError IPRevCode = "temperror"
+	IPRevPermError IPRevCode = "permerror"
 )
 
 // IPRev is the outcome of the reverse DNS check (RFC 8601 §3).
 type IPRev struct {
-	Result IPRevResult `json:"result"`
-	Name   string      `json:"name"` // the name that resolves back, or the first claimed one
+	Code IPRevCode `json:"result"`
+	Name string    `json:"name"` // the name that resolves back, or the first claimed one
 }
 
 // HeaderField is a field to add: its value is folded with CRLF and has no line end.
@@ -167,24 +146,22 @@ type Report struct {
 
 	Decision Decision
 	SPF      []spf.Result // SPF[0] is the identity that DMARC uses; nil without a client address
-	DKIM     []dkim.Signature
-	ARC      ARC
-	DMARC    dmarc.Result
-	IPRev    *IPRev // nil without a client address
-	Author   message.Author
-	NoMail   TakesNoMail // of the author domain, where it was asked: see Corroboration
-	Headers  HeaderChanges
-	Cost     Cost
-	Stale    int // DNS answers beyond their TTL that the verdict rests on, while nobody answered (RFC 8767)
+	DKIM     []dkim.Result
+	ARC      arc.Result
+	// ARCTrusted: the chain passes, and its newest sealer is one of Config.TrustedSealers.
+	ARCTrusted bool
+	DMARC      dmarc.Result
+	IPRev      *IPRev          // nil without a client address
+	Header     *message.Header // as it was received, as far as the limits allow; nil is empty
+	Limit      message.Reason  // the limit that the header section broke, "" when none
+	Author     message.Author
+	NoMail     Signal // SignalNullMX or SignalNoMailHost where the author domain was asked and takes no mail
+	Headers    HeaderChanges
+	Cost       Cost
+	Stale      int // DNS answers beyond their TTL that the verdict rests on, while nobody answered (RFC 8767)
 
-	header *message.Header
-	chain  arc.Result
-	limit  message.Reason
-	from   *Transaction // that made the report, nil for one made by hand
+	from *Transaction // that made the report, nil for one made by hand
 }
-
-// Header returns the header section as it was received.
-func (r *Report) Header() *message.Header { return r.header }
 
 // Exchanges returns every DNS question of the verification with its answer.
 func (r *Report) Exchanges() []resolver.Exchange {
@@ -193,9 +170,6 @@ func (r *Report) Exchanges() []resolver.Exchange {
 	}
 	return r.from.exchanges()
 }
-
-// Limit returns the limit that the message broke, "" when none.
-func (r *Report) Limit() message.Reason { return r.limit }
 
 // RemoteIP is the address of the client, the zero Addr when it is not known.
 func (r *Report) RemoteIP() netip.Addr { return r.Conn.Remote.Addr().Unmap() }

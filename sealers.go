@@ -9,33 +9,8 @@ import (
 
 	"postseal/arc"
 	"postseal/authres"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
-
-// oldestTrusted is the oldest instance up to which, from the newest on, every sealer is
-// trusted; 0 when the newest is not, or the chain does not pass. What an instance says is
-// worth as much as its sealer: behind the first one that is not trusted, all of it may be
-// made up.
-func oldestTrusted(r *arc.Result, trusted []string) int {
-	if r.Code != arc.Pass {
-		return 0
-	}
-	oldest := 0
-	for i, s := range slices.Backward(r.Sealers) {
-		if !isSealer(s.Domain, trusted) {
-			break
-		}
-		oldest = i + 1
-	}
-	return oldest
-}
-
-func isSealer(d string, trusted []string) bool {
-	return slices.ContainsFunc(trusted, func(t string) bool {
-		name, err := domain.Parse(t)
-		return err == nil && string(name) == d
-	})
-}
 
 // DefaultSealAge is how old a seal may be that overrides a policy: mail servers try to deliver
 // a message for up to five days (RFC 5321 §4.5.4.1), and nearly all of it arrives within
@@ -51,14 +26,14 @@ const sealSkew = 5 * time.Minute
 // not vouch for a field that was added since (as AddedFields has it of DKIM), nor for a message
 // that it sealed longer than age ago, or in the future. A seal without a time has no age.
 func sealedPass(r *Report, trusted []string, age time.Duration) (comment string, ok bool) {
-	oldest := oldestTrusted(&r.chain, trusted)
+	oldest := r.ARC.OldestTrusted(trusted)
 	switch {
-	case oldest == 0, len(r.Author.Domains) == 0, len(notCovered(r.header, r.chain.Signed)) > 0:
+	case oldest == 0, len(r.Author.Domains) == 0, len(notCovered(r.Header, r.ARC.Signed)) > 0:
 		return "", false
-	case !r.chain.SealedAt.IsZero() && !isRecent(r.chain.SealedAt, r.Time, age):
+	case !r.ARC.SealedAt.IsZero() && !isRecent(r.ARC.SealedAt, r.Time, age):
 		return "", false
 	}
-	field, err := authres.Parse(r.chain.Results[oldest-1])
+	field, err := authres.Parse(r.ARC.Results[oldest-1])
 	if err != nil {
 		return "", false
 	}
@@ -67,7 +42,7 @@ func sealedPass(r *Report, trusted []string, age time.Duration) (comment string,
 			return "", false
 		}
 	}
-	return chainComment(&r.chain), true
+	return chainComment(&r.ARC), true
 }
 
 func isRecent(at, now time.Time, age time.Duration) bool {

@@ -98,7 +98,7 @@ func TestChainComment(t *testing.T) {
 	if o := r.Decision.Override; o == nil || o.Comment != want {
 		t.Errorf("override %+v, want comment %q", o, want)
 	}
-	if !r.ARC.Trusted || r.ARC.Instances != 2 {
+	if !r.ARCTrusted || r.ARC.Instances != 2 {
 		t.Errorf("ARC = %+v", r.ARC)
 	}
 	i := slices.IndexFunc(r.Headers.Add, func(f postseal.HeaderField) bool { return f.Name == "Authentication-Results" })
@@ -112,8 +112,8 @@ func TestChainComment(t *testing.T) {
 func TestSealedNeverDefers(t *testing.T) {
 	text := reference.SealAll(forwarded, hop("down.test", "x; dmarc=pass header.from=acme.test"))
 	r := receive(t, postseal.Config{TrustedSealers: []string{"down.test"}}, text, "; FAULT s._domainkey.down.test TXT TIMEOUT")
-	if r.ARC.Result != string(arc.Fail) || r.ARC.Trusted || r.Decision.Applied != postseal.Reject {
-		t.Errorf("got arc=%s trusted=%t, applied %s", r.ARC.Result, r.ARC.Trusted, r.Decision.Applied)
+	if r.ARC.Code != arc.Fail || r.ARCTrusted || r.Decision.Applied != postseal.Reject {
+		t.Errorf("got arc=%s trusted=%t, applied %s", r.ARC.Code, r.ARCTrusted, r.Decision.Applied)
 	}
 }
 
@@ -157,8 +157,8 @@ func TestSealAge(t *testing.T) {
 			set := hop("lists.test", "x; dmarc=pass header.from=acme.test")
 			set.Time = tt.time
 			r := receive(t, postseal.Config{TrustedSealers: []string{"lists.test"}, SealAge: tt.age}, tt.added+reference.SealAll(forwarded, set))
-			if r.ARC.Result != string(arc.Pass) || r.Decision.Applied != tt.applied {
-				t.Errorf("arc=%s, applied %s, want %s", r.ARC.Result, r.Decision.Applied, tt.applied)
+			if r.ARC.Code != arc.Pass || r.Decision.Applied != tt.applied {
+				t.Errorf("arc=%s, applied %s, want %s", r.ARC.Code, r.Decision.Applied, tt.applied)
 			}
 		})
 	}

@@ -120,7 +120,7 @@ func (c *SPFCheck) unknown() ([]spf.Result, *IPRev) {
 	if c.reversePath != "" {
 		results = append(results, spf.Result{Identity: spf.Helo, Code: spf.TempError, Reason: spf.InternalError})
 	}
-	return results, &IPRev{Result: IPRevTempError}
+	return results, &IPRev{Code: IPRevTempError}
 }
 
 // recovered runs work. A panic leaves the result that was set before: temperror.

@@ -115,7 +115,7 @@ func TestSharedSPFOutlivesTransaction(t *testing.T) {
 	tx.Abort()
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	if results, iprev := check.Wait(over); len(results) != 2 || results[0].Code != spf.TempError || iprev.Result != postseal.IPRevTempError {
+	if results, iprev := check.Wait(over); len(results) != 2 || results[0].Code != spf.TempError || iprev.Code != postseal.IPRevTempError {
 		t.Errorf("before the answer: got %v, %v, want temperror", results, iprev)
 	}
 	close(dns.release)

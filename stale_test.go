@@ -54,11 +54,11 @@ func TestStale(t *testing.T) {
 	} {
 		now, source.down = clock().Add(at.after), at.down
 		r := verdictOf(t, v, "a@acme.test", "acme.test", msg)
-		if string(r.DMARC.Result) != at.dmarc || r.Stale != at.stale && !(at.stale > 0 && r.Stale >= at.stale) {
-			t.Errorf("%s: dmarc=%s with %d stale answers, want %s with %d", at.name, r.DMARC.Result, r.Stale, at.dmarc, at.stale)
+		if string(r.DMARC.Code) != at.dmarc || r.Stale != at.stale && !(at.stale > 0 && r.Stale >= at.stale) {
+			t.Errorf("%s: dmarc=%s with %d stale answers, want %s with %d", at.name, r.DMARC.Code, r.Stale, at.dmarc, at.stale)
 		}
 		checkStale(t, at.name, v, r, at.stale > 0)
-		if forged := verdictOf(t, v, "a@evil.test", "evil.test", msg); forged.DMARC.Result == "pass" {
+		if forged := verdictOf(t, v, "a@evil.test", "evil.test", msg); forged.DMARC.Code == "pass" {
 			t.Errorf("%s: a forgery passes", at.name)
 		}
 	}
@@ -121,7 +121,7 @@ func TestOutage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := verdictOf(t, v, tt.sender, "acme.test", []byte("From: a@"+tt.author+"\r\n\r\nx\r\n"))
 			if r.Decision.Applied != tt.want {
-				t.Errorf("applied %s, want %s: dmarc=%s %s policy %q (%s)", r.Decision.Applied, tt.want, r.DMARC.Result, r.DMARC.Reason, r.DMARC.Policy, r.DMARC.Problem)
+				t.Errorf("applied %s, want %s: dmarc=%s %s policy %q (%s)", r.Decision.Applied, tt.want, r.DMARC.Code, r.DMARC.Reason, r.DMARC.Policy, r.DMARC.Problem)
 			}
 		})
 	}

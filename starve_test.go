@@ -28,8 +28,8 @@ func TestStarvedPolicy(t *testing.T) {
 		lines = append(lines, set.Selector+"._domainkey.evil.test. 60 TXT "+reference.TXT(reference.Record(set.Key)+"; n="+large))
 	}
 	r := receive(t, postseal.Config{Enforce: postseal.Strict}, text, lines...)
-	if r.DMARC.Result != dmarc.Fail || r.Decision.Applied != postseal.Reject {
-		t.Errorf("got dmarc=%s (%s), applied %s, want fail, reject", r.DMARC.Result, r.DMARC.Problem, r.Decision.Applied)
+	if r.DMARC.Code != dmarc.Fail || r.Decision.Applied != postseal.Reject {
+		t.Errorf("got dmarc=%s (%s), applied %s, want fail, reject", r.DMARC.Code, r.DMARC.Problem, r.Decision.Applied)
 	}
 }
 
@@ -45,8 +45,8 @@ func TestStarvedByAnotherAuthor(t *testing.T) {
 	}
 	text := strings.Replace(forwarded, "From: Dana <dana@acme.test>", "From: a@"+name+", dana@acme.test", 1)
 	r := receive(t, postseal.Config{Enforce: postseal.Strict}, text, lines...)
-	if r.DMARC.Result != dmarc.Fail || r.Decision.Applied != postseal.Reject {
-		t.Errorf("got dmarc=%s (%s), applied %s, want fail, reject", r.DMARC.Result, r.DMARC.Problem, r.Decision.Applied)
+	if r.DMARC.Code != dmarc.Fail || r.Decision.Applied != postseal.Reject {
+		t.Errorf("got dmarc=%s (%s), applied %s, want fail, reject", r.DMARC.Code, r.DMARC.Problem, r.Decision.Applied)
 	}
 }
 
@@ -56,6 +56,6 @@ func TestExistenceUnknown(t *testing.T) {
 	text := strings.Replace(forwarded, "dana@acme.test", "dana@none.down.test", 1)
 	r := receive(t, postseal.Config{}, text, `_dmarc.down.test. 60 TXT "v=DMARC1; p=none; np=reject"`, "; FAULT none.down.test TXT SERVFAIL")
 	if r.DMARC.Reason != dmarc.ExistenceUnknown || r.Decision.Applied != postseal.Defer {
-		t.Errorf("got dmarc=%s %s, applied %s, want temperror dmarc.ExistenceUnknown, defer", r.DMARC.Result, r.DMARC.Reason, r.Decision.Applied)
+		t.Errorf("got dmarc=%s %s, applied %s, want temperror dmarc.ExistenceUnknown, defer", r.DMARC.Code, r.DMARC.Reason, r.Decision.Applied)
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/domain"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
-	"postseal/internal/core/domain"
+	"postseal/internal/core/shared"
 	"postseal/internal/core/smtpreply"
 	"postseal/message"
 	"postseal/resolver"
@@ -49,7 +50,7 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v}
 	r := &t.made
-	r.Conn, r.Helo, r.ReversePath, r.header = s.conn, s.helo, reversePath, new(message.Header)
+	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, reversePath, new(message.Header)
 	t.begin(shared, s)
 	return t
 }
@@ -95,16 +96,16 @@ func (t *Transaction) Field(f message.Field) error {
 		return errors.New("postseal: Field after EndHeader")
 	}
 	w := t.work
-	if t.made.limit == "" {
-		t.made.limit = t.v.config.Limits.Header.Check(w.header, f)
+	if t.made.Limit == "" {
+		t.made.Limit = t.v.config.Limits.Header.Check(w.header, f)
 	}
-	if t.made.limit != "" {
+	if t.made.Limit != "" {
 		t.late.see(f, w.header, t.v.config.AuthservID)
 		return nil
 	}
 	w.header.Add(f)
-	w.dkim.Field(f)
-	w.arc.Field(f)
+	w.dkimWork.Field(f)
+	w.arcWork.Field(f)
 	return nil
 }
 
@@ -118,8 +119,9 @@ func (t *Transaction) EndHeader() error {
 	w := t.work
 	author := t.findAuthor()
 	t.made.Author = author
-	w.dkim.Header(w.header, &w.bodies, author.Domains)
-	w.arc.Header(w.header, &w.bodies)
+	section := shared.Section{Header: w.header, Bodies: &w.bodies, Authors: author.Domains, Digests: w.digests}
+	w.dkimWork.EndHeader(section)
+	w.arcWork.EndHeader(section)
 	for _, d := range author.Domains {
 		w.dmarc.Prefetch(d)
 	}
@@ -158,14 +160,14 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 func (t *Transaction) report(ctx context.Context) {
 	w, r := t.work, &t.made
 	r.from = t
-	r.Time, r.ARC = w.now(), MakeARC(arc.Result{Code: arc.None, Reason: arc.NoChain}, nil)
+	r.Time, r.ARC = w.now(), arc.Result{Code: arc.None, Reason: arc.NoChain}
 	r.Ref = t.makeRef(r)
 	defer func() {
 		if p := recover(); p != nil {
 			if t.v.config.OnPanic != nil {
 				t.v.config.OnPanic(p)
 			}
-			r.DMARC = dmarc.Result{Result: dmarc.TempError}
+			r.DMARC = dmarc.Result{Code: dmarc.TempError}
 			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
 				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: append(slices.Clone(smtpreply.InternalError), "Ref "+r.Ref)}}
 		}
@@ -198,16 +200,16 @@ func (t *Transaction) evaluate(ctx context.Context, r *Report) {
 	w := t.work
 	r.DKIM = w.dkim.Finish()
 	r.SPF, r.IPRev = t.spf(ctx)
-	if len(r.Author.Domains) == 0 || r.limit != "" || r.Author.Reason != "" {
+	if len(r.Author.Domains) == 0 || r.Limit != "" || r.Author.Reason != "" {
 		// RFC 9989 §9.2: none would say that no record exists, and nothing was asked.
-		r.DMARC = dmarc.Result{Result: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
+		r.DMARC = dmarc.Result{Code: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
 		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(r))
 		explainMissing(r)
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.
-	r.chain = w.arc.Finish()
-	r.ARC = MakeARC(r.chain, t.v.config.TrustedSealers)
+	r.ARC = w.arc.Finish()
+	r.ARCTrusted = r.ARC.OldestTrusted(t.v.config.TrustedSealers) > 0
 	t.askNoMail(r)
 }
 
@@ -227,7 +229,7 @@ func identifiers(r *Report) []dmarc.Identifier {
 		}
 	}
 	for i := range r.DKIM {
-		switch s := &r.DKIM[i]; s.Result {
+		switch s := &r.DKIM[i]; s.Code {
 		case dkim.Pass:
 			ids = append(ids, dmarc.Identifier{Method: "dkim", Domain: s.Domain})
 		case dkim.TempError:
@@ -242,7 +244,7 @@ func identifiers(r *Report) []dmarc.Identifier {
 func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 	again := *r
 	again.Decision = Decision{}
-	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.limit == "" && r.Author.Reason == "" {
+	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.Limit == "" && r.Author.Reason == "" {
 		e := v.dmarc
 		e.Resolver = v.config.Resolver
 		again.DMARC = e.EvaluateAll(ctx, r.Author.Domains, identifiers(r))
@@ -261,7 +263,7 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	var limit *message.LimitError
 	switch {
 	case errors.As(err, &limit):
-		t.made.limit = limit.Reason
+		t.made.Limit = limit.Reason
 	case err != nil:
 		return nil, err
 	}

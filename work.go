@@ -9,6 +9,8 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/canonical"
+	"postseal/internal/core/shared"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -27,6 +29,9 @@ type work struct {
 	bodies   bodyhash.Set
 	dkim     *dkim.Verification
 	arc      *arc.Validation
+	dkimWork shared.Verifying  // drives dkim
+	arcWork  shared.Verifying  // drives arc
+	digests  canonical.Digests // of a replay, nil otherwise
 	dmarc    *dmarc.Evaluation
 }
 
@@ -37,7 +42,7 @@ func (t *Transaction) release() {
 		w.check.work.Wait()
 	}
 	t.ledger.Close()
-	t.digests = w.arc.AppendDigests(w.dkim.AppendDigests(nil))
+	t.digests = w.arcWork.AppendDigests(w.dkimWork.AppendDigests(nil))
 	t.hashes = w.bodies.AppendHashes(nil)
 	t.work = nil
 }
@@ -80,8 +85,9 @@ func (t *Transaction) begin(shared *SPFCheck, s *Session) {
 	verifier.Resolver, verifier.Now = t.ledger.Account(shares.keys), s.now
 	validator.Resolver, validator.Now = t.ledger.Account(shares.chain), s.now
 	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget)
-	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.header,
+	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.Header,
 		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: evaluator.Begin(s.ctx)}
+	w.dkimWork, w.arcWork = driven(w.dkim, w.arc)
 	t.work = w
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(t.made.ReversePath)
@@ -111,4 +117,8 @@ func (t *Transaction) spf(ctx context.Context) ([]spf.Result, *IPRev) {
 	ctx, cancel := context.WithTimeout(ctx, t.v.config.Limits.Timeout)
 	defer cancel()
 	return t.shared.Wait(ctx)
+}
+
+func driven(d *dkim.Verification, a *arc.Validation) (shared.Verifying, shared.Verifying) {
+	return shared.DKIM(d), shared.ARC(a)
 }

@@ -26,7 +26,7 @@ func (w messageWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.t.work == nil:
 		return 0, errEnded
-	case w.t.made.limit != "":
+	case w.t.made.Limit != "":
 		return len(p), nil
 	case w.t.work.splitter.InBody():
 		return w.t.Write(p)
@@ -42,7 +42,7 @@ func (w messageWriter) Close() error {
 	switch {
 	case w.t.work == nil:
 		return errEnded
-	case w.t.made.limit != "":
+	case w.t.made.Limit != "":
 		return nil
 	}
 	return w.outcome(w.t.work.splitter.Close())
@@ -51,7 +51,7 @@ func (w messageWriter) Close() error {
 func (w messageWriter) outcome(err error) error {
 	var limit *message.LimitError
 	if errors.As(err, &limit) {
-		w.t.made.limit = limit.Reason
+		w.t.made.Limit = limit.Reason
 		return nil
 	}
 	return err

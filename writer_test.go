@@ -39,8 +39,8 @@ func TestMessageWriter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Limit() != test.limit || r.Decision.Reason != test.want {
-				t.Errorf("%s in pieces of %d: limit %q, reason %q, want %q, %q", test.name, size, r.Limit(), r.Decision.Reason, test.limit, test.want)
+			if r.Limit != test.limit || r.Decision.Reason != test.want {
+				t.Errorf("%s in pieces of %d: limit %q, reason %q, want %q, %q", test.name, size, r.Limit, r.Decision.Reason, test.limit, test.want)
 			}
 		}
 	}

@@ -1,8 +1,11 @@
 package arc
 
-import "time"
+import (
+	"slices"
+	"time"
 
-import "slices"
+	"postseal/domain"
+)
 
 // Code is a result word of RFC 8617 §4.4 and RFC 8601.
 type Code string
@@ -88,4 +91,29 @@ type Result struct {
 	Problem    string    // what went wrong, for a person
 	Signed     []string  // names in h= of the newest ARC-Message-Signature, lower case; a claim, unless Code is Pass
 	SealedAt   time.Time // t= of the newest ARC-Seal, the zero Time without one; a claim, unless Code is Pass
+}
+
+// OldestTrusted is the oldest instance up to which, from the newest on, the d= of every
+// sealer is one of trusted; 0 when the newest is not, or the chain does not pass. What an
+// instance says is worth as much as its sealer: before the first one that is not trusted,
+// all of it may be made up.
+func (r *Result) OldestTrusted(trusted []string) int {
+	if r.Code != Pass {
+		return 0
+	}
+	oldest := 0
+	for i, s := range slices.Backward(r.Sealers) {
+		if !isSealer(s.Domain, trusted) {
+			break
+		}
+		oldest = i + 1
+	}
+	return oldest
+}
+
+func isSealer(d string, trusted []string) bool {
+	return slices.ContainsFunc(trusted, func(t string) bool {
+		name, err := domain.Parse(t)
+		return err == nil && string(name) == d
+	})
 }

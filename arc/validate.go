@@ -7,12 +7,12 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"hash"
-	"io"
 	"time"
 
 	"postseal/dkim"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/shared"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -28,18 +28,23 @@ type Verifier struct {
 	AllowPartialBody bool
 }
 
-// Validation is the work on one message: Field for each header field, Header, the body
-// into the bodyhash.Set, Finish.
+// Validation is the work on one message, which it takes as a message.Sink: the header
+// fields, the end of the header section, the body with CRLF line ends. Finish gives the
+// result. It is used by one goroutine.
 type Validation struct {
 	v      Verifier
 	ctx    context.Context
 	fields int
 	sets   []*set // by instance, from 1
 	fault  fault
-	bodies *bodyhash.Set // nil until Header
+	bodies *bodyhash.Set // nil until the header section has ended
 	work   int           // of keys that were tried
 
 	assumed canonical.Digests
+
+	text      *text // nil while package postseal drives
+	headerEnd bool
+	finished  *Result
 }
 
 // fault is the first thing that is wrong.
@@ -54,17 +59,19 @@ func (x *Validation) fail(reason Reason, instance int) {
 	}
 }
 
-// Begin starts on a message; its lookups end with ctx.
+// Begin starts on a message; its lookups end with ctx. Without a Resolver no key is usable,
+// and a chain fails.
 func (v *Verifier) Begin(ctx context.Context) *Validation {
-	return &Validation{v: *v, ctx: ctx}
+	x := &Validation{ctx: ctx}
+	if v != nil {
+		x.v = *v
+	}
+	x.v.Resolver = shared.Resolver(x.v.Resolver)
+	return x
 }
 
-// Assume makes the digests of an earlier validation stand for the text of the header
-// section. It is called before Header.
-func (x *Validation) Assume(d canonical.Digests) { x.assumed = d }
-
-// AppendDigests appends the digest of each signature and seal of a chain without fault to dst.
-func (x *Validation) AppendDigests(dst []canonical.Digest) []canonical.Digest {
+// appendDigests appends the digest of each signature and seal of a chain without fault to dst.
+func (x *Validation) appendDigests(dst []canonical.Digest) []canonical.Digest {
 	for _, s := range x.sets {
 		for _, k := range [...]kind{ams, seal} {
 			if s.index[k] >= 0 {
@@ -75,9 +82,9 @@ func (x *Validation) AppendDigests(dst []canonical.Digest) []canonical.Digest {
 	return dst
 }
 
-// Field looks at the next header field. A key is asked for as the field that needs it
+// field looks at the next header field. A key is asked for as the field that needs it
 // arrives.
-func (x *Validation) Field(f message.Field) {
+func (x *Validation) field(f message.Field) {
 	index := x.fields
 	x.fields++
 	k, ok := kindOf(f)
@@ -141,11 +148,11 @@ func (x *Validation) place(k kind, n, index int) *set {
 	return s
 }
 
-// Header ends the header section: it checks the structure of the chain, hashes what the
-// signatures and seals cover and asks bodies for the body hashes. h must hold the fields
-// that Field saw.
-func (x *Validation) Header(h *message.Header, bodies *bodyhash.Set) {
-	x.bodies = bodies
+// endHeader checks the structure of the chain, hashes what the signatures and seals cover
+// and asks for the body hashes. The section must hold the fields that field saw.
+func (x *Validation) endHeader(section shared.Section) {
+	h := section.Header
+	x.bodies, x.assumed, x.headerEnd = section.Bodies, section.Digests, true
 	if len(x.sets) == 0 && x.fault.reason == "" {
 		return
 	}
@@ -219,8 +226,8 @@ func sumWith(h hash.Hash, p []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// Finish ends the body and validates the chain (RFC 8617 §5.2). It waits for the keys.
-func (x *Validation) Finish() Result {
+// finish ends the body and validates the chain (RFC 8617 §5.2).
+func (x *Validation) finish() Result {
 	if len(x.sets) == 0 && x.fault.reason == "" {
 		return Result{Code: None, Reason: NoChain}
 	}
@@ -308,9 +315,9 @@ func (x *Validation) signatureHolds(s *set) Reason {
 	return x.checks(f, s.digests[ams][:], SignatureMismatch)
 }
 
-// maxWork bounds the work of all keys of a chain, see dkim.Key.Work: 50 sets with keys of
-// 2048 bits have 7600.
-const maxWork = 8000
+// maxWork bounds the work of all keys of a chain, 50 sets with RSA keys of
+// 2048 bits have 7600, with keys of Ed25519 14000.
+const maxWork = 14000
 
 // checks verifies with any of the keys; a key that is not to be had is a failure, not a
 // temporary error (RFC 8617 §5.2.1).
@@ -334,32 +341,3 @@ func (x *Validation) checks(f *dkim.Field, digest []byte, mismatch Reason) Reaso
 	}
 	return reason
 }
-
-// Verify validates the chain of a whole message with CRLF line ends. The error is that of
-// r, or a *message.LimitError.
-func (v *Verifier) Verify(ctx context.Context, r io.Reader) (Result, error) {
-	s := &sink{validation: v.Begin(ctx)}
-	if err := message.Stream(s, r, message.Limits{}); err != nil {
-		return Result{Code: Fail, Reason: Malformed}, err
-	}
-	return s.validation.Finish(), nil
-}
-
-type sink struct {
-	validation *Validation
-	header     message.Header
-	bodies     bodyhash.Set
-}
-
-func (s *sink) Field(f message.Field) error {
-	s.header.Add(f)
-	s.validation.Field(f)
-	return nil
-}
-
-func (s *sink) EndHeader() error {
-	s.validation.Header(&s.header, &s.bodies)
-	return nil
-}
-
-func (s *sink) Write(p []byte) (int, error) { return s.bodies.Write(p) }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

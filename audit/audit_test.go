@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"postseal/audit"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver/dnstest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"postseal/audit"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )

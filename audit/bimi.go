@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/domain"
 	"postseal/internal/app/repair"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

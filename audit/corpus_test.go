@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"postseal/audit"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )

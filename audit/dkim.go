@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"postseal/dkim"
+	"postseal/domain"
 	"postseal/internal/app/repair"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

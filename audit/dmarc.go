@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"postseal/dmarc"
+	"postseal/domain"
 	"postseal/internal/app/repair"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 
@@ -27,7 +27,7 @@ func (r *run) dmarc() {
 		}
 		rec.Walk = append(rec.Walk, step)
 		if s.Err != nil {
-			r.unchecked("dmarc", s.Name, s.Err, res.Result == dmarc.TempError)
+			r.unchecked("dmarc", s.Name, s.Err, res.Code == dmarc.TempError)
 		}
 	}
 	rec.OrgDomain, rec.PolicyDomain, rec.Policy = res.OrgDomain, res.PolicyDomain, string(res.Policy)
@@ -35,7 +35,7 @@ func (r *run) dmarc() {
 		rec.State = NXDomain
 	}
 	r.dmarcPlaces(&res)
-	if res.Result == dmarc.TempError {
+	if res.Code == dmarc.TempError {
 		rec.Status = r.status(failedStep(&res), Failed)
 		return
 	}
@@ -166,7 +166,7 @@ func (r *run) dmarcRecord(res *dmarc.Result) {
 	rec.Record, rec.P, rec.SP, rec.NP, rec.ADKIM, rec.ASPF, rec.Test = record.Text, published.P, published.SP, published.NP, published.ADKIM, published.ASPF, record.Test
 	at := Where{Name: name, Record: record.Text}
 	findEach(r.find, dmarc.Lint(record.Text), at)
-	if res.Result == dmarc.PermError {
+	if res.Code == dmarc.PermError {
 		return // dmarc.unusable says it
 	}
 	r.dmarcStrength(res, at)
@@ -230,7 +230,7 @@ func (r *run) dmarcPSL(res *dmarc.Result) {
 	if slices.ContainsFunc(res.Walk, func(s dmarc.Step) bool { return s.Err != nil }) {
 		return // what the walk would have found is not known
 	}
-	if old.Result == dmarc.TempError || old.OrgDomain == res.OrgDomain && old.PolicyDomain == res.PolicyDomain && old.Policy == res.Policy {
+	if old.Code == dmarc.TempError || old.OrgDomain == res.OrgDomain && old.PolicyDomain == res.PolicyDomain && old.Policy == res.Policy {
 		return
 	}
 	r.find("dmarc.psl-differs", Where{Name: rec.Name, Record: rec.Record}, fmt.Sprintf("RFC 9989: policy %s of %s, organization %s; with a public suffix list: policy %s of %s, organization %s",

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"postseal/domain"
 	"postseal/internal/app/repair"
-	"postseal/internal/core/domain"
 )
 
 // TLSRPT is where senders report failures of TLS (RFC 8460).

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 	"postseal/spf"
 )

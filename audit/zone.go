@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

@@ -3,7 +3,7 @@ package authres
 import (
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 )
 

@@ -317,8 +317,8 @@ var localFacts = []string{"action", "applied", "decision", "override", "reply", 
 // factsOf lists what an expect line can name. Several signatures are joined by commas.
 func factsOf(r *postseal.Report) map[string]string {
 	facts := map[string]string{
-		"dmarc": string(r.DMARC.Result), "policy": string(r.DMARC.Policy), "org": r.DMARC.OrgDomain, "policy-domain": r.DMARC.PolicyDomain,
-		"arc": r.ARC.Result, "oldest-pass": strconv.Itoa(r.ARC.OldestPass), "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
+		"dmarc": string(r.DMARC.Code), "policy": string(r.DMARC.Policy), "org": r.DMARC.OrgDomain, "policy-domain": r.DMARC.PolicyDomain,
+		"arc": string(r.ARC.Code), "oldest-pass": strconv.Itoa(r.ARC.OldestPass), "action": string(r.Decision.Action), "applied": string(r.Decision.Applied), "decision": string(r.Decision.Reason),
 		"spf": "skipped", "helo": "skipped", "iprev": "skipped", "removed": fmt.Sprint(len(r.Headers.Remove)),
 	}
 	var signatures, domains, removed []string
@@ -326,7 +326,7 @@ func factsOf(r *postseal.Report) map[string]string {
 		removed = append(removed, fmt.Sprintf("%s:%d", ref.Name, ref.Index))
 	}
 	for _, s := range r.DKIM {
-		signatures = append(signatures, string(s.Result))
+		signatures = append(signatures, string(s.Code))
 	}
 	for _, d := range r.Author.Domains {
 		domains = append(domains, string(d))
@@ -340,7 +340,7 @@ func factsOf(r *postseal.Report) map[string]string {
 		facts["helo"] = string(r.SPF[1].Code)
 	}
 	if r.IPRev != nil {
-		facts["iprev"] = string(r.IPRev.Result)
+		facts["iprev"] = string(r.IPRev.Code)
 	}
 	if r.Decision.Override != nil {
 		facts["override"] = string(r.Decision.Override.Type)
@@ -353,7 +353,7 @@ func factsOf(r *postseal.Report) map[string]string {
 }
 
 func reasonsOf(r *postseal.Report) []string {
-	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), r.ARC.Reason, string(r.Limit())}
+	reasons := []string{string(r.Decision.Reason), string(r.DMARC.Reason), string(r.Author.Reason), string(r.ARC.Reason), string(r.Limit)}
 	for _, s := range r.SPF {
 		reasons = append(reasons, string(s.Reason))
 	}

@@ -10,9 +10,8 @@ import (
 	"strings"
 
 	"postseal"
-	"postseal/internal/core/bodyhash"
+	"postseal/domain"
 	"postseal/internal/core/canonical"
-	"postseal/internal/core/domain"
 	"postseal/message"
 )
 
@@ -21,7 +20,7 @@ type evidence struct {
 	author  message.Author
 	limit   message.Reason
 	bytes   int64
-	bodies  []bodyhash.Hash
+	bodies  []postseal.BodyHash
 	digests canonical.Digests
 }
 
@@ -66,13 +65,13 @@ func (e *evidence) format() string {
 	fmt.Fprintf(&b, "body %d\n", e.bytes)
 	for _, h := range e.bodies {
 		limit, sum := allOctets, "beyond"
-		if h.Limit != bodyhash.NoLimit {
+		if h.Limit >= 0 {
 			limit = strconv.FormatInt(h.Limit, 10)
 		}
 		if h.Inside {
 			sum = base64.StdEncoding.EncodeToString(h.Sum[:])
 		}
-		fmt.Fprintf(&b, "body-hash %s %s %d %s\n", h.Canonical, limit, h.Length, sum)
+		fmt.Fprintf(&b, "body-hash %s %s %d %s\n", h.Canonicalization, limit, h.Length, sum)
 	}
 	indexes := make([]int, 0, len(e.digests))
 	for i := range e.digests {
@@ -87,7 +86,7 @@ func (e *evidence) format() string {
 }
 
 func parseEvidence(text string) (*evidence, error) {
-	e := &evidence{bodies: []bodyhash.Hash{}, digests: canonical.Digests{}}
+	e := &evidence{bodies: []postseal.BodyHash{}, digests: canonical.Digests{}}
 	for i, line := range strings.Split(text, "\n") {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -131,11 +130,9 @@ func (e *evidence) set(key string, values []string) (err error) {
 }
 
 func (e *evidence) bodyHash(values []string) (err error) {
-	h := bodyhash.Hash{Limit: bodyhash.NoLimit, Inside: values[3] != "beyond"}
+	h := postseal.BodyHash{Canonicalization: values[0], Limit: -1, Inside: values[3] != "beyond"}
 	switch values[0] {
-	case "relaxed":
-		h.Canonical = bodyhash.Relaxed
-	case "simple":
+	case "relaxed", "simple":
 	default:
 		return fmt.Errorf("%q is neither simple nor relaxed", values[0])
 	}

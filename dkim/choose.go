@@ -1,7 +1,7 @@
 package dkim
 
 import (
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
@@ -38,7 +38,7 @@ func claimedSigner(f message.Field) domain.Name {
 func (x *Verification) choose(left *int, wanted func(*signature) bool) {
 	for i := range x.signatures {
 		s := &x.signatures[i]
-		if s.Result != "" || s.chosen || !wanted(s) {
+		if s.Code != "" || s.chosen || !wanted(s) {
 			continue
 		}
 		if *left == 0 {

@@ -59,7 +59,7 @@ const (
 // whole body, by undoing changes that lists, gateways and mail stores make. It proves what
 // it says: the signature verifies with the change undone. The work is bounded, but far above
 // that of a verification: it is for those who ask.
-func (v *Verifier) Diagnose(ctx context.Context, h *message.Header, body []byte, s *Signature) Diagnosis {
+func (v *Verifier) Diagnose(ctx context.Context, h *message.Header, body []byte, s *Result) Diagnosis {
 	p := newPatient(ctx, v, h, body, s)
 	if p == nil {
 		return Diagnosis{Cause: NotDiagnosable}
@@ -98,7 +98,7 @@ type patient struct {
 	hashed   int64
 }
 
-func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte, s *Signature) *patient {
+func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte, s *Result) *patient {
 	broken := s.Reason == BodyHashMismatch || s.Reason == SignatureMismatch || s.Reason == LimitBeyondBody
 	if !broken || s.FieldIndex >= h.Len() || h.Len() > maxDiagnosedFields || len(body) > maxDiagnosedBody {
 		return nil

@@ -40,7 +40,7 @@ func zone(t testing.TB, lines ...string) *dnstest.Zone {
 // keyAt is the zone line of a key record.
 func keyAt(name, record string) string { return name + ". 60 TXT " + reference.TXT(record) }
 
-func verify(t testing.TB, v dkim.Verifier, text string) []dkim.Signature {
+func verify(t testing.TB, v dkim.Verifier, text string) []dkim.Result {
 	t.Helper()
 	v.Now = clock
 	got, err := v.Verify(t.Context(), strings.NewReader(text))
@@ -51,10 +51,10 @@ func verify(t testing.TB, v dkim.Verifier, text string) []dkim.Signature {
 }
 
 // outcome is "result Reason", of several signatures separated by commas.
-func outcome(all []dkim.Signature) string {
+func outcome(all []dkim.Result) string {
 	var parts []string
 	for _, s := range all {
-		parts = append(parts, string(s.Result)+" "+strings.TrimPrefix(string(s.Reason), "dkim."))
+		parts = append(parts, string(s.Code)+" "+strings.TrimPrefix(string(s.Reason), "dkim."))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -331,15 +331,15 @@ func TestTooMany(t *testing.T) {
 	got := verify(t, dkim.Verifier{Resolver: z}, text)
 	counts := map[string]int{}
 	for _, s := range got {
-		counts[outcome([]dkim.Signature{s})]++
+		counts[outcome([]dkim.Result{s})]++
 	}
-	if len(got) != 13 || counts["pass Valid"] != 10 || counts["policy TooManySignatures"] != 3 || got[12].Result != dkim.Pass {
-		t.Errorf("got %v, the author's own %s", counts, got[12].Result)
+	if len(got) != 13 || counts["pass Valid"] != 10 || counts["policy TooManySignatures"] != 3 || got[12].Code != dkim.Pass {
+		t.Errorf("got %v, the author's own %s", counts, got[12].Code)
 	}
 	got = verify(t, dkim.Verifier{Resolver: z}, strings.Repeat("DKIM-Signature: x\r\n", 1500)+plain)
 	counts = map[string]int{}
 	for _, s := range got {
-		counts[outcome([]dkim.Signature{s})]++
+		counts[outcome([]dkim.Result{s})]++
 	}
 	if counts["neutral Malformed"] != 200 || counts["policy TooManySignatures"] != 1300 {
 		t.Errorf("got %v", counts)
@@ -347,8 +347,8 @@ func TestTooMany(t *testing.T) {
 	signed := reference.DKIM("mail.acme.test", "s", own).Sign(plain)
 	for _, junk := range []string{"DKIM-Signature: x\r\n", "DKIM-Signature: v=1; a=rsa-sha256; d=evil.test; s=s; h=from; bh=eA==; b=eA==\r\n"} {
 		got = verify(t, dkim.Verifier{Resolver: z}, strings.Repeat(junk, 210)+signed)
-		if last := got[len(got)-1]; len(got) != 211 || last.Result != dkim.Pass {
-			t.Errorf("210 of %q hide the author's signature: %s", junk, outcome([]dkim.Signature{last}))
+		if last := got[len(got)-1]; len(got) != 211 || last.Code != dkim.Pass {
+			t.Errorf("210 of %q hide the author's signature: %s", junk, outcome([]dkim.Result{last}))
 		}
 	}
 	got = verify(t, dkim.Verifier{Resolver: z, Limits: dkim.Limits{SignedFields: 3}}, reference.DKIM("mail.acme.test", "s", own).Sign(plain))

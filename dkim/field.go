@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"postseal/domain"
 	"postseal/internal/core/bodyhash"
-	"postseal/internal/core/domain"
 	"postseal/internal/core/tagvalue"
 )
 

@@ -12,7 +12,7 @@ import (
 	msgauth "github.com/emersion/go-msgauth/dkim"
 
 	"postseal/dkim"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )

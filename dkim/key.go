@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/internal/core/tagvalue"
 	"postseal/resolver"
 )

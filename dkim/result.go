@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// Result is a result word of RFC 8601 §2.7.1.
-type Result string
+// Code is a result word of RFC 8601 §2.7.1.
+type Code string
 
-// The results. Only Pass gives an identifier to DMARC. Policy is a signature that
+// The result words. Only Pass gives an identifier to DMARC. Policy is a signature that
 // verified, or would have, and that a local rule does not accept.
 const (
-	None      Result = "none"
-	Pass      Result = "pass"
-	Fail      Result = "fail"
-	Policy    Result = "policy"
-	Neutral   Result = "neutral"
-	TempError Result = "temperror"
-	PermError Result = "permerror"
+	None      Code = "none"
+	Pass      Code = "pass"
+	Fail      Code = "fail"
+	Policy    Code = "policy"
+	Neutral   Code = "neutral"
+	TempError Code = "temperror"
+	PermError Code = "permerror"
 )
 
 // Reason says why a Result is what it is. The set is closed: texts may change, reasons
 // may not.
 type Reason string
 
-// The reasons of a Signature.
+// The reasons of a Result.
 const (
 	Valid              Reason = "dkim.Valid"
 	BodyHashMismatch   Reason = "dkim.BodyHashMismatch"   // the body changed after signing (RFC 6376 §6.1.3)
@@ -68,10 +68,10 @@ var reasons = [...]Reason{Valid, BodyHashMismatch, SignatureMismatch, LimitBeyon
 // Reasons lists every Reason.
 func Reasons() []Reason { return slices.Clone(reasons[:]) }
 
-// Signature is the outcome for one DKIM-Signature field. What could not be read stays
+// Result is the outcome for one DKIM-Signature field. What could not be read stays
 // empty.
-type Signature struct {
-	Result           Result
+type Result struct {
+	Code             Code
 	Reason           Reason
 	Domain           string // d=, the SDID, as A-labels
 	Selector         string // s=
@@ -93,7 +93,7 @@ type Signature struct {
 
 // Name returns "d=example.com s=selector" for people: only what the field says, and "unreadable
 // field" where it says neither.
-func (s *Signature) Name() string {
+func (s *Result) Name() string {
 	switch {
 	case s.Domain == "" && s.Selector == "":
 		return "unreadable field"

@@ -45,7 +45,7 @@ func TestSamples(t *testing.T) {
 		}
 		var parts []string
 		for _, s := range got {
-			parts = append(parts, string(s.Result)+" "+s.Domain+" "+string(s.Reason))
+			parts = append(parts, string(s.Code)+" "+s.Domain+" "+string(s.Reason))
 		}
 		if strings.Join(parts, ", ") != want {
 			t.Errorf("%s: got %q, want %q", name, strings.Join(parts, ", "), want)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -13,7 +12,7 @@ import (
 
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
-	"postseal/internal/core/domain"
+	"postseal/internal/core/shared"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -71,8 +70,9 @@ type Verifier struct {
 	AllowPartialBody bool
 }
 
-// Verification is the work on one message: Field for each header field, Header, the body
-// into the bodyhash.Set, Finish.
+// Verification is the work on one message, which it takes as a message.Sink: the header
+// fields, the end of the header section, the body with CRLF line ends. Finish gives the
+// results. It is used by one goroutine.
 type Verification struct {
 	v          Verifier
 	ctx        context.Context
@@ -83,11 +83,15 @@ type Verification struct {
 	signatures []signature
 	bodies     *bodyhash.Set
 	assumed    canonical.Digests
+
+	text      *text // nil while package postseal drives
+	headerEnd bool
+	finished  []Result
 }
 
 // signature is one on its way to a result.
 type signature struct {
-	Signature
+	Result
 	field   Field
 	keyName string
 	chosen  bool
@@ -97,17 +101,19 @@ type signature struct {
 	digest  [sha256.Size]byte
 }
 
-// Begin starts on a message; its lookups end with ctx.
+// Begin starts on a message; its lookups end with ctx. Without a Resolver every key is
+// unavailable.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
-	return &Verification{v: *v, ctx: ctx, limits: v.Limits.orDefault()}
+	x := &Verification{ctx: ctx}
+	if v != nil {
+		x.v = *v
+	}
+	x.v.Resolver, x.limits = shared.Resolver(x.v.Resolver), x.v.Limits.orDefault()
+	return x
 }
 
-// Assume makes the digests of an earlier verification stand for the text of the header
-// section. It is called before Header.
-func (x *Verification) Assume(d canonical.Digests) { x.assumed = d }
-
-// AppendDigests appends the digest of each signature that was evaluated to dst.
-func (x *Verification) AppendDigests(dst []canonical.Digest) []canonical.Digest {
+// appendDigests appends the digest of each signature that was evaluated to dst.
+func (x *Verification) appendDigests(dst []canonical.Digest) []canonical.Digest {
 	for i := range x.signatures {
 		if s := &x.signatures[i]; s.chosen {
 			dst = append(dst, canonical.Digest{Field: s.FieldIndex, Sum: s.digest})
@@ -116,8 +122,8 @@ func (x *Verification) AppendDigests(dst []canonical.Digest) []canonical.Digest 
 	return dst
 }
 
-// Field looks at the next header field. The key of a signature is asked for at once.
-func (x *Verification) Field(f message.Field) {
+// field looks at the next header field. The key of a signature is asked for at once.
+func (x *Verification) field(f message.Field) {
 	index := x.fields
 	x.fields++
 	if !f.Is("DKIM-Signature") {
@@ -128,7 +134,7 @@ func (x *Verification) Field(f message.Field) {
 		s.late = true // Header decides
 		return
 	}
-	if x.read(s, f); s.Result != "" {
+	if x.read(s, f); s.Code != "" {
 		return
 	}
 	if x.prefetched < x.limits.Signatures {
@@ -161,15 +167,15 @@ func (x *Verification) add(index int) *signature {
 
 // syntaxResult is neutral for a field that cannot be read, permerror for one that can and
 // breaks a rule (RFC 8601 §2.7.1).
-func syntaxResult(r Reason) Result {
+func syntaxResult(r Reason) Code {
 	if r == Malformed || r == MissingTag {
 		return Neutral
 	}
 	return PermError
 }
 
-func (s *signature) end(result Result, reason Reason, problem string) {
-	s.Result, s.Reason, s.Problem = result, reason, problem
+func (s *signature) end(result Code, reason Reason, problem string) {
+	s.Code, s.Reason, s.Problem = result, reason, problem
 }
 
 // describe fills in what the field says.
@@ -194,11 +200,12 @@ var canonicalNames = [2][2]string{
 	bodyhash.Relaxed: {bodyhash.Simple: "relaxed/simple", bodyhash.Relaxed: "relaxed/relaxed"},
 }
 
-// Header ends the header section: it chooses the signatures to evaluate, those of the
-// author's organization first, hashes their header fields and asks bodies for the body
-// hashes. h must hold the fields that Field saw.
-func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []domain.Name) {
-	x.bodies = bodies
+// endHeader chooses the signatures to evaluate, those of the author's organization first,
+// hashes their header fields and asks for the body hashes. The section must hold the fields
+// that field saw.
+func (x *Verification) endHeader(section shared.Section) {
+	h, author := section.Header, section.Authors
+	x.bodies, x.assumed, x.headerEnd = section.Bodies, section.Digests, true
 	if len(x.signatures) > maxParsed {
 		x.readLate(h, author)
 	}
@@ -206,7 +213,7 @@ func (x *Verification) Header(h *message.Header, bodies *bodyhash.Set, author []
 	if len(x.signatures) > 1 { // else there is nothing to put first
 		for i := range x.signatures {
 			s := &x.signatures[i]
-			s.own = s.Result == "" && related(s.field.Domain, author)
+			s.own = s.Code == "" && related(s.field.Domain, author)
 		}
 	}
 	if len(x.signatures) > left { // else there is nothing to choose
@@ -263,9 +270,8 @@ func (s *Field) appendField(dst []byte, f message.Field) []byte {
 	return canonical.Simple(dst, f)
 }
 
-// Finish ends the body and gives the outcome for each signature, in the order of the
-// header section. It waits for the keys.
-func (x *Verification) Finish() []Signature {
+// finish ends the body and evaluates the signatures.
+func (x *Verification) finish() []Result {
 	if x.bodies != nil {
 		x.bodies.Close()
 	}
@@ -279,7 +285,7 @@ func (x *Verification) Finish() []Signature {
 			switch {
 			case s.chosen && s.own == own:
 				x.evaluate(s, now())
-			case !s.chosen && s.Result == "":
+			case !s.chosen && s.Code == "":
 				s.end(TempError, InternalError, "the header section did not end")
 			}
 		}
@@ -307,7 +313,7 @@ func (x *Verification) evaluate(s *signature, now time.Time) {
 		return
 	}
 	x.try(s, set.keys, sameBody)
-	if s.Result == Pass {
+	if s.Code == Pass {
 		x.accept(s, set, now)
 	}
 }
@@ -346,7 +352,7 @@ func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
 		case !k.Verifies(s.digest[:], s.field.B):
 			result, reason, problem = Fail, SignatureMismatch, "a signed header field changed, or the key is not the signer's"
 		}
-		if s.Result == "" || result == Pass {
+		if s.Code == "" || result == Pass {
 			s.end(result, reason, problem)
 			s.KeyBits, s.TestMode = k.Bits, k.TestMode
 		}
@@ -392,14 +398,14 @@ func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
 
 // results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
 // §4).
-func (x *Verification) results() []Signature {
-	all := make([]Signature, 0, len(x.signatures))
+func (x *Verification) results() []Result {
+	all := make([]Result, 0, len(x.signatures))
 	shown := distinct(x.signatures)
 	for i := range x.signatures {
 		s := &x.signatures[i]
 		s.B = shown[i]
 		s.SignedFields = s.field.Names
-		all = append(all, s.Signature)
+		all = append(all, s.Result)
 	}
 	return all
 }
@@ -441,32 +447,3 @@ func common(a, b string) int {
 	}
 	return n
 }
-
-// Verify verifies a whole message with CRLF line ends. The error is that of r, or a
-// *message.LimitError.
-func (v *Verifier) Verify(ctx context.Context, r io.Reader) ([]Signature, error) {
-	s := &sink{verification: v.Begin(ctx)}
-	if err := message.Stream(s, r, message.Limits{}); err != nil {
-		return nil, err
-	}
-	return s.verification.Finish(), nil
-}
-
-type sink struct {
-	verification *Verification
-	header       message.Header
-	bodies       bodyhash.Set
-}
-
-func (s *sink) Field(f message.Field) error {
-	s.header.Add(f)
-	s.verification.Field(f)
-	return nil
-}
-
-func (s *sink) EndHeader() error {
-	s.verification.Header(&s.header, &s.bodies, message.FindAuthor(&s.header).Domains)
-	return nil
-}
-
-func (s *sink) Write(p []byte) (int, error) { return s.bodies.Write(p) }

@@ -3,7 +3,7 @@ package dmarc
 import (
 	"slices"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // aligner compares identifiers with one Author Domain (RFC 9989 §4.4, §4.10.2).

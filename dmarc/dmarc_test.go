@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver/dnstest"
 )
 
@@ -42,8 +42,8 @@ func (c *slowCase) check(t *testing.T) {
 	}
 	e := &dmarc.Evaluator{Resolver: z, NoGuard: c.world.suffix == ""}
 	r := e.Evaluate(context.Background(), domain.Name(c.author), c.ids)
-	got := slowOutcome{code: r.Result}
-	if r.Result == dmarc.Fail {
+	got := slowOutcome{code: r.Code}
+	if r.Code == dmarc.Fail {
 		got.policy = r.Policy
 	}
 	if want := c.want(); got != want {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 
@@ -44,7 +44,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Iden
 	return e.Begin(ctx).evaluate(author, ids)
 }
 
-// Discover finds the policy of author without a message (RFC 9989 §4.10.1). Result is
+// Discover finds the policy of author without a message (RFC 9989 §4.10.1). Code is
 // empty when a policy applies.
 func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
 	x := e.Begin(ctx)
@@ -85,7 +85,7 @@ func (x *Evaluation) Prefetch(author domain.Name) {
 func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
-		r.Result, r.Reason = PermError, NoAuthorDomain
+		r.Code, r.Reason = PermError, NoAuthorDomain
 		return r, nil
 	}
 	x.walk(w, author)
@@ -97,9 +97,9 @@ func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, orgs []dom
 	st, known := w.applied(orgs)
 	switch {
 	case !known:
-		r.Result, r.Reason, r.Problem = TempError, PolicyUnknown, w.failure()
+		r.Code, r.Reason, r.Problem = TempError, PolicyUnknown, w.failure()
 	case st == nil:
-		r.Result, r.Reason, r.Problem = None, NoRecord, "no DMARC Policy Record applies to "+string(author)
+		r.Code, r.Reason, r.Problem = None, NoRecord, "no DMARC Policy Record applies to "+string(author)
 	default:
 		x.apply(&r, w, st)
 	}
@@ -126,7 +126,7 @@ func (x *Evaluation) apply(r *Result, w *walk, st *Step) {
 	rec := st.Record
 	r.Record, r.PolicyDomain, r.Published = rec, string(st.Domain), rec.Published()
 	if !rec.Usable() {
-		r.Result, r.Reason = PermError, UnusableRecord
+		r.Code, r.Reason = PermError, UnusableRecord
 		r.Problem = "the record at " + st.Name + " has no valid policy and no rua"
 		return
 	}
@@ -208,7 +208,7 @@ func passesAs(author domain.Name, ids []Identifier) bool {
 func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 	w := new(walk)
 	r, orgs := x.discover(author, w)
-	if r.Result != "" {
+	if r.Code != "" {
 		if r.Reason == PolicyUnknown && !passesAs(author, ids) {
 			r.Policy = w.lastKnown()
 		}
@@ -230,15 +230,15 @@ func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 	switch {
 	case len(aligned) > 0:
 		r.Aligned = aligned
-		r.Result, r.Reason, r.Problem = Pass, Aligned, ""
+		r.Code, r.Reason, r.Problem = Pass, Aligned, ""
 	case unknown:
-		r.Result, r.Reason, r.Problem = TempError, IdentifierUnknown, al.problem
+		r.Code, r.Reason, r.Problem = TempError, IdentifierUnknown, al.problem
 	case r.Reason == ExistenceUnknown:
-		r.Result = TempError
+		r.Code = TempError
 	case len(ids) == 0:
-		r.Result, r.Reason = Fail, NoIdentifier
+		r.Code, r.Reason = Fail, NoIdentifier
 	default:
-		r.Result, r.Reason = Fail, NotAligned
+		r.Code, r.Reason = Fail, NotAligned
 	}
 	return r
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 
@@ -42,8 +42,8 @@ func TestPolicy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &dmarc.Evaluator{Resolver: zone(t, "_dmarc.example.com.\t60 IN TXT \""+tt.record+"\"")}
 			r := evaluate(t, e, "example.com")
-			if r.Result != tt.result || r.Policy != tt.policy || r.Reason != tt.reason {
-				t.Errorf("%s: %s %q %s, want %s %q %s", tt.record, r.Result, r.Policy, r.Reason, tt.result, tt.policy, tt.reason)
+			if r.Code != tt.result || r.Policy != tt.policy || r.Reason != tt.reason {
+				t.Errorf("%s: %s %q %s, want %s %q %s", tt.record, r.Code, r.Policy, r.Reason, tt.result, tt.policy, tt.reason)
 			}
 			if want := tt.name == "test mode of reject" || tt.name == "test mode of quarantine"; r.TestMode != want {
 				t.Errorf("%s: TestMode = %v, want %v", tt.record, r.TestMode, want)
@@ -85,8 +85,8 @@ func TestSubdomainPolicy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dns := &counter{next: zone(t, tt.zone...)}
 			r := evaluate(t, &dmarc.Evaluator{Resolver: dns}, "a.example.com")
-			if r.Result != dmarc.Fail || r.Policy != tt.policy || r.NoSuchDomain != tt.missing {
-				t.Errorf("%s %q missing=%v, want fail %q missing=%v", r.Result, r.Policy, r.NoSuchDomain, tt.policy, tt.missing)
+			if r.Code != dmarc.Fail || r.Policy != tt.policy || r.NoSuchDomain != tt.missing {
+				t.Errorf("%s %q missing=%v, want fail %q missing=%v", r.Code, r.Policy, r.NoSuchDomain, tt.policy, tt.missing)
 			}
 			if asked := dns.seen["a.example.com TXT"] > 0; asked != tt.asks {
 				t.Errorf("asked for the domain itself: %v, want %v", asked, tt.asks)
@@ -104,14 +104,14 @@ func TestExistenceUnknown(t *testing.T) {
 	}{{"p=none; sp=quarantine; np=reject", dmarc.PolicyQuarantine}, {"p=reject; np=none", dmarc.PolicyNone}} {
 		e := &dmarc.Evaluator{Resolver: zone(t, "example.com "+tt.record, servfail("a.example.com"))}
 		r := evaluate(t, e, "a.example.com", "dkim:example.net")
-		if r.Result != dmarc.TempError || r.Reason != dmarc.ExistenceUnknown || r.Policy != tt.weaker || r.Problem == "" {
-			t.Errorf("%s: %s %s %q %q", tt.record, r.Result, r.Reason, r.Policy, r.Problem)
+		if r.Code != dmarc.TempError || r.Reason != dmarc.ExistenceUnknown || r.Policy != tt.weaker || r.Problem == "" {
+			t.Errorf("%s: %s %s %q %q", tt.record, r.Code, r.Reason, r.Policy, r.Problem)
 		}
-		if r := evaluate(t, e, "a.example.com", "spf:example.com"); r.Result != dmarc.Pass || r.Problem != "" {
-			t.Errorf("%s, aligned: %s %s %q", tt.record, r.Result, r.Reason, r.Problem)
+		if r := evaluate(t, e, "a.example.com", "spf:example.com"); r.Code != dmarc.Pass || r.Problem != "" {
+			t.Errorf("%s, aligned: %s %s %q", tt.record, r.Code, r.Reason, r.Problem)
 		}
-		if r := e.Discover(context.Background(), "a.example.com"); r.Result != "" || r.Reason != dmarc.ExistenceUnknown {
-			t.Errorf("%s, Discover: %s %s", tt.record, r.Result, r.Reason)
+		if r := e.Discover(context.Background(), "a.example.com"); r.Code != "" || r.Reason != dmarc.ExistenceUnknown {
+			t.Errorf("%s, Discover: %s %s", tt.record, r.Code, r.Reason)
 		}
 	}
 }
@@ -150,11 +150,11 @@ func TestAlignment(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &dmarc.Evaluator{Resolver: zone(t, "example.com "+tt.record)}
 			r := evaluate(t, e, tt.author, tt.ids...)
-			if r.Result != tt.want {
-				t.Errorf("%s (%s %s), want %s", r.Result, r.Reason, r.Problem, tt.want)
+			if r.Code != tt.want {
+				t.Errorf("%s (%s %s), want %s", r.Code, r.Reason, r.Problem, tt.want)
 			}
-			if (r.Result == dmarc.TempError) != (r.Reason == dmarc.IdentifierUnknown) || len(r.Compared) != len(tt.ids) {
-				t.Errorf("%s with %s, compared %v", r.Result, r.Reason, r.Compared)
+			if (r.Code == dmarc.TempError) != (r.Reason == dmarc.IdentifierUnknown) || len(r.Compared) != len(tt.ids) {
+				t.Errorf("%s with %s, compared %v", r.Code, r.Reason, r.Compared)
 			}
 		})
 	}
@@ -184,8 +184,8 @@ func TestAppendixB(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := evaluate(t, &dmarc.Evaluator{Resolver: z}, tt.author, tt.ids...)
-			if r.Result != tt.want || r.OrgDomain != tt.org || r.PolicyDomain != tt.policy || r.Policy != tt.effective || !slices.Equal(r.Aligned, ids(tt.aligned...)) {
-				t.Errorf("%s, organization %s, policy %q of %s, aligned %v; want %+v", r.Result, r.OrgDomain, r.Policy, r.PolicyDomain, r.Aligned, tt)
+			if r.Code != tt.want || r.OrgDomain != tt.org || r.PolicyDomain != tt.policy || r.Policy != tt.effective || !slices.Equal(r.Aligned, ids(tt.aligned...)) {
+				t.Errorf("%s, organization %s, policy %q of %s, aligned %v; want %+v", r.Code, r.OrgDomain, r.Policy, r.PolicyDomain, r.Aligned, tt)
 			}
 		})
 	}
@@ -216,8 +216,8 @@ func TestGuard(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &dmarc.Evaluator{Resolver: zone(t, tt.zone...), NoGuard: tt.off}
-			if r := evaluate(t, e, tt.author, "dkim:"+tt.id); r.Result != tt.want || r.Guard != tt.guarded {
-				t.Errorf("%s, guard %v, want %s, %v", r.Result, r.Guard, tt.want, tt.guarded)
+			if r := evaluate(t, e, tt.author, "dkim:"+tt.id); r.Code != tt.want || r.Guard != tt.guarded {
+				t.Errorf("%s, guard %v, want %s, %v", r.Code, r.Guard, tt.want, tt.guarded)
 			}
 		})
 	}
@@ -255,8 +255,8 @@ func TestPublicSuffixList(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dns := &counter{next: zone(t, tt.zone...)}
 			r := evaluate(t, &dmarc.Evaluator{Resolver: dns, Discovery: dmarc.PSL}, tt.author, tt.ids...)
-			if r.Result != tt.want || r.PolicyDomain != tt.policy || r.Policy != tt.effect || r.Discovery != dmarc.PSL {
-				t.Errorf("%s, %q of %q, want %s, %q of %q", r.Result, r.Policy, r.PolicyDomain, tt.want, tt.effect, tt.policy)
+			if r.Code != tt.want || r.PolicyDomain != tt.policy || r.Policy != tt.effect || r.Discovery != dmarc.PSL {
+				t.Errorf("%s, %q of %q, want %s, %q of %q", r.Code, r.Policy, r.PolicyDomain, tt.want, tt.effect, tt.policy)
 			}
 			if r.Queries != tt.queries || dns.total() != tt.queries {
 				t.Errorf("%d queries, asked %v, want %d", r.Queries, dns.seen, tt.queries)
@@ -268,16 +268,16 @@ func TestPublicSuffixList(t *testing.T) {
 // More identifiers than are looked up make a temperror, never a fail; SPF comes first.
 func TestMaxIdentifiers(t *testing.T) {
 	e := &dmarc.Evaluator{Resolver: zone(t, "example.com p=reject", "a.example.com p=none; psd=n", "b.example.com p=none; psd=n", "c.example.com p=none; psd=n"), MaxIdentifiers: 2}
-	if r := evaluate(t, e, "example.com", "dkim:a.example.com", "dkim:b.example.com", "dkim:a.example.com"); r.Result != dmarc.Fail {
-		t.Errorf("two identifiers: %s %s", r.Result, r.Problem)
+	if r := evaluate(t, e, "example.com", "dkim:a.example.com", "dkim:b.example.com", "dkim:a.example.com"); r.Code != dmarc.Fail {
+		t.Errorf("two identifiers: %s %s", r.Code, r.Problem)
 	}
 	r := evaluate(t, e, "example.com", "dkim:a.example.com", "dkim:b.example.com", "dkim:c.example.com")
-	if r.Result != dmarc.Fail || r.Reason != dmarc.NotAligned {
-		t.Errorf("three identifiers: %s %s %q", r.Result, r.Reason, r.Problem)
+	if r.Code != dmarc.Fail || r.Reason != dmarc.NotAligned {
+		t.Errorf("three identifiers: %s %s %q", r.Code, r.Reason, r.Problem)
 	}
 	list := []string{"dkim:a.example.com", "dkim:b.example.com", "spf:d.example.com", "dkim:other.example", "dkim:example.com"}
-	if r := evaluate(t, e, "example.com", list...); r.Result != dmarc.Pass || len(r.Aligned) != 2 || r.Compared[0].Method != "spf" {
-		t.Errorf("SPF last: %s, aligned %v, compared %v", r.Result, r.Aligned, r.Compared)
+	if r := evaluate(t, e, "example.com", list...); r.Code != dmarc.Pass || len(r.Aligned) != 2 || r.Compared[0].Method != "spf" {
+		t.Errorf("SPF last: %s, aligned %v, compared %v", r.Code, r.Aligned, r.Compared)
 	}
 }
 
@@ -286,16 +286,16 @@ func TestLongName(t *testing.T) {
 	label := strings.Repeat("a", 60)
 	author := strings.Join([]string{label, label, label, label, "com"}, ".")
 	r := evaluate(t, &dmarc.Evaluator{Resolver: zone(t, "com p=reject; psd=y")}, author)
-	if r.Result != dmarc.Fail || r.PolicyDomain != "com" || r.OrgDomain != label+".com" {
-		t.Errorf("%s, %s, %s %s", r.Result, r.PolicyDomain, r.OrgDomain, r.Problem)
+	if r.Code != dmarc.Fail || r.PolicyDomain != "com" || r.OrgDomain != label+".com" {
+		t.Errorf("%s, %s, %s %s", r.Code, r.PolicyDomain, r.OrgDomain, r.Problem)
 	}
 }
 
 func TestNoAuthorDomain(t *testing.T) {
 	e := &dmarc.Evaluator{Resolver: zone(t)}
 	for _, r := range []dmarc.Result{evaluate(t, e, ""), e.EvaluateAll(context.Background(), nil, nil)} {
-		if r.Result != dmarc.PermError || r.Reason != dmarc.NoAuthorDomain {
-			t.Errorf("%s %s", r.Result, r.Reason)
+		if r.Code != dmarc.PermError || r.Reason != dmarc.NoAuthorDomain {
+			t.Errorf("%s %s", r.Code, r.Reason)
 		}
 	}
 	e.Prefetch("")
@@ -306,8 +306,8 @@ func TestCanceled(t *testing.T) {
 	cancel()
 	e := &dmarc.Evaluator{Resolver: zone(t, "example.com p=reject")}
 	r := e.Evaluate(ctx, "example.com", ids("dkim:example.com"))
-	if r.Result != dmarc.TempError || r.Reason != dmarc.PolicyUnknown || !errors.Is(r.Walk[0].Err, context.Canceled) {
-		t.Errorf("%s %s %v", r.Result, r.Reason, r.Walk)
+	if r.Code != dmarc.TempError || r.Reason != dmarc.PolicyUnknown || !errors.Is(r.Walk[0].Err, context.Canceled) {
+		t.Errorf("%s %s %v", r.Code, r.Reason, r.Walk)
 	}
 }
 
@@ -344,11 +344,11 @@ func TestEvaluateAll(t *testing.T) {
 				authors = append(authors, domain.Name(a))
 			}
 			r := e.EvaluateAll(context.Background(), authors, ids(tt.ids...))
-			if r.Result != tt.want || r.AuthorDomain != tt.author || r.Policy != tt.policy {
-				t.Errorf("%s for %s, policy %q; want %s for %s, policy %q", r.Result, r.AuthorDomain, r.Policy, tt.want, tt.author, tt.policy)
+			if r.Code != tt.want || r.AuthorDomain != tt.author || r.Policy != tt.policy {
+				t.Errorf("%s for %s, policy %q; want %s for %s, policy %q", r.Code, r.AuthorDomain, r.Policy, tt.want, tt.author, tt.policy)
 			}
-			if r.Result != dmarc.Pass && len(r.Aligned) > 0 {
-				t.Errorf("%s with %v aligned", r.Result, r.Aligned)
+			if r.Code != dmarc.Pass && len(r.Aligned) > 0 {
+				t.Errorf("%s with %v aligned", r.Code, r.Aligned)
 			}
 			for q, n := range dns.seen {
 				if n > 1 {

@@ -24,7 +24,7 @@ func Example() {
 	e := dmarc.Evaluator{Resolver: dns}
 	for _, passed := range []dmarc.Identifier{{Method: "spf", Domain: "bounce.acme.test"}, {Method: "dkim", Domain: "acme.test"}} {
 		r := e.Evaluate(context.Background(), author, []dmarc.Identifier{passed})
-		fmt.Println(passed.Method, r.Result, r.OrgDomain, r.Policy)
+		fmt.Println(passed.Method, r.Code, r.OrgDomain, r.Policy)
 	}
 	// Output:
 	// spf pass acme.test reject

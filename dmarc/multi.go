@@ -3,7 +3,7 @@ package dmarc
 import (
 	"context"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // MaxAuthorDomains is the number of author domains that EvaluateAll evaluates.
@@ -34,7 +34,7 @@ func (x *Evaluation) EvaluateAll(authors []domain.Name, ids []Identifier) Result
 		}
 	}
 	if n < len(authors) && weight(&worst) < weightFail {
-		worst.Result, worst.Reason, worst.Problem = PermError, TooManyAuthorDomains, "too many author domains"
+		worst.Code, worst.Reason, worst.Problem = PermError, TooManyAuthorDomains, "too many author domains"
 		worst.Aligned = nil
 	}
 	return worst
@@ -51,7 +51,7 @@ const (
 
 // weight orders the results of several domains; the greatest counts.
 func weight(r *Result) int {
-	switch r.Result {
+	switch r.Code {
 	case Fail:
 		if n := r.Policy.Strength(); n > 0 {
 			return weightFail + n

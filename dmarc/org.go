@@ -3,7 +3,7 @@ package dmarc
 import (
 	"slices"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // progress is how far the selection of an Organizational Domain has come (RFC 9989

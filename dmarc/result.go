@@ -89,7 +89,7 @@ type Compared struct {
 
 // Result is the outcome for one Author Domain.
 type Result struct {
-	Result       Code
+	Code         Code
 	Reason       Reason
 	AuthorDomain string
 	OrgDomain    string // empty: not known

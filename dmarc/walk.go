@@ -3,7 +3,7 @@ package dmarc
 import (
 	"iter"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // The walk vectors agree with mailauth 7.1.0. Names of org are identifiers with their
@@ -116,8 +116,8 @@ func TestWalk(t *testing.T) {
 				if id != "" {
 					list = []string{"dkim:" + id}
 				}
-				if got := evaluate(t, e, tt.author, list...); got.Result != want {
-					t.Errorf("%s with %q: %s (%s %s), want %s", tt.author, id, got.Result, got.Reason, got.Problem, want)
+				if got := evaluate(t, e, tt.author, list...); got.Code != want {
+					t.Errorf("%s with %q: %s (%s %s), want %s", tt.author, id, got.Code, got.Reason, got.Problem, want)
 				}
 			}
 		})
@@ -144,7 +144,7 @@ func TestWalkNames(t *testing.T) {
 	if !maps.Equal(dns.seen, asked) {
 		t.Errorf("asked %v, want %v", dns.seen, asked)
 	}
-	if len(r.Aligned) != 3 || r.Result != dmarc.Pass {
-		t.Errorf("%s, aligned %v", r.Result, r.Aligned)
+	if len(r.Aligned) != 3 || r.Code != dmarc.Pass {
+		t.Errorf("%s, aligned %v", r.Code, r.Aligned)
 	}
 }

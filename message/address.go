@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // MaxMailboxes bounds the mailboxes of one field.

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // list writes mailboxes as name<address>, joined by "; ".

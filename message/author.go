@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // MaxDomains bounds the distinct Author Domains of a message (RFC 9989 §11.5 asks for

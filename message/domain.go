@@ -1,6 +1,6 @@
 package message
 
-import "postseal/internal/core/domain"
+import "postseal/domain"
 
 // Domain is a domain name in A-labels and lower case, without a trailing dot. Author Domains
 // are of this type, and packages dkim and dmarc take it: names are compared in one form alone.

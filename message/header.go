@@ -1,7 +1,7 @@
 package message
 
 // Header is a header section (RFC 5322 §2.2), its fields in the order of the message. The zero value
-// is empty. It keeps one copy of the octets.
+// is empty, and nil reads as an empty one. It keeps one copy of the octets.
 type Header struct {
 	octets []byte
 	fields []span
@@ -27,13 +27,23 @@ func (h *Header) Add(f Field) {
 }
 
 // Len returns the number of fields.
-func (h *Header) Len() int { return len(h.fields) }
+func (h *Header) Len() int {
+	if h == nil {
+		return 0
+	}
+	return len(h.fields)
+}
 
 // Size returns the octets of all fields, without their line ends.
-func (h *Header) Size() int { return len(h.octets) }
+func (h *Header) Size() int { return len(h.Octets()) }
 
 // Octets returns all fields, one behind the other without their line ends. They belong to h.
-func (h *Header) Octets() []byte { return h.octets }
+func (h *Header) Octets() []byte {
+	if h == nil {
+		return nil
+	}
+	return h.octets
+}
 
 // At returns field i, counted from 0 at the top. The octets belong to h.
 func (h *Header) At(i int) Field {
@@ -44,7 +54,7 @@ func (h *Header) At(i int) Field {
 // Count returns how many fields have this name, in any case.
 func (h *Header) Count(name string) int {
 	n := 0
-	for i := range h.fields {
+	for i := range h.Len() {
 		if h.At(i).Is(name) {
 			n++
 		}
@@ -54,7 +64,7 @@ func (h *Header) Count(name string) int {
 
 // Index returns the position of the first field of this name, or -1.
 func (h *Header) Index(name string) int {
-	for i := range h.fields {
+	for i := range h.Len() {
 		if h.At(i).Is(name) {
 			return i
 		}

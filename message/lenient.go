@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // lenient reads a From field outside the grammar as the mail programs that show it do: every

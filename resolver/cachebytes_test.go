@@ -11,7 +11,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 	"postseal/spf"
 )

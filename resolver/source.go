@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // source says for whom a question is asked, so that a Limit can share its slots. It goes with

@@ -6,8 +6,8 @@ import (
 
 	"postseal/audit"
 	"postseal/bundle"
+	"postseal/domain"
 	"postseal/internal/app/reportjson"
-	"postseal/internal/core/domain"
 	"postseal/server/web"
 	"postseal/server/web/ui"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/netip"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -28,15 +28,15 @@ func FromReport(v Verdict) Row {
 	d := &r.Decision
 	row := Row{Millis: Millis(v.At), Ref: Clean(r.Ref), QID: Clean(v.QueueID), Door: v.Listener,
 		Action: string(d.Action), Applied: string(d.Applied), Enforce: v.Enforce, Reason: string(d.Reason),
-		MFrom: mailDomain(r.ReversePath), Helo: Clean(r.Helo), IP: r.RemoteIP().WithZone(""), List: listDomain(r.Header()),
-		SPF: "skipped", DKIM: signatures(r), DMARC: string(r.DMARC.Result), Aligned: aligned(r), P: string(r.DMARC.Policy), PolicyDom: Domain(r.DMARC.PolicyDomain),
-		ARC: string(r.ARC.Result), Stale: r.Stale, DNS: r.Cost.DNSQueries, Bytes: r.Cost.Bytes, Took: int(min(r.Cost.Micros/1000, 1<<31-1))}
+		MFrom: mailDomain(r.ReversePath), Helo: Clean(r.Helo), IP: r.RemoteIP().WithZone(""), List: listDomain(r.Header),
+		SPF: "skipped", DKIM: signatures(r), DMARC: string(r.DMARC.Code), Aligned: aligned(r), P: string(r.DMARC.Policy), PolicyDom: Domain(r.DMARC.PolicyDomain),
+		ARC: string(r.ARC.Code), Stale: r.Stale, DNS: r.Cost.DNSQueries, Bytes: r.Cost.Bytes, Took: int(min(r.Cost.Micros/1000, 1<<31-1))}
 	setAuthors(&row, r.Author.Domains)
 	if len(r.SPF) > 0 {
 		row.SPF, row.SPFDomain = string(r.SPF[0].Code), Domain(r.SPF[0].Domain)
 	}
 	if r.IPRev != nil {
-		row.IPRev = string(r.IPRev.Result)
+		row.IPRev = string(r.IPRev.Code)
 	}
 	if d.Override != nil {
 		row.Override, row.Why = string(d.Override.Type), Clean(d.Override.Comment)
@@ -70,8 +70,8 @@ func signatures(r *postseal.Report) string {
 	var b strings.Builder
 	for i := range r.DKIM {
 		s := &r.DKIM[i]
-		part := string(s.Result) + ":" + word(s.Domain) + "/" + word(s.Selector)
-		if s.Result != "pass" {
+		part := string(s.Code) + ":" + word(s.Domain) + "/" + word(s.Selector)
+		if s.Code != "pass" {
 			part += "(" + strings.TrimPrefix(string(s.Reason), "dkim.") + ")"
 		}
 		if b.Len() > 0 {
@@ -178,7 +178,7 @@ func Learn(v Verdict) Batch {
 			continue
 		}
 		b.Selectors = append(b.Selectors, Selector{Domain: string(name), Selector: Domain(s.Selector), Algorithm: Clean(s.Algorithm), Bits: s.KeyBits,
-			Verified: s.Result == "pass", First: now, Last: now})
+			Verified: s.Code == "pass", First: now, Last: now})
 	}
 	learnRecords(&b, r, now)
 	return b

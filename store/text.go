@@ -5,7 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // MaxText bounds each text of a row, in octets.

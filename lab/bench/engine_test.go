@@ -125,7 +125,7 @@ func BenchmarkEngine(b *testing.B) {
 				b.Fatalf("%+v, %d lookups, %d signatures", r.Decision, r.SPF[0].Lookups, len(r.DKIM))
 			}
 			for _, sig := range r.DKIM {
-				if sig.Result != "pass" {
+				if sig.Code != "pass" {
 					b.Fatalf("%s: %s", sig.Selector, sig.Problem)
 				}
 			}

@@ -64,7 +64,7 @@ func writeAll(b *testing.B, msg []byte, chunk int) {
 			b.Fatal(err)
 		}
 		r, err := t.Finish(context.Background())
-		if err != nil || r.DKIM[0].Result != "pass" {
+		if err != nil || r.DKIM[0].Code != "pass" {
 			b.Fatalf("%+v, %v", r, err)
 		}
 	}

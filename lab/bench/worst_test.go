@@ -325,7 +325,7 @@ func TestWorst(t *testing.T) {
 				t.Errorf("%v of CPU time", c.cpu)
 			}
 			if c.report.Decision.Applied == postseal.Accept || !a.has(c.report) {
-				t.Errorf("decision %+v, limit %s, want a refusal with %s", c.report.Decision, c.report.Limit(), a.reason)
+				t.Errorf("decision %+v, limit %s, want a refusal with %s", c.report.Decision, c.report.Limit, a.reason)
 			}
 		})
 	}
@@ -333,7 +333,7 @@ func TestWorst(t *testing.T) {
 
 // has reports whether the reason that a is about is in r.
 func (a *attack) has(r *postseal.Report) bool {
-	if a.reason == "" || a.reason == string(r.Decision.Reason) || a.reason == string(r.Limit()) {
+	if a.reason == "" || a.reason == string(r.Decision.Reason) || a.reason == string(r.Limit) {
 		return true
 	}
 	for _, s := range r.DKIM {

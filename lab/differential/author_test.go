@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 )
 

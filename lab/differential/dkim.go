@@ -26,7 +26,7 @@ type DKIMCase struct {
 var caseTime = time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
 
 // Verify is our verdict.
-func (c *DKIMCase) Verify(ctx context.Context) ([]dkim.Signature, error) {
+func (c *DKIMCase) Verify(ctx context.Context) ([]dkim.Result, error) {
 	v := dkim.Verifier{Resolver: c.Zone, Now: func() time.Time { return c.Now }}
 	return v.Verify(ctx, bytes.NewReader(c.Message))
 }

@@ -15,7 +15,7 @@ import (
 // dkimJob is a case with our verdicts.
 type dkimJob struct {
 	*DKIMCase
-	ours   []dkim.Signature
+	ours   []dkim.Result
 	err    error
 	fields []string
 }
@@ -96,7 +96,7 @@ func (j *dkimJob) compare(verifier string, a Answer) verdict {
 		return j.compareCount(a)
 	}
 	for i := range j.ours {
-		if word(a.Results[i]) == word(string(j.ours[i].Result)) {
+		if word(a.Results[i]) == word(string(j.ours[i].Code)) {
 			continue
 		}
 		v = j.class(&dkimView{dkimJob: j, verifier: verifier, results: a.Results, index: i, detail: a.detail(i)})
@@ -110,7 +110,7 @@ func (j *dkimJob) compare(verifier string, a Answer) verdict {
 // compareCount is for a verifier that does not list every signature.
 func (j *dkimJob) compareCount(a Answer) verdict {
 	has := func(reasons ...dkim.Reason) bool {
-		return slices.ContainsFunc(j.ours, func(s dkim.Signature) bool { return slices.Contains(reasons, s.Reason) })
+		return slices.ContainsFunc(j.ours, func(s dkim.Result) bool { return slices.Contains(reasons, s.Reason) })
 	}
 	switch {
 	case slices.Contains(a.Results, "crash") && strings.Contains(a.detail(-1), "Unknown header canonicalization") && slices.ContainsFunc(j.fields, unknownCanonical.MatchString):
@@ -125,7 +125,7 @@ func (j *dkimJob) compareCount(a Answer) verdict {
 // none, each that passes for us must be in a class; where it finds one, some that does not
 // pass for us.
 func (j *dkimJob) compareWhole(verifier string, a Answer) verdict {
-	passing := func(s dkim.Signature) bool { return s.Result == dkim.Pass }
+	passing := func(s dkim.Result) bool { return s.Code == dkim.Pass }
 	theirs := a.Results[0] == "pass"
 	if theirs == slices.ContainsFunc(j.ours, passing) {
 		return verdict{agrees: true}
@@ -168,7 +168,7 @@ func (j *dkimJob) show(i int, theirs, detail string) string {
 	for name, sets := range j.Zone.RR {
 		keys = append(keys, fmt.Sprintf("%s %q", name, sets))
 	}
-	return fmt.Sprintf("case %d: theirs %s (%s), ours %s %s (%s) sig %d: %s; zone %v %v", j.ID, theirs, detail, s.Result, s.Reason, s.Problem, i,
+	return fmt.Sprintf("case %d: theirs %s (%s), ours %s %s (%s) sig %d: %s; zone %v %v", j.ID, theirs, detail, s.Code, s.Reason, s.Problem, i,
 		strings.ReplaceAll(fmt.Sprintf("%q", j.Message), "\n", " "), keys, j.Zone.Fault)
 }
 

@@ -38,9 +38,9 @@ var dkimClasses = []dkimClass{
 	{Class{"dns-failure", "6376 §6.1.2", ours, "a failed key lookup is a temporary failure"},
 		[]string{"Mail::DKIM"}, func(v *dkimView) bool { return v.reason() == dkim.KeyUnavailable && v.theirs() != "pass" }},
 	{Class{"failure-order", "6376 §6.1", both, "a signature that cannot pass and whose key cannot be looked up is refused for the one or the other"},
-		[]string{"dkimpy", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.sig().Result != dkim.Pass }},
+		[]string{"dkimpy", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.sig().Code != dkim.Pass }},
 	{Class{"local-policy", "6376 §6.3", both, "the signature verifies, and a local rule of ours refuses it: l=, a time in the future"},
-		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.sig().Result == dkim.Policy && v.theirs() == "pass" }},
+		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.sig().Code == dkim.Policy && v.theirs() == "pass" }},
 	{Class{"time-syntax", "6376 §3.5 t=, x=", both, "a time has 1 to 12 digits; a verifier may take a longer one for infinite, or ignore what is none"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.said(dkim.Malformed, "no time") }},
 	{Class{"time-order", "6376 §3.5 x=", ours, "x= must be after t="},
@@ -128,7 +128,7 @@ var (
 	spacedTag      = regexp.MustCompile(`(^|;)[ \t\r\n]*[A-Za-z][A-Za-z0-9_]*[ \t\r\n]+=`)
 )
 
-func (v *dkimView) sig() *dkim.Signature { return &v.ours[v.index] }
+func (v *dkimView) sig() *dkim.Result { return &v.ours[v.index] }
 
 func (v *dkimView) theirs() string {
 	if v.index < len(v.results) {

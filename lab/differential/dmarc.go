@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // DMARCCase is an Author Domain with authenticated identifiers.
@@ -33,7 +33,7 @@ func (c *DMARCCase) Evaluate(ctx context.Context) dmarc.Result {
 	}
 	author, err := domain.Parse(c.Author)
 	if err != nil {
-		return dmarc.Result{Result: dmarc.PermError}
+		return dmarc.Result{Code: dmarc.PermError}
 	}
 	return e.Evaluate(ctx, author, ids)
 }
@@ -150,7 +150,7 @@ func (j *dmarcJob) number() int                { return j.ID }
 func (j *dmarcJob) library() (string, verdict) { return "", verdict{} }
 
 func (j *dmarcJob) compare(_ string, a Answer) verdict {
-	want := []string{string(j.ours.Result), string(j.ours.Policy), j.ours.PolicyDomain}
+	want := []string{string(j.ours.Code), string(j.ours.Policy), j.ours.PolicyDomain}
 	if a.Results[0] == want[0] && (want[0] == "none" || want[0] == "temperror" || fmt.Sprint(a.Results) == fmt.Sprint(want)) {
 		return verdict{agrees: true}
 	}
@@ -162,7 +162,7 @@ func (j *dmarcJob) compare(_ string, a Answer) verdict {
 	}
 	zone, _ := json.Marshal(j.Zone)
 	return verdict{text: fmt.Sprintf("case %d: theirs %s (%s), ours %s %s (%s) policy %s at %s; author %s spf %v dkim %v; %s",
-		j.ID, strings.Join(a.Results, "/"), a.detail(-1), j.ours.Result, j.ours.Reason, j.ours.Problem, j.ours.Policy, j.ours.PolicyDomain, j.Author, j.SPF, j.DKIM, zone)}
+		j.ID, strings.Join(a.Results, "/"), a.detail(-1), j.ours.Code, j.ours.Reason, j.ours.Problem, j.ours.Policy, j.ours.PolicyDomain, j.Author, j.SPF, j.DKIM, zone)}
 }
 
 // dmarcView is what a class may look at.
@@ -185,7 +185,7 @@ var dmarcClasses = []dmarcClass{
 		func(v *dmarcView) bool { return v.ours.Reason == dmarc.UnusableRecord && v.results[0] == "none" }},
 	{Class{"failed-walk", "9989 §4.10.2", ours, "a lookup that failed matters only if some answer to it could align the identifier"},
 		func(v *dmarcView) bool {
-			return v.results[0] == "temperror" && len(v.Zone.Fault) > 0 && v.ours.Result != dmarc.TempError
+			return v.results[0] == "temperror" && len(v.Zone.Fault) > 0 && v.ours.Code != dmarc.TempError
 		}},
 }
 

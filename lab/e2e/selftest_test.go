@@ -85,7 +85,7 @@ func checkAttacks(t *testing.T, s *sink, results []selftest.Result) {
 			continue
 		}
 		letIn++
-		applied, result := want.Decision.Applied, want.DMARC.Result
+		applied, result := want.Decision.Applied, want.DMARC.Code
 		marked := applied == postseal.Quarantine || applied == postseal.Accept && (result == dmarc.Fail || result == dmarc.TempError)
 		switch {
 		case defused[a.Name] != "":

@@ -14,7 +14,7 @@ import (
 	"postseal/authres"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/lint"
 	"postseal/message"
 	"postseal/resolver/dnstest"
@@ -67,10 +67,10 @@ func runDKIM(ctx context.Context, c *OpenCase, zone *dnstest.Zone) (Outcome, err
 	return signatureOutcome(signatures), nil
 }
 
-func signatureOutcome(signatures []dkim.Signature) Outcome {
+func signatureOutcome(signatures []dkim.Result) Outcome {
 	results, best := []string{}, "none"
 	for i := range signatures {
-		word := string(signatures[i].Result)
+		word := string(signatures[i].Code)
 		results = append(results, word)
 		if i == 0 || word == "pass" {
 			best = word
@@ -115,7 +115,7 @@ func runDMARC(ctx context.Context, c *OpenCase, zone *dnstest.Zone) (Outcome, er
 }
 
 func policyOutcome(r dmarc.Result) Outcome {
-	return Outcome{"result": string(r.Result), "policy": string(r.Policy), "org_domain": r.OrgDomain, "policy_domain": r.PolicyDomain}
+	return Outcome{"result": string(r.Code), "policy": string(r.Policy), "org_domain": r.OrgDomain, "policy_domain": r.PolicyDomain}
 }
 
 func runPolicy(ctx context.Context, c *OpenCase, zone *dnstest.Zone) (Outcome, error) {
@@ -153,7 +153,7 @@ func runMessage(ctx context.Context, c *OpenCase, zone *dnstest.Zone) (Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	got := Outcome{"dkim": signatureOutcome(r.DKIM)["best"], "dmarc": string(r.DMARC.Result), "arc": r.ARC.Result,
+	got := Outcome{"dkim": signatureOutcome(r.DKIM)["best"], "dmarc": string(r.DMARC.Code), "arc": string(r.ARC.Code),
 		"author": authorDomains(r), "action": string(r.Decision.Applied)}
 	if len(r.SPF) > 0 {
 		got["spf"] = string(r.SPF[0].Code)

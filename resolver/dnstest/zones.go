@@ -5,8 +5,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/domain"
 	"postseal/internal/core/dnswire"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

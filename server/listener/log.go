@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"postseal/arc"
 	"strings"
 	"sync"
 	"time"
@@ -68,16 +69,16 @@ func (e *Engine) logVerdict(v Verdict) {
 	}
 	add("spf", spfWord(r))
 	add("dkim", signatures(r))
-	add("dmarc", string(r.DMARC.Result))
+	add("dmarc", string(r.DMARC.Code))
 	if r.DMARC.Policy != "" {
 		add("p", string(r.DMARC.Policy))
 		add("policy", r.DMARC.PolicyDomain)
 	}
-	if r.ARC.Result != "none" {
-		add("arc", r.ARC.Result)
+	if r.ARC.Code != arc.None {
+		add("arc", string(r.ARC.Code))
 	}
 	if r.IPRev != nil {
-		add("iprev", string(r.IPRev.Result))
+		add("iprev", string(r.IPRev.Code))
 	}
 	if d.Override != nil {
 		add("override", string(d.Override.Type))
@@ -128,8 +129,8 @@ func signatures(r *postseal.Report) string {
 	}
 	parts := make([]string, 0, len(r.DKIM))
 	for _, s := range r.DKIM {
-		part := string(s.Result) + ":" + word(s.Domain) + "/" + word(s.Selector)
-		if s.Result != "pass" {
+		part := string(s.Code) + ":" + word(s.Domain) + "/" + word(s.Selector)
+		if s.Code != "pass" {
 			part += "(" + strings.TrimPrefix(string(s.Reason), "dkim.") + ")"
 		}
 		parts = append(parts, part)

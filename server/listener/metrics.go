@@ -119,10 +119,10 @@ func (m *Metrics) verdict(v Verdict) {
 		m.SPF.WithLabelValues(string(s.Code), string(s.Identity)).Inc()
 	}
 	for _, s := range r.DKIM {
-		m.Signatures.WithLabelValues(string(s.Result), algorithm(s.Algorithm)).Inc()
+		m.Signatures.WithLabelValues(string(s.Code), algorithm(s.Algorithm)).Inc()
 	}
-	m.DMARC.WithLabelValues(string(r.DMARC.Result), string(r.DMARC.Policy), disposition(d.Applied)).Inc()
-	m.ARC.WithLabelValues(r.ARC.Result).Inc()
+	m.DMARC.WithLabelValues(string(r.DMARC.Code), string(r.DMARC.Policy), disposition(d.Applied)).Inc()
+	m.ARC.WithLabelValues(string(r.ARC.Code)).Inc()
 	if d.Override != nil {
 		m.Overrides.WithLabelValues(string(d.Override.Type)).Inc()
 	}

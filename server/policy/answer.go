@@ -155,9 +155,9 @@ func judgeIPRev(c *conf.Policy, f findings, client netip.Addr) answer {
 	if c.IPRev != rejects || f.iprev == nil {
 		return noObjection
 	}
-	switch f.iprev.Result {
+	switch f.iprev.Code {
 	case postseal.IPRevFail, postseal.IPRevPermError:
-		return refusal("550 5.7.25", "iprev-"+string(f.iprev.Result), "The reverse DNS of "+client.String()+" does not lead back to it")
+		return refusal("550 5.7.25", "iprev-"+string(f.iprev.Code), "The reverse DNS of "+client.String()+" does not lead back to it")
 	case postseal.IPRevTempError:
 		return deferral("4.7.25", "iprev-temperror", "The reverse DNS of "+client.String()+" cannot be looked up now")
 	}

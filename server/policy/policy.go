@@ -160,7 +160,7 @@ func (p *Policy) log(q *request, f findings, a answer, would, exempt string) {
 		attrs = append(attrs, slog.String(key, string(r.Code)))
 	}
 	if f.iprev != nil {
-		attrs = append(attrs, slog.String("iprev", string(f.iprev.Result)))
+		attrs = append(attrs, slog.String("iprev", string(f.iprev.Code)))
 	}
 	if would != "" {
 		attrs = append(attrs, slog.String("why", would))

@@ -282,7 +282,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 	case postseal.Reject, postseal.Defer:
 		return s.refused(verdictReply(d))
 	case postseal.Accept, postseal.Quarantine:
-		c := &changed{report.Header(), report.Limit() != "", s.mail.snapshot.AuthservID, report.Headers}
+		c := &changed{report.Header, report.Limit != "", s.mail.snapshot.AuthservID, report.Headers}
 		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), c) })
 	}
 	return s.refused(s.broken(errors.New("a verdict without an action")))

@@ -17,8 +17,8 @@ import (
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
 	"postseal/audit"
+	"postseal/domain"
 	"postseal/internal/app/auditview"
-	"postseal/internal/core/domain"
 	"postseal/resolver/dnstest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"iter"
 	"strings"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // maxLine is the longest line of a list, in bytes.

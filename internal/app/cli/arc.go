@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postseal"
 	"postseal/arc"
 	"postseal/internal/app/conf"
 )
@@ -50,6 +49,6 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 	if result.Code != arc.Pass {
 		a.setExit(exitNo)
 	}
-	chain := postseal.MakeARC(result, conf.Strings(a.config.ARC.TrustedSealers))
-	return a.page().Chain(&chain, &result, dns.Exchanges())
+	trusted := result.OldestTrusted(conf.Strings(a.config.ARC.TrustedSealers)) > 0
+	return a.page().Chain(&result, trusted, dns.Exchanges())
 }

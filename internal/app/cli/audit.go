@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"postseal/audit"
+	"postseal/domain"
 	"postseal/internal/app/auditview"
 	"postseal/internal/app/pace"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 

@@ -13,10 +13,10 @@ import (
 	"go.uber.org/goleak"
 
 	"postseal/audit"
+	"postseal/domain"
 	"postseal/internal/app/auditview"
 	"postseal/internal/app/batch"
 	"postseal/internal/app/selectors"
-	"postseal/internal/core/domain"
 	"postseal/resolver/dnstest"
 )
 

@@ -3,8 +3,8 @@ package cli
 import (
 	"context"
 
+	"postseal/domain"
 	"postseal/internal/app/selectors"
-	"postseal/internal/core/domain"
 	"postseal/store"
 )
 

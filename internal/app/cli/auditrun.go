@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"postseal/audit"
+	"postseal/domain"
 	"postseal/internal/app/auditview"
 	"postseal/internal/app/batch"
 	"postseal/internal/app/selectors"
 	"postseal/internal/app/term"
 	"postseal/internal/app/view"
-	"postseal/internal/core/domain"
 )
 
 // auditRun audits many domains, several at a time, and gives their reports to the sink in

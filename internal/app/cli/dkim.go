@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/dkim"
+	"postseal/domain"
 	"postseal/internal/app/view"
-	"postseal/internal/core/domain"
 	"postseal/resolver"
 )
 
@@ -63,10 +63,10 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	return a.page().Signatures(signatures, dns.Exchanges())
 }
 
-func signaturesExit(signatures []dkim.Signature) int {
+func signaturesExit(signatures []dkim.Result) int {
 	code := exitNo
 	for i := range signatures {
-		switch signatures[i].Result {
+		switch signatures[i].Code {
 		case dkim.Pass:
 			return exitOK
 		case dkim.TempError:

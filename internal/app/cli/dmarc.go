@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 func (a *app) dmarcCommand() *cobra.Command {
@@ -129,7 +129,7 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	switch r.Result {
+	switch r.Code {
 	case dmarc.Fail, dmarc.PermError:
 		a.setExit(exitNo)
 	case dmarc.TempError:

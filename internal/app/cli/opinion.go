@@ -14,7 +14,7 @@ func (f *verifyFlags) opinions(ctx context.Context, dns resolver.Resolver, r *po
 		return nil
 	}
 	msg := kept.message(maxOpinion)
-	if r.Limit() != "" {
+	if r.Limit != "" {
 		msg = nil
 	}
 	return append([]secondopinion.Opinion{}, secondopinion.Compare(ctx, dns, r, msg)...)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/spf"
 )
 

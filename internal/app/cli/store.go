@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/domain"
 	"postseal/internal/app/history"
-	"postseal/internal/core/domain"
 	"postseal/store"
 )
 

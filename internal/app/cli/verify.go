@@ -274,7 +274,7 @@ func exitCode(r *postseal.Report) int {
 	case postseal.Defer:
 		return exitUndecided
 	}
-	if r.DMARC.Result == dmarc.TempError {
+	if r.DMARC.Code == dmarc.TempError {
 		return exitUndecided
 	}
 	return exitOK

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // Duration is a time such as "5s".

@@ -8,7 +8,7 @@ import (
 	"postseal"
 	"postseal/dkim"
 	"postseal/dmarc"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/internal/core/reason"
 	"postseal/spf"
 )
@@ -28,7 +28,7 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
 	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
 	limit := n.add(&Node{Title: "header limits", Text: "within the limits"})
-	if l := r.Limit(); l != "" {
+	if l := r.Limit; l != "" {
 		limit.Text, limit.Tone, limit.Path = reason.Text(l, reason.Values{}), Bad, true
 	}
 	author := n.add(&Node{Title: "author", Text: "one author", RFC: "9989 §11.5"})
@@ -64,8 +64,8 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 		return n
 	}
 	traits, signals := postseal.IndirectFlow(r), postseal.Corroboration(r, config.Protected)
-	n.add(&Node{Title: "evidence for a list or forwarder", Text: cmp.Or(strings.Join(traits, ", "), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
-	n.add(&Node{Title: "evidence for a forgery", Text: cmp.Or(strings.Join(signals, ", "), "nothing besides the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
+	n.add(&Node{Title: "evidence for a list or forwarder", Text: cmp.Or(reason.Signals(traits), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
+	n.add(&Node{Title: "evidence for a forgery", Text: cmp.Or(reason.Signals(signals), "nothing besides the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
 	return n
 }
 
@@ -74,22 +74,22 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 func change(r *postseal.Report) string {
 	d := &r.DMARC
 	switch {
-	case r.Limit() != "":
-		return reason.Fix(r.Limit(), reason.Values{})
+	case r.Limit != "":
+		return reason.Fix(r.Limit, reason.Values{})
 	case r.Author.Reason != "":
 		return reason.Fix(r.Author.Reason, reason.Values{})
-	case d.Result == dmarc.PermError:
+	case d.Code == dmarc.PermError:
 		return reason.Fix(d.Reason, reason.Values{Author: d.PolicyDomain})
-	case d.Result == dmarc.TempError:
+	case d.Code == dmarc.TempError:
 		return "nothing, if the name servers answer again; otherwise correct the DNS of " + cmp.Or(d.AuthorDomain, "the author's domain")
-	case d.Result != dmarc.Fail:
+	case d.Code != dmarc.Fail:
 		return ""
 	}
 	if broken := Broken(r); len(broken) > 0 {
 		return fix(broken[0])
 	}
 	for _, s := range r.DKIM {
-		if s.Result == dkim.Pass {
+		if s.Code == dkim.Pass {
 			return fmt.Sprintf("have %s sign as d=%s: its signature verifies, but for another domain", s.Domain, d.AuthorDomain)
 		}
 	}
@@ -104,10 +104,10 @@ func change(r *postseal.Report) string {
 
 // Broken lists the signatures that would make DMARC pass if they verified, and do not. A
 // signature whose key could not be looked up is not among them: it may verify.
-func Broken(r *postseal.Report) []*dkim.Signature {
-	var list []*dkim.Signature
+func Broken(r *postseal.Report) []*dkim.Result {
+	var list []*dkim.Result
 	for i := range r.DKIM {
-		if s := &r.DKIM[i]; s.Result != dkim.Pass && s.Result != dkim.TempError && wouldAlign(r, s.Domain) {
+		if s := &r.DKIM[i]; s.Code != dkim.Pass && s.Code != dkim.TempError && wouldAlign(r, s.Domain) {
 			list = append(list, s)
 		}
 	}
@@ -132,7 +132,7 @@ func wouldAlign(r *postseal.Report, name string) bool {
 }
 
 // fix says what to do about a signature that would align and does not verify.
-func fix(s *dkim.Signature) string {
+func fix(s *dkim.Result) string {
 	key := s.Selector + "._domainkey." + s.Domain
 	if s.Reason == dkim.BodyHashMismatch || s.Reason == dkim.SignatureMismatch {
 		return broken(s, key)
@@ -140,7 +140,7 @@ func fix(s *dkim.Signature) string {
 	return cmp.Or(reason.Fix(s.Reason, reason.Values{Domain: s.Domain, Key: key}), "correct the signature of "+s.Domain+": "+s.Problem)
 }
 
-func broken(s *dkim.Signature, key string) string {
+func broken(s *dkim.Result, key string) string {
 	switch s.Diagnosis.Cause {
 	case dkim.KeyChanged:
 		return "publish the key that signs at " + key

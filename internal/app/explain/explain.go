@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"postseal"
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/core/reason"
@@ -69,8 +70,8 @@ func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	if len(r.DKIM) == 0 {
 		s.Chapters = append(s.Chapters, &Node{Title: "DKIM", Text: "the message has no signature", RFC: "6376 §6.1"})
 	}
-	if r.ARC.Result != "none" {
-		s.Chapters = append(s.Chapters, chain(&r.ARC))
+	if r.ARC.Code != arc.None {
+		s.Chapters = append(s.Chapters, chain(&r.ARC, r.ARCTrusted))
 	}
 	return s.policy(r, config)
 }
@@ -105,8 +106,8 @@ func envelope(r *postseal.Report) *Node {
 	}
 	n.add(&Node{Title: "MAIL FROM", Text: from})
 	if i := r.IPRev; i != nil {
-		tone := map[postseal.IPRevResult]Tone{postseal.IPRevPass: Good, postseal.IPRevFail: Warn, postseal.IPRevTempError: Warn}[i.Result]
-		n.add(&Node{Title: "reverse DNS", Text: strings.TrimSuffix(string(i.Result)+" "+i.Name, " "), Tone: tone, RFC: "8601 §3"})
+		tone := map[postseal.IPRevCode]Tone{postseal.IPRevPass: Good, postseal.IPRevFail: Warn, postseal.IPRevTempError: Warn}[i.Code]
+		n.add(&Node{Title: "reverse DNS", Text: strings.TrimSuffix(string(i.Code)+" "+i.Name, " "), Tone: tone, RFC: "8601 §3"})
 	}
 	if len(r.Author.Domains) > 0 {
 		n.add(&Node{Title: "author", Text: join(r.Author.Domains), RFC: "9989 §5.3.1"})
@@ -178,12 +179,12 @@ func term(st *spf.Step) *Node {
 }
 
 // signature is one DKIM signature, in the order of verification (RFC 6376 §6.1).
-func signature(s *dkim.Signature) *Node {
-	tone := map[dkim.Result]Tone{dkim.Pass: Good, dkim.Fail: Bad, dkim.PermError: Bad}[s.Result]
+func signature(s *dkim.Result) *Node {
+	tone := map[dkim.Code]Tone{dkim.Pass: Good, dkim.Fail: Bad, dkim.PermError: Bad}[s.Code]
 	if tone == Plain {
 		tone = Warn
 	}
-	n := &Node{Title: "DKIM " + s.Name(), Text: string(s.Result), Tone: tone, RFC: "6376 §6.1", Path: true}
+	n := &Node{Title: "DKIM " + s.Name(), Text: string(s.Code), Tone: tone, RFC: "6376 §6.1", Path: true}
 	if s.Algorithm != "" || len(s.SignedFields) > 0 {
 		n.add(&Node{Title: "field", Text: strings.TrimSpace(s.Algorithm + " " + s.Canonicalization + ", signs " + strings.Join(s.SignedFields, ", ")), RFC: "6376 §6.1.1"})
 	}
@@ -191,7 +192,7 @@ func signature(s *dkim.Signature) *Node {
 		n.add(&Node{Title: "key", Text: fmt.Sprintf("%s._domainkey.%s, %d bits", s.Selector, s.Domain, s.KeyBits), Tone: Good, RFC: "6376 §6.1.2"})
 	}
 	switch {
-	case s.Result == dkim.Pass:
+	case s.Code == dkim.Pass:
 		n.add(&Node{Title: "body and header", Text: "unchanged since they were signed", Tone: Good, RFC: "6376 §6.1.3"})
 	default:
 		n.add(why(s.Reason, s.Problem, tone))
@@ -202,17 +203,21 @@ func signature(s *dkim.Signature) *Node {
 	return n
 }
 
-func chain(a *postseal.ARC) *Node {
+func chain(a *arc.Result, trusted bool) *Node {
 	tone := Warn
-	if a.Trusted {
+	if trusted {
 		tone = Good
 	}
-	n := &Node{Title: "ARC", Text: a.Result, Tone: tone, RFC: "8617 §5.2"}
-	n.add(&Node{Title: "sealers", Text: cmp.Or(strings.Join(a.Sealers, " → "), "none")})
+	var sealers []string
+	for _, s := range a.Sealers {
+		sealers = append(sealers, s.Domain)
+	}
+	n := &Node{Title: "ARC", Text: string(a.Code), Tone: tone, RFC: "8617 §5.2"}
+	n.add(&Node{Title: "sealers", Text: cmp.Or(strings.Join(sealers, " → "), "none")})
 	if a.Reason != "" {
 		n.add(why(a.Reason, "", Plain))
 	}
-	if !a.Trusted {
+	if !trusted {
 		n.add(&Node{Title: "trust", Text: "the newest sealer is not in trusted_sealers: the chain changes nothing", RFC: "8617 §9.5"})
 	}
 	return n
@@ -261,8 +266,8 @@ func query(st *dmarc.Step, d *dmarc.Result) *Node {
 // alignment compares each identifier with the author.
 func alignment(r *postseal.Report) *Node {
 	d := &r.DMARC
-	tone := map[dmarc.Code]Tone{dmarc.Pass: Good, dmarc.Fail: Bad, dmarc.TempError: Warn, dmarc.PermError: Warn}[d.Result]
-	n := &Node{Title: "Alignment", Text: "DMARC " + string(d.Result), Tone: tone, RFC: "9989 §4.4", Path: true}
+	tone := map[dmarc.Code]Tone{dmarc.Pass: Good, dmarc.Fail: Bad, dmarc.TempError: Warn, dmarc.PermError: Warn}[d.Code]
+	n := &Node{Title: "Alignment", Text: "DMARC " + string(d.Code), Tone: tone, RFC: "9989 §4.4", Path: true}
 	for i := range d.Compared {
 		c := &d.Compared[i]
 		step := n.add(&Node{Title: c.Method + " " + c.Domain, Text: "not aligned with " + d.AuthorDomain})

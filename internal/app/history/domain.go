@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/store"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/resolver"
 )
 

@@ -15,8 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postseal/domain"
 	"postseal/internal/app/suggest"
-	"postseal/internal/core/domain"
 )
 
 // Error says which part of a text has no explanation.

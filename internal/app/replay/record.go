@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/arc"
 	"postseal/authres"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/domain"
 	"postseal/internal/app/received"
-	"postseal/internal/core/domain"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -123,7 +124,7 @@ func Author(r *postseal.Report) string {
 
 // Sender is the list that a message came through, or the network of its client.
 func Sender(r *postseal.Report) string {
-	if id := listID(r.Header()); id != "" {
+	if id := listID(r.Header); id != "" {
 		return id
 	}
 	ip := r.RemoteIP()
@@ -162,11 +163,11 @@ func evidence(r *postseal.Report) []string {
 	if r.Author.Reason != "" {
 		words = append(words, "no single author")
 	}
-	if r.Header().Index("List-Id") >= 0 {
+	if r.Header.Index("List-Id") >= 0 {
 		words = append(words, "List-Id")
 	}
-	if r.ARC.Result != "none" {
-		words = append(words, "ARC "+r.ARC.Result)
+	if r.ARC.Code != arc.None {
+		words = append(words, "ARC "+string(r.ARC.Code))
 	}
 	words = append(words, dkimEvidence(r))
 	if len(r.SPF) > 0 {
@@ -179,7 +180,7 @@ func evidence(r *postseal.Report) []string {
 	if r.DMARC.NoSuchDomain {
 		words = append(words, "no such domain")
 	}
-	if r.IPRev != nil && r.IPRev.Result == postseal.IPRevFail {
+	if r.IPRev != nil && r.IPRev.Code == postseal.IPRevFail {
 		words = append(words, "reverse DNS fails")
 	}
 	return words
@@ -190,13 +191,13 @@ func dkimEvidence(r *postseal.Report) string {
 	word := "no DKIM"
 	for _, s := range r.DKIM {
 		switch own := r.SameOrganization(s.Domain); {
-		case own && s.Result == dkim.Pass:
+		case own && s.Code == dkim.Pass:
 			return "DKIM pass"
 		case own && s.Diagnosis.Cause != "" && s.Diagnosis.Cause != dkim.UnknownCause && s.Diagnosis.Cause != dkim.NotDiagnosable:
 			return "DKIM broken: " + string(s.Diagnosis.Cause)
 		case own:
-			word = "DKIM " + string(s.Result)
-		case word == "no DKIM" && s.Result == dkim.Pass:
+			word = "DKIM " + string(s.Code)
+		case word == "no DKIM" && s.Code == dkim.Pass:
 			word = "DKIM of another domain"
 		}
 	}
@@ -206,9 +207,9 @@ func dkimEvidence(r *postseal.Report) string {
 // looks guesses.
 func looks(r *postseal.Report) Looks {
 	switch {
-	case r.DMARC.Result == dmarc.Pass, r.ARC.Trusted, intact(r), sealedList(r):
+	case r.DMARC.Code == dmarc.Pass, r.ARCTrusted, intact(r), sealedList(r):
 		return Legitimate
-	case r.DMARC.Result != dmarc.Fail, len(postseal.IndirectFlow(r)) > 0:
+	case r.DMARC.Code != dmarc.Fail, len(postseal.IndirectFlow(r)) > 0:
 		return Unclear
 	case len(postseal.Corroboration(r, nil)) > 1:
 		return Forged
@@ -218,20 +219,20 @@ func looks(r *postseal.Report) Looks {
 
 // intact reports whether a signature of the author is proved to have been genuine.
 func intact(r *postseal.Report) bool {
-	return slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool { return s.Diagnosis.HeaderIntact && r.SameOrganization(s.Domain) })
+	return slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool { return s.Diagnosis.HeaderIntact && r.SameOrganization(s.Domain) })
 }
 
 // sealedList reports whether a list, by the name in its List-Id, sent the message itself, and
 // the chain that it sealed passes. Anyone can run a list: this is a hint.
 func sealedList(r *postseal.Report) bool {
-	list, err := domain.Parse(listID(r.Header()))
-	if err != nil || r.ARC.Result != "pass" || len(r.ARC.Sealers) == 0 || !sameName(list, r.ARC.Sealers[len(r.ARC.Sealers)-1]) {
+	list, err := domain.Parse(listID(r.Header))
+	if err != nil || r.ARC.Code != arc.Pass || len(r.ARC.Sealers) == 0 || !sameName(list, r.ARC.Sealers[len(r.ARC.Sealers)-1].Domain) {
 		return false
 	}
 	if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass && sameName(list, r.SPF[0].Domain) {
 		return true
 	}
-	return slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool { return s.Result == dkim.Pass && sameName(list, s.Domain) })
+	return slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool { return s.Code == dkim.Pass && sameName(list, s.Domain) })
 }
 
 func sameName(a domain.Name, b string) bool {
@@ -251,7 +252,7 @@ const (
 
 // undecided says why the DNS of today leaves open what was right when the message came.
 func undecided(r *postseal.Report, own *authres.Field) string {
-	switch r.DMARC.Result {
+	switch r.DMARC.Code {
 	case dmarc.TempError:
 		if len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown && !troubled(r.Exchanges()) {
 			return noEnvelope
@@ -305,14 +306,14 @@ func trouble(exchanges []resolver.Exchange) string {
 
 // brokenBody reports whether a signature breaks by the body alone.
 func brokenBody(r *postseal.Report) bool {
-	return slices.ContainsFunc(r.DKIM, func(s dkim.Signature) bool {
+	return slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool {
 		return s.Reason == dkim.BodyHashMismatch || s.Reason == dkim.LimitBeyondBody
 	})
 }
 
 func passes(r *postseal.Report) (n int) {
 	for _, s := range r.DKIM {
-		if s.Result == dkim.Pass {
+		if s.Code == dkim.Pass {
 			n++
 		}
 	}

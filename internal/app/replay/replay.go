@@ -271,7 +271,7 @@ func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*p
 const maxDiagnosed = 1 << 20
 
 func (o *Options) diagnose(ctx context.Context, r *postseal.Report, body []byte) {
-	if r.DMARC.Result == "fail" && len(body) <= maxDiagnosed {
+	if r.DMARC.Code == "fail" && len(body) <= maxDiagnosed {
 		o.Verifier.Diagnose(ctx, r, body)
 	}
 }

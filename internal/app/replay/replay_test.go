@@ -82,9 +82,9 @@ func optionsWith(t testing.TB, c postseal.Config) Options {
 		Clients: clients.New(clients.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Encode: func(r *postseal.Report, _ *Record) ([]byte, error) {
 			if len(r.DKIM) == 0 {
-				return []byte(r.DMARC.Result), nil
+				return []byte(r.DMARC.Code), nil
 			}
-			return []byte(string(r.DMARC.Result) + " dkim=" + string(r.DKIM[0].Result)), nil
+			return []byte(string(r.DMARC.Code) + " dkim=" + string(r.DKIM[0].Code)), nil
 		}}
 }
 
@@ -200,8 +200,8 @@ func TestBelow(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		for i := range report.Header().Len() {
-			got += string(report.Header().At(i).Raw) + "\r\n"
+		for i := range report.Header.Len() {
+			got += string(report.Header.At(i).Raw) + "\r\n"
 		}
 		if got += "\r\n" + string(body); got != test.want {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)

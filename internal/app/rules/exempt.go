@@ -10,7 +10,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -172,7 +172,7 @@ func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) bool {
 		return false
 	case e.spf != "" && !(len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass && sameName(r.SPF[0].Domain, e.spf)):
 		return false
-	case e.listID != "" && e.listID != listID(r.Header()):
+	case e.listID != "" && e.listID != listID(r.Header):
 		return false
 	}
 	return true
@@ -203,7 +203,7 @@ func (s *Set) Envelope(ip netip.Addr, user, spfPass string, now time.Time) strin
 func signedBy(r *postseal.Report, name domain.Name) bool {
 	for i := range r.DKIM {
 		s := &r.DKIM[i]
-		if s.Result == dkim.Pass && !s.TestMode && sameName(s.Domain, name) {
+		if s.Code == dkim.Pass && !s.TestMode && sameName(s.Domain, name) {
 			return true
 		}
 	}

@@ -18,7 +18,8 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"postseal"
-	"postseal/internal/core/domain"
+	"postseal/domain"
+	"postseal/internal/core/resultjson"
 )
 
 // Bounds of an expression. Costs are in CEL's units, about one for each step. What an
@@ -170,16 +171,16 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	object := func(v any) *cel.Type { return cel.ObjectType(structure(v).String()) }
 	return cel.NewEnv(
 		ext.NativeTypes(ext.ParseStructTag("json"), structure(Verdict{}), structure(Author{}), structure(IPRev{}), structure(Client{}), structure(Envelope{}),
-			structure(postseal.SPFJSON{}), structure(postseal.SignatureJSON{}), structure(postseal.ARC{}), structure(postseal.DMARCJSON{})),
+			structure(resultjson.SPF{}), structure(resultjson.DKIM{}), structure(resultjson.ARC{}), structure(resultjson.DMARC{})),
 		ext.Network(),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserExpressionSizeLimit(maxSource),
 		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateComprehensionNestingLimit(2)),
 		cel.Variable("decision", object(Verdict{})),
-		cel.Variable("spf", cel.ListType(object(postseal.SPFJSON{}))),
-		cel.Variable("dkim", cel.ListType(object(postseal.SignatureJSON{}))),
-		cel.Variable("arc", object(postseal.ARC{})),
-		cel.Variable("dmarc", object(postseal.DMARCJSON{})),
+		cel.Variable("spf", cel.ListType(object(resultjson.SPF{}))),
+		cel.Variable("dkim", cel.ListType(object(resultjson.DKIM{}))),
+		cel.Variable("arc", object(resultjson.ARC{})),
+		cel.Variable("dmarc", object(resultjson.DMARC{})),
 		cel.Variable("iprev", object(IPRev{})),
 		cel.Variable("author", object(Author{})),
 		cel.Variable("client", object(Client{})),

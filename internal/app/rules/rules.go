@@ -14,7 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"postseal"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // Exempt is an [[exempt]] entry: mail that all its keys describe is accepted whatever

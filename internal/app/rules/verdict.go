@@ -4,7 +4,8 @@ import (
 	"cel.dev/cel-go/cel"
 
 	"postseal"
-	"postseal/internal/core/domain"
+	"postseal/domain"
+	"postseal/internal/core/resultjson"
 )
 
 // The variables of an expression have the names and types of the verify JSON (schema
@@ -76,19 +77,20 @@ func (v *verdict) make(name string) any {
 	case "decision":
 		return &Verdict{Action: string(v.decision.Action), Reason: string(v.decision.Reason)}
 	case "spf":
-		return each(r.SPF, postseal.MakeSPFJSON)
+		return each(r.SPF, resultjson.OfSPF)
 	case "dkim":
-		return each(r.DKIM, postseal.MakeSignatureJSON)
+		return each(r.DKIM, resultjson.OfDKIM)
 	case "arc":
-		return &r.ARC
+		a := resultjson.OfARC(&r.ARC, r.ARCTrusted)
+		return &a
 	case "dmarc":
-		d := postseal.MakeDMARCJSON(r.DMARC)
+		d := resultjson.OfDMARC(r.DMARC)
 		return &d
 	case "iprev":
 		if r.IPRev == nil {
 			return &IPRev{}
 		}
-		return &IPRev{Result: string(r.IPRev.Result), Name: r.IPRev.Name}
+		return &IPRev{Result: string(r.IPRev.Code), Name: r.IPRev.Name}
 	case "author":
 		return &Author{Domains: each(r.Author.Domains, func(n domain.Name) string { return string(n) }), Reason: string(r.Author.Reason)}
 	case "client":
@@ -100,7 +102,7 @@ func (v *verdict) make(name string) any {
 	case "envelope":
 		return &Envelope{From: r.ReversePath, Rcpt: r.Recipients}
 	case "list_id":
-		return listID(r.Header())
+		return listID(r.Header)
 	}
 	return nil
 }

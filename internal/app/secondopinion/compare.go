@@ -84,7 +84,7 @@ func CompareSPF(ctx context.Context, r resolver.Resolver, q spf.Request, ours sp
 }
 
 // CompareDKIM asks about every signature of a message.
-func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dkim.Signature) []Opinion {
+func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dkim.Result) []Opinion {
 	dns := &recorder{next: r}
 	header, err := guard(msg)
 	var theirs []Signature
@@ -93,7 +93,7 @@ func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dk
 	}
 	all := make([]Opinion, 0, len(ours))
 	for i, s := range ours {
-		o := Opinion{Method: "dkim", Library: DKIMLibrary, Domain: s.Domain, Selector: s.Selector, Ours: string(s.Result)}
+		o := Opinion{Method: "dkim", Library: DKIMLibrary, Domain: s.Domain, Selector: s.Selector, Ours: string(s.Code)}
 		switch {
 		case err != nil:
 			o.Problem = err.Error()
@@ -109,7 +109,7 @@ func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dk
 
 func (o *Opinion) compare(v *dkimView) {
 	o.Theirs = v.theirs.Result
-	o.Agrees = o.Theirs == dkimWord(v.ours.Result)
+	o.Agrees = o.Theirs == dkimWord(v.ours.Code)
 	if v.theirs.Err != nil {
 		o.Problem = v.theirs.Err.Error()
 	}
@@ -119,7 +119,7 @@ func (o *Opinion) compare(v *dkimView) {
 }
 
 // dkimWord is the word of the library, which knows pass, fail and temperror.
-func dkimWord(r dkim.Result) string {
+func dkimWord(r dkim.Code) string {
 	switch r {
 	case dkim.Pass:
 		return "pass"

@@ -215,7 +215,7 @@ func isASCII(s string) bool {
 
 // dkimView is what a rule may look at.
 type dkimView struct {
-	ours   *dkim.Signature
+	ours   *dkim.Result
 	theirs *Signature
 	header *message.Header
 	keys   []string // key records of the message
@@ -234,7 +234,7 @@ var dkimClasses = []dkimClass{
 			return v.ours.Reason == dkim.BodyHashMismatch && v.theirs.Result == "temperror"
 		}},
 	{Rule{"local-policy", "6376 §6.3", Both, "the signature verifies; a local rule refuses it"},
-		func(v *dkimView) bool { return v.ours.Result == dkim.Policy && v.theirs.Result == "pass" }},
+		func(v *dkimView) bool { return v.ours.Code == dkim.Policy && v.theirs.Result == "pass" }},
 	{Rule{"real-clock", "6376 §3.5 x=", Both, "the library compares x= with the clock of the machine, without skew"},
 		func(v *dkimView) bool {
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "expired")
@@ -252,7 +252,7 @@ var dkimClasses = []dkimClass{
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "domain mismatch") && v.ours.Reason != dkim.IdentityMismatch
 		}},
 	{Rule{"failure-order", "6376 §6.1", Both, "a signature that cannot pass and whose key cannot be looked up is refused for the one or the other"},
-		func(v *dkimView) bool { return v.ours.Result != dkim.Pass && v.theirs.Result != "pass" }},
+		func(v *dkimView) bool { return v.ours.Code != dkim.Pass && v.theirs.Result != "pass" }},
 	{Rule{"time-syntax", "6376 §3.5 t=, x=", Both, "a time has 1 to 12 digits: the library takes any number"},
 		func(v *dkimView) bool {
 			return v.ours.Reason == dkim.Malformed && strings.Contains(v.ours.Problem, "no time")
@@ -269,7 +269,7 @@ var dkimClasses = []dkimClass{
 		}},
 	{Rule{"base64-padding", "6376 §2.10", Ours, "base64string ends in none, one or two =, whatever its length: the library wants what fits"},
 		func(v *dkimView) bool {
-			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "illegal base64 data") && v.ours.Result != dkim.Neutral
+			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "illegal base64 data") && v.ours.Code != dkim.Neutral
 		}},
 	{Rule{"canonical-syntax", "6376 §3.5 c=", Ours, "c= is one word, or two with a slash between: the library takes an empty one"},
 		func(v *dkimView) bool { return v.ours.Reason == dkim.CanonicalUnknown && v.theirs.Result == "pass" }},

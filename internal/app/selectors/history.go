@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"postseal/audit"
-	"postseal/internal/core/domain"
+	"postseal/domain"
 	"postseal/report"
 	"postseal/store"
 )

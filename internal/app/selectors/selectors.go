@@ -18,9 +18,9 @@ import (
 
 	"postseal/audit"
 	"postseal/authres"
+	"postseal/domain"
 	"postseal/internal/app/batch"
 	"postseal/internal/app/mailbox"
-	"postseal/internal/core/domain"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/internal/core/domain"
+	"postseal/domain"
 )
 
 // TestLearn: selectors of each way to keep mail.

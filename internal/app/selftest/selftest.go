@@ -102,9 +102,9 @@ func layerOf(r *postseal.Report) Layer {
 		return Author
 	case r.Decision.Reason == postseal.FieldAdded:
 		return Fields
-	case r.DMARC.Result == dmarc.TempError:
+	case r.DMARC.Code == dmarc.TempError:
 		return DNS
-	case r.DMARC.Result == dmarc.Fail && r.Decision.Applied != postseal.Accept:
+	case r.DMARC.Code == dmarc.Fail && r.Decision.Applied != postseal.Accept:
 		return DMARC
 	}
 	return None

@@ -4,25 +4,26 @@ import (
 	"cmp"
 	"strconv"
 
-	"postseal"
 	"postseal/arc"
 	"postseal/internal/app/term"
+	"postseal/internal/core/resultjson"
 	"postseal/resolver"
 )
 
-// Chain writes an ARC chain, its sets, and the DNS exchanges it took.
-func (p *Page) Chain(chain *postseal.ARC, result *arc.Result, dns []resolver.Exchange) error {
+// Chain writes an ARC chain, its sets, and the DNS exchanges it took. trusted says whether
+// its newest sealer is trusted.
+func (p *Page) Chain(result *arc.Result, trusted bool, dns []resolver.Exchange) error {
 	if p.JSON() {
 		return p.Object(struct {
 			Schema string `json:"schema"`
-			postseal.ARC
-		}{"postseal.arc/1", *chain})
+			resultjson.ARC
+		}{"postseal.arc/1", resultjson.OfARC(result, trusted)})
 	}
 	p.width = len("pass")
 	if result.Code == arc.None {
 		p.result(term.Muted, "ARC", "none", p.Style.Dim("no chain"), "")
 	}
-	p.arc(chain)
+	p.arc(result, trusted)
 	if p.Quiet {
 		return nil
 	}

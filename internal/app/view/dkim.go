@@ -4,23 +4,23 @@ import (
 	"errors"
 	"fmt"
 
-	"postseal"
 	"postseal/dkim"
 	"postseal/internal/app/term"
+	"postseal/internal/core/resultjson"
 	"postseal/resolver"
 )
 
 type signaturesJSON struct {
-	Schema     string                   `json:"schema"`
-	Signatures []postseal.SignatureJSON `json:"signatures"`
+	Schema     string            `json:"schema"`
+	Signatures []resultjson.DKIM `json:"signatures"`
 }
 
 // Signatures writes the results of DKIM for a message, and the DNS exchanges they took.
-func (p *Page) Signatures(list []dkim.Signature, dns []resolver.Exchange) error {
+func (p *Page) Signatures(list []dkim.Result, dns []resolver.Exchange) error {
 	if p.JSON() {
-		j := signaturesJSON{"postseal.dkim/1", make([]postseal.SignatureJSON, 0, len(list))}
+		j := signaturesJSON{"postseal.dkim/1", make([]resultjson.DKIM, 0, len(list))}
 		for _, s := range list {
-			j.Signatures = append(j.Signatures, postseal.MakeSignatureJSON(s))
+			j.Signatures = append(j.Signatures, resultjson.OfDKIM(s))
 		}
 		return p.Object(j)
 	}

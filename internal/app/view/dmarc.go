@@ -4,6 +4,7 @@ import (
 	"postseal"
 	"postseal/dmarc"
 	"postseal/internal/app/term"
+	"postseal/internal/core/resultjson"
 	"postseal/resolver"
 )
 
@@ -13,11 +14,11 @@ func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
 	if p.JSON() {
 		return p.Object(struct {
 			Schema string `json:"schema"`
-			postseal.DMARCJSON
+			resultjson.DMARC
 			Record string `json:"record"`
-		}{"postseal.dmarc/1", postseal.MakeDMARCJSON(*r), publishedRecord(r)})
+		}{"postseal.dmarc/1", resultjson.OfDMARC(*r), publishedRecord(r)})
 	}
-	p.width = p.resultWidth(string(r.Result), "found")
+	p.width = p.resultWidth(string(r.Code), "found")
 	p.policy(r)
 	if p.Quiet {
 		return nil
@@ -35,7 +36,7 @@ func publishedRecord(r *dmarc.Result) string {
 }
 
 func (p *Page) policy(r *dmarc.Result) {
-	if r.Result != "" {
+	if r.Code != "" {
 		p.dmarc(&postseal.Report{DMARC: *r})
 	} else {
 		found := r.AuthorDomain + " " + publishedText(r.Published)

@@ -78,7 +78,7 @@ func (v *messageView) write() {
 	v.spf()
 	v.signatures(v.r.DKIM)
 	v.dmarc(v.r)
-	v.arc(&v.r.ARC)
+	v.arc(&v.r.ARC, v.r.ARCTrusted)
 	v.iprev()
 	v.forged()
 	v.verdict()
@@ -128,7 +128,7 @@ func (v *messageView) head() {
 }
 
 func (v *messageView) subject(room int) string {
-	h := v.r.Header()
+	h := v.r.Header
 	i := h.Index("Subject")
 	if i < 0 {
 		return ""
@@ -139,7 +139,7 @@ func (v *messageView) subject(room int) string {
 // from shows the first author: the name decoded and the address as it is. Where both
 // have no room the name is cut, never the domain.
 func (v *messageView) from(room int) string {
-	h := v.r.Header()
+	h := v.r.Header
 	i := h.Index("From")
 	if i < 0 {
 		return "(no From)"
@@ -194,21 +194,21 @@ func (p *Page) resultWidth(words ...string) int {
 
 // words are all results that a report shows.
 func (v *messageView) words() []string {
-	list := append(dkimWords(v.r.DKIM), string(v.r.DMARC.Result))
+	list := append(dkimWords(v.r.DKIM), string(v.r.DMARC.Code))
 	if len(v.r.SPF) == 0 {
 		return append(list, "skipped")
 	}
 	list = append(list, string(v.r.SPF[0].Code))
 	if v.r.IPRev != nil {
-		list = append(list, string(v.r.IPRev.Result))
+		list = append(list, string(v.r.IPRev.Code))
 	}
 	return list
 }
 
-func dkimWords(signatures []dkim.Signature) []string {
+func dkimWords(signatures []dkim.Result) []string {
 	var list []string
 	for i := range signatures {
-		list = append(list, string(signatures[i].Result))
+		list = append(list, string(signatures[i].Code))
 	}
 	return list
 }
@@ -242,7 +242,7 @@ func (p *Page) oneSPF(s *spf.Result, client netip.Addr) {
 	}
 }
 
-func (p *Page) signatures(list []dkim.Signature) {
+func (p *Page) signatures(list []dkim.Result) {
 	if len(list) == 0 {
 		p.result(term.Muted, "DKIM", "none", p.Style.Dim("no signature"), "")
 		return
@@ -261,11 +261,11 @@ func (p *Page) signatures(list []dkim.Signature) {
 		if beside {
 			text += "  " + p.clean(explainDKIM(s))
 		}
-		p.result(resultTone(string(s.Result)), "DKIM", string(s.Result), strings.TrimRight(text, " "), "")
+		p.result(resultTone(string(s.Code)), "DKIM", string(s.Code), strings.TrimRight(text, " "), "")
 		if !beside {
 			p.detail(p.clean(explainDKIM(s)))
 		}
-		if s.Result == dkim.Pass && s.TestMode {
+		if s.Code == dkim.Pass && s.TestMode {
 			p.detail("the key is in test mode (t=y)")
 		}
 		if s.Diagnosis.Text != "" {
@@ -275,11 +275,11 @@ func (p *Page) signatures(list []dkim.Signature) {
 }
 
 // signatureID leaves room for the algorithm.
-func (p *Page) signatureID(s *dkim.Signature) string {
+func (p *Page) signatureID(s *dkim.Result) string {
 	return p.Style.Sanitize(s.Name(), p.room()-20)
 }
 
-func (p *Page) algorithm(s *dkim.Signature) string {
+func (p *Page) algorithm(s *dkim.Result) string {
 	text := p.Style.Sanitize(s.Algorithm, 15)
 	if s.KeyBits > 0 && strings.HasPrefix(s.Algorithm, "rsa") {
 		text += fmt.Sprintf(" %d", s.KeyBits)
@@ -293,9 +293,9 @@ func (p *Page) dmarc(r *postseal.Report) {
 	if p := publishedText(d.Published); p != "" {
 		text += " " + p
 	}
-	p.result(dmarcTone(d), "DMARC", string(d.Result), p.clean(text), p.whose(d))
+	p.result(dmarcTone(d), "DMARC", string(d.Code), p.clean(text), p.whose(d))
 	p.details(explainCompared(d))
-	if d.Result != dmarc.Pass {
+	if d.Code != dmarc.Pass {
 		p.details(explainBroken(r))
 	}
 	switch {
@@ -314,18 +314,18 @@ func (p *Page) whose(d *dmarc.Result) string {
 	return p.Style.Sanitize("_dmarc."+d.PolicyDomain, 50) + ", " + Plural(d.Queries, "query", "queries")
 }
 
-func (p *Page) arc(a *postseal.ARC) {
-	if a.Result == "" || a.Result == string(arc.None) {
+func (p *Page) arc(a *arc.Result, trusted bool) {
+	if a.Code == "" || a.Code == arc.None {
 		return
 	}
 	tone, beside := term.Warn, "not in trusted_sealers"
 	switch {
-	case a.Result == string(arc.Fail):
+	case a.Code == arc.Fail:
 		tone, beside = term.Bad, ""
-	case a.Trusted:
+	case trusted:
 		tone, beside = term.Good, "in trusted_sealers"
 	}
-	p.result(tone, "ARC", a.Result, p.clean(explainARC(a)), beside)
+	p.result(tone, "ARC", string(a.Code), p.clean(explainARC(a)), beside)
 	if a.Problem != "" {
 		p.detail(p.clean(a.Problem))
 	}
@@ -339,15 +339,15 @@ func (v *messageView) iprev() {
 	if i == nil {
 		return
 	}
-	switch i.Result {
+	switch i.Code {
 	case postseal.IPRevPass:
 		v.result(term.Good, "IPREV", "pass", v.clean(i.Name), "")
 	case postseal.IPRevFail:
 		v.result(term.Warn, "IPREV", "fail", v.clean(i.Name)+" does not resolve back to the client", "")
 	case postseal.IPRevPermError:
-		v.result(term.Muted, "IPREV", string(i.Result), v.Style.Dim("the client's address has no name"), "")
+		v.result(term.Muted, "IPREV", string(i.Code), v.Style.Dim("the client's address has no name"), "")
 	default:
-		v.result(term.Warn, "IPREV", string(i.Result), "the name of the client cannot be looked up now", "")
+		v.result(term.Warn, "IPREV", string(i.Code), "the name of the client cannot be looked up now", "")
 	}
 }
 

@@ -3,7 +3,7 @@ package view
 import (
 	"net/netip"
 
-	"postseal"
+	"postseal/internal/core/resultjson"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -13,8 +13,8 @@ func (p *Page) SPF(r *spf.Result, client netip.Addr, dns []resolver.Exchange) er
 	if p.JSON() {
 		return p.Object(struct {
 			Schema string `json:"schema"`
-			postseal.SPFJSON
-		}{"postseal.spf/1", postseal.MakeSPFJSON(*r)})
+			resultjson.SPF
+		}{"postseal.spf/1", resultjson.OfSPF(*r)})
 	}
 	p.width = p.resultWidth(string(r.Code))
 	p.oneSPF(r, client)

@@ -76,8 +76,8 @@ func (p *Page) traceSPF(s *spf.Result) {
 	}
 }
 
-func (p *Page) traceDKIM(s *dkim.Signature) {
-	p.section("DKIM", s.Name()+": "+string(s.Result))
+func (p *Page) traceDKIM(s *dkim.Result) {
+	p.section("DKIM", s.Name()+": "+string(s.Code))
 	const width = 10
 	p.item("reason", width, strings.TrimSuffix(string(s.Reason)+", "+s.Problem, ", "))
 	known := func(title, text string) {
@@ -109,7 +109,7 @@ func (p *Page) traceDKIM(s *dkim.Signature) {
 }
 
 func (p *Page) traceDMARC(d *dmarc.Result) {
-	p.section("DMARC", strings.TrimSuffix(cmp.Or(d.AuthorDomain, "(no author domain)")+": "+string(d.Result), ": "))
+	p.section("DMARC", strings.TrimSuffix(cmp.Or(d.AuthorDomain, "(no author domain)")+": "+string(d.Code), ": "))
 	const width = 10
 	if d.Reason != "" {
 		p.item("reason", width, strings.TrimSuffix(string(d.Reason)+", "+d.Problem, ", "))

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postseal"
+	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/app/explain"
@@ -42,7 +43,7 @@ func resultTone(word string) term.Tone {
 }
 
 func dmarcTone(d *dmarc.Result) term.Tone {
-	switch d.Result {
+	switch d.Code {
 	case dmarc.Pass:
 		return term.Good
 	case dmarc.Fail:
@@ -79,11 +80,11 @@ func explainSPF(s *spf.Result) string {
 var qualifiers = map[spf.Code]string{spf.Fail: "-", spf.SoftFail: "~", spf.Neutral: "?"}
 
 // explainDKIM returns what stands beside a signature.
-func explainDKIM(s *dkim.Signature) string {
+func explainDKIM(s *dkim.Result) string {
 	switch {
-	case s.Result == dkim.Pass && s.CoveredAll:
+	case s.Code == dkim.Pass && s.CoveredAll:
 		return s.Canonicalization + ", whole body"
-	case s.Result == dkim.Pass:
+	case s.Code == dkim.Pass:
 		return fmt.Sprintf("%s, only %d bytes of the body", s.Canonicalization, s.BodyLength)
 	case s.Reason == dkim.KeyUnavailable:
 		return reason.Text(s.Reason, reason.Values{}) + ": " + s.Problem
@@ -92,11 +93,11 @@ func explainDKIM(s *dkim.Signature) string {
 }
 
 // explainARC names who sealed, the newest first.
-func explainARC(a *postseal.ARC) string {
+func explainARC(a *arc.Result) string {
 	var sealers []string
 	for _, s := range slices.Backward(a.Sealers) {
-		if s != "" && len(sealers) < 4 {
-			sealers = append(sealers, s)
+		if s.Domain != "" && len(sealers) < 4 {
+			sealers = append(sealers, s.Domain)
 		}
 	}
 	text := fmt.Sprintf("i=%d", a.Instances)
@@ -171,8 +172,8 @@ func compared(d *dmarc.Result, c *dmarc.Compared) string {
 	return c.Domain + " = " + d.AuthorDomain
 }
 
-func brokenWord(s *dkim.Signature) string {
-	switch s.Result {
+func brokenWord(s *dkim.Result) string {
+	switch s.Code {
 	case dkim.Fail:
 		return "broken"
 	case dkim.Policy:
@@ -197,7 +198,7 @@ func explainVerdict(r *postseal.Report) string {
 	case postseal.AuthorMalformed:
 		return reason.Text(r.Author.Reason, words)
 	case postseal.MessageLimit:
-		return cmp.Or(reason.Text(r.Limit(), words), reason.Text(d.Reason, words))
+		return cmp.Or(reason.Text(r.Limit, words), reason.Text(d.Reason, words))
 	case postseal.DMARCTempError:
 		if len(r.SPF) == 0 && m.Reason == dmarc.IdentifierUnknown {
 			words.Cause = "an input of SPF is not known"
@@ -207,7 +208,7 @@ func explainVerdict(r *postseal.Report) string {
 	}
 	text := reason.Text(d.Reason, words) + testMode(m)
 	if signals := postseal.Corroboration(r, nil); d.Reason == postseal.DMARCReject && d.Applied == postseal.Reject && len(signals) > 0 {
-		text += "; confirmed by: " + strings.Join(signals, ", ")
+		text += "; confirmed by: " + reason.Signals(signals)
 	}
 	return text
 }
