@@ -34,7 +34,7 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
-	c := newSPFCheck(s, reversePath, newLedger(ctx, v, conn))
+	c := newSPFCheck(s, bare(reversePath), newLedger(ctx, v, conn))
 	c.done = make(chan struct{})
 	go func() {
 		defer cancel()

@@ -40,7 +40,7 @@ type Transaction struct {
 	hashes  []bodyhash.Hash
 }
 
-// Mail begins a transaction with the reverse-path of MAIL FROM, without its angle
+// Mail begins a transaction with the reverse-path of MAIL FROM, with or without its angle
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
 // sender's policy start here. The caller must end it with Finish or Abort.
 func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(reversePath, nil) }
@@ -50,7 +50,7 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v}
 	r := &t.made
-	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, reversePath, new(message.Header)
+	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, bare(reversePath), new(message.Header)
 	t.begin(shared, s)
 	return t
 }
@@ -69,9 +69,9 @@ func (t *Transaction) prefetchPolicy(reversePath string) {
 	}
 }
 
-// Rcpt records a forward-path, without its angle brackets.
+// Rcpt records a forward-path, with or without its angle brackets.
 func (t *Transaction) Rcpt(forwardPath string) {
-	t.made.Recipients = append(t.made.Recipients, forwardPath)
+	t.made.Recipients = append(t.made.Recipients, bare(forwardPath))
 }
 
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message
@@ -253,9 +253,12 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 	return v.policy.Decide(&again)
 }
 
-// Verify runs one whole transaction. r must have CRLF line ends: message.NewCRLFReader
-// makes them. The error is that of r.
+// Verify runs one whole transaction. r is taken octet for octet and must have CRLF line ends:
+// message.NewCRLFReader makes them, as VerifyReader does. The error is that of r.
 func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {
+	if r == nil {
+		return nil, errNoReader
+	}
 	t := s.Mail(reversePath)
 	defer t.Abort()
 	t.made.Recipients = recipients
@@ -270,10 +273,10 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	return t.Finish(ctx)
 }
 
-// VerifyReader is Session, Helo and Verify in one. As there, r must have CRLF line ends:
-// message.NewCRLFReader makes them.
-func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
-	s := v.Session(ctx, conn)
-	s.Helo(helo)
-	return s.Verify(ctx, reversePath, nil, r)
+// bare is a path without the angle brackets that SMTP writes around it (RFC 5321 §4.1.2).
+func bare(path string) string {
+	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
+		return path[1 : len(path)-1]
+	}
+	return path
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"postseal/domain"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
 
@@ -62,7 +63,12 @@ type Evaluation struct {
 
 // Begin starts on a message; its lookups end with ctx.
 func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
-	return &Evaluation{evaluator: *e, ctx: ctx}
+	x := &Evaluation{ctx: ctx}
+	if e != nil {
+		x.evaluator = *e
+	}
+	x.evaluator.Resolver = shared.Resolver(x.evaluator.Resolver)
+	return x
 }
 
 // Prefetch tells the Resolver of every question that the walk from author may ask.

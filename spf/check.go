@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postseal/domain"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
 
@@ -69,10 +70,16 @@ type Request struct {
 // Check is check_host() for one identity (RFC 7208 §4). The outcome is always a Result;
 // without an address or a domain it is none.
 func (c *Checker) Check(ctx context.Context, q Request) Result {
+	if c == nil {
+		c = new(Checker)
+	}
+	if n := len(q.Sender); n >= 2 && q.Sender[0] == '<' && q.Sender[n-1] == '>' {
+		q.Sender = q.Sender[1 : n-1] // as SMTP writes it (RFC 5321 §4.1.2)
+	}
 	limits := c.Limits.orDefault()
 	ctx, cancel := context.WithTimeout(ctx, limits.Time)
 	defer cancel()
-	e := &evaluation{Checker: c, dns: c.Resolver, ctx: ctx, limits: limits, cacheable: true, ttl: -1,
+	e := &evaluation{Checker: c, dns: shared.Resolver(c.Resolver), ctx: ctx, limits: limits, cacheable: true, ttl: -1,
 		spent: make([]Spend, 0, min(max(limits.Lookups, 0), DefaultLookups)), path: make([]string, 0, 4)}
 	return e.check(q)
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"postseal/domain"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
 
@@ -63,7 +64,7 @@ func (c *Checker) Explore(ctx context.Context, name string) *Tree {
 	if a, err := domain.Parse(name); err == nil {
 		name = string(a)
 	}
-	x := &explorer{evaluation: &evaluation{Checker: c, dns: c.Resolver, ctx: ctx, limits: c.Limits.orDefault()}, tree: &Tree{}}
+	x := &explorer{evaluation: &evaluation{Checker: c, dns: shared.Resolver(c.Resolver), ctx: ctx, limits: c.Limits.orDefault()}, tree: &Tree{}}
 	x.tree.Root = x.node(name, nil)
 	x.tree.Lookups = x.tree.Root.Lookups
 	x.tree.VoidLookups = max(x.tree.Voids4, x.tree.Voids6)

@@ -57,7 +57,9 @@ func warm(tb testing.TB) *postseal.Verifier {
 var client = postseal.Conn{Remote: netip.MustParseAddrPort("198.51.100.25:25")}
 
 func verify(tb testing.TB, v *postseal.Verifier, msg io.Reader) *postseal.Report {
-	r, err := postseal.VerifyReader(context.Background(), v, client, "out.bulk.test", "bounce@bulk.test", msg)
+	s := v.Session(context.Background(), client)
+	s.Helo("out.bulk.test")
+	r, err := s.Verify(context.Background(), "bounce@bulk.test", nil, msg)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -248,7 +248,7 @@ func TestPanic(t *testing.T) {
 	var log strings.Builder
 	h, e := handler(t, &log, nil)
 	broken := *e.Current()
-	broken.Verifier = nil
+	broken.Config = nil
 	e.Swap(&broken)
 	r := httptest.NewRecorder()
 	h.ServeHTTP(r, request("POST", "/v1/verify", mail))

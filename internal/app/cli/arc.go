@@ -40,11 +40,11 @@ func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
 	}
 	defer in.close()
 	result, err := (&arc.Verifier{Resolver: dns, Now: clock}).Verify(ctx, a.progress(in))
-	if err != nil {
-		return failf(exitData, "%s: %v", in.name, err)
-	}
 	if err := interrupted(ctx); err != nil {
 		return err
+	}
+	if err != nil {
+		return failf(exitData, "%s: %v", in.name, err)
 	}
 	if result.Code != arc.Pass {
 		a.setExit(exitNo)

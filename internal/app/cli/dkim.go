@@ -53,11 +53,11 @@ func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
 	}
 	defer in.close()
 	signatures, err := (&dkim.Verifier{Resolver: dns, Now: clock}).Verify(ctx, a.progress(in))
-	if err != nil {
-		return failf(exitData, "%s: %v", in.name, err)
-	}
 	if err := interrupted(ctx); err != nil {
 		return err
+	}
+	if err != nil {
+		return failf(exitData, "%s: %v", in.name, err)
 	}
 	a.setExit(signaturesExit(signatures))
 	return a.page().Signatures(signatures, dns.Exchanges())
