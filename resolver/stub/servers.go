@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"postseal/resolver"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -154,4 +155,19 @@ func trust(list []string) (func(netip.Addr) bool, error) {
 		}
 		return false
 	}, nil
+}
+
+// System returns a cached resolver of the system's name servers (SystemServers), made to live
+// as long as the program: equal queries in flight are sent once, and the number of queries in
+// flight is bounded. The error says why no name server can be used.
+func System() (*resolver.Cache, error) {
+	servers, err := SystemServers()
+	if err != nil {
+		return nil, err
+	}
+	client, err := New(Config{Servers: servers})
+	if err != nil {
+		return nil, err
+	}
+	return resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client, resolver.DefaultOutstanding)), resolver.CacheOptions{}), nil
 }
