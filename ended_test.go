@@ -27,10 +27,6 @@ func verifierOn(t *testing.T, zone string, c Config) *Verifier {
 	return v
 }
 
-type panicking struct{}
-
-func (panicking) Decide(*Report) Decision { panic("defect") }
-
 // TestNoHeaders: without header changes everything else is the same.
 func TestNoHeaders(t *testing.T) {
 	text := "Authentication-Results: mx.test; spf=pass\r\nFrom: a@acme.test\r\n\r\nx\r\n"

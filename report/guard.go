@@ -225,16 +225,15 @@ func markup(b []byte) bool {
 func (g *guard) rest() (more bool, err error) {
 	more = len(bytes.TrimSpace(g.out[g.at:])) > 0
 	for {
-		b, err := g.in.Peek(1)
+		_, err := g.in.Peek(1)
 		if errors.Is(err, io.EOF) {
 			return more, nil
 		}
 		if err != nil {
 			return more, err
 		}
-		if b, _ = g.in.Peek(g.in.Buffered()); len(bytes.TrimSpace(b)) > 0 {
-			more = true
-		}
+		b, _ := g.in.Peek(g.in.Buffered())
+		more = more || len(bytes.TrimSpace(b)) > 0
 		g.in.Discard(len(b)) //nolint:errcheck // they were peeked
 	}
 }

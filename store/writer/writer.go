@@ -54,7 +54,6 @@ type Writer struct {
 	o       Options
 	queue   chan any // store.Row or store.Batch of facts
 	pending []journal.Record
-	rows    int           // of pending
 	news    chan struct{} // there is something to ship
 	quit    chan struct{}
 	drained chan struct{}

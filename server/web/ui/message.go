@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/server/web"
 	"postseal/store"
@@ -125,6 +124,3 @@ func policyOf(v *history.Verdict) string {
 	}
 	return v.PolicyDomain + " asks for " + v.Policy
 }
-
-// Lit reports whether a node or one below it was on the way of the verdict.
-func lit(n *explain.Node) bool { return n.Path }
