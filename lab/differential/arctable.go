@@ -25,8 +25,8 @@ var arcClasses = []arcClass{
 		[]string{"dkimpy"}, func(v *arcView) bool {
 			return v.theirs == "fail" && slices.ContainsFunc(v.all("arc-message-signature"), withoutCanonical)
 		}},
-	{Class{"chain-status-case", "8617 §4.1.3", ours, "strings of ABNF have no case (RFC 5234 §2.3): cv=Pass is cv=pass"},
-		[]string{"dkimpy", "Mail::DKIM"}, func(v *arcView) bool { return v.theirs == "fail" && bytes.Contains(v.Message, []byte("cv=Pass")) }},
+	{Class{"chain-status-case", "6376 §3.2", ours, "values have case unless their tag says otherwise: cv=Pass is not pass"},
+		[]string{"mailauth"}, func(v *arcView) bool { return v.theirs == "pass" && bytes.Contains(v.Message, []byte("cv=Pass")) }},
 	{Class{"key-record", "6376 §3.6.1", ours, "RSAPublicKey in p=, a list in s=, an old g=: the verifier does not take such a key"},
 		[]string{"dkimpy", "Mail::DKIM"}, func(v *arcView) bool { return v.theirs == "fail" && v.anyKey(matches(unusualKey)) }},
 	{Class{"key-records", "6376 §3.6.2.2", both, "several TXT records stand at one name, for which the RFC defines nothing: we try each key"},
