@@ -25,7 +25,7 @@ var arcClasses = []arcClass{
 		[]string{"dkimpy"}, func(v *arcView) bool {
 			return v.theirs == "fail" && slices.ContainsFunc(v.all("arc-message-signature"), withoutCanonical)
 		}},
-	{Class{"chain-status-case", "6376 §3.2", ours, "values have case unless their tag says otherwise: cv=Pass is not pass"},
+	{Class{"status-case", "6376 §3.2", ours, "values have case unless their tag says otherwise: cv=Pass is not pass"},
 		[]string{"mailauth"}, func(v *arcView) bool { return v.theirs == "pass" && bytes.Contains(v.Message, []byte("cv=Pass")) }},
 	{Class{"key-record", "6376 §3.6.1", ours, "RSAPublicKey in p=, a list in s=, an old g=: the verifier does not take such a key"},
 		[]string{"dkimpy", "Mail::DKIM"}, func(v *arcView) bool { return v.theirs == "fail" && v.anyKey(matches(unusualKey)) }},

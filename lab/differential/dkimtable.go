@@ -49,7 +49,7 @@ var dkimClasses = []dkimClass{
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool {
 			return v.said(dkim.Malformed, "second tag") || v.said(dkim.KeyMalformed, "second tag")
 		}},
-	{Class{"empty-tag", "6376 §3.2", both, "an empty element between two semicolons of a key record: we pass over it, the verifier refuses the record"},
+	{Class{"empty-element", "6376 §3.2", both, "an empty element between two semicolons of a key record: we pass over it, the verifier refuses the record"},
 		[]string{"dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.anyKey(matches(emptyTag)) }},
 	{Class{"limit-beyond-body", "6376 §3.5 l=", ours, "l= must not be more than the body has"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.reason() == dkim.LimitBeyondBody }},
