@@ -48,7 +48,7 @@ func TestLocalPolicy(t *testing.T) {
 			250, nil, "accept", []string{"spf=pass smtp.mailfrom=acme.test", "dmarc=pass"}, nil},
 		{"relay with a stranger's mail", func(*testing.T) mail {
 			return relay.sender("security@bank.test").with("relay-forged", strings.ReplaceAll(trace, "192.0.2.25", "203.0.113.99")+letter("security@bank.test", "relay-forged"))
-		}, 550, []string{"5.7.26 bank.test asks receivers", "Sent from 203.0.113.99."}, "", nil, nil},
+		}, 550, []string{"5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).", "Sent from 203.0.113.99."}, "", nil, nil},
 	}
 	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
 		for _, c := range cases {
