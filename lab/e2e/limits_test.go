@@ -39,3 +39,30 @@ func TestHugeHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestCutAuthor: an author after the octets at which Postfix cuts a field for a milter is
+// either refused, or cut from what arrives too: the author that was judged is the only one.
+func TestCutAuthor(t *testing.T) {
+	r := newRig(t, `enforce = "strict"`)
+	pad := strings.Repeat("\n "+strings.Repeat(" ", 900), 70)
+	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
+		for name, from := range map[string]string{
+			"address as a phrase": "accounts@acme.test" + pad + " <security@bank.test>",
+			"second author":       "accounts@acme.test" + pad + ", security@bank.test",
+		} {
+			t.Run(door+"/"+name, func(t *testing.T) {
+				m := acme.with("cut", letter(from, "cut"))
+				m.rcpt = door + "-" + strings.ReplaceAll(name, " ", "-") + "-" + m.rcpt
+				got, err := deliver(port, m)
+				if err != nil || got.code != 250 && got.code != 550 || door == "proxy" && got.code != 550 {
+					t.Fatalf("%v, reply %d %s, want a 550, or a 250 after a cut", err, got.code, got.text)
+				}
+				if got.code == 250 {
+					if a := r.sink.to(t, m.rcpt); strings.Contains(a.text, "security@bank.test") {
+						t.Errorf("an author arrives that was not judged: %q", a.fields("Authentication-Results"))
+					}
+				}
+			})
+		}
+	}
+}
