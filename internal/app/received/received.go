@@ -5,6 +5,7 @@ package received
 import (
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,9 @@ func Parse(value []byte) Hop {
 		all = append(all, w)
 	}
 	from, rest := clauses(all)
+	if swallowed(from) {
+		return Hop{From: from[0].text}
+	}
 	h := Hop{By: stamper(rest), With: after(rest, "with")}
 	if len(from) > 0 {
 		h.From, h.IP = peerOf(from, software(rest))
@@ -61,6 +65,17 @@ func clauses(all []word) (from, rest []word) {
 		}
 	}
 	return all[1:], nil
+}
+
+// swallowed reports whether a comment of the from clause may have taken the by clause in: the
+// client wrote a "(" into it, and what follows up to some ")" became part of the comment.
+func swallowed(from []word) bool {
+	for _, w := range from {
+		if w.comment && strings.Contains(w.text, "(") && slices.ContainsFunc(strings.Fields(w.text), func(s string) bool { return strings.EqualFold(s, "by") }) {
+			return true
+		}
+	}
+	return false
 }
 
 // stamper is the host of the by clause. With two by clauses there is none: a client that could

@@ -144,7 +144,7 @@ func (m *spfModel) term(word string) error {
 	if c := word[0]; strings.IndexByte("+-~?", c) >= 0 {
 		qualifier, word = strings.TrimPrefix(word[:1], "+"), strings.TrimLeft(word, "+-~?")
 	}
-	word = strings.Trim(word, "<>()'.:=")
+	word = trimWord(word)
 	if word == "" {
 		return unclear(qualifier, "is a qualifier without a mechanism")
 	}
@@ -376,4 +376,13 @@ func (m *spfModel) record() (string, error) {
 		}
 	}
 	return text, nil
+}
+
+// trimWord takes off what was glued to a word, but not the end of an address such as "a::".
+func trimWord(word string) string {
+	trimmed := strings.Trim(word, "<>()'.:=")
+	if strings.HasSuffix(strings.TrimRight(word, "<>()'.="), "::") {
+		return trimmed + "::"
+	}
+	return trimmed
 }
