@@ -19,9 +19,6 @@ const (
 
 var severities = [...]Severity{Info, Warn, Error, Critical}
 
-// Severities lists every Severity, mildest first.
-func Severities() []Severity { return slices.Clone(severities[:]) }
-
 // Rank orders severities; the mildest is 0.
 func (s Severity) Rank() int { return slices.Index(severities[:], s) }
 

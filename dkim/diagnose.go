@@ -32,12 +32,6 @@ const (
 	NotDiagnosable Cause = "not-diagnosable" // there is no key to compare with, or nothing is broken
 )
 
-// Causes lists every Cause.
-func Causes() []Cause {
-	return []Cause{ListFooter, SubjectPrefix, FromRewritten, FieldAdded, FieldModified, Refolded, Recoded, KeyChanged, LengthWrong,
-		UnknownCause, NotDiagnosable}
-}
-
 // Diagnosis says what most likely happened between signing and verification.
 type Diagnosis struct {
 	Cause Cause

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"postseal/dmarc"
-	"postseal/message"
+	"postseal/domain"
 	"postseal/resolver/dnstest"
 )
 
@@ -16,7 +16,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	author, err := message.ParseDomain("News.Acme.TEST")
+	author, err := domain.Parse("News.Acme.TEST")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"postseal/domain"
 	"strings"
 	"testing"
 )
@@ -105,7 +106,7 @@ func FuzzLenientAuthor(f *testing.F) {
 		for _, token := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t,;:<>", r) }) {
 			parts := strings.Split(token, "@")
 			for _, name := range parts[1:] {
-				if n, err := ParseDomain(strings.Trim(name, "'.")); err == nil && strings.Contains(string(n), ".") && !containsDomain(a, n) {
+				if n, err := domain.Parse(strings.Trim(name, "'.")); err == nil && strings.Contains(string(n), ".") && !containsDomain(a, n) {
 					t.Errorf("%q: %q is not among %q", value, n, a.Domains)
 				}
 			}
@@ -113,7 +114,7 @@ func FuzzLenientAuthor(f *testing.F) {
 	})
 }
 
-func containsDomain(a Author, n Domain) bool {
+func containsDomain(a Author, n domain.Name) bool {
 	for _, d := range a.Domains {
 		if d == n {
 			return true

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
-	"postseal/message"
+	"postseal/domain"
 	"postseal/resolver"
 )
 
@@ -52,7 +52,7 @@ func Destinations(ctx context.Context, dns resolver.Resolver, policyDomain strin
 }
 
 // mailto splits a URI into its address and the domain of that.
-func mailto(uri string) (address string, host message.Domain, ok bool) {
+func mailto(uri string) (address string, host domain.Name, ok bool) {
 	scheme, rest, _ := strings.Cut(uri, ":")
 	if !strings.EqualFold(scheme, "mailto") {
 		return "", "", false
@@ -62,7 +62,7 @@ func mailto(uri string) (address string, host message.Domain, ok bool) {
 	if at < 1 || !plainAddress(address) {
 		return "", "", false
 	}
-	host, err := message.ParseDomain(address[at+1:])
+	host, err := domain.Parse(address[at+1:])
 	return address, host, err == nil
 }
 
@@ -90,7 +90,7 @@ type consent struct {
 	unknown bool   // it could not be found
 }
 
-func (c *consent) judge(d *Destination, host message.Domain) {
+func (c *consent) judge(d *Destination, host domain.Name) {
 	own, ok := c.organization()
 	theirs, okTheirs := organizationOf(c.ctx, c.dns, host)
 	switch {
@@ -106,7 +106,7 @@ func (c *consent) judge(d *Destination, host message.Domain) {
 // organization is that of the policy domain.
 func (c *consent) organization() (string, bool) {
 	if c.org == "" && !c.unknown {
-		name, err := message.ParseDomain(c.policyDomain)
+		name, err := domain.Parse(c.policyDomain)
 		var ok bool
 		if err == nil {
 			c.org, ok = organizationOf(c.ctx, c.dns, name)
@@ -116,13 +116,13 @@ func (c *consent) organization() (string, bool) {
 	return c.org, !c.unknown
 }
 
-func organizationOf(ctx context.Context, dns resolver.Resolver, name message.Domain) (string, bool) {
+func organizationOf(ctx context.Context, dns resolver.Resolver, name domain.Name) (string, bool) {
 	org := (&dmarc.Evaluator{Resolver: dns}).Discover(ctx, name).OrgDomain
 	return org, org != ""
 }
 
 // ask looks for the record by which host agrees.
-func (c *consent) ask(d *Destination, host message.Domain) {
+func (c *consent) ask(d *Destination, host domain.Name) {
 	name := c.policyDomain + "._report._dmarc." + string(host)
 	if len(name) > 253 {
 		d.Consent, d.Why = Refused, "the name of the record by which the destination would agree is longer than 253 characters"
@@ -149,7 +149,7 @@ func (c *consent) ask(d *Destination, host message.Domain) {
 
 // override takes the address that the destination asks for instead. One at another host
 // means that neither is used (RFC 9990 §4).
-func (c *consent) override(d *Destination, host message.Domain, records []*dmarc.Record) {
+func (c *consent) override(d *Destination, host domain.Name, records []*dmarc.Record) {
 	for _, r := range records {
 		for _, uri := range r.RUA {
 			address, other, ok := mailto(uri)

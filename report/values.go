@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/message"
+	"postseal/domain"
 )
 
 // parseTime reads a time of a report: seconds since 1970 (RFC 9990), the same with a
@@ -34,7 +34,7 @@ const latest = 4102444800
 
 // parseDomain returns s in the form in which domains are compared, or clean s and false.
 func parseDomain(s string) (string, bool) {
-	d, err := message.ParseDomain(strings.TrimSuffix(s, "."))
+	d, err := domain.Parse(strings.TrimSuffix(s, "."))
 	if err != nil {
 		return strings.ToLower(clean(s)), false
 	}

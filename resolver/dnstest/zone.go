@@ -158,10 +158,6 @@ func (z *Zone) add(rr dns.RR) {
 // Convert gives rr the shape of the resolver contract: raw octets, no escapes.
 func Convert(rr dns.RR) resolver.RR { return resolver.RR(dnswire.Convert(rr)) }
 
-// Unescape turns the presentation form of a name or a character-string into its octets
-// (RFC 1035 §5.1).
-func Unescape(s string) string { return dnswire.Unescape(s) }
-
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	if err := ctx.Err(); err != nil {

@@ -44,15 +44,6 @@ type Signature struct {
 	Err    error
 }
 
-// DKIM is the view of go-msgauth of every signature, in the order of the message. msg
-// must be whole, with CRLF line ends.
-func DKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, error) {
-	if _, err := guard(msg); err != nil {
-		return nil, err
-	}
-	return askDKIM(ctx, r, msg)
-}
-
 func askDKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature, error) {
 	lookup := func(name string) ([]string, error) {
 		texts, err := netResolver{r}.LookupTXT(ctx, name)
