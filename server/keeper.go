@@ -37,6 +37,7 @@ type keeper struct {
 	opened  atomic.Pointer[store.Store] // the database, while it is open
 	info    atomic.Pointer[store.Info]
 	seen    seenFacts // of the goroutine of learner
+	known   knownPolicies
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -98,6 +99,12 @@ func (h *keeper) record(v listener.Verdict) {
 	h.live.show(row)
 	if h.writer == nil {
 		return
+	}
+	if !row.PolicyHash.IsZero() && h.known.add(row.PolicyHash, store.DayOf(row.Millis)) {
+		// Reports name the policy of each row, so it takes the way of the row, not that of facts.
+		if p, ok := store.PolicyOf(verdict); ok && !h.writer.Learn(store.Batch{Policies: []store.Policy{p}}) {
+			h.known.remove(row.PolicyHash)
+		}
 	}
 	h.writer.Add(row)
 	h.learner.take(v)
@@ -202,11 +209,6 @@ func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
 		s.known[key] = true
 		return true
 	}
-	for _, p := range b.Policies {
-		if isNew("p", string(p.Hash[:])) {
-			f.Policies = append(f.Policies, p)
-		}
-	}
 	for _, x := range b.Selectors {
 		if isNew("s", x.Domain, x.Selector, fmt.Sprint(x.Bits, x.Verified)) {
 			f.Selectors = append(f.Selectors, x)
@@ -218,6 +220,32 @@ func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
 		}
 	}
 	return f
+}
+
+// knownPolicies are the policies that the journal has of this day. It is safe for concurrent
+// use. When it is full it begins anew: a policy that is written twice does no harm.
+type knownPolicies struct {
+	mu    sync.Mutex
+	day   store.Day
+	known map[store.Hash]bool
+}
+
+// add reports whether a policy is new on this day.
+func (k *knownPolicies) add(h store.Hash, day store.Day) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil || k.day != day || len(k.known) >= maxSeen {
+		k.day, k.known = day, map[store.Hash]bool{}
+	}
+	isNew := !k.known[h]
+	k.known[h] = true
+	return isNew
+}
+
+func (k *knownPolicies) remove(h store.Hash) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, h)
 }
 
 // identity names the database for the metrics. It is read once.

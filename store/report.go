@@ -20,6 +20,9 @@ type Verdict struct {
 	Listener string // milter, smtp, http or replay
 	Enforce  string // the mode that was applied
 	At       time.Time
+	// ReportAddress is the address from which this receiver sends aggregate reports, "" if it
+	// sends none. Mail to it is never the reason of a report.
+	ReportAddress string
 }
 
 // FromReport returns the row of a verdict. It keeps nothing of the report.
@@ -30,7 +33,7 @@ func FromReport(v Verdict) Row {
 		Action: string(d.Action), Applied: string(d.Applied), Enforce: v.Enforce, Reason: string(d.Reason),
 		MFrom: mailDomain(r.ReversePath), Helo: Clean(r.Helo), IP: r.RemoteIP().WithZone(""), List: listDomain(r.Header),
 		SPF: "skipped", DKIM: signatures(r), DMARC: string(r.DMARC.Code), Aligned: aligned(r), P: string(r.DMARC.Policy), PolicyDom: Domain(r.DMARC.PolicyDomain),
-		ARC: string(r.ARC.Code), Stale: r.Stale, DNS: r.Cost.DNSQueries, Bytes: r.Cost.Bytes, Took: int(min(r.Cost.Micros/1000, 1<<31-1))}
+		ARC: string(r.ARC.Code), Stale: r.Stale, DNS: r.Cost.DNSQueries, Bytes: r.Cost.Bytes, Took: int(min(r.Cost.Micros/1000, 1<<31-1)), Cause: cause(v)}
 	setAuthors(&row, r.Author.Domains)
 	if len(r.SPF) > 0 {
 		row.SPF, row.SPFDomain = string(r.SPF[0].Code), Domain(r.SPF[0].Domain)
@@ -62,7 +65,11 @@ func setAuthors(row *Row, names []domain.Name) {
 	row.Authors = Clean(strings.Join(all, ","))
 }
 
-// signatures is "pass:d/s,fail:d/s(reason)" within MaxText octets, "none" where there is none.
+// MaxSignatures bounds the text of the signatures of a row, in octets.
+const MaxSignatures = 4096
+
+// signatures is "pass:d/s,fail:d/s(reason)" in the order of the results, as many as fit into
+// MaxSignatures octets; "none" without any. Aggregate reports list them all (RFC 9990 §3.1.1.11).
 func signatures(r *postseal.Report) string {
 	if len(r.DKIM) == 0 {
 		return "none"
@@ -77,13 +84,16 @@ func signatures(r *postseal.Report) string {
 		if b.Len() > 0 {
 			part = "," + part
 		}
-		if b.Len()+len(part) > MaxText {
+		if b.Len()+len(part) > MaxSignatures {
 			break
 		}
 		b.WriteString(part)
 	}
 	return b.String()
 }
+
+// maxName is the longest domain name (RFC 1035 §2.3.4), in octets.
+const maxName = 253
 
 // word keeps letters, digits, ".", "-" and "_" of untrusted text; the rest becomes "?".
 func word(s string) string {
@@ -93,7 +103,7 @@ func word(s string) string {
 			return r
 		}
 		return '?'
-	}, s[:min(len(s), 100)])
+	}, s[:min(len(s), maxName)])
 }
 
 func aligned(r *postseal.Report) string {
@@ -137,6 +147,17 @@ func listDomain(h *message.Header) string {
 	return ""
 }
 
+// PolicyOf returns the policy that applied to a message, in the form in which the row of the
+// message names it by its hash. ok is false if none applied.
+func PolicyOf(v Verdict) (p Policy, ok bool) {
+	text := policyText(v.Report)
+	if text == "" {
+		return p, false
+	}
+	name, now := Domain(v.Report.DMARC.PolicyDomain), Millis(v.At)
+	return Policy{Hash: hashOf(name, text), Domain: name, Text: text, Discovery: string(v.Report.DMARC.Discovery), First: now, Last: now}, true
+}
+
 // policyText returns the record that applied.
 func policyText(r *postseal.Report) string {
 	if r.DMARC.Record == nil || r.DMARC.PolicyDomain == "" {
@@ -167,9 +188,8 @@ const maxFacts = 32
 func Learn(v Verdict) Batch {
 	r, now := v.Report, Millis(v.At)
 	var b Batch
-	if text := policyText(r); text != "" {
-		name := Domain(r.DMARC.PolicyDomain)
-		b.Policies = append(b.Policies, Policy{Hash: hashOf(name, text), Domain: name, Text: text, Discovery: string(r.DMARC.Discovery), First: now, Last: now})
+	if p, ok := PolicyOf(v); ok {
+		b.Policies = append(b.Policies, p)
 	}
 	for i := range r.DKIM {
 		s := &r.DKIM[i]

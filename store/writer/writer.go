@@ -110,11 +110,14 @@ func (w *Writer) Add(r store.Row) {
 	}
 }
 
-// Learn takes facts, which may be dropped without being counted.
-func (w *Writer) Learn(b store.Batch) {
+// Learn takes facts, and reports whether the queue had room for them. Facts that are dropped
+// are not counted.
+func (w *Writer) Learn(b store.Batch) bool {
 	select {
 	case w.queue <- b:
+		return true
 	default:
+		return false
 	}
 }
 
