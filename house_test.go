@@ -37,7 +37,7 @@ var layers = [][]string{
 	{"resolver", "message"},
 	{"internal/core/dnswire"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},
-	{"internal/core/shared"},
+	{"internal/core/shared", "internal/core/signature"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc"},
 	{"internal/core/resultjson"},

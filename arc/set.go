@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postseal/dkim"
+	"postseal/internal/core/signature"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
@@ -42,13 +43,13 @@ func kindOf(f message.Field) (kind, bool) {
 
 // set is the three fields of one instance.
 type set struct {
-	index     [3]int      // positions in the header section, -1 while missing
-	signature *dkim.Field // the ARC-Message-Signature, nil while it is missing or malformed
-	seal      *dkim.Field // the ARC-Seal
-	status    string      // its cv=, lower case
-	results   []byte      // the authres-payload of the ARC-Authentication-Results
-	body      int         // index of the body hash
-	digests   [3][32]byte // what the signature and the seal are made over
+	index     [3]int           // positions in the header section, -1 while missing
+	signature *signature.Field // the ARC-Message-Signature, nil while it is missing or malformed
+	seal      *signature.Field // the ARC-Seal
+	status    string           // its cv=, lower case
+	results   []byte           // the authres-payload of the ARC-Authentication-Results
+	body      int              // index of the body hash
+	digests   [3][32]byte      // what the signature and the seal are made over
 }
 
 // parseResults reads the instance, which stands first in an ARC-Authentication-Results,
@@ -117,7 +118,7 @@ func commentEnd(s string) int {
 // parseSignature reads an ARC-Message-Signature or an ARC-Seal, whose tags are those of
 // DKIM but for i=, v= and cv= (RFC 8617 §4.1.2, §4.1.3). The reason is "" when all is well;
 // the instance is 0 when it cannot be read.
-func parseSignature(value string, k kind) (f *dkim.Field, n int, status string, reason Reason) {
+func parseSignature(value string, k kind) (f *signature.Field, n int, status string, reason Reason) {
 	tags, err := tagvalue.Parse(value)
 	if err != nil {
 		return nil, 0, "", Malformed
@@ -137,7 +138,7 @@ func parseSignature(value string, k kind) (f *dkim.Field, n int, status string, 
 
 // parseSeal knows the tags of RFC 8617 §4.1.3 alone. cv= is a word of the ABNF, in any case
 // of letters (§3.9).
-func parseSeal(tags []tagvalue.Tag) (f *dkim.Field, status string, reason Reason) {
+func parseSeal(tags []tagvalue.Tag) (f *signature.Field, status string, reason Reason) {
 	if _, ok := tagvalue.Get(tags, "h"); ok {
 		return nil, "", SealCoversHeader
 	}
@@ -145,21 +146,21 @@ func parseSeal(tags []tagvalue.Tag) (f *dkim.Field, status string, reason Reason
 	if !ok {
 		return nil, "", Malformed
 	}
-	f, err := dkim.ParseTags(only(tags, "a", "b", "d", "s", "t"), "a", "b", "d", "s")
+	f, err := signature.ParseTags(only(tags, "a", "b", "d", "s", "t"), "a", "b", "d", "s")
 	return f, cv.Value, reasonOf(err)
 }
 
 // parseMessageSignature: an ARC-Message-Signature cannot cover an ARC-Seal, which is made
 // after it. RFC 8617 §4.1.2 asks sealers not to cover the other two fields either, lest the
 // signature break; one that holds is none the worse for it, and §5.2 does not ask.
-func parseMessageSignature(tags []tagvalue.Tag) (*dkim.Field, Reason) {
+func parseMessageSignature(tags []tagvalue.Tag) (*signature.Field, Reason) {
 	tags = only(tags, "a", "b", "bh", "c", "d", "h", "l", "q", "s", "t", "x")
 	for i := range tags {
 		if tags[i].Name == "h" {
 			tags[i].Value = withoutBlanks(tags[i].Value)
 		}
 	}
-	f, err := dkim.ParseTags(tags, "a", "b", "bh", "d", "h", "s")
+	f, err := signature.ParseTags(tags, "a", "b", "bh", "d", "h", "s")
 	if reason := reasonOf(err); reason != "" {
 		return f, reason
 	}
@@ -200,14 +201,14 @@ func only(tags []tagvalue.Tag, names ...string) []tagvalue.Tag {
 }
 
 func reasonOf(err error) Reason {
-	var syntax *dkim.SyntaxError
+	var syntax *signature.SyntaxError
 	if !errors.As(err, &syntax) {
 		return ""
 	}
 	switch syntax.Reason {
-	case dkim.AlgorithmUnknown, dkim.AlgorithmForbidden:
+	case signature.AlgorithmUnknown, signature.AlgorithmForbidden:
 		return AlgorithmUnknown
-	case dkim.FromNotSigned:
+	case signature.FromNotSigned:
 		return FromNotSigned
 	}
 	return Malformed

@@ -13,6 +13,7 @@ import (
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/shared"
+	"postseal/internal/core/signature"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -126,7 +127,7 @@ func (x *Validation) signature(f message.Field, k kind, index int) {
 		s.signature = parsed
 	}
 	if reason == "" {
-		dkim.PrefetchKey(x.v.Resolver, parsed.Selector, parsed.Domain)
+		signature.PrefetchKey(x.v.Resolver, parsed.Selector, parsed.Domain)
 	}
 }
 
@@ -321,8 +322,8 @@ const maxWork = 14000
 
 // checks verifies with any of the keys; a key that is not to be had is a failure, not a
 // temporary error (RFC 8617 §5.2.1).
-func (x *Validation) checks(f *dkim.Field, digest []byte, mismatch Reason) Reason {
-	keys, err := dkim.LookupKey(x.ctx, x.v.Resolver, f.Selector, f.Domain)
+func (x *Validation) checks(f *signature.Field, digest []byte, mismatch Reason) Reason {
+	keys, err := signature.LookupKey(x.ctx, x.v.Resolver, f.Selector, f.Domain)
 	if err != nil {
 		return KeyUnusable
 	}

@@ -10,6 +10,7 @@ import (
 	"postseal/dkim"
 	"postseal/domain"
 	"postseal/internal/app/repair"
+	"postseal/internal/core/signature"
 	"postseal/resolver"
 )
 
@@ -82,7 +83,7 @@ func (r *run) wildcardKey() bool {
 	if state != Found {
 		return false
 	}
-	key, err := dkim.ParseKey(a.Records[0].Text)
+	key, err := signature.ParseKey(a.Records[0].Text)
 	r.emptyWildcard = err == nil && key.Revoked
 	if r.emptyWildcard {
 		k := DKIMKey{Status: Status{Name: "*._domainkey." + string(r.name), State: Found}, Selector: "*", Source: FromProbe, Record: a.Records[0].Text, Type: key.Type, Revoked: true}
@@ -175,14 +176,14 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	k.Record, k.lengths = a.Records[0].Text, a.Records[0].Strings
 	r.hygiene(k.Name, a, "p=")
 	at := Where{Name: k.Name, Record: k.Record}
-	keys, err := dkim.LookupKey(r.ctx, r.dns, domain.Name(k.Selector), r.name)
+	keys, err := signature.LookupKey(r.ctx, r.dns, domain.Name(k.Selector), r.name)
 	if err != nil && k.Source.guess() && !strings.Contains(k.Record, "p=") {
 		return // some other record at a name that was guessed
 	}
 	if len(a.Records) > 1 {
 		r.find("dkim.multiple", at, fmt.Sprintf("%s has %d TXT records", k.Name, len(a.Records)), "")
 	}
-	var syntax *dkim.SyntaxError
+	var syntax *signature.SyntaxError
 	if errors.As(err, &syntax) {
 		at.Offset = syntax.Offset
 		r.keyFault(k, at, syntax.Msg)

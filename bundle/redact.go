@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"postseal"
-	"postseal/dkim"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/signature"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
@@ -176,8 +176,8 @@ func redactTags(value string) string {
 	}
 	b.WriteString(value[end:])
 	redacted := b.String()
-	_, before := dkim.ParseSignature(value)
-	_, after := dkim.ParseSignature(redacted)
+	_, before := signature.ParseSignature(value)
+	_, after := signature.ParseSignature(redacted)
 	_, listBefore := tagvalue.Parse(value)
 	_, listAfter := tagvalue.Parse(redacted)
 	if (before == nil) != (after == nil) || (listBefore == nil) != (listAfter == nil) {

@@ -35,7 +35,7 @@ func claimedSigner(f message.Field) domain.Name {
 }
 
 // choose takes the signatures of the domains that are wanted, as far as left reaches.
-func (x *Verification) choose(left *int, wanted func(*signature) bool) {
+func (x *Verification) choose(left *int, wanted func(*candidate) bool) {
 	for i := range x.signatures {
 		s := &x.signatures[i]
 		if s.Code != "" || s.chosen || !wanted(s) {

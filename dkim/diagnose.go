@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/signature"
 	"postseal/message"
 )
 
@@ -82,8 +83,8 @@ func (v *Verifier) Diagnose(ctx context.Context, h *message.Header, body []byte,
 
 // patient is the broken signature with what is needed to try.
 type patient struct {
-	field    *Field
-	keys     []*Key
+	field    *signature.Field
+	keys     []*signature.Key
 	digests  [][]byte // what each RSA key says was signed
 	h        *message.Header
 	own      int
@@ -97,12 +98,12 @@ func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte
 	if !broken || s.FieldIndex >= h.Len() || h.Len() > maxDiagnosedFields || len(body) > maxDiagnosedBody {
 		return nil
 	}
-	field, err := ParseSignature(string(h.At(s.FieldIndex).Value()))
+	field, err := signature.ParseSignature(string(h.At(s.FieldIndex).Value()))
 	if err != nil {
 		return nil
 	}
-	keys, err := LookupKey(ctx, v.Resolver, field.Selector, field.Domain)
-	if err != nil && !errors.Is(err, ErrNoKey) || len(keys) == 0 {
+	keys, err := signature.LookupKey(ctx, v.Resolver, field.Selector, field.Domain)
+	if err != nil && !errors.Is(err, signature.ErrNoKey) || len(keys) == 0 {
 		return nil
 	}
 	p := &patient{field: field, h: h, own: s.FieldIndex, body: body}
@@ -121,7 +122,7 @@ func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte
 // (RFC 8017 §9.2). An Ed25519 signature does not tell.
 func (p *patient) otherKey() bool {
 	for _, k := range p.keys {
-		key, ok := k.public.(*rsa.PublicKey)
+		key, ok := k.Public.(*rsa.PublicKey)
 		if !ok {
 			return false
 		}
@@ -167,7 +168,7 @@ func (p *patient) verifies(fields []message.Field) bool {
 	if len(p.digests) > 0 {
 		return slices.ContainsFunc(p.digests, func(d []byte) bool { return bytes.Equal(d, digest[:]) })
 	}
-	return slices.ContainsFunc(p.keys, func(k *Key) bool {
+	return slices.ContainsFunc(p.keys, func(k *signature.Key) bool {
 		return k.Type == "ed25519" && k.Verifies(digest[:], p.field.B)
 	})
 }

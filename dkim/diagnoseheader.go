@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/reason"
+	"postseal/internal/core/signature"
 	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
@@ -101,7 +103,7 @@ func subjects(fields []message.Field) []change {
 		}
 		v := string(f.Value())
 		add := func(prefix, rest string) {
-			all = append(all, change{SubjectPrefix, "the Subject got the prefix " + quote(strings.TrimSpace(prefix)), i, value(f, rest), nil})
+			all = append(all, change{SubjectPrefix, "the Subject got the prefix " + reason.Quote(strings.TrimSpace(prefix)), i, value(f, rest), nil})
 		}
 		if m := bracket.FindStringSubmatchIndex(v); m != nil {
 			add(v[m[4]:m[5]], v[:m[4]]+v[m[5]:])
@@ -145,7 +147,7 @@ func authors(fields []message.Field) []change {
 func (p *patient) copies(fields []message.Field) []change {
 	again := slices.Clone(fields)
 	var changed []string
-	for name, v := range copiedFields(p.field.copied) {
+	for name, v := range copiedFields(p.field.Copied) {
 		for i := len(again) - 1; i >= 0; i-- {
 			f := again[i]
 			if i == p.own || f.Raw == nil || !f.Is(name) {
@@ -174,7 +176,7 @@ func copiedFields(value string) map[string]string {
 		if !ok {
 			continue
 		}
-		if text, ok = decodeQuotedPrintable(text); ok {
+		if text, ok = signature.DecodeQuotedPrintable(text); ok {
 			copied[name] = text
 		}
 	}
@@ -188,7 +190,7 @@ func (p *patient) removals(fields []message.Field) []change {
 		if i == p.own || f.Raw == nil || !slices.ContainsFunc(p.field.Names, f.Is) {
 			continue
 		}
-		all = append(all, change{FieldAdded, "a field " + quote(string(f.Name())) + " was added after signing", i, nil, nil})
+		all = append(all, change{FieldAdded, "a field " + reason.Quote(string(f.Name())) + " was added after signing", i, nil, nil})
 	}
 	return all
 }
@@ -218,7 +220,7 @@ func (p *patient) refolds(fields []message.Field) []change {
 		for at, folds := 1, 0; at < len(v) && folds < maxFolds; at++ {
 			if v[at] == ' ' && v[at-1] != '\n' {
 				folds++
-				all = append(all, change{Refolded, "the fold of " + quote(string(f.Name())) + " was taken away", i, value(f, v[:at]+"\r\n"+v[at:]), nil})
+				all = append(all, change{Refolded, "the fold of " + reason.Quote(string(f.Name())) + " was taken away", i, value(f, v[:at]+"\r\n"+v[at:]), nil})
 			}
 		}
 	}
@@ -241,7 +243,7 @@ func (p *patient) folds(fields []message.Field) []change {
 			}
 			different++
 			again[i] = field(value(f, v))
-			all = append(all, change{Refolded, "the white space of " + quote(string(f.Name())) + " was changed", i, again[i].Raw, nil})
+			all = append(all, change{Refolded, "the white space of " + reason.Quote(string(f.Name())) + " was changed", i, again[i].Raw, nil})
 		}
 		if different > 1 {
 			all = append(all, change{Refolded, "the header section was folded anew", 0, nil, again})
@@ -263,7 +265,7 @@ func encodings(fields []message.Field) []change {
 		v := strings.TrimLeft(string(f.Value()), " ")
 		for _, other := range recode(v) {
 			if other != v {
-				all = append(all, change{Recoded, "the text of " + quote(string(f.Name())) + " was encoded in another way", i, value(f, " "+other), nil})
+				all = append(all, change{Recoded, "the text of " + reason.Quote(string(f.Name())) + " was encoded in another way", i, value(f, " "+other), nil})
 			}
 		}
 	}

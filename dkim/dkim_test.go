@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postseal/dkim"
+	"postseal/internal/core/signature"
 	"postseal/lab/reference"
 	"postseal/message"
 	"postseal/resolver/dnstest"
@@ -554,7 +555,7 @@ func TestKeyWork(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{"short": 19, "main._domainkey.simple.example": 76} {
-		k, err := dkim.ParseKey("p=" + rsaPublic(t, name))
+		k, err := signature.ParseKey("p=" + rsaPublic(t, name))
 		if err != nil || k.Work() != want {
 			t.Errorf("%s: work %d, want %d (%v)", name, k.Work(), want, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"postseal/dkim"
 	"postseal/domain"
+	"postseal/internal/core/signature"
 	"postseal/lab/reference"
 	"postseal/resolver/dnstest"
 )
@@ -26,7 +27,7 @@ func FuzzParseSignature(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		s, err := dkim.ParseSignature(value)
+		s, err := signature.ParseSignature(value)
 		if err != nil {
 			return
 		}
@@ -49,7 +50,7 @@ func FuzzParseKey(f *testing.F) {
 	}
 	digest, sig := make([]byte, 32), make([]byte, 256)
 	f.Fuzz(func(t *testing.T, text string) {
-		k, err := dkim.ParseKey(text)
+		k, err := signature.ParseKey(text)
 		if err != nil {
 			return
 		}

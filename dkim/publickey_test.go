@@ -9,13 +9,13 @@ import (
 	"math/big"
 	"testing"
 
-	"postseal/dkim"
+	"postseal/internal/core/signature"
 )
 
 // recordOf is the Key of an RSA public key of any shape.
-func recordOf(t testing.TB, public *rsa.PublicKey) *dkim.Key {
+func recordOf(t testing.TB, public *rsa.PublicKey) *signature.Key {
 	t.Helper()
-	k, err := dkim.ParseKey("p=" + base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(public)))
+	k, err := signature.ParseKey("p=" + base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(public)))
 	if err != nil {
 		t.Fatal(err)
 	}

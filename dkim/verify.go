@@ -12,7 +12,10 @@ import (
 
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/reason"
 	"postseal/internal/core/shared"
+	"postseal/internal/core/signature"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -80,7 +83,7 @@ type Verification struct {
 	fields     int
 	prefetched int
 	work       int // of keys that were tried
-	signatures []signature
+	signatures []candidate
 	bodies     *bodyhash.Set
 	assumed    canonical.Digests
 
@@ -89,10 +92,10 @@ type Verification struct {
 	finished  []Result
 }
 
-// signature is one on its way to a result.
-type signature struct {
+// candidate is a signature on its way to a result.
+type candidate struct {
 	Result
-	field   Field
+	field   signature.Field
 	keyName string
 	chosen  bool
 	own     bool // of the author's organization
@@ -144,22 +147,22 @@ func (x *Verification) field(f message.Field) {
 }
 
 // read parses the field of s.
-func (x *Verification) read(s *signature, f message.Field) {
-	syntax := s.field.parse(string(f.Value()))
+func (x *Verification) read(s *candidate, f message.Field) {
+	syntax := s.field.Parse(string(f.Value()))
 	s.describe()
 	if syntax != nil {
-		s.end(syntaxResult(syntax.Reason), syntax.Reason, syntax.Error())
+		s.end(syntaxResult(Reason(syntax.Reason)), Reason(syntax.Reason), syntax.Error())
 		return
 	}
 	if len(s.field.Names) > x.limits.SignedFields {
 		s.end(Policy, TooManyFields, "h= names too many fields")
 		return
 	}
-	s.keyName = keyName(s.field.Selector, s.field.Domain)
+	s.keyName = signature.KeyName(s.field.Selector, s.field.Domain)
 }
 
-func (x *Verification) add(index int) *signature {
-	x.signatures = append(x.signatures, signature{})
+func (x *Verification) add(index int) *candidate {
+	x.signatures = append(x.signatures, candidate{})
 	s := &x.signatures[len(x.signatures)-1]
 	s.FieldIndex, s.BodyLength = index, -1
 	return s
@@ -174,12 +177,12 @@ func syntaxResult(r Reason) Code {
 	return PermError
 }
 
-func (s *signature) end(result Code, reason Reason, problem string) {
+func (s *candidate) end(result Code, reason Reason, problem string) {
 	s.Code, s.Reason, s.Problem = result, reason, problem
 }
 
 // describe fills in what the field says.
-func (s *signature) describe() {
+func (s *candidate) describe() {
 	f := &s.field
 	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
 	if s.Domain != "" || s.Selector != "" || s.Algorithm != "" { // else the list could not be read, and c= is no default
@@ -217,9 +220,9 @@ func (x *Verification) endHeader(section shared.Section) {
 		}
 	}
 	if len(x.signatures) > left { // else there is nothing to choose
-		x.choose(&left, func(s *signature) bool { return s.own })
+		x.choose(&left, func(s *candidate) bool { return s.own })
 	}
-	x.choose(&left, func(*signature) bool { return true })
+	x.choose(&left, func(*candidate) bool { return true })
 	x.hash(h)
 }
 
@@ -247,29 +250,6 @@ func (x *Verification) hash(h *message.Header) {
 	}
 }
 
-// HeaderDigest hashes the signed fields, then the signature itself, own, without its b=
-// value and without a last CRLF (RFC 6376 §3.7). fields must not hand out own.
-func (s *Field) HeaderDigest(fields *canonical.Selection, own message.Field) [sha256.Size]byte {
-	var room [4 << 10]byte // of more than it, the header section is the bound
-	buf := room[:0]
-	for _, name := range s.Names {
-		if f, ok := fields.Next(name); ok { // a name without a field is the null string (RFC 6376 §5.4)
-			buf = s.appendField(buf, f)
-		}
-	}
-	var ownRoom [1 << 10]byte
-	buf = s.appendField(buf, canonical.WithoutTag(ownRoom[:0], own, "b"))
-	return sha256.Sum256(buf[:len(buf)-2])
-}
-
-// appendField appends the canonical form of f.
-func (s *Field) appendField(dst []byte, f message.Field) []byte {
-	if s.HeaderCanonical == bodyhash.Relaxed {
-		return canonical.Relaxed(dst, f)
-	}
-	return canonical.Simple(dst, f)
-}
-
 // finish ends the body and evaluates the signatures.
 func (x *Verification) finish() []Result {
 	if x.bodies != nil {
@@ -294,7 +274,7 @@ func (x *Verification) finish() []Result {
 }
 
 // evaluate is RFC 6376 §6.1.2 and §6.1.3.
-func (x *Verification) evaluate(s *signature, now time.Time) {
+func (x *Verification) evaluate(s *candidate, now time.Time) {
 	f := &s.field
 	if f.Expiration >= 0 && now.Add(-expirySkew).Unix() > f.Expiration {
 		s.end(PermError, Expired, "x= is over")
@@ -307,24 +287,24 @@ func (x *Verification) evaluate(s *signature, now time.Time) {
 	}
 	s.CoveredAll = f.Length == bodyhash.NoLimit || f.Length == x.bodies.Length(s.body)
 	sameBody := subtle.ConstantTimeCompare(sum[:], f.BodyHash) == 1
-	set, err := lookupKeys(x.ctx, x.v.Resolver, s.keyName)
+	set, err := signature.LookupKeys(x.ctx, x.v.Resolver, s.keyName)
 	if err != nil {
 		s.noKey(err, sameBody)
 		return
 	}
-	x.try(s, set.keys, sameBody)
+	x.try(s, set.Keys, sameBody)
 	if s.Code == Pass {
 		x.accept(s, set, now)
 	}
 }
 
 // noKey: a body that does not match fails whatever the key may be.
-func (s *signature) noKey(err error, sameBody bool) {
-	var syntax *SyntaxError
+func (s *candidate) noKey(err error, sameBody bool) {
+	var syntax *signature.SyntaxError
 	var failure *resolver.Error
 	switch {
-	case errors.Is(err, ErrNoKey):
-		s.end(PermError, KeyMissing, "no key record at "+quote(s.keyName))
+	case errors.Is(err, signature.ErrNoKey):
+		s.end(PermError, KeyMissing, "no key record at "+reason.Quote(s.keyName))
 	case errors.As(err, &syntax):
 		s.end(PermError, KeyMalformed, "key record, "+syntax.Error())
 	case !sameBody:
@@ -339,12 +319,12 @@ func (s *signature) noKey(err error, sameBody bool) {
 }
 
 // try takes the first key that verifies, else the outcome of the first.
-func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
+func (x *Verification) try(s *candidate, keys []*signature.Key, sameBody bool) {
 	for _, k := range keys {
 		result, reason, problem := Pass, Valid, ""
 		switch unusable := k.Usable(s.field.Algorithm, s.field.Identity, s.field.Domain, x.limits.KeyBits); {
 		case unusable != "":
-			result, reason, problem = PermError, unusable, keyProblems[unusable]
+			result, reason, problem = PermError, Reason(unusable), keyProblems[Reason(unusable)]
 		case !sameBody:
 			result, reason, problem = Fail, BodyHashMismatch, "the body changed after signing"
 		case !x.affords(k):
@@ -364,7 +344,7 @@ func (x *Verification) try(s *signature, keys []*Key, sameBody bool) {
 
 // affords counts the work of a key that is tried. Those of the author come first, so that
 // no other key can use it up.
-func (x *Verification) affords(k *Key) bool {
+func (x *Verification) affords(k *signature.Key) bool {
 	work := k.Work()
 	if x.work+work > x.limits.KeyWork {
 		return false
@@ -384,14 +364,14 @@ var keyProblems = map[Reason]string{
 }
 
 // accept applies the local rules to a signature that verified.
-func (x *Verification) accept(s *signature, set *keySet, now time.Time) {
+func (x *Verification) accept(s *candidate, set *signature.KeySet, now time.Time) {
 	f := &s.field
 	switch {
 	case !s.CoveredAll && (f.Length == 0 || !x.v.AllowPartialBody):
 		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
 	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
 		s.end(Policy, InFuture, "t= is in the future")
-	case set.isPublicSuffix(f.Domain):
+	case set.IsPublicSuffix(f.Domain):
 		s.end(Policy, PublicSuffix, "d= is a public suffix")
 	}
 }
@@ -418,11 +398,11 @@ const (
 
 // distinct is the beginning of each b= that no other has. In their order, each value has most in
 // common with one next to it.
-func distinct(signatures []signature) []string {
+func distinct(signatures []candidate) []string {
 	values := make([]string, len(signatures))
 	order := make([]int, len(signatures))
 	for i := range signatures {
-		values[i], order[i] = firstOctets(signatures[i].field.b, maxB), i
+		values[i], order[i] = firstOctets(signatures[i].field.BText, maxB), i
 	}
 	slices.SortFunc(order, func(a, b int) int { return strings.Compare(values[a], values[b]) })
 	shown := make([]string, len(values))
@@ -446,4 +426,18 @@ func common(a, b string) int {
 		n++
 	}
 	return n
+}
+
+// firstOctets returns the first octets of a value that are no white space.
+func firstOctets(value string, most int) string {
+	if n := min(most, len(value)); !strings.ContainsAny(value[:n], " \t\r\n") {
+		return value[:n]
+	}
+	b := make([]byte, 0, most)
+	for i := 0; i < len(value) && len(b) < most; i++ {
+		if !tagvalue.IsFWS(value[i]) {
+			b = append(b, value[i])
+		}
+	}
+	return string(b)
 }

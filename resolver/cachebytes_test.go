@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/signature"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -37,7 +37,7 @@ func TestCacheBytes(t *testing.T) {
 		c.Check(t.Context(), q)
 	}
 	verify := func(r resolver.Resolver, name string) {
-		keys, err := dkim.LookupKey(t.Context(), r, "s", domain.Name(name))
+		keys, err := signature.LookupKey(t.Context(), r, "s", domain.Name(name))
 		if err != nil {
 			t.Fatal(err)
 		}

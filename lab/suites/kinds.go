@@ -15,6 +15,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/signature"
 	"postseal/lint"
 	"postseal/message"
 	"postseal/resolver/dnstest"
@@ -182,7 +183,7 @@ func runFrom(ctx context.Context, c *OpenCase) (Outcome, error) {
 }
 
 func runKey(_ context.Context, c *OpenCase) (Outcome, error) {
-	_, err := dkim.ParseKey(c.In.Text)
+	_, err := signature.ParseKey(c.In.Text)
 	return Outcome{"valid": err == nil}, nil
 }
 

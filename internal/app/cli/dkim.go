@@ -9,6 +9,7 @@ import (
 	"postseal/dkim"
 	"postseal/domain"
 	"postseal/internal/app/view"
+	"postseal/internal/core/signature"
 	"postseal/resolver"
 )
 
@@ -90,7 +91,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 		return err
 	}
 	defer a.done(dns)
-	keys, err := dkim.LookupKey(ctx, dns, s, d)
+	keys, err := signature.LookupKey(ctx, dns, s, d)
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 
 // keyExit is 0 when every key can be used: with several, a verifier may take any (RFC
 // 6376 §3.6.2.2).
-func keyExit(keys []*dkim.Key, err error) int {
+func keyExit(keys []*signature.Key, err error) int {
 	var failure *resolver.Error
 	switch {
 	case errors.As(err, &failure):

@@ -7,6 +7,7 @@ import (
 	"postseal/dkim"
 	"postseal/internal/app/term"
 	"postseal/internal/core/resultjson"
+	"postseal/internal/core/signature"
 	"postseal/resolver"
 )
 
@@ -54,17 +55,17 @@ type keysJSON struct {
 	Problem string    `json:"problem"`
 }
 
-func makeKeyJSON(k *dkim.Key) keyJSON {
+func makeKeyJSON(k *signature.Key) keyJSON {
 	return keyJSON{k.Type, k.Bits, k.Hashes, k.Services, k.TestMode, k.Strict, k.Revoked, string(Unusable(k))}
 }
 
 // Unusable says why no verifier may use k, whatever the signature; "" when one may.
-func Unusable(k *dkim.Key) dkim.Reason {
-	return k.Usable(k.Type+"-sha256", "", "", dkim.DefaultKeyBits)
+func Unusable(k *signature.Key) dkim.Reason {
+	return dkim.Reason(k.Usable(k.Type+"-sha256", "", "", dkim.DefaultKeyBits))
 }
 
 // Keys writes the keys at a name, or why there is none, and the DNS exchanges they took.
-func (p *Page) Keys(at string, keys []*dkim.Key, err error, dns []resolver.Exchange) error {
+func (p *Page) Keys(at string, keys []*signature.Key, err error, dns []resolver.Exchange) error {
 	if p.JSON() {
 		j := keysJSON{"postseal.key/1", at, make([]keyJSON, 0, len(keys)), ""}
 		for _, k := range keys {
@@ -98,7 +99,7 @@ func (p *Page) noKey(at string, err error) {
 	p.detail(p.clean(err.Error()))
 }
 
-func (p *Page) key(k *dkim.Key, at string) {
+func (p *Page) key(k *signature.Key, at string) {
 	reason := Unusable(k)
 	tone, word := term.Good, "usable"
 	switch {

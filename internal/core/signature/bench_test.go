@@ -1,10 +1,10 @@
-package dkim_test
+package signature_test
 
 import (
 	"strings"
 	"testing"
 
-	"postseal/dkim"
+	"postseal/internal/core/signature"
 )
 
 // BenchmarkParseSignature reads a field of RSA-2048, folded as signers do.
@@ -13,7 +13,7 @@ func BenchmarkParseSignature(b *testing.B) {
 		" bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;\r\n b=" + strings.Repeat(strings.Repeat("abcd", 18)+"\r\n ", 4) + strings.Repeat("abcd", 13) + "abc="
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := dkim.ParseSignature(value); err != nil {
+		if _, err := signature.ParseSignature(value); err != nil {
 			b.Fatal(err)
 		}
 	}

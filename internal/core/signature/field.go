@@ -1,4 +1,7 @@
-package dkim
+// Package signature reads signature fields and key records, for DKIM (RFC 6376 §3.5, §3.6.1) and
+// for ARC, which borrows both (RFC 8617 §4.1). It verifies one digest with one key; packages dkim
+// and arc judge.
+package signature
 
 import (
 	"bytes"
@@ -12,10 +15,11 @@ import (
 
 	"postseal/domain"
 	"postseal/internal/core/bodyhash"
+	"postseal/internal/core/reason"
 	"postseal/internal/core/tagvalue"
 )
 
-// Field is a parsed DKIM-Signature field (RFC 6376 §3.5).
+// Field is a parsed DKIM-Signature field (RFC 6376 §3.5), or the ARC field that borrows its tags.
 type Field struct {
 	Algorithm       string // a=
 	B               []byte // b=, decoded
@@ -30,8 +34,8 @@ type Field struct {
 	Length          int64       // l=, bodyhash.NoLimit without one
 	Timestamp       int64       // t=, -1 without one
 	Expiration      int64       // x=, -1 without one
-	copied          string      // z=, as it stands
-	b               string      // b=, as it stands
+	Copied          string      // z=, as it stands
+	BText           string      // b=, as it stands
 
 	octets [sha256.Size + 256]byte // room of BodyHash, and of B up to RSA-2048
 	names  [16]string              // room of Names
@@ -51,14 +55,14 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offs
 // it returns what could be read, and a *SyntaxError.
 func ParseSignature(value string) (*Field, error) {
 	s := new(Field)
-	if err := s.parse(value); err != nil {
+	if err := s.Parse(value); err != nil {
 		return s, err
 	}
 	return s, nil
 }
 
-// parse is ParseSignature into an empty s.
-func (s *Field) parse(value string) *SyntaxError {
+// Parse is ParseSignature into an empty s.
+func (s *Field) Parse(value string) *SyntaxError {
 	s.Length, s.Timestamp, s.Expiration = bodyhash.NoLimit, -1, -1
 	var room [tagvalue.Usual]tagvalue.Tag
 	tags, err := tagvalue.Append(room[:0], value)
@@ -109,7 +113,7 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 		s.Algorithm = t.Value
 		return s.algorithm(wrong)
 	case "b":
-		s.b = t.Value
+		s.BText = t.Value
 		if s.B, ok = decodeBase64(s.octets[sha256.Size:sha256.Size], t.Value); !ok || len(s.B) == 0 {
 			return wrong(Malformed, "no base64")
 		}
@@ -132,7 +136,7 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 			return wrong(Malformed, "no list of field names")
 		}
 	case "i":
-		if s.AUID, ok = decodeQuotedPrintable(t.Value); !ok {
+		if s.AUID, ok = DecodeQuotedPrintable(t.Value); !ok {
 			return wrong(Malformed, "no identity")
 		}
 		at := strings.LastIndexByte(s.AUID, '@')
@@ -146,7 +150,7 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 	case "q":
 		return queryMethod(t.Value, wrong)
 	case "z":
-		s.copied = t.Value
+		s.Copied = t.Value
 	case "t":
 		return seconds(&s.Timestamp, t.Value, wrong)
 	case "x":
@@ -173,7 +177,7 @@ func (s *Field) algorithm(wrong func(Reason, string) *SyntaxError) *SyntaxError 
 	}
 	text := s.Algorithm
 	s.Algorithm = ""
-	return wrong(AlgorithmUnknown, "unknown algorithm "+quote(text))
+	return wrong(AlgorithmUnknown, "unknown algorithm "+reason.Quote(text))
 }
 
 // canonical: one word is that of the header, with simple for the body (RFC 6376 §3.5).
@@ -186,7 +190,7 @@ func (s *Field) canonical(value string, wrong func(Reason, string) *SyntaxError)
 		s.BodyCanonical, bodyOK = canonicalWord(body)
 	}
 	if !ok || !bodyOK {
-		return wrong(CanonicalUnknown, "unknown canonicalization "+quote(value))
+		return wrong(CanonicalUnknown, "unknown canonicalization "+reason.Quote(value))
 	}
 	return nil
 }
@@ -207,7 +211,7 @@ func queryMethod(value string, wrong func(Reason, string) *SyntaxError) *SyntaxE
 			return nil
 		}
 	}
-	return wrong(QueryUnknown, "no query method known here in "+quote(value))
+	return wrong(QueryUnknown, "no query method known here in "+reason.Quote(value))
 }
 
 // complete checks what concerns several tags.
@@ -296,23 +300,9 @@ func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
 	return data, err == nil
 }
 
-// firstOctets returns the first octets of a value that are no white space.
-func firstOctets(value string, most int) string {
-	if n := min(most, len(value)); !strings.ContainsAny(value[:n], " \t\r\n") {
-		return value[:n]
-	}
-	b := make([]byte, 0, most)
-	for i := 0; i < len(value) && len(b) < most; i++ {
-		if !tagvalue.IsFWS(value[i]) {
-			b = append(b, value[i])
-		}
-	}
-	return string(b)
-}
-
-// decodeQuotedPrintable decodes dkim-quoted-printable (RFC 6376 §2.11): white space means
+// DecodeQuotedPrintable decodes dkim-quoted-printable (RFC 6376 §2.11): white space means
 // nothing, every octet may stand as "=XX".
-func decodeQuotedPrintable(value string) (string, bool) {
+func DecodeQuotedPrintable(value string) (string, bool) {
 	value = tagvalue.StripFWS(value)
 	if strings.IndexByte(value, '=') < 0 {
 		return value, true
@@ -351,13 +341,4 @@ func parseNumber(value string, most int) (int64, bool) {
 		return math.MaxInt64, true
 	}
 	return n, true
-}
-
-// quote shows outside text, bounded.
-func quote(s string) string {
-	const most = 60
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }

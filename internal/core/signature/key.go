@@ -1,4 +1,4 @@
-package dkim
+package signature
 
 import (
 	"context"
@@ -25,13 +25,13 @@ type Key struct {
 	TestMode bool   // t=y
 	Strict   bool   // t=s: i= must be d= itself
 	Revoked  bool   // p= is empty
-	public   any    // *rsa.PublicKey or ed25519.PublicKey
+	Public   any    // *rsa.PublicKey or ed25519.PublicKey
 
 	hasHashes, hasServices bool // h=, s= are there: an empty list allows nothing
 }
 
-// minKeyBits is the least that may verify (RFC 8301 §3.2).
-const minKeyBits = 1024
+// MinKeyBits is the least that may verify (RFC 8301 §3.2).
+const MinKeyBits = 1024
 
 // maxKeyText is the longest record that is parsed; an RSA key of 16384 bits has 2.8 KB.
 const maxKeyText = 8 << 10
@@ -61,7 +61,7 @@ func ParseKey(text string) (*Key, error) {
 		case "s":
 			k.Services, k.hasServices = tagvalue.StripFWS(t.Value), true
 		case "t":
-			k.TestMode, k.Strict = listed(t.Value, "y"), listed(t.Value, "s")
+			k.TestMode, k.Strict = Listed(t.Value, "y"), Listed(t.Value, "s")
 		case "p":
 			p = i
 		}
@@ -72,7 +72,8 @@ func ParseKey(text string) (*Key, error) {
 	return k, k.setPublic(tags[p])
 }
 
-func listed(list, word string) bool {
+// Listed reports whether word is one of a colon-separated list (RFC 6376 §3.6.1).
+func Listed(list, word string) bool {
 	for w := range strings.SplitSeq(list, ":") {
 		if tagvalue.StripFWS(w) == word {
 			return true
@@ -97,7 +98,7 @@ func (k *Key) setPublic(p tagvalue.Tag) error {
 		if len(data) != ed25519.PublicKeySize {
 			return &SyntaxError{p.ValueOffset, KeyMalformed, "p= has not the 32 octets of an Ed25519 key"}
 		}
-		k.public, k.Bits = ed25519.PublicKey(data), 8*ed25519.PublicKeySize
+		k.Public, k.Bits = ed25519.PublicKey(data), 8*ed25519.PublicKeySize
 	}
 	return nil // of another type: KeyTypeMismatch when it is used
 }
@@ -114,7 +115,7 @@ func (k *Key) setRSA(der []byte, offset int) error {
 	if !ok {
 		return &SyntaxError{offset, KeyMalformed, "p= is no RSA public key"}
 	}
-	k.public, k.Bits = key, key.N.BitLen()
+	k.Public, k.Bits = key, key.N.BitLen()
 	return nil
 }
 
@@ -127,13 +128,13 @@ func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Rea
 		return KeyRevoked
 	case k.Type != keyType:
 		return KeyTypeMismatch
-	case k.hasHashes && !listed(k.Hashes, "sha256"):
+	case k.hasHashes && !Listed(k.Hashes, "sha256"):
 		return KeyHashForbidden
-	case k.hasServices && !listed(k.Services, "*") && !listed(k.Services, "email"):
+	case k.hasServices && !Listed(k.Services, "*") && !Listed(k.Services, "email"):
 		return KeyNotForEmail
 	case k.Strict && identity != d:
 		return KeyStrictIdentity
-	case k.Type == "rsa" && k.Bits < minKeyBits:
+	case k.Type == "rsa" && k.Bits < MinKeyBits:
 		return KeyTooShort
 	case k.Bits > maxBits:
 		return KeyTooLong
@@ -144,7 +145,7 @@ func (k *Key) Usable(algorithm string, identity, d domain.Name, maxBits int) Rea
 // Verifies reports whether sig is the signature of the SHA-256 digest: PKCS #1 v1.5 for
 // RSA, and for Ed25519 the digest is the message (RFC 8463 §3).
 func (k *Key) Verifies(digest, sig []byte) bool {
-	switch public := k.public.(type) {
+	switch public := k.Public.(type) {
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest, sig) == nil
 	case ed25519.PublicKey:
@@ -156,7 +157,7 @@ func (k *Key) Verifies(digest, sig []byte) bool {
 // Work is what Verifies costs, in multiplications of 1024 bits: an RSA key of 2048 bits with
 // the usual exponent 65537 has 76, one of 8192 bits and the largest exponent 3968.
 func (k *Key) Work() int {
-	key, ok := k.public.(*rsa.PublicKey)
+	key, ok := k.Public.(*rsa.PublicKey)
 	if !ok {
 		return edWork
 	}
@@ -176,10 +177,10 @@ var ErrNoKey = errors.New("no key record")
 // 6376 §6.1.2).
 const maxKeys = 3
 
-// keySet is what a name's records came to, kept with a cached answer.
-type keySet struct {
-	keys   []*Key
-	err    error // why the first record is none, when no record is a key
+// KeySet is what a name's records came to, kept with a cached answer.
+type KeySet struct {
+	Keys   []*Key // at most three
+	err    error  // why the first record is none, when no record is a key
 	signer atomic.Pointer[signer]
 }
 
@@ -189,9 +190,9 @@ type signer struct {
 	isPublicSuffix bool
 }
 
-// isPublicSuffix reports whether nobody signs for d alone (RFC 6376 §8.14). What the list says
+// IsPublicSuffix reports whether nobody signs for d alone (RFC 6376 §8.14). What the list says
 // of it is kept with the keys: they are nearly always asked for by one d=.
-func (s *keySet) isPublicSuffix(d domain.Name) bool {
+func (s *KeySet) IsPublicSuffix(d domain.Name) bool {
 	if known := s.signer.Load(); known != nil && known.domain == d {
 		return known.isPublicSuffix
 	}
@@ -201,43 +202,43 @@ func (s *keySet) isPublicSuffix(d domain.Name) bool {
 	return is
 }
 
-func parseKeys(a resolver.Answer) *keySet {
-	set := &keySet{err: ErrNoKey}
+func parseKeys(a resolver.Answer) *KeySet {
+	set := &KeySet{err: ErrNoKey}
 	for i := range a.Records {
 		k, err := ParseKey(a.Records[i].Text)
 		switch {
-		case err == nil && len(set.keys) < maxKeys:
-			set.keys = append(set.keys, k)
+		case err == nil && len(set.Keys) < maxKeys:
+			set.Keys = append(set.Keys, k)
 		case err != nil && set.err == ErrNoKey:
 			set.err = err
 		}
 	}
-	if len(set.keys) > 0 {
+	if len(set.Keys) > 0 {
 		set.err = nil
 	}
 	return set
 }
 
-// keyName is where the key of a selector lies (RFC 6376 §3.6.2.1).
-func keyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
+// KeyName is the name of the key record of a selector (RFC 6376 §3.6.2.1).
+func KeyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
 
 // PrefetchKey tells r that the keys of a selector will be looked up.
 func PrefetchKey(r resolver.Resolver, selector, d domain.Name) {
-	resolver.Prefetch(r, keyName(selector, d), resolver.TXT)
+	resolver.Prefetch(r, KeyName(selector, d), resolver.TXT)
 }
 
-// LookupKey asks for the keys of a selector, at most three. The error is a
-// *resolver.Error when the lookup failed, ErrNoKey without a record, a *SyntaxError when
-// no record is a key.
+// LookupKey asks for the keys of a selector, at most three. Its errors are those of LookupKeys.
 func LookupKey(ctx context.Context, r resolver.Resolver, selector, d domain.Name) ([]*Key, error) {
-	set, err := lookupKeys(ctx, r, keyName(selector, d))
+	set, err := LookupKeys(ctx, r, KeyName(selector, d))
 	if err != nil {
 		return nil, err
 	}
-	return set.keys, nil
+	return set.Keys, nil
 }
 
-func lookupKeys(ctx context.Context, r resolver.Resolver, name string) (*keySet, error) {
+// LookupKeys asks for the keys at a name that KeyName made. The error is a *resolver.Error if
+// the lookup failed, ErrNoKey if there is no record, a *SyntaxError if no record is a key.
+func LookupKeys(ctx context.Context, r resolver.Resolver, name string) (*KeySet, error) {
 	a, err := r.Lookup(ctx, name, resolver.TXT)
 	if err != nil {
 		return nil, err
