@@ -81,6 +81,9 @@ type Config struct {
 	NoHeaders bool
 	// Trace notes every SPF term of a check, for explanations.
 	Trace bool
+	// SPFOf are domains whose SPF is evaluated for the client whatever MAIL FROM says: the results
+	// are Report.SPFOf, in this order, for a Policy that knows a forwarder by its own record.
+	SPFOf []string
 	// OnPanic is told of a recovered defect; the verdict is then Defer.
 	OnPanic func(recovered any)
 }
@@ -176,6 +179,11 @@ func (c *Config) check() error {
 	for _, s := range c.TrustedSealers {
 		if _, err := domain.Parse(s); err != nil {
 			return fmt.Errorf("Config.TrustedSealers: %w", err)
+		}
+	}
+	for _, d := range c.SPFOf {
+		if _, err := domain.Parse(d); err != nil {
+			return fmt.Errorf("Config.SPFOf: %w", err)
 		}
 	}
 	return nil

@@ -41,12 +41,14 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 		if d.Applied == Defer {
 			reply.Code, reply.Enhanced, lead = 451, "4.7.1", "Not accepted yet: "
 		}
+	case LocalExempt: // it is open whether the message is exempt
+		reply.Code, reply.Enhanced, lead = 451, "4.4.3", "Not accepted yet: "
 	default:
 		reply.Enhanced = rejectCode(r)
 		facts = failures(r)
 	}
 	e, _ := reason.Of(why)
-	if d.Reason == LocalRule && d.Applied == Defer {
+	if (d.Reason == LocalRule || d.Reason == LocalExempt) && d.Applied == Defer {
 		e = reason.Delayed
 	}
 	reply.Lines = append([]string{lead + words.Fill(e.Text) + "."}, facts...)

@@ -152,6 +152,7 @@ type Report struct {
 	ARCTrusted bool
 	DMARC      dmarc.Result
 	IPRev      *IPRev          // nil without a client address
+	SPFOf      []spf.Result    // of Config.SPFOf; nil without a client address
 	Header     *message.Header // as it was received, as far as the limits allow; nil is empty
 	Limit      message.Reason  // the limit that the header section broke, "" when none
 	Author     message.Author

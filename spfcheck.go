@@ -24,6 +24,7 @@ type SPFCheck struct {
 	early   chan struct{} // closed when results[0] is there
 	done    chan struct{} // of a shared check: closed when all is there
 	results []spf.Result
+	of      []spf.Result // of Config.SPFOf
 	iprev   *IPRev
 }
 
@@ -76,7 +77,41 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 		})
 	}
 	c.run(accounts[1], func(dns resolver.Resolver) { *c.iprev = checkIPRev(c.ctx, dns, c.ip) }, func() {})
+	c.startOf(checker, shares.mailFrom)
 	return c
+}
+
+// startOf begins SPF of the domains of Config.SPFOf, each with a budget of its own: nothing that a
+// sender makes us ask is missed by them.
+func (c *SPFCheck) startOf(checker spf.Checker, budget resolver.Budget) {
+	c.of = c.unknownOf()
+	for i := range c.of {
+		account := c.ledger.Account(budget)
+		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: "postmaster@" + c.of[i].Domain, Identity: spf.MailFrom}
+		c.run(account, func(dns resolver.Resolver) {
+			checker := checker
+			checker.Resolver = dns
+			c.of[i] = checker.Check(c.ctx, q)
+		}, func() {})
+	}
+}
+
+// unknownOf is what holds of Config.SPFOf as long as nothing is known.
+func (c *SPFCheck) unknownOf() []spf.Result {
+	var results []spf.Result
+	for _, d := range c.v.config.SPFOf {
+		results = append(results, spf.Result{Identity: spf.MailFrom, Domain: d, Code: spf.TempError, Reason: spf.InternalError})
+	}
+	return results
+}
+
+// Of returns the results of Config.SPFOf as far as they are there: temperror until Done. They are
+// shared: read only.
+func (c *SPFCheck) Of() []spf.Result {
+	if c.done == nil || c.Done() {
+		return c.of
+	}
+	return c.unknownOf()
 }
 
 // costlyCheck is how many questions of MAIL FROM make HELO wait for its end.

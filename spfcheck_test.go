@@ -123,3 +123,38 @@ func TestSharedSPFOutlivesTransaction(t *testing.T) {
 		t.Errorf("after the abort of the transaction: SPF = %v, want pass", results[0].Code)
 	}
 }
+
+// TestSPFOf: the SPF of other domains is evaluated for the client whatever MAIL FROM says, by the
+// message's own check and by a shared one; what cannot be known yet is temperror.
+func TestSPFOf(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dns := held{sharedZoneOf(t), make(chan struct{})}
+	v, err := postseal.New(postseal.Config{Resolver: dns, SPFOf: []string{"e.test", "none.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := v.StartSPF(t.Context(), sharedConn("192.0.2.1"), "x.test", "a@x.test")
+	if of := check.Of(); len(of) != 2 || of[0].Code != spf.TempError || of[0].Domain != "e.test" {
+		t.Errorf("before the answer: %v", of)
+	}
+	close(dns.release)
+	check.Wait(t.Context())
+	for _, shared := range []*postseal.SPFCheck{check, nil} {
+		s := v.Session(t.Context(), sharedConn("192.0.2.1"))
+		s.Helo("x.test")
+		tx := s.MailWithSPF("a@x.test", shared)
+		if err := message.Stream(tx, strings.NewReader("From: a@x.test\r\n\r\nx\r\n"), message.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tx.Finish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.SPFOf) != 2 || r.SPFOf[0].Code != spf.Pass || r.SPFOf[1].Code != spf.None || r.SPF[0].Code != spf.None {
+			t.Errorf("SPFOf = %v, SPF = %v", r.SPFOf, r.SPF)
+		}
+	}
+	if _, err := postseal.New(postseal.Config{Resolver: dns, SPFOf: []string{"a..b"}}); err == nil {
+		t.Error("a bad name is taken")
+	}
+}

@@ -200,6 +200,7 @@ func (t *Transaction) evaluate(ctx context.Context, r *Report) {
 	w := t.work
 	r.DKIM = w.dkim.Finish()
 	r.SPF, r.IPRev = t.spf(ctx)
+	r.SPFOf = t.check().Of()
 	if len(r.Author.Domains) == 0 || r.Limit != "" || r.Author.Reason != "" {
 		// RFC 9989 §9.2: none would say that no record exists, and nothing was asked.
 		r.DMARC = dmarc.Result{Code: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}

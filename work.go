@@ -119,6 +119,14 @@ func (t *Transaction) spf(ctx context.Context) ([]spf.Result, *IPRev) {
 	return t.shared.Wait(ctx)
 }
 
+// check is the SPF check of the message, its own or a shared one.
+func (t *Transaction) check() *SPFCheck {
+	if t.shared != nil {
+		return t.shared
+	}
+	return t.work.check
+}
+
 func driven(d *dkim.Verification, a *arc.Validation) (shared.Verifying, shared.Verifying) {
 	return shared.DKIM(d), shared.ARC(a)
 }

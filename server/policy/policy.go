@@ -11,6 +11,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/clients"
+	"postseal/internal/app/rules"
 	"postseal/internal/core/smtpreply"
 	"postseal/resolver"
 	"postseal/server/listener"
@@ -116,12 +117,15 @@ func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Sn
 	f.spf, f.iprev = check.Wait(ctx)
 	a := judge(snapshot.Config, f, q)
 	would := a.why
-	exempt := ""
+	exempt, open := "", false
 	if a.kind != dunno {
-		exempt = snapshot.Clients.Exempt(q.client, q.login, passing(f.spf), time.Now())
+		exempt, open = snapshot.Clients.Exempt(rules.Arriving{IP: q.client, User: q.login, SPFPass: passing(f.spf), IPRev: f.iprev, SPFOf: check.Of()}, time.Now())
 	}
-	if snapshot.Config.Enforce == postseal.Observe || exempt != "" {
+	switch {
+	case snapshot.Config.Enforce == postseal.Observe, exempt != "" && !open:
 		a = noObjection
+	case open:
+		a = deferral("4.4.3", a.why, "Not accepted yet: a DNS lookup failed, so it is not known whether this client is exempt. Your mail server will try again")
 	}
 	if a.kind == dunno && snapshot.Config.Policy.ReceivedSPF && len(f.spf) > 0 {
 		a = receivedSPF(f.spf[0], q, snapshot.AuthservID)

@@ -17,6 +17,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/conf"
+	"postseal/internal/app/rules"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/server/listener"
@@ -34,6 +35,10 @@ helo.test. 60 TXT "v=spf1 -all"
 null.test. 60 MX 0 .
 mx.test. 60 MX 10 mx.test.
 ; FAULT t.test TXT TIMEOUT
+fwd.test. 60 TXT "v=spf1 ip4:203.0.113.0/28 -all"
+10.113.0.203.in-addr.arpa. 60 PTR mx.fwd.test.
+mx.fwd.test. 60 A 203.0.113.10
+; FAULT down.test TXT SERVFAIL
 ; FAULT 9.2.0.192.in-addr.arpa PTR SERVFAIL
 1.2.0.192.in-addr.arpa. 60 PTR out.e.test.
 out.e.test. 60 A 192.0.2.1
@@ -75,7 +80,8 @@ func newFixture(t testing.TB, c func(*conf.Config), enforce postseal.Enforce) *f
 	config.Policy.ReceivedSPF, config.Policy.NullMX = false, "accept"
 	config.Network.Trusted = []conf.Prefix{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
 	c(config)
-	snapshot, err := listener.NewSnapshot(config, postseal.Config{AuthservID: config.AuthservID, Resolver: f.dns, Enforce: config.Enforce})
+	engine, _ := config.Engine()
+	snapshot, err := listener.NewSnapshot(config, postseal.Config{AuthservID: config.AuthservID, Resolver: f.dns, Enforce: config.Enforce, SPFOf: engine.SPFOf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +111,14 @@ func recordSPF(c *conf.Config)  { c.Policy.ReceivedSPF = true }
 func both(c *conf.Config) {
 	rejectFail(c)
 	recordSPF(c)
+}
+
+// exempt refuses a failing SPF but for entries.
+func exempt(entries ...rules.Exempt) func(*conf.Config) {
+	return func(c *conf.Config) {
+		rejectFail(c)
+		c.Exempt = entries
+	}
 }
 
 const all = "protocol_state=RCPT|client_address=203.0.113.9|helo_name=x.test"
@@ -146,6 +160,12 @@ func TestActions(t *testing.T) {
 		{"iprev fail", iprev, "", all + "|sender=a@e.test", "550 5.7.25 The reverse DNS of 203.0.113.9 does not lead back to it"},
 		{"iprev temperror", iprev, "", all + "|client_address=192.0.2.9|sender=a@e.test", "DEFER_IF_PERMIT 4.7.25 *"},
 		{"iprev pass", iprev, "", all + "|client_address=192.0.2.1|sender=a@e.test", "DUNNO"},
+		{"exempt by name", exempt(rules.Exempt{Client: "*.fwd.test"}), "", all + "|client_address=203.0.113.10|sender=a@e.test", "DUNNO"},
+		{"another name", exempt(rules.Exempt{Client: "*.fwd.test"}), "", all + "|sender=a@e.test", "550 5.7.23 *"},
+		{"exempt by the SPF of a domain", exempt(rules.Exempt{SPFOf: "fwd.test"}), "", all + "|sender=a@e.test", "DUNNO"},
+		{"not in the SPF of that domain", exempt(rules.Exempt{SPFOf: "fwd.test"}), "", all + "|client_address=203.0.113.99|sender=a@e.test", "550 5.7.23 *"},
+		{"open whether exempt", exempt(rules.Exempt{SPFOf: "down.test"}), "", all + "|sender=a@e.test", "DEFER_IF_PERMIT 4.4.3 Not accepted yet: a DNS lookup failed, *"},
+		{"open, and another entry matches", exempt(rules.Exempt{SPFOf: "down.test"}, rules.Exempt{IP: "203.0.113.9"}), "", all + "|sender=a@e.test", "DUNNO"},
 		{"logged in", everything, "", all + "|sender=a@e.test|sasl_username=joe", "DUNNO"},
 		{"logged in and checked", checkAll, "", all + "|sender=a@e.test|sasl_username=joe", "550 5.7.23 *"},
 		{"trusted", everything, "", all + "|client_address=10.1.2.3|sender=a@e.test", "DUNNO"},

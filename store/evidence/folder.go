@@ -222,6 +222,15 @@ func Find(dir, id string) (data []byte, path string, err error) {
 	return data, path, err
 }
 
+// QueueID returns the queue id in the name of a bundle that a Folder keeps, "" for any other file.
+func QueueID(path string) string {
+	name := filepath.Base(path)
+	if _, ok := parseName(name); !ok {
+		return ""
+	}
+	return strings.Split(strings.TrimSuffix(name, suffix), "-")[2]
+}
+
 // Stats are the bundles that are kept.
 func (f *Folder) Stats() (files int, bytes int64) {
 	f.mu.Lock()

@@ -85,5 +85,7 @@ func (a *app) explain(ctx context.Context, id, dir string) error {
 		return err
 	}
 	config := v.Config()
-	return a.page().Explain(&view.Explanation{Explanation: explain.Of(r, &config), File: path, Missing: bundle.Missing(r), Differences: b.Check(r)})
+	story := explain.Of(r, &config)
+	story.QueueID = evidence.QueueID(path)
+	return a.page().Explain(&view.Explanation{Explanation: story, File: path, Missing: bundle.Missing(r), Differences: b.Check(r)})
 }

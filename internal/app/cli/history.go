@@ -314,5 +314,8 @@ func (a *app) explainFromHistory(ctx context.Context, id string, cause error) er
 		return cause
 	}
 	a.hint("no evidence of this verdict is kept, so its steps cannot be shown: %s", missing.msg)
+	if missing.hint != "" {
+		a.hint("%s", missing.hint)
+	}
 	return nil
 }

@@ -122,13 +122,13 @@ func (r *Rules) Relayed(h *message.Header, first int, user string) (Origin, Trea
 	return o, Checked
 }
 
-// Exempt names the [[exempt]] entry that describes an envelope, "" when there is none (see
-// rules.Set.Envelope).
-func (r *Rules) Exempt(ip netip.Addr, user, spfPass string, now time.Time) string {
+// Exempt names the [[exempt]] entry that describes an envelope, "" when there is none, and says
+// whether that is open (see rules.Set.Envelope).
+func (r *Rules) Exempt(e rules.Arriving, now time.Time) (label string, open bool) {
 	if r.local == nil {
-		return ""
+		return "", false
 	}
-	return r.local.Envelope(ip, user, spfPass, now)
+	return r.local.Envelope(e, now)
 }
 
 // Networks is a set of addresses. The zero value is empty.

@@ -19,7 +19,7 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 	e := postseal.Config{
 		AuthservID: c.AuthservID, Enforce: c.Enforce, Discovery: c.DMARC.Discovery, OnError: c.DNS.OnError, ReplyURL: c.ReplyURL,
 		TrustedSealers: Strings(c.ARC.TrustedSealers), SealAge: time.Duration(c.ARC.MaxAge), Protected: Strings(c.DMARC.Protected), NoPSLGuard: !c.DMARC.PSLGuard,
-		AllowPartialBody: c.DKIM.AllowPartialBody, Limits: c.limits(),
+		AllowPartialBody: c.DKIM.AllowPartialBody, Limits: c.limits(), SPFOf: c.localRules().SPFOf(),
 	}
 	policy := &rules.Policy{Set: c.localRules().Fresh(), Base: postseal.EnforcePolicy{Mode: e.Enforce, OnError: e.OnError, Protected: e.Protected,
 		TrustedSealers: e.TrustedSealers, SealAge: e.SealAge, ReplyURL: e.ReplyURL}}

@@ -18,7 +18,7 @@ func (d *decoder) checkSense(c *Config) {
 		}
 	}
 	for i, e := range c.Exempt {
-		if strings.HasSuffix(e.IP, "/0") {
+		if strings.HasSuffix(e.IP, "/0") && e.Client+e.SPFOf+e.User+e.DKIM+e.SPF == "" {
 			d.warn(at("exempt", i)+".ip", "this entry covers every client: nothing is refused any more")
 		}
 	}

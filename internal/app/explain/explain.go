@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"postseal"
 	"postseal/arc"
@@ -46,6 +47,9 @@ func (n *Node) add(step *Node) *Node {
 // Explanation is the whole explanation of one verdict.
 type Explanation struct {
 	Ref      string          `json:"ref"`
+	At       time.Time       `json:"at"`     // when the message came
+	QueueID  string          `json:"qid"`    // of the mail server, "" when it is not known
+	Client   string          `json:"client"` // its address, "" when it is not known
 	Action   postseal.Action `json:"action"`
 	Applied  postseal.Action `json:"applied"`
 	Reason   postseal.Reason `json:"reason"`
@@ -56,7 +60,10 @@ type Explanation struct {
 // Of explains r, which config decided.
 func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	d := &r.Decision
-	s := &Explanation{Ref: r.Ref, Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
+	s := &Explanation{Ref: r.Ref, At: r.Time.UTC(), Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
+	if ip := r.RemoteIP(); ip.IsValid() {
+		s.Client = ip.String()
+	}
 	s.Chapters = append(s.Chapters, envelope(r))
 	if r.Stale > 0 {
 		s.Chapters = append(s.Chapters, stale(r))

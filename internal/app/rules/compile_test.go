@@ -14,14 +14,20 @@ func TestCompile(t *testing.T) {
 		want         []string // "table index key line:column text", text by its beginning
 	}{
 		{"fine", "[[exempt]]\nip = '192.0.2.0/24'\n[[rule]]\nwhen='true'\naction='accept'", nil},
-		{"empty exemption", "[[exempt]]\nwhy = 'x'", []string{"exempt 0  0:0 an exemption needs at least one of ip, user, dkim, spf"}},
-		{"address", "[[exempt]]\nip = '192.0.2.0/33'", []string{`exempt 0 ip 0:0 "192.0.2.0/33" is no address or CIDR`}},
-		{"address with a zone", "[[exempt]]\nip = 'fe80::1%eth0'", []string{`exempt 0 ip 0:0 "fe80::1%eth0" is no address or CIDR`}},
+		{"empty exemption", "[[exempt]]\nwhy = 'x'", []string{"exempt 0  0:0 an exemption needs at least one of ip, client, spf_of, user, dkim, spf"}},
+		{"address", "[[exempt]]\nip = '192.0.2.0/33'", []string{`exempt 0 ip 0:0 "192.0.2.0/33" is not an address or CIDR`}},
+		{"address with a zone", "[[exempt]]\nip = 'fe80::1%eth0'", []string{`exempt 0 ip 0:0 "fe80::1%eth0" is not an address or CIDR`}},
 		{"mapped network", "[[exempt]]\nip = '::ffff:192.0.2.0/120'", nil},
-		{"mapped network that is too wide", "[[exempt]]\nip = '::ffff:0:0/90'", []string{`exempt 0 ip 0:0 "::ffff:0:0/90" is no address or CIDR`}},
+		{"mapped network that is too wide", "[[exempt]]\nip = '::ffff:0:0/90'", []string{`exempt 0 ip 0:0 "::ffff:0:0/90" is not an address or CIDR`}},
 		{"domains", "[[exempt]]\ndkim = 'a..b'\nspf = 'x y'", []string{`exempt 0 dkim 0:0 "a..b" is no domain name`, `exempt 0 spf 0:0 "x y" is no domain name`}},
-		{"lone list_id", "[[exempt]]\nlist_id = 'a.example'", []string{"exempt 0 list_id 0:0 anyone can write a List-Id: add the ip, dkim or spf"}},
+		{"lone list_id", "[[exempt]]\nlist_id = 'a.example'", []string{"exempt 0 list_id 0:0 anyone can write a List-Id: add the ip, client, spf_of, dkim or spf"}},
 		{"list_id with user alone", "[[exempt]]\nlist_id = 'a.example'\nuser = 'erin'", []string{"exempt 0 list_id 0:0 anyone can write a List-Id"}},
+		{"lone author", "[[exempt]]\nauthor = 'a.example'", []string{"exempt 0 author 0:0 anyone can write a From field"}},
+		{"client and spf_of", "[[exempt]]\nclient = '*.forwarder.example'\n[[exempt]]\nspf_of = 'forwarder.example'", nil},
+		{"client that is an address", "[[exempt]]\nclient = '192.0.2.1'", []string{`exempt 0 client 0:0 "192.0.2.1" is an address: use the key ip`}},
+		{"client of a top-level domain", "[[exempt]]\nclient = '*.example'", []string{`exempt 0 client 0:0 "*.example" covers a whole top-level domain`}},
+		{"client pattern", "[[exempt]]\nclient = 'mx*.a.example'", []string{`exempt 0 client 0:0 "mx*.a.example" is no domain name`}},
+		{"too many spf_of", strings.Repeat("[[exempt]]\nspf_of = 'NR.example'\n", 21), []string{"exempt 0  0:0 the entries name more than 20 domains in spf_of"}},
 		{"override", "[[exempt]]\nspf = 'a.example'\noverride = 'forwarded'", []string{`exempt 0 override 0:0 "forwarded" is not one of local_policy, trusted_forwarder`}},
 		{"why of two lines", "[[exempt]]\nspf = 'a.example'\nwhy = \"a\\nb\"", []string{"exempt 0 why 0:0 must be at most 200 characters of one line"}},
 		{"expired", "[[exempt]]\nspf = 'a.example'\nuntil = 2026-10-31", []string{"warning exempt 0 until 0:0 this entry expired after 2026-10-31"}},
@@ -43,6 +49,9 @@ func TestCompile(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			for n := 0; strings.Contains(tt.config, "NR"); n++ {
+				tt.config = strings.Replace(tt.config, "NR", fmt.Sprint("d", n), 1)
+			}
 			var c Config
 			if err := toml.Unmarshal([]byte(tt.config), &c); err != nil {
 				t.Fatal(err)

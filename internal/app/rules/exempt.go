@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,18 +20,26 @@ import (
 type exemption struct {
 	entry
 	ip     netip.Prefix
+	client clientName
+	spfOf  domain.Name
 	user   string
 	dkim   domain.Name
 	spf    domain.Name
 	listID string
+	author domain.Name
 }
 
+// maxSPFOf bounds the domains of spf_of, whose SPF is evaluated for every message.
+const maxSPFOf = 20
+
 // exempts finds candidates by the address, or else by a domain or a user: the first of
-// an entry's keys in this order.
+// an entry's keys in this order. Entries without any of these keys are looked at one by one.
 type exempts struct {
 	all    []*exemption
 	byIP   bart.Table[[]*exemption]
 	byName map[string][]*exemption
+	others []*exemption
+	spfOf  []string // the domains of spf_of, once each
 }
 
 func (b *compiler) exempt(c *Exempt) {
@@ -53,15 +62,20 @@ func (b *compiler) exemptKeys(e *exemption, c *Exempt) {
 	if c.IP != "" {
 		prefix, err := parsePrefix(c.IP)
 		if err != nil {
-			b.problem("ip", "%q is no address or CIDR such as 192.0.2.0/24", c.IP)
+			b.problem("ip", "%q is not an address or CIDR such as 192.0.2.0/24", c.IP)
 		}
 		e.ip = prefix
 	}
-	if c.DKIM != "" {
-		e.dkim = b.domainName("dkim", c.DKIM)
+	if c.Client != "" {
+		e.client = b.clientName(c.Client)
 	}
-	if c.SPF != "" {
-		e.spf = b.domainName("spf", c.SPF)
+	for _, d := range []struct {
+		key, value string
+		name       *domain.Name
+	}{{"spf_of", c.SPFOf, &e.spfOf}, {"dkim", c.DKIM, &e.dkim}, {"spf", c.SPF, &e.spf}, {"author", c.Author, &e.author}} {
+		if d.value != "" {
+			*d.name = b.domainName(d.key, d.value)
+		}
 	}
 	if c.ListID != "" {
 		e.listID = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(c.ListID, "<"), ">"))
@@ -71,12 +85,45 @@ func (b *compiler) exemptKeys(e *exemption, c *Exempt) {
 			b.problem(text.key, "must be at most %d characters of one line", maxText)
 		}
 	}
+	sender := c.IP + c.Client + c.SPFOf + c.DKIM + c.SPF
 	switch {
-	case c.IP+c.User+c.DKIM+c.SPF+c.ListID == "":
-		b.problem("", "an exemption needs at least one of ip, user, dkim, spf")
-	case c.ListID != "" && c.IP+c.DKIM+c.SPF == "":
-		b.problem("list_id", "anyone can write a List-Id: add the ip, dkim or spf of the list's server to this entry")
+	case sender+c.User+c.ListID+c.Author == "":
+		b.problem("", "an exemption needs at least one of ip, client, spf_of, user, dkim, spf")
+	case c.ListID != "" && sender == "":
+		b.problem("list_id", "anyone can write a List-Id: add the ip, client, spf_of, dkim or spf of the list's server to this entry")
+	case c.Author != "" && sender+c.User == "":
+		b.problem("author", "anyone can write a From field: add the ip, client, spf_of, dkim or spf of the server that sends such mail to this entry")
 	}
+}
+
+// clientName is the name of a client, or with below every name below it.
+type clientName struct {
+	name  domain.Name
+	below bool
+}
+
+func (b *compiler) clientName(s string) clientName {
+	name, below := strings.CutPrefix(s, "*.")
+	if _, err := netip.ParseAddr(name); err == nil {
+		b.problem("client", "%q is an address: use the key ip", s)
+		return clientName{}
+	}
+	if below && !strings.Contains(strings.TrimSuffix(name, "."), ".") {
+		b.problem("client", "%q covers a whole top-level domain: name the domain of the forwarder, such as *.forwarder.example", s)
+		return clientName{}
+	}
+	return clientName{b.domainName("client", name), below}
+}
+
+func (c clientName) covers(name string) bool {
+	d, err := domain.Parse(name)
+	if err != nil {
+		return false
+	}
+	if c.below {
+		return d != c.name && d.Within(c.name)
+	}
+	return d == c.name
 }
 
 // parsePrefix reads an address or a CIDR; bits behind the prefix are dropped.
@@ -98,7 +145,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 // describe names an entry by its keys.
 func describe(c *Exempt) string {
 	var parts []string
-	for _, k := range []struct{ key, value string }{{"ip", c.IP}, {"user", c.User}, {"dkim", c.DKIM}, {"spf", c.SPF}, {"list_id", c.ListID}} {
+	for _, k := range []struct{ key, value string }{{"ip", c.IP}, {"client", c.Client}, {"spf_of", c.SPFOf}, {"user", c.User}, {"dkim", c.DKIM},
+		{"spf", c.SPF}, {"list_id", c.ListID}, {"author", c.Author}} {
 		if k.value != "" {
 			parts = append(parts, k.key+"="+k.value)
 		}
@@ -108,6 +156,9 @@ func describe(c *Exempt) string {
 
 func (x *exempts) add(e *exemption) {
 	x.all = append(x.all, e)
+	if e.spfOf != "" && !slices.Contains(x.spfOf, string(e.spfOf)) {
+		x.spfOf = append(x.spfOf, string(e.spfOf))
+	}
 	if e.ip.IsValid() {
 		x.byIP.Modify(e.ip, func(list []*exemption, _ bool) ([]*exemption, bool) { return append(list, e), false })
 		return
@@ -121,20 +172,30 @@ func (x *exempts) add(e *exemption) {
 		name = "dkim:" + string(e.dkim)
 	case e.spf != "":
 		name = "spf:" + string(e.spf)
+	case e.user == "":
+		x.others = append(x.others, e)
+		return
 	}
 	x.byName[name] = append(x.byName[name], e)
 }
 
-// match returns the first entry of the configuration that describes the message.
-func (x *exempts) match(r *postseal.Report, reason postseal.Reason) *exemption {
+// match returns the first entry of the configuration that describes the message, or else the
+// first that may describe it, which a failed lookup leaves open.
+func (x *exempts) match(r *postseal.Report, reason postseal.Reason) (first, unknown *exemption) {
 	if len(x.all) == 0 {
-		return nil
+		return nil, nil
 	}
-	var first *exemption
 	consider := func(list []*exemption) {
 		for _, e := range list {
-			if (first == nil || e.index < first.index) && e.matches(r, reason) {
-				first = e
+			switch e.matches(r, reason) {
+			case yes:
+				if first == nil || e.index < first.index {
+					first = e
+				}
+			case perhaps:
+				if unknown == nil || e.index < unknown.index {
+					unknown = e
+				}
 			}
 		}
 	}
@@ -152,50 +213,112 @@ func (x *exempts) match(r *postseal.Report, reason postseal.Reason) *exemption {
 	if r.Conn.User != "" {
 		consider(x.byName["user:"+r.Conn.User])
 	}
-	return first
+	consider(x.others)
+	return first, unknown
 }
 
+// answer is whether an entry describes a message. The least one of its keys counts.
+type answer int
+
+const (
+	no      answer = iota
+	perhaps        // the DNS does not say now
+	yes
+)
+
 // matches asks for every key. A domain that signed or sent a message without a single
-// valid author says nothing of that message's author: only the client itself, by address
+// valid author says nothing of that message's author: only the client itself, by address, name
 // or user, excuses it.
-func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) bool {
+func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) answer {
 	switch {
 	case e.expired(r.Time):
-		return false
-	case reason == postseal.AuthorMalformed && !e.ip.IsValid() && e.user == "":
-		return false
+		return no
+	case reason == postseal.AuthorMalformed && !e.ip.IsValid() && e.client.name == "" && e.spfOf == "" && e.user == "":
+		return no
 	case e.ip.IsValid() && !e.ip.Contains(r.RemoteIP().WithZone("")):
-		return false
+		return no
 	case e.user != "" && e.user != r.Conn.User:
-		return false
+		return no
 	case e.dkim != "" && !signedBy(r, e.dkim):
-		return false
+		return no
 	case e.spf != "" && !(len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass && sameName(r.SPF[0].Domain, e.spf)):
-		return false
+		return no
 	case e.listID != "" && e.listID != listID(r.Header):
-		return false
+		return no
+	case e.author != "" && (len(r.Author.Domains) != 1 || r.Author.Domains[0] != e.author):
+		return no
 	}
-	return true
+	return min(e.knows(r.IPRev), e.lists(r.SPFOf))
+}
+
+// knows answers for the key client. A name that the client claims and whose addresses cannot be
+// looked up is open: its zone is the forwarder's, not the client's.
+func (e *exemption) knows(i *postseal.IPRev) answer {
+	switch {
+	case e.client.name == "":
+		return yes
+	case i == nil || !e.client.covers(i.Name):
+		return no
+	case i.Code == postseal.IPRevPass:
+		return yes
+	case i.Code == postseal.IPRevTempError:
+		return perhaps
+	}
+	return no
+}
+
+// lists answers for the key spf_of, by what the engine found for postseal.Config.SPFOf.
+func (e *exemption) lists(results []spf.Result) answer {
+	if e.spfOf == "" {
+		return yes
+	}
+	for i := range results {
+		if !sameName(results[i].Domain, e.spfOf) {
+			continue
+		}
+		switch results[i].Code {
+		case spf.Pass:
+			return yes
+		case spf.TempError:
+			return perhaps
+		}
+	}
+	return no
+}
+
+// Arriving is what is known of a message before it is there.
+type Arriving struct {
+	IP      netip.Addr
+	User    string
+	SPFPass string // the domain whose SPF passes for MAIL FROM, "" for none
+	IPRev   *postseal.IPRev
+	SPFOf   []spf.Result // of postseal.Config.SPFOf
 }
 
 // Envelope names the first exemption that may describe a message of this envelope, "" when
-// there is none: at least one of its keys ip, user and spf is given, and those match. What
-// needs the message (dkim, list_id) is not known yet and excludes nothing, since a message that
-// the entry accepts must not be refused before it is there. spfPass is the domain whose SPF
-// passes for MAIL FROM, "" for none. The use is not counted.
-func (s *Set) Envelope(ip netip.Addr, user, spfPass string, now time.Time) string {
-	ip = ip.WithZone("")
+// there is none: at least one of its keys ip, client, spf_of, user and spf is given, and those
+// match. What needs the message (dkim, list_id, author) is not known yet and excludes nothing,
+// since a message that the entry accepts must not be refused before it is there. open reports
+// that it may match only because a lookup failed. The use is not counted.
+func (s *Set) Envelope(m Arriving, now time.Time) (label string, open bool) {
+	ip := m.IP.WithZone("")
 	for _, e := range s.exempts.all {
 		switch {
-		case e.expired(now), !e.ip.IsValid() && e.user == "" && e.spf == "":
-		case e.ip.IsValid() && !e.ip.Contains(ip):
-		case e.user != "" && e.user != user:
-		case e.spf != "" && !sameName(spfPass, e.spf):
-		default:
-			return e.label
+		case e.expired(now), !e.ip.IsValid() && e.client.name == "" && e.spfOf == "" && e.user == "" && e.spf == "":
+			continue
+		case e.ip.IsValid() && !e.ip.Contains(ip), e.user != "" && e.user != m.User, e.spf != "" && !sameName(m.SPFPass, e.spf):
+			continue
+		}
+		switch min(e.knows(m.IPRev), e.lists(m.SPFOf)) {
+		case yes:
+			return e.label, false
+		case perhaps:
+			if label == "" {
+				label, open = e.label, true
+			}
 		}
 	}
-	return ""
+	return label, open
 }
 
 // signedBy reports a passing signature of name. A signer in test mode has said that its

@@ -21,10 +21,13 @@ import (
 // DMARC says of it.
 type Exempt struct {
 	IP       string         `toml:"ip,omitempty"`       // address or CIDR of the client
+	Client   string         `toml:"client,omitempty"`   // name of the client by confirmed reverse DNS (iprev), or "*.example.net" for all below a domain
+	SPFOf    string         `toml:"spf_of,omitempty"`   // domain whose SPF record lists the client, whatever MAIL FROM says
 	User     string         `toml:"user,omitempty"`     // authenticated user
 	DKIM     string         `toml:"dkim,omitempty"`     // domain with a passing signature
 	SPF      string         `toml:"spf,omitempty"`      // domain whose SPF passed for the MAIL FROM identity
-	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only beside ip, dkim or spf
+	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only with a key that names who sends
+	Author   string         `toml:"author,omitempty"`   // domain of the From field, only with a key that names who sends
 	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
 	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
 	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
@@ -105,6 +108,10 @@ func Compile(c Config, now time.Time) (*Set, []Problem) {
 		b.at("exempt", i)
 		b.exempt(&c.Exempt[i])
 	}
+	if len(b.set.exempts.spfOf) > maxSPFOf {
+		b.at("exempt", 0)
+		b.problem("", "the entries name more than %d domains in spf_of, and each is looked up for every message", maxSPFOf)
+	}
 	for i := range c.Rule {
 		b.at("rule", i)
 		b.rule(&c.Rule[i])
@@ -115,6 +122,14 @@ func Compile(c Config, now time.Time) (*Set, []Problem) {
 		}
 	}
 	return b.set, b.problems
+}
+
+// SPFOf lists the domains of spf_of, for postseal.Config.SPFOf. Those of nil are none.
+func (s *Set) SPFOf() []string {
+	if s == nil {
+		return nil
+	}
+	return s.exempts.spfOf
 }
 
 // Fresh is the same policy with counts of its own. Fresh of nil is nil.
@@ -224,9 +239,11 @@ func (p *Policy) Decide(r *postseal.Report) postseal.Decision {
 }
 
 // local applies the first exemption that matches, else the first rule that is true. An
-// exempt message is past every rule.
+// exempt message is past every rule. A message that an exemption may describe, which a failed
+// lookup leaves open, is deferred rather than lost.
 func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
-	if e := p.Set.exempts.match(r, d.Reason); e != nil {
+	e, unknown := p.Set.exempts.match(r, d.Reason)
+	if e != nil {
 		if d.Action == postseal.Accept {
 			return
 		}
@@ -237,11 +254,14 @@ func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
 	}
 	if rule, action := p.firstRule(r, d); rule != nil {
 		rule.used.Add(1)
-		if action == d.Action {
-			return
+		if action != d.Action {
+			*d = postseal.Decision{Action: action, Reason: postseal.LocalRule,
+				Override: &postseal.Override{Type: rule.override, Comment: rule.comment("rule")}}
 		}
-		*d = postseal.Decision{Action: action, Reason: postseal.LocalRule,
-			Override: &postseal.Override{Type: rule.override, Comment: rule.comment("rule")}}
+	}
+	if unknown != nil && (d.Action == postseal.Reject || d.Action == postseal.Quarantine) {
+		*d = postseal.Decision{Action: postseal.Defer, Reason: postseal.LocalExempt,
+			Override: &postseal.Override{Type: unknown.override, Comment: unknown.comment("exempt") + ": a DNS lookup for it failed"}}
 	}
 }
 

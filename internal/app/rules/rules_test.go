@@ -22,6 +22,7 @@ type mail struct {
 	file, text     string
 	ip, helo, from string
 	user           string
+	zone           string // besides mail.zone
 }
 
 var (
@@ -35,6 +36,11 @@ var (
 	fakeList   = mail{text: "From: a@bank.test\r\nList-Id: x <anvils.lists.example.net>\r\n\r\nhi\r\n", ip: "203.0.113.7", helo: "x.test", from: "a@cheap.example"}
 	hugeHeader = mail{text: "From: a@acme.test\r\nX: " + strings.Repeat("x", 110<<10) + "\r\n\r\nhi\r\n", ip: "192.0.2.25", helo: "x.test", from: "a@acme.test"}
 )
+
+// claims is the forgery from a client whose reverse DNS claims a name.
+func claims(name, zone string) mail {
+	return mail{file: "forged", ip: "203.0.113.98", helo: "x.test", from: "a@bank.test", zone: "\n98.113.0.203.in-addr.arpa. 60 PTR " + name + ".\n" + zone}
+}
 
 // decide runs the engine with the local policy of config.
 func decide(t testing.TB, m mail, mode postseal.Enforce, config string) (*postseal.Report, *Policy) {
@@ -51,12 +57,12 @@ func decide(t testing.TB, m mail, mode postseal.Enforce, config string) (*postse
 	if err != nil {
 		t.Fatal(err)
 	}
-	z, err := dnstest.Parse(string(zone))
+	z, err := dnstest.Parse(string(zone) + m.zone)
 	if err != nil {
 		t.Fatal(err)
 	}
 	policy := &Policy{Base: postseal.EnforcePolicy{Mode: mode}, Set: set}
-	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: z, Policy: policy, Now: func() time.Time { return now }})
+	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Resolver: z, Policy: policy, SPFOf: set.SPFOf(), Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +135,33 @@ func TestDecide(t *testing.T) {
 			"trusted_forwarder: exempt 1 ip=203.0.113.7", 1},
 		{"nobody is excused from a limit", hugeHeader, "", "exempt = [{ip = '192.0.2.25'}]\nrule = [{when = 'true', action = 'accept'}]",
 			reject, reject, postseal.MessageLimit, "", 0},
+		{"name of the client", forged, "", `exempt = [{client = "host-7.Cheap.example"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 client=host-7.Cheap.example", 1},
+		{"names below a domain", forged, "", `exempt = [{client = "*.cheap.example"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 client=*.cheap.example", 1},
+		{"the domain itself is not below it", forged, "", `exempt = [{client = "*.host-7.cheap.example"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"another name of the client", forged, "", `exempt = [{client = "cheap.example"}, {client = "*.eap.example"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"a claimed name that does not lead back", claims("liar.forwarder.example", ""), "", `exempt = [{client = "*.forwarder.example"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"a claimed name whose zone is down", claims("mx.down.example", "; FAULT mx.down.example A SERVFAIL\n"), "", `exempt = [{client = "*.down.example"}]`,
+			deferred, deferred, postseal.LocalExempt, "trusted_forwarder: exempt 1 client=*.down.example: a DNS lookup for it failed", 0},
+		{"reverse DNS that is down says nothing", mail{file: "forged", ip: "203.0.113.99", helo: "x.test", from: "a@bank.test", zone: "; FAULT 99.113.0.203.in-addr.arpa PTR SERVFAIL\n"},
+			"", `exempt = [{client = "*.forwarder.example"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"the client is listed by the SPF of a domain", forged, "", `exempt = [{spf_of = "cheap.example"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 spf_of=cheap.example", 1},
+		{"the SPF of a domain does not list the client", forged, "", `exempt = [{spf_of = "forwarder.example"}, {spf_of = "nothing.example"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"the SPF of a domain cannot be looked up", mail{file: "forged", ip: "203.0.113.7", helo: "x.test", from: "a@bank.test", zone: "; FAULT down.example TXT SERVFAIL\n"},
+			"", `exempt = [{spf_of = "down.example"}]`, deferred, deferred, postseal.LocalExempt, "trusted_forwarder: exempt 1 spf_of=down.example: a DNS lookup for it failed", 0},
+		{"an entry that is open does not stand before one that matches", mail{file: "forged", ip: "203.0.113.7", helo: "x.test", from: "a@bank.test", zone: "; FAULT down.example TXT SERVFAIL\n"},
+			"", `exempt = [{spf_of = "down.example"}, {ip = "203.0.113.7"}]`, accept, accept, postseal.LocalExempt, "trusted_forwarder: exempt 2 ip=203.0.113.7", 1},
+		{"a rule that rejects while an exemption is open", mail{file: "plain", ip: "192.0.2.90", helo: "x.test", from: "sam@nodmarc.example", zone: "; FAULT down.example TXT SERVFAIL\n"},
+			"", "exempt = [{spf_of = 'down.example'}]\nrule = [{when = 'true', action = 'reject'}]", deferred, deferred, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 spf_of=down.example: a DNS lookup for it failed", 1},
+		{"author", forged, "", `exempt = [{ip = "203.0.113.7", author = "Bank.test"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 ip=203.0.113.7 author=Bank.test", 1},
+		{"other author", forged, "", `exempt = [{ip = "203.0.113.7", author = "acme.test"}, {ip = "203.0.113.7", author = "test"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"one of two authors", twoFrom, "", `exempt = [{ip = "203.0.113.7", author = "bank.test"}]`, reject, reject, postseal.AuthorMalformed, "", 0},
+		{"the client by name excuses two authors", twoFrom, "", `exempt = [{client = "*.cheap.example"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 client=*.cheap.example", 1},
 
 		{"rule raises", plain, "", `rule = [{name = "no-lunch", when = 'author.domains.exists(d, d.within("nodmarc.example"))', action = "reject", why = "until noon"}]`,
 			reject, reject, postseal.LocalRule, "local_policy: rule 1 no-lunch: until noon", 1},

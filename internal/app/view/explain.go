@@ -43,6 +43,7 @@ func (p *Page) Explain(s *Explanation) error {
 
 func (p *Page) explanation(s *explain.Explanation) {
 	p.line(" %s  %s", p.Style.Bold("VERDICT "+dashed(s.Ref)), p.Style.Paint(actionTone(s.Applied), string(s.Applied)))
+	p.line("          %s", p.Style.Dim(p.clean(origin(s))))
 	for _, n := range s.Chapters {
 		p.line("")
 		p.chapter(n)
@@ -57,6 +58,18 @@ func (p *Page) explanation(s *explain.Explanation) {
 		}
 		p.line("%*s%s", len(" TO CHANGE  "), "", l)
 	}
+}
+
+// origin says which message it was.
+func origin(s *explain.Explanation) string {
+	text := s.At.Format("2006-01-02 15:04:05 UTC")
+	if s.QueueID != "" {
+		text += " · queue id " + s.QueueID
+	}
+	if s.Client != "" {
+		text += " · client " + s.Client
+	}
+	return text
 }
 
 func (p *Page) chapter(n *explain.Node) {

@@ -1,0 +1,112 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"postseal"
+	"postseal/dkim"
+	"postseal/domain"
+	"postseal/spf"
+)
+
+// NarrowFor is how long an entry of Narrow holds.
+const NarrowFor = 90 * 24 * time.Hour
+
+// Narrow returns the [[exempt]] entry that accepts a message such as r and as little else as
+// possible: it names who sent the message by what was verified (signature and SPF, else the
+// address), and what such mail has in common (the list, else the author). whole says that the
+// header section of r is as it was received; the evidence that the daemon keeps names the
+// organization of a list only. The error says why no entry helps.
+func Narrow(r *postseal.Report, whole bool, now time.Time) (Exempt, error) {
+	if r.Decision.Reason == postseal.MessageLimit {
+		return Exempt{}, errors.New("the header section is over a limit, which no exemption lifts: see [limits]")
+	}
+	until := now.Add(NarrowFor).UTC()
+	e := Exempt{Why: narrowWhy(r), Until: toml.LocalDate{Year: until.Year(), Month: int(until.Month()), Day: until.Day()}}
+	if r.Author.Reason == "" {
+		e.DKIM = passingSignature(r)
+		if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass && r.SPF[0].Domain != e.DKIM {
+			e.SPF = r.SPF[0].Domain
+		}
+	}
+	if e.DKIM+e.SPF == "" {
+		if !r.RemoteIP().IsValid() {
+			return Exempt{}, errors.New("nothing shows who sent this message: no signature and no SPF passes, and the address of the client is not known")
+		}
+		e.IP = r.RemoteIP().WithZone("").String()
+	}
+	list := listID(r.Header)
+	switch {
+	case whole && list != "" && printable(list):
+		e.ListID = list
+	case list == "" && len(r.Author.Domains) == 1 && r.Author.Reason == "":
+		e.Author = string(r.Author.Domains[0])
+	}
+	return e, nil
+}
+
+// passingSignature is the domain of the passing signature that names the sender best: one of the
+// organization that SPF passed for, else the first.
+func passingSignature(r *postseal.Report) string {
+	first := ""
+	for i := range r.DKIM {
+		s := &r.DKIM[i]
+		if s.Code != dkim.Pass || s.TestMode {
+			continue
+		}
+		if len(r.SPF) > 0 && r.SPF[0].Code == spf.Pass && sameOrganization(s.Domain, r.SPF[0].Domain) {
+			return s.Domain
+		}
+		if first == "" {
+			first = s.Domain
+		}
+	}
+	return first
+}
+
+func sameOrganization(a, b string) bool {
+	x, errX := domain.Parse(a)
+	y, errY := domain.Parse(b)
+	return errX == nil && errY == nil && x.Registrable() == y.Registrable()
+}
+
+func narrowWhy(r *postseal.Report) string {
+	why := fmt.Sprintf("%s of %s was %s (%s)", r.Ref, r.Time.UTC().Format(time.DateOnly), r.Decision.Action, r.Decision.Reason)
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return -1
+		}
+		return c
+	}, why[:min(len(why), maxText)])
+}
+
+// Accepts reports whether e alone accepts r, whatever its last day.
+func (e Exempt) Accepts(r *postseal.Report) bool {
+	e.Until = toml.LocalDate{}
+	set, _ := Compile(Config{Exempt: []Exempt{e}}, r.Time)
+	if set == nil {
+		return false
+	}
+	first, _ := set.exempts.match(r, r.Decision.Reason)
+	return first != nil
+}
+
+// Problems returns what is wrong with e, as Compile does.
+func (e Exempt) Problems(now time.Time) []Problem {
+	_, problems := Compile(Config{Exempt: []Exempt{e}}, now)
+	return problems
+}
+
+// TOML is e as it stands in a configuration file.
+func (e Exempt) TOML() string {
+	text, err := toml.Marshal(e)
+	if err != nil {
+		return "" // strings and a date always marshal
+	}
+	return "[[exempt]]\n" + string(text)
+}
