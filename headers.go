@@ -196,7 +196,7 @@ func (f *verdictField) spf(r *Report) {
 		name = "helo"
 	}
 	f.result("spf", string(s.Code))
-	f.property("smtp", name, s.Domain)
+	f.property("smtp", name, s.Domain[strings.LastIndexByte(s.Domain, '@')+1:]) // a HELO name may hold an "@"
 }
 
 func (f *verdictField) dkim(s *dkim.Result) {

@@ -2,7 +2,6 @@ package arc
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"postseal/dkim"
@@ -52,69 +51,6 @@ type set struct {
 	digests   [3][32]byte      // what the signature and the seal are made over
 }
 
-// parseResults reads the instance, which stands first in an ARC-Authentication-Results,
-// and returns the authres-payload behind it (RFC 8617 §4.1.1). The payload may be anything
-// (§3.4).
-func parseResults(value []byte) (n int, payload []byte, ok bool) {
-	rest, ok := strings.CutPrefix(skipCFWS(string(value)), "i")
-	if !ok {
-		return 0, nil, false
-	}
-	rest, ok = strings.CutPrefix(skipCFWS(rest), "=")
-	if !ok {
-		return 0, nil, false
-	}
-	rest = skipCFWS(rest)
-	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
-	n, ok = position(rest[:digits])
-	if !ok {
-		return 0, nil, false
-	}
-	rest, ok = strings.CutPrefix(skipCFWS(rest[digits:]), ";")
-	return n, []byte(rest), ok
-}
-
-// position reads 1*2DIGIT from 1 on (RFC 8617 §3.9, §4.2.1). What is above MaxSets is a
-// number too.
-func position(s string) (int, bool) {
-	n, err := strconv.ParseUint(s, 10, 8)
-	return int(n), err == nil && len(s) <= 2 && n >= 1
-}
-
-// skipCFWS drops white space and comments from the beginning of s (RFC 5322 §3.2.2). What
-// is no comment stays.
-func skipCFWS(s string) string {
-	for {
-		s = strings.TrimLeft(s, " \t\r\n")
-		end := commentEnd(s)
-		if end == 0 {
-			return s
-		}
-		s = s[end:]
-	}
-}
-
-// commentEnd returns the length of the comment that s begins with, 0 without one.
-func commentEnd(s string) int {
-	if !strings.HasPrefix(s, "(") {
-		return 0
-	}
-	depth := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case '\\':
-			i++
-		}
-	}
-	return 0
-}
-
 // parseSignature reads an ARC-Message-Signature or an ARC-Seal, whose tags are those of
 // DKIM but for i=, v= and cv= (RFC 8617 §4.1.2, §4.1.3). The reason is "" when all is well;
 // the instance is 0 when it cannot be read.
@@ -124,7 +60,7 @@ func parseSignature(value string, k kind) (f *signature.Field, n int, status str
 		return nil, 0, "", Malformed
 	}
 	i, _ := tagvalue.Get(tags, "i")
-	n, ok := position(i.Value)
+	n, ok := tagvalue.Instance(i.Value)
 	if !ok {
 		return nil, 0, "", InvalidInstance
 	}

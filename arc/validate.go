@@ -14,6 +14,7 @@ import (
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/signature"
+	"postseal/internal/core/tagvalue"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -99,7 +100,7 @@ func (x *Validation) field(f message.Field) {
 }
 
 func (x *Validation) results(f message.Field, index int) {
-	n, payload, ok := parseResults(f.Value())
+	n, payload, ok := tagvalue.SealedResults(f.Value())
 	if !ok {
 		x.fail(InvalidInstance, 0)
 		return

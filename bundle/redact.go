@@ -1,15 +1,13 @@
 package bundle
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"postseal"
+	"postseal/domain"
 	"postseal/internal/core/canonical"
-	"postseal/internal/core/signature"
-	"postseal/internal/core/tagvalue"
 	"postseal/message"
 )
 
@@ -19,45 +17,31 @@ const (
 	omittedUTF8 = "ömitted"
 )
 
-// localPart is what may stand before the "@" of an address, "+" and "=" included, as VERP and SRS
-// have them (RFC 5321 §4.1.2). The key of a property or of Received-SPF before it stays.
-var localPart = regexp.MustCompile(`((?:^|[\s;(])[A-Za-z][A-Za-z0-9._-]*=)?("(?:[^"\\]|\\.)*"|[^\s<>@,;:()\[\]"]*)@`)
-
-// login is the user in smtp.auth (RFC 8601 §2.7.4), who need not have an "@".
-var login = regexp.MustCompile(`(?i)(\bsmtp\.auth\s*=\s*)("(?:[^"\\]|\\.)*"|[^\s;()"@]+)`)
-
-// scrub removes local parts and logins from text that keeps its form.
-func scrub(s string) string {
-	var b strings.Builder
-	end := 0
-	for _, at := range localPart.FindAllStringSubmatchIndex(s, -1) {
-		from, to := at[4], at[5]
-		if from == to { // as in header.i=@acme.test
-			continue
-		}
-		b.WriteString(s[end:from])
-		b.WriteString(omitted)
-		end = to
+// redactEnvelope keeps of each path what must be a domain. A reverse-path without "@" may be a local
+// part, unless SPF found a record there.
+func (b *Bundle) redactEnvelope(spfFound bool) {
+	if !spfFound || strings.Contains(b.Envelope.From, "@") {
+		b.Envelope.From = redactPath(b.Envelope.From)
 	}
-	s = b.String() + s[end:]
-	return login.ReplaceAllString(s, "${1}"+omitted)
-}
-
-func (b *Bundle) redactEnvelope() {
-	b.Envelope.From = redactPath(b.Envelope.From)
+	b.Envelope.To = slices.Clone(b.Envelope.To)
 	for i, to := range b.Envelope.To {
-		to = redactPath(to)
-		if i == 0 {
-			b.Envelope.To = append([]string(nil), b.Envelope.To...)
-		}
-		b.Envelope.To[i] = to
+		b.Envelope.To[i] = redactPath(to)
+	}
+	if strings.Contains(b.Envelope.Helo, "@") {
+		b.Envelope.Helo = redactPath(b.Envelope.Helo)
 	}
 }
 
+// redactPath keeps the domain of a path (RFC 5321 §4.1.2).
 func redactPath(path string) string {
 	at := strings.LastIndexByte(path, '@')
-	if at < 0 {
-		return path // the null path, or what SPF takes for a domain
+	if path == "" {
+		return ""
+	} else if at < 0 {
+		return omitted
+	}
+	if _, err := domain.Parse(path[at+1:]); err != nil {
+		return omitted + "@(" + omitted + ")" // SPF finds no domain in it either
 	}
 	for i := range at {
 		if path[i] >= 0x80 { // SPF treats such a local part in another way (RFC 8616 §4)
@@ -67,26 +51,55 @@ func redactPath(path string) string {
 	return omitted + path[at:]
 }
 
-// redacted is a field reduced to what a verdict depends on. What signatures cover is in the
-// digests.
-func redacted(e *postseal.Evidence, f message.Field) []byte {
-	name := string(f.Name())
+// redactName keeps a field name of letters, digits, "-" and "_". Any other could hold an address.
+func redactName(name string) string {
+	if isWord(name) {
+		return name
+	}
+	const own = "X-Postseal-" // those are removed by their name
+	if len(name) > len(own) && strings.EqualFold(name[:len(own)], own) {
+		return own + "Omitted"
+	}
+	return "X-Omitted"
+}
+
+// isWord reports whether s is made of letters, digits, "-" and "_" alone.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlnum(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAlnum(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// field is f reduced to what a verdict depends on. What signatures cover is in the digests. It
+// is built from what was read: text of f itself stays only where its form says what it is.
+func (x *redaction) field(f message.Field) []byte {
+	name := redactName(string(f.Name()))
 	value := " " + omitted
 	switch strings.ToLower(name) {
 	case "dkim-signature", "arc-message-signature", "arc-seal":
-		value = redactTags(string(f.Value()))
+		value = redactSignature(string(f.Value()))
 	case "from":
-		value = from(e)
+		value = x.from()
 	case "precedence", "content-type", "content-class", "list-id", "sender", "resent-from", "resent-sender", "received":
 		value = flow(f)
-	case "authentication-results", "arc-authentication-results", "received-spf":
-		value = scrub(string(f.Value()))
-	default:
-		if strings.HasPrefix(strings.ToLower(name), "x-postseal-") {
-			value = scrub(string(f.Value()))
-		}
+	case "authentication-results", "received-spf":
+		value = x.results(f)
+	case "arc-authentication-results":
+		value = redactSealed(f)
 	}
-	return append([]byte(name+":"), value+variant(e.Header, f)...)
+	return append([]byte(name+":"), value+variant(x.header, f)...)
+}
+
+// redaction reduces the fields of one message.
+type redaction struct {
+	header     *message.Header
+	author     message.Author
+	authservID string
 }
 
 // flow keeps of a field what speaks for a list or a forwarder: the organization it names, or
@@ -143,45 +156,14 @@ func isOnce(f message.Field) bool {
 	return slices.ContainsFunc(postseal.OnceFields(), func(name string) bool { return f.Is(name) })
 }
 
-// from names the author domains and nobody.
-func from(e *postseal.Evidence) string {
-	if e.Author.Reason != "" {
+// from names the author domains alone.
+func (x *redaction) from() string {
+	if x.author.Reason != "" {
 		return " " + omitted
 	}
-	addresses := make([]string, 0, len(e.Author.Domains))
-	for _, d := range e.Author.Domains {
+	addresses := make([]string, 0, len(x.author.Domains))
+	for _, d := range x.author.Domains {
 		addresses = append(addresses, omitted+"@"+string(d))
 	}
 	return " " + strings.Join(addresses, ", ")
-}
-
-// signatureTags are those whose values a verifier reads and that hold no text of others.
-var signatureTags = map[string]bool{"v": true, "a": true, "b": true, "bh": true, "c": true, "d": true, "h": true, "l": true, "q": true, "s": true,
-	"t": true, "x": true, "cv": true}
-
-// redactTags empties the tags that no verifier needs, such as z=, and takes the local part
-// out of i=. A list that would then be read differently only loses local parts.
-func redactTags(value string) string {
-	var b strings.Builder
-	end := 0
-	for t := range tagvalue.Split(value) {
-		b.WriteString(value[end:t.ValueOffset])
-		end = t.ValueOffset + len(t.Value)
-		switch at := strings.LastIndexByte(t.Value, '@'); {
-		case signatureTags[t.Name], t.Name == "i" && at <= 0:
-			b.WriteString(t.Value)
-		case t.Name == "i":
-			b.WriteString(omitted + t.Value[at:])
-		}
-	}
-	b.WriteString(value[end:])
-	redacted := b.String()
-	_, before := signature.ParseSignature(value)
-	_, after := signature.ParseSignature(redacted)
-	_, listBefore := tagvalue.Parse(value)
-	_, listAfter := tagvalue.Parse(redacted)
-	if (before == nil) != (after == nil) || (listBefore == nil) != (listAfter == nil) {
-		return scrub(value)
-	}
-	return redacted
 }

@@ -14,6 +14,7 @@ import (
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
+	"postseal/spf"
 )
 
 // Options say what goes into a bundle beside what the verdict needs.
@@ -31,18 +32,19 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, Protected: c.Protected,
 		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
 		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, UnknownFrom: r.Conn.UnknownSender}}
-	keep := redacted
+	x := &redaction{e.Header, e.Author, c.AuthservID}
+	keep := x.field
 	if o.Private || o.Message != nil {
-		keep = func(_ *postseal.Evidence, f message.Field) []byte { return f.Raw }
+		keep = func(f message.Field) []byte { return f.Raw }
 	} else {
-		b.redactEnvelope()
-		e.DNS = publicExchanges(r, e.DNS)
+		b.redactEnvelope(len(r.SPF) > 0 && r.SPF[0].Code != spf.None)
+		e.DNS = publicExchanges(r, b.Envelope, e.DNS)
 	}
 	b.Zone = dnstest.Format(e.DNS)
 	b.Message = o.Message
 	if o.Message == nil {
 		for i := range e.Header.Len() {
-			f, ok := message.ParseField(keep(e, e.Header.At(i)))
+			f, ok := message.ParseField(keep(e.Header.At(i)))
 			if !ok {
 				f = message.Field{Raw: []byte("X:"), Colon: 1} // keeps the positions
 			}
@@ -67,13 +69,18 @@ func (b *Bundle) expect(r *postseal.Report) {
 var factOrder = []string{"spf", "helo", "dkim", "arc", "dmarc", "iprev", "author", "policy", "policy-domain", "org", "removed",
 	"action", "applied", "decision", "override", "reply", "enhanced"}
 
-// publicExchanges leaves out the questions whose names hold the local part of the sender.
-func publicExchanges(r *postseal.Report, all []resolver.Exchange) []resolver.Exchange {
+// publicExchanges leaves out the questions whose names hold the local part of the sender, or all
+// of a reverse-path that is left out.
+func publicExchanges(r *postseal.Report, kept Envelope, all []resolver.Exchange) []resolver.Exchange {
 	private := map[string]bool{}
+	note := func(name string) { private[strings.ToLower(strings.TrimSuffix(name, "."))] = true }
 	for _, s := range r.SPF {
 		for _, name := range s.LocalPartNames {
-			private[strings.ToLower(strings.TrimSuffix(name, "."))] = true
+			note(name)
 		}
+	}
+	if kept.From == omitted {
+		note(r.ReversePath)
 	}
 	public := make([]resolver.Exchange, 0, len(all))
 	for _, e := range all {

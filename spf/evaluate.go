@@ -107,7 +107,7 @@ func (e *evaluation) target(m *MacroString, name string) (expanded string, usabl
 		return "", false
 	}
 	expanded = m.expandName(e.macro(name))
-	if m.Has("sl") {
+	if m.Has("sl") || m.Has("h") && strings.Contains(e.helo, "@") {
 		e.private = append(e.private, expanded)
 	}
 	return expanded, true

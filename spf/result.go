@@ -92,7 +92,8 @@ type Result struct {
 	Cacheable   bool          // the same for every sender at Domain from this address, for TTL (RFC 7208 §7.3)
 
 	// LocalPartNames are names that were asked and hold the local part of the sender, by
-	// the macros %{s} and %{l}: they are not to be shown to others.
+	// the macros %{s} and %{l}, or a HELO name with an "@", by %{h}: they are not to be shown
+	// to others.
 	LocalPartNames []string
 
 	Steps []Step // with Checker.Trace

@@ -63,7 +63,11 @@ func (e *Engine) logVerdict(v Verdict) {
 	} else {
 		add("mfrom", domainOf(r.ReversePath))
 	}
-	add("helo", r.Helo)
+	if v.Snapshot.LocalParts {
+		add("helo", r.Helo)
+	} else {
+		add("helo", r.Helo[strings.LastIndexByte(r.Helo, '@')+1:])
+	}
 	if ip := r.RemoteIP(); ip.IsValid() {
 		add("ip", ip.String())
 	}

@@ -57,6 +57,16 @@ func TestVerdictLine(t *testing.T) {
 	}
 }
 
+// TestHeloLine: what a HELO name has before an "@" may be a local part.
+func TestHeloLine(t *testing.T) {
+	var log bytes.Buffer
+	e := engine(t, &log)
+	e.Record(Verdict{Listener: Milter, Report: report(t, e, "joe@mx.e.test", "a@e.test", mail), Snapshot: e.Current()})
+	if !strings.Contains(log.String(), " helo=mx.e.test ") {
+		t.Error(log.String())
+	}
+}
+
 // TestNullPathLine: for the null path the HELO identity stands in for MAIL FROM (RFC 7208 §2.4).
 func TestNullPathLine(t *testing.T) {
 	for from, want := range map[string]string{"": " mfrom=<> helo=e.test ip=192.0.2.1 spf=pass:helo ", "a@e.test": " spf=pass "} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"postseal"
@@ -155,7 +156,7 @@ func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
 // log writes one line for each message: no local part is in it.
 func (p *Policy) log(q *request, f findings, a answer, would, exempt string) {
 	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", listener.Policy), slog.String("action", string(a.kind)),
-		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo)), slog.String("ip", q.client.String())}
+		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo[strings.LastIndexByte(q.helo, '@')+1:])), slog.String("ip", q.client.String())}
 	for _, r := range f.spf {
 		key := "spf"
 		if r.Identity == spf.Helo {
