@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"postseal/arc"
 	"strings"
 	"sync"
 	"time"
 
 	"postseal"
+	"postseal/arc"
 )
 
 // most bounds each piece of outside text in a log line.
@@ -21,7 +21,13 @@ const VerdictMessage = "verdict"
 
 // Text is outside text for the log, bounded; the handler quotes it.
 func Text(v any) string {
-	s := fmt.Sprint(v)
+	if s, ok := v.(string); ok {
+		return bounded(s)
+	}
+	return bounded(fmt.Sprint(v))
+}
+
+func bounded(s string) string {
 	if len(s) > most {
 		s = s[:most-3] + "..."
 	}
@@ -48,8 +54,12 @@ func word(s string) string {
 func (e *Engine) logVerdict(v Verdict) {
 	r := v.Report
 	d := &r.Decision
+	handler := e.Log.Handler()
+	if !handler.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
 	attrs := make([]slog.Attr, 0, 24)
-	add := func(key, value string) { attrs = append(attrs, slog.String(key, Text(value))) }
+	add := func(key, value string) { attrs = append(attrs, slog.String(key, bounded(value))) }
 	add("qid", v.QueueID)
 	add("ref", r.Ref)
 	add("door", v.Listener)
@@ -92,7 +102,10 @@ func (e *Engine) logVerdict(v Verdict) {
 		attrs = append(attrs, slog.Int("stale", r.Stale))
 	}
 	attrs = append(attrs, slog.Int("dns", r.Cost.DNSQueries), slog.Int64("bytes", r.Cost.Bytes), slog.Int64("ms", r.Cost.Micros/1000))
-	e.Log.LogAttrs(context.Background(), slog.LevelInfo, VerdictMessage, attrs...)
+	// Without the place in the code, which Logger.LogAttrs looks up and no format shows.
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, VerdictMessage, 0)
+	line.AddAttrs(attrs...)
+	handler.Handle(context.Background(), line)
 }
 
 func authors(r *postseal.Report) string {

@@ -130,10 +130,13 @@ func (m *Metrics) verdict(v Verdict) {
 	m.Verify.WithLabelValues("answer").Observe(v.Took.Seconds())
 }
 
-// observeRef notes the reference of the verdict beside the number, so that a slow one can be
+// slowVerdict is how long a verdict takes whose reference is kept with the number.
+const slowVerdict = 0.01
+
+// observeRef notes the reference of a slow verdict with the number, so that it can be
 // explained. Only OpenMetrics shows exemplars.
 func observeRef(o prometheus.Observer, seconds float64, ref string) {
-	if e, ok := o.(prometheus.ExemplarObserver); ok && ref != "" {
+	if e, ok := o.(prometheus.ExemplarObserver); ok && ref != "" && seconds >= slowVerdict {
 		e.ObserveWithExemplar(seconds, prometheus.Labels{"ref": ref})
 		return
 	}

@@ -36,13 +36,15 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	slots  chan struct{}
+	next   chan *Conn // to a worker without one
 	work   sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
-	closing   bool // no new connections
-	late      bool // the grace is over: connections without a message end
+	closing   bool          // no new connections
+	stopped   chan struct{} // closed with closing
+	late      bool          // the grace is over: connections without a message end
 
 	full, starved rate.Sometimes // what the log tells of
 }
@@ -60,7 +62,7 @@ func (s *Server) init() {
 		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.full.Interval, s.starved.Interval = sameLog, sameLog
-		s.slots = make(chan struct{}, s.MaxConns)
+		s.slots, s.next, s.stopped = make(chan struct{}, s.MaxConns), make(chan *Conn), make(chan struct{})
 		s.listeners, s.conns = map[net.Listener]struct{}{}, map[*Conn]struct{}{}
 	})
 }
@@ -154,7 +156,7 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// begin handles a connection. The slot is given back when it ends.
+// begin gives a connection to a worker. The slot is given back when it ends.
 func (s *Server) begin(conn net.Conn) {
 	c := &Conn{Conn: conn, server: s, since: time.Now()}
 	s.mu.Lock()
@@ -165,20 +167,47 @@ func (s *Server) begin(conn net.Conn) {
 		return
 	}
 	s.conns[c] = struct{}{}
-	s.work.Go(func() {
-		open := s.Engine.Metrics.Listeners[s.Name].Connections
-		open.Inc()
-		defer func() {
-			conn.Close()
-			open.Dec()
-			s.mu.Lock()
-			delete(s.conns, c)
-			s.mu.Unlock()
-			<-s.slots
-		}()
-		defer s.Engine.Recover(s.Name, nil)
-		s.Handle(s.ctx, c)
-	})
+	select {
+	case s.next <- c:
+	default:
+		s.work.Go(func() { s.serveMany(c) })
+	}
+}
+
+// workerIdle is how long a worker waits for another connection.
+const workerIdle = 5 * time.Second
+
+// serveMany handles one connection after the other. A goroutine for each would have its stack
+// grown by copying again and again: 5 % of the CPU time of a small message.
+func (s *Server) serveMany(c *Conn) {
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		s.serve(c)
+		idle.Reset(workerIdle)
+		select {
+		case c = <-s.next:
+		case <-idle.C:
+			return
+		case <-s.stopped:
+			return
+		}
+	}
+}
+
+func (s *Server) serve(c *Conn) {
+	open := s.Engine.Metrics.Listeners[s.Name].Connections
+	open.Inc()
+	defer func() {
+		c.Conn.Close()
+		open.Dec()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+		<-s.slots
+	}()
+	defer s.Engine.Recover(s.Name, nil)
+	s.Handle(s.ctx, c)
 }
 
 // Shutdown takes no new connections, lets messages in flight end, and closes connections
@@ -223,7 +252,10 @@ func (s *Server) Close() error {
 func (s *Server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closing = true
+	if !s.closing {
+		s.closing = true
+		close(s.stopped)
+	}
 	for l := range s.listeners {
 		l.Close()
 	}

@@ -59,8 +59,8 @@ func TestAnnouncedPacket(t *testing.T) {
 		}
 		w = newWire(ours)
 		go func() { theirs.Write(head); theirs.Close() }()
-		if _, _, err := w.read(); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrClosedPipe) || cap(w.buf) > 32<<10 {
-			t.Errorf("%d octets that do not come: %v, %d octets held", size, err, cap(w.buf))
+		if _, _, err := w.read(); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrClosedPipe) || cap(w.in) > 32<<10 {
+			t.Errorf("%d octets that do not come: %v, %d octets held", size, err, cap(w.in))
 		}
 		ours.Close()
 	}

@@ -53,6 +53,7 @@ func newSession(ctx context.Context, e *listener.Engine, c *listener.Conn) *sess
 
 // run serves the session. Whatever goes wrong ends it with a temporary failure.
 func (s *session) run() {
+	defer s.wire.close()
 	defer s.endMail()
 	err := s.serve()
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
@@ -143,7 +144,7 @@ func (s *session) newConnection() {
 func (s *session) endMail() {
 	if s.mail != nil {
 		s.mail.abort()
-		s.mail = nil
+		s.mail, s.wire.mail = nil, false
 		s.conn.End()
 	}
 	s.macros.newMessage()
@@ -260,6 +261,7 @@ func (s *session) begin(data []byte) error {
 		return err
 	}
 	s.conn.Begin()
+	s.wire.mail = true
 	s.mail = s.newMail(bare(string(path)))
 	return nil
 }

@@ -1,14 +1,12 @@
 package milter
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -83,27 +81,45 @@ func malformed(format string, args ...any) error {
 type wire struct {
 	conn    net.Conn
 	timeout listener.TimeoutReader // with an MTA that says nothing
-	r       *bufio.Reader
-	buf     []byte
-	body    int // octets of the body chunk at hand that are to come
+	in      []byte                 // what was read; the octets from at on are not taken yet
+	at      int
+	body    int  // octets of the body chunk at hand that are to come
+	mail    bool // a message is coming: see mailBuffer
 
 	mu  sync.Mutex // progress is written beside the session
 	out []byte     // held back
 	err error
 }
 
-// Buffers are small, for most sessions are idle most of the time. Packets that are larger are
-// read past the buffer.
+// The buffer of a session without a message is small, since most sessions only wait. With a
+// message it is a large one, which takes whatever the MTA has written at once.
 const (
-	readBuffer = 2 << 10
+	idleBuffer = 2 << 10
+	mailBuffer = bodyPiece
 	maxOut     = 4 << 10 // octets held back
 )
 
+// mailBuffers are of mailBuffer octets each. A session holds one until it waits for the next
+// message, or ends.
+var mailBuffers = sync.Pool{New: func() any { return new([mailBuffer]byte) }}
+
 func newWire(conn net.Conn) *wire {
-	w := &wire{conn: conn, timeout: listener.TimeoutReader{Conn: conn, Timeout: negotiateTimeout}}
-	w.r = bufio.NewReaderSize(&w.timeout, readBuffer)
-	return w
+	return &wire{conn: conn, timeout: listener.TimeoutReader{Conn: conn, Timeout: negotiateTimeout}}
 }
+
+// close gives the buffer back. Data of the last read is not valid any more.
+func (w *wire) close() { w.move(nil) }
+
+// move puts what is not taken into another buffer.
+func (w *wire) move(to []byte) {
+	old := w.in
+	w.in, w.at = append(to, old[w.at:]...), 0
+	if cap(old) == mailBuffer {
+		mailBuffers.Put((*[mailBuffer]byte)(old[:mailBuffer]))
+	}
+}
+
+func (w *wire) buffered() int { return len(w.in) - w.at }
 
 // read returns the next packet, or the next piece of a body chunk: see whole. Its data is valid
 // until the next read.
@@ -111,42 +127,48 @@ func (w *wire) read() (command, []byte, error) {
 	if w.body > 0 {
 		return w.piece()
 	}
-	if w.r.Buffered() == 0 {
+	if w.buffered() == 0 {
 		if err := w.flush(); err != nil {
 			return 0, nil, err
 		}
 	}
-	var head [4]byte
-	if _, err := io.ReadFull(w.r, head[:]); err != nil {
+	head, err := w.take(4)
+	if err != nil {
 		return 0, nil, err
 	}
-	size := binary.BigEndian.Uint32(head[:])
+	size := binary.BigEndian.Uint32(head)
 	switch {
 	case size == 0:
 		return 0, nil, malformed("a packet without a command")
 	case size > maxPacket:
 		return 0, nil, &ProtocolError{"oversized", fmt.Sprintf("a packet of %d octets, at most %d", size, maxPacket)}
 	}
-	c, err := w.r.ReadByte()
+	head, err = w.take(1)
 	if err != nil {
 		return 0, nil, cutShort(err)
 	}
-	if command(c) == cmdBody {
+	c := command(head[0])
+	if c == cmdBody {
 		w.body = int(size) - 1
 		return w.piece()
 	}
-	err = w.fill(int(size) - 1)
-	return command(c), w.buf, err
+	data, err := w.take(int(size) - 1)
+	return c, data, cutShort(err)
 }
 
-// piece returns the next one of a body chunk.
+// piece returns the next one of a body chunk: what has come of it, up to bodyPiece.
 func (w *wire) piece() (command, []byte, error) {
-	n := min(w.body, bodyPiece)
-	if err := w.fill(n); err != nil {
-		return 0, nil, err
+	if w.body == 0 {
+		return cmdBody, nil, nil
 	}
+	if _, err := w.take(1); err != nil {
+		return 0, nil, cutShort(err)
+	}
+	from := w.at - 1
+	n := min(w.body, bodyPiece, len(w.in)-from)
+	w.at = from + n
 	w.body -= n
-	return cmdBody, w.buf, nil
+	return cmdBody, w.in[from:w.at:w.at], nil
 }
 
 // whole reports whether the last read came to the end of its packet: an answer is due then.
@@ -160,22 +182,48 @@ func cutShort(err error) error {
 	return err
 }
 
-// fill reads n octets into the buffer, which grows as they come: who announces a large
-// packet and sends nothing holds no memory.
-func (w *wire) fill(n int) error {
-	if cap(w.buf) > keptBuffer && n <= keptBuffer {
-		w.buf = nil
-	}
-	w.buf = w.buf[:0]
-	for len(w.buf) < n {
-		have := len(w.buf)
-		step := min(n-have, max(have, 16<<10))
-		w.buf = slices.Grow(w.buf, max(step, 512))[:have+step]
-		if _, err := io.ReadFull(w.r, w.buf[have:]); err != nil {
-			return cutShort(err)
+// take returns the next n octets. The buffer grows as they come: who announces a large packet
+// and sends nothing holds no memory.
+func (w *wire) take(n int) ([]byte, error) {
+	for w.buffered() < n {
+		w.makeRoom(n)
+		k, err := w.timeout.Read(w.in[len(w.in):cap(w.in)])
+		w.in = w.in[:len(w.in)+k]
+		if err != nil && w.buffered() < n {
+			if w.buffered() > 0 {
+				err = cutShort(err)
+			}
+			return nil, err
 		}
 	}
-	return nil
+	data := w.in[w.at : w.at+n : w.at+n]
+	w.at += n
+	return data, nil
+}
+
+// makeRoom makes room for one more read on the way to n octets.
+func (w *wire) makeRoom(n int) {
+	switch {
+	case w.buffered() == 0:
+		w.renew()
+	case w.at+n <= cap(w.in):
+	case n <= cap(w.in):
+		w.in = append(w.in[:0], w.in[w.at:]...)
+		w.at = 0
+	case len(w.in) == cap(w.in):
+		w.move(make([]byte, 0, min(n, max(2*w.buffered(), mailBuffer))))
+	}
+}
+
+// renew begins again with an empty buffer of the size that is due.
+func (w *wire) renew() {
+	switch {
+	case w.mail && cap(w.in) < mailBuffer, cap(w.in) > keptBuffer:
+		w.move(mailBuffers.Get().(*[mailBuffer]byte)[:0])
+	case !w.mail && cap(w.in) != idleBuffer:
+		w.move(make([]byte, 0, idleBuffer))
+	}
+	w.in, w.at = w.in[:0], 0
 }
 
 // write sends a packet of all parts with the next flush.
