@@ -69,6 +69,9 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 			}
 			checker := checker
 			checker.Resolver = dns
+			if dns != accounts[i] {
+				checker.Limits.Time = -1
+			}
 			c.results[i] = checker.Check(c.ctx, q)
 		}, func() {
 			if i == 0 {

@@ -19,7 +19,7 @@ type Limits struct {
 	VoidLookups int           // terms whose lookup is void, 2; negative allows none
 	Names       int           // names of one mx or PTR answer, 10
 	RecordBytes int           // octets of a record, 8192
-	Time        time.Duration // 20 s
+	Time        time.Duration // 20 s; negative for a Resolver that answers without waiting
 }
 
 // The defaults of Limits.
@@ -77,8 +77,11 @@ func (c *Checker) Check(ctx context.Context, q Request) Result {
 		q.Sender = q.Sender[1 : n-1] // as SMTP writes it (RFC 5321 §4.1.2)
 	}
 	limits := c.Limits.orDefault()
-	ctx, cancel := context.WithTimeout(ctx, limits.Time)
-	defer cancel()
+	if limits.Time > 0 {
+		limited, cancel := context.WithTimeout(ctx, limits.Time)
+		defer cancel()
+		ctx = limited
+	}
 	e := &evaluation{Checker: c, dns: shared.Resolver(c.Resolver), ctx: ctx, limits: limits, cacheable: true, ttl: -1,
 		spent: make([]Spend, 0, min(max(limits.Lookups, 0), DefaultLookups)), path: make([]string, 0, 4)}
 	return e.check(q)

@@ -76,6 +76,7 @@ func Open(dir string, o Options) (*Folder, error) {
 		f.files = append(f.files, file{e.Name(), made, info.Size()})
 		f.bytes += info.Size()
 	}
+	slices.SortStableFunc(f.files, byAge)
 	return f, nil
 }
 
@@ -179,18 +180,15 @@ func (f *Folder) trim(more int64, now time.Time) {
 	f.files = slices.Delete(f.files, 0, n)
 }
 
-// order puts the oldest first, also after a step of the clock. What seems to come from the
-// future ages from now on, so that it goes MaxAge after the clock was mended.
+// order keeps the oldest first after a step of the clock, too. What seems to come from the
+// future ages from now on, so that it goes MaxAge after the clock was corrected.
 func (f *Folder) order(now time.Time) {
-	for i := range f.files {
-		if f.files[i].made.After(now) {
-			f.files[i].made = now
-		}
-	}
-	if byAge := func(a, b file) int { return a.made.Compare(b.made) }; !slices.IsSortedFunc(f.files, byAge) {
-		slices.SortStableFunc(f.files, byAge)
+	for i := len(f.files) - 1; i >= 0 && f.files[i].made.After(now); i-- {
+		f.files[i].made = now
 	}
 }
+
+func byAge(a, b file) int { return a.made.Compare(b.made) }
 
 // Find returns the newest bundle of a reference, written with or without its dash and in
 // any case, or of a queue id. The error is ErrNotFound when there is none.
