@@ -27,11 +27,11 @@ type Auditor struct {
 type Options struct {
 	Profile   Profile // default Auto
 	Selectors []Selector
-	Samples   []netip.Addr // addresses that SPF is asked about
+	Samples   []netip.Addr // addresses to evaluate SPF for
 
-	Authoritative bool // ask every name server for SPF, DKIM and DMARC, and compare
+	Authoritative bool // query every name server for SPF, DKIM and DMARC, and compare
 	Probe         bool // connect to MX hosts, up to STARTTLS
-	Bulk          bool // what Gmail, Outlook.com and Yahoo ask of those who send much
+	Bulk          bool // what Gmail, Outlook.com and Yahoo require of bulk senders
 }
 
 // Bounds of one audit: far above what a sane domain needs.
@@ -42,7 +42,7 @@ const (
 	maxTime     = 60 * time.Second
 )
 
-// Audit looks at one domain. What could not be looked up is in the report.
+// Audit audits one domain. The report lists every lookup that failed.
 func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Report {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
@@ -76,7 +76,7 @@ type run struct {
 
 	twice, twiceKnown bool // names end in the domain twice
 
-	// Texts that were meant to be records, whether receivers read them or not.
+	// Texts that were meant to be records, even if receivers do not read them.
 	spfTexts, dmarcTexts, stsTexts, rptTexts, bimiTexts []string
 }
 
@@ -103,7 +103,7 @@ func (r *run) checks() {
 	r.publications()
 }
 
-// nothing fills in what is not looked up for a domain that does not exist.
+// This prevents guesses about a domain that does not exist.
 func (r *run) nothing() {
 	rec, name := &r.report.Records, string(r.name)
 	rec.MTASTS.Status = Status{Name: "_mta-sts." + name, State: NXDomain}
@@ -130,7 +130,7 @@ func (r *run) dnsZone() {
 	r.bulk()
 }
 
-// prefetch asks at once for what is needed whatever the answers are.
+// prefetch starts the lookups that are needed in every case.
 func (r *run) prefetch() {
 	name := string(r.name)
 	for _, q := range []struct {
@@ -143,8 +143,8 @@ func (r *run) prefetch() {
 	}
 }
 
-// ask asks one question. A failure is noted as unchecked; grave means that there is no
-// grade without the answer.
+// ask makes one query. A failure is recorded as unchecked; grave means that there is no grade
+// without the answer.
 func (r *run) ask(check, name string, t resolver.Type, grave bool) (resolver.Answer, State) {
 	a, err := r.dns.Lookup(r.ctx, name, t)
 	switch {
@@ -159,7 +159,7 @@ func (r *run) ask(check, name string, t resolver.Type, grave bool) (resolver.Ans
 	return a, NoData
 }
 
-// unchecked notes a question without an answer, once.
+// unchecked records a query without an answer, once.
 func (r *run) unchecked(check, name string, err error, grave bool) {
 	u := Unchecked{Check: check, Name: name, Kind: resolver.KindOf(err), Detail: err.Error(), Grave: grave}
 	for i := range r.report.Unchecked {
@@ -171,7 +171,7 @@ func (r *run) unchecked(check, name string, err error, grave bool) {
 	r.report.Unchecked = append(r.report.Unchecked, u)
 }
 
-// find adds a finding. An empty fix is that of the rule.
+// find adds a finding. If fix is empty, the fix of the rule is used.
 func (r *run) find(id string, at Where, detail, fix string) {
 	rule, ok := RuleOf(id)
 	if !ok {
@@ -192,7 +192,7 @@ func (r *run) find(id string, at Where, detail, fix string) {
 // has reports whether there is a finding of the rule.
 func (r *run) has(id string) bool { return r.report.has(id) }
 
-// status turns a state into what the report shows.
+// status converts a state to what the report shows.
 func (r *run) status(name string, s State) Status {
 	st := Status{Name: name, State: s}
 	if s == Failed {

@@ -30,7 +30,7 @@ func auditZone(t *testing.T, zone, name string, o audit.Options) *audit.Report {
 
 func TestGrade(t *testing.T) {
 	for _, test := range []struct{ name, zone, grade, reason string }{
-		{"sane", sane, "A", "nothing found that weakens it"},
+		{"sane", sane, "A", "no finding limits the grade"},
 		{"warn", strings.Replace(sane, "mx ~all", "mx ?all", 1), "B", "capped by spf.all-neutral"},
 		{"error", strings.Replace(sane, "mx ~all", "mx include=y -all", 1), "C", "capped by spf.typo"},
 		{"critical", strings.Replace(sane, "mx ~all", "mx +all", 1), "F", "capped by spf.all-permissive"},
@@ -45,8 +45,8 @@ func TestGrade(t *testing.T) {
 	}
 }
 
-// TestUnchecked: a lookup that fails is no finding, and there is no grade without it
-// where it matters.
+// TestUnchecked: a lookup that fails is not a finding, and there is no grade without it where
+// it matters.
 func TestUnchecked(t *testing.T) {
 	for _, test := range []struct{ fault, check, kind, not string }{
 		{"a.test TXT SERVFAIL", "spf", "servfail", "spf.missing"},
@@ -122,7 +122,7 @@ func TestSelectors(t *testing.T) {
 func TestKeys(t *testing.T) {
 	zone := sane + strings.NewReplacer("a.test", "b.test", "x.test", "y.test", "$TTL 300\n", "", "198.51.100.1", "198.51.100.2", "1.100.51.198", "2.100.51.198").Replace(sane)
 	var keys audit.Keys
-	for _, test := range []struct{ name, found string }{{"a.test", ""}, {"b.test", "the key of selector s1 is also that of a.test"}, {"a.test", ""}} {
+	for _, test := range []struct{ name, found string }{{"a.test", ""}, {"b.test", "selector s1 has the same key as a.test"}, {"a.test", ""}} {
 		r := auditZone(t, zone, test.name, audit.Options{})
 		keys.Check(r)
 		detail := ""

@@ -17,8 +17,8 @@ import (
 	"postseal/resolver"
 )
 
-// Authority asks one name server itself, without recursion. lame tells that it answered
-// without authority.
+// Authority queries one name server directly, without recursion. lame reports that the server
+// answered without authority.
 type Authority func(ctx context.Context, server netip.Addr, name string, t resolver.Type) (texts []string, lame bool, err error)
 
 // Authority returns an Authority that queries port 53 over UDP, and over TCP if an answer is
@@ -69,7 +69,7 @@ func kindOf(err error) resolver.Kind {
 	return resolver.KindOf(err)
 }
 
-// authoritative asks every name server for the records that matter, and compares.
+// authoritative queries every name server for the important records, and compares the answers.
 func (r *run) authoritative() {
 	if !r.options.Authoritative || r.Authority == nil || len(r.report.Records.NS) == 0 {
 		return
@@ -85,14 +85,14 @@ func (r *run) authoritative() {
 	}
 }
 
-// said is what one server answered.
-type said struct {
+// response is the answer of one server.
+type response struct {
 	server string
 	texts  string
 }
 
 func (r *run) compare(name string) {
-	var answers []said
+	var answers []response
 	at := Where{Name: name}
 	for _, s := range r.report.Records.NS {
 		for _, ip := range s.Addresses {
@@ -101,17 +101,17 @@ func (r *run) compare(name string) {
 			case err != nil:
 				r.unchecked("authoritative", name+" at "+s.Name, err, false)
 			case lame:
-				r.find("ns.lame", Where{Name: s.Name}, fmt.Sprintf("%s (%s) is no authority for %s", clip(s.Name), ip, name), "")
+				r.find("ns.lame", Where{Name: s.Name}, fmt.Sprintf("%s (%s) is not authoritative for %s", clip(s.Name), ip, name), "")
 			default:
 				slices.Sort(texts)
-				answers = append(answers, said{fmt.Sprintf("%s (%s)", clip(s.Name), ip), strings.Join(texts, "\n")})
+				answers = append(answers, response{fmt.Sprintf("%s (%s)", clip(s.Name), ip), strings.Join(texts, "\n")})
 			}
 		}
 	}
 	if len(answers) == 0 {
 		return
 	}
-	slices.SortStableFunc(answers, func(a, b said) int { return cmp.Compare(a.server, b.server) })
+	slices.SortStableFunc(answers, func(a, b response) int { return cmp.Compare(a.server, b.server) })
 	for _, a := range answers[1:] {
 		if a.texts != answers[0].texts {
 			r.find("ns.disagree", at, fmt.Sprintf("for %s, %s says %s, and %s says %s", name, answers[0].server, quote(answers[0].texts), a.server, quote(a.texts)), "")

@@ -27,7 +27,7 @@ type BIMI struct {
 // maxLogoBytes is what the SVG guidance advises.
 const maxLogoBytes = 32 << 10
 
-// bimi looks at the record of the domain, else at that of its organization.
+// bimi checks the record of the domain, or else that of its organization.
 func (r *run) bimi() {
 	rec := &r.report.Records.BIMI
 	rec.Status = Status{Name: "default._bimi." + string(r.name), State: NoData}
@@ -66,7 +66,7 @@ func (r *run) bimiMisplaced(rec *BIMI) {
 	}
 }
 
-// bimiLookalikes finds texts that were meant to be BIMI records and are none.
+// bimiLookalikes finds texts that were meant to be BIMI records but are not.
 func (r *run) bimiLookalikes(name string, a resolver.Answer, records []string) {
 	for _, rr := range a.Records {
 		if slices.Contains(records, rr.Text) || !repair.LooksLikeBIMI(rr.Text) {
@@ -105,7 +105,7 @@ func (r *run) bimiRecord(rec *BIMI, at Where) {
 		rec.Logo = r.logo(location)
 	}
 	if authority == "" {
-		r.find("bimi.no-certificate", at, "there is no a=: most receivers show no logo without a certificate", "")
+		r.find("bimi.no-certificate", at, "a= is missing: most receivers show no logo without a certificate", "")
 		return
 	}
 	rec.Certificate = r.mark(authority)
@@ -119,7 +119,7 @@ func ParseBIMI(text string) (location, authority string, err *SyntaxError) {
 		case !f.equals:
 			return "", "", &SyntaxError{f.nameOffset, quote(f.name) + ` has no "="`}
 		case i == 0 && (f.name != "v" || f.value != "BIMI1"):
-			return "", "", &SyntaxError{f.nameOffset, "the record does not begin with v=BIMI1"}
+			return "", "", &SyntaxError{f.nameOffset, "the record does not start with v=BIMI1"}
 		case seen[f.name]:
 			return "", "", &SyntaxError{f.nameOffset, "a second " + quote(f.name)}
 		}
@@ -129,7 +129,7 @@ func ParseBIMI(text string) (location, authority string, err *SyntaxError) {
 		}
 		u, bad := url.Parse(f.value)
 		if bad != nil || u.Scheme != "https" || u.Host == "" {
-			return "", "", &SyntaxError{f.valueOffset, f.name + "= is no https URL"}
+			return "", "", &SyntaxError{f.valueOffset, f.name + "= is not an https URL"}
 		}
 		if f.name == "l" {
 			location = f.value
@@ -138,7 +138,7 @@ func ParseBIMI(text string) (location, authority string, err *SyntaxError) {
 		}
 	}
 	if !seen["l"] {
-		return "", "", &SyntaxError{len(text), "there is no l="}
+		return "", "", &SyntaxError{len(text), "l= is missing"}
 	}
 	return location, authority, nil
 }
@@ -173,7 +173,7 @@ var forbidden = map[string]bool{"script": true, "image": true, "foreignObject": 
 // maxElements bounds the work on one image.
 const maxElements = 20000
 
-// CheckSVG says how an image differs from the profile SVG Tiny Portable/Secure.
+// CheckSVG describes how an image differs from the profile SVG Tiny Portable/Secure.
 func CheckSVG(data []byte) []string {
 	d := xml.NewDecoder(bytes.NewReader(data))
 	d.Strict = true
@@ -184,7 +184,7 @@ func CheckSVG(data []byte) []string {
 			return s.end()
 		}
 		if err != nil {
-			s.add("the image is no well-formed XML")
+			s.add("the image is not well-formed XML")
 			return s.problems
 		}
 		switch token := token.(type) {
@@ -235,7 +235,7 @@ func (s *svgCheck) start(e xml.StartElement) {
 		case strings.HasPrefix(local, "on"):
 			s.add("the image has the event attribute " + quote(a.Name.Local))
 		case local == "href" && !strings.HasPrefix(a.Value, "#"):
-			s.add("the image refers to something outside: " + quote(a.Value))
+			s.add("the image refers to an external resource: " + quote(a.Value))
 		}
 	}
 }
@@ -243,7 +243,7 @@ func (s *svgCheck) start(e xml.StartElement) {
 func (s *svgCheck) rootElement(e xml.StartElement) {
 	s.root = e.Name.Local == "svg"
 	if !s.root {
-		s.add("the image is no SVG")
+		s.add("the image is not SVG")
 		return
 	}
 	attr := map[string]string{}
@@ -272,13 +272,12 @@ func (s *svgCheck) end() []string {
 		s.add("the image has no title")
 	}
 	if s.depth != 0 || !s.root && len(s.problems) == 0 {
-		s.add("the image is no SVG")
+		s.add("the image is not SVG")
 	}
 	return s.problems
 }
 
-// certified reports whether a name of a mark certificate is that of the domain, or of its
-// organization.
+// certified reports whether a name in a mark certificate is the domain or its organization.
 func (r *run) certified(names []string) bool {
 	for _, n := range names {
 		n = strings.TrimPrefix(strings.ToLower(n), "default._bimi.")

@@ -6,8 +6,8 @@ import (
 	"postseal/spf"
 )
 
-// Requirement is one thing that a large receiver asks of bulk senders, and what it
-// answers without it.
+// Requirement is something that a large receiver requires of bulk senders, and its reply if it
+// is missing.
 type Requirement struct {
 	Receiver string `json:"receiver"`
 	Needs    string `json:"needs"`
@@ -15,7 +15,7 @@ type Requirement struct {
 	Reply    string `json:"reply"`
 }
 
-// demands are facts of the sender guidelines that these receivers published, read in 2026.
+// demands lists requirements from the sender guidelines of these receivers, read in 2026.
 var demands = []Requirement{
 	{"Gmail", "SPF", "", "550 5.7.27"},
 	{"Gmail", "DKIM", "", "550 5.7.30"},
@@ -30,7 +30,7 @@ var demands = []Requirement{
 	{"Yahoo", "PTR", "", "554 5.7.9 not accepted for policy reasons"},
 }
 
-// bulk holds the domain to what Gmail, Outlook.com and Yahoo ask of those who send much.
+// bulk checks the domain against what Gmail, Outlook.com and Yahoo require of bulk senders.
 func (r *run) bulk() {
 	if !r.options.Bulk {
 		return
@@ -69,7 +69,7 @@ func (r *run) bulkSPF() string {
 	return yes(s.Lookups <= spf.DefaultLookups && r.authorises())
 }
 
-// bulkDKIM: a key that nobody told of may exist, unless none can.
+// bulkDKIM: an unknown key may exist, unless none can.
 func (r *run) bulkDKIM() string {
 	for _, k := range r.report.Records.DKIM {
 		if k.State == Found && !k.Revoked && (k.Type == "rsa" && k.Bits >= 1024 || k.Type == "ed25519") {
@@ -93,7 +93,7 @@ func (r *run) bulkDMARC() string {
 // maxSenders bounds the addresses whose names are looked up.
 const maxSenders = 8
 
-// bulkPTR looks at the addresses that the record names one by one.
+// bulkPTR checks the addresses that the record lists individually.
 func (r *run) bulkPTR() string {
 	tree := r.report.Records.SPF.Tree
 	if tree == nil {
@@ -109,7 +109,7 @@ func (r *run) bulkPTR() string {
 			switch back, known := r.leadsBack(p.Addr()); {
 			case !known:
 			case !back:
-				r.find("bulk.ptr", Where{Name: string(r.name)}, p.Addr().String()+" has no name that leads back to it", "")
+				r.find("bulk.ptr", Where{Name: string(r.name)}, p.Addr().String()+" has no name that resolves back to it", "")
 				result = "no"
 			case result == "unknown":
 				result = "yes"

@@ -14,13 +14,12 @@ import (
 	"postseal/resolver"
 )
 
-// errNotPublic: a name of the audited domain led to an address that is not on the public
-// internet. The host that runs the audit may be in a network where such addresses mean
-// something.
+// errNotPublic: a name of the audited domain resolved to an address that is not on the public
+// internet. The host that runs the audit may be in a network where such an address is in use.
 var errNotPublic = errors.New("not an address of the public internet")
 
-// httpsPort is the only port that policies, logos and certificates are fetched from (RFC 8461
-// §3.3; draft-brand-indicators-for-message-identification §4.3 wants https).
+// httpsPort is the only port from which policies, logos and certificates are fetched (RFC 8461
+// §3.3; draft-brand-indicators-for-message-identification §4.3 requires https).
 const httpsPort = "443"
 
 // Network says where an audit may connect to. The zero value is the public internet only:
@@ -66,14 +65,14 @@ type dialer struct {
 	net      *net.Dialer
 }
 
-// dial connects to a host of a URL, to two addresses of each family at most.
+// dial connects to a host of a URL. It tries at most two addresses of each family.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	if port != httpsPort {
-		return nil, fmt.Errorf("%s: files of a domain are fetched from port 443 only", address)
+		return nil, fmt.Errorf("%s: the files of a domain are fetched only from port 443", address)
 	}
 	failed := error(&net.DNSError{Err: "no such host", Name: host, IsNotFound: true})
 	for _, t := range []resolver.Type{resolver.AAAA, resolver.A} {

@@ -20,12 +20,12 @@ type TLSA struct {
 
 // DNSSEC is whether answers about the domain are signed.
 type DNSSEC struct {
-	State  string `json:"state"`  // secure, insecure, indeterminate: the resolver does not tell, bogus
+	State  string `json:"state"`  // secure, insecure, indeterminate (the resolver does not say), bogus
 	Signed bool   `json:"signed"` // the parent has a DS record
 }
 
-// dnssec tells what the resolver says of the domain's own answers. A resolver that is not
-// trusted says nothing.
+// dnssec reports what the resolver says about the domain's own answers. The word of an
+// untrusted resolver is ignored.
 func (r *run) dnssec() {
 	d := &r.report.Records.DNSSEC
 	d.State = r.apex.Security.String()
@@ -45,8 +45,8 @@ func (r *run) dnssec() {
 // maxTLSA bounds the records of one host.
 const maxTLSA = 20
 
-// dane looks at the TLSA records of MX hosts. They count only if MX and host are signed
-// (RFC 7672 §2.1, §2.2).
+// dane checks the TLSA records of MX hosts. They count only if MX and host are signed (RFC 7672
+// §2.1, §2.2).
 func (r *run) dane() {
 	mx, _ := r.ask("mx", string(r.name), resolver.MX, true)
 	with, without := 0, []string{}
@@ -70,15 +70,15 @@ func (r *run) dane() {
 	at := Where{Name: string(r.name)}
 	switch {
 	case with > 0 && len(without) > 0:
-		r.find("dane.partial", at, "no TLSA record for "+clip(without[0])+", and there is one for another MX host", "")
+		r.find("dane.partial", at, "no TLSA record for "+clip(without[0])+", although another MX host has one", "")
 	case with == 0 && len(without) > 0 && mx.Security == resolver.Secure:
-		r.find("dane.missing", at, "the zone is signed, and no MX host has a TLSA record", "")
+		r.find("dane.missing", at, "the zone is signed, but no MX host has a TLSA record", "")
 	}
 }
 
-// daneFailed finds a name server that does not answer for TLSA. A sender cannot tell that from
-// an attack, and keeps the mail (RFC 7672 §2.1.1). It asks only if the host's addresses are
-// signed (§2.2.2).
+// daneFailed finds a name server that does not answer queries for TLSA. A sender cannot
+// distinguish that from an attack, and keeps the mail (RFC 7672 §2.1.1). It queries TLSA only
+// if the host's addresses are signed (§2.2.2).
 func (r *run) daneFailed(host, name string, mx resolver.Security) {
 	a, _ := r.ask("mx", host, resolver.A, false)
 	if status := r.status(name, Failed); mx == resolver.Secure && a.Security == resolver.Secure && (status.Kind == resolver.ServFail || status.Kind == resolver.Refused) {

@@ -15,8 +15,8 @@ type Change struct {
 	Text string `json:"text"` // in words
 }
 
-// Diff says what changed from one audit of a domain to a later one. What could not be
-// checked in either of them is no change.
+// Diff returns what changed between two audits of a domain. Something that either audit could
+// not check is not a change.
 func Diff(was, is *Report) []Change {
 	d := &differ{list: []Change{}}
 	if was.Grade != is.Grade && was.Grade != "" && is.Grade != "" {
@@ -47,11 +47,11 @@ func (d *differ) add(what, name, was, is, text string) {
 	d.list = append(d.list, Change{what, name, was, is, text})
 }
 
-// Key tells findings of two audits apart that say the same.
+// Key identifies a finding, to match it between two audits.
 func (f *Finding) Key() string { return f.ID + " " + f.Where.Name }
 
-// findings compares what was found. That a finding is not there means nothing in an audit
-// that has no grade: something that matters could not be checked.
+// findings compares the findings. In an audit without a grade, a missing finding means nothing,
+// because an important check failed.
 func (d *differ) findings(was, is *Report) {
 	for _, side := range []struct {
 		from, to *Report
@@ -93,7 +93,7 @@ func (d *differ) record(what string, was, is Status, before, after string) {
 	}
 }
 
-// lookups tells of an include that somebody else changed.
+// lookups reports an include that another organization changed.
 func (d *differ) lookups(was, is *Report) {
 	a, b := &was.Records.SPF, &is.Records.SPF
 	if a.Record == b.Record && a.Tree != nil && b.Tree != nil && a.Lookups != b.Lookups {

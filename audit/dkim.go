@@ -14,11 +14,11 @@ import (
 	"postseal/resolver"
 )
 
-// Source is where the name of a selector comes from.
+// Source says where the name of a selector comes from.
 type Source string
 
-// The sources, the surest first. A selector of the last two is a guess: that it has no
-// key means nothing.
+// The sources, most reliable first. A selector from the last two is a guess: it means nothing
+// if it has no key.
 const (
 	FromFlag Source = "flag"
 	FromFile Source = "file"
@@ -30,31 +30,31 @@ const (
 	FromHint Source = "hint"
 	FromList Source = "list"
 
-	// FromProbe: a name that nobody has was asked, and a wildcard answered.
+	// FromProbe: an unused name was queried, and a wildcard answered.
 	FromProbe Source = "probe"
 )
 
-// guess reports whether nobody said that the selector is in use.
+// guess reports whether no source says that the selector is in use.
 func (s Source) guess() bool { return s == FromHint || s == FromList }
 
 // seen reports whether mail was signed with the selector.
 func (s Source) seen() bool { return s == FromMail || s == FromHistory || s == FromReport }
 
-// Selector is the name of a key, and who says that there is one.
+// Selector is the name of a key, and the source of the name.
 type Selector struct {
 	Name   domain.Name
 	Source Source
-	Last   time.Time // when mail was last signed with it; zero: not known
+	Last   time.Time // when mail was last signed with it; zero if unknown
 }
 
-// maxSelectors bounds what is asked for one domain.
+// maxSelectors limits the queries for one domain.
 const maxSelectors = 60
 
-// probe is a selector that nobody has: an answer is that of a wildcard.
+// probe is an unused selector: if it has an answer, a wildcard exists.
 const probe = "postseal-wildcard-probe"
 
-// dkim looks at the keys. There is no way to list selectors; whether _domainkey itself
-// exists tells whether there can be any (RFC 8020; RFC 2308 §5 for what denies it).
+// dkim checks the keys. Selectors cannot be listed, but if _domainkey does not exist, there are
+// no keys (RFC 8020; RFC 2308 §5 for what denies it).
 func (r *run) dkim() {
 	if r.missing {
 		return
@@ -89,12 +89,12 @@ func (r *run) wildcardKey() bool {
 		k := DKIMKey{Status: Status{Name: "*._domainkey." + string(r.name), State: Found}, Selector: "*", Source: FromProbe, Record: a.Records[0].Text, Type: key.Type, Revoked: true}
 		r.report.Records.DKIM = append(r.report.Records.DKIM, k)
 	} else {
-		r.find("dkim.wildcard", Where{Name: name, Record: a.Records[0].Text}, "a name that nobody made has a record: *._domainkey answers for every selector", "")
+		r.find("dkim.wildcard", Where{Name: name, Record: a.Records[0].Text}, "an unused name has a record: *._domainkey answers for every selector", "")
 	}
 	return true
 }
 
-// selectors lists what to look for, each name once, the surest source first.
+// selectors lists the selectors to query, each once, the most reliable source first.
 func (r *run) selectors() []Selector {
 	var list []Selector
 	add := func(names []string, source Source) {
@@ -128,7 +128,7 @@ func (r *run) selectors() []Selector {
 
 func keyName(selector, d domain.Name) string { return string(selector) + "._domainkey." + string(d) }
 
-// uses reports whether MX or SPF name the provider.
+// uses reports whether MX or SPF mention the provider.
 func (r *run) uses(p *provider) bool {
 	for _, h := range r.report.Records.MX {
 		if p.receives(h.Name) {
@@ -138,7 +138,7 @@ func (r *run) uses(p *provider) bool {
 	return r.report.Records.SPF.Tree != nil && slices.ContainsFunc(r.report.Records.SPF.Tree.Terms, func(t SPFTerm) bool { return p.sends(t.Name) })
 }
 
-// selector looks at the key of one selector.
+// selector checks the key of one selector.
 func (r *run) selector(s Selector) {
 	name := keyName(s.Name, r.name)
 	r.report.Tried = append(r.report.Tried, string(s.Name))
@@ -163,7 +163,7 @@ func (r *run) selector(s Selector) {
 		if k.Last != "" {
 			when = ", last on " + k.Last
 		}
-		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s%s, and there is no key now", s.Name, when), "")
+		r.find("dkim.selector-gone", Where{Name: name}, fmt.Sprintf("mail was signed with %s%s, but that selector has no key now", s.Name, when), "")
 	case state != Failed:
 		r.find("dkim.selector-missing", Where{Name: name}, fmt.Sprintf("%s has no key (%s)", name, state), "")
 		r.nameTwice(name)
@@ -171,14 +171,14 @@ func (r *run) selector(s Selector) {
 	r.report.Records.DKIM = append(r.report.Records.DKIM, k)
 }
 
-// key reads the records of a selector the way that a verifier does.
+// key reads the records of a selector as a verifier does.
 func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	k.Record, k.lengths = a.Records[0].Text, a.Records[0].Strings
 	r.hygiene(k.Name, a, "p=")
 	at := Where{Name: k.Name, Record: k.Record}
 	keys, err := signature.LookupKey(r.ctx, r.dns, domain.Name(k.Selector), r.name)
 	if err != nil && k.Source.guess() && !strings.Contains(k.Record, "p=") {
-		return // some other record at a name that was guessed
+		return // a different record at a guessed name
 	}
 	if len(a.Records) > 1 {
 		r.find("dkim.multiple", at, fmt.Sprintf("%s has %d TXT records", k.Name, len(a.Records)), "")
@@ -196,10 +196,10 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	findEach(r.find, dkim.Lint(k.Record), at)
 }
 
-// faultTexts say what became of a key.
-var faultTexts = map[repair.KeyFault]string{repair.PrivateKey: "p= holds the private key: anyone can sign as you",
-	repair.Truncated: "the record ends before the key does", repair.StringOrder: "the character-strings of the record are in the wrong order",
-	repair.PlusLost: "there are blanks in p= where + belongs", repair.WrongType: "p= has the 32 octets of an Ed25519 key, and k= does not say ed25519"}
+// faultTexts describe what is wrong with a key.
+var faultTexts = map[repair.KeyFault]string{repair.PrivateKey: "p= contains the private key: anyone can sign as you",
+	repair.Truncated: "the record ends before the key is complete", repair.StringOrder: "the character-strings of the record are in the wrong order",
+	repair.PlusLost: "p= contains spaces where + belongs", repair.WrongType: "p= has the 32 octets of an Ed25519 key, but k= does not say ed25519"}
 
 // keyFault finds what is wrong with a record that is not a key.
 func (r *run) keyFault(k *DKIMKey, at Where, msg string) {
@@ -214,7 +214,7 @@ func (r *run) keyFault(k *DKIMKey, at Where, msg string) {
 	r.find("dkim."+string(fault), at, faultTexts[fault], "")
 }
 
-// keyFindings looks at all keys together.
+// keyFindings checks all keys together.
 func (r *run) keyFindings() {
 	usable, ed := 0, 0
 	owners := map[string]string{}
@@ -235,12 +235,12 @@ func (r *run) keyFindings() {
 	if usable == 0 {
 		for i := range r.report.Records.DKIM {
 			if k := &r.report.Records.DKIM[i]; k.Revoked && (k.Source == FromFlag || k.Source == FromFile) {
-				r.find("dkim.selector-revoked", Where{Name: k.Name, Record: k.Record}, "you named the selector "+k.Selector+", and its key is revoked: mail signed with it fails", "")
+				r.find("dkim.selector-revoked", Where{Name: k.Name, Record: k.Record}, "you named the selector "+k.Selector+", but its key is revoked: mail signed with it fails", "")
 			}
 		}
 	}
 	if usable > 0 && ed == usable {
-		r.find("dkim.ed25519-only", Where{Name: "_domainkey." + string(r.name)}, "every key that was found is an Ed25519 key", "")
+		r.find("dkim.ed25519-only", Where{Name: "_domainkey." + string(r.name)}, "all keys found are Ed25519 keys", "")
 	}
 	if r.noKeys && r.report.Profile.Sends() {
 		r.find("dkim.none-visible", Where{Name: "_domainkey." + string(r.name)}, "_domainkey."+string(r.name)+" does not exist, so there is no key below it", "")

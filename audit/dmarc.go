@@ -11,8 +11,8 @@ import (
 	"postseal/resolver"
 )
 
-// dmarc finds the policy that applies, as a receiver does, twice: by the tree walk of RFC
-// 9989, and by the public suffix list of RFC 7489.
+// dmarc finds the policy that applies, as a receiver does, once by the tree walk of RFC 9989
+// and once by the public suffix list of RFC 7489.
 func (r *run) dmarc() {
 	own := "_dmarc." + string(r.name)
 	walk := &dmarc.Evaluator{Resolver: r.dns}
@@ -48,7 +48,7 @@ func (r *run) dmarc() {
 	r.dmarcPSL(&res)
 }
 
-// failedStep names the lookup that hides the policy.
+// failedStep returns the lookup whose failure hides the policy.
 func failedStep(res *dmarc.Result) string {
 	for _, s := range res.Walk {
 		if s.Err != nil {
@@ -58,7 +58,7 @@ func failedStep(res *dmarc.Result) string {
 	return res.AuthorDomain
 }
 
-// dmarcName looks at the records at the own name of the domain.
+// dmarcName checks the records at the domain itself.
 func (r *run) dmarcName(own string) State {
 	a, state := r.ask("dmarc", own, resolver.TXT, false)
 	if state == Failed {
@@ -94,13 +94,13 @@ func (r *run) dmarcName(own string) State {
 		r.find("dmarc.multiple", Where{Name: own}, fmt.Sprintf("%s has %d DMARC records, so receivers use none", own, records), "")
 	}
 	if other != "" {
-		r.find("dmarc.other-txt", Where{Name: own, Record: other}, own+" holds a record that is not for DMARC: "+quote(other), "")
+		r.find("dmarc.other-txt", Where{Name: own, Record: other}, own+" has a record that is not for DMARC: "+quote(other), "")
 	}
 	return state
 }
 
-// dmarcPlaces finds records in places where no receiver looks. What was meant there is
-// what to publish, where nothing else is.
+// dmarcPlaces finds records at names that receivers do not query. If no other record exists,
+// their intent is what to publish.
 func (r *run) dmarcPlaces(res *dmarc.Result) {
 	own := "_dmarc." + string(r.name)
 	var texts []string
@@ -110,7 +110,7 @@ func (r *run) dmarcPlaces(res *dmarc.Result) {
 				continue
 			}
 			texts = append(texts, rr.Text)
-			r.find("dmarc.misplaced", Where{Name: name, Record: rr.Text}, "a DMARC record stands at "+name, "move it to "+own)
+			r.find("dmarc.misplaced", Where{Name: name, Record: rr.Text}, "a DMARC record is at "+name, "move it to "+own)
 		}
 	}
 	misplaced(string(r.name), r.apex.Records)
@@ -134,12 +134,12 @@ func (r *run) dmarcPlaces(res *dmarc.Result) {
 
 func (r *run) dmarcMissing(res *dmarc.Result, own string) {
 	if len(res.Walk) > 0 && res.Walk[0].Outcome == dmarc.FoundSeveral {
-		return // dmarc.multiple says it
+		return // reported by dmarc.multiple
 	}
 	if r.missing || r.has("dmarc.not-recognised") || r.has("dmarc.cname-dangling") {
 		return
 	}
-	detail := fmt.Sprintf("no DMARC record applies to %s; asked: %s", r.name, walkNames(res))
+	detail := fmt.Sprintf("no DMARC record applies to %s; queried: %s", r.name, walkNames(res))
 	fix := "publish a record at " + own + ", read the reports, then raise p to quarantine and reject"
 	if r.report.Profile == Parked {
 		fix = "publish a record at " + own + " that asks for rejection"
@@ -158,7 +158,7 @@ func walkNames(res *dmarc.Result) string {
 	return strings.Join(names, ", ")
 }
 
-// dmarcRecord looks at the record that applies.
+// dmarcRecord checks the record that applies.
 func (r *run) dmarcRecord(res *dmarc.Result) {
 	rec := &r.report.Records.DMARC
 	record, name := res.Record, "_dmarc."+res.PolicyDomain
@@ -167,7 +167,7 @@ func (r *run) dmarcRecord(res *dmarc.Result) {
 	at := Where{Name: name, Record: record.Text}
 	findEach(r.find, dmarc.Lint(record.Text), at)
 	if res.Code == dmarc.PermError {
-		return // dmarc.unusable says it
+		return // reported by dmarc.unusable
 	}
 	r.dmarcStrength(res, at)
 	r.dmarcTree(res, at)
@@ -178,10 +178,10 @@ func (r *run) dmarcRecord(res *dmarc.Result) {
 func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
 	record := res.Record
 	if record.P == dmarc.PolicyNone && res.Policy == dmarc.PolicyNone {
-		r.find("dmarc.policy-none", at, "p=none: receivers deliver forged mail as if nothing were wrong", "")
+		r.find("dmarc.policy-none", at, "p=none: receivers deliver forged mail as if it were genuine", "")
 	}
 	if record.P != dmarc.PolicyNone && record.NP == dmarc.PolicyNone {
-		r.find("dmarc.weak-np", at, "np=none lets names that do not exist be forged", "")
+		r.find("dmarc.weak-np", at, "np=none lets anyone forge names that do not exist", "")
 	}
 	if spf := &r.report.Records.SPF; r.report.Profile.Sends() && spf.Tree != nil && endsInFail(spf.Tree) {
 		last := spf.Tree.Terms[len(spf.Tree.Terms)-1]
@@ -191,10 +191,10 @@ func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
 		return
 	}
 	if r.report.Profile.Sends() && r.noKeys {
-		r.find("dmarc.reject-without-dkim", at, fmt.Sprintf("policy %s, and no DKIM key can exist: forwarded mail will be lost", res.Policy), "")
+		r.find("dmarc.reject-without-dkim", at, fmt.Sprintf("policy %s, but no DKIM key can exist: forwarded mail will be lost", res.Policy), "")
 	}
 	if res.Policy == dmarc.PolicyReject && r.report.Profile.Sends() {
-		r.find("dmarc.reject-lists", at, "policy reject: mail of your users to mailing lists may be refused on its way out of the list", "")
+		r.find("dmarc.reject-lists", at, "policy reject: subscribers' servers may reject your users' mail to mailing lists", "")
 	}
 }
 
@@ -202,7 +202,7 @@ func endsInFail(n *SPFNode) bool {
 	return len(n.Terms) > 0 && strings.EqualFold(n.Terms[len(n.Terms)-1].Text, "-all")
 }
 
-// dmarcTree looks at what the place of the record in the tree means.
+// dmarcTree checks the effects of the record's position in the tree.
 func (r *run) dmarcTree(res *dmarc.Result, at Where) {
 	record := res.Record
 	own := res.PolicyDomain == string(r.name)
@@ -211,11 +211,11 @@ func (r *run) dmarcTree(res *dmarc.Result, at Where) {
 	}
 	if own && record.PSD == dmarc.PSDYes {
 		if suffix, icann := r.name.PublicSuffix(); !icann || suffix != r.name {
-			r.find("dmarc.psd", at, fmt.Sprintf("psd=y, but %s is no public suffix: each name below it is an organization of its own", r.name), "")
+			r.find("dmarc.psd", at, fmt.Sprintf("psd=y, but %s is not a public suffix: each name below it becomes a separate organization", r.name), "")
 		}
 	}
 	if res.Guard {
-		r.find("dmarc.psd-above", at, "a registry above publishes a record without psd=y", "")
+		r.find("dmarc.psd-above", at, "a registry above the domain publishes a record without psd=y", "")
 	}
 	if !own && r.name.Labels() > 8 {
 		r.find("dmarc.deep-name", at, fmt.Sprintf("%s has %d labels; the walk skips names in the middle", r.name, r.name.Labels()), "")
@@ -228,7 +228,7 @@ func (r *run) dmarcPSL(res *dmarc.Result) {
 	rec := &r.report.Records.DMARC
 	rec.PSL = PSLView{OrgDomain: old.OrgDomain, PolicyDomain: old.PolicyDomain, Policy: string(old.Policy)}
 	if slices.ContainsFunc(res.Walk, func(s dmarc.Step) bool { return s.Err != nil }) {
-		return // what the walk would have found is not known
+		return // the result of the walk is unknown
 	}
 	if old.Code == dmarc.TempError || old.OrgDomain == res.OrgDomain && old.PolicyDomain == res.PolicyDomain && old.Policy == res.Policy {
 		return
@@ -244,10 +244,10 @@ func word[T ~string](s T) string {
 	return string(s)
 }
 
-// maxURIs bounds the destinations of reports that are looked at.
+// maxURIs limits the report destinations that are checked.
 const maxURIs = 10
 
-// reportURIs asks each external destination whether it takes the reports (RFC 9990 §4).
+// reportURIs asks each external destination whether it accepts the reports (RFC 9990 §4).
 func (r *run) reportURIs(res *dmarc.Result, uris []string, tag string, at Where) []ReportURI {
 	list := []ReportURI{}
 	for i, uri := range uris[:min(len(uris), maxURIs)] {
@@ -262,11 +262,11 @@ func (r *run) reportURIs(res *dmarc.Result, uris []string, tag string, at Where)
 			r.find("dmarc.rua-many", at, fmt.Sprintf("%d destinations; reporters may stop after two", len(uris)), "")
 		}
 		if !strings.EqualFold(uri[:min(len(uri), 7)], "mailto:") {
-			list = append(list, u) // https: nothing about mail, and no reporter has to ask (RFC 9990 §3.5)
+			list = append(list, u) // https: unrelated to mail, and reporters need not support it (RFC 9990 §3.5)
 			continue
 		}
 		if own, free := r.unregistered(string(d)); free {
-			r.find("dmarc.rua-unregistered", at, fmt.Sprintf("%s: %s does not exist: whoever registers it reads the reports about %s", tag, own, r.name), "")
+			r.find("dmarc.rua-unregistered", at, fmt.Sprintf("%s: %s does not exist: anyone who registers it can read the reports about %s", tag, own, r.name), "")
 			list = append(list, u)
 			continue
 		}
@@ -301,7 +301,7 @@ func uriHost(uri string) string {
 	return rest
 }
 
-// takesMail finds a destination that no mail can reach.
+// takesMail finds a destination that mail cannot reach.
 func (r *run) takesMail(d domain.Name, tag string, at Where) {
 	id := map[string]string{"rua": "dmarc.rua-domain", "ruf": "dmarc.ruf-domain", "TLS-RPT rua": "tlsrpt.rua-domain"}[tag]
 	mx, state := r.ask("dmarc", string(d), resolver.MX, false)
@@ -319,7 +319,7 @@ func (r *run) takesMail(d domain.Name, tag string, at Where) {
 	}
 }
 
-// authorised asks for the record by which d takes reports about policyDomain.
+// authorised looks up the record by which d accepts reports about policyDomain.
 func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Where) string {
 	name := policyDomain + "._report._dmarc." + string(d)
 	a, state := r.ask("dmarc", name, resolver.TXT, false)
@@ -336,12 +336,12 @@ func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Wher
 	if tag == "ruf" {
 		id = "dmarc.ruf-unauthorised"
 	}
-	r.find(id, at, fmt.Sprintf("%s does not say that it takes reports about %s", d, policyDomain), fmt.Sprintf(`let its owner publish at %s: "v=DMARC1;"`, name))
+	r.find(id, at, fmt.Sprintf("%s does not say that it accepts reports about %s", d, policyDomain), fmt.Sprintf(`let its owner publish at %s: "v=DMARC1;"`, name))
 	return "no"
 }
 
-// override finds a record that takes reports and wants them at another host: a reporter must
-// not follow it (RFC 9990 §4, step 9).
+// override finds a record that accepts reports but redirects them to another host; a reporter
+// must not follow it (RFC 9990 §4, step 9).
 func (r *run) override(record *dmarc.Record, d domain.Name, tag string, at Where) {
 	uris := record.RUA
 	if tag == "ruf" {
@@ -349,7 +349,7 @@ func (r *run) override(record *dmarc.Record, d domain.Name, tag string, at Where
 	}
 	for _, uri := range uris {
 		if host, err := domain.Parse(uriHost(uri)); err == nil && host != d {
-			r.find("dmarc.rua-override", at, fmt.Sprintf("%s: %s moves the reports to %s, another host: reporters do not follow that", tag, d, host), "")
+			r.find("dmarc.rua-override", at, fmt.Sprintf("%s: %s redirects the reports to %s, another host: reporters do not follow that", tag, d, host), "")
 		}
 	}
 }

@@ -33,8 +33,8 @@ func TestRulesPage(t *testing.T) {
 
 func rulesPage(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Rules of audit\n\nWhat `postseal audit` looks for. An id never changes its meaning. `postseal rules ID` prints the same. Generated from the code.\n\n")
-	b.WriteString("The grade is the worst of the grades that the findings allow: critical F, error C, warn B, unless the table says another one. Neither SPF nor DMARC is F.\nWhere a check that matters could not run there is no grade.\n")
+	b.WriteString("# Audit rules\n\nThe rules of `postseal audit`. An id never changes its meaning. `postseal rules ID` prints one rule. Generated from the code.\n\n")
+	b.WriteString("The grade is the worst that the findings allow: critical F, error C, warn B, unless the table gives another. A domain with neither SPF nor DMARC gets F.\nIf an important check could not run, there is no grade.\n")
 	area := ""
 	for _, r := range audit.Rules() {
 		if r.Area() != area {
@@ -42,7 +42,7 @@ func rulesPage(t *testing.T) string {
 			if areas[area] == "" {
 				t.Errorf("area %s has no title", area)
 			}
-			fmt.Fprintf(&b, "\n## %s\n\n| rule | severity | grade | what, why, and how to mend it | source |\n|---|---|---|---|---|\n", areas[area])
+			fmt.Fprintf(&b, "\n## %s\n\n| rule | severity | grade | fault, reason, and fix | source |\n|---|---|---|---|---|\n", areas[area])
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | **%s.** %s *%s* | %s |\n", r.ID, r.Severity, r.BestGrade(), cell(r.Title), cell(r.Why), cell(r.Fix), r.Cite())
 	}

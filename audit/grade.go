@@ -11,9 +11,9 @@ func (r *Report) has(id string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.ID == id })
 }
 
-// judge sorts the findings, the gravest first and those of one severity in the order of the
-// checks, and gives the grade: the worst cap of all findings, or none when a check that
-// matters could not run, since half an audit would flatter or slander.
+// judge sorts the findings, most severe first, then in the order of the checks. It sets the
+// grade: the worst cap of all findings, or none if an important check could not run, because a
+// grade for half an audit could be wrong either way.
 func (r *Report) judge(missing bool) {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return b.Severity.Rank() - a.Severity.Rank() })
 	for _, u := range r.Unchecked {
@@ -29,7 +29,7 @@ func (r *Report) judge(missing bool) {
 		r.GradeReason = "no grade: the domain does not exist"
 		return
 	}
-	r.Grade, r.GradeReason = "A", "nothing found that weakens it"
+	r.Grade, r.GradeReason = "A", "no finding limits the grade"
 	for _, f := range r.Findings {
 		rule, _ := RuleOf(f.ID)
 		if c := rule.BestGrade(); c > r.Grade {

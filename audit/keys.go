@@ -8,14 +8,14 @@ import (
 // maxKeys bounds the keys that are remembered.
 const maxKeys = 1 << 16
 
-// Keys finds keys that several domains of a list have. It must see the reports in the
-// order of the list, one at a time.
+// Keys finds keys shared by several domains in a list. It must see the reports one at a time,
+// in the order of the list.
 type Keys struct {
-	first map[[16]byte]string // the domain where a key was seen first
+	first map[[16]byte]string // the domain where a key was first seen
 }
 
-// Check adds dkim.shared-key to r for keys that another domain had before. A key behind an
-// alias is that of a service, which looks after it.
+// Check adds dkim.shared-key to r for keys that an earlier domain has too. A key reached
+// through an alias belongs to a service that manages it.
 func (k *Keys) Check(r *Report) {
 	if k.first == nil {
 		k.first = map[[16]byte]string{}
@@ -35,7 +35,7 @@ func (k *Keys) Check(r *Report) {
 		case seen && other != r.Domain && len(r.Findings) < maxFindings:
 			rule, _ := RuleOf("dkim.shared-key")
 			r.Findings = append(r.Findings, Finding{ID: rule.ID, Severity: rule.Severity, Title: rule.Title, RFC: rule.RFC, Fix: rule.Fix,
-				Detail: fmt.Sprintf("the key of selector %s is also that of %s", key.Selector, other), Where: Where{Name: key.Name, Record: key.Record}})
+				Detail: fmt.Sprintf("selector %s has the same key as %s", key.Selector, other), Where: Where{Name: key.Name, Record: key.Record}})
 			found = true
 		}
 	}

@@ -18,8 +18,8 @@ import (
 // maxZoneRecords bounds a zone file.
 const maxZoneRecords = 1 << 20
 
-// LintZone looks at each record of a zone file by itself, without asking the DNS. The
-// error is that of the zone text.
+// LintZone checks each record of a zone file separately, without the DNS. It returns an error
+// if the zone cannot be parsed.
 func LintZone(r io.Reader, file string) ([]Finding, error) {
 	p := dns.NewZoneParser(r, ".", file)
 	p.SetDefaultTTL(60)
@@ -42,14 +42,14 @@ type zoneLinter struct {
 	list  []Finding
 }
 
-// zoneText is what the texts of one kind at one name were meant to be.
+// zoneText is the intended text of the records of one kind at one name.
 type zoneText struct {
 	area, name string
 	texts      []string
 	lengths    []int // of the strings of the last
 }
 
-// meant notes a text for the record to publish.
+// meant notes the text of a record to publish.
 func (l *zoneLinter) meant(area string, at Where, lengths []int) {
 	if n := len(l.texts); n > 0 && l.texts[n-1].area == area && l.texts[n-1].name == at.Name {
 		l.texts[n-1].texts = append(l.texts[n-1].texts, at.Record)
@@ -69,24 +69,24 @@ func (l *zoneLinter) publish() {
 		if len(byName[z.name]) == 0 {
 			continue
 		}
-		value, mends, err := z.mend(byName[z.name])
+		value, fixes, err := z.fix(byName[z.name])
 		for _, f := range byName[z.name] {
-			if err == nil && mends(f) && strings.HasPrefix(f.ID, z.area+".") {
+			if err == nil && fixes(f) && strings.HasPrefix(f.ID, z.area+".") {
 				f.Publish = value
 			}
 		}
 	}
 }
 
-func (z *zoneText) mend(findings []*Finding) (string, func(*Finding) bool, error) {
+func (z *zoneText) fix(findings []*Finding) (string, func(*Finding) bool, error) {
 	fix := map[string]func(...string) (string, error){"mtasts": repair.STS, "tlsrpt": repair.TLSRPT, "bimi": repair.BIMI}[z.area]
 	switch {
 	case z.area == "spf":
-		return mendSPF(z.texts, findings)
+		return fixSPF(z.texts, findings)
 	case z.area == "dmarc":
-		return mendDMARC(z.texts, findings, "")
+		return fixDMARC(z.texts, findings, "")
 	case z.area == "dkim":
-		return mendKey(z.texts[0], z.lengths)
+		return fixKey(z.texts[0], z.lengths)
 	}
 	value, err := fix(z.texts...)
 	return value, func(f *Finding) bool { return unreadable[f.ID] }, err
@@ -100,7 +100,7 @@ func (l *zoneLinter) find(id string, at Where, detail, fix string) {
 	l.list = append(l.list, Finding{ID: id, Severity: rule.Severity, Title: rule.Title, Detail: detail, Fix: fix, RFC: rule.RFC, Where: at})
 }
 
-// findEach finds what is wrong with the record at a place, each problem at its octet.
+// findEach finds what is wrong with a record, each problem at its octet.
 func findEach(find func(id string, at Where, detail, fix string), problems []lint.Problem, at Where) {
 	for _, p := range problems {
 		at.Offset = p.Offset
@@ -133,7 +133,7 @@ func (l *zoneLinter) record(name string, rr dns.RR) {
 	}
 }
 
-// once finds a second record where one is allowed.
+// once finds a second record where only one is allowed.
 func (l *zoneLinter) once(id string, at Where) {
 	if key := id + " " + at.Name; l.seen[key] == 1 {
 		l.find(id, at, "a second record at "+at.Name, "")
@@ -183,10 +183,10 @@ func (l *zoneLinter) text(name string, at Where, lengths []int) {
 	}
 }
 
-// begins is err, or that the record does not begin with its version.
+// begins returns err, or an error if the record does not start with its version.
 func (l *zoneLinter) begins(at Where, version string, err *SyntaxError) *SyntaxError {
 	if err == nil && !hasVersion(at.Record, version) {
-		return &SyntaxError{0, "the record does not begin with " + version}
+		return &SyntaxError{0, "the record does not start with " + version}
 	}
 	return err
 }

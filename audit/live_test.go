@@ -154,7 +154,7 @@ func (z addressOnly) Lookup(_ context.Context, _ string, q resolver.Type) (resol
 func TestPort(t *testing.T) {
 	z := addressOnly(netip.MustParseAddr("127.0.0.1"))
 	for _, n := range []audit.Network{{}, {AllowPrivate: true}} {
-		if _, err := n.HTTPClient(z).Get("https://mta-sts.a.test:25/"); err == nil || !strings.Contains(err.Error(), "port 443 only") {
+		if _, err := n.HTTPClient(z).Get("https://mta-sts.a.test:25/"); err == nil || !strings.Contains(err.Error(), "only from port 443") {
 			t.Errorf("%+v: got %v", n, err)
 		}
 	}
@@ -295,11 +295,11 @@ func TestMark(t *testing.T) {
 		{"good", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, ca.cert), ""},
 		{"the selector's name", chain(&x509.Certificate{DNSNames: []string{"default._bimi.a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), ""},
 		{"another domain", chain(&x509.Certificate{DNSNames: []string{"b.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), "is not for a.test"},
-		{"a web certificate", chain(&x509.Certificate{DNSNames: []string{"a.test"}, ExtraExtensions: []pkix.Extension{logo}}), "no mark certificate"},
-		{"no logo", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage}), "holds no logo"},
-		{"expired", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}, NotBefore: past, NotAfter: past.Add(time.Hour)}), "is valid from"},
+		{"a web certificate", chain(&x509.Certificate{DNSNames: []string{"a.test"}, ExtraExtensions: []pkix.Extension{logo}}), "not a mark certificate"},
+		{"no logo", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage}), "contains no logo"},
+		{"expired", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}, NotBefore: past, NotAfter: past.Add(time.Hour)}), "is valid only from"},
 		{"broken chain", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, newAuthority(t).cert), "did not issue"},
-		{"no certificate", "hello\n", "no certificate in the file"},
+		{"no certificate", "hello\n", "contains no certificate"},
 	} {
 		z, err := dnstest.Parse(sane + "default._bimi.a.test. TXT \"v=BIMI1; l=https://a.test/l.svg; a=https://a.test/m.pem\"\n")
 		if err != nil {

@@ -18,8 +18,8 @@ var (
 
 const maxChain = 10
 
-// mark fetches the certificate of the logo and checks its chain as far as it goes: the
-// roots of mark certificates are in no list that this program has.
+// mark fetches the certificate of the logo and checks its chain as far as possible: no root
+// list available to this program contains the roots of mark certificates.
 func (r *run) mark(authority string) string {
 	at := Where{Name: authority}
 	before := len(r.report.Findings)
@@ -51,7 +51,7 @@ func (r *run) checkMark(data []byte) []string {
 	}
 	for i, c := range chain {
 		if now().After(c.NotAfter) || now().Before(c.NotBefore) {
-			problems = append(problems, fmt.Sprintf("certificate %d of the chain is valid from %s to %s only", i+1, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly)))
+			problems = append(problems, fmt.Sprintf("certificate %d of the chain is valid only from %s to %s", i+1, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly)))
 		}
 		if i > 0 {
 			if err := chain[i-1].CheckSignatureFrom(c); err != nil {
@@ -60,10 +60,10 @@ func (r *run) checkMark(data []byte) []string {
 		}
 	}
 	if !slices.ContainsFunc(leaf.UnknownExtKeyUsage, markUsage.Equal) {
-		problems = append(problems, "it is no mark certificate: the extended key usage is missing")
+		problems = append(problems, "not a mark certificate: the extended key usage is missing")
 	}
 	if !slices.ContainsFunc(leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(logotype) }) {
-		problems = append(problems, "the certificate holds no logo")
+		problems = append(problems, "the certificate contains no logo")
 	}
 	if !r.certified(leaf.DNSNames) {
 		problems = append(problems, "the certificate is not for "+string(r.name))
@@ -79,7 +79,7 @@ func readChain(data []byte) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("the file holds %s, not only certificates", quote(block.Type))
+			return nil, fmt.Errorf("the file contains %s, not only certificates", quote(block.Type))
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -88,7 +88,7 @@ func readChain(data []byte) ([]*x509.Certificate, error) {
 		chain = append(chain, c)
 	}
 	if len(chain) == 0 {
-		return nil, fmt.Errorf("there is no certificate in the file")
+		return nil, fmt.Errorf("the file contains no certificate")
 	}
 	return chain, nil
 }

@@ -17,7 +17,7 @@ import (
 	"postseal/resolver"
 )
 
-// MTASTS is what RFC 8461 asks senders to hold to.
+// MTASTS is the policy that RFC 8461 asks senders to follow.
 type MTASTS struct {
 	Status
 	Record string     `json:"record"`
@@ -33,7 +33,7 @@ type STSPolicy struct {
 	MX      []string `json:"mx"`
 }
 
-// Bounds of RFC 8461 §3.2 and §3.3, and of our patience.
+// Bounds of RFC 8461 §3.2 and §3.3, and our time limit.
 const (
 	maxPolicyBytes = 64 << 10
 	maxPolicyAge   = 31557600
@@ -41,7 +41,7 @@ const (
 	fetchTime      = 20 * time.Second
 )
 
-// mtasts looks at the record, and at the policy that it announces.
+// mtasts checks the record and the policy that it announces.
 func (r *run) mtasts() {
 	rec := &r.report.Records.MTASTS
 	rec.Status, rec.Record, r.stsTexts = r.transportRecord(transportKind{"MTA-STS", "mtasts", "_mta-sts.", "v=STSv1", "mtasts.record", repair.LooksLikeSTS})
@@ -57,15 +57,15 @@ func (r *run) mtasts() {
 	r.stsPolicy(rec)
 }
 
-// transportKind is what MTA-STS and TLS-RPT differ in.
+// transportKind holds the differences between MTA-STS and TLS-RPT.
 type transportKind struct {
 	what, area, label, version string
 	unreadable                 string // the rule for a text that was meant to be a record
 	lookalike                  func(text string) bool
 }
 
-// transportRecord asks for the one record of MTA-STS or TLS-RPT. That there is none, or more,
-// is a finding of area; the text then is "". texts are those that were meant to be records.
+// transportRecord looks up the record of MTA-STS or TLS-RPT. If there is none, or more than
+// one, it adds a finding of area and returns "". texts are those that were meant to be records.
 func (r *run) transportRecord(k transportKind) (status Status, text string, texts []string) {
 	name := k.label + string(r.name)
 	a, state := r.ask(strings.ToLower(k.what), name, resolver.TXT, false)
@@ -98,8 +98,8 @@ func (r *run) transportRecord(k transportKind) (status Status, text string, text
 	return status, "", texts
 }
 
-// misplacedText finds a record at the domain itself, or under a name with the domain twice,
-// where no sender looks.
+// misplacedText finds a record at the domain itself, or at a name that contains the domain
+// twice; senders query neither.
 func (r *run) misplacedText(k transportKind, name string, have []string) []string {
 	if len(have) > 0 {
 		return nil
@@ -119,7 +119,7 @@ func (r *run) misplacedText(k transportKind, name string, have []string) []strin
 	return texts
 }
 
-// beginning returns the texts that begin with a version.
+// beginning returns the texts that start with a version.
 func beginning(a resolver.Answer, version string) []string {
 	var list []string
 	for _, rr := range a.Records {
@@ -130,20 +130,20 @@ func beginning(a resolver.Answer, version string) []string {
 	return list
 }
 
-// hasVersion reports whether text begins with a version and the end of that tag, without
+// hasVersion reports whether text starts with a version and the end of that tag, without
 // anything before it (RFC 8461 §3.1, RFC 8460 §3).
 func hasVersion(text, version string) bool {
 	rest, ok := strings.CutPrefix(text, version)
 	return ok && (rest == "" || strings.ContainsAny(rest[:1], "; \t"))
 }
 
-// SyntaxError is where and why a text is no record.
+// SyntaxError says where and why a text is not a record.
 type SyntaxError struct {
 	Offset int
 	Msg    string
 }
 
-// Error names the octet and what is wrong there.
+// Error gives the octet and the problem.
 func (e *SyntaxError) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.Msg) }
 
 // field is one name=value between semicolons.
@@ -153,8 +153,7 @@ type field struct {
 	equals                  bool
 }
 
-// fields splits a record of RFC 8461, RFC 8460 or BIMI. One semicolon may stand at the
-// end.
+// fields splits a record of RFC 8461, RFC 8460 or BIMI. One semicolon is allowed at the end.
 func fields(text string) []field {
 	var list []field
 	offset := 0
@@ -178,7 +177,7 @@ func ParseSTSRecord(text string) (id string, err *SyntaxError) {
 		case !f.equals:
 			return "", &SyntaxError{f.nameOffset, quote(f.name) + ` has no "="`}
 		case i == 0 && (f.name != "v" || f.value != "STSv1"):
-			return "", &SyntaxError{f.nameOffset, "the record does not begin with v=STSv1"}
+			return "", &SyntaxError{f.nameOffset, "the record does not start with v=STSv1"}
 		case f.name != "id":
 		case len(f.value) == 0 || len(f.value) > 32 || !alnum(f.value):
 			return "", &SyntaxError{f.valueOffset, "id is not 1 to 32 letters and digits"}
@@ -187,7 +186,7 @@ func ParseSTSRecord(text string) (id string, err *SyntaxError) {
 		}
 	}
 	if id == "" {
-		return "", &SyntaxError{len(text), "there is no id"}
+		return "", &SyntaxError{len(text), "id is missing"}
 	}
 	return id, nil
 }
@@ -201,7 +200,7 @@ func alnum(s string) bool {
 	return true
 }
 
-// stsPolicy fetches the policy and holds the domain to it.
+// stsPolicy fetches the policy and checks the domain against it.
 func (r *run) stsPolicy(rec *MTASTS) {
 	host := "mta-sts." + string(r.name)
 	url := "https://" + host + "/.well-known/mta-sts.txt"
@@ -226,10 +225,10 @@ func (r *run) stsPolicy(rec *MTASTS) {
 	}
 	at.Offset = 0
 	if policy.Mode == "testing" {
-		r.find("mtasts.testing", at, "senders report failures, and deliver all the same", "")
+		r.find("mtasts.testing", at, "senders report failures, but deliver anyway", "")
 	}
 	if policy.Mode == "none" {
-		r.find("mtasts.none", at, "mode none: there is no policy any more", "")
+		r.find("mtasts.none", at, "mode none: the policy has been withdrawn", "")
 		return
 	}
 	for _, h := range r.report.Records.MX {
@@ -239,7 +238,7 @@ func (r *run) stsPolicy(rec *MTASTS) {
 	}
 }
 
-// nowhere reports whether a name is known to have no address.
+// nowhere reports whether a name certainly has no address.
 func (r *run) nowhere(host string) bool {
 	for _, t := range []resolver.Type{resolver.A, resolver.AAAA} {
 		if _, state := r.ask("mta-sts", host, t, false); state == Found || state == Failed {
@@ -265,7 +264,7 @@ func (p *STSPolicy) allows(host string) bool {
 	return false
 }
 
-// Problem is a breach of a rule in a text.
+// Problem is a violation of a rule in a text.
 type Problem struct {
 	ID     string
 	Offset int
@@ -274,8 +273,8 @@ type Problem struct {
 
 const maxPolicyMX = 100
 
-// ParseSTSPolicy reads a policy file (RFC 8461 §3.2). The first of several keys counts, but
-// mx may stand on many lines.
+// ParseSTSPolicy reads a policy file (RFC 8461 §3.2). Of several equal keys the first counts,
+// except that mx may occur on many lines.
 func ParseSTSPolicy(text string) (*STSPolicy, []Problem) {
 	p := &policyReader{policy: &STSPolicy{MX: []string{}}, seen: map[string]bool{}}
 	offset := 0
@@ -289,13 +288,13 @@ func ParseSTSPolicy(text string) (*STSPolicy, []Problem) {
 		p.problem("policy", 0, "version is not STSv1")
 	}
 	if !p.seen["mode"] {
-		p.problem("policy", 0, "there is no mode")
+		p.problem("policy", 0, "mode is missing")
 	}
 	if !p.seen["max_age"] {
-		p.problem("policy", 0, "there is no max_age")
+		p.problem("policy", 0, "max_age is missing")
 	}
 	if len(p.policy.MX) == 0 && p.policy.Mode != "none" {
-		p.problem("policy", 0, "there is no mx")
+		p.problem("policy", 0, "mx is missing")
 	}
 	return p.policy, p.problems
 }
@@ -320,7 +319,7 @@ func (p *policyReader) line(line string, offset int) {
 	}
 	key, value = strings.Trim(key, " \t"), strings.Trim(value, " \t")
 	if p.seen[key] && key != "mx" {
-		p.problem("duplicate-key", offset, quote(key)+" stands twice; the first counts")
+		p.problem("duplicate-key", offset, quote(key)+" occurs twice; the first counts")
 		return
 	}
 	p.seen[key] = true
@@ -330,7 +329,7 @@ func (p *policyReader) line(line string, offset int) {
 	case "mode":
 		p.policy.Mode = value
 		if value != "enforce" && value != "testing" && value != "none" {
-			p.problem("policy", offset, "mode "+quote(value)+" is none of enforce, testing, none")
+			p.problem("policy", offset, "mode "+quote(value)+" is not one of enforce, testing, none")
 		}
 	case "max_age":
 		n, err := strconv.ParseUint(value, 10, 32)
@@ -339,19 +338,19 @@ func (p *policyReader) line(line string, offset int) {
 		case err != nil || n > maxPolicyAge:
 			p.problem("policy", offset, "max_age "+quote(value)+" is not 0 to 31557600 seconds")
 		case n < minPolicyAge:
-			p.problem("max-age", offset, fmt.Sprintf("max_age is %d seconds: an attacker need wait less than a day", n))
+			p.problem("max-age", offset, fmt.Sprintf("max_age is %d seconds: an attacker has to block the policy for less than a day", n))
 		}
 	case "mx":
 		if name := strings.TrimPrefix(value, "*."); !resolver.ValidName(name) || strings.ContainsAny(name, "*: ") {
-			p.problem("policy", offset, "mx "+quote(value)+" is no host name")
+			p.problem("policy", offset, "mx "+quote(value)+" is not a host name")
 		} else if len(p.policy.MX) < maxPolicyMX {
 			p.policy.MX = append(p.policy.MX, strings.TrimSuffix(value, "."))
 		}
 	}
 }
 
-// fetch gets url. What the server does wrong is a finding of area; that it cannot be
-// reached is unchecked, and says nothing about it.
+// fetch gets url. A mistake of the server is a finding of area; an unreachable server is
+// unchecked, and says nothing about the domain.
 func (r *run) fetch(check, url string, most int64, area string, at Where) (body []byte, contentType string, ok bool) {
 	if r.HTTP == nil {
 		r.report.Unchecked = append(r.report.Unchecked, Unchecked{Check: check, Name: url, Kind: resolver.Network, Detail: "no web access in this run"})
@@ -361,7 +360,7 @@ func (r *run) fetch(check, url string, most int64, area string, at Where) (body 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		r.find(area+".url", at, quote(url)+" is no URL", "")
+		r.find(area+".url", at, quote(url)+" is not a URL", "")
 		return nil, "", false
 	}
 	req.Header.Set("User-Agent", "postseal-audit")

@@ -10,14 +10,14 @@ import (
 	"postseal/resolver"
 )
 
-// Bounds of what is looked at.
+// Bounds of the lookups.
 const (
 	maxMX        = 20
 	maxAddresses = 8 // of one host
 	maxNames     = 10
 )
 
-// mx looks at where mail for the domain goes (RFC 5321 §5).
+// mx checks where mail for the domain goes (RFC 5321 §5).
 func (r *run) mx() {
 	a, state := r.ask("mx", string(r.name), resolver.MX, true)
 	r.mxState = state
@@ -44,19 +44,19 @@ func (r *run) mx() {
 		r.report.Records.MX = append(r.report.Records.MX, r.mxHost(h))
 	}
 	if r.nullMX() && len(hosts) > 1 {
-		r.find("mx.null-mixed", Where{Name: string(r.name)}, fmt.Sprintf("%s has a null MX beside %d others", r.name, len(hosts)-1), "")
+		r.find("mx.null-mixed", Where{Name: string(r.name)}, fmt.Sprintf("%s has a null MX and %d other MX records", r.name, len(hosts)-1), "")
 	}
 	if state == NoData {
 		r.implicitMX()
 	}
 }
 
-// nullMX reports whether one of the MX records says that no mail is taken (RFC 7505 §3).
+// nullMX reports whether one of the MX records says that the domain accepts no mail (RFC 7505 §3).
 func (r *run) nullMX() bool {
 	return slices.ContainsFunc(r.report.Records.MX, func(h MXHost) bool { return h.Name == "" })
 }
 
-// implicitMX: without MX the addresses of the domain take its mail (RFC 5321 §5.1).
+// implicitMX: without MX, mail goes to the addresses of the domain (RFC 5321 §5.1).
 func (r *run) implicitMX() {
 	_, v4 := r.ask("mx", string(r.name), resolver.A, false)
 	_, v6 := r.ask("mx", string(r.name), resolver.AAAA, false)
@@ -99,11 +99,11 @@ func (r *run) mxHost(rr resolver.RR) MXHost {
 	return h
 }
 
-// verification are names that a service had its customers publish as MX to prove that they own
-// the domain. No mail goes there.
+// verification lists names that a service had its customers publish as MX to prove that they
+// own the domain. No mail is sent to them.
 const verification = ".msv1.invalid"
 
-// notHost finds an MX that names no host.
+// notHost finds an MX whose target is not a host name.
 func (r *run) notHost(name string, at Where) bool {
 	relative := strings.TrimSuffix(name, "."+string(r.name)) // a zone editor appended the domain
 	if _, err := netip.ParseAddr(relative); err == nil {
@@ -121,7 +121,7 @@ func (r *run) notHost(name string, at Where) bool {
 	return false
 }
 
-// fcrdns checks that each address has a name that leads back to it (RFC 8601 §3).
+// fcrdns checks that each address has a name that resolves back to it (RFC 8601 §3).
 func (r *run) fcrdns(h *MXHost, at Where) string {
 	for _, ip := range h.Addresses {
 		r.dns.Prefetch(resolver.ReverseName(ip), resolver.PTR)
@@ -133,7 +133,7 @@ func (r *run) fcrdns(h *MXHost, at Where) string {
 			result = "unknown"
 		case !back && known:
 			result = "fail"
-			r.find("mx.fcrdns", at, fmt.Sprintf("%s of %s has no name that leads back to it", ip, clip(h.Name)), "")
+			r.find("mx.fcrdns", at, fmt.Sprintf("%s of %s has no name that resolves back to it", ip, clip(h.Name)), "")
 		}
 	}
 	return result

@@ -18,12 +18,12 @@ import (
 // Dial connects to an address of an MX host.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// TLSProbe is what an MX host offers.
+// TLSProbe is the TLS that an MX host offers.
 type TLSProbe struct {
 	Host        string `json:"host"`
 	State       string `json:"state"` // tls, no-starttls, unreachable, failed
 	Version     string `json:"version,omitempty"`
-	Certificate string `json:"certificate,omitempty"` // valid, or why not
+	Certificate string `json:"certificate,omitempty"` // valid, or the reason why it is not
 }
 
 const probeTime = 20 * time.Second
@@ -71,7 +71,7 @@ func (r *run) probeHost(h MXHost) TLSProbe {
 	}
 	if err := c.StartTLS(&tls.Config{ServerName: h.Name, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}); err != nil {
 		p.State = "failed"
-		r.find("starttls.failed", at, "MX host "+h.Name+" offers STARTTLS and fails: "+err.Error(), "")
+		r.find("starttls.failed", at, "MX host "+h.Name+" offers STARTTLS, but it fails: "+err.Error(), "")
 		return p
 	}
 	state, _ := c.TLSConnectionState()
@@ -92,7 +92,7 @@ func (r *run) connect(ctx context.Context, addresses []netip.Addr) (conn net.Con
 func (r *run) certificate(p *TLSProbe, state tls.ConnectionState, at Where) {
 	p.State, p.Version, p.Certificate = "tls", tls.VersionName(state.Version), "valid"
 	if state.Version < tls.VersionTLS12 {
-		r.find("starttls.old", at, "MX host "+p.Host+" speaks no more than "+p.Version, "")
+		r.find("starttls.old", at, "MX host "+p.Host+" supports at most "+p.Version, "")
 	}
 	chain := state.PeerCertificates
 	roots := x509.VerifyOptions{DNSName: p.Host, Intermediates: x509.NewCertPool(), Roots: r.Roots}
@@ -102,7 +102,7 @@ func (r *run) certificate(p *TLSProbe, state tls.ConnectionState, at Where) {
 	if _, err := chain[0].Verify(roots); err != nil {
 		p.Certificate = err.Error()
 		if policy := r.report.Records.MTASTS.Policy; policy != nil && policy.Mode == "enforce" {
-			r.find("starttls.certificate", at, "MTA-STS is enforced, and the certificate of "+p.Host+" is not valid: "+err.Error(), "")
+			r.find("starttls.certificate", at, "MTA-STS is enforced, but the certificate of "+p.Host+" is not valid: "+err.Error(), "")
 		}
 	}
 	records := slices.DeleteFunc(slices.Clone(r.report.Records.DANE), func(t TLSA) bool { return !strings.EqualFold(t.Host, p.Host) || !t.Usable })

@@ -7,7 +7,7 @@ import (
 	"postseal/spf"
 )
 
-// profile finds what the domain does with mail, unless the caller says it.
+// profile determines how the domain uses mail, unless the caller says so.
 func (r *run) profile() {
 	if p := r.options.Profile; p != "" && p != Auto {
 		r.report.Profile = p
@@ -32,7 +32,7 @@ func (r *run) profile() {
 	}
 }
 
-// authorises reports whether the SPF record lets anyone send. One that cannot be read was
+// authorises reports whether the SPF record lets any client send. An unreadable record was
 // meant to.
 func (r *run) authorises() bool {
 	rec := &r.report.Records.SPF
@@ -55,7 +55,7 @@ func (r *run) authorises() bool {
 	return false
 }
 
-// profileRules holds the domain to what its profile needs.
+// profileRules checks what the domain's profile requires.
 func (r *run) profileRules() {
 	if r.missing {
 		r.find("domain.missing", Where{Name: string(r.name)}, string(r.name)+" does not exist in the DNS", "")
@@ -71,11 +71,11 @@ func (r *run) profileRules() {
 	}
 	switch {
 	case r.report.Profile.Sends() && r.nullMX() && len(rec.MX) == 1:
-		r.find("mx.null-sender", Where{Name: string(r.name)}, "the null MX says that nobody can answer, and SPF lets hosts send", "")
+		r.find("mx.null-sender", Where{Name: string(r.name)}, "the null MX says that the domain accepts no replies, but SPF lets hosts send", "")
 	case r.mxState == NoData && r.implicit:
 		r.find("mx.implicit", Where{Name: string(r.name)}, "without MX, mail goes to the address of "+string(r.name), "")
 	case r.report.Profile.Receives() && (r.mxState == NoData || r.mxState == NXDomain):
-		r.find("mx.missing", Where{Name: string(r.name)}, string(r.name)+" has neither MX nor address: nobody can answer its mail", "")
+		r.find("mx.missing", Where{Name: string(r.name)}, string(r.name)+" has neither MX nor address: replies to its mail cannot be delivered", "")
 	}
 }
 
@@ -92,7 +92,7 @@ func (r *run) spfMissing() {
 		r.find("spf.missing-host", Where{Name: string(r.name)}, fmt.Sprintf("no SPF record at %s; policy %s of %s protects it", r.name, d.Policy, d.PolicyDomain), "")
 		return
 	}
-	fix := "publish a record that lists your MX hosts and whatever else sends for you"
+	fix := "publish a record that lists your MX hosts and everything else that sends for you"
 	if r.report.Profile == Parked || r.report.Profile == Receiving {
 		fix = "publish a record that authorizes no host"
 	}
@@ -107,10 +107,10 @@ func (r *run) parked() {
 		r.find("parked.spf", Where{Name: name, Record: rec.SPF.Record}, "the SPF record lets hosts send", "")
 	}
 	if rec.DMARC.State == Found && rec.DMARC.Policy != "reject" {
-		r.find("parked.dmarc", Where{Name: rec.DMARC.Name, Record: rec.DMARC.Record}, "policy "+word(rec.DMARC.Policy)+", where no mail can be genuine", "")
+		r.find("parked.dmarc", Where{Name: rec.DMARC.Name, Record: rec.DMARC.Record}, "policy "+word(rec.DMARC.Policy)+", although no mail from it can be genuine", "")
 	}
 	if hosts := len(rec.MX); hosts > 0 && !r.nullMX() {
-		r.find("parked.mx-hosts", Where{Name: name}, fmt.Sprintf("%s has %d MX hosts, and no null MX", name, hosts), "")
+		r.find("parked.mx-hosts", Where{Name: name}, fmt.Sprintf("%s has %d MX hosts, but no null MX", name, hosts), "")
 	}
 	if r.mxState == NoData && r.implicit {
 		r.find("parked.mx", Where{Name: name}, "without MX, mail goes to the address of "+name, "")

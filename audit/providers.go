@@ -2,16 +2,16 @@ package audit
 
 import "strings"
 
-// provider is a well-known sender of mail for others: a fact about its names.
+// provider is a well-known service that sends mail for its customers, with facts about its names.
 type provider struct {
 	name      string
 	spf       []string // names that customers include
 	mx        []string // suffixes of its MX hosts
-	selectors []string // that its customers usually have
+	selectors []string // selectors that its customers usually have
 	shared    bool     // all customers send from the same addresses
 }
 
-// providers are facts from the public documentation of these services.
+// providers come from the public documentation of these services.
 var providers = []provider{
 	{"Google Workspace", []string{"_spf.google.com"}, []string{"google.com", "googlemail.com"}, []string{"google"}, true},
 	{"Microsoft 365", []string{"spf.protection.outlook.com"}, []string{"mail.protection.outlook.com", "mx.microsoft"}, []string{"selector1", "selector2"}, true},
@@ -42,7 +42,7 @@ var providers = []provider{
 	{"Proofpoint", nil, []string{"pphosted.com", "ppe-hosted.com"}, nil, false},
 }
 
-// sends reports whether name is one that customers of p include.
+// sends reports whether customers of p include name.
 func (p *provider) sends(name string) bool {
 	for _, s := range p.spf {
 		if strings.EqualFold(s, name) {
@@ -62,5 +62,5 @@ func (p *provider) receives(host string) bool {
 	return false
 }
 
-// commonSelectors are those that many keys have, whoever signs.
+// commonSelectors are selectors that many signers use.
 var commonSelectors = []string{"default", "dkim", "mail", "s1", "s2", "k1", "selector1", "selector2", "key1", "smtp", "20230601", "2024", "2025", "2026"}

@@ -12,9 +12,9 @@ import (
 	"postseal/spf"
 )
 
-// Publication is the one record to publish at a name, in place of what is there. It removes
-// all findings in Mends together. Our own lint finds no error in it, and no sender, policy or
-// address that the owner meant is missing from it.
+// Publication is the one record to publish at a name, in place of the existing ones. It removes
+// all findings in Mends together. Our own lint finds no error in it, and it keeps every sender,
+// policy and address that the owner intended.
 type Publication struct {
 	Name  string   `json:"name"`
 	Type  string   `json:"type"` // TXT or MX
@@ -22,14 +22,14 @@ type Publication struct {
 	Mends []string `json:"mends"` // rule ids, in the order of the findings
 }
 
-// NoRecord says why no record is offered for a name whose record cannot be read: part of it
-// has no explanation, or several.
+// NoRecord says why no record is offered for a name whose record cannot be read: part of it has
+// no explanation, or more than one.
 type NoRecord struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
 
-// publications works out what to publish, once every check has run.
+// publications determines what to publish, after every check has run.
 func (r *run) publications() {
 	if r.missing {
 		return
@@ -47,7 +47,7 @@ func (r *run) publications() {
 	}
 }
 
-// at lists the findings at a name whose ids begin with one of the areas.
+// at lists the findings at a name whose ids start with one of the areas.
 func (r *run) at(name string, areas ...string) []*Finding {
 	var list []*Finding
 	for i := range r.report.Findings {
@@ -60,11 +60,11 @@ func (r *run) at(name string, areas ...string) []*Finding {
 	return list
 }
 
-// offer adds a publication that mends some of the findings; without any it adds nothing.
-func (r *run) offer(name, kind, value string, findings []*Finding, mends func(f *Finding) bool) {
+// offer adds a publication that fixes some of the findings. If it fixes none, offer does nothing.
+func (r *run) offer(name, kind, value string, findings []*Finding, fixes func(f *Finding) bool) {
 	p := Publication{Name: name, Type: kind, Value: value, Mends: []string{}}
 	for _, f := range findings {
-		if mends(f) && !slices.Contains(p.Mends, f.ID) {
+		if fixes(f) && !slices.Contains(p.Mends, f.ID) {
 			p.Mends = append(p.Mends, f.ID)
 		}
 	}
@@ -73,15 +73,15 @@ func (r *run) offer(name, kind, value string, findings []*Finding, mends func(f 
 	}
 }
 
-// refuse notes why there is no record, if one of the findings is about a text that receivers
-// cannot read as it was meant.
+// refuse records why there is no record, if one of the findings is about a text whose intent is
+// unclear to receivers.
 func (r *run) refuse(name string, findings []*Finding, err error) {
 	if slices.ContainsFunc(findings, func(f *Finding) bool { return unreadable[f.ID] }) {
 		r.report.NoRecord = append(r.report.NoRecord, NoRecord{Name: name, Reason: err.Error()})
 	}
 }
 
-// unreadable are the findings about a text that does not say what its owner means.
+// unreadable lists the findings about a text that does not say what its owner means.
 var unreadable = map[string]bool{"spf.syntax": true, "spf.typo": true, "spf.not-recognised": true, "spf.multiple": true, "spf.loop": true, "spf.include-broken": true, "dmarc.not-recognised": true,
 	"dmarc.syntax": true, "dmarc.unusable": true, "dmarc.policy-dropped": true, "dmarc.bad-value": true, "dmarc.duplicate-tag": true, "dmarc.bad-uri": true,
 	"dmarc.multiple": true, "dkim.syntax": true, "dkim.truncated": true, "mtasts.record": true, "mtasts.multiple": true, "tlsrpt.syntax": true, "tlsrpt.multiple": true,
@@ -91,15 +91,15 @@ func has(problems []lint.Problem, id string) bool {
 	return slices.ContainsFunc(problems, func(p lint.Problem) bool { return p.ID == id })
 }
 
-// textual reports whether the finding is about octets of the text that no repaired record has.
+// textual reports whether the finding is about octets that a repaired record does not contain.
 func textual(id string) bool { return strings.HasPrefix(id, "txt.") }
 
-// removable are the findings about a term that the record is better without.
+// removable lists the findings about a term that should be removed.
 var removable = map[string]bool{"spf.dead-term": true, "spf.duplicate": true, "spf.redundant-range": true, "spf.redundant-lookup": true, "spf.private-range": true,
 	"spf.exp": true, "spf.loop": true, "spf.include-broken": true, "spf.unregistered": true}
 
-// publishSPF: the record without the terms that lead nowhere, and with what was meant by
-// those that cannot be read.
+// publishSPF returns the record without useless terms, and with unreadable terms replaced by
+// what was meant.
 func (r *run) publishSPF() {
 	name := string(r.name)
 	findings := r.at(name, "spf", "txt", "parked")
@@ -127,14 +127,14 @@ func (r *run) publishSPF() {
 			texts[0] = without(texts[0], []string{termAt(f.Where)})
 		}
 	}
-	value, mends, err := mendSPF(texts, findings)
+	value, fixes, err := fixSPF(texts, findings)
 	if err != nil {
 		r.refuse(name, findings, err)
 		return
 	}
 	r.offer(name, "TXT", value, findings, func(f *Finding) bool {
 		cheaper := proposed != "" && (f.ID == "spf.lookup-limit" || removable[f.ID] && !slices.Contains(strings.Fields(value), termAt(f.Where)))
-		return mends(f) || cheaper
+		return fixes(f) || cheaper
 	})
 }
 
@@ -145,9 +145,9 @@ func (r *run) leadsToSPF(redirect string) bool {
 	return state == Found && slices.ContainsFunc(a.Records, func(rr resolver.RR) bool { return spf.IsRecord(rr.Text) })
 }
 
-// mendSPF returns the record that was meant by texts, without the terms that findings say to
-// remove, and tells which findings it removes.
-func mendSPF(texts []string, findings []*Finding) (value string, mends func(*Finding) bool, err error) {
+// fixSPF returns the record intended by texts, without the terms that findings say to remove,
+// and the findings that it removes.
+func fixSPF(texts []string, findings []*Finding) (value string, fixes func(*Finding) bool, err error) {
 	var removed []string
 	if len(texts) == 1 {
 		removed = slices.DeleteFunc(spfRemovals(findings), func(term string) bool {
@@ -157,7 +157,7 @@ func mendSPF(texts []string, findings []*Finding) (value string, mends func(*Fin
 	}
 	value, err = repair.SPF(texts...)
 	if err == nil && len(removed) > 0 && !namesSender(value) {
-		err = &repair.Error{Why: "without what leads nowhere the record names no sender: list what sends"}
+		err = &repair.Error{Why: "without the terms that resolve to nothing, the record names no sender: list the hosts that send"}
 	}
 	problems := spf.Lint(value)
 	return value, func(f *Finding) bool {
@@ -171,12 +171,12 @@ func mendSPF(texts []string, findings []*Finding) (value string, mends func(*Fin
 	}, err
 }
 
-// lintedSPF are the findings that spf.Lint makes too, so that it can tell of a new record
-// whether they are gone.
+// lintedSPF lists the findings that spf.Lint also makes, so it can check whether a new record
+// still has them.
 var lintedSPF = map[string]bool{"spf.syntax": true, "spf.typo": true, "spf.after-all": true, "spf.redirect-unused": true, "spf.unknown-modifier": true, "spf.all-permissive": true,
 	"spf.all-neutral": true, "spf.all-missing": true, "spf.size": true, "spf.host-bits": true}
 
-// spfRemovals are the terms of the domain's own record that findings say to remove.
+// spfRemovals returns the terms of the domain's own record that findings say to remove.
 func spfRemovals(findings []*Finding) []string {
 	var list []string
 	for _, f := range findings {
@@ -197,7 +197,7 @@ func termAt(at Where) string {
 	return term
 }
 
-// without drops terms from a record, a term that stands twice once.
+// without removes terms from a record; of a duplicate term it removes one.
 func without(record string, terms []string) string {
 	words := strings.Fields(record)
 	for _, t := range terms {
@@ -211,30 +211,30 @@ func without(record string, terms []string) string {
 	return strings.Join(words, " ")
 }
 
-// namesSender reports whether a record names more than all.
+// namesSender reports whether a record has terms other than all.
 func namesSender(record string) bool {
 	parsed, err := spf.Parse(record)
 	return err == nil && (parsed.Redirect != nil || slices.ContainsFunc(parsed.Directives, func(d spf.Directive) bool { return d.Mechanism != spf.All }))
 }
 
-// publishKeys: the key that was meant. A key behind an alias is that of a service.
+// publishKeys returns the intended key. A key reached through an alias belongs to a service.
 func (r *run) publishKeys() {
 	for _, k := range r.report.Records.DKIM {
 		findings := r.at(k.Name, "dkim", "txt")
 		if k.Alias != "" || k.State != Found || len(findings) == 0 {
 			continue
 		}
-		value, mends, err := mendKey(k.Record, k.lengths)
+		value, fixes, err := fixKey(k.Record, k.lengths)
 		if err != nil {
 			r.refuse(k.Name, findings, err)
 			continue
 		}
-		r.offer(k.Name, "TXT", value, findings, mends)
+		r.offer(k.Name, "TXT", value, findings, fixes)
 	}
 }
 
-// mendKey returns the key that was meant by a text, and tells which findings it removes.
-func mendKey(text string, lengths []int) (value string, mends func(*Finding) bool, err error) {
+// fixKey returns the key intended by a text, and the findings that it removes.
+func fixKey(text string, lengths []int) (value string, fixes func(*Finding) bool, err error) {
 	if value, _, err = repair.Key(text, lengths); err != nil {
 		return "", nil, err
 	}
@@ -279,8 +279,8 @@ func (r *run) publishOthers() {
 	})
 }
 
-// publishDMARC: the policy that was meant, where receivers look for it, and as strong as the
-// findings ask.
+// publishDMARC returns the intended policy, at the name that receivers query, and as strong as
+// the findings require.
 func (r *run) publishDMARC() {
 	rec := &r.report.Records.DMARC
 	name := "_dmarc." + string(r.name)
@@ -305,18 +305,18 @@ func (r *run) publishDMARC() {
 	if r.receives() {
 		reports = r.reportAddress()
 	}
-	value, mends, err := mendDMARC(texts, findings, reports)
+	value, fixes, err := fixDMARC(texts, findings, reports)
 	if err != nil {
 		r.refuse(name, findings, err)
 		return
 	}
-	r.offer(name, "TXT", value, findings, mends)
+	r.offer(name, "TXT", value, findings, fixes)
 }
 
-// mendDMARC returns the record that was meant by texts, as strong as the findings ask, and
-// tells which findings it removes. reports is where reports may go if no address is there; ""
+// fixDMARC returns the record intended by texts, as strong as the findings require, and the
+// findings that it removes. reports is where reports may go if the record has no address; ""
 // adds none.
-func mendDMARC(texts []string, findings []*Finding, reports string) (value string, mends func(*Finding) bool, err error) {
+func fixDMARC(texts []string, findings []*Finding, reports string) (value string, fixes func(*Finding) bool, err error) {
 	if value, err = repair.DMARC(texts...); err != nil {
 		return "", nil, err
 	}
@@ -355,15 +355,15 @@ func (r *run) defaultDMARC() string {
 	return "v=DMARC1; p=none; rua=" + r.reportAddress()
 }
 
-// receives reports whether mail to the domain gets anywhere, as far as is known.
+// receives reports whether mail to the domain can be delivered, as far as is known.
 func (r *run) receives() bool {
 	return r.report.Profile.Receives() || r.report.Profile == Unknown || r.mxState == NoData && r.implicit
 }
 
 func (r *run) reportAddress() string { return "mailto:dmarc@" + string(r.name) }
 
-// stronger changes the tags that findings are about. Reports come first: without them nobody
-// can tell what a stronger policy would do.
+// stronger changes the tags that findings are about. Reports come first: without them the owner
+// cannot know what a stronger policy would do.
 func stronger(value string, findings []*Finding, reports string) string {
 	found := map[string]bool{}
 	for _, f := range findings {
@@ -394,7 +394,7 @@ func stronger(value string, findings []*Finding, reports string) string {
 	return t.String()
 }
 
-// tagList is a record on its way to another.
+// tagList is a record being edited.
 type tagList []field
 
 func (t tagList) get(name string) string {
@@ -418,7 +418,7 @@ func (t *tagList) drop(names ...string) {
 	*t = slices.DeleteFunc(*t, func(f field) bool { return slices.Contains(names, f.name) })
 }
 
-// String writes the tags as receivers read them.
+// String writes the tags in the form that receivers read.
 func (t tagList) String() string {
 	parts := make([]string, 0, len(t))
 	for _, f := range t {

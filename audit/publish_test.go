@@ -36,7 +36,7 @@ func TestPublish(t *testing.T) {
 			"a.test TXT v=spf1 include:x.test include:y.test ~all\n"},
 		{"glued all", "a.test. TXT \"v=spf1 include:_spf.x.test-all\"\n" + dmarcOK, "a.test TXT v=spf1 include:_spf.x.test -all\n"},
 		{"two SPF records", "a.test. TXT \"v=spf1 include:x.test ~all\"\na.test. TXT \"v=spf1 mx -all\"\n" + dmarcOK, "a.test TXT v=spf1 include:x.test mx ~all\n"},
-		{"loop", "a.test. TXT \"v=spf1 include:a.test ~all\"\n" + dmarcOK, "a.test none: without what leads nowhere the record names no sender: list what sends\n"},
+		{"loop", "a.test. TXT \"v=spf1 include:a.test ~all\"\n" + dmarcOK, "a.test none: without the terms that resolve to nothing, the record names no sender: list the hosts that send\n"},
 		{"apex", spfOK + "a.test. TXT \"v=DMARC1; p=reject\"\n", "_dmarc.a.test TXT v=DMARC1; p=reject\n"},
 		{"without underscore", spfOK + "dmarc.a.test. TXT \"v=DMARC1; p=reject\"\n", "_dmarc.a.test TXT v=DMARC1; p=reject\n"},
 		{"name twice", spfOK + "_dmarc.a.test.a.test. TXT \"v=DMARC1; p=reject\"\n", "_dmarc.a.test TXT v=DMARC1; p=reject\n"},
@@ -59,7 +59,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// TestOneRecord: no name has two publications, and each finding that one mends says the same.
+// TestOneRecord: no name has two publications, and each finding that one fixes says the same.
 func TestOneRecord(t *testing.T) {
 	r := auditZone(t, "$TTL 60\na.test. TXT \"v=spf1 a:gone.test a:gone2.test mx ?all\"\na.test. MX 1 mx.a.test.\nmx.a.test. A 192.0.2.1\n", "a.test", audit.Options{})
 	seen := map[string]bool{}

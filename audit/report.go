@@ -6,10 +6,10 @@ import (
 	"postseal/resolver"
 )
 
-// Schema names the form of a Report in JSON.
+// Schema identifies the JSON format of a Report.
 const Schema = "postseal.audit/1"
 
-// Grade is A, B, C, D or F; "" where a check that matters could not run.
+// Grade is A, B, C, D or F, or "" if an important check could not run.
 type Grade string
 
 // Report is the audit of one domain. It marshals to the JSON of "postseal audit".
@@ -20,34 +20,34 @@ type Report struct {
 	Grade       Grade         `json:"grade"`
 	GradeReason string        `json:"grade_reason"`
 	Findings    []Finding     `json:"findings"`
-	Publish     []Publication `json:"publish"`   // one for each name that a new record mends
-	NoRecord    []NoRecord    `json:"no_record"` // names whose record has to be written anew by hand
+	Publish     []Publication `json:"publish"`   // one for each name whose findings a new record fixes
+	NoRecord    []NoRecord    `json:"no_record"` // names whose record must be rewritten by hand
 	Unchecked   []Unchecked   `json:"unchecked"`
 	Tried       []string      `json:"selectors_tried"` // DKIM selectors, most reliable source first
 	Records     Records       `json:"records"`
 	Cost        Cost          `json:"cost"`
 }
 
-// Finding is one breach of a rule.
+// Finding is one violation of a rule.
 type Finding struct {
 	ID       string   `json:"id"`
 	Severity Severity `json:"severity"`
 	Title    string   `json:"title"`
 	Detail   string   `json:"detail"`
 	Fix      string   `json:"fix"`
-	Publish  string   `json:"publish,omitempty"` // the value of the Publication that mends it, "" without one
+	Publish  string   `json:"publish,omitempty"` // the value of the Publication that fixes it, or ""
 	RFC      string   `json:"rfc"`
 	Where    Where    `json:"where"`
 }
 
-// Where is the place of a finding: a name in the DNS, and the octet in the record there.
+// Where is the position of a finding: a DNS name, and the octet in the record there.
 type Where struct {
 	Name   string `json:"name"`
 	Offset int    `json:"offset"`
 	Record string `json:"record,omitempty"` // the text that Offset counts in
 }
 
-// Unchecked is a question without an answer. It says nothing about the domain.
+// Unchecked is a query without an answer. It says nothing about the domain.
 type Unchecked struct {
 	Check  string        `json:"check"`
 	Name   string        `json:"name"`
@@ -56,17 +56,17 @@ type Unchecked struct {
 	Grave  bool          `json:"grave"` // no grade without it
 }
 
-// Cost is what the audit took.
+// Cost is the work that the audit took.
 type Cost struct {
 	DNSQueries int   `json:"dns_queries"`
 	Micros     int64 `json:"micros"`
 }
 
-// Profile is what a domain does with mail.
+// Profile says how a domain uses mail.
 type Profile string
 
-// The profiles. Both: it sends and receives. Parked: neither. Unknown: the lookups that
-// tell it failed.
+// The profiles. Both: it sends and receives. Parked: neither. Unknown: the lookups that would
+// tell failed.
 const (
 	Auto      Profile = "auto"
 	Both      Profile = "both"
@@ -82,11 +82,11 @@ func (p Profile) Sends() bool { return p == Both || p == Sending }
 // Receives reports whether the domain is known to receive mail.
 func (p Profile) Receives() bool { return p == Both || p == Receiving }
 
-// State is what a question came to.
+// State is the outcome of a query.
 type State string
 
-// The states. NoData: the name exists and has no record of this kind. Failed: nobody
-// knows.
+// The states. NoData: the name exists and has no record of this kind. Failed: the lookup
+// failed, so the state is unknown.
 const (
 	Found    State = "found"
 	NoData   State = "nodata"
@@ -101,7 +101,7 @@ type Status struct {
 	Kind  resolver.Kind `json:"kind,omitempty"` // of the failure
 }
 
-// Records is what was found.
+// Records is what the audit found.
 type Records struct {
 	SPF   SPF       `json:"spf"`
 	DMARC DMARC     `json:"dmarc"`
@@ -119,7 +119,7 @@ type Records struct {
 	Bulk   []Requirement `json:"bulk,omitempty"`
 }
 
-// SPF is the record of RFC 7208 and what it comes to.
+// SPF is the record of RFC 7208 and its result.
 type SPF struct {
 	Status
 	Record      string      `json:"record"`
@@ -127,18 +127,18 @@ type SPF struct {
 	VoidLookups int         `json:"void_lookups"`
 	Voids4      int         `json:"void_lookups_ipv4"`
 	Voids6      int         `json:"void_lookups_ipv6"`
-	Addresses4  string      `json:"addresses_ipv4"` // decimal; they pass
+	Addresses4  string      `json:"addresses_ipv4"` // decimal; how many addresses pass
 	Addresses6  string      `json:"addresses_ipv6"`
 	Tree        *SPFNode    `json:"tree,omitempty"`
 	Samples     []SPFSample `json:"samples"`
-	Steps       []SPFStep   `json:"fix_steps"`            // to get within the limits
-	Proposed    string      `json:"fix_record,omitempty"` // the record after them
+	Steps       []SPFStep   `json:"fix_steps"`            // to stay within the limits
+	Proposed    string      `json:"fix_record,omitempty"` // the record after these steps
 }
 
 // SPFNode is the record of one domain in the tree.
 type SPFNode struct {
 	Domain  string    `json:"domain"`
-	Result  string    `json:"result,omitempty"` // what check_host() says without a valid record
+	Result  string    `json:"result,omitempty"` // the result of check_host() without a valid record
 	Problem string    `json:"problem,omitempty"`
 	Record  string    `json:"record"`
 	Lookups int       `json:"lookups"`
@@ -159,25 +159,25 @@ type SPFTerm struct {
 	Child     *SPFNode       `json:"child,omitempty"`
 }
 
-// SPFSample is what check_host() says to one client, for records with macros.
+// SPFSample is the result of check_host() for one client, for records with macros.
 type SPFSample struct {
 	IP        netip.Addr `json:"ip"`
 	Sender    string     `json:"from"`
 	Result    string     `json:"result"`
 	Mechanism string     `json:"mechanism"`
 	Lookups   int        `json:"lookups"`
-	Expanded  []string   `json:"expanded"` // the names that macros became
+	Expanded  []string   `json:"expanded"` // the names after macro expansion
 }
 
-// SPFStep is one change that makes the record cheaper.
+// SPFStep is one change that reduces the lookups of the record.
 type SPFStep struct {
 	Term    string `json:"term"`
-	Do      string `json:"do"` // drop, or what to write instead
+	Do      string `json:"do"` // drop, or the replacement
 	Why     string `json:"why"`
 	Lookups int    `json:"lookups"` // after it
 }
 
-// DMARC is the policy that applies, by RFC 9989 and by a receiver of RFC 7489.
+// DMARC is the policy that applies, by RFC 9989 and for a receiver that follows RFC 7489.
 type DMARC struct {
 	Status
 	Record       string      `json:"record"`
@@ -217,7 +217,7 @@ type ReportURI struct {
 	Authorised string `json:"authorised"` // yes, no, unknown; "" when not external
 }
 
-// DKIMKey is what one selector has.
+// DKIMKey is the key of one selector.
 type DKIMKey struct {
 	Status
 	Selector string `json:"selector"`
@@ -233,7 +233,7 @@ type DKIMKey struct {
 	lengths []int // of the character-strings
 }
 
-// MXHost is one host that takes mail for the domain.
+// MXHost is one host that accepts mail for the domain.
 type MXHost struct {
 	Name       string       `json:"name"` // "" is the null MX of RFC 7505
 	Preference uint16       `json:"preference"`

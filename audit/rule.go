@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Severity is how bad a finding is.
+// Severity says how bad a finding is.
 type Severity string
 
-// The severities. Critical: anyone can send as the domain. Error: receivers refuse or
-// ignore what is published. Warn: weaker than it should be. Info: worth knowing.
+// The severities. Critical: anyone can send as the domain. Error: receivers reject or ignore
+// what is published. Warn: weaker than it should be. Info: worth knowing.
 const (
 	Critical Severity = "critical"
 	Error    Severity = "error"
@@ -19,19 +19,19 @@ const (
 
 var severities = [...]Severity{Info, Warn, Error, Critical}
 
-// Rank orders severities; the mildest is 0.
+// Rank orders severities; the least severe is 0.
 func (s Severity) Rank() int { return slices.Index(severities[:], s) }
 
-// Rule is one thing that an audit looks for. Its ID never changes its meaning and is
-// never given to another rule.
+// Rule is one thing that an audit checks. Its ID never changes its meaning and is never reused
+// for another rule.
 type Rule struct {
 	ID       string
 	Severity Severity
 	Title    string // plain words
-	RFC      string // number and section; "" where only practice says it
+	RFC      string // number and section; "" if only practice requires it
 	Why      string // why it matters, in a sentence
-	Fix      string // how to mend it
-	Cap      Grade  // the best grade beside a finding of it; "" is that of the severity
+	Fix      string // how to fix it
+	Cap      Grade  // the best grade that a report with such a finding can have; "" uses that of the severity
 }
 
 var rules = slices.Concat(spfRules, dkimRules, dmarcRules, mailRules, transportRules, zoneRules)
@@ -54,7 +54,7 @@ func (r Rule) Area() string {
 	return area
 }
 
-// Cite is the source of the rule as people write it.
+// Cite returns the source of the rule in the usual notation.
 func (r Rule) Cite() string {
 	switch {
 	case r.RFC == "":
@@ -65,7 +65,7 @@ func (r Rule) Cite() string {
 	return "RFC " + r.RFC
 }
 
-// BestGrade is the best grade beside a finding of the rule.
+// BestGrade returns the best grade that a report with such a finding can have.
 func (r Rule) BestGrade() Grade {
 	switch {
 	case r.Cap != "":

@@ -33,7 +33,7 @@ _spf.gun.test. TXT "v=spf1 ip4:141.193.32.0/23 ip4:161.38.192.0/20 ~all"
 `
 
 // TestLargeSenders: a domain that uses a large sender as that tells it to, with an enforcing
-// policy, has nothing to mend.
+// policy, has nothing to fix.
 func TestLargeSenders(t *testing.T) {
 	const rest = `a.test. MX 10 mx.a.test.
 mx.a.test. A 198.51.100.1

@@ -10,7 +10,7 @@ import (
 	"postseal/spf"
 )
 
-// near is the number of lookups from which one more include may break the record.
+// near is the number of lookups at which one more include may break the record.
 const near = 8
 
 // spf checks the record of RFC 7208. state is that of the TXT lookup.
@@ -46,14 +46,14 @@ func (r *run) spf(state State) {
 	r.spfTree()
 }
 
-// oldSPF: records of type 99 were given up (RFC 7208 §3.1).
+// oldSPF: records of type 99 are obsolete (RFC 7208 §3.1).
 func (r *run) oldSPF() {
 	if a, state := r.ask("spf", string(r.name), resolver.SPF, false); state == Found {
-		r.find("spf.rrtype", Where{Name: string(r.name), Record: a.Records[0].Text}, "a record of type SPF (99) is published; receivers ask for TXT only", "")
+		r.find("spf.rrtype", Where{Name: string(r.name), Record: a.Records[0].Text}, "a record of type SPF (99) is published; receivers only query TXT", "")
 	}
 }
 
-// spfLookalikes finds TXT records that were meant for SPF and are none.
+// spfLookalikes finds TXT records that were meant to be SPF but are not.
 func (r *run) spfLookalikes() {
 	size := 12 + len(r.name) + 6
 	for _, rr := range r.apex.Records {
@@ -82,10 +82,10 @@ func (r *run) apexHasSPF() bool {
 	return false
 }
 
-// treeRules are those of spf.Lint that the tree knows better.
+// treeRules are rules of spf.Lint that the tree checks better.
 var treeRules = map[string]bool{"spf.lookup-limit": true}
 
-// spfText looks at the record as text.
+// spfText checks the text of the record.
 func (r *run) spfText(rr resolver.RR) {
 	for _, p := range spf.Lint(rr.Text) {
 		if !treeRules[p.ID] {
@@ -122,7 +122,7 @@ func syntaxOffset(err error) int {
 	return 0
 }
 
-// spaced is the text with a blank where two strings join without one.
+// spaced returns the text with a space where two strings join without one.
 func spaced(rr resolver.RR) string {
 	text, offset, added := rr.Text, 0, 0
 	for _, n := range rr.Strings[:max(len(rr.Strings)-1, 0)] {
@@ -134,7 +134,7 @@ func spaced(rr resolver.RR) string {
 	return text
 }
 
-// joint reports whether a term begins at offset without a blank before it.
+// joint reports whether a term starts at offset without a space before it.
 func joint(text string, offset int) bool {
 	if offset == 0 || offset >= len(text) || text[offset-1] == ' ' || text[offset] == ' ' {
 		return false
@@ -155,7 +155,7 @@ func (r *run) joints(rr resolver.RR) {
 	}
 }
 
-// beginsTerm reports whether s looks like the begin of a term, not the rest of one.
+// beginsTerm reports whether s looks like the start of a term, not the rest of one.
 func beginsTerm(s string) bool {
 	s = strings.ToLower(strings.TrimLeft(s, "+-~?"))
 	for _, p := range []string{"include:", "ip4:", "ip6:", "redirect=", "exists:", "exp=", "mx:", "a:", "ptr:"} {
@@ -166,7 +166,7 @@ func beginsTerm(s string) bool {
 	return s == "all" || s == "mx" || s == "ptr"
 }
 
-// quote shows outside text, bounded.
+// quote returns untrusted text, limited in length.
 func quote(s string) string {
 	const most = 120
 	cut := ""

@@ -9,7 +9,7 @@ import (
 	"postseal/spf"
 )
 
-// plan is a record on its way to fewer lookups.
+// plan is a record being changed to need fewer lookups.
 type plan struct {
 	root    *spf.Node
 	entries []planned
@@ -21,20 +21,20 @@ type plan struct {
 type planned struct {
 	term   *spf.Term
 	cost   int
-	text   string // what stands there now; "" once dropped
+	text   string // the current text; "" once dropped
 	set    addressSet
-	static bool // set is all that the term can ever match
+	static bool // set contains everything that the term can ever match
 }
 
-// Bounds of what is written out as addresses.
+// Bounds on the addresses that are written out.
 const (
 	maxHostAddresses = 4
 	maxFlat          = 8
 )
 
-// cheaper computes what to change in the record so that it needs no more lookups than
-// allowed: first what nobody will miss. It returns nothing when all is within the limits,
-// and no record when these means do not suffice.
+// cheaper computes changes to the record so that it needs no more lookups than allowed,
+// starting with terms that have no effect. It returns nothing if the record is within the
+// limits, and no record if these changes are not enough.
 func (r *run) cheaper(tree *spf.Tree) ([]SPFStep, string) {
 	p := newPlan(tree)
 	if p.within() && tree.VoidLookups <= spf.DefaultVoidLookups {
@@ -74,7 +74,7 @@ func newPlan(tree *spf.Tree) *plan {
 	return p
 }
 
-// collect gathers what t lets pass.
+// collect gathers the addresses that t passes.
 func (e *planned) collect(t *spf.Term) {
 	follows := t.Mechanism == spf.Include || t.Mechanism == "redirect"
 	switch {
@@ -86,7 +86,7 @@ func (e *planned) collect(t *spf.Term) {
 	}
 	if t.Qualifier != spf.Pass && t.Mechanism != "redirect" {
 		if t.Mechanism != spf.All && t.Mechanism != spf.IP4 && t.Mechanism != spf.IP6 {
-			e.static = false // it takes addresses away from what follows
+			e.static = false // it excludes addresses from later terms
 		}
 		return
 	}
@@ -105,8 +105,9 @@ func (e *planned) collect(t *spf.Term) {
 
 func (p *plan) within() bool { return p.lookups <= spf.DefaultLookups }
 
-// each tries change on every term, the dearest first, until the record is cheap enough;
-// with always on every term. change says what to do instead of the term, and why, or "".
+// each tries change on every term, the most expensive first, until the record needs few enough
+// lookups; with always, it tries every term. change returns the replacement and the reason, or
+// "".
 func (p *plan) each(always bool, change func(e *planned) (text, do, why string)) {
 	order := make([]*planned, 0, len(p.entries))
 	for i := range p.entries {
@@ -134,7 +135,7 @@ func (p *plan) dropDead(e *planned) (text, do, why string) {
 	return "", "", ""
 }
 
-// dropRepeated drops a term whose addresses all pass by other terms.
+// dropRepeated drops a term whose addresses all pass through other terms.
 func (p *plan) dropRepeated(e *planned) (text, do, why string) {
 	if !e.static || e.term.Qualifier != spf.Pass || e.term.Child == nil && len(e.term.Addresses) == 0 {
 		return "", "", ""
@@ -152,7 +153,7 @@ func (p *plan) dropRepeated(e *planned) (text, do, why string) {
 	if after4, after6 := others.count(); before4 != after4 || before6 != after6 {
 		return "", "", ""
 	}
-	return "", "drop", "other terms let all of its addresses pass"
+	return "", "drop", "other terms already pass all of its addresses"
 }
 
 func (p *plan) dropPTR(e *planned) (text, do, why string) {
@@ -162,22 +163,22 @@ func (p *plan) dropPTR(e *planned) (text, do, why string) {
 	return "", "", ""
 }
 
-// listHost writes the addresses of a host instead of its name.
+// listHost replaces the name of a host with its addresses.
 func (p *plan) listHost(e *planned) (text, do, why string) {
 	if !e.static || e.term.Child != nil || len(e.term.Addresses) == 0 || len(e.term.Addresses) > maxHostAddresses {
 		return "", "", ""
 	}
 	text = addressTerms(e.term, e.term.Addresses)
-	return text, text, "the same addresses without a lookup; they must follow when the host moves"
+	return text, text, "the same addresses without a lookup; update them when the host moves"
 }
 
-// flatten writes the addresses of a small include instead of it.
+// flatten replaces a small include with its addresses.
 func (p *plan) flatten(e *planned) (text, do, why string) {
 	if !e.static || e.term.Mechanism != spf.Include || len(e.set.v4)+len(e.set.v6) > maxFlat || len(e.set.v4)+len(e.set.v6) == 0 {
 		return "", "", ""
 	}
 	text = addressTerms(e.term, append(disjoint(e.set.v4), disjoint(e.set.v6)...))
-	return text, text, "the addresses of today; ask its owner to tell you of changes"
+	return text, text, "the current addresses; ask its owner to tell you of changes"
 }
 
 // addressTerms writes prefixes as terms with the qualifier of t.
@@ -203,7 +204,7 @@ func addressTerms(t *spf.Term, list []netip.Prefix) string {
 	return b.String()
 }
 
-// record is the text after all steps.
+// record returns the text after all steps.
 func (p *plan) record() string {
 	words := []string{"v=spf1"}
 	for i := range p.entries {
@@ -221,7 +222,7 @@ func (p *plan) record() string {
 	return strings.Join(words, " ")
 }
 
-// fixSteps tells the steps in a line.
+// fixSteps summarizes the steps in one line.
 func (r *run) fixSteps() string {
 	rec := &r.report.Records.SPF
 	if len(rec.Steps) == 0 {
@@ -232,12 +233,12 @@ func (r *run) fixSteps() string {
 		if s.Do == "drop" {
 			parts = append(parts, fmt.Sprintf("drop %s (%s): %d/10", clip(s.Term), s.Why, s.Lookups))
 		} else {
-			parts = append(parts, fmt.Sprintf("replace %s by %s (%s): %d/10", clip(s.Term), clip(s.Do), s.Why, s.Lookups))
+			parts = append(parts, fmt.Sprintf("replace %s with %s (%s): %d/10", clip(s.Term), clip(s.Do), s.Why, s.Lookups))
 		}
 	}
 	text := strings.Join(parts, "; ")
 	if rec.Proposed != "" {
 		return text
 	}
-	return text + ". This does not suffice: let some senders use a subdomain with a record of its own"
+	return text + ". This is not enough: move some senders to a subdomain with its own record"
 }

@@ -10,27 +10,27 @@ import (
 	"postseal/spf"
 )
 
-// strangers are addresses that belong to nobody: reserved for ever (RFC 1112 §4), and for
-// documentation (RFC 3849). No record should let them pass.
-var strangers = []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustParseAddr("2001:db8:ffff:ffff::1")}
+// reservedAddrs are addresses without an owner: reserved forever (RFC 1112 §4), and for
+// documentation (RFC 3849). No record should pass them.
+var reservedAddrs = []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustParseAddr("2001:db8:ffff:ffff::1")}
 
-// samples asks check_host() itself what it says to strangers, and to the addresses of the
-// options. It is the only way to see what macros come to.
+// samples runs check_host() itself for reserved addresses, and for the addresses of the
+// options. This is the only way to see what macros expand to.
 func (r *run) samples(c *spf.Checker, tree *spf.Tree) {
 	rec := &r.report.Records.SPF
-	for _, ip := range append(strangers[:len(strangers):len(strangers)], r.options.Samples...) {
+	for _, ip := range append(reservedAddrs[:len(reservedAddrs):len(reservedAddrs)], r.options.Samples...) {
 		s := r.sample(r.ctx, c, ip)
 		rec.Samples = append(rec.Samples, s)
-		if s.Result == string(spf.Pass) && (ip == strangers[0] || ip == strangers[1]) && !r.has("spf.all-permissive") {
+		if s.Result == string(spf.Pass) && (ip == reservedAddrs[0] || ip == reservedAddrs[1]) && !r.has("spf.all-permissive") {
 			r.find("spf.stranger-passes", Where{Name: string(r.name), Record: tree.Root.Text},
-				ip.String()+", which is nobody's address, passes by "+clip(s.Mechanism), "")
+				ip.String()+", a reserved address, passes by "+clip(s.Mechanism), "")
 		}
 	}
 	r.deadForAll(tree)
 }
 
-// deadForAll finds a record with macros that says permerror to every sample, those of the
-// caller among them.
+// deadForAll finds a record with macros that returns permerror for every sample, including
+// those of the caller.
 func (r *run) deadForAll(tree *spf.Tree) {
 	rec := &r.report.Records.SPF
 	if len(r.options.Samples) == 0 || r.has("spf.include-broken") || r.has("spf.lookup-limit") || !strings.Contains(tree.Root.Text, "%{") {
@@ -56,8 +56,8 @@ func (r *run) sample(ctx context.Context, c *spf.Checker, ip netip.Addr) SPFSamp
 	return s
 }
 
-// redundant finds addresses of the record that other terms let pass anyway. Where a term that
-// costs a lookup has no more than terms that cost none, it is the one to remove.
+// redundant finds addresses of the record that also pass through other terms. If all addresses
+// of a term that costs a lookup are covered by terms that cost none, it is the one to remove.
 func (r *run) redundant(root *spf.Node) {
 	sets := make([]planned, len(root.Terms))
 	for i := range root.Terms {
@@ -75,14 +75,14 @@ func (r *run) redundant(root *spf.Node) {
 				continue
 			}
 			if q, ok := covering(append(sets[j].set.v4, sets[j].set.v6...), t.Addresses[0]); ok && (q != t.Addresses[0] || o.Lookup > 0 || j < i) {
-				r.find("spf.redundant-range", Where{string(r.name), t.Offset, root.Text}, clip(t.Text)+" lies within "+q.String()+" of "+clip(o.Text), "remove "+clip(t.Text))
+				r.find("spf.redundant-range", Where{string(r.name), t.Offset, root.Text}, clip(t.Text)+" is within "+q.String()+" of "+clip(o.Text), "remove "+clip(t.Text))
 				break
 			}
 		}
 	}
 }
 
-// redundantLookups finds a and mx whose addresses ip4 and ip6 list too.
+// redundantLookups finds a and mx whose addresses are also listed by ip4 and ip6.
 func (r *run) redundantLookups(root *spf.Node) map[int]bool {
 	var literal []netip.Prefix
 	for i := range root.Terms {

@@ -8,15 +8,15 @@ import (
 	"postseal/spf"
 )
 
-// spfWalk goes through a tree once and collects what the findings need.
+// spfWalk walks the tree once and collects what the findings need.
 type spfWalk struct {
 	*run
 	seen   map[string]bool // names of includes and redirects that were followed
-	again  bool            // below one that was reached before
+	again  bool            // below a name that was already reached
 	passes addressSet
 }
 
-// spfTree follows the record, and says what it costs and authorises.
+// spfTree follows the record, and reports its cost and what it authorises.
 func (r *run) spfTree() {
 	checker := &spf.Checker{Resolver: r.dns, Now: r.Now}
 	tree := checker.Explore(r.ctx, string(r.name))
@@ -47,7 +47,7 @@ func (r *run) spfLimits(tree *spf.Tree, at Where) {
 	least := min(tree.Voids4, tree.Voids6)
 	switch {
 	case least > spf.DefaultVoidLookups:
-		r.find("spf.void-limit", at, fmt.Sprintf("%d terms look up names that have nothing; %d are allowed", least, spf.DefaultVoidLookups), "")
+		r.find("spf.void-limit", at, fmt.Sprintf("%d terms look up names that have no records; %d are allowed", least, spf.DefaultVoidLookups), "")
 	case tree.VoidLookups > spf.DefaultVoidLookups:
 		family := "IPv4"
 		if tree.Voids6 > tree.Voids4 {
@@ -57,7 +57,7 @@ func (r *run) spfLimits(tree *spf.Tree, at Where) {
 	}
 }
 
-// spenders lists what each term of the record itself costs.
+// spenders lists the cost of each term of the record itself.
 func spenders(n *spf.Node) string {
 	var parts []string
 	for i := range n.Terms {
@@ -74,8 +74,8 @@ func spenders(n *spf.Node) string {
 	return strings.Join(parts, ", ")
 }
 
-// node turns n into the form of the report. passes tells whether what matches below
-// makes a client pass.
+// node converts n to the form of the report. passes says whether a match below makes a client
+// pass.
 func (w *spfWalk) node(n *spf.Node, passes bool, depth int) *SPFNode {
 	out := &SPFNode{Domain: n.Domain, Result: string(n.Code), Problem: n.Problem, Record: n.Text, Lookups: n.Lookups, Terms: []SPFTerm{}}
 	if n.Code == spf.TempError {
@@ -90,8 +90,8 @@ func (w *spfWalk) node(n *spf.Node, passes bool, depth int) *SPFNode {
 	return out
 }
 
-// included looks at the text of a record of somebody else, as far as it is of concern to
-// who includes it.
+// included checks the text of another organization's record, as far as it affects domains that
+// include it.
 func (w *spfWalk) included(n *spf.Node) {
 	if n.Record == nil {
 		return
@@ -101,7 +101,7 @@ func (w *spfWalk) included(n *spf.Node) {
 		at := Where{n.Domain, d.Offset, n.Text}
 		switch {
 		case d.Mechanism == spf.All && d.Qualifier == spf.Pass:
-			w.find("spf.all-permissive", at, "in the record of "+n.Domain+": +all lets every host of the internet send", "")
+			w.find("spf.all-permissive", at, "in the record of "+n.Domain+": +all lets every host on the internet send", "")
 		case d.Qualifier == spf.Pass && tooWide(d.Prefix):
 			w.find("spf.cidr-wide", at, "in the record of "+n.Domain+": "+d.Prefix.String()+" is wider than any provider needs", "")
 		}
@@ -154,7 +154,7 @@ func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm
 	return out
 }
 
-// child looks at where an include or a redirect leads.
+// child checks the target of an include or a redirect.
 func (w *spfWalk) child(t *spf.Term, at Where, again bool) {
 	switch c := t.Child; {
 	case c.Code == spf.TempError:
@@ -166,11 +166,11 @@ func (w *spfWalk) child(t *spf.Term, at Where, again bool) {
 			w.authorizesUnregistered(t, at)
 		}
 	case again:
-		w.find("spf.duplicate", at, t.Name+" is reached a second time, and paid for again", "keep one of the terms that lead there")
+		w.find("spf.duplicate", at, t.Name+" is reached a second time, and its lookups count again", "keep one of the terms that lead there")
 	}
 }
 
-// shared: whoever rents there can send as this domain through the same addresses.
+// shared: any customer of this service can send as this domain from the same addresses.
 func (w *spfWalk) shared(t *spf.Term, at Where, depth int) {
 	if depth > 0 || t.Qualifier != spf.Pass {
 		return

@@ -8,7 +8,7 @@ import (
 	"postseal/internal/app/repair"
 )
 
-// TLSRPT is where senders report failures of TLS (RFC 8460).
+// TLSRPT says where senders report failures of TLS (RFC 8460).
 type TLSRPT struct {
 	Status
 	Record string   `json:"record"`
@@ -35,7 +35,7 @@ func (r *run) tlsrpt() {
 		}
 		at := Where{Name: rec.Name, Record: rec.Record, Offset: max(strings.Index(rec.Record, uri), 0)}
 		if own, free := r.unregistered(string(d)); free {
-			r.find("tlsrpt.rua-domain", at, fmt.Sprintf("rua: %s does not exist: whoever registers it reads the reports about %s", own, r.name), "")
+			r.find("tlsrpt.rua-domain", at, fmt.Sprintf("rua: %s does not exist: anyone who registers it can read the reports about %s", own, r.name), "")
 			continue
 		}
 		r.takesMail(d, "TLS-RPT rua", at)
@@ -50,7 +50,7 @@ func ParseTLSRPT(text string) (rua []string, err *SyntaxError) {
 		case !f.equals:
 			return nil, &SyntaxError{f.nameOffset, quote(f.name) + ` has no "="`}
 		case i == 0 && (f.name != "v" || f.value != "TLSRPTv1"):
-			return nil, &SyntaxError{f.nameOffset, "the record does not begin with v=TLSRPTv1"}
+			return nil, &SyntaxError{f.nameOffset, "the record does not start with v=TLSRPTv1"}
 		case f.name != "rua":
 			continue
 		}
@@ -67,7 +67,7 @@ func ParseTLSRPT(text string) (rua []string, err *SyntaxError) {
 		}
 	}
 	if len(rua) == 0 {
-		return nil, &SyntaxError{len(text), "there is no rua"}
+		return nil, &SyntaxError{len(text), "rua is missing"}
 	}
 	return rua, nil
 }

@@ -7,25 +7,26 @@ import (
 	"postseal/resolver"
 )
 
-// ZoneData answers for the names of zones that are not published yet, as dnstest.Zone does.
+// ZoneData answers for the names of unpublished zones, as dnstest.Zone does.
 type ZoneData interface {
 	resolver.Resolver
 	// Holds reports whether the zones answer for name.
 	Holds(name string) bool
 }
 
-// Unpublished is a Resolver that answers from zones before they are published, and asks the
+// Unpublished is a Resolver that answers from zones before they are published, and queries the
 // DNS for all other names.
 type Unpublished struct {
 	Zones ZoneData
 	DNS   resolver.Resolver // nil: other names are not looked up
 }
 
-// errOffline is the cause of an answer that was not asked for.
+// errOffline is the cause of a lookup that was skipped.
 var errOffline = errors.New("not looked up: the name is in no zone of the run, and the network is off")
 
-// Lookup implements resolver.Resolver. An alias that leads out of the zones is followed. A
-// name that is not looked up fails with resolver.Missing: nothing is known of it.
+// Lookup implements resolver.Resolver. It follows an alias that points outside the zones. A
+// name that is not looked up fails with resolver.Missing, which means that nothing is known
+// about it.
 func (u *Unpublished) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	if !u.Zones.Holds(name) {
 		return u.ask(ctx, name, t)

@@ -42,7 +42,7 @@ func TestUnpublished(t *testing.T) {
 	}
 }
 
-// TestOffline: a name outside of the zones is not looked up, and that is no finding.
+// TestOffline: a name outside of the zones is not looked up, and that is not a finding.
 func TestOffline(t *testing.T) {
 	file, err := dnstest.Parse(planned)
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"postseal/spf"
 )
 
-// unregistered returns the registrable domain of name, if that does not exist and is not of
-// the audited domain: anyone may register it, and then answers for every name below.
+// unregistered returns the registrable domain of name if that domain does not exist and does
+// not contain the audited domain: anyone can register it, and then controls every name below
+// it.
 func (r *run) unregistered(name string) (string, bool) {
 	d, err := domain.Parse(strings.TrimSuffix(name, "."))
 	if err != nil {
@@ -24,17 +25,16 @@ func (r *run) unregistered(name string) (string, bool) {
 	return string(own), state == NXDomain && !a.Aliased(string(own))
 }
 
-// authorizesUnregistered finds a term that lets the owner of a name send, where nobody owns
-// the name.
+// authorizesUnregistered finds a term that would let the owner of an unregistered name send.
 func (r *run) authorizesUnregistered(t *spf.Term, at Where) {
 	if own, free := r.unregistered(t.Name); free {
-		r.find("spf.unregistered", at, fmt.Sprintf("%s names %s, which does not exist: whoever registers it sends as %s", clip(t.Text), own, r.name), "remove "+clip(t.Text)+", or correct its name")
+		r.find("spf.unregistered", at, fmt.Sprintf("%s names %s, which does not exist: anyone who registers it can send as %s", clip(t.Text), own, r.name), "remove "+clip(t.Text)+", or correct its name")
 	}
 }
 
 // macroTarget follows an include, redirect or exists with macros as far as it is the same for
-// every client: if what stands after the last macro does not exist, no name below it does
-// (RFC 8020).
+// every client: if the name after the last macro does not exist, no name below it does (RFC
+// 8020).
 func (r *run) macroTarget(t *spf.Term, at Where) {
 	follows := t.Mechanism == spf.Include || t.Mechanism == spf.Exists || t.Mechanism == "redirect"
 	if !follows || t.Unused || !strings.Contains(t.Text, "%{") {
@@ -59,16 +59,16 @@ func (r *run) macroTarget(t *spf.Term, at Where) {
 	if t.Mechanism == spf.Exists {
 		r.find("spf.dead-term", at, clip(t.Text)+" never matches: "+clip(suffix)+" does not exist", "remove "+clip(t.Text))
 	} else {
-		r.find("spf.include-broken", at, clip(t.Text)+" makes every check permerror, whoever the client is: "+clip(suffix)+" does not exist", "")
+		r.find("spf.include-broken", at, clip(t.Text)+" makes every check permerror, for every client: "+clip(suffix)+" does not exist", "")
 	}
 	if own, free := r.unregistered(suffix); free {
-		r.find("spf.unregistered", at, fmt.Sprintf("%s names %s, which does not exist: whoever registers it sends as %s", clip(t.Text), own, r.name), "")
+		r.find("spf.unregistered", at, fmt.Sprintf("%s names %s, which does not exist: anyone who registers it can send as %s", clip(t.Text), own, r.name), "")
 	}
 }
 
-// nameTwice looks for records at names to which a zone editor appended the domain again, as
-// _dmarc.example.com.example.com. It is asked only when the record is missing where it
-// belongs.
+// nameTwice looks for records at names to which a zone editor appended the domain again, as in
+// _dmarc.example.com.example.com. It queries them only if the record is missing at the correct
+// name.
 func (r *run) nameTwice(name string) []resolver.RR {
 	if !r.twiceKnown {
 		r.twiceKnown = true
@@ -87,6 +87,6 @@ func (r *run) nameTwice(name string) []resolver.RR {
 	if _, state := r.ask("name", probe+"."+string(r.name), resolver.TXT, false); state == Found || state == Failed {
 		return nil // a wildcard answers for every name
 	}
-	r.find("txt.name-twice", Where{Name: again, Record: a.Records[0].Text}, "a record that belongs at "+name+" is at "+again, "move it to "+name+": enter the name without the domain, or with a dot at its end")
+	r.find("txt.name-twice", Where{Name: again, Record: a.Records[0].Text}, "a record that belongs at "+name+" is at "+again, "move it to "+name+": enter the name without the domain, or with a trailing dot")
 	return a.Records
 }

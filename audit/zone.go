@@ -11,7 +11,7 @@ import (
 
 // CAA says which authorities may issue certificates (RFC 8659).
 type CAA struct {
-	Domain   string `json:"domain"` // where the records stand
+	Domain   string `json:"domain"` // the name with the records
 	Critical bool   `json:"critical"`
 	Tag      string `json:"tag"`
 	Value    string `json:"value"`
@@ -29,7 +29,7 @@ var knownTags = map[string]bool{"issue": true, "issuewild": true, "iodef": true,
 
 const maxCAA = 50
 
-// caa finds the records that count: at the domain, else above it (RFC 8659 §3).
+// caa finds the records that count: at the domain, or else above it (RFC 8659 §3).
 func (r *run) caa() {
 	for name := r.name; name != ""; name = name.Parent() {
 		a, state := r.ask("caa", string(name), resolver.CAA, false)
@@ -61,8 +61,8 @@ func (r *run) caaRecord(name domain.Name, data []byte) {
 	}
 }
 
-// ParseCAA reads the RDATA of a CAA record (RFC 8659 §4.1), and of issue and its kin the issuer
-// (§4.2): where that is no domain, no authority may issue.
+// ParseCAA reads the RDATA of a CAA record (RFC 8659 §4.1). For issue and similar tags it also
+// returns the issuer (§4.2): if that is not a domain, no authority may issue.
 func ParseCAA(data []byte) (CAA, error) {
 	if len(data) < 2 {
 		return CAA{}, fmt.Errorf("a CAA record of %d octets", len(data))
@@ -77,7 +77,7 @@ func ParseCAA(data []byte) (CAA, error) {
 	}
 	for i := range len(c.Value) {
 		if c.Value[i] < 0x20 || c.Value[i] > 0x7e {
-			return CAA{}, fmt.Errorf("a CAA record with octets beyond ASCII in its value")
+			return CAA{}, fmt.Errorf("a CAA record with non-ASCII octets in its value")
 		}
 	}
 	if tag := strings.ToLower(c.Tag); strings.HasPrefix(tag, "issue") && knownTags[tag] {
@@ -101,7 +101,7 @@ func issuerName(s string) bool {
 
 const maxServers = 13
 
-// ns looks at the name servers of the zone that the domain is in.
+// ns checks the name servers of the domain's zone.
 func (r *run) ns() {
 	zone := r.name
 	var a resolver.Answer
@@ -112,7 +112,7 @@ func (r *run) ns() {
 		}
 	}
 	if zone == "" || len(a.Records) == 0 || zone.Labels() < 2 && zone != r.name {
-		return // no zone of the owner: a registry answers
+		return // the zone is not the owner's: a registry answers
 	}
 	r.zone = zone
 	at := Where{Name: string(zone)}
@@ -136,7 +136,7 @@ func (r *run) ns() {
 	}
 }
 
-// network is what probably fails as a whole.
+// network identifies the network of an address: hosts in one network probably fail together.
 func network(ip netip.Addr) netip.Prefix {
 	bits := 48
 	if ip.Is4() {

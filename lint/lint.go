@@ -1,7 +1,7 @@
-// Package lint is what spf.Lint, dkim.Lint and dmarc.Lint find in the text of a record.
+// Package lint defines the problems that spf.Lint, dkim.Lint and dmarc.Lint find in the text of a record.
 package lint
 
-// Severity is how bad a Problem is.
+// Severity says how bad a Problem is.
 type Severity string
 
 // The severities.
@@ -12,7 +12,7 @@ const (
 	Info     Severity = "info"
 )
 
-// Problem is a finding about the text of a record.
+// Problem is something wrong in the text of a record.
 type Problem struct {
 	ID       string   `json:"id"` // stable
 	Severity Severity `json:"severity"`

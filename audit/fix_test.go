@@ -35,7 +35,7 @@ func publishIn(zone string, p audit.Publication) string {
 	return b.String() + p.Name + ". " + p.Type + " " + value + "\n"
 }
 
-// TestMended: with everything published that an audit says to publish, what it mends is gone,
+// TestMended: with everything published that an audit says to publish, what it fixes is gone,
 // no graver finding has come, and there is nothing more to publish for it.
 func TestMended(t *testing.T) {
 	paths, _ := filepath.Glob("../testdata/audit/*.txtar")
