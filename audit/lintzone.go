@@ -11,6 +11,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/app/repair"
 	"postseal/internal/core/dnswire"
+	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/spf"
 )
@@ -173,7 +174,7 @@ func (l *zoneLinter) text(name string, at Where, lengths []int) {
 			at.Offset = err.Offset
 			l.find("bimi.syntax", at, err.Msg, "")
 		}
-	case spf.IsRecord(at.Record):
+	case spfrecord.IsRecord(at.Record):
 		l.meant("spf", at, nil)
 		l.once("spf.multiple", at)
 		findEach(l.find, spf.Lint(at.Record), at)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"postseal/internal/app/repair"
-	"postseal/spf"
+	"postseal/internal/core/spfrecord"
 )
 
 // profile determines how the domain uses mail, unless the caller says so.
@@ -39,7 +39,7 @@ func (r *run) authorises() bool {
 	if rec.Record == "" {
 		return false
 	}
-	record, err := spf.Parse(rec.Record)
+	record, err := spfrecord.Parse(rec.Record)
 	if err != nil {
 		return true
 	}
@@ -48,7 +48,7 @@ func (r *run) authorises() bool {
 	}
 	for i := range record.Directives {
 		d := &record.Directives[i]
-		if d.Mechanism != spf.All || d.Qualifier == spf.Pass {
+		if d.Mechanism != spfrecord.All || d.Qualifier == spfrecord.Pass {
 			return true
 		}
 	}

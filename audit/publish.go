@@ -7,6 +7,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/app/repair"
+	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/resolver"
 	"postseal/spf"
@@ -142,7 +143,7 @@ func (r *run) publishSPF() {
 func (r *run) leadsToSPF(redirect string) bool {
 	_, name, _ := strings.Cut(redirect, "=")
 	a, state := r.ask("spf", name, resolver.TXT, false)
-	return state == Found && slices.ContainsFunc(a.Records, func(rr resolver.RR) bool { return spf.IsRecord(rr.Text) })
+	return state == Found && slices.ContainsFunc(a.Records, func(rr resolver.RR) bool { return spfrecord.IsRecord(rr.Text) })
 }
 
 // fixSPF returns the record intended by texts, without the terms that findings say to remove,
@@ -213,8 +214,8 @@ func without(record string, terms []string) string {
 
 // namesSender reports whether a record has terms other than all.
 func namesSender(record string) bool {
-	parsed, err := spf.Parse(record)
-	return err == nil && (parsed.Redirect != nil || slices.ContainsFunc(parsed.Directives, func(d spf.Directive) bool { return d.Mechanism != spf.All }))
+	parsed, err := spfrecord.Parse(record)
+	return err == nil && (parsed.Redirect != nil || slices.ContainsFunc(parsed.Directives, func(d spfrecord.Directive) bool { return d.Mechanism != spfrecord.All }))
 }
 
 // publishKeys returns the intended key. A key reached through an alias belongs to a service.

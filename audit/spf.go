@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postseal/internal/app/repair"
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -23,7 +24,7 @@ func (r *run) spf(state State) {
 	}
 	var texts []resolver.RR
 	for _, rr := range r.apex.Records {
-		if spf.IsRecord(rr.Text) {
+		if spfrecord.IsRecord(rr.Text) {
 			texts = append(texts, rr)
 			r.spfTexts = append(r.spfTexts, spaced(rr))
 		}
@@ -60,7 +61,7 @@ func (r *run) spfLookalikes() {
 		size += 12 + len(rr.Text) + len(rr.Strings)
 		at := Where{Name: string(r.name), Record: rr.Text}
 		switch {
-		case spf.IsRecord(rr.Text):
+		case spfrecord.IsRecord(rr.Text):
 		case repair.LooksLikeSPF(rr.Text):
 			r.spfTexts = append(r.spfTexts, rr.Text)
 			r.find("spf.not-recognised", at, "receivers do not see an SPF record in "+quote(rr.Text), "")
@@ -75,7 +76,7 @@ func (r *run) spfLookalikes() {
 
 func (r *run) apexHasSPF() bool {
 	for _, rr := range r.apex.Records {
-		if spf.IsRecord(rr.Text) {
+		if spfrecord.IsRecord(rr.Text) {
 			return true
 		}
 	}
@@ -93,7 +94,7 @@ func (r *run) spfText(rr resolver.RR) {
 		}
 	}
 	r.joints(rr)
-	record, err := spf.Parse(rr.Text)
+	record, err := spfrecord.Parse(rr.Text)
 	if err != nil || record.Exp == nil {
 		return
 	}
@@ -108,14 +109,14 @@ func (r *run) spfText(rr resolver.RR) {
 	case len(a.Records) != 1:
 		r.find("spf.exp", at, fmt.Sprintf("exp= names %s, which has %d TXT records", name, len(a.Records)), "")
 	default:
-		if err := spf.CheckExplanation(a.Records[0].Text); err != nil {
+		if _, err := spfrecord.ParseExplanation(a.Records[0].Text); err != nil {
 			r.find("spf.exp", Where{Name: name, Offset: syntaxOffset(err), Record: a.Records[0].Text}, "the explanation at "+name+" is not used: "+err.Error(), "")
 		}
 	}
 }
 
 func syntaxOffset(err error) int {
-	var syntax *spf.SyntaxError
+	var syntax *spfrecord.SyntaxError
 	if errors.As(err, &syntax) {
 		return syntax.Offset
 	}

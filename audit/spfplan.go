@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/spfrecord"
+	"postseal/internal/core/spftree"
 	"postseal/spf"
 )
 
 // plan is a record being changed to need fewer lookups.
 type plan struct {
-	root    *spf.Node
+	root    *spftree.Node
 	entries []planned
 	lookups int
 	steps   []SPFStep
@@ -19,7 +21,7 @@ type plan struct {
 
 // planned is one term of the record.
 type planned struct {
-	term   *spf.Term
+	term   *spftree.Term
 	cost   int
 	text   string // the current text; "" once dropped
 	set    addressSet
@@ -35,7 +37,7 @@ const (
 // cheaper computes changes to the record so that it needs no more lookups than allowed,
 // starting with terms that have no effect. It returns nothing if the record is within the
 // limits, and no record if these changes are not enough.
-func (r *run) cheaper(tree *spf.Tree) ([]SPFStep, string) {
+func (r *run) cheaper(tree *spftree.Tree) ([]SPFStep, string) {
 	p := newPlan(tree)
 	if p.within() && tree.VoidLookups <= spf.DefaultVoidLookups {
 		return []SPFStep{}, ""
@@ -54,7 +56,7 @@ func (r *run) cheaper(tree *spf.Tree) ([]SPFStep, string) {
 	return p.steps, p.record()
 }
 
-func newPlan(tree *spf.Tree) *plan {
+func newPlan(tree *spftree.Tree) *plan {
 	p := &plan{root: tree.Root, lookups: tree.Lookups}
 	for i := range tree.Root.Terms {
 		t := &tree.Root.Terms[i]
@@ -75,23 +77,23 @@ func newPlan(tree *spf.Tree) *plan {
 }
 
 // collect gathers the addresses that t passes.
-func (e *planned) collect(t *spf.Term) {
-	follows := t.Mechanism == spf.Include || t.Mechanism == "redirect"
+func (e *planned) collect(t *spftree.Term) {
+	follows := t.Mechanism == spfrecord.Include || t.Mechanism == "redirect"
 	switch {
 	case t.Err != nil, t.Problem != "",
-		t.Mechanism == spf.PTR, t.Mechanism == spf.Exists,
+		t.Mechanism == spfrecord.PTR, t.Mechanism == spfrecord.Exists,
 		t.Lookup > 0 && t.Name == "",
 		follows && (t.Child == nil || t.Child.Code != ""):
 		e.static = false
 	}
 	if t.Qualifier != spf.Pass && t.Mechanism != "redirect" {
-		if t.Mechanism != spf.All && t.Mechanism != spf.IP4 && t.Mechanism != spf.IP6 {
+		if t.Mechanism != spfrecord.All && t.Mechanism != spfrecord.IP4 && t.Mechanism != spfrecord.IP6 {
 			e.static = false // it excludes addresses from later terms
 		}
 		return
 	}
 	e.set.add(t.Addresses)
-	if t.Mechanism == spf.All {
+	if t.Mechanism == spfrecord.All {
 		e.set.everything()
 	}
 	if t.Child != nil {
@@ -157,7 +159,7 @@ func (p *plan) dropRepeated(e *planned) (text, do, why string) {
 }
 
 func (p *plan) dropPTR(e *planned) (text, do, why string) {
-	if e.term.Mechanism == spf.PTR {
+	if e.term.Mechanism == spfrecord.PTR {
 		return "", "drop", "ptr should not be published"
 	}
 	return "", "", ""
@@ -174,7 +176,7 @@ func (p *plan) listHost(e *planned) (text, do, why string) {
 
 // flatten replaces a small include with its addresses.
 func (p *plan) flatten(e *planned) (text, do, why string) {
-	if !e.static || e.term.Mechanism != spf.Include || len(e.set.v4)+len(e.set.v6) > maxFlat || len(e.set.v4)+len(e.set.v6) == 0 {
+	if !e.static || e.term.Mechanism != spfrecord.Include || len(e.set.v4)+len(e.set.v6) > maxFlat || len(e.set.v4)+len(e.set.v6) == 0 {
 		return "", "", ""
 	}
 	text = addressTerms(e.term, append(disjoint(e.set.v4), disjoint(e.set.v6)...))
@@ -182,7 +184,7 @@ func (p *plan) flatten(e *planned) (text, do, why string) {
 }
 
 // addressTerms writes prefixes as terms with the qualifier of t.
-func addressTerms(t *spf.Term, list []netip.Prefix) string {
+func addressTerms(t *spftree.Term, list []netip.Prefix) string {
 	qualifier := ""
 	if c := t.Text[0]; c == '-' || c == '~' || c == '?' {
 		qualifier = string(c)

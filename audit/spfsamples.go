@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/spfrecord"
+	"postseal/internal/core/spftree"
 	"postseal/spf"
 )
 
@@ -16,7 +18,7 @@ var reservedAddrs = []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustPar
 
 // samples runs check_host() itself for reserved addresses, and for the addresses of the
 // options. This is the only way to see what macros expand to.
-func (r *run) samples(c *spf.Checker, tree *spf.Tree) {
+func (r *run) samples(c *spf.Checker, tree *spftree.Tree) {
 	rec := &r.report.Records.SPF
 	for _, ip := range append(reservedAddrs[:len(reservedAddrs):len(reservedAddrs)], r.options.Samples...) {
 		s := r.sample(r.ctx, c, ip)
@@ -31,7 +33,7 @@ func (r *run) samples(c *spf.Checker, tree *spf.Tree) {
 
 // deadForAll finds a record with macros that returns permerror for every sample, including
 // those of the caller.
-func (r *run) deadForAll(tree *spf.Tree) {
+func (r *run) deadForAll(tree *spftree.Tree) {
 	rec := &r.report.Records.SPF
 	if len(r.options.Samples) == 0 || r.has("spf.include-broken") || r.has("spf.lookup-limit") || !strings.Contains(tree.Root.Text, "%{") {
 		return
@@ -58,7 +60,7 @@ func (r *run) sample(ctx context.Context, c *spf.Checker, ip netip.Addr) SPFSamp
 
 // redundant finds addresses of the record that also pass through other terms. If all addresses
 // of a term that costs a lookup are covered by terms that cost none, it is the one to remove.
-func (r *run) redundant(root *spf.Node) {
+func (r *run) redundant(root *spftree.Node) {
 	sets := make([]planned, len(root.Terms))
 	for i := range root.Terms {
 		sets[i].collect(&root.Terms[i])
@@ -66,12 +68,12 @@ func (r *run) redundant(root *spf.Node) {
 	superfluous := r.redundantLookups(root)
 	for i := range root.Terms {
 		t := &root.Terms[i]
-		if t.Unused || t.Qualifier != spf.Pass || t.Mechanism != spf.IP4 && t.Mechanism != spf.IP6 {
+		if t.Unused || t.Qualifier != spf.Pass || t.Mechanism != spfrecord.IP4 && t.Mechanism != spfrecord.IP6 {
 			continue
 		}
 		for j := range root.Terms {
 			o := &root.Terms[j]
-			if i == j || o.Mechanism == spf.All || o.Unused || o.Text == t.Text || superfluous[j] {
+			if i == j || o.Mechanism == spfrecord.All || o.Unused || o.Text == t.Text || superfluous[j] {
 				continue
 			}
 			if q, ok := covering(append(sets[j].set.v4, sets[j].set.v6...), t.Addresses[0]); ok && (q != t.Addresses[0] || o.Lookup > 0 || j < i) {
@@ -83,17 +85,17 @@ func (r *run) redundant(root *spf.Node) {
 }
 
 // redundantLookups finds a and mx whose addresses are also listed by ip4 and ip6.
-func (r *run) redundantLookups(root *spf.Node) map[int]bool {
+func (r *run) redundantLookups(root *spftree.Node) map[int]bool {
 	var literal []netip.Prefix
 	for i := range root.Terms {
-		if t := &root.Terms[i]; !t.Unused && t.Qualifier == spf.Pass && (t.Mechanism == spf.IP4 || t.Mechanism == spf.IP6) {
+		if t := &root.Terms[i]; !t.Unused && t.Qualifier == spf.Pass && (t.Mechanism == spfrecord.IP4 || t.Mechanism == spfrecord.IP6) {
 			literal = append(literal, t.Addresses...)
 		}
 	}
 	found := map[int]bool{}
 	for i := range root.Terms {
 		t := &root.Terms[i]
-		if t.Unused || t.Err != nil || t.Qualifier != spf.Pass || t.Mechanism != spf.A && t.Mechanism != spf.MX || len(t.Addresses) == 0 {
+		if t.Unused || t.Err != nil || t.Qualifier != spf.Pass || t.Mechanism != spfrecord.A && t.Mechanism != spfrecord.MX || len(t.Addresses) == 0 {
 			continue
 		}
 		if slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { _, ok := covering(literal, p); return !ok }) {

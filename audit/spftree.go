@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"postseal/internal/core/spfrecord"
+	"postseal/internal/core/spftree"
 	"postseal/spf"
 )
 
@@ -19,7 +21,7 @@ type spfWalk struct {
 // spfTree follows the record, and reports its cost and what it authorises.
 func (r *run) spfTree() {
 	checker := &spf.Checker{Resolver: r.dns, Now: r.Now}
-	tree := checker.Explore(r.ctx, string(r.name))
+	tree := spftree.Explore(r.ctx, r.dns, string(r.name))
 	rec := &r.report.Records.SPF
 	rec.Lookups, rec.VoidLookups, rec.Voids4, rec.Voids6 = tree.Lookups, tree.VoidLookups, tree.Voids4, tree.Voids6
 	w := &spfWalk{run: r, seen: map[string]bool{}}
@@ -36,7 +38,7 @@ func (r *run) spfTree() {
 }
 
 // spfLimits: RFC 7208 §4.6.4.
-func (r *run) spfLimits(tree *spf.Tree, at Where) {
+func (r *run) spfLimits(tree *spftree.Tree, at Where) {
 	spent := fmt.Sprintf("a check may need %d DNS lookups of %d: %s", tree.Lookups, spf.DefaultLookups, spenders(tree.Root))
 	switch {
 	case tree.Lookups > spf.DefaultLookups:
@@ -58,7 +60,7 @@ func (r *run) spfLimits(tree *spf.Tree, at Where) {
 }
 
 // spenders lists the cost of each term of the record itself.
-func spenders(n *spf.Node) string {
+func spenders(n *spftree.Node) string {
 	var parts []string
 	for i := range n.Terms {
 		t := &n.Terms[i]
@@ -76,7 +78,7 @@ func spenders(n *spf.Node) string {
 
 // node converts n to the form of the report. passes says whether a match below makes a client
 // pass.
-func (w *spfWalk) node(n *spf.Node, passes bool, depth int) *SPFNode {
+func (w *spfWalk) node(n *spftree.Node, passes bool, depth int) *SPFNode {
 	out := &SPFNode{Domain: n.Domain, Result: string(n.Code), Problem: n.Problem, Record: n.Text, Lookups: n.Lookups, Terms: []SPFTerm{}}
 	if n.Code == spf.TempError {
 		w.unchecked("spf", n.Domain, n.Err, true)
@@ -92,7 +94,7 @@ func (w *spfWalk) node(n *spf.Node, passes bool, depth int) *SPFNode {
 
 // included checks the text of another organization's record, as far as it affects domains that
 // include it.
-func (w *spfWalk) included(n *spf.Node) {
+func (w *spfWalk) included(n *spftree.Node) {
 	if n.Record == nil {
 		return
 	}
@@ -100,9 +102,9 @@ func (w *spfWalk) included(n *spf.Node) {
 		d := &n.Record.Directives[i]
 		at := Where{n.Domain, d.Offset, n.Text}
 		switch {
-		case d.Mechanism == spf.All && d.Qualifier == spf.Pass:
+		case d.Mechanism == spfrecord.All && d.Qualifier == spfrecord.Pass:
 			w.find("spf.all-permissive", at, "in the record of "+n.Domain+": +all lets every host on the internet send", "")
-		case d.Qualifier == spf.Pass && tooWide(d.Prefix):
+		case d.Qualifier == spfrecord.Pass && tooWide(d.Prefix):
 			w.find("spf.cidr-wide", at, "in the record of "+n.Domain+": "+d.Prefix.String()+" is wider than any provider needs", "")
 		}
 	}
@@ -113,7 +115,7 @@ func tooWide(p netip.Prefix) bool {
 	return p.IsValid() && (p.Addr().Is4() && p.Bits() < 13 || p.Addr().Is6() && p.Bits() < 28)
 }
 
-func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm {
+func (w *spfWalk) term(n *spftree.Node, t *spftree.Term, passes bool, depth int) SPFTerm {
 	out := SPFTerm{Text: t.Text, Offset: t.Offset, Lookup: t.Lookup, Name: t.Name, Addresses: t.Addresses, Void: t.Void(), Unused: t.Unused, Problem: t.Problem}
 	if out.Addresses == nil {
 		out.Addresses = []netip.Prefix{}
@@ -122,7 +124,7 @@ func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm
 	passes = passes && (t.Qualifier == spf.Pass || t.Mechanism == "redirect")
 	if passes {
 		w.passes.add(t.Addresses)
-		if t.Mechanism == spf.All && !t.Unused {
+		if t.Mechanism == spfrecord.All && !t.Unused {
 			w.passes.everything()
 		}
 	}
@@ -155,7 +157,7 @@ func (w *spfWalk) term(n *spf.Node, t *spf.Term, passes bool, depth int) SPFTerm
 }
 
 // child checks the target of an include or a redirect.
-func (w *spfWalk) child(t *spf.Term, at Where, again bool) {
+func (w *spfWalk) child(t *spftree.Term, at Where, again bool) {
 	switch c := t.Child; {
 	case c.Code == spf.TempError:
 	case c.Code == spf.PermError && c.Reason == spf.TooManyLookups:
@@ -171,7 +173,7 @@ func (w *spfWalk) child(t *spf.Term, at Where, again bool) {
 }
 
 // shared: any customer of this service can send as this domain from the same addresses.
-func (w *spfWalk) shared(t *spf.Term, at Where, depth int) {
+func (w *spfWalk) shared(t *spftree.Term, at Where, depth int) {
 	if depth > 0 || t.Qualifier != spf.Pass {
 		return
 	}

@@ -5,8 +5,9 @@ import (
 	"strings"
 
 	"postseal/domain"
+	"postseal/internal/core/spfrecord"
+	"postseal/internal/core/spftree"
 	"postseal/resolver"
-	"postseal/spf"
 )
 
 // unregistered returns the registrable domain of name if that domain does not exist and does
@@ -26,7 +27,7 @@ func (r *run) unregistered(name string) (string, bool) {
 }
 
 // authorizesUnregistered finds a term that would let the owner of an unregistered name send.
-func (r *run) authorizesUnregistered(t *spf.Term, at Where) {
+func (r *run) authorizesUnregistered(t *spftree.Term, at Where) {
 	if own, free := r.unregistered(t.Name); free {
 		r.find("spf.unregistered", at, fmt.Sprintf("%s names %s, which does not exist: anyone who registers it can send as %s", clip(t.Text), own, r.name), "remove "+clip(t.Text)+", or correct its name")
 	}
@@ -35,8 +36,8 @@ func (r *run) authorizesUnregistered(t *spf.Term, at Where) {
 // macroTarget follows an include, redirect or exists with macros as far as it is the same for
 // every client: if the name after the last macro does not exist, no name below it does (RFC
 // 8020).
-func (r *run) macroTarget(t *spf.Term, at Where) {
-	follows := t.Mechanism == spf.Include || t.Mechanism == spf.Exists || t.Mechanism == "redirect"
+func (r *run) macroTarget(t *spftree.Term, at Where) {
+	follows := t.Mechanism == spfrecord.Include || t.Mechanism == spfrecord.Exists || t.Mechanism == "redirect"
 	if !follows || t.Unused || !strings.Contains(t.Text, "%{") {
 		return
 	}
@@ -56,7 +57,7 @@ func (r *run) macroTarget(t *spf.Term, at Where) {
 	if state != NXDomain || a.Aliased(suffix) {
 		return
 	}
-	if t.Mechanism == spf.Exists {
+	if t.Mechanism == spfrecord.Exists {
 		r.find("spf.dead-term", at, clip(t.Text)+" never matches: "+clip(suffix)+" does not exist", "remove "+clip(t.Text))
 	} else {
 		r.find("spf.include-broken", at, clip(t.Text)+" makes every check permerror, for every client: "+clip(suffix)+" does not exist", "")

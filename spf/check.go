@@ -2,7 +2,6 @@ package spf
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"postseal/domain"
 	"postseal/internal/core/shared"
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 )
 
@@ -94,10 +94,10 @@ func (e *evaluation) check(q Request) Result {
 	e.ip, e.helo = q.IP.Unmap().WithZone(""), q.Helo
 	start := e.identify(q)
 	var o *outcome
-	if e.ip.IsValid() && multiLabel(e.senderDomain) {
+	if e.ip.IsValid() && spfrecord.IsDomain(e.senderDomain) {
 		o = e.checkHost(e.senderDomain)
 	} else {
-		o = e.failed(None, NoDomain, quote(start)+" is no domain that could have a record")
+		o = e.fault(spfrecord.NotADomain(start))
 	}
 	r := Result{Identity: q.Identity, Domain: start, Code: o.code, Reason: o.reason, Mechanism: o.mechanism, Path: e.decided,
 		Lookups: e.lookups, VoidLookups: e.voids, Spent: e.spent, Problem: o.problem}
@@ -147,18 +147,6 @@ func splitAddress(s string) (local, name string) {
 	return local, name
 }
 
-// multiLabel is the domain that RFC 7208 §4.3 asks for. An address is none.
-func multiLabel(s string) bool {
-	if !resolver.ValidName(s) || strings.IndexByte(strings.TrimSuffix(s, "."), '.') < 0 {
-		return false
-	}
-	if !isDigit(s[len(s)-1]) {
-		return true // no address ends like this; IPv6 has no dot, or ends in an IPv4 address
-	}
-	_, err := netip.ParseAddr(s)
-	return err != nil
-}
-
 // shownName is a name for people and programs: the DNS has no case.
 func shownName(s string) string {
 	if isASCII(s) {
@@ -188,9 +176,8 @@ type evaluation struct {
 	local, senderDomain string
 	localASCII          bool
 
-	matched   *Record // whose directive matched last: the one that decided, if one did
-	matchedAt string  // its domain
-	failure   error   // of the lookup that failed last
+	matched   *spfrecord.Record // whose directive matched last: the one that decided, if one did
+	matchedAt string            // its domain
 
 	outcome outcome // see ends
 
@@ -239,59 +226,23 @@ func (e *evaluation) checkHost(name string) *outcome {
 }
 
 // record finds and parses the record of a domain (RFC 7208 §4.4, §4.5, §4.6).
-func (e *evaluation) record(name string) (*Record, *outcome) {
-	if !multiLabel(name) {
-		return nil, e.failed(None, NoDomain, quote(name)+" is no domain that could have a record")
+func (e *evaluation) record(name string) (*spfrecord.Record, *outcome) {
+	if !spfrecord.IsDomain(name) {
+		return nil, e.fault(spfrecord.NotADomain(name))
 	}
 	a, err := e.lookup(name, resolver.TXT)
 	if err != nil {
 		return nil, e.dnsFailure(err)
 	}
-	switch p := resolver.Parsed(a, parseAnswer); {
-	case p.count == 0:
-		return nil, e.failed(None, NoRecord, "no SPF record at "+quote(name))
-	case p.count > 1:
-		return nil, e.failed(PermError, MultipleRecords, fmt.Sprintf("%d SPF records at %s", p.count, quote(name)))
-	case p.length > e.limits.RecordBytes:
-		return nil, e.failed(PermError, RecordTooLong, fmt.Sprintf("the record at %s has %d octets", quote(name), p.length))
-	case p.err != nil:
-		return nil, e.failed(PermError, p.err.Reason, "record at "+quote(name)+", "+p.err.Error())
-	default:
-		return p.record, nil
+	r, fault := spfrecord.Choose(a, name, e.limits.RecordBytes)
+	if r == nil {
+		return nil, e.fault(fault)
 	}
+	return r, nil
 }
 
-// parsedAnswer is kept with a cached answer, so that a record is parsed once.
-type parsedAnswer struct {
-	count  int
-	length int
-	record *Record
-	err    *SyntaxError
-}
-
-// maxParsed is the longest text that is parsed at all.
-const maxParsed = 64 << 10
-
-func parseAnswer(a resolver.Answer) *parsedAnswer {
-	p := &parsedAnswer{}
-	text := ""
-	for i := range a.Records {
-		if IsRecord(a.Records[i].Text) {
-			p.count++
-			text = a.Records[i].Text
-		}
-	}
-	p.length = len(text)
-	if p.count != 1 || p.length > maxParsed {
-		return p
-	}
-	r, err := Parse(text)
-	if err != nil {
-		p.err = err.(*SyntaxError)
-		return p
-	}
-	p.record = r
-	return p
+func (e *evaluation) fault(f spfrecord.Fault) *outcome {
+	return e.failed(Code(f.Code), Reason(f.Reason), f.Problem)
 }
 
 // lookup asks, and keeps the least TTL of all answers.
@@ -304,12 +255,5 @@ func (e *evaluation) lookup(name string, t resolver.Type) (resolver.Answer, erro
 }
 
 func (e *evaluation) dnsFailure(err error) *outcome {
-	e.failure = err
-	if resolver.KindOf(err) == resolver.OverBudget {
-		return e.failed(PermError, BudgetSpent, "the check asks more of the DNS than is spent on one message")
-	}
-	if e.ctx.Err() != nil || resolver.KindOf(err) == resolver.Canceled {
-		return e.failed(TempError, TimeLimit, "the check took too long or was cancelled")
-	}
-	return e.failed(TempError, DNSFailure, err.Error())
+	return e.fault(spfrecord.LookupFault(e.ctx, err))
 }

@@ -8,18 +8,20 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/core/reason"
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 )
 
 // evaluate tries the directives in order (RFC 7208 §4.6.2), then redirect (§6.1). name is
 // the domain of the record.
-func (e *evaluation) evaluate(r *Record, name string) *outcome {
+func (e *evaluation) evaluate(r *spfrecord.Record, name string) *outcome {
 	e.prefetch(r, name)
 	for i := range r.Directives {
 		d := &r.Directives[i]
 		step := e.stepInto(name, r.Text, d.Offset)
 		matched, o := e.match(d, name)
-		e.stepOut(step, matched, d.Qualifier, o)
+		e.stepOut(step, matched, Code(d.Qualifier), o)
 		if o != nil {
 			return o
 		}
@@ -35,16 +37,16 @@ func (e *evaluation) evaluate(r *Record, name string) *outcome {
 
 // decide ends a record with the directive that matched. An include matched by one of the
 // record that it named.
-func (e *evaluation) decide(r *Record, d *Directive, name string) *outcome {
+func (e *evaluation) decide(r *spfrecord.Record, d *spfrecord.Directive, name string) *outcome {
 	e.matched, e.matchedAt = r, name
-	o := outcome{code: d.Qualifier, reason: Match, mechanism: d.Text}
-	if d.Mechanism == Include {
+	o := outcome{code: Code(d.Qualifier), reason: Match, mechanism: d.Text}
+	if d.Mechanism == spfrecord.Include {
 		o.mechanism, o.deep = e.outcome.mechanism, true
 	}
 	return e.ends(o)
 }
 
-func (e *evaluation) redirect(r *Record, name string) *outcome {
+func (e *evaluation) redirect(r *spfrecord.Record, name string) *outcome {
 	m := r.Redirect
 	to, usable := e.target(m.Value, name)
 	if !usable {
@@ -64,11 +66,11 @@ func (e *evaluation) redirect(r *Record, name string) *outcome {
 }
 
 // match reports whether a directive of the record at name matches. An outcome ends the check.
-func (e *evaluation) match(d *Directive, name string) (bool, *outcome) {
+func (e *evaluation) match(d *spfrecord.Directive, name string) (bool, *outcome) {
 	switch d.Mechanism {
-	case All:
+	case spfrecord.All:
 		return true, nil
-	case IP4, IP6:
+	case spfrecord.IP4, spfrecord.IP6:
 		return d.Prefix.Contains(e.ip), nil
 	}
 	to := name
@@ -82,13 +84,13 @@ func (e *evaluation) match(d *Directive, name string) (bool, *outcome) {
 		return false, o
 	}
 	switch d.Mechanism {
-	case Include:
+	case spfrecord.Include:
 		return e.include(to)
-	case A:
+	case spfrecord.A:
 		return e.matchAddress(d, to)
-	case MX:
+	case spfrecord.MX:
 		return e.matchMX(d, to)
-	case PTR:
+	case spfrecord.PTR:
 		return e.matchPTR(to)
 	}
 	return e.matchExists(to)
@@ -96,9 +98,9 @@ func (e *evaluation) match(d *Directive, name string) (bool, *outcome) {
 
 // target expands a domain-spec. usable is false when it holds the local part of an
 // internationalized address: such a term matches nothing (RFC 8616 §4).
-func (e *evaluation) target(m *MacroString, name string) (expanded string, usable bool) {
+func (e *evaluation) target(m *spfrecord.MacroString, name string) (expanded string, usable bool) {
 	if s, ok := m.Static(); ok {
-		return truncateName(s), true
+		return spfrecord.TruncateName(s), true
 	}
 	if m.Has("sloh") {
 		e.cacheable = false
@@ -106,7 +108,7 @@ func (e *evaluation) target(m *MacroString, name string) (expanded string, usabl
 	if !e.localASCII && m.Has("sl") {
 		return "", false
 	}
-	expanded = m.expandName(e.macro(name))
+	expanded = m.ExpandName(e.macro(name))
 	if m.Has("sl") || m.Has("h") && strings.Contains(e.helo, "@") {
 		e.private = append(e.private, expanded)
 	}
@@ -117,7 +119,7 @@ func (e *evaluation) target(m *MacroString, name string) (expanded string, usabl
 func (e *evaluation) spend(name, term, target string) *outcome {
 	if e.lookups == e.limits.Lookups {
 		return e.failed(PermError, TooManyLookups, fmt.Sprintf("more than %d terms cost a DNS lookup; %s at %s is one too many",
-			e.limits.Lookups, quote(term), quote(name)))
+			e.limits.Lookups, reason.Quote(term), reason.Quote(name)))
 	}
 	e.lookups++
 	e.spent = append(e.spent, Spend{Domain: name, Term: term, Name: target, Lookup: e.lookups})
@@ -133,7 +135,7 @@ func (e *evaluation) void() *outcome {
 	e.voids++
 	if e.voids > max(e.limits.VoidLookups, 0) {
 		return e.failed(PermError, TooManyVoids, fmt.Sprintf("more than %d void lookups; %s at %s is one too many",
-			max(e.limits.VoidLookups, 0), quote(last.Term), quote(last.Domain)))
+			max(e.limits.VoidLookups, 0), reason.Quote(last.Term), reason.Quote(last.Domain)))
 	}
 	return nil
 }
@@ -159,16 +161,7 @@ func (e *evaluation) family() resolver.Type {
 	return resolver.AAAA
 }
 
-func (d *Directive) contains(addr, ip netip.Addr) bool {
-	bits := d.Bits6
-	if ip.Is4() {
-		bits = d.Bits4
-	}
-	p, err := addr.Prefix(bits)
-	return err == nil && p.Contains(ip)
-}
-
-func (e *evaluation) matchAddress(d *Directive, to string) (bool, *outcome) {
+func (e *evaluation) matchAddress(d *spfrecord.Directive, to string) (bool, *outcome) {
 	a, err := e.lookup(to, e.family())
 	if err != nil {
 		return false, e.dnsFailure(err)
@@ -199,9 +192,9 @@ func (e *evaluation) voidAddress(to string, a resolver.Answer) *outcome {
 	return nil
 }
 
-func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
+func (e *evaluation) anyAddress(d *spfrecord.Directive, a resolver.Answer) bool {
 	for i := range a.Records {
-		if d.contains(a.Records[i].Addr, e.ip) {
+		if d.Contains(a.Records[i].Addr, e.ip) {
 			return true
 		}
 	}
@@ -209,7 +202,7 @@ func (e *evaluation) anyAddress(d *Directive, a resolver.Answer) bool {
 }
 
 // matchMX never falls back to the address of the target itself (RFC 7208 §5.4).
-func (e *evaluation) matchMX(d *Directive, to string) (bool, *outcome) {
+func (e *evaluation) matchMX(d *spfrecord.Directive, to string) (bool, *outcome) {
 	mx, err := e.lookup(to, resolver.MX)
 	switch {
 	case err != nil:
@@ -236,7 +229,7 @@ func (e *evaluation) matchMX(d *Directive, to string) (bool, *outcome) {
 		}
 	}
 	if len(mx.Records) > len(hosts) {
-		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records, and none of the first %d matches", quote(to), len(hosts), len(hosts)))
+		return false, e.failed(PermError, TooManyMX, fmt.Sprintf("%s has more than %d MX records, and none of the first %d matches", reason.Quote(to), len(hosts), len(hosts)))
 	}
 	return false, nil
 }
@@ -315,7 +308,7 @@ func within(name, target string) bool {
 
 // prefetch asks at once for what the record will most likely need: the static targets up
 // to the first directive that matches without a lookup.
-func (e *evaluation) prefetch(r *Record, name string) {
+func (e *evaluation) prefetch(r *spfrecord.Record, name string) {
 	if _, ok := e.dns.(resolver.Prefetcher); !ok {
 		return
 	}
@@ -323,7 +316,7 @@ func (e *evaluation) prefetch(r *Record, name string) {
 	for i := range r.Directives {
 		d := &r.Directives[i]
 		if !d.Lookups() {
-			if d.Mechanism == All || d.Prefix.Contains(e.ip) {
+			if d.Mechanism == spfrecord.All || d.Prefix.Contains(e.ip) {
 				return
 			}
 			continue
@@ -331,34 +324,26 @@ func (e *evaluation) prefetch(r *Record, name string) {
 		if left--; left < 0 {
 			return
 		}
-		if target, ok := d.staticTarget(name); ok {
+		if target, ok := d.StaticTarget(name); ok {
 			e.prefetchTerm(d.Mechanism, target)
 		}
 	}
 	if r.Redirect != nil && left > 0 {
 		if target, ok := r.Redirect.Value.Static(); ok {
-			resolver.Prefetch(e.dns, truncateName(target), resolver.TXT)
+			resolver.Prefetch(e.dns, spfrecord.TruncateName(target), resolver.TXT)
 		}
 	}
 }
 
-func (d *Directive) staticTarget(name string) (string, bool) {
-	if d.Target == nil {
-		return name, true
-	}
-	s, ok := d.Target.Static()
-	return truncateName(s), ok
-}
-
-func (e *evaluation) prefetchTerm(m Mechanism, target string) {
+func (e *evaluation) prefetchTerm(m spfrecord.Mechanism, target string) {
 	switch m {
-	case Include:
+	case spfrecord.Include:
 		resolver.Prefetch(e.dns, target, resolver.TXT)
-	case A:
+	case spfrecord.A:
 		resolver.Prefetch(e.dns, target, e.family())
-	case MX:
+	case spfrecord.MX:
 		resolver.Prefetch(e.dns, target, resolver.MX)
-	case Exists:
+	case spfrecord.Exists:
 		resolver.Prefetch(e.dns, target, resolver.A)
 	}
 }

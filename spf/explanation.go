@@ -3,6 +3,7 @@ package spf
 import (
 	"strings"
 
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 )
 
@@ -11,23 +12,23 @@ const maxExplanation = 255
 
 // explain fetches and expands the explanation of the record that decided (RFC 7208 §6.2).
 // Whatever is wrong with it, there is then none.
-func (e *evaluation) explain(exp *MacroString, domain string) string {
+func (e *evaluation) explain(exp *spfrecord.MacroString, domain string) string {
 	name, usable := e.target(exp, domain)
 	if !usable {
 		return ""
 	}
 	a, err := e.lookup(name, resolver.TXT)
-	if err != nil || len(a.Records) != 1 || len(a.Records[0].Text) > maxExpansion {
+	if err != nil || len(a.Records) != 1 {
 		return ""
 	}
-	m, err := parseMacros(a.Records[0].Text, 0, inExplanation)
+	m, err := spfrecord.ParseExplanation(a.Records[0].Text)
 	if err != nil {
 		return ""
 	}
 	if m.Has("slohtr") {
 		e.cacheable = false
 	}
-	text := []byte(m.expandText(e.macro(domain)))
+	text := []byte(m.ExpandText(e.macro(domain)))
 	for i, c := range text {
 		if c < 0x20 || c > 0x7e {
 			text[i] = '?'

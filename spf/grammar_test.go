@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/spf"
+	"postseal/internal/core/spfrecord"
 )
 
 // The grammar of RFC 7208 §12, written down as it stands there: a slow twin of Parse.
@@ -38,7 +38,7 @@ var (
 
 // validByGrammar reports whether record is one.
 func validByGrammar(record string) bool {
-	if !spf.IsRecord(record) {
+	if !spfrecord.IsRecord(record) {
 		return false
 	}
 	known := map[string]int{}
@@ -86,7 +86,7 @@ func upTo(number string, most int) bool {
 
 func compareWithGrammar(t *testing.T, record string) {
 	t.Helper()
-	_, err := spf.Parse(record)
+	_, err := spfrecord.Parse(record)
 	if want := validByGrammar(record); (err == nil) != want {
 		t.Errorf("Parse(%q) = %v, by the grammar valid is %v", record, err, want)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/reason"
+	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 )
 
@@ -15,13 +17,13 @@ const maxText = 450
 // Lint says what is wrong with the text of a record, or unwise in it, without asking the
 // DNS.
 func Lint(text string) []lint.Problem {
-	if !IsRecord(text) {
+	if !spfrecord.IsRecord(text) {
 		return []lint.Problem{{ID: "spf.not-recognised", Severity: lint.Error, Message: "receivers do not see an SPF record: the result is none",
 			Fix: "begin the record with v=spf1 and a space", RFC: "7208 §4.5"}}
 	}
-	r, err := Parse(text)
+	r, err := spfrecord.Parse(text)
 	if err != nil {
-		e := err.(*SyntaxError)
+		e := err.(*spfrecord.SyntaxError)
 		return []lint.Problem{{ID: "spf.syntax", Severity: lint.Error, Offset: e.Offset, Message: e.Msg, Fix: syntaxFix(text, e.Offset), RFC: "7208 §4.6"}}
 	}
 	l := &linter{record: r, seen: map[string]bool{}}
@@ -63,7 +65,7 @@ func syntaxFix(text string, offset int) string {
 }
 
 type linter struct {
-	record   *Record
+	record   *spfrecord.Record
 	lookups  int
 	afterAll bool
 	seen     map[string]bool
@@ -74,13 +76,13 @@ func (l *linter) add(id string, s lint.Severity, offset int, message, fix, rfc s
 	l.problems = append(l.problems, lint.Problem{ID: "spf." + id, Severity: s, Offset: offset, Message: message, Fix: fix, RFC: rfc})
 }
 
-func (l *linter) directive(d *Directive) {
+func (l *linter) directive(d *spfrecord.Directive) {
 	if l.afterAll {
-		l.add("after-all", lint.Warning, d.Offset, "terms after all are never evaluated", "remove "+d.written(l.record), "7208 §5.1")
+		l.add("after-all", lint.Warning, d.Offset, "terms after all are never evaluated", "remove "+d.Written(l.record), "7208 §5.1")
 		return
 	}
 	if key := strings.ToLower(d.Text); l.seen[key] {
-		l.add("duplicate", lint.Info, d.Offset, quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
+		l.add("duplicate", lint.Info, d.Offset, reason.Quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
 	} else {
 		l.seen[key] = true
 	}
@@ -88,12 +90,12 @@ func (l *linter) directive(d *Directive) {
 		l.lookups++
 	}
 	switch d.Mechanism {
-	case All:
+	case spfrecord.All:
 		l.afterAll = true
 		l.all(d)
-	case PTR:
+	case spfrecord.PTR:
 		l.add("ptr", lint.Warning, d.Offset, "ptr is slow, unreliable and should not be published", "list addresses with ip4 and ip6", "7208 §5.5")
-	case IP4, IP6:
+	case spfrecord.IP4, spfrecord.IP6:
 		l.ranges(d)
 	}
 	if d.Target != nil && d.Target.Has("slo") {
@@ -101,11 +103,11 @@ func (l *linter) directive(d *Directive) {
 	}
 }
 
-func (l *linter) all(d *Directive) {
+func (l *linter) all(d *spfrecord.Directive) {
 	switch d.Qualifier {
-	case Pass:
+	case spfrecord.Pass:
 		l.add("all-permissive", lint.Critical, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
-	case Neutral:
+	case spfrecord.Neutral:
 		l.add("all-neutral", lint.Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
 	}
 }
@@ -116,24 +118,17 @@ const (
 	widest6 = 33
 )
 
-func (l *linter) ranges(d *Directive) {
+func (l *linter) ranges(d *spfrecord.Directive) {
 	ip, bits := d.Prefix.Addr(), d.Prefix.Bits()
-	if masked := d.Prefix.Masked(); d.hostBits() {
+	if masked := d.Prefix.Masked(); d.HostBits() {
 		l.add("host-bits", lint.Info, d.Offset, "the address has bits beyond its prefix length: receivers read "+masked.String(), "write "+masked.String(), "7208 §5.6")
 	}
-	if d.Qualifier == Pass && !private(d.Prefix) && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
+	if d.Qualifier == spfrecord.Pass && !private(d.Prefix) && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
 		l.add("cidr-wide", lint.Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
 	}
 	if private(d.Prefix) {
-		l.add("private-range", lint.Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.written(l.record), "6890 §2.2.2")
+		l.add("private-range", lint.Info, d.Offset, d.Prefix.String()+" is never the address of a client on the internet", "remove "+d.Written(l.record), "6890 §2.2.2")
 	}
-}
-
-// hostBits reports whether the address as written is not the first of its range.
-func (d *Directive) hostBits() bool {
-	_, text, _ := strings.Cut(d.Text, ":")
-	p, err := netip.ParsePrefix(text)
-	return err == nil && p != p.Masked()
 }
 
 func private(p netip.Prefix) bool {
@@ -153,13 +148,13 @@ func (l *linter) modifiers() {
 	for i := range r.Unknown {
 		m := &r.Unknown[i]
 		if meant := slipOf(m.Name); meant != "" {
-			l.add("typo", lint.Error, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
+			l.add("typo", lint.Error, m.Offset, reason.Quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
 			continue
 		}
 		if m.Name == "ra" || m.Name == "rp" || m.Name == "rr" {
 			continue // registered by RFC 6652
 		}
-		l.add("unknown-modifier", lint.Info, m.Offset, quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
+		l.add("unknown-modifier", lint.Info, m.Offset, reason.Quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
 	}
 }
 

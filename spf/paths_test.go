@@ -31,33 +31,3 @@ func TestSameFromEveryResolver(t *testing.T) {
 		}
 	}
 }
-
-// TestExploreMX: every host of an mx authorizes, in both families; more than ten are a
-// permerror of the record (RFC 7208 §4.6.4).
-func TestExploreMX(t *testing.T) {
-	c := zoneChecker(t, `m.test. TXT "v=spf1 mx/24//64 mx:many.test mx:null.test exists:e.test include:loop.test -all"
-loop.test. TXT "v=spf1 include:m.test -all"
-m.test. MX 10 h.test.
-h.test. A 192.0.2.7
-h.test. AAAA 2001:db8::7
-null.test. MX 0 .
-; FAULT e.test A SERVFAIL
-`+repeat(11, "many.test. MX %[1]d h%[1]d.test.\n"))
-	tree := c.Explore(t.Context(), "m.test")
-	terms := tree.Root.Terms
-	if len(terms) != 6 || len(terms[0].Addresses) != 2 || terms[0].Addresses[0].String() != "192.0.2.0/24" || terms[0].Addresses[1].String() != "2001:db8::/64" {
-		t.Fatalf("got %+v", terms)
-	}
-	for i, problem := range []bool{false, true, false, true} {
-		if (terms[i].Problem != "") != problem {
-			t.Errorf("%s: problem %q", terms[i].Text, terms[i].Problem)
-		}
-	}
-	loop := terms[4].Child.Terms[0].Child
-	if loop.Code != spf.PermError || loop.Reason != spf.TooManyLookups || loop.Problem == "" {
-		t.Errorf("a record that leads back to itself: %+v", loop)
-	}
-	if got := c.Explore(t.Context(), "gone.test").Root; got.Code != spf.None || got.Reason != spf.NoRecord {
-		t.Errorf("no record: %+v", got)
-	}
-}

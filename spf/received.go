@@ -2,6 +2,7 @@ package spf
 
 import (
 	"net/netip"
+	"postseal/internal/core/spfrecord"
 	"strings"
 )
 
@@ -98,7 +99,7 @@ func quotedValue(s string) string {
 	atom := s != ""
 	for i := range len(s) {
 		c := s[i]
-		atom = atom && (isAlnum(c) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0 || c == '.' && i > 0 && i < len(s)-1 && s[i-1] != '.')
+		atom = atom && (spfrecord.IsAlnum(c) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0 || c == '.' && i > 0 && i < len(s)-1 && s[i-1] != '.')
 	}
 	if atom {
 		return s

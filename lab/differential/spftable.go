@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -161,7 +162,7 @@ func (v *spfView) senderDomain() string {
 func (v *spfView) anyTerm(is func(term string) bool) bool {
 	for _, e := range v.seen.asked {
 		for _, r := range e.Answer.Records {
-			if e.Type == resolver.TXT && spf.IsRecord(r.Text) && slices.ContainsFunc(strings.Split(r.Text, " "), is) {
+			if e.Type == resolver.TXT && spfrecord.IsRecord(r.Text) && slices.ContainsFunc(strings.Split(r.Text, " "), is) {
 				return true
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"postseal/dmarc"
 	"postseal/domain"
 	"postseal/internal/core/signature"
+	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/message"
 	"postseal/resolver/dnstest"
@@ -188,8 +189,8 @@ func runKey(_ context.Context, c *OpenCase) (Outcome, error) {
 }
 
 func runSPFRecord(_ context.Context, c *OpenCase) (Outcome, error) {
-	_, err := spf.Parse(c.In.Text)
-	return Outcome{"valid": err == nil && spf.IsRecord(c.In.Text)}, nil
+	_, err := spfrecord.Parse(c.In.Text)
+	return Outcome{"valid": err == nil && spfrecord.IsRecord(c.In.Text)}, nil
 }
 
 func runDMARCRecord(_ context.Context, c *OpenCase) (Outcome, error) {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/domain"
+	"postseal/internal/core/spftree"
 	"postseal/spf"
 )
 
@@ -26,12 +27,12 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	if _, err := domain.Parse(name); err != nil {
 		return notDomain("DOMAIN", err)
 	}
-	dns, clock, err := a.dns(ctx)
+	dns, _, err := a.dns(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.done(dns)
-	tree := (&spf.Checker{Resolver: dns, Now: clock}).Explore(ctx, name)
+	tree := spftree.Explore(ctx, dns, name)
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 // treeResult is what receivers may answer for the record alone, "" when nothing stands in
 // the way. An include or redirect to a name without a valid record is a permerror (RFC
 // 7208 §5.2, §6.1).
-func treeResult(tree *spf.Tree) spf.Code {
+func treeResult(tree *spftree.Tree) spf.Code {
 	if tree.Root.Code != "" {
 		return tree.Root.Code
 	}
@@ -59,7 +60,7 @@ func treeResult(tree *spf.Tree) spf.Code {
 	return result
 }
 
-func nodeResult(n *spf.Node) (result spf.Code) {
+func nodeResult(n *spftree.Node) (result spf.Code) {
 	for i := range n.Terms {
 		t := &n.Terms[i]
 		if t.Err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
+	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/spf"
 )
@@ -265,7 +266,7 @@ func FuzzRepair(f *testing.F) {
 		}
 		if got, err := SPF(s); err == nil {
 			again, err := SPF(got)
-			if _, bad := spf.Parse(got); bad != nil || err != nil || again != got || !printable(got) {
+			if _, bad := spfrecord.Parse(got); bad != nil || err != nil || again != got || !printable(got) {
 				t.Errorf("SPF(%q) = %q, and of that %q, %v", s, got, again, err)
 			}
 		}

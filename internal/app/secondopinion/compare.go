@@ -8,6 +8,7 @@ import (
 
 	"postseal"
 	"postseal/dkim"
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -188,7 +189,7 @@ func (r *recorder) Lookup(ctx context.Context, name string, t resolver.Type) (re
 func (r *recorder) spfRecords() []string {
 	var records []string
 	for _, text := range r.texts {
-		if spf.IsRecord(text) {
+		if spfrecord.IsRecord(text) {
 			records = append(records, text)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"postseal/internal/app/term"
+	"postseal/internal/core/spfrecord"
+	"postseal/internal/core/spftree"
 	"postseal/spf"
 )
 
@@ -42,7 +44,7 @@ type termJSON struct {
 	Child     *nodeJSON      `json:"child,omitempty"`
 }
 
-func makeNodeJSON(n *spf.Node) *nodeJSON {
+func makeNodeJSON(n *spftree.Node) *nodeJSON {
 	if n == nil {
 		return nil
 	}
@@ -60,7 +62,7 @@ func makeNodeJSON(n *spf.Node) *nodeJSON {
 }
 
 // Tree writes an explored record; result is "" if receivers can use it.
-func (p *Page) Tree(tree *spf.Tree, result spf.Code) error {
+func (p *Page) Tree(tree *spftree.Tree, result spf.Code) error {
 	if p.JSON() {
 		return p.Object(treeJSON{"postseal.spf-tree/1", tree.Lookups, tree.VoidLookups, tree.Incomplete, makeNodeJSON(tree.Root)})
 	}
@@ -88,7 +90,7 @@ type treeView struct {
 	seen map[string]bool // domains whose record was shown
 }
 
-func (v *treeView) node(n *spf.Node, indent string, depth int) {
+func (v *treeView) node(n *spftree.Node, indent string, depth int) {
 	if n.Problem != "" {
 		v.branch(indent, v.Style.Symbol(term.Bad)+" ", v.clean(n.Problem))
 		v.caret(n, indent)
@@ -122,9 +124,9 @@ func (v *treeView) node(n *spf.Node, indent string, depth int) {
 }
 
 // caret shows where a record cannot be read.
-func (v *treeView) caret(n *spf.Node, indent string) {
-	_, err := spf.Parse(n.Text)
-	var syntax *spf.SyntaxError
+func (v *treeView) caret(n *spftree.Node, indent string) {
+	_, err := spfrecord.Parse(n.Text)
+	var syntax *spfrecord.SyntaxError
 	if n.Text == "" || !errors.As(err, &syntax) || syntax.Offset > len(n.Text) {
 		return
 	}
@@ -142,16 +144,16 @@ func (v *treeView) branch(indent, lead, text string) {
 }
 
 // addressRun is how many terms from the start are addresses alone, at least 1.
-func addressRun(terms []spf.Term) int {
+func addressRun(terms []spftree.Term) int {
 	n := 0
-	for n < len(terms) && (terms[n].Mechanism == spf.IP4 || terms[n].Mechanism == spf.IP6) && !terms[n].Unused {
+	for n < len(terms) && (terms[n].Mechanism == spfrecord.IP4 || terms[n].Mechanism == spfrecord.IP6) && !terms[n].Unused {
 		n++
 	}
 	return max(n, 1)
 }
 
 // addresses writes several networks on as few lines as they need.
-func (v *treeView) addresses(terms []spf.Term, first, indent string) {
+func (v *treeView) addresses(terms []spftree.Term, first, indent string) {
 	words := make([]string, len(terms))
 	for i := range terms {
 		words[i] = v.Style.Sanitize(terms[i].Text, 60)
@@ -162,7 +164,7 @@ func (v *treeView) addresses(terms []spf.Term, first, indent string) {
 	}
 }
 
-func (v *treeView) term(t *spf.Term, joint, below string, depth int) {
+func (v *treeView) term(t *spftree.Term, joint, below string, depth int) {
 	text := joint + v.Style.Sanitize(t.Text, 50)
 	note, tone := termNote(t)
 	if note != "" && tone != term.Bad {
@@ -179,7 +181,7 @@ func (v *treeView) term(t *spf.Term, joint, below string, depth int) {
 
 // counted writes a line of the tree with the lookups of t at the right edge. From the
 // 11th on they are too many.
-func (v *treeView) counted(text string, t *spf.Term) {
+func (v *treeView) counted(text string, t *spftree.Term) {
 	if t.Lookup == 0 {
 		v.line("%s", text)
 		return
@@ -201,7 +203,7 @@ func (v *treeView) counted(text string, t *spf.Term) {
 }
 
 // termNote says what is to know of a term.
-func termNote(t *spf.Term) (string, term.Tone) {
+func termNote(t *spftree.Term) (string, term.Tone) {
 	switch {
 	case t.Problem != "":
 		return t.Problem, term.Bad
@@ -215,7 +217,7 @@ func termNote(t *spf.Term) (string, term.Tone) {
 		return "void for IPv6 clients", term.Muted
 	case t.Name == "" && t.Lookup > 0:
 		return "depends on the client and sender", term.Muted
-	case t.Mechanism == spf.A || t.Mechanism == spf.MX:
+	case t.Mechanism == spfrecord.A || t.Mechanism == spfrecord.MX:
 		return Plural(len(t.Addresses), "address", "addresses"), term.Muted
 	}
 	return "", term.Muted

@@ -1,8 +1,10 @@
-package spf
+package spfrecord
 
 import (
 	"strconv"
 	"strings"
+
+	"postseal/internal/core/reason"
 )
 
 // MacroString is a parsed macro-string (RFC 7208 §7.1).
@@ -96,11 +98,13 @@ func parseMacros(s string, offset int, in where) (*MacroString, error) {
 	return m, nil
 }
 
-// CheckExplanation says why a text is no explain-string (RFC 7208 §6.2, §7.1); receivers
-// then give no explanation. The error is a *SyntaxError.
-func CheckExplanation(text string) error {
-	_, err := parseMacros(text, 0, inExplanation)
-	return err
+// ParseExplanation parses an explain-string of at most 4096 octets (RFC 7208 §6.2, §7.1).
+// The error is a *SyntaxError; receivers then give no explanation.
+func ParseExplanation(text string) (*MacroString, error) {
+	if len(text) > maxExpansion {
+		return nil, &SyntaxError{0, BadMacro, "the explanation is too long"}
+	}
+	return parseMacros(text, 0, inExplanation)
 }
 
 // parseMacro parses one "%{" letter transformers delimiters "}".
@@ -116,7 +120,7 @@ func parseMacro(s string, in where) (p macroPart, n int, msg string) {
 		allowed = "slodiphvcrt"
 	}
 	if !isAlpha(s[2]) || strings.IndexByte(allowed, p.letter) < 0 {
-		return p, 0, "no such macro letter here: " + quote(s[2:3])
+		return p, 0, "no such macro letter here: " + reason.Quote(s[2:3])
 	}
 	body := s[3:end]
 	digits := 0
@@ -136,7 +140,7 @@ func parseMacro(s string, in where) (p macroPart, n int, msg string) {
 	}
 	for i := range len(body) {
 		if strings.IndexByte(".-+,/_=", body[i]) < 0 {
-			return p, 0, "no such delimiter: " + quote(body[i:i+1])
+			return p, 0, "no such delimiter: " + reason.Quote(body[i:i+1])
 		}
 	}
 	p.split = body
@@ -166,7 +170,7 @@ func parseDomainSpec(s string, offset int) (*MacroString, error) {
 	tail = strings.TrimSuffix(tail, ".")
 	dot := strings.LastIndexByte(tail, '.')
 	if dot < 0 || !isTopLabel(tail[dot+1:]) {
-		return nil, &SyntaxError{offset, BadDomainSpec, quote(s) + " does not end in a top-level label or a macro"}
+		return nil, &SyntaxError{offset, BadDomainSpec, reason.Quote(s) + " does not end in a top-level label or a macro"}
 	}
 	return m, nil
 }
@@ -192,12 +196,12 @@ func endsInEscape(s string) bool {
 
 // isTopLabel: letters, digits, inner hyphens, and not digits alone (RFC 7208 §7.1).
 func isTopLabel(s string) bool {
-	if s == "" || !isAlnum(s[0]) || !isAlnum(s[len(s)-1]) {
+	if s == "" || !IsAlnum(s[0]) || !IsAlnum(s[len(s)-1]) {
 		return false
 	}
 	numeric := true
 	for i := range len(s) {
-		if !isAlnum(s[i]) && s[i] != '-' {
+		if !IsAlnum(s[i]) && s[i] != '-' {
 			return false
 		}
 		numeric = numeric && isDigit(s[i])
@@ -205,10 +209,10 @@ func isTopLabel(s string) bool {
 	return !numeric
 }
 
-// expandName replaces the macros of a domain-spec and drops leading labels until the name
+// ExpandName replaces the macros of a domain-spec and drops leading labels until the name
 // fits 253 octets (RFC 7208 §7.3); value gives the text of a letter. While it is made, what
 // lies too far to the left to stay is dropped.
-func (m *MacroString) expandName(value func(letter byte) string) string {
+func (m *MacroString) ExpandName(value func(letter byte) string) string {
 	var b []byte
 	for i := range m.parts {
 		b = append(b, m.parts[i].text(value)...)
@@ -216,11 +220,11 @@ func (m *MacroString) expandName(value func(letter byte) string) string {
 			b = b[len(b)-maxExpansion:]
 		}
 	}
-	return truncateName(string(b))
+	return TruncateName(string(b))
 }
 
-// expandText replaces the macros of an explanation, as far as maxExpansion.
-func (m *MacroString) expandText(value func(letter byte) string) string {
+// ExpandText replaces the macros of an explanation, as far as maxExpansion.
+func (m *MacroString) ExpandText(value func(letter byte) string) string {
 	var b strings.Builder
 	for i := range m.parts {
 		b.WriteString(m.parts[i].text(value))
@@ -280,7 +284,7 @@ func escapeURL(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if isAlnum(c) || strings.IndexByte("-._~", c) >= 0 {
+		if IsAlnum(c) || strings.IndexByte("-._~", c) >= 0 {
 			b.WriteByte(c)
 			continue
 		}
@@ -291,8 +295,8 @@ func escapeURL(s string) string {
 	return b.String()
 }
 
-// truncateName drops leading labels until a name fits 253 octets (RFC 7208 §7.3).
-func truncateName(s string) string {
+// TruncateName drops leading labels until a name fits 253 octets (RFC 7208 §7.3).
+func TruncateName(s string) string {
 	s = strings.TrimSuffix(s, ".")
 	for len(s) > 253 {
 		_, rest, ok := strings.Cut(s, ".")

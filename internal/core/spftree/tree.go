@@ -1,12 +1,17 @@
-package spf
+// Package spftree follows an SPF record for every client at once: what it may cost, and whom it
+// authorizes (RFC 7208 §4.6.4). Package spf evaluates a record for one client.
+package spftree
 
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"postseal/domain"
 	"postseal/internal/core/shared"
+	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
+	"postseal/spf"
 )
 
 // maxTree bounds the records of one Tree, far above what the lookup limit lets through.
@@ -26,12 +31,12 @@ type Tree struct {
 // Node is the record of one domain.
 type Node struct {
 	Domain  string
-	Code    Code   // "" when there is one valid record, else what check_host() returns
-	Reason  Reason // why, with Code
+	Code    spf.Code   // "" when there is one valid record, else what check_host() returns
+	Reason  spf.Reason // why, with Code
 	Problem string
 	Err     error  // the lookup that failed, with TempError
 	Text    string // the record
-	Record  *Record
+	Record  *spfrecord.Record
 	Terms   []Term
 	Lookups int // of this record and all below
 }
@@ -40,8 +45,8 @@ type Node struct {
 type Term struct {
 	Text      string // as written, with its qualifier
 	Offset    int
-	Mechanism Mechanism // "redirect" for the modifier
-	Qualifier Code
+	Mechanism spfrecord.Mechanism // "redirect" for the modifier
+	Qualifier spf.Code
 	Lookup    int            // number of this lookup in the whole tree, 0 for none
 	Name      string         // what is looked up; "" when it has macros
 	Addresses []netip.Prefix // authorized by this term itself
@@ -57,14 +62,15 @@ type Term struct {
 func (t *Term) Void() bool { return t.Void4 && t.Void6 }
 
 // redirectTerm is the Mechanism of a Term that is the modifier redirect.
-const redirectTerm Mechanism = "redirect"
+const redirectTerm spfrecord.Mechanism = "redirect"
 
-// Explore follows the record of name. It evaluates nothing: macros stay as they are.
-func (c *Checker) Explore(ctx context.Context, name string) *Tree {
+// Explore follows the record of name, with the default limits of package spf. It evaluates
+// nothing: macros stay as they are.
+func Explore(ctx context.Context, dns resolver.Resolver, name string) *Tree {
 	if a, err := domain.Parse(name); err == nil {
 		name = string(a)
 	}
-	x := &explorer{evaluation: &evaluation{Checker: c, dns: shared.Resolver(c.Resolver), ctx: ctx, limits: c.Limits.orDefault()}, tree: &Tree{}}
+	x := &explorer{dns: shared.Resolver(dns), ctx: ctx, tree: &Tree{}}
 	x.tree.Root = x.node(name, nil)
 	x.tree.Lookups = x.tree.Root.Lookups
 	x.tree.VoidLookups = max(x.tree.Voids4, x.tree.Voids6)
@@ -72,7 +78,8 @@ func (c *Checker) Explore(ctx context.Context, name string) *Tree {
 }
 
 type explorer struct {
-	*evaluation
+	dns   resolver.Resolver
+	ctx   context.Context
 	tree  *Tree
 	nodes int
 	count int
@@ -86,15 +93,14 @@ func (x *explorer) node(name string, above []string) *Node {
 		return n
 	}
 	for _, a := range above {
-		if equalFold(a, name) {
-			n.Code, n.Reason, n.Problem = PermError, TooManyLookups, "the record leads back to itself"
+		if sameName(a, name) {
+			n.Code, n.Reason, n.Problem = spf.PermError, spf.TooManyLookups, "the record leads back to itself"
 			return n
 		}
 	}
-	x.failure = nil
-	r, o := x.record(name)
+	r, fault, err := x.record(name)
 	if r == nil {
-		n.Code, n.Reason, n.Problem, n.Err = o.code, o.reason, o.problem, x.failure
+		n.Code, n.Reason, n.Problem, n.Err = spf.Code(fault.Code), spf.Reason(fault.Reason), fault.Problem, err
 		return n
 	}
 	n.Record, n.Text = r, r.Text
@@ -104,11 +110,11 @@ func (x *explorer) node(name string, above []string) *Node {
 	for i := range r.Directives {
 		if after {
 			d := &r.Directives[i]
-			n.add(Term{Text: d.written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: d.Qualifier, Unused: true})
+			n.add(Term{Text: d.Written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: spf.Code(d.Qualifier), Unused: true})
 			continue
 		}
 		n.add(x.directive(&r.Directives[i], r, name, path))
-		after = r.Directives[i].Mechanism == All
+		after = r.Directives[i].Mechanism == spfrecord.All
 	}
 	if r.Redirect != nil && !r.HasAll {
 		n.add(x.child(Term{Text: r.Redirect.Text, Offset: r.Redirect.Offset, Mechanism: redirectTerm}, r.Redirect.Value, path))
@@ -116,22 +122,39 @@ func (x *explorer) node(name string, above []string) *Node {
 	return n
 }
 
+// record finds the record of name. The error is that of the lookup.
+func (x *explorer) record(name string) (*spfrecord.Record, spfrecord.Fault, error) {
+	if !spfrecord.IsDomain(name) {
+		return nil, spfrecord.NotADomain(name), nil
+	}
+	a, err := x.dns.Lookup(x.ctx, name, resolver.TXT)
+	if err != nil {
+		return nil, spfrecord.LookupFault(x.ctx, err), err
+	}
+	r, fault := spfrecord.Choose(a, name, spf.DefaultRecordBytes)
+	return r, fault, nil
+}
+
 // prefetchAll asks at once for every static name of the record.
-func (x *explorer) prefetchAll(r *Record, name string) {
+func (x *explorer) prefetchAll(r *spfrecord.Record, name string) {
 	for i := range r.Directives {
 		d := &r.Directives[i]
-		if d.Mechanism == All {
+		if d.Mechanism == spfrecord.All {
 			return
 		}
-		target, static := d.staticTarget(name)
+		target, static := d.StaticTarget(name)
 		if !d.Lookups() || !static {
 			continue
 		}
-		x.prefetchTerm(d.Mechanism, target)
-		if d.Mechanism == A {
-			resolver.Prefetch(x.Resolver, target, resolver.A)
+		for _, t := range asks[d.Mechanism] {
+			resolver.Prefetch(x.dns, target, t)
 		}
 	}
+}
+
+// asks are the types that a mechanism with a static name looks up first.
+var asks = map[spfrecord.Mechanism][]resolver.Type{
+	spfrecord.Include: {resolver.TXT}, spfrecord.A: {resolver.A, resolver.AAAA}, spfrecord.MX: {resolver.MX}, spfrecord.Exists: {resolver.A},
 }
 
 func (n *Node) add(t Term) {
@@ -144,52 +167,44 @@ func (n *Node) add(t Term) {
 	}
 }
 
-func (x *explorer) directive(d *Directive, r *Record, name string, path []string) Term {
-	t := Term{Text: d.written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: d.Qualifier}
+func (x *explorer) directive(d *spfrecord.Directive, r *spfrecord.Record, name string, path []string) Term {
+	t := Term{Text: d.Written(r), Offset: d.Offset, Mechanism: d.Mechanism, Qualifier: spf.Code(d.Qualifier)}
 	switch d.Mechanism {
-	case All:
+	case spfrecord.All:
 		return t
-	case IP4, IP6:
+	case spfrecord.IP4, spfrecord.IP6:
 		t.Addresses = []netip.Prefix{d.Prefix}
 		return t
-	case Include:
+	case spfrecord.Include:
 		return x.child(t, d.Target, path)
 	}
 	x.count++
 	t.Lookup = x.count
-	target, static := d.staticTarget(name)
+	target, static := d.StaticTarget(name)
 	if !static {
 		return t
 	}
 	t.Name = target
 	switch d.Mechanism {
-	case A:
+	case spfrecord.A:
 		x.addresses(&t, d, target)
-	case MX:
+	case spfrecord.MX:
 		x.mx(&t, d, target)
-	case Exists:
-		a, err := x.lookup(target, resolver.A)
+	case spfrecord.Exists:
+		a, err := x.dns.Lookup(x.ctx, target, resolver.A)
 		x.note(&t, len(a.Records) == 0, len(a.Records) == 0, err)
 	}
 	return t
 }
 
-// written is the directive as it stands in the record.
-func (d *Directive) written(r *Record) string {
-	if c := r.Text[d.Offset]; c == '+' || c == '-' || c == '~' || c == '?' {
-		return string(c) + d.Text
-	}
-	return d.Text
-}
-
-func (x *explorer) child(t Term, m *MacroString, path []string) Term {
+func (x *explorer) child(t Term, m *spfrecord.MacroString, path []string) Term {
 	x.count++
 	t.Lookup = x.count
 	target, static := m.Static()
 	if !static {
 		return t
 	}
-	t.Name = truncateName(target)
+	t.Name = spfrecord.TruncateName(target)
 	t.Child = x.node(t.Name, path)
 	return t
 }
@@ -209,18 +224,18 @@ func (x *explorer) note(t *Term, void4, void6 bool, err error) {
 	}
 }
 
-func (x *explorer) addresses(t *Term, d *Directive, target string) {
-	v4, err := x.lookup(target, resolver.A)
-	v6, err6 := x.lookup(target, resolver.AAAA)
+func (x *explorer) addresses(t *Term, d *spfrecord.Directive, target string) {
+	v4, err := x.dns.Lookup(x.ctx, target, resolver.A)
+	v6, err6 := x.dns.Lookup(x.ctx, target, resolver.AAAA)
 	if err == nil {
 		err = err6
 	}
 	x.note(t, len(v4.Records) == 0, len(v6.Records) == 0, err)
-	d.authorize(t, v4)
-	d.authorize(t, v6)
+	authorize(t, d, v4)
+	authorize(t, d, v6)
 }
 
-func (d *Directive) authorize(t *Term, a resolver.Answer) {
+func authorize(t *Term, d *spfrecord.Directive, a resolver.Answer) {
 	for i := range a.Records {
 		bits := d.Bits6
 		if a.Records[i].Addr.Is4() {
@@ -232,10 +247,10 @@ func (d *Directive) authorize(t *Term, a resolver.Answer) {
 	}
 }
 
-func (x *explorer) mx(t *Term, d *Directive, target string) {
-	mx, err := x.lookup(target, resolver.MX)
+func (x *explorer) mx(t *Term, d *spfrecord.Directive, target string) {
+	mx, err := x.dns.Lookup(x.ctx, target, resolver.MX)
 	x.note(t, len(mx.Records) == 0, len(mx.Records) == 0, err)
-	if len(mx.Records) > x.limits.Names {
+	if len(mx.Records) > spf.DefaultNames {
 		t.Problem = "more than 10 MX records: permerror"
 		return
 	}
@@ -244,14 +259,16 @@ func (x *explorer) mx(t *Term, d *Directive, target string) {
 			continue
 		}
 		for _, family := range []resolver.Type{resolver.A, resolver.AAAA} {
-			a, err := x.lookup(mx.Records[i].Target, family)
+			a, err := x.dns.Lookup(x.ctx, mx.Records[i].Target, family)
 			if err != nil {
 				t.Problem, t.Err = err.Error(), err
 				continue
 			}
-			d.authorize(t, a)
+			authorize(t, d, a)
 		}
 	}
 }
 
-func equalFold(a, b string) bool { return within(a, b) && within(b, a) }
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}

@@ -1,10 +1,14 @@
-package spf
+// Package spfrecord reads SPF records: the record among the TXT records of a domain, its terms and
+// its macros (RFC 7208 §4.5, §4.6, §7).
+package spfrecord
 
 import (
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"postseal/internal/core/reason"
 )
 
 // Mechanism is the name of a mechanism (RFC 7208 §5).
@@ -101,7 +105,7 @@ func Parse(text string) (*Record, error) {
 // name holds (RFC 7208 §4.6.1).
 func (r *Record) term(s string, offset int) error {
 	n := 0
-	for n < len(s) && (isAlnum(s[n]) || n > 0 && strings.IndexByte("-_.", s[n]) >= 0) {
+	for n < len(s) && (IsAlnum(s[n]) || n > 0 && strings.IndexByte("-_.", s[n]) >= 0) {
 		n++
 	}
 	if n > 0 && n < len(s) && s[n] == '=' && isAlpha(s[0]) {
@@ -173,7 +177,7 @@ func (d *Directive) arguments(s string, offset int) error {
 	case A, MX:
 		return d.dualCIDR(s, offset)
 	}
-	return &SyntaxError{d.Offset, UnknownMechanism, "unknown mechanism " + quote(string(d.Mechanism))}
+	return &SyntaxError{d.Offset, UnknownMechanism, "unknown mechanism " + reason.Quote(string(d.Mechanism))}
 }
 
 func (d *Directive) target(s string, offset int) error {
@@ -238,7 +242,7 @@ func (d *Directive) address(s string, offset int) error {
 	text, length, hasLength := strings.Cut(s[1:], "/")
 	ip, err := netip.ParseAddr(text)
 	if err != nil || ip.Zone() != "" || ip.Is4() != (d.Mechanism == IP4) {
-		return &SyntaxError{offset + 1, BadAddress, quote(text) + " is no " + map[Mechanism]string{IP4: "IPv4", IP6: "IPv6"}[d.Mechanism] + " address"}
+		return &SyntaxError{offset + 1, BadAddress, reason.Quote(text) + " is no " + map[Mechanism]string{IP4: "IPv4", IP6: "IPv6"}[d.Mechanism] + " address"}
 	}
 	bits := ip.BitLen()
 	if hasLength {
@@ -261,15 +265,43 @@ func (d *Directive) Lookups() bool {
 	return true
 }
 
+// Written is the directive as it stands in the record.
+func (d *Directive) Written(r *Record) string {
+	if c := r.Text[d.Offset]; c == '+' || c == '-' || c == '~' || c == '?' {
+		return string(c) + d.Text
+	}
+	return d.Text
+}
+
+// HostBits reports whether the address as written is not the first of its range.
+func (d *Directive) HostBits() bool {
+	_, text, _ := strings.Cut(d.Text, ":")
+	p, err := netip.ParsePrefix(text)
+	return err == nil && p != p.Masked()
+}
+
+// StaticTarget returns the domain that the directive looks up, in a record at name. ok is false if
+// it has macros.
+func (d *Directive) StaticTarget(name string) (target string, ok bool) {
+	if d.Target == nil {
+		return name, true
+	}
+	s, ok := d.Target.Static()
+	return TruncateName(s), ok
+}
+
+// Contains reports whether ip is in the range that the prefix lengths make of addr (RFC 7208 §5).
+func (d *Directive) Contains(addr, ip netip.Addr) bool {
+	bits := d.Bits6
+	if ip.Is4() {
+		bits = d.Bits4
+	}
+	p, err := addr.Prefix(bits)
+	return err == nil && p.Contains(ip)
+}
+
 func isAlpha(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-func isAlnum(c byte) bool { return isAlpha(c) || isDigit(c) }
 
-// quote shows outside text, bounded.
-func quote(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
-}
+// IsAlnum reports whether c is a letter or a digit.
+func IsAlnum(c byte) bool { return isAlpha(c) || isDigit(c) }
