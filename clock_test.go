@@ -23,6 +23,7 @@ var wallClock = map[string]string{
 	"store/day.go":               "history is kept by wall time, across processes and hosts",
 	"server/listener/metrics.go": "shown, not compared",
 	"server/trial.go":            "shown, not compared",
+	"server/web/refusal/page.go": "shown, not compared",
 	"server/web/ui/funcs.go":     "shown, not compared",
 	"server/web/ui/live.go":      "the hours of the history are wall time",
 	"server/web/ui/message.go":   "shown, not compared",

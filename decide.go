@@ -1,6 +1,7 @@
 package postseal
 
 import (
+	"strings"
 	"time"
 
 	"postseal/dmarc"
@@ -17,7 +18,10 @@ type EnforcePolicy struct {
 	// TrustedSealers are the ARC sealers that are believed.
 	TrustedSealers []string
 	SealAge        time.Duration // how old a seal may be that is believed; 0 is DefaultSealAge
-	ReplyURL       string
+	ReplyURL       string        // prefix of the page of a verdict, shown in replies; "" hides it
+	// ReplyTag, if not nil, returns what is added to the reference in that URL after a hyphen, so
+	// that the URL cannot be guessed from the reference; "" adds nothing.
+	ReplyTag func(ref string) string
 }
 
 // Decide implements Policy.
@@ -29,9 +33,24 @@ func (p *EnforcePolicy) Enforce(r *Report, d Decision) Decision {
 	d.Applied = d.Action
 	p.enforce(r, &d)
 	if d.Applied == Reject || d.Applied == Defer {
-		d.Reply = makeReply(r, &d, p.ReplyURL)
+		d.Reply = makeReply(r, &d, p.page)
 	}
 	return d
+}
+
+// page returns the URL of the page of a verdict, "" if there is none.
+func (p *EnforcePolicy) page(ref string) string {
+	if p.ReplyURL == "" {
+		return ""
+	}
+	url := strings.TrimSuffix(p.ReplyURL, "/") + "/" + ref
+	if p.ReplyTag == nil {
+		return url
+	}
+	if tag := p.ReplyTag(ref); tag != "" {
+		url += "-" + tag
+	}
+	return url
 }
 
 // Published is what the policy of the Author Domain asks for, before the mode.

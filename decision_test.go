@@ -287,3 +287,29 @@ func checkReply(t *testing.T, name string, reply *postseal.Reply, ref string) {
 		t.Errorf("%s: %v", name, err)
 	}
 }
+
+// TestReplyTag: the tag follows the reference in the URL of a reply; an URL that does not fit is
+// left out as a whole.
+func TestReplyTag(t *testing.T) {
+	z, err := dnstest.Parse("_dmarc.bank.test. 60 TXT \"v=DMARC1; p=reject\"\nbank.test. 60 TXT \"v=spf1 -all\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ url, tag, want string }{
+		{"https://mx.example.net/r/", "4T9K2W", "Details: https://mx.example.net/r/REF-4T9K2W"},
+		{"https://mx.example.net/r", "", "Details: https://mx.example.net/r/REF"},
+		{"", "4T9K2W", "Ref REF"},
+		{"https://mx.example.net/" + strings.Repeat("r", 200), "4T9K2W", "Ref REF"},
+	} {
+		policy := &postseal.EnforcePolicy{Mode: postseal.Strict, ReplyURL: c.url, ReplyTag: func(string) string { return c.tag }}
+		r, err := postseal.VerifyReader(t.Context(), verifier(t, postseal.Config{Resolver: z, Policy: policy}), postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x.test", "a@bank.test",
+			strings.NewReader("From: a@bank.test\r\n\r\nx\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := r.Decision.Reply.Lines
+		if got := strings.ReplaceAll(lines[len(lines)-1], r.Ref, "REF"); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.url, c.tag, got, c.want)
+		}
+	}
+}

@@ -55,7 +55,7 @@ var layers = [][]string{
 	{"internal/app/quickstart"},
 	{"server/listener"},
 	{"server/milter", "server/policy", "server/proxy", "server/web"},
-	{"server/web/ui"},
+	{"server/web/ui", "server/web/refusal"},
 	{"server"},
 	{"internal/app/view"},
 	{"internal/app/cli"},

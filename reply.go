@@ -16,12 +16,12 @@ import (
 const (
 	maxReplyLine = 236
 	maxUntrusted = 80
-	maxURL       = 190
+	maxURL       = 215
 )
 
 // makeReply says what happened, the facts, what the sender has to do, and the reference (RFC
 // 9989 §7.2, RFC 7372). The words are those of package reason.
-func makeReply(r *Report, d *Decision, url string) *Reply {
+func makeReply(r *Report, d *Decision, page func(ref string) string) *Reply {
 	reply := &Reply{Code: 550, Enhanced: "5.7.1"}
 	why, lead := string(d.Reason), "Rejected: "
 	var facts []string
@@ -55,7 +55,7 @@ func makeReply(r *Report, d *Decision, url string) *Reply {
 	if e.Fix != "" {
 		reply.Lines = append(reply.Lines, "Sender: "+words.Fill(e.Fix)+".")
 	}
-	reply.Lines = append(reply.Lines, reference(r, url))
+	reply.Lines = append(reply.Lines, reference(r, page(r.Ref)))
 	return reply
 }
 
@@ -64,7 +64,7 @@ func reference(r *Report, url string) string {
 	if url == "" || len(url) > maxURL {
 		return "Ref " + r.Ref
 	}
-	return "Details for postmasters: " + smtpreply.Clean(strings.TrimSuffix(url, "/"), maxURL) + "/" + r.Ref
+	return "Details: " + smtpreply.Clean(url, maxURL)
 }
 
 func author(r *Report) string {

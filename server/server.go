@@ -20,6 +20,7 @@ import (
 	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/proxy"
+	"postseal/server/web/refusal"
 )
 
 // Options is what a daemon is made of.
@@ -48,7 +49,8 @@ type Daemon struct {
 	bundles  *bundles
 	trial    *trial
 	history  *keeper
-	audits   chan struct{} // one in it for each audit that runs
+	audits   chan struct{}               // one in it for each audit that runs
+	refusals atomic.Pointer[refusal.Key] // nil: there is no page for refused senders
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]
 	config   *conf.Config // in force; of the goroutine that runs the daemon
@@ -191,6 +193,7 @@ func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*listener.Snap
 	engine, policy := c.Engine()
 	engine.Resolver, engine.Now = dns, d.options.Now
 	engine.OnPanic = func(p any) { d.engine.Panicked("verdict", p) }
+	policy.Base.ReplyTag = d.replyTag
 	policy.OnError = func(entry string, err error) {
 		d.log.Warn("a rule could not be evaluated", "rule", entry, "error", listener.Text(err))
 	}

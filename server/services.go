@@ -34,6 +34,7 @@ func (d *Daemon) kinds(c *conf.Config) []kind {
 		{string(proxy.Submission), c.Listen.Submission, d.smtp(proxy.Submission)},
 		{string(proxy.Submissions), c.Listen.Submissions, d.smtp(proxy.Submissions)},
 		{listener.HTTP, c.Listen.HTTP, d.http},
+		{listener.Public, c.Listen.Public, d.public},
 	}
 }
 

@@ -180,7 +180,7 @@ func TestSwaks(t *testing.T) {
 			want := []string{"550-5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).",
 				"550-5.7.26 SPF: fail for bank.test. DKIM: no signature. Sent from 203.0.113.7.",
 				"550-5.7.26 Sender: send through the mail server of bank.test, or forward this notice to its administrator.",
-				"550 5.7.26 Details for postmasters: https://mx.example.net/r/"}
+				"550 5.7.26 Details: https://mx.example.net/r/"}
 			if len(got) != len(want) {
 				t.Fatalf("swaks shows %q, want %q\n%s", got, want, out)
 			}

@@ -43,6 +43,7 @@ const (
 	Policy = "policy"
 	SMTP   = "smtp"
 	HTTP   = "http"
+	Public = "public"
 )
 
 // ListenerMetrics are those that each listener has.

@@ -149,16 +149,17 @@ func local(r *http.Request) bool {
 	return err != nil || at.Addr().Unmap().IsLoopback()
 }
 
-// client is the address that a request is counted under: the one that a trusted proxy names,
-// else that of the connection.
-func client(s *listener.Snapshot, r *http.Request) string {
+// Client returns the address that a request is counted under: the one that a trusted proxy
+// names, else that of the connection, as a /64 for IPv6. With trustLoopback, a proxy on this host
+// is trusted too. The address is for counting only, never for access.
+func Client(s *listener.Snapshot, r *http.Request, trustLoopback bool) string {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return "unix"
 	}
 	addr := at.Addr().Unmap()
 	names := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(names) - 1; i >= 0 && trustedProxy(s, addr); i-- {
+	for i := len(names) - 1; i >= 0 && (trustedProxy(s, addr) || trustLoopback && addr.IsLoopback()); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(names[i]))
 		if err != nil {
 			break

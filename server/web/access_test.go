@@ -278,7 +278,7 @@ func TestClient(t *testing.T) {
 		r := request("GET", "/", "")
 		r.RemoteAddr = c.remote
 		r.Header.Set("X-Forwarded-For", c.forwarded)
-		if got := client(w.engine.Current(), r); got != c.want {
+		if got := Client(w.engine.Current(), r, false); got != c.want {
 			t.Errorf("%s for %s: %s, want %s", c.remote, c.forwarded, got, c.want)
 		}
 	}

@@ -103,7 +103,7 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusForbidden, "a request from a page of another site, or to an unknown name")
 		return
 	}
-	who := client(s, r)
+	who := Client(s, r, false)
 	r.Body = http.MaxBytesReader(rw, r.Body, longest)
 	next := inside(r.PostFormValue("next"))
 	if !w.logins.allow(who) {

@@ -97,6 +97,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 		return err
 	}
 	a.hint("done; postseal quickstart --undo takes it back. What would be refused: docs/howto/rollout.md")
+	a.hintRefusal()
 	return nil
 }
 

@@ -56,7 +56,7 @@ Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not 
 	c.Flags().BoolVar(&f.apply, "apply", false, "change main.cf, after saving it")
 	c.Flags().BoolVar(&f.force, "force", false, "with --apply: write a listener that does not answer, too")
 	c.Flags().BoolVar(&f.undo, "undo", false, "put main.cf back as it was before --apply")
-	return a.group("setup", "Put postseal beside a mail server", c)
+	return a.group("setup", "Put postseal beside a mail server", c, a.setupRefusalCommand())
 }
 
 func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
@@ -178,10 +178,12 @@ func (a *app) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Ch
 	if !f.apply {
 		fmt.Fprintf(a.out, "postfix%s reload\n", dir)
 		a.hint("postseal setup postfix --apply does it")
+		a.hintRefusal()
 		return
 	}
 	fmt.Fprintf(a.out, "# done; main.cf as it was: %s\n", backup)
 	a.hint("now: postfix%s reload; then: postseal doctor", dir)
+	a.hintRefusal()
 }
 
 func (a *app) undoPostfix(ctx context.Context, s *postfix.Settings) error {

@@ -20,8 +20,9 @@ type Config struct {
 	// asks to refuse, evidence corroborates and nothing speaks for a mailing list
 	// (RFC 9989 §7.4). `strict`: as published.
 	Enforce postseal.Enforce `toml:"enforce" oneof:"observe quarantine guarded strict"`
-	// The address of a page that explains a verdict. Its reference is added and the whole is
-	// shown in replies. Empty shows the reference alone.
+	// The address of a page that explains a verdict. Its reference is added, with [listen]
+	// `public` a tag that makes the address unguessable too, and the whole is shown in replies.
+	// Empty shows the reference alone.
 	ReplyURL string `toml:"reply_url"`
 
 	Listen  Listen  `toml:"listen"`
@@ -76,8 +77,8 @@ type Expect struct {
 
 // Listen names the listeners, each `unix:PATH` or `HOST:PORT`. A file that names none has
 // the default ones; once it names one, only those that it names listen. A socket that systemd
-// passes (`FileDescriptorName=milter`, `policy`, `smtp`, `submission`, `submissions` or
-// `http`) takes the place of the listener of its name.
+// passes (`FileDescriptorName=milter`, `policy`, `smtp`, `submission`, `submissions`, `http`
+// or `public`) takes the place of the listener of its name.
 type Listen struct {
 	// The milter protocol of Postfix (`smtpd_milters`) and Sendmail.
 	Milter Address `toml:"milter"`
@@ -94,6 +95,10 @@ type Listen struct {
 	// `/v1/audit/{domain}` are open to this machine; everything that shows mail needs a login
 	// (`postseal ui`) or the token.
 	HTTP Address `toml:"http"`
+	// The page that explains a rejection to its sender, for the whole internet: `/r/` and nothing
+	// else. Put a web server with TLS in front of it, and set `reply_url` to its address
+	// (`postseal setup refusal` prints both). Off by default; the other listeners stay as they are.
+	Public Address `toml:"public"`
 	// A file with a token of 16 characters or more, which `/v1/` and `/debug/pprof` then ask
 	// everyone for (`Authorization: Bearer`). It is read again at each reload. By default the
 	// daemon makes a token in its state folder at the first start, where our own commands find it.

@@ -60,6 +60,15 @@ func ConsoleToken() string {
 	return ""
 }
 
+// RefusalKey returns the file of the key by which replies link to the page of a refusal, "" without
+// a state folder.
+func RefusalKey() string {
+	if state := StateDir(); state != "" {
+		return filepath.Join(state, "refusal.key")
+	}
+	return ""
+}
+
 // BundlesIn returns the folder of bundles in a state folder.
 func BundlesIn(state string) string { return filepath.Join(state, "bundles") }
 
@@ -73,7 +82,8 @@ func defaultBundles() string {
 	return ""
 }
 
-// listenerKeys are the keys of [listen] that name a listener.
+// listenerKeys are the keys of [listen] that name a listener. public is not one of them: it adds
+// a page to whichever ones listen.
 var listenerKeys = []string{"milter", "policy", "smtp", "submission", "submissions", "http"}
 
 // namesListener reports whether the file names a listener, even one that is off ("").

@@ -142,6 +142,9 @@ func (d *decoder) check(c *Config, now time.Time) {
 	if c.ReplyURL != "" && !strings.HasPrefix(c.ReplyURL, "https://") && !strings.HasPrefix(c.ReplyURL, "http://") {
 		d.problem("reply_url", "%q is no http or https address", c.ReplyURL)
 	}
+	if c.Listen.Public != "" && c.ReplyURL == "" {
+		d.warn("listen.public", "no reply links to it: set reply_url, such as \"https://mx.example.net/r\"")
+	}
 	if c.AuthservID != "" && strings.ContainsFunc(c.AuthservID, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>,;:\"/[]?=`, r) }) {
 		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
 	}
@@ -195,7 +198,7 @@ func (d *decoder) distinctListeners(c *Config) {
 		key     string
 		address Address
 	}{{"milter", c.Listen.Milter}, {"policy", c.Listen.Policy}, {"smtp", c.Listen.SMTP}, {"submission", c.Listen.Submission},
-		{"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}} {
+		{"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}, {"public", c.Listen.Public}} {
 		if l.address == "" || strings.HasSuffix(string(l.address), ":0") {
 			continue
 		}

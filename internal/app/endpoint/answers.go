@@ -68,6 +68,8 @@ func Answers(ctx context.Context, name, address string) error {
 		if status, _, err = Ask(ctx, address, "/healthz"); err == nil && status != "200 OK" {
 			err = errors.New("it answers " + status)
 		}
+	case Public:
+		_, _, err = Ask(ctx, address, "/r/")
 	default:
 		err = greeted(ctx, address)
 	}

@@ -24,7 +24,7 @@ func (f *Finder) Check(ctx context.Context, dns resolver.Resolver) conf.Check {
 			key     string
 			address conf.Address
 		}{{"milter", c.Listen.Milter}, {"policy", c.Listen.Policy}, {"smtp", c.Listen.SMTP},
-			{"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}} {
+			{"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}, {"http", c.Listen.HTTP}, {"public", c.Listen.Public}} {
 			if l.address == "" || f.own(ctx, l.key, string(l.address)) {
 				continue
 			}

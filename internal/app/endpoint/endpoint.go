@@ -21,6 +21,7 @@ const (
 	Milter = "milter"
 	Policy = "policy"
 	HTTP   = "http"
+	Public = "public"
 	SMTP   = "smtp"
 )
 

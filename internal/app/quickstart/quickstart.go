@@ -91,7 +91,8 @@ func (s *Survey) configuration() []byte {
 	switch {
 	case s.before == nil:
 		return []byte("# Written by postseal quickstart. postseal.toml(5) and docs/reference/config.md list every key.\n" + id +
-			"# Nothing is refused yet: see what would be, then choose \"guarded\".\nenforce = \"observe\"\n")
+			"# Nothing is refused yet: see what would be, then choose \"guarded\".\nenforce = \"observe\"\n" +
+			fmt.Sprintf("# A page that tells rejected senders why: publish it first, as postseal setup refusal says.\n#reply_url = \"https://%s/r\"\n#listen.public = \"127.0.0.1:8897\"\n", s.Postfix.Hostname))
 	case setsID.Match(s.before):
 		return s.before
 	}

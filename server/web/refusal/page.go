@@ -1,0 +1,354 @@
+package refusal
+
+import (
+	"cmp"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"postseal"
+)
+
+//go:embed words/*.json
+var wordFiles embed.FS
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// codes are the languages of the page. The first is for all others.
+var codes = []string{"en", "de", "fr", "es", "nl", "pt", "pl", "ja"}
+
+var languages, matcher = readWords()
+
+// words are the sentences of a language, with placeholders.
+type words struct {
+	code string
+	text map[string]string
+}
+
+func readWords() (map[string]*words, language.Matcher) {
+	all := map[string]*words{}
+	var tags []language.Tag
+	for _, code := range codes {
+		data, err := wordFiles.ReadFile("words/" + code + ".json")
+		w := &words{code: code}
+		if err == nil {
+			err = json.Unmarshal(data, &w.text)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("words/%s.json: %v", code, err)) // a file of the program itself
+		}
+		all[code] = w
+		tags = append(tags, language.MustParse(code))
+	}
+	return all, language.NewMatcher(tags)
+}
+
+// date writes a day in UTC.
+func (w *words) date(t time.Time) string {
+	t = t.UTC()
+	months := strings.Fields(w.text["months"])
+	return strings.NewReplacer("{day}", strconv.Itoa(t.Day()), "{month}", months[t.Month()-1], "{year}", strconv.Itoa(t.Year())).Replace(w.text["date"])
+}
+
+// view is what the template gets: sentences, in the order of the page.
+type view struct {
+	Lang, Style   string
+	Server, Title string
+	Why           []string
+	Facts         []pair
+	Sent          string // the question
+	Answer        string
+	Do            []string
+	Unsent        string
+	Admin         string
+	AdminWhy      string
+	Results       []result
+	Change        string
+	ChangeText    string // by the change
+	Advice        string // in English
+	StepsTitle    string
+	Steps         []string
+	ReplyTitle    string
+	Reply         string
+	End           []string
+	Others        []other
+	Language      string
+}
+
+type pair struct{ Name, Value string }
+
+// result is the outcome of a check: its mark tells good from bad without color.
+type result struct{ Name, Tone, Value, Rest string }
+
+type other struct{ Code, Name string }
+
+// filler replaces the placeholders of all sentences of one page.
+type filler struct {
+	w       *words
+	replace *strings.Replacer
+}
+
+func (f *filler) say(key string) string { return f.replace.Replace(f.w.text[key]) }
+
+// with says a sentence with more values.
+func (f *filler) with(key string, pairs ...string) string {
+	return f.replace.Replace(strings.NewReplacer(pairs...).Replace(f.w.text[key]))
+}
+
+func (w *words) view() *view {
+	v := &view{Lang: w.code, Language: w.text["language"]}
+	for _, code := range codes {
+		if code != w.code {
+			v.Others = append(v.Others, other{code, languages[code].text["name"]})
+		}
+	}
+	return v
+}
+
+// lost is the page of every address that is not known, busy that of every request too many.
+func lost(w *words) *view {
+	v := w.view()
+	v.Title, v.Why = w.text["lost.title"], []string{w.text["lost"]}
+	return v
+}
+
+func busy(w *words) *view {
+	v := w.view()
+	v.Title, v.Why = w.text["busy.title"], []string{w.text["busy"]}
+	return v
+}
+
+// describe makes the page of a message.
+func describe(f *Facts, w *words) *view {
+	f.clean()
+	postmaster := "postmaster@" + f.org()
+	say := &filler{w, strings.NewReplacer("{author}", f.Author, "{host}", f.Host, "{org}", f.org(), "{client}", f.Client, "{postmaster}", postmaster,
+		"{ref}", dashed(f.Ref), "{policy}", "p="+cmp.Or(f.Policy, "none"), "{date}", w.date(f.Until))}
+	v := w.view()
+	v.Server, v.Title = say.say("server"), say.say(titleOf(f))
+	v.tell(f, say)
+	v.facts(f, say)
+	v.administrator(f, say)
+	v.steps(f, say)
+	v.End = []string{say.say("wrong"), say.say("private")}
+	return v
+}
+
+func titleOf(f *Facts) string {
+	key := "title.reject"
+	if f.Applied == postseal.Defer {
+		key = "title.defer"
+	}
+	if f.Author == "" {
+		key += ".unknown"
+	}
+	return key
+}
+
+// cases are what a reason means for the people of the page: why, what to do, what if they did
+// not send it.
+type saying struct {
+	why, sent string
+	do        []string
+	unsent    string
+}
+
+func sayingOf(f *Facts) saying {
+	switch f.Reason {
+	case postseal.DMARCReject, postseal.DMARCQuarantine:
+		if f.Author != "" {
+			return saying{"why.dmarc", "sent.dmarc", []string{"do.resend", "do.forward"}, "unsent.dmarc"}
+		}
+	case postseal.DMARCTempError:
+		if f.Author != "" && f.Applied == postseal.Defer {
+			return saying{"why.dns", "sent.wait", nil, "unsent"}
+		}
+	case postseal.AuthorMalformed:
+		return saying{"why.author", "sent.maker", nil, "unsent"}
+	case postseal.MessageLimit:
+		return saying{"why.size", "sent.size", nil, "unsent"}
+	case postseal.LocalRule, postseal.LocalExempt:
+		if f.Applied == postseal.Defer {
+			return saying{"why.delay", "sent.wait", nil, "unsent"}
+		}
+		return saying{"why.rule", "sent.rule", nil, "unsent"}
+	}
+	if f.Applied == postseal.Defer {
+		return saying{"why.error", "sent.wait", nil, "unsent"}
+	}
+	return saying{"why.rule", "sent.rule", nil, "unsent"}
+}
+
+func (v *view) tell(f *Facts, say *filler) {
+	s := sayingOf(f)
+	v.Why = []string{say.say(s.why), say.say("unread")}
+	if f.Applied == postseal.Defer {
+		v.Why[1] = say.say("again")
+	}
+	v.Sent, v.Answer, v.Unsent = say.say("sent"), say.say(s.sent), say.say(s.unsent)
+	for _, key := range s.do {
+		v.Do = append(v.Do, say.say(key))
+	}
+}
+
+func (v *view) facts(f *Facts, say *filler) {
+	add := func(key, value string) {
+		if value != "" {
+			v.Facts = append(v.Facts, pair{say.say(key), value})
+		}
+	}
+	add("when", say.with("at", "{date}", say.w.date(f.At), "{time}", f.At.UTC().Format("15:04")))
+	sender := f.Client
+	if f.ClientName != "" {
+		sender += " (" + f.ClientName + ")"
+	}
+	add("sender", sender)
+	add("author", f.Author)
+	add("ref", dashed(f.Ref))
+}
+
+// byPolicy reports whether DMARC decided: the operator's own rules stay unsaid.
+func byPolicy(f *Facts) bool {
+	return f.Reason == postseal.DMARCReject || f.Reason == postseal.DMARCQuarantine || f.Reason == postseal.DMARCTempError
+}
+
+func (v *view) administrator(f *Facts, say *filler) {
+	v.Reply, v.ReplyTitle = strings.Join(f.Reply, "\n"), say.say("reply")
+	if !byPolicy(f) {
+		return
+	}
+	v.Admin = say.say("admin")
+	if f.Author == "" {
+		v.Admin = say.say("admin.unknown")
+	}
+	v.AdminWhy = say.say("dmarc.fail")
+	if f.Reason == postseal.DMARCTempError {
+		v.AdminWhy = say.say("dmarc.open")
+	}
+	if len(f.DKIM) == 0 {
+		v.Results = append(v.Results, result{Name: "DKIM", Tone: "bad", Value: say.say("none")})
+	}
+	for i := range f.DKIM {
+		v.Results = append(v.Results, resultOf("DKIM", &f.DKIM[i], f, say))
+	}
+	if f.SPF.Result != "" {
+		v.Results = append(v.Results, resultOf("SPF", &f.SPF, f, say))
+	}
+	if record := cmp.Or(f.Record, f.Policy); record != "" {
+		v.Results = append(v.Results, result{Name: say.say("policy"), Value: "", Rest: record})
+	}
+	v.Change = say.say("change")
+	switch {
+	case f.Reason != postseal.DMARCTempError && len(f.DKIM) == 0 && f.Author != "" && f.Client != "":
+		v.ChangeText, v.Advice = say.say("change.sign"), "DKIM-Signature: v=1; a=rsa-sha256; d="+f.Author+"; s=…; h=from:to:subject:…"
+	case f.Change != "":
+		v.ChangeText, v.Advice = say.say("change.own"), f.Change
+	default:
+		v.Change = ""
+	}
+}
+
+func resultOf(name string, c *Check, f *Facts, say *filler) result {
+	r := result{Name: name, Value: c.Result, Tone: map[string]string{"pass": "ok", "temperror": "hold", "none": "none", "neutral": "none"}[c.Result]}
+	if r.Tone == "" {
+		r.Tone = "bad"
+	}
+	switch {
+	case c.Domain == "":
+	case c.Result == "pass" && !c.Aligned && f.Author != "":
+		r.Tone, r.Rest = "none", say.with("other", "{domain}", c.Domain)
+	default:
+		r.Rest = say.with("for", "{domain}", c.Domain)
+	}
+	if c.Reason != "" {
+		r.Rest += " (" + c.Reason + ")"
+	}
+	return r
+}
+
+// steps tells what the checks saw.
+func (v *view) steps(f *Facts, say *filler) {
+	if !byPolicy(f) {
+		return
+	}
+	v.StepsTitle = say.say("steps")
+	add := func(key string, pairs ...string) { v.Steps = append(v.Steps, say.with(key, pairs...)) }
+	if f.ClientName != "" {
+		add("step.name", "{name}", f.ClientName)
+	} else if f.Client != "" {
+		add("step.noname")
+	}
+	if f.SPF.Result != "" && f.SPF.Domain != "" {
+		key := "step.spf"
+		if f.SPF.Term != "" {
+			key = "step.term"
+		}
+		add(key, "{domain}", f.SPF.Domain, "{result}", f.SPF.Result, "{term}", f.SPF.Term)
+	}
+	for i := range f.DKIM {
+		c := &f.DKIM[i]
+		add("step.dkim", "{domain}", c.Domain, "{selector}", c.Selector, "{result}", c.Result)
+	}
+	if len(f.DKIM) == 0 {
+		add("step.nodkim")
+	}
+	if f.PolicyName != "" {
+		add("step.policy", "{name}", f.PolicyName)
+	}
+	if f.Author != "" && f.Reason != postseal.DMARCTempError {
+		add("step.end")
+	}
+}
+
+func dashed(ref string) string {
+	if len(ref) == refLen {
+		return ref[:refLen/2] + "-" + ref[refLen/2:]
+	}
+	return ref
+}
+
+func (v *view) html(w io.Writer) error { return page.Execute(w, v) }
+
+// text writes the page for programs such as curl.
+func (v *view) text(out io.Writer) error {
+	var b strings.Builder
+	line := func(s ...string) {
+		for _, s := range s {
+			if s != "" {
+				b.WriteString(s + "\n")
+			}
+		}
+	}
+	line(v.Server, v.Title, "")
+	line(v.Why...)
+	b.WriteString("\n")
+	for _, f := range v.Facts {
+		line(f.Name + ": " + f.Value)
+	}
+	line(v.Sent, v.Answer)
+	for i, s := range v.Do {
+		line(fmt.Sprintf("%d. %s", i+1, s))
+	}
+	line(v.Unsent, v.Admin, v.AdminWhy)
+	for _, r := range v.Results {
+		line(strings.TrimSpace(r.Name + ": " + strings.TrimSpace(r.Value+" "+r.Rest)))
+	}
+	line(v.Change, v.ChangeText, v.Advice)
+	line(v.Steps...)
+	if v.Reply != "" {
+		line(v.ReplyTitle, v.Reply)
+	}
+	line(v.End...)
+	_, err := io.WriteString(out, b.String())
+	return err
+}
