@@ -21,6 +21,7 @@ type SPFCheck struct {
 	ledger      *resolver.Ledger
 
 	work    sync.WaitGroup
+	asks    bool          // some of work waits for the DNS
 	early   chan struct{} // closed when results[0] is there
 	done    chan struct{} // of a shared check: closed when all is there
 	results []spf.Result
@@ -37,12 +38,17 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	s.Helo(helo)
 	c := newSPFCheck(s, bare(reversePath), newLedger(ctx, v, conn))
 	c.done = make(chan struct{})
-	go func() {
+	end := func() {
 		defer cancel()
 		c.work.Wait()
 		c.ledger.Close()
 		close(c.done)
-	}()
+	}
+	if c.asks {
+		go end()
+	} else {
+		end()
+	}
 	return c
 }
 
@@ -128,6 +134,7 @@ func (c *SPFCheck) run(account *resolver.Account, work func(dns resolver.Resolve
 		done()
 		return
 	}
+	c.asks = true
 	c.work.Go(func() {
 		defer done()
 		c.recovered(func() { work(account) })

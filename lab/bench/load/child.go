@@ -1,125 +1,157 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"postseal/lab/bench/corpus"
 )
 
 // child is a server in a process of its own.
 type child struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	dir    string
-	socket string
-
-	foreign bool // a program that is not ours
+	cmd *exec.Cmd
+	dir string
 }
 
-// usage is what the process has used so far.
+// usage is what the process and all below it have used so far.
 type usage struct {
-	cpu       time.Duration
-	now, peak int64 // resident memory, in KiB
+	cpu    time.Duration
+	memory int64 // in KiB, a page that several processes share counted in parts
 }
 
-func startChild(kind string) (*child, error) {
-	for _, p := range peers {
-		if p.kind == kind {
-			return startPeer(p)
-		}
-	}
+// startChild starts a server of kind, ours with the name server dns, and waits for its sockets.
+func startChild(kind, dns string) (*child, error) {
 	dir, err := os.MkdirTemp("", "load")
 	if err != nil {
 		return nil, err
 	}
-	c := &child{dir: dir, socket: filepath.Join(dir, "s")}
-	zone := filepath.Join(dir, "zone")
-	if err := os.WriteFile(zone, []byte(corpus.Zone), 0o600); err != nil {
+	c := &child{dir: dir}
+	args, err := command(kind, dir, dns)
+	if err == nil {
+		err = c.start(kind, args)
+	}
+	if err != nil {
+		c.stop()
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	return c, nil
+}
+
+func command(kind, dir, dns string) ([]string, error) {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
+	}
+	for _, p := range peers {
+		if p.kind == kind {
+			return p.start(dir)
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c.cmd = exec.Command(self, "-serve", kind+"="+c.socket, "-zone", zone)
-	c.cmd.Stderr = os.Stderr
-	if c.in, err = c.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	c.out = bufio.NewReader(out)
-	if err := c.cmd.Start(); err != nil {
-		return nil, err
-	}
-	if _, err := c.out.ReadString('\n'); err != nil {
-		return nil, fmt.Errorf("the server %s does not start: %w", kind, err)
-	}
-	return c, nil
+	return []string{self, "-serve", kind, "-dir", dir}, writeConfig(kind, dir, dns)
 }
 
-func (c *child) stop() {
-	if c.foreign {
-		c.end()
-		return
+func (c *child) start(kind string, args []string) error {
+	log, err := os.Create(filepath.Join(c.dir, "log"))
+	if err != nil {
+		return err
 	}
-	c.in.Close()
-	c.cmd.Wait()
+	defer log.Close()
+	c.cmd = exec.Command(args[0], args[1:]...)
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	sockets := []string{socketOf(c.dir, kind == barePolicy)}
+	if kind == oursBoth {
+		sockets = append(sockets, socketOf(c.dir, true))
+	}
+	for _, socket := range sockets {
+		if !answers(socket) {
+			text, _ := os.ReadFile(log.Name())
+			return fmt.Errorf("%w:\n%s", errNotStarted, text)
+		}
+	}
+	return nil
+}
+
+// answers waits for a socket.
+func answers(socket string) bool {
+	for range 900 {
+		if conn, err := net.Dial("unix", socket); err == nil {
+			conn.Close()
+			return true
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return false
+}
+
+// stop ends the process; its workers end with it.
+func (c *child) stop() {
+	if c.cmd != nil && c.cmd.Process != nil {
+		c.cmd.Process.Signal(syscall.SIGTERM)
+		c.cmd.Wait()
+	}
 	os.RemoveAll(c.dir)
 }
 
-func (c *child) usage() (u usage, err error) {
-	if c.foreign {
-		return c.foreignUsage()
+// usage is read from /proc: see proc(5). Its clock ticks a hundred times a second.
+func (c *child) usage() (u usage) {
+	all := processes()
+	family := map[int]bool{c.cmd.Process.Pid: true}
+	for grown := true; grown; {
+		grown = false
+		for pid, stat := range all {
+			if parent, _ := strconv.Atoi(stat[1]); family[parent] && !family[pid] {
+				family[pid], grown = true, true
+			}
+		}
 	}
-	if _, err := io.WriteString(c.in, "usage\n"); err != nil {
-		return u, err
+	for pid := range family {
+		stat := all[pid]
+		if stat == nil {
+			continue
+		}
+		for _, field := range []int{11, 12} { // utime, stime
+			n, _ := strconv.Atoi(stat[field])
+			u.cpu += time.Duration(n) * 10 * time.Millisecond
+		}
+		u.memory += shareOfMemory(pid)
 	}
-	_, err = fmt.Fscanln(c.out, &u.cpu, &u.now, &u.peak)
-	return u, err
+	return u
 }
 
-// answerUsage tells the parent what this process has used, until the parent goes.
-func answerUsage() error {
-	fmt.Println("ready")
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		var r syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-			return err
-		}
-		cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
-		debug.FreeOSMemory() // after the CPU time was taken
-		now, peak, err := memory("self")
-		if err != nil {
-			return err
-		}
-		fmt.Println(int64(cpu), now, peak)
-	}
-	return lines.Err()
-}
-
-// memory is the resident memory of a process in KiB, now and at most.
-func memory(pid string) (now, peak int64, err error) {
-	status, err := os.ReadFile("/proc/" + pid + "/status")
+func shareOfMemory(pid int) (kib int64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		return 0, 0, err
+		return 0
 	}
-	for line := range strings.Lines(string(status)) {
-		fmt.Sscanf(line, "VmRSS: %d", &now)
-		fmt.Sscanf(line, "VmHWM: %d", &peak)
+	for line := range strings.Lines(string(text)) {
+		fmt.Sscanf(line, "Pss: %d", &kib)
 	}
-	return now, peak, nil
+	return kib
+}
+
+// processes is the fields of stat after the name, by process.
+func processes() map[int][]string {
+	all := map[int][]string{}
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has gone
+		}
+		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
+		_, rest, _ := strings.Cut(string(text), ") ")
+		all[pid] = strings.Fields(rest)
+	}
+	return all
 }

@@ -2,88 +2,34 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/d--j/go-milter"
-
 	"postseal/lab/bench/corpus"
-	"postseal/message"
 )
 
-// mail is one message, its header section split as an MTA does.
-type mail struct {
-	fields [][2]string
-	body   []byte
-}
-
-// shares is the mixed corpus: how many of 10,000 messages have which size; 3 KB to 10 MB,
-// mean 59 KB.
-var shares = []struct{ bytes, of10000 int }{{3 << 10, 6000}, {12 << 10, 2781}, {60 << 10, 900}, {500 << 10, 260}, {3 << 20, 35}, {10 << 20, 24}}
-
-// letters makes the messages of a run, of the seed alone.
-func letters(r run) []*mail {
-	made := map[int]*mail{}
-	of := func(size int) *mail {
-		if made[size] == nil {
-			made[size] = split(corpus.Message(corpus.Shape{Algorithm: "rsa", Canonical: "relaxed", Bytes: size, Signed: 1}))
-		}
-		return made[size]
-	}
-	all := make([]*mail, 0, r.messages)
-	switch r.corpus {
-	case "mixed":
-		for _, s := range shares {
-			for range (s.of10000*r.messages + 5000) / 10000 {
-				all = append(all, of(s.bytes))
+// sendMail sends n messages of mails, in turn, over so many connections at a time: a new one for
+// each message, as Postfix has it for each SMTP session. With checked every verdict is compared
+// with what is known of its message.
+func sendMail(c *child, mails []*letter, conns, n int, checked bool) ([]time.Duration, error) {
+	socket := socketOf(c.dir, false)
+	return spread(conns, n, func() (func(i int) error, func(), error) {
+		return func(i int) error {
+			l := mails[i%len(mails)]
+			m, err := dialMTA(socket)
+			if err != nil {
+				return err
 			}
-		}
-	case "10MB":
-		for range r.messages {
-			all = append(all, of(10<<20))
-		}
-	default:
-		for range r.messages {
-			all = append(all, of(3<<10))
-		}
-	}
-	rand.New(rand.NewPCG(r.seed, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all
-}
-
-func split(text []byte) *mail {
-	m := &mail{}
-	if err := message.Stream((*mailSink)(m), bytes.NewReader(text), message.Limits{}); err != nil {
-		panic(err) // a message of ours
-	}
-	return m
-}
-
-type mailSink mail
-
-func (m *mailSink) Field(f message.Field) error {
-	m.fields = append(m.fields, [2]string{string(f.Name()), string(f.Value())})
-	return nil
-}
-
-func (m *mailSink) EndHeader() error { return nil }
-
-func (m *mailSink) Write(p []byte) (int, error) {
-	m.body = append(m.body, p...)
-	return len(p), nil
-}
-
-// sendMail sends all messages of r over r.conns connections at a time.
-func sendMail(r run, c *child) ([]time.Duration, error) {
-	client := milter.NewClient("unix", c.socket, milter.WithReadTimeout(time.Minute))
-	all := letters(r)
-	return spread(r.conns, len(all), func() (func(i int) error, func(), error) {
-		return func(i int) error { return sendOne(client, all[i]) }, func() {}, nil
+			defer m.quit()
+			results, err := m.sendMessage(l)
+			if err != nil || !checked {
+				return err
+			}
+			return check(l, results)
+		}, func() {}, nil
 	})
 }
 
@@ -116,88 +62,76 @@ func spread(workers, n int, start func() (do func(i int) error, end func(), err 
 	return took, <-errs
 }
 
-func sendOne(client *milter.Client, m *mail) error {
-	macros := milter.NewMacroBag()
-	macros.Set(milter.MacroQueueId, "4cXk2")
-	s, err := client.Session(macros)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	steps := []func() (*milter.Action, error){
-		func() (*milter.Action, error) { return s.Conn("out.bulk.test", milter.FamilyInet, 25, "198.51.100.25") },
-		func() (*milter.Action, error) { return s.Helo("out.bulk.test") },
-		func() (*milter.Action, error) { return s.Mail("bounce@bulk.test", "") },
-		func() (*milter.Action, error) { return s.Rcpt("b@example.net", "") },
-		s.DataStart,
-	}
-	for _, f := range m.fields {
-		steps = append(steps, func() (*milter.Action, error) { return s.HeaderField(f[0], f[1], nil) })
-	}
-	for _, step := range append(steps, s.HeaderEnd) {
-		a, err := step()
-		if err != nil {
-			return err
-		}
-		if a.StopProcessing() {
-			return fmt.Errorf("the milter says %v", a)
-		}
-	}
-	_, a, err := s.BodyReadFrom(bytes.NewReader(m.body))
-	if err != nil {
-		return err
-	}
-	if a.StopProcessing() {
-		return fmt.Errorf("the milter ends with %v", a)
-	}
-	return nil
-}
-
 // openSessions opens n sessions that have got as far as HELO.
 func openSessions(c *child, n int) (end func(), err error) {
-	client := milter.NewClient("unix", c.socket)
-	open := make([]*milter.ClientSession, 0, n)
+	var open []*mta
 	end = func() {
-		for _, s := range open {
-			s.Close()
+		for _, m := range open {
+			m.conn.Close()
 		}
 	}
+	l := split(&corpus.NewSenders().Mails(1, 1, true)[0])
 	for range n {
-		s, err := client.Session(nil)
+		m, err := dialMTA(socketOf(c.dir, false))
 		if err != nil {
 			end()
 			return nil, err
 		}
-		open = append(open, s)
-		if _, err := s.Conn("out.bulk.test", milter.FamilyInet, 25, "198.51.100.25"); err != nil {
+		m.conn.SetDeadline(time.Time{})
+		m.connect(l)
+		if err := m.w.Flush(); err != nil {
 			end()
 			return nil, err
 		}
+		m.r, m.w = nil, nil
+		open = append(open, m)
 	}
 	return end, nil
 }
 
-// askPolicy asks as Postfix does, over connections that stay.
-func askPolicy(r run, c *child) ([]time.Duration, error) {
-	return spread(r.conns, r.messages, func() (func(int) error, func(), error) {
-		conn, err := net.Dial("unix", c.socket)
+// askPolicy asks n times as Postfix does, over connections that stay.
+func askPolicy(c *child, mails []*letter, conns, n int) ([]time.Duration, error) {
+	return spread(conns, n, func() (func(int) error, func(), error) {
+		conn, err := net.Dial("unix", socketOf(c.dir, true))
 		if err != nil {
 			return nil, nil, err
 		}
 		answers := bufio.NewReader(conn)
-		ask := func(i int) error {
-			if _, err := fmt.Fprintf(conn, "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nclient_address=198.51.100.25\n"+
-				"client_name=out.bulk.test\nhelo_name=out.bulk.test\nsender=bounce@bulk.test\nrecipient=b@example.net\nrecipient_count=0\nqueue_id=\n"+
-				"instance=%x.%d.%d.0\nsize=3000\n\n", i, r.messages, i); err != nil {
+		return func(i int) error { return ask(conn, answers, mails[i%len(mails)], i) }, func() { conn.Close() }, nil
+	})
+}
+
+func ask(conn net.Conn, answers *bufio.Reader, l *letter, i int) error {
+	_, err := fmt.Fprintf(conn, "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nclient_address=%s\n"+
+		"client_name=%s\nhelo_name=%[2]s\nsender=%s\nrecipient=b@example.net\nrecipient_count=0\nqueue_id=\n"+
+		"instance=%x.%d.0\nsize=3000\n\n", l.Client, l.Helo, l.ReversePath, i, i)
+	for line := ""; err == nil && line != "\n"; {
+		line, err = answers.ReadString('\n')
+	}
+	return err
+}
+
+// askAndSend is a message through both listeners, as a server has it that uses both.
+func askAndSend(c *child, mails []*letter, conns, n int) ([]time.Duration, error) {
+	return spread(conns, n, func() (func(int) error, func(), error) {
+		conn, err := net.Dial("unix", socketOf(c.dir, true))
+		if err != nil {
+			return nil, nil, err
+		}
+		answers := bufio.NewReader(conn)
+		do := func(i int) error {
+			l := mails[i%len(mails)]
+			if err := ask(conn, answers, l, i); err != nil {
 				return err
 			}
-			for line := ""; line != "\n"; {
-				if line, err = answers.ReadString('\n'); err != nil {
-					return err
-				}
+			m, err := dialMTA(socketOf(c.dir, false))
+			if err != nil {
+				return err
 			}
-			return nil
+			defer m.quit()
+			_, err = m.sendMessage(l)
+			return err
 		}
-		return ask, func() { conn.Close() }, nil
+		return do, func() { conn.Close() }, nil
 	})
 }

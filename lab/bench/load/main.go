@@ -1,6 +1,7 @@
 // Program load measures what a listener costs: it starts a server in a process of its own, sends it
 // mail as Postfix does, a connection for each message, and prints CPU time and memory of that
 // process, and latencies. "bare" servers only speak the protocol: the difference to them is ours.
+// The mail is that of corpus.Senders, and every verdict of ours is checked.
 package main
 
 import (
@@ -9,27 +10,38 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"postseal/lab/bench/corpus"
+	"postseal/resolver/dnstest"
 )
 
+// load is what is measured.
+type load struct {
+	messages int    // of a run
+	runs     int    // of each row, of which the least CPU time counts
+	seed     uint64 // of the mail
+	mails    map[string][]*letter
+	dns      string // the name server of ours
+}
+
 func main() {
-	var r run
+	var l load
 	serve := flag.String("serve", "", "be the server `KIND` (used by this program)")
-	zone := flag.String("zone", "", "zone `file` of the server")
-	flag.IntVar(&r.messages, "n", 2000, "messages of a run")
-	flag.Uint64Var(&r.seed, "seed", 1, "of the order of messages")
+	dir := flag.String("dir", "", "`folder` of that server")
+	flag.IntVar(&l.messages, "n", 4000, "messages of a run")
+	flag.IntVar(&l.runs, "runs", 3, "runs of each row, of which the least CPU time is printed")
+	flag.Uint64Var(&l.seed, "seed", 1, "of the mail")
 	idle := flag.Int("idle", 0, "measure this many idle milter sessions instead")
-	others := flag.Bool("peers", false, "measure other milters beside ours (see lab/bench/peers.sh)")
+	others := flag.Bool("peers", false, "measure other milters, too (see lab/bench/peers.sh)")
 	flag.Parse()
 	var err error
 	switch {
 	case *serve != "":
-		err = be(*serve, *zone)
+		err = be(*serve, *dir)
 	case *idle > 0:
 		err = measureIdle(*idle)
-	case *others:
-		err = peerTable(r)
 	default:
-		err = table(r)
+		err = l.tables(*others)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -37,107 +49,123 @@ func main() {
 	}
 }
 
-// run is one row of the table.
-type run struct {
-	kind     string // of the server
-	corpus   string
-	conns    int
-	messages int
-	seed     uint64
-}
-
-// outcome of a run.
-type outcome struct {
-	cpu       time.Duration // of the server, for all messages
-	rss       int64         // its peak, in KiB
-	latencies []time.Duration
-}
-
-func table(r run) error {
+// tables makes the mail, serves its DNS and prints the tables.
+func (l *load) tables(others bool) error {
+	const mails = 2000
+	senders := corpus.NewSenders()
+	l.mails = map[string][]*letter{"small": letters(senders.Mails(mails, l.seed, true)), "mixed": letters(senders.Mails(mails, l.seed, false))}
+	zone, err := dnstest.Parse(senders.Zone())
+	if err != nil {
+		return err
+	}
+	addr := "127.0.0.1:0"
+	if others {
+		addr = "127.0.0.1:53"
+	}
+	s, err := zone.ServeAt(addr)
+	if err != nil {
+		return fmt.Errorf("%w: other milters need a network of their own, run lab/bench/peers.sh", err)
+	}
+	defer s.Close()
+	l.dns = s.Addr()
 	heading()
-	for _, row := range []run{{corpus: "small", conns: 8}, {corpus: "small", conns: 64}, {corpus: "mixed", conns: 8}, {corpus: "mixed", conns: 64}, {corpus: "10MB", conns: 2}} {
-		for _, kind := range []string{"bare", "postseal"} {
-			row.kind, row.messages, row.seed = "milter-"+kind, r.messages, r.seed
-			if row.corpus == "10MB" {
-				row.messages = max(r.messages/50, 1)
-			}
-			if err := print(row, sendMail); err != nil {
-				return err
+	if others {
+		return l.peers()
+	}
+	return l.ours()
+}
+
+func (l *load) ours() error {
+	for _, conns := range []int{8, 64} {
+		for _, mail := range []string{"small", "mixed"} {
+			for _, kind := range []string{bareMilter, ours} {
+				if err := l.row(kind, mail, conns); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	for _, kind := range []string{"bare", "postseal"} {
-		if err := print(run{kind: "policy-" + kind, corpus: "-", conns: 8, messages: 5 * r.messages}, askPolicy); err != nil {
+	if err := l.row(oursBoth, "small", 8); err != nil {
+		return err
+	}
+	for _, kind := range []string{barePolicy, oursBoth} {
+		if err := l.measure(kind, "asked", 8, 5*l.messages, func(c *child, conns, n int) ([]time.Duration, error) {
+			return askPolicy(c, l.mails["small"], conns, n)
+		}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func heading() {
-	fmt.Printf("%-16s %-6s %5s %8s %10s %9s %9s %8s\n", "server", "corpus", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "RSS MB")
+func (l *load) row(kind, mail string, conns int) error {
+	all := l.mails[mail]
+	return l.measure(kind, mail, conns, l.messages, func(c *child, conns, n int) ([]time.Duration, error) {
+		if kind == oursBoth {
+			return askAndSend(c, all, conns, n)
+		}
+		return sendMail(c, all, conns, n, kind == ours)
+	})
 }
 
-func print(r run, work func(run, *child) ([]time.Duration, error)) error {
-	o, err := measure(r, work)
-	if err != nil {
-		return fmt.Errorf("%s, %s: %w", r.kind, r.corpus, err)
+func letters(mails []corpus.Mail) []*letter {
+	all := make([]*letter, len(mails))
+	for i := range all {
+		all[i] = split(&mails[i])
 	}
-	slices.Sort(o.latencies)
-	n := len(o.latencies)
-	fmt.Printf("%-16s %-6s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", r.kind, r.corpus, r.conns, n, ms(o.cpu)/float64(n),
-		ms(o.latencies[n/2]), ms(o.latencies[n*99/100]), float64(o.rss)/1024)
+	return all
+}
+
+func heading() {
+	fmt.Printf("%-16s %-6s %5s %8s %10s %9s %9s %8s\n", "server", "mail", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "PSS MB")
+}
+
+// measure sends mail once to fill caches, which is not counted, and then as often as l says.
+func (l *load) measure(kind, mail string, conns, n int, work func(c *child, conns, n int) ([]time.Duration, error)) error {
+	c, err := startChild(kind, l.dns)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	if _, err := work(c, conns, min(n, 2000)); err != nil {
+		return fmt.Errorf("%s, %s: %w", kind, mail, err)
+	}
+	var least time.Duration
+	var took []time.Duration
+	for run := range l.runs {
+		before := c.usage()
+		some, err := work(c, conns, n)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", kind, mail, err)
+		}
+		if cpu := c.usage().cpu - before.cpu; run == 0 || cpu < least {
+			least, took = cpu, some
+		}
+	}
+	slices.Sort(took)
+	fmt.Printf("%-16s %-6s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", kind, mail, conns, n, ms(least)/float64(n),
+		ms(took[n/2]), ms(took[n*99/100]), float64(c.usage().memory)/1024)
 	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// measure sends the messages of r twice: the first time fills caches and is not counted.
-func measure(r run, work func(run, *child) ([]time.Duration, error)) (o outcome, err error) {
-	c, err := startChild(r.kind)
-	if err != nil {
-		return o, err
-	}
-	defer c.stop()
-	warm := r
-	warm.messages = min(r.messages, max(r.messages/10, 2*r.conns))
-	if _, err := work(warm, c); err != nil {
-		return o, err
-	}
-	before, err := c.usage()
-	if err != nil {
-		return o, err
-	}
-	if o.latencies, err = work(r, c); err != nil {
-		return o, err
-	}
-	after, err := c.usage()
-	o.cpu, o.rss = after.cpu-before.cpu, after.peak
-	return o, err
-}
-
-// measureIdle opens sessions that have negotiated and say nothing more.
+// measureIdle opens sessions that have got as far as HELO and say nothing more.
 func measureIdle(n int) error {
-	for _, kind := range []string{"milter-bare", "milter-postseal"} {
-		c, err := startChild(kind)
+	for _, kind := range []string{bareMilter, ours} {
+		c, err := startChild(kind, "127.0.0.1:9")
 		if err != nil {
 			return err
 		}
 		defer c.stop()
-		before, err := c.usage()
-		if err != nil {
-			return err
-		}
+		before := c.usage()
 		end, err := openSessions(c, n)
 		if err != nil {
 			return err
 		}
-		after, err := c.usage()
+		after := c.usage()
 		end()
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%s: %d idle sessions, %.1f KB each\n", kind, n, float64(after.now-before.now)/float64(n))
+		fmt.Printf("%s: %d idle sessions, %.1f KB each\n", kind, n, float64(after.memory-before.memory)/float64(n))
 	}
 	return nil
 }

@@ -2,86 +2,40 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
-	"time"
 
-	gomilter "github.com/d--j/go-milter"
-
-	"postseal/internal/app/conf"
-	"postseal/resolver"
-	"postseal/resolver/dnstest"
-	"postseal/server/listener"
-	"postseal/server/milter"
-	"postseal/server/policy"
+	"postseal/internal/app/cli"
 )
 
-// be serves until the parent goes.
-func be(what, zone string) error {
-	kind, socket, _ := strings.Cut(what, "=")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return err
-	}
-	serve, err := server(kind, zone)
-	if err != nil {
-		return err
-	}
-	go serve(l)
-	return answerUsage()
-}
+// The servers that this program can be: ours, with one listener or two, and one that only speaks
+// the protocol.
+const (
+	bareMilter = "milter-bare"
+	barePolicy = "policy-bare"
+	ours       = "postseal"
+	oursBoth   = "postseal+policy"
+)
 
-func server(kind, zone string) (func(net.Listener) error, error) {
+// be serves at a socket below dir until the process is ended.
+func be(kind, dir string) error {
 	switch kind {
-	case "milter-bare":
-		return bareMilter().Serve, nil
-	case "policy-bare":
-		return barePolicy, nil
+	case ours, oursBoth:
+		os.Exit(cli.Main([]string{"serve", "--config", configFile(dir)}, os.Stdin, os.Stdout, os.Stderr))
 	}
-	e, err := engine(zone)
+	l, err := net.Listen("unix", socketOf(dir, strings.HasPrefix(kind, "policy")))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if kind == "policy-postseal" {
-		return policy.New(e).Server(0).Serve, nil
+	serve := serveBareMilter
+	if kind == barePolicy {
+		serve = serveBarePolicy
 	}
-	return milter.New(e, 20000).Serve, nil
-}
-
-func engine(zone string) (*listener.Engine, error) {
-	text, err := os.ReadFile(zone)
-	if err != nil {
-		return nil, err
-	}
-	records, err := dnstest.Parse(string(text))
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := conf.Parse("load", []byte("authserv_id = 'mx.example.net'\n"), time.Now())
-	if err != nil {
-		return nil, err
-	}
-	config, _ := c.Engine()
-	config.Resolver = resolver.NewCache(records, resolver.CacheOptions{MinTTL: time.Hour})
-	s, err := listener.NewSnapshot(c, config)
-	if err != nil {
-		return nil, err
-	}
-	return listener.NewEngine(s, listener.NewLogger(io.Discard, listener.LogJournal, slog.LevelInfo), listener.NewMetrics("load")), nil
-}
-
-// bareMilter takes everything, looks at nothing and says so once, at the end.
-func bareMilter() *gomilter.Server {
-	return gomilter.NewServer(gomilter.WithProtocols(gomilter.OptNoReplies),
-		gomilter.WithMilter(func() gomilter.Milter { return gomilter.NoOpMilter{} }))
-}
-
-// barePolicy answers each request with DUNNO.
-func barePolicy(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -89,12 +43,61 @@ func barePolicy(l net.Listener) error {
 		}
 		go func() {
 			defer conn.Close()
-			lines := bufio.NewScanner(conn)
-			for lines.Scan() {
-				if lines.Text() == "" {
-					fmt.Fprint(conn, "action=DUNNO\n\n")
-				}
-			}
+			serve(conn)
 		}()
 	}
 }
+
+// serveBareMilter takes everything, looks at nothing and says so once, at the end.
+func serveBareMilter(conn net.Conn) {
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		var head [5]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return
+		}
+		if _, err := r.Discard(int(binary.BigEndian.Uint32(head[:])) - 1); err != nil {
+			return
+		}
+		switch head[4] {
+		case 'O':
+			io.WriteString(conn, "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x00\x11\x00\x1d\xf0\x80")
+		case 'E':
+			io.WriteString(conn, "\x00\x00\x00\x01a")
+		case 'Q':
+			return
+		}
+	}
+}
+
+// serveBarePolicy answers each request with DUNNO.
+func serveBarePolicy(conn net.Conn) {
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() {
+		if lines.Text() == "" {
+			fmt.Fprint(conn, "action=DUNNO\n\n")
+		}
+	}
+}
+
+// writeConfig configures ours as its packages do, but without the history, whose cost is measured
+// by itself (make bench).
+func writeConfig(kind, dir, dns string) error {
+	policy := ""
+	if kind == oursBoth {
+		policy = "unix:" + socketOf(dir, true)
+	}
+	return os.WriteFile(configFile(dir), fmt.Appendf(nil, "authserv_id = 'mx.example.net'\nenforce = 'observe'\n[listen]\nmilter = 'unix:%s'\npolicy = '%s'\nhttp = ''\n"+
+		"[dns]\nservers = ['%s']\n[store]\nurl = 'none'\n[bundles]\ndir = '%s/bundles'\n[limits]\nconnections = 20000\n", socketOf(dir, false), policy, dns, dir), 0o600)
+}
+
+func configFile(dir string) string { return dir + "/postseal.toml" }
+
+func socketOf(dir string, policy bool) string {
+	if policy {
+		return dir + "/p"
+	}
+	return dir + "/s"
+}
+
+var errNotStarted = errors.New("it does not start")
