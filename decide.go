@@ -118,6 +118,9 @@ func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
 		p.lower(d, Accept, LocalPolicy, comment)
 		return
 	}
+	if r.from != nil && r.from.late.beyond {
+		return // fields that claim to be ours would arrive (RFC 8601 §5)
+	}
 	switch p.Mode {
 	case Observe:
 		p.lower(d, Accept, LocalPolicy, "observe: nothing is acted upon")

@@ -58,10 +58,17 @@ func ForgedFields(h *message.Header, authservID string) []HeaderRef {
 type lateFields struct {
 	counts map[string]int // by name, with those of the stored fields
 	refs   []HeaderRef    // in the order of the message
+	beyond bool           // there are more
 }
+
+// maxLate bounds the fields that are listed; no mode lets a message with more of them pass.
+const maxLate = 10_000
 
 func (l *lateFields) see(f message.Field, stored *message.Header, authservID string) {
 	if !f.Is("Authentication-Results") && !f.Is("Received-SPF") && !authres.Forged(f, nil) {
+		return
+	}
+	if l.beyond = l.beyond || len(l.refs) >= maxLate || len(l.counts) >= maxLate; l.beyond {
 		return
 	}
 	if l.counts == nil {

@@ -3,6 +3,7 @@ package postseal
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"postseal/message"
@@ -51,32 +52,34 @@ func (r *Report) String() string {
 }
 
 // Apply writes the message of src, which must have CRLF line ends, to dst with the changes
-// carried out: the forged fields are gone, the new ones are above all others. The error is
-// that of src or dst, or a *message.LimitError.
+// carried out: the forged fields are gone, the new ones are above all others. The longest field is
+// kept in memory. The error is that of src or dst.
 func (c HeaderChanges) Apply(dst io.Writer, src io.Reader) error {
 	for _, f := range c.Add {
 		if _, err := fmt.Fprintf(dst, "%s:%s\r\n", f.Name, f.Value); err != nil {
 			return err
 		}
 	}
-	return message.Stream(&applier{dst: dst, remove: c.Remove, seen: map[string]int{}}, src, message.Limits{})
+	a := &applier{dst: dst, remove: make(map[HeaderRef]bool, len(c.Remove)), seen: map[string]int{}}
+	for _, ref := range c.Remove {
+		a.remove[HeaderRef{strings.ToLower(ref.Name), ref.Index}] = true
+	}
+	return message.Stream(a, src, message.Limits{HeaderBytes: math.MaxInt32, Fields: math.MaxInt32, FieldBytes: math.MaxInt32 - 2})
 }
 
 // applier writes on what is not removed.
 type applier struct {
 	dst    io.Writer
-	remove []HeaderRef
-	seen   map[string]int // fields of each name so far
+	remove map[HeaderRef]bool // names in lower case
+	seen   map[string]int     // fields of each name so far
 }
 
 // Field implements message.Sink.
 func (a *applier) Field(f message.Field) error {
 	name := strings.ToLower(string(f.Name()))
 	a.seen[name]++
-	for _, ref := range a.remove {
-		if strings.EqualFold(ref.Name, name) && ref.Index == a.seen[name] {
-			return nil
-		}
+	if a.remove[HeaderRef{name, a.seen[name]}] {
+		return nil
 	}
 	_, err := a.dst.Write(append(f.Raw[:len(f.Raw):len(f.Raw)], "\r\n"...))
 	return err

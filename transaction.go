@@ -263,12 +263,7 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 	t := s.Mail(reversePath)
 	defer t.Abort()
 	t.made.Recipients = recipients
-	err := message.NewSplitter(t, s.v.config.Limits.Header).Stream(r)
-	var limit *message.LimitError
-	switch {
-	case errors.As(err, &limit):
-		t.made.Limit = limit.Reason
-	case err != nil:
+	if err := t.split().Stream(r); err != nil {
 		return nil, err
 	}
 	return t.Finish(ctx)

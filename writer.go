@@ -12,9 +12,16 @@ import (
 // A header section beyond a limit ends in the verdict, not in an error.
 func (t *Transaction) MessageWriter() io.WriteCloser {
 	if t.work != nil {
-		t.work.splitter = message.NewSplitter(t, t.v.config.Limits.Header)
+		t.work.splitter = t.split()
 	}
 	return messageWriter{t}
+}
+
+// split feeds t with all fields: those beyond a limit may be forged.
+func (t *Transaction) split() *message.Splitter {
+	s := message.NewSplitter(t, t.v.config.Limits.Header)
+	s.PastLimits()
+	return s
 }
 
 type messageWriter struct{ t *Transaction }
@@ -26,33 +33,16 @@ func (w messageWriter) Write(p []byte) (int, error) {
 	switch {
 	case w.t.work == nil:
 		return 0, errEnded
-	case w.t.made.Limit != "":
-		return len(p), nil
 	case w.t.work.splitter.InBody():
 		return w.t.Write(p)
 	}
-	if _, err := w.t.work.splitter.Write(p); err != nil {
-		return len(p), w.outcome(err)
-	}
-	return len(p), nil
+	return w.t.work.splitter.Write(p)
 }
 
 // Close implements io.Closer.
 func (w messageWriter) Close() error {
-	switch {
-	case w.t.work == nil:
+	if w.t.work == nil {
 		return errEnded
-	case w.t.made.Limit != "":
-		return nil
 	}
-	return w.outcome(w.t.work.splitter.Close())
-}
-
-func (w messageWriter) outcome(err error) error {
-	var limit *message.LimitError
-	if errors.As(err, &limit) {
-		w.t.made.Limit = limit.Reason
-		return nil
-	}
-	return err
+	return w.t.work.splitter.Close()
 }

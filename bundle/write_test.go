@@ -234,6 +234,27 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
+// TestBeyondLimitRerun: the bundle of a message beyond a limit comes to its verdict, although the
+// fields beyond the limit are not kept.
+func TestBeyondLimitRerun(t *testing.T) {
+	v := sampleVerifier(t)
+	msg := []byte("From: a@acme.test\r\n" + strings.Repeat("X: y\r\n", 2500) + "X-Postseal-Verdict: accept\r\n\r\nbody\r\n")
+	r := verifyFrom(t, v, "bounce@acme.test", msg)
+	for _, o := range []Options{{}, {Private: true}, {Message: msg}} {
+		b, err := Parse(Of(r, v, o).Format())
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := b.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong := b.Check(again); len(wrong) > 0 || again.Limit != r.Limit {
+			t.Errorf("%q, limit %q", wrong, again.Limit)
+		}
+	}
+}
+
 // TestMissing: a bundle without the answer to a question says so, and the verdict is not
 // that of NXDOMAIN.
 func TestMissing(t *testing.T) {

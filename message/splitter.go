@@ -30,7 +30,7 @@ var ErrClosed = errors.New("message: write to a closed Splitter")
 //     mbox separator (RFC 4155) and is skipped. "From : x" is a field.
 //   - The body goes to the Sink untouched and uncopied.
 //
-// Memory is bounded by the Limits. The zero value is not usable: see NewSplitter.
+// Memory is bounded by the Limits, also with PastLimits. The zero value is not usable: see NewSplitter.
 type Splitter struct {
 	dst Sink
 	lim Limits
@@ -43,12 +43,18 @@ type Splitter struct {
 	colon  int    // of the unit, -1 when not yet seen
 	fields int
 	used   int // octets of the fields so far, with their CRLFs
+	past   bool
 }
 
 // NewSplitter returns a Splitter that feeds dst. Close ends the message.
 func NewSplitter(dst Sink, lim Limits) *Splitter {
 	return &Splitter{dst: dst, lim: lim.orDefault(), first: true, colon: -1}
 }
+
+// PastLimits makes s go on at a limit, for a Sink that must see every field, such as one that looks
+// for forged ones (RFC 8601 §5). No call returns a *LimitError then: the Sink applies Limits.Check
+// itself, and bounds what it keeps. A field longer than FieldBytes is cut to one octet more.
+func (s *Splitter) PastLimits() { s.past = true }
 
 // Write takes the next piece of the message. The first error, of a limit (*LimitError)
 // or of the Sink, ends the splitting and is returned again by every later call.
@@ -96,6 +102,8 @@ func (s *Splitter) resume(p []byte) []byte {
 		_, s.err = s.Write(held)
 		return p[k:]
 	case n == 0:
+		head, tail := s.cut(s.buf)
+		s.buf = append(head, tail...)
 		return p[k:]
 	}
 	s.buf = s.buf[:0]
@@ -107,10 +115,26 @@ func (s *Splitter) resume(p []byte) []byte {
 func (s *Splitter) unit(p []byte) []byte {
 	n := s.next(p)
 	if n == 0 && !s.body && s.err == nil {
-		s.buf = append(s.buf, p...)
+		head, tail := s.cut(p)
+		s.buf = append(append(s.buf, head...), tail...)
 		return nil
 	}
 	return p[n:]
+}
+
+// most is how many octets of a field are kept: one more than may be, so that Limits.Check sees it,
+// and the colon in any case.
+func (s *Splitter) most() int { return max(s.lim.FieldBytes, s.colon) + 1 }
+
+// cut leaves out the middle of a field that is too long and not complete. Its last two octets stay,
+// which tell where it ends.
+func (s *Splitter) cut(field []byte) (head, tail []byte) {
+	most := s.most()
+	if !s.past || s.colon < 0 || len(field) <= most+2 {
+		return field, nil
+	}
+	s.scan -= len(field) - (most + 2)
+	return field[:most], field[len(field)-2:]
 }
 
 // next handles the unit at the start of data: a field, the empty line, an mbox line.
@@ -132,13 +156,13 @@ func (s *Splitter) next(data []byte) int {
 	if s.colon < 0 {
 		return 0
 	}
-	if s.fields >= s.lim.Fields {
+	if s.fields >= s.lim.Fields && !s.past {
 		s.err = s.lim.exceeded(TooManyFields)
 		return 0
 	}
 	end, complete := s.fieldEnd(data)
 	octets, over := s.lim.room(s.used)
-	if end > octets {
+	if end > octets && !s.past {
 		s.err = s.lim.exceeded(over)
 		return 0
 	}
@@ -217,6 +241,9 @@ func (s *Splitter) noField(data []byte) int {
 }
 
 func (s *Splitter) emit(raw []byte) {
+	if s.past {
+		raw = raw[:min(len(raw), s.most())]
+	}
 	s.fields++
 	s.used += len(raw) + 2
 	f := Field{Raw: raw[:len(raw):len(raw)], Colon: s.colon}
@@ -253,7 +280,7 @@ func (s *Splitter) finish() {
 	s.buf = nil
 	if s.colon >= 0 && len(held) > 0 {
 		raw := bytes.TrimSuffix(held, []byte("\r\n"))
-		if octets, over := s.lim.room(s.used); len(raw)+2 > octets {
+		if octets, over := s.lim.room(s.used); len(raw)+2 > octets && !s.past {
 			s.err = s.lim.exceeded(over)
 			return
 		}

@@ -214,6 +214,57 @@ func TestLimitsCheckAgrees(t *testing.T) {
 	}
 }
 
+// TestPastLimits: every field comes, whatever the limits and the pieces, and a long one is cut to
+// what Limits.Check refuses.
+func TestPastLimits(t *testing.T) {
+	lim := Limits{FieldBytes: 12, Fields: 2, HeaderBytes: 40}
+	for in, want := range map[string]string{
+		"A: 1\r\nB: 2\r\nC: 3\r\n\r\nbody":                              "A: 1|B: 2|C: 3#body",
+		"A: 012345678901234567890\r\nB: 2\r\n\r\nbody":                  "A: 0123456789|B: 2#body",
+		"A: 0123456789\r\n folded\r\n\tagain\r\nB: 2\r\n\r\nbody":       "A: 0123456789|B: 2#body",
+		"A: 012345678901234567890\r\r\r\nB: 2\r\n\r\nbody":              "A: 0123456789|B: 2#body",
+		"A: 012345678901234567890\n\nB\n: 2\r\n\r\nbody":                "A: 0123456789#body",
+		"A: 012345678901234567890":                                      "A: 0123456789#",
+		"A: 012345678901234567890\r":                                    "A: 0123456789#",
+		"A: 012345678901234567890\r\n":                                  "A: 0123456789#",
+		"A-name-that-is-long: 0123\r\nB: 2\r\n\r\nbody":                 "A-name-that-is-long:|B: 2#body",
+		"A: 01234567890123456789\r\n \r\nno field\r\n":                  "A: 0123456789#no field\r\n",
+		strings.Repeat("A: 01\r\n", 20) + "\r\nbody":                    strings.Repeat("|A: 01", 20)[1:] + "#body",
+		"A: 1\r\nB: " + strings.Repeat("x\r\n ", 5000) + "\r\nC: 2\r\n": "A: 1|B: x\r\n x\r\n x\r|C: 2#",
+	} {
+		for _, n := range []int{0, 1, 2, 3, 5, 7, 13, 4097} {
+			r := new(recorder)
+			s := NewSplitter(r, lim)
+			s.PastLimits()
+			for rest := []byte(in); len(rest) > 0; {
+				k := len(rest)
+				if n > 0 {
+					k = min(n, k)
+				}
+				piece := bytes.Clone(rest[:k])
+				if _, err := s.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(piece, rest[:k]) {
+					t.Fatal("the octets of the caller changed")
+				}
+				rest = rest[k:]
+				if len(s.buf) > 30+4096 {
+					t.Fatalf("%d octets are held", len(s.buf))
+				}
+			}
+			if err := s.Close(); err != nil || r.String() != want || r.ends != 1 {
+				t.Errorf("%.60q in pieces of %d: %.80q, %v; want %.80q", in, n, r, err, want)
+			}
+			for i, f := range r.fields {
+				if r.colons[i] >= len(f) || f[r.colons[i]] != ':' {
+					t.Errorf("%q: the colon is not at %d", f, r.colons[i])
+				}
+			}
+		}
+	}
+}
+
 func TestLimitError(t *testing.T) {
 	err := &LimitError{TooManyFields, 7}
 	if got, want := err.Error(), "message.TooManyFields: limit is 7"; got != want {
