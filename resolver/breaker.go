@@ -13,6 +13,7 @@ type BreakerOptions struct {
 	// after the questions of messages: give it what is below the Limit.
 	Probe    Resolver
 	Failures int              // in a row that make it doubt, 20
+	Silence  time.Duration    // after which a question without an answer makes it doubt, if none was answered meanwhile, 1 s
 	Interval time.Duration    // between two probes while it is open, 1 s
 	Patience time.Duration    // with a probe, 2 s
 	Now      func() time.Time // time.Now
@@ -22,6 +23,7 @@ type BreakerOptions struct {
 // The defaults of BreakerOptions.
 const (
 	DefaultBreakerFailures = 20
+	DefaultBreakerSilence  = time.Second
 	DefaultBreakerInterval = time.Second
 	DefaultBreakerPatience = 2 * time.Second
 )
@@ -32,8 +34,10 @@ const probeName = "arpa"
 
 // Breaker fails questions at once while nobody answers, so that a dead resolver costs no
 // message its time, and no question is piled on one that is coming back. When so many
-// questions in a row were not answered it probes, and opens only if two probes in a row fail and no
-// question is answered meanwhile: the silent name servers of senders alone never open it. While it is open one probe an
+// questions in a row were not answered, or one has waited for Silence and none was answered
+// meanwhile, it probes, and opens only if two probes in a row fail and no question is answered
+// meanwhile: the silent name servers of senders alone never open it. So a message waits for a dead
+// resolver once, in whatever order it asks its questions. While the breaker is open one probe an
 // interval goes out; the first answer closes it. It is safe for concurrent use.
 type Breaker struct {
 	next Resolver
@@ -54,6 +58,9 @@ func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
 	}
 	if opt.Failures <= 0 {
 		opt.Failures = DefaultBreakerFailures
+	}
+	if opt.Silence <= 0 {
+		opt.Silence = DefaultBreakerSilence
 	}
 	if opt.Interval <= 0 {
 		opt.Interval = DefaultBreakerInterval
@@ -79,15 +86,62 @@ func (b *Breaker) Lookup(ctx context.Context, name string, t Type) (Answer, erro
 	if !valid {
 		return Answer{NXDomain: true}, nil
 	}
-	if b.mayProbe() {
-		b.probe(ctx)
+	if b.mayProbe(false) {
+		b.probeBriefly(ctx)
 	}
 	if b.Open() {
 		return Answer{}, &Error{Name: name, Type: t, Kind: Down, Err: errOpen}
 	}
+	defer b.watch(ctx)()
 	a, err := b.next.Lookup(ctx, name, t)
 	b.count(err)
 	return a, err
+}
+
+// longestProbe is how long a question waits for a probe while the breaker is open: a resolver that
+// is back answers it from its cache.
+const longestProbe = 100 * time.Millisecond
+
+// probeBriefly probes, but while the breaker is open it leaves a slow probe to itself: whoever asks
+// then must not wait for a dead resolver a second time.
+func (b *Breaker) probeBriefly(ctx context.Context) {
+	if !b.Open() {
+		b.probe(ctx, b.opt.Patience)
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.probe(context.WithoutCancel(ctx), b.opt.Patience)
+	}()
+	t := time.NewTimer(longestProbe)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// watch probes while a question waits, if nothing is answered for Silence. The probe ends with the
+// question, and is then as good as not made.
+func (b *Breaker) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	b.mu.Lock()
+	answered := b.answers
+	b.mu.Unlock()
+	t := time.AfterFunc(b.opt.Silence, func() {
+		b.mu.Lock()
+		silent := b.answers == answered
+		b.mu.Unlock()
+		if silent && b.mayProbe(true) {
+			b.probe(ctx, min(b.opt.Patience, b.opt.Silence*3/2)) // twice, within the 5 s of the question
+		}
+	})
+	return func() {
+		t.Stop()
+		cancel()
+	}
 }
 
 // Peek implements Peeker, if next does.
@@ -100,12 +154,12 @@ func (b *Breaker) Open() bool {
 	return b.open
 }
 
-// mayProbe reports whether the caller has to probe: it doubts, nobody else does it, and the
+// mayProbe reports whether the caller has to probe: there is doubt, no one else probes, and the
 // last time is long enough ago.
-func (b *Breaker) mayProbe() bool {
+func (b *Breaker) mayProbe(doubts bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	doubts := b.open || b.failures >= b.opt.Failures
+	doubts = doubts || b.open || b.failures >= b.opt.Failures
 	since := b.opt.Now().Sub(b.probed) // below 0 when the clock went back
 	if !doubts || b.probing || since >= 0 && since < b.opt.Interval {
 		return false
@@ -116,13 +170,13 @@ func (b *Breaker) mayProbe() bool {
 
 // probe asks and takes the answer for the state of the resolver. When the caller goes away
 // first, nothing is known.
-func (b *Breaker) probe(ctx context.Context) {
+func (b *Breaker) probe(ctx context.Context, patience time.Duration) {
 	b.mu.Lock()
 	answered, before := b.answers, b.open
 	b.mu.Unlock()
-	err := b.ask(ctx)
+	err := b.ask(ctx, patience)
 	if err != nil && !before { // one datagram may be lost
-		err = b.ask(ctx)
+		err = b.ask(ctx, patience)
 	}
 	b.mu.Lock()
 	b.probing, b.probed = false, b.opt.Now()
@@ -136,8 +190,8 @@ func (b *Breaker) probe(ctx context.Context) {
 	}
 }
 
-func (b *Breaker) ask(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, b.opt.Patience)
+func (b *Breaker) ask(ctx context.Context, patience time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := b.opt.Probe.Lookup(limited, probeName, NS)
 	return err

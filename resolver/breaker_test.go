@@ -180,3 +180,67 @@ func (s *silentSenders) Lookup(ctx context.Context, name string, t resolver.Type
 	<-ctx.Done()
 	return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout, Err: ctx.Err()}
 }
+
+// mutes answers nothing until the question ends, but for the names that it knows, and the probe if
+// it is not dead.
+type mutes struct {
+	dead   bool
+	knows  string
+	probes atomic.Int64
+}
+
+func (m *mutes) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if name == "arpa" {
+		m.probes.Add(1)
+	}
+	if name == m.knows || name == "arpa" && !m.dead {
+		return resolver.Answer{NXDomain: true}, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	<-wait.Done()
+	return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
+}
+
+// TestBreakerSilence: a dead resolver is found out while the first question waits, so that the
+// next fails at once; the silent name servers of a sender open nothing, and neither does a
+// question that is answered meanwhile.
+func TestBreakerSilence(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		next   *mutes
+		other  string // asked after 2 s
+		open   bool
+		probes int64
+	}{
+		{"dead", &mutes{dead: true}, "", true, 2},
+		{"silent sender", &mutes{}, "", false, 1},
+		{"others are answered", &mutes{dead: true, knows: "b.test"}, "b.test", false, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := resolver.NewBreaker(tt.next, resolver.BreakerOptions{})
+				var other sync.WaitGroup
+				if tt.other != "" {
+					other.Go(func() {
+						time.Sleep(2 * time.Second)
+						kind(b, tt.other)
+					})
+				}
+				if got := kind(b, "a.test"); got != resolver.Timeout {
+					t.Fatalf("got %s, want a timeout", got)
+				}
+				other.Wait()
+				if b.Open() != tt.open || tt.next.probes.Load() != tt.probes {
+					t.Errorf("open %v after %d probes, want %v after %d", b.Open(), tt.next.probes.Load(), tt.open, tt.probes)
+				}
+				began := time.Now()
+				got := kind(b, "c.test")
+				if took := time.Since(began); tt.open && (got != resolver.Down || took > 100*time.Millisecond) {
+					t.Errorf("the next question: %s after %v, want down at once", got, took)
+				}
+				time.Sleep(resolver.DefaultBreakerPatience) // the last probe ends
+			})
+		})
+	}
+}

@@ -91,7 +91,7 @@ func checkResolver(ctx context.Context, o *Options) []Finding {
 	answer, err := o.Resolver.Lookup(ctx, "arpa", resolver.NS)
 	switch {
 	case err != nil:
-		return one("resolver", Fail, "see [dns] servers, and whether that name server runs", "the resolver does not answer: %v", err)
+		return one("resolver", Fail, "run a validating resolver on this machine, such as unbound, or see [dns] servers and whether that name server runs", "the resolver does not answer: %v", err)
 	case len(answer.Records) == 0:
 		return one("resolver", Warn, "is it cut off from the DNS?", "the resolver answers, but does not know the zone arpa")
 	case answer.Security != resolver.Secure:
