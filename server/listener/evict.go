@@ -69,9 +69,16 @@ func (c *Conn) idleTooLong(now time.Time) bool {
 
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {
+	c.acks.beforeRead(c.Conn)
 	n, err := c.Conn.Read(b)
 	c.octets.Add(int64(n))
 	return n, err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.acks.written.Store(true)
+	return c.Conn.Write(b)
 }
 
 func (c *Conn) isCut() bool {

@@ -74,6 +74,7 @@ type Conn struct {
 	busy   bool      // guarded by server.mu
 	since  time.Time // when busy became what it is; guarded by server.mu
 	octets atomic.Int64
+	acks   acks
 
 	deadline sync.Mutex
 	cut      bool // it made room: there is nothing more to read; guarded by deadline

@@ -1,0 +1,18 @@
+package listener
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// ackAtOnce returns what sends an acknowledgement that is due. The system forgets TCP_QUICKACK, so
+// that it is set each time (tcp(7)).
+func ackAtOnce(conn *net.TCPConn) func() {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	set := func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) }
+	return func() { raw.Control(set) }
+}
