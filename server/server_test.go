@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 const zone = `
 reject.test. 60 TXT "v=spf1 -all"
 _dmarc.reject.test. 60 TXT "v=DMARC1; p=reject"
+macro.test. 60 TXT "v=spf1 include:%{l}.in.macro.test -all"
+senderlocal.in.macro.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.macro.test. 60 TXT "v=DMARC1; p=reject; rua=mailto:d@macro.test"
 `
 
 // daemonUnderTest is a daemon in this process, whose configuration file can be changed.

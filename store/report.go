@@ -36,7 +36,10 @@ func FromReport(v Verdict) Row {
 		ARC: string(r.ARC.Code), Stale: r.Stale, DNS: r.Cost.DNSQueries, Bytes: r.Cost.Bytes, Took: int(min(r.Cost.Micros/1000, 1<<31-1)), Cause: cause(v)}
 	setAuthors(&row, r.Author.Domains)
 	if len(r.SPF) > 0 {
-		row.SPF, row.SPFDomain = string(r.SPF[0].Code), Domain(r.SPF[0].Domain)
+		row.SPF = string(r.SPF[0].Code)
+		if r.ReversePath == "" || row.MFrom != "" { // else SPF took the local part for a domain
+			row.SPFDomain = Domain(r.SPF[0].Domain)
+		}
 	}
 	if r.IPRev != nil {
 		row.IPRev = string(r.IPRev.Code)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Store is a database of verdicts. It is safe for concurrent use. A reading method ends with
@@ -133,6 +134,12 @@ type Forgotten struct {
 // ErrPosition reports that the database is at another position of the journal, or that
 // another process claimed the node.
 var ErrPosition = errors.New("the database is at another position of the journal")
+
+// SlotSilence is how long a node may be silent before another one may take its slot.
+const SlotSilence = 7 * 24 * time.Hour
+
+// ErrSlots reports that all slots of nodes are taken.
+var ErrSlots = fmt.Errorf("all %d slots of nodes are taken by nodes that were seen within %v", MaxSlot, SlotSilence)
 
 // ErrSchema reports a database of another major version.
 var ErrSchema = errors.New("the database has a schema that this version does not know")

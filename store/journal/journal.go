@@ -63,6 +63,7 @@ type Journal struct {
 	mu       sync.Mutex
 	segments []segment // oldest first; the last one is written to
 	file     *os.File  // of the last segment
+	begun    int64     // the first segment of this process, 0 while the disk is full
 	size     int64     // octets written to it
 	dirty    bool
 }
@@ -200,10 +201,35 @@ func (j *Journal) begin() error {
 		sync1(j.file)
 		j.file.Close()
 	}
+	syncDir(j.dir)
 	j.file, j.size = f, 0
+	if j.begun == 0 {
+		j.begun = n
+	}
 	j.segments = append(j.segments, segment{n: n, size: j.o.SegmentBytes})
 	reserve(next, j.o.SegmentBytes) // one ahead, if there is room
 	return nil
+}
+
+// Ahead reports whether pos is after everything that this journal will write, and where what
+// this process writes begins. That happens when the folder was emptied, or its last segment
+// lost in a power cut, while the clock was behind: nothing would ever be read.
+func (j *Journal) Ahead(pos Position) (begin Position, ahead bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.begun == 0 || len(j.segments) == 0 {
+		return begin, false
+	}
+	return Position{Segment: j.begun}, pos.Segment > j.segments[len(j.segments)-1].n
+}
+
+// syncDir brings the names of a folder to the disk. Where that is not possible, a power cut may
+// lose the newest segment, as it loses what was not synced.
+func syncDir(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		f.Sync()
+		f.Close()
+	}
 }
 
 // reserve makes a file whose octets are there, unless it exists.
@@ -292,10 +318,14 @@ func (j *Journal) Sync() error {
 	if !dirty || f == nil {
 		return nil
 	}
-	if err := sync1(f); err != nil && !errors.Is(err, os.ErrClosed) { // a segment that ended was synced
-		return err
+	err := sync1(f)
+	if err == nil || errors.Is(err, os.ErrClosed) { // a segment that ended was synced
+		return nil
 	}
-	return nil
+	j.mu.Lock()
+	j.dirty = true
+	j.mu.Unlock()
+	return err
 }
 
 // Close writes that the journal ended, and gives the folder free.

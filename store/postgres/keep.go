@@ -27,27 +27,60 @@ func (d *DB) Drop(ctx context.Context, day store.Day) error {
 	return err
 }
 
-// Forget implements store.Store.
+// Forget implements store.Store. The tables that held such rows are rewritten; backups and
+// write-ahead logs are the operator's.
 func (d *DB) Forget(ctx context.Context, f store.Forgotten) (removed int64, err error) {
+	days, err := d.Days(ctx)
+	if err != nil {
+		return 0, err
+	}
+	touched := map[string]bool{}
 	err = d.begin(ctx, func(tx pgx.Tx) error {
-		w := sqltext.New(dialect)
-		w.Forget(f)
-		tag, err := tx.Exec(ctx, "DELETE FROM postseal.verdict"+w.String(), w.Args...)
-		if err != nil {
-			return err
+		for _, day := range days {
+			w := sqltext.New(dialect)
+			w.Forget(f)
+			n, err := remove(ctx, tx, touched, table(day), w.String(), w.Args...)
+			if err != nil {
+				return err
+			}
+			removed += n
 		}
-		removed = tag.RowsAffected()
 		if f.Domain == "" {
 			return nil
 		}
-		for _, t := range []string{"policy WHERE" + below, "selector WHERE" + below, "record WHERE (name = $1::text OR name LIKE '%.' || $1::text)"} {
-			if _, err := tx.Exec(ctx, "DELETE FROM postseal."+t, f.Domain); err != nil {
+		for t, cond := range map[string]string{"policy": below, "selector": below, "record": "(name = $1::text OR name LIKE '%.' || $1::text)"} {
+			if _, err := remove(ctx, tx, touched, schema+"."+t, " WHERE "+cond, f.Domain); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return removed, err
+	if err != nil {
+		return 0, err
+	}
+	for t := range touched { // VACUUM alone leaves the octets in the pages until these are used again
+		if _, err := d.pool.Exec(ctx, "VACUUM (FULL) "+t); err != nil && !missingDay(err) {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// remove deletes rows, and notes the table in touched where there were any. A day that was
+// dropped meanwhile has none.
+func remove(ctx context.Context, tx pgx.Tx, touched map[string]bool, t, where string, args ...any) (int64, error) {
+	var there bool
+	if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", t).Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, "DELETE FROM "+t+where, args...)
+	if err != nil {
+		return 0, err
+	}
+	if tag.RowsAffected() > 0 {
+		touched[t] = true
+	}
+	return tag.RowsAffected(), nil
 }
 
 // Mask implements store.Store.

@@ -27,7 +27,7 @@ func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 		err := tx.QueryRow(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM postseal.node WHERE instance = $1", n.Instance).
 			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
 		if errors.Is(err, pgx.ErrNoRows) {
-			n.Slot, err = d.newSlot(ctx, tx, n)
+			n.Slot, err = newSlot(ctx, tx, n)
 		}
 		if err == nil {
 			_, err = tx.Exec(ctx, "UPDATE postseal.node SET boot = $1, name = $2, version = $3 WHERE slot = $4", n.Boot, n.Name, n.Version, n.Slot)
@@ -37,18 +37,19 @@ func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 	return n, err
 }
 
-// newSlot gives a node the lowest slot that is free, or that of a node which was silent for
-// a week.
-func (d *DB) newSlot(ctx context.Context, tx pgx.Tx, n store.Node) (slot int, err error) {
-	const week = 7 * 24 * 3600 * 1000
-	if _, err := tx.Exec(ctx, "DELETE FROM postseal.node WHERE seen_at > 0 AND seen_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1", int64(week)); err != nil {
-		return 0, err
-	}
-	err = tx.QueryRow(ctx, `INSERT INTO postseal.node (slot, instance, boot, name, version)
-		SELECT s, $1, $2, $3, $4 FROM generate_series(1, $5) s WHERE NOT EXISTS (SELECT FROM postseal.node WHERE slot = s) ORDER BY s LIMIT 1 RETURNING slot`,
+// newSlot gives a node the lowest slot that is free; without one, that of the node which was
+// silent for longest, at least for store.SlotSilence.
+func newSlot(ctx context.Context, tx pgx.Tx, n store.Node) (slot int, err error) {
+	const now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+	err = tx.QueryRow(ctx, `INSERT INTO postseal.node (slot, instance, boot, name, version, seen_at)
+		SELECT s, $1, $2, $3, $4, `+now+` FROM generate_series(1, $5) s WHERE NOT EXISTS (SELECT FROM postseal.node WHERE slot = s) ORDER BY s LIMIT 1 RETURNING slot`,
 		n.Instance, n.Boot, n.Name, n.Version, store.MaxSlot).Scan(&slot)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("all %d slots of nodes are taken", store.MaxSlot)
+		err = tx.QueryRow(ctx, `UPDATE postseal.node SET instance = $1, seen_at = `+now+`, segment = 0, pos = 0, shipped_until = 0, lost = 0
+			WHERE slot = (SELECT slot FROM postseal.node WHERE seen_at < `+now+` - $2 ORDER BY seen_at LIMIT 1) RETURNING slot`, n.Instance, store.SlotSilence.Milliseconds()).Scan(&slot)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, store.ErrSlots
 	}
 	return slot, err
 }

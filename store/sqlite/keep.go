@@ -29,13 +29,21 @@ func (d *DB) drop(ctx context.Context, day store.Day) error {
 	})
 }
 
+// hasRoom reports whether the file has pages for a batch. It is the disk that is full then, and
+// dropping days would not help.
+func (d *DB) hasRoom(ctx context.Context) bool {
+	const batchPages = 1024
+	var free int
+	return d.conn.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free) == nil && free > batchPages
+}
+
 // dropOldest makes room in a file that is full. The newest day stays.
 func (d *DB) dropOldest(ctx context.Context) bool {
 	days, err := d.Days(ctx)
 	return err == nil && len(days) > 1 && d.drop(ctx, days[len(days)-1]) == nil
 }
 
-// Forget implements store.Store. The freed pages are overwritten (secure_delete), and the
+// Forget implements store.Store. The file is rewritten without the rows (VACUUM), and the
 // write-ahead log is emptied.
 func (d *DB) Forget(ctx context.Context, f store.Forgotten) (removed int64, err error) {
 	days, err := d.Days(ctx)

@@ -33,8 +33,7 @@ func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 		err := tx.QueryRowContext(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM node WHERE instance = ?", n.Instance).
 			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
 		if errors.Is(err, sql.ErrNoRows) {
-			err = tx.QueryRowContext(ctx, `INSERT INTO node (slot, instance, boot, name, version)
-				SELECT coalesce((SELECT max(slot) + 1 FROM node), 1), ?, ?, ?, ? RETURNING slot`, n.Instance, n.Boot, n.Name, n.Version).Scan(&n.Slot)
+			n.Slot, err = newSlot(ctx, tx, n)
 		}
 		if err == nil {
 			_, err = tx.ExecContext(ctx, "UPDATE node SET boot = ?, name = ?, version = ? WHERE slot = ?", n.Boot, n.Name, n.Version, n.Slot)
@@ -42,6 +41,23 @@ func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 		return err
 	})
 	return n, err
+}
+
+// newSlot gives a node the lowest slot that is free; without one, that of the node which was
+// silent for longest, at least for store.SlotSilence.
+func newSlot(ctx context.Context, tx *sql.Tx, n store.Node) (slot int, err error) {
+	const now = "unixepoch() * 1000"
+	err = tx.QueryRowContext(ctx, `WITH RECURSIVE slots (s) AS (SELECT 1 UNION ALL SELECT s + 1 FROM slots WHERE s < ?5)
+		INSERT INTO node (slot, instance, boot, name, version, seen_at) SELECT s, ?1, ?2, ?3, ?4, `+now+` FROM slots WHERE s NOT IN (SELECT slot FROM node) ORDER BY s LIMIT 1 RETURNING slot`,
+		n.Instance, n.Boot, n.Name, n.Version, store.MaxSlot).Scan(&slot)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tx.QueryRowContext(ctx, `UPDATE node SET instance = ?, seen_at = `+now+`, segment = 0, pos = 0, shipped_until = 0, lost = 0
+			WHERE slot = (SELECT slot FROM node WHERE seen_at < `+now+` - ? ORDER BY seen_at LIMIT 1) RETURNING slot`, n.Instance, store.SlotSilence.Milliseconds()).Scan(&slot)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, store.ErrSlots
+	}
+	return slot, err
 }
 
 // write runs f in a transaction of the one writer. A transaction cannot be in doubt: what
@@ -81,7 +97,7 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 			s.Rows = len(b.Rows)
 			return err
 		})
-		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || !d.dropOldest(ctx) {
+		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || d.hasRoom(ctx) || !d.dropOldest(ctx) {
 			return s, refused(err)
 		}
 	}

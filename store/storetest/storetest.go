@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		name string
 		run  func(*testing.T, store.Store)
 	}{
-		{"Position", position}, {"Search", search}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
+		{"Position", position}, {"Slots", slots}, {"Search", search}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
 		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Check", check}, {"Info", info},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -165,6 +165,31 @@ func position(t *testing.T, db store.Store) {
 	nodes, err := db.Nodes(ctx)
 	if err != nil || len(nodes) != 2 || nodes[0].Name != "mx1" {
 		t.Errorf("%+v, %v", nodes, err)
+	}
+}
+
+// slots: each node has one of its own; when all are taken, that of a node which was silent for a
+// week is given away.
+func slots(t *testing.T, db store.Store) {
+	taken := map[int]string{}
+	for i := range store.MaxSlot {
+		n := Claim(t, db, fmt.Sprintf("node%d", i), "b")
+		if n.Slot < 1 || n.Slot > store.MaxSlot || taken[n.Slot] != "" {
+			t.Fatalf("node %d has slot %d, as %q", i, n.Slot, taken[n.Slot])
+		}
+		taken[n.Slot] = n.Instance
+		n.Seen = store.Millis(time.Now())
+		if i == 77 {
+			n.Seen -= (store.SlotSilence + time.Hour).Milliseconds()
+		}
+		Ship(t, db, &n, &store.Batch{})
+	}
+	late := Claim(t, db, "late", "b")
+	if taken[late.Slot] != "node77" || late.At != (store.Position{}) {
+		t.Errorf("the new node has slot %d, of %s, and position %v", late.Slot, taken[late.Slot], late.At)
+	}
+	if _, err := db.Claim(t.Context(), store.Node{Instance: "later", Boot: "b"}); !errors.Is(err, store.ErrSlots) {
+		t.Errorf("without a free slot: %v", err)
 	}
 }
 

@@ -225,6 +225,12 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 			return 0, err
 		}
 	}
+	if begin, ahead := s.w.o.Journal.Ahead(journal.Position(s.node.At)); ahead {
+		s.w.o.Log.Warn("the database is at a later position than the journal, which was removed or lost while the clock was behind: it is read from the start of this process")
+		if err := s.skipTo(ctx, store.Position(begin)); err != nil {
+			return 0, err
+		}
+	}
 	b, err := s.w.o.Journal.Read(journal.Position(s.node.At), batchRows)
 	if err != nil {
 		return 0, fmt.Errorf("the journal: %w", err)

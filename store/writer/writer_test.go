@@ -46,6 +46,8 @@ type site struct {
 	now  func() time.Time
 	wrap func(store.Store) store.Store
 	down atomic.Bool // opening the database fails
+
+	journal *journal.Journal // of the last start
 }
 
 type logged struct {
@@ -79,6 +81,7 @@ func (s *site) start() *writer.Writer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.journal = j
 	w, err := writer.New(writer.Options{Journal: j, Recovered: r, Dir: dir, Name: "mx1", Log: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.now,
 		Open: func(ctx context.Context) (store.Store, error) {
 			if s.down.Load() {
@@ -105,13 +108,20 @@ func (s *site) end(w *writer.Writer) {
 	}
 }
 
-// stored returns what the database has: rows by their queue id, and the losses.
-func (s *site) stored() (rows map[string]int, lost map[string]int64) {
+// open opens the database for reading.
+func (s *site) open() *sqlite.DB {
 	s.t.Helper()
 	db, err := sqlite.Open(context.Background(), s.path(), sqlite.Options{ReadOnly: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return db
+}
+
+// stored returns what the database has: rows by their queue id, and the losses.
+func (s *site) stored() (rows map[string]int, lost map[string]int64) {
+	s.t.Helper()
+	db := s.open()
 	defer db.Close()
 	rows, lost = map[string]int{}, map[string]int64{}
 	days, err := db.Days(context.Background())
