@@ -20,8 +20,8 @@ type Store interface {
 	// claimed the node, in which case nothing was written; a *RefusedError when the database
 	// is well and does not take what the batch holds; else the outcome is not known.
 	Ship(ctx context.Context, n Node, from, to Position, b *Batch) (Shipped, error)
-	// Import writes rows that no journal holds, and skips those that it already has: the
-	// same reference at the same time.
+	// Import writes rows that no journal holds as they are, but for ID, which the database gives,
+	// and skips those that it already has: the same reference at the same time.
 	Import(ctx context.Context, rows []Row, b *Batch) (added int, err error)
 	// Drop removes a whole day.
 	Drop(ctx context.Context, d Day) error

@@ -77,8 +77,10 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 			return store.ErrPosition
 		}
 		s.Rows = len(b.Rows)
-		s.Late, err = d.add(ctx, tx, b.Rows, n.Slot)
-		if err != nil {
+		if s.Late, err = markLate(ctx, tx, b.Rows, n.Slot); err != nil {
+			return err
+		}
+		if err := d.add(ctx, tx, b.Rows); err != nil {
 			return err
 		}
 		return addFacts(ctx, tx, b)
@@ -147,32 +149,38 @@ func (d *DB) makeDay(ctx context.Context, day store.Day) error {
 	})
 }
 
-// add writes rows by COPY; those whose id is taken, as after a step of the clock, one by one.
-func (d *DB) add(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) (late int, err error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
+// markLate notes the node of rows, and those of days that are closed.
+func markLate(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) (late int, err error) {
 	closed, err := closedDays(ctx, tx, rows)
 	if err != nil {
 		return 0, err
 	}
 	for i := range rows {
 		r := &rows[i]
-		r.Node, r.Late = slot, closed[store.DayOf(r.Millis)]
-		r.ID = store.MakeID(r.Millis, slot, int(d.sequence.Add(1)))
-		if r.Late {
+		if r.Node, r.Late = slot, closed[store.DayOf(r.Millis)]; r.Late {
 			late++
 		}
 	}
-	err = pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error { // a savepoint
+	return late, nil
+}
+
+// add writes rows by COPY; those whose id is taken, as after a step of the clock, one by one.
+func (d *DB) add(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	for i := range rows {
+		rows[i].ID = store.MakeID(rows[i].Millis, rows[i].Node, int(d.sequence.Add(1)))
+	}
+	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error { // a savepoint
 		_, err := sub.CopyFrom(ctx, pgx.Identifier{schema, "verdict"}, sqltext.Names(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return values(&rows[i]), nil }))
 		return err
 	})
 	var e *pgconn.PgError
 	if errors.As(err, &e) && e.Code == uniqueViolation {
-		return late, d.oneByOne(ctx, tx, rows, slot)
+		return d.oneByOne(ctx, tx, rows)
 	}
-	return late, err
+	return err
 }
 
 // closedDays locks the days of rows against being closed meanwhile.
@@ -193,7 +201,7 @@ func closedDays(ctx context.Context, tx pgx.Tx, rows []store.Row) (map[store.Day
 }
 
 // oneByOne gives each row the next id that is free.
-func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) error {
+func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
 	insert := "INSERT INTO postseal.verdict (" + sqltext.Columns + ") VALUES (" + sqltext.Placeholders(dialect) + ") ON CONFLICT DO NOTHING"
 	full := map[int64]bool{}
 	for i := range rows {
@@ -205,7 +213,7 @@ func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int
 				continue
 			}
 			tries++
-			r.ID = store.MakeID(millis, slot, int(d.sequence.Add(1)))
+			r.ID = store.MakeID(millis, r.Node, int(d.sequence.Add(1)))
 			tag, err := tx.Exec(ctx, insert, values(r)...)
 			if err != nil {
 				return err
@@ -267,23 +275,45 @@ func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (adde
 		return 0, err
 	}
 	err = d.begin(ctx, func(tx pgx.Tx) error {
-		var fresh []store.Row
-		for i := range rows {
-			r := &rows[i]
-			ref, _ := store.RefNumber(r.Ref)
-			var known bool
-			if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM postseal.verdict WHERE ref = $1 AND id >= %d AND id < %d)", store.FirstID(r.Millis), store.FirstID(r.Millis+1)), ref).Scan(&known); err != nil {
-				return err
-			}
-			if !known {
-				fresh = append(fresh, *r)
-			}
+		fresh, err := unknown(ctx, tx, rows)
+		if err != nil {
+			return err
 		}
 		added = len(fresh)
-		if _, err := d.add(ctx, tx, fresh, 0); err != nil {
+		if err := d.add(ctx, tx, fresh); err != nil {
 			return err
 		}
 		return addFacts(ctx, tx, b)
 	})
 	return added, refused(err)
+}
+
+// unknown returns the rows that the database does not have, each once.
+func unknown(ctx context.Context, tx pgx.Tx, rows []store.Row) (fresh []store.Row, err error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	type key struct{ ref, millis int64 }
+	refs, first, last := make([]int64, len(rows)), rows[0].Millis, rows[0].Millis
+	for i := range rows {
+		refs[i], _ = store.RefNumber(rows[i].Ref)
+		first, last = min(first, rows[i].Millis), max(last, rows[i].Millis)
+	}
+	found, err := tx.Query(ctx, fmt.Sprintf("SELECT ref, id >> 21 FROM postseal.verdict WHERE ref = ANY($1) AND id >= %d AND id < %d", store.FirstID(first), store.FirstID(last+1)), refs)
+	if err != nil {
+		return nil, err
+	}
+	known := map[key]bool{}
+	var k key
+	if _, err := pgx.ForEachRow(found, []any{&k.ref, &k.millis}, func() error { known[k] = true; return nil }); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		k := key{refs[i], rows[i].Millis}
+		if !known[k] {
+			known[k] = true
+			fresh = append(fresh, rows[i])
+		}
+	}
+	return fresh, nil
 }

@@ -139,10 +139,11 @@ func (d *DB) add(ctx context.Context, tx *sql.Tx, b *store.Batch, slot int) (lat
 				return late, err
 			}
 		}
-		if closed[day] {
+		r := &b.Rows[i]
+		if r.Node, r.Late = slot, closed[day]; r.Late {
 			late++
 		}
-		if err := d.insert(ctx, day, &b.Rows[i], slot, closed[day]); err != nil {
+		if err := d.insert(ctx, day, r); err != nil {
 			return late, err
 		}
 	}
@@ -163,16 +164,15 @@ func (d *DB) openDay(ctx context.Context, tx *sql.Tx, day store.Day) (closed boo
 const keptStatements = 4
 
 // insert writes one row, with a statement of the connection whose transaction is open. An id that is taken, as after a step of the clock, is moved on.
-func (d *DB) insert(ctx context.Context, day store.Day, r *store.Row, slot int, late bool) error {
+func (d *DB) insert(ctx context.Context, day store.Day, r *store.Row) error {
 	stmt, err := d.statement(ctx, day)
 	if err != nil {
 		return err
 	}
-	r.Node, r.Late = slot, late
 	for millis := d.free(r.Millis); store.DayOf(millis) == day; millis = d.free(millis) {
 		for range store.MaxSeq + 1 {
 			d.sequence++
-			r.ID = store.MakeID(millis, slot, d.sequence)
+			r.ID = store.MakeID(millis, r.Node, d.sequence)
 			result, err := stmt.ExecContext(ctx, values(r)...)
 			if err != nil {
 				return err
@@ -279,8 +279,7 @@ func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (adde
 		for i := range rows {
 			r := &rows[i]
 			day := store.DayOf(r.Millis)
-			closed, err := d.openDay(ctx, tx, day)
-			if err != nil {
+			if _, err := d.openDay(ctx, tx, day); err != nil {
 				return err
 			}
 			var known int
@@ -291,7 +290,7 @@ func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (adde
 			if known > 0 {
 				continue
 			}
-			if err := d.insert(ctx, day, r, 0, closed); err != nil {
+			if err := d.insert(ctx, day, r); err != nil {
 				return err
 			}
 			added++

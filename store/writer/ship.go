@@ -25,6 +25,7 @@ const (
 	longPause   = 30 * time.Second
 	shipTime    = 2 * time.Minute // for one transaction
 	cloneTime   = time.Minute
+	queueTime   = time.Second    // in which a row is in the journal, if that can be written
 	maxAhead    = 24 * time.Hour // a row that is further in the future is bad
 	maxBadBytes = 1 << 20        // of refused rows that are kept
 )
@@ -231,6 +232,7 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 			return 0, err
 		}
 	}
+	before := s.w.o.Now().Add(-queueTime)
 	b, err := s.w.o.Journal.Read(journal.Position(s.node.At), batchRows)
 	if err != nil {
 		return 0, fmt.Errorf("the journal: %w", err)
@@ -241,7 +243,7 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 	if b.Damaged > 0 {
 		s.w.Lose(store.LossCorrupt, int64(b.Damaged))
 	}
-	err = s.ship(ctx, b.Records, store.Position(b.End))
+	err = s.ship(ctx, b.Records, store.Position(b.End), s.until(before, b))
 	if errors.Is(err, store.ErrPosition) {
 		return batchRows, s.reclaim(ctx)
 	}
@@ -249,6 +251,24 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 		s.w.o.Journal.Release(journal.Position(s.node.At))
 	}
 	return len(b.Records), err
+}
+
+// until is the time up to which everything is stored once a batch is: that before it was read,
+// if nothing is left in the journal or waits for it; else that of its last row. Days are closed
+// by it, so it must not be too late.
+func (s *shipper) until(before time.Time, b journal.Batch) int64 {
+	if len(b.Records) < batchRows && s.w.diskOK.Load() {
+		return max(s.node.Shipped, store.Millis(before))
+	}
+	for i := len(b.Records) - 1; i >= 0; i-- {
+		var row struct {
+			Millis int64 `json:"t"`
+		}
+		if r := b.Records[i]; r.Kind == kindRow && json.Unmarshal(r.Data, &row) == nil {
+			return max(s.node.Shipped, min(row.Millis, store.Millis(before)))
+		}
+	}
+	return s.node.Shipped
 }
 
 // reclaim takes the node back after another process took it, or reads the position anew. A
@@ -294,28 +314,28 @@ func (s *shipper) skipTo(ctx context.Context, at store.Position) error {
 
 // ship writes records and the position after them. What the database refuses is narrowed
 // down to single records, which are set aside and counted.
-func (s *shipper) ship(ctx context.Context, records []journal.Record, end store.Position) error {
+func (s *shipper) ship(ctx context.Context, records []journal.Record, end store.Position, until int64) error {
 	b, bad := s.decode(records)
 	n := s.node
 	now := s.w.o.Now()
-	n.Seen, n.Shipped = store.Millis(now), store.Millis(now)
+	n.Seen, n.Shipped = store.Millis(now), until
 	began := time.Now()
 	done, err := s.db.Ship(ctx, n, s.node.At, end, b)
 	var refused *store.RefusedError
 	switch {
 	case errors.As(err, &refused) && len(records) > 1:
 		mid := len(records) / 2
-		if err := s.ship(ctx, records[:mid], store.Position(records[mid-1].End)); err != nil {
+		if err := s.ship(ctx, records[:mid], store.Position(records[mid-1].End), s.node.Shipped); err != nil {
 			return err
 		}
-		return s.ship(ctx, records[mid:], end)
+		return s.ship(ctx, records[mid:], end, until)
 	case errors.As(err, &refused) && len(records) == 1:
 		s.setAside(records[0], refused)
-		return s.ship(ctx, nil, end)
+		return s.ship(ctx, nil, end, until)
 	case err != nil:
 		return err
 	}
-	s.node.At = end
+	s.node.At, s.node.Shipped = end, until
 	for _, r := range bad {
 		s.setAside(r, errors.New("it cannot be read, or is more than a day ahead of the clock"))
 	}
@@ -323,7 +343,7 @@ func (s *shipper) ship(ctx context.Context, records []journal.Record, end store.
 	defer s.w.mu.Unlock()
 	s.w.stats.Shipped += int64(done.Rows)
 	s.w.stats.Late += int64(done.Late)
-	s.w.stats.ShippedUntil = now
+	s.w.stats.ShippedUntil = store.Time(until)
 	if len(s.w.batches) < 1000 && len(records) > 0 {
 		s.w.batches = append(s.w.batches, time.Since(began).Seconds())
 	}

@@ -254,41 +254,89 @@ func (a *app) endHistory(p *history.Page, shown, limit int) error {
 	return nil
 }
 
-// followEvery is how often --follow looks for new verdicts.
-const followEvery = time.Second
+// followEvery is how often --follow looks for new verdicts; followBack bounds how far back it
+// looks for those of a node that is behind.
+const (
+	followEvery = time.Second
+	followBack  = 10 * time.Minute
+)
 
-// followHistory shows what comes in, until it is interrupted.
+// followHistory shows what comes in, until it is interrupted. Several nodes store their verdicts
+// at different times, so it looks back as far as the slowest of them, and shows each once.
 func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
-	last := store.FirstID(store.Millis(time.Now()))
-	if p, err := store.Search(ctx, db, &store.Query{}, 0, 1, historyTimeout); err == nil && len(p.Rows) > 0 {
-		last = max(p.Rows[0].ID, 1)
+	seen := map[int64]bool{}
+	show := false
+	from, err := storedUntil(ctx, db, time.Now())
+	if err != nil {
+		return err
 	}
 	t := time.NewTicker(followEvery)
 	defer t.Stop()
 	for {
-		if err := a.flush(); err != nil {
+		// What was stored until now is not looked for the next time: what comes later is newer.
+		next, err := storedUntil(ctx, db, time.Now())
+		if err == nil {
+			err = a.followOnce(ctx, db, q, from, seen, show)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := errors.Join(err, a.flush()); err != nil {
 			return err
 		}
+		from, show = next, true
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 		}
+	}
+}
+
+// followOnce shows the verdicts after from that are not in seen, and adds them.
+func (a *app) followOnce(ctx context.Context, db store.Store, q *store.Query, from int64, seen map[int64]bool, show bool) error {
+	for id := range seen {
+		if id <= from {
+			delete(seen, id)
+		}
+	}
+	for last := from; ; {
 		rows, err := store.Newer(ctx, db, q, last, history.MaxLimit)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 		for i := range rows {
-			v := history.FromRow(&rows[i])
-			if err := a.page().Verdict(&v); err != nil {
-				return err
+			last = rows[i].ID
+			if seen[last] {
+				continue
 			}
-			last = max(last, rows[i].ID)
+			seen[last] = true
+			if v := history.FromRow(&rows[i]); show {
+				if err := a.page().Verdict(&v); err != nil {
+					return err
+				}
+			}
+		}
+		if len(rows) < history.MaxLimit {
+			return nil
 		}
 	}
+}
+
+// storedUntil returns the id before which every node that lives has stored its verdicts.
+func storedUntil(ctx context.Context, db store.Store, now time.Time) (int64, error) {
+	nodes, err := db.Nodes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	least := store.Millis(now.Add(-followBack))
+	until := store.Millis(now)
+	for _, n := range nodes {
+		if n.Seen >= least {
+			until = min(until, n.Shipped)
+		}
+	}
+	return max(store.FirstID(max(until, least)), 1), nil
 }
 
 // explainFromHistory shows what the history has of a verdict whose evidence is not kept. cause

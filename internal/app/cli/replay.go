@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -31,6 +32,7 @@ type replayFlags struct {
 	since      string
 	workers    int
 	resume     bool
+	into       string
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -50,6 +52,11 @@ own users and networks is not checked, as in the daemon.
 Keys and policies are looked up today, not as they were when the mail arrived. Messages
 whose original result is therefore unknown are counted separately, as undecided.
 
+--into also writes a row for each message to a history, with the decision of the first
+policy and the time of receipt, so that postseal history and the pages show it. Messages
+that are there already are not written again. The daemon removes days that are older than
+[store] history from its own database, so name another one for an old archive.
+
 --output writes one verify object per message, with the decisions of all policies. With
 --resume, messages in that file are not verified again. As long as the DNS cache is empty,
 many workers (-j 64) compensate for the time that answers take.
@@ -57,7 +64,8 @@ many workers (-j 64) compensate for the time that answers take.
 Exit codes: 0 done, 66 no such input, or no message in it, 75 interrupted.`,
 		Example: `  postseal replay ~/Maildir --received-by mx.example.net --since 30d
   postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
-  postseal replay --output replay.jsonl --resume archive.mbox`,
+  postseal replay --output replay.jsonl --resume archive.mbox
+  postseal replay --into sqlite:year.db --received-by mx.example.net ~/Maildir`,
 		Annotations: map[string]string{ownOutput: "yes"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -74,6 +82,7 @@ Exit codes: 0 done, 66 no such input, or no message in it, 75 interrupted.`,
 	flags.StringVar(&f.discovery, "discovery", "", "`WAY` to find the organization: treewalk (RFC 9989), psl (RFC 7489) (default treewalk)")
 	flags.StringVar(&f.since, "since", "", "skip messages received before `TIME`: 30d, 12h, 2026-11-02")
 	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "verify `N` messages concurrently")
+	flags.StringVar(&f.into, "into", "", "write a row for each message to the history at `URL`: sqlite:PATH or postgres://…")
 	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends")
 	return a.profiled(c)
 }
@@ -185,6 +194,11 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		return err
 	}
 	options.Done = done
+	into, err := a.openInto(ctx, f, &options)
+	if err != nil {
+		return err
+	}
+	defer into.close()
 	if lines != nil {
 		options.Encode = encodeRecord
 	}
@@ -200,7 +214,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	took := time.Since(start)
 	progress.End()
 	summary.Finish()
-	err = lines.close()
+	err = errors.Join(lines.close(), into.end(ctx))
 	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
 		return failf(exitNoInput, "%s: contains no message", strings.Join(paths, " ")).or("in a directory, replay reads Maildirs and files named *.eml, *.mbox or a number")
 	}
@@ -210,6 +224,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	}
 	if !page.JSON() && !page.Quiet {
 		a.envelopeHint(f, summary)
+		into.note(a)
 	}
 	if err == nil && ctx.Err() != nil {
 		err = a.interrupted(f)

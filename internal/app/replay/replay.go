@@ -42,6 +42,9 @@ type Options struct {
 	// Encode is called by the workers for each message that is verified; Result.Line keeps
 	// what it returns.
 	Encode func(*postseal.Report, *Record) ([]byte, error)
+	// Keep is called by the workers for each message that is verified. It must not keep the
+	// report.
+	Keep func(*postseal.Report, *Record)
 }
 
 // Outcome is what became of one message of the archive.
@@ -233,6 +236,9 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 	w.diagnose(ctx, report, body)
 	r.Outcome, r.Record = Verified, w.record(report, &w.header, d)
 	report.Decision = r.Record.Policies[0].Decision
+	if w.Keep != nil {
+		w.Keep(report, r.Record)
+	}
 	if w.Encode != nil {
 		r.Line, r.Err = w.Encode(report, r.Record)
 	}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"sync"
+
+	"postseal"
+	"postseal/internal/app/replay"
+	"postseal/store"
+	"postseal/store/engines"
+)
+
+// intoRows is how many rows replay --into writes at once.
+const intoRows = 1000
+
+// into writes the messages of a replay to a history. A nil one takes none. Its add is safe for
+// concurrent use.
+type into struct {
+	ctx     context.Context
+	address string
+	mode    string
+	db      store.Store
+
+	mu    sync.Mutex
+	rows  []store.Row
+	facts store.Batch
+	seen  int
+	added int
+	err   error // the first one; nothing is written after it
+}
+
+// openInto opens the history of --into, and gives it to the run.
+func (a *app) openInto(ctx context.Context, f *replayFlags, o *replay.Options) (*into, error) {
+	if f.into == "" {
+		return nil, nil
+	}
+	if err := store.CheckURL(f.into); err != nil {
+		return nil, usage("--into: %v", err).or("use a value such as sqlite:year.db")
+	}
+	db, err := engines.Open(ctx, f.into, engines.Options{})
+	if err != nil {
+		return nil, storeFailure(f.into, err)
+	}
+	i := &into{ctx: ctx, address: f.into, mode: f.policies[0], db: db}
+	o.Keep = i.add
+	return i, nil
+}
+
+// add takes one message.
+func (i *into) add(r *postseal.Report, record *replay.Record) {
+	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: i.mode, At: record.Replay.Received}
+	row := store.FromReport(v)
+	row.Cause = store.CauseNone // its domain owner was sent a report when it came, or not
+	facts := store.Learn(v)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.rows = append(i.rows, row)
+	i.facts.Policies = append(i.facts.Policies, facts.Policies...)
+	i.facts.Selectors = append(i.facts.Selectors, facts.Selectors...)
+	if len(i.rows) >= intoRows {
+		i.write()
+	}
+}
+
+// write brings the rows to the database. The records of DNS are those of today, not of the time
+// of receipt, so they are not learned.
+func (i *into) write() {
+	if i.err == nil && len(i.rows) > 0 {
+		n, err := i.db.Import(i.ctx, i.rows, &i.facts)
+		i.seen, i.added, i.err = i.seen+len(i.rows), i.added+n, err
+	}
+	i.rows, i.facts = i.rows[:0], store.Batch{}
+}
+
+// end writes the rest, and returns the first error. What was read before an interruption is
+// written.
+func (i *into) end(ctx context.Context) error {
+	if i == nil {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ctx = context.WithoutCancel(ctx)
+	i.write()
+	if i.err != nil && ctx.Err() == nil {
+		return storeFailure(i.address, i.err)
+	}
+	return nil
+}
+
+// note says what was written.
+func (i *into) note(a *app) {
+	if i != nil {
+		a.hint("%d of %d messages are new in the history: search it with --store %s", i.added, i.seen, store.RedactURL(i.address))
+	}
+}
+
+func (i *into) close() {
+	if i != nil {
+		i.db.Close()
+	}
+}
