@@ -34,6 +34,7 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // what allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
 	{"domain", "internal/core/reason", "internal/core/tagvalue", "internal/core/publicip", "lint"},
+	{"internal/core/address"},
 	{"resolver", "message"},
 	{"internal/core/dnswire"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},

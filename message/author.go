@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"postseal/domain"
+	"postseal/internal/core/address"
 )
 
 // MaxDomains bounds the distinct Author Domains of a message (RFC 9989 §11.5 asks for
@@ -63,36 +64,30 @@ type authorSearch struct {
 func (s *authorSearch) field(value []byte) {
 	s.froms++
 	literal := false
-	p := addressParser{in: value}
-	err := p.list(func(m Mailbox) {
+	r := address.Scan(value, func(m address.Mailbox) {
 		s.tooMany = !s.author.add(m) || s.tooMany
 		s.homeless = s.homeless || m.Domain == ""
 		literal = literal || m.Literal != ""
 	})
 	switch {
-	case p.err != nil && p.err.Msg == tooManyMailboxes:
+	case r.TooMany:
 		s.tooMany = true
-	case err != nil || s.homeless && !literal || p.brackets: // outside the grammar
-		s.malformed = !s.lenient(value) || err != nil && len(s.author.Domains) == 0
+	case r.Err != nil || s.homeless && !literal || r.Brackets: // outside the grammar
+		s.malformed = !s.lenient(value) || r.Err != nil && len(s.author.Domains) == 0
 		s.homeless = len(s.author.Domains) == 0
 	default:
-		s.homeless = s.homeless || p.count == 0
+		s.homeless = s.homeless || r.Count == 0
 	}
 }
 
 // lenient adds the domains of every address-like token. It is false when the field cannot be
 // read safely.
 func (s *authorSearch) lenient(value []byte) bool {
-	if p := (addressParser{in: value}); !p.lexical() {
-		return false
-	}
-	found, ok := (&lenient{in: value}).read()
-	for _, a := range found {
-		if !slices.Contains(s.author.Domains, a.name) {
-			s.tooMany = !s.author.add(Mailbox{Local: a.local, Domain: a.name}) || s.tooMany
+	return address.ScanLenient(value, func(m address.Mailbox) {
+		if !slices.Contains(s.author.Domains, m.Domain) {
+			s.tooMany = !s.author.add(m) || s.tooMany
 		}
-	}
-	return ok
+	})
 }
 
 func (s *authorSearch) reason() Reason {
@@ -114,7 +109,7 @@ func (s *authorSearch) reason() Reason {
 }
 
 // add notes a mailbox and reports whether its domain has room.
-func (a *Author) add(m Mailbox) bool {
+func (a *Author) add(m address.Mailbox) bool {
 	if a.Addresses == nil {
 		var one struct { // most messages have one author
 			addresses [1]string
@@ -122,7 +117,7 @@ func (a *Author) add(m Mailbox) bool {
 		}
 		a.Addresses, a.Domains = one.addresses[:0], one.domains[:0]
 	}
-	if len(a.Addresses) < MaxMailboxes {
+	if len(a.Addresses) < address.MaxMailboxes {
 		a.Addresses = append(a.Addresses, printable(m.Address()))
 	}
 	if m.Domain == "" || slices.Contains(a.Domains, m.Domain) {

@@ -74,3 +74,5 @@ type Sink interface {
 	EndHeader() error
 	io.Writer
 }
+
+func isWSP(c byte) bool { return c == ' ' || c == '\t' }

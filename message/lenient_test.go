@@ -1,9 +1,11 @@
 package message
 
 import (
-	"postseal/domain"
 	"strings"
 	"testing"
+
+	"postseal/domain"
+	"postseal/internal/core/address"
 )
 
 // TestLenientAuthor: fields outside the grammar (RFC 5322 §3.4) that mail programs read all
@@ -53,7 +55,7 @@ func TestLenientAuthor(t *testing.T) {
 		{"source route", "<@bank.test:a@b.test> x", "b.test bank.test"},
 		{"five domains", "a@a.test b@b.test c@c.test d@d.test e@e.test", "message.TooManyDomains"},
 
-		{"more tokens than are read", strings.Repeat("a@b.test ", MaxMailboxes+1), "message.MalformedFrom"},
+		{"more tokens than are read", strings.Repeat("a@b.test ", address.MaxMailboxes+1), "message.MalformedFrom"},
 		{"no address", "John Doe, Inc.", "message.MalformedFrom"},
 		{"encoded word as address", "=?utf-8?Q?ceo=40bank.test?=, <a@b.test>", "message.MalformedFrom"},
 		{"encoded word in base64 as address", "=?utf-8?B?Y2VvQGJhbmsudGVzdA==?=, <a@b.test>", "message.MalformedFrom"},

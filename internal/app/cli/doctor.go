@@ -9,7 +9,7 @@ import (
 	"postseal/internal/app/doctor"
 	"postseal/internal/app/endpoint"
 	"postseal/internal/app/postfix"
-	"postseal/message"
+	"postseal/internal/core/address"
 )
 
 // doctorFlags are those of doctor.
@@ -47,7 +47,7 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 		f.from = f.send
 	}
 	for _, flag := range []struct{ name, value string }{{"--send", f.send}, {"--from", f.from}} {
-		if boxes, err := message.ParseMailboxes([]byte(flag.value)); flag.value != "" && (err != nil || len(boxes) != 1 || boxes[0].Address() != flag.value) {
+		if boxes, err := address.Parse([]byte(flag.value)); flag.value != "" && (err != nil || len(boxes) != 1 || boxes[0].Address() != flag.value) {
 			return usage("%s %q is no address such as postmaster@example.net", flag.name, flag.value)
 		}
 	}

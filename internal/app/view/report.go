@@ -14,8 +14,8 @@ import (
 	"postseal/internal/app/reportjson"
 	"postseal/internal/app/secondopinion"
 	"postseal/internal/app/term"
+	"postseal/internal/core/address"
 	"postseal/internal/core/reason"
-	"postseal/message"
 	"postseal/spf"
 )
 
@@ -133,7 +133,7 @@ func (v *messageView) subject(room int) string {
 	if i < 0 {
 		return ""
 	}
-	return v.Style.Dim("Subject:") + " " + v.Style.Sanitize(message.DecodeText(h.At(i).Value(), 4*term.Width), room)
+	return v.Style.Dim("Subject:") + " " + v.Style.Sanitize(address.DecodeText(h.At(i).Value(), 4*term.Width), room)
 }
 
 // from shows the first author: the name decoded and the address as it is. Where both
@@ -144,7 +144,7 @@ func (v *messageView) from(room int) string {
 	if i < 0 {
 		return "(no From)"
 	}
-	mailboxes, err := message.ParseMailboxes(h.At(i).Value())
+	mailboxes, err := address.Parse(h.At(i).Value())
 	if err != nil || len(mailboxes) == 0 {
 		return v.Style.Sanitize(strings.TrimSpace(string(h.At(i).Value())), room)
 	}

@@ -1,4 +1,4 @@
-package message
+package address
 
 import (
 	"bytes"
@@ -106,7 +106,7 @@ func (l *lenient) closing(i int, end byte) int {
 
 // isBoundary reports whether a quoted string may begin after, or end before, in[i].
 func isBoundary(in []byte, i int) bool {
-	return i < 0 || i >= len(in) || isWSP(in[i]) || bytes.IndexByte([]byte("\r\n,;:<>()@.[]\""), in[i]) >= 0
+	return i < 0 || i >= len(in) || isBlank(in[i]) || bytes.IndexByte([]byte("\r\n,;:<>()@.[]\""), in[i]) >= 0
 }
 
 // encodedDisplay is encodedWord with "@" allowed in the text: many senders leave it there.
@@ -118,7 +118,7 @@ func encodedDisplay(in []byte) int {
 	if end < 0 {
 		end = len(in)
 	}
-	return encodedWord(bytes.ReplaceAll(in[:min(end, maxName)], []byte("@"), []byte("a")))
+	return encodedWord(bytes.ReplaceAll(in[:min(end, maxWord)], []byte("@"), []byte("a")))
 }
 
 // addresses scans what is no display text. It goes backwards: what follows an item decides.
@@ -276,7 +276,7 @@ func localBefore(in []byte, at int) string {
 func skipSpace(in []byte, i int) int {
 	for i < len(in) {
 		switch c := in[i]; {
-		case isWSP(c), c == '\r', c == '\n':
+		case isBlank(c), c == '\r', c == '\n':
 			i++
 		case c == '(':
 			end := (&lenient{in: in}).closing(i, ')')

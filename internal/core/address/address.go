@@ -1,4 +1,6 @@
-package message
+// Package address reads the lists of mailboxes in address fields (RFC 5322 §3.4), by the grammar and
+// as mail programs read what is outside of it, and makes the text of header fields fit for people.
+package address
 
 import (
 	"bytes"
@@ -44,20 +46,20 @@ func (m Mailbox) Address() string {
 // DisplayName returns the display name for people, at most max octets: see DecodeText.
 func (m Mailbox) DisplayName(max int) string { return DecodeText([]byte(m.Name), max) }
 
-// AddressError says where a field value stops to be a list of mailboxes.
-type AddressError struct {
+// Error says where a field value stops to be a list of mailboxes.
+type Error struct {
 	Offset int // in the value
 	Msg    string
 }
 
 // Error names the offset and what is wrong there.
-func (e *AddressError) Error() string {
+func (e *Error) Error() string {
 	return "address list, offset " + strconv.Itoa(e.Offset) + ": " + e.Msg
 }
 
 const tooManyMailboxes = "too many mailboxes"
 
-// ParseMailboxes parses the value of a From field: a list of mailboxes and groups (RFC
+// Parse parses the value of a From field: a list of mailboxes and groups (RFC
 // 5322 §3.4, RFC 6854 §2.1), with UTF-8 (RFC 6532 §3.2) and with the obsolete forms
 // that can be read in one way only (§4.4): white space and comments around the dots of
 // a local part, source routes, empty list elements, dots in a display name. An empty
@@ -68,13 +70,13 @@ const tooManyMailboxes = "too many mailboxes"
 // unquoted display name of an address with the same domain, and square brackets without
 // quotes in a display name.
 //
-// What two readers could read differently is an error (*AddressError): two addresses
+// What two readers could read differently is an error (*Error): two addresses
 // without a comma, an address of another domain as unquoted display name, anything behind
 // the closing angle bracket, an encoded word as address (RFC 2047 §5), a semicolon between
 // mailboxes, invalid UTF-8 in an address, control characters; and a domain with white
 // space or a comment inside, unless only one label stands before it: "a@bank.test
 // .evil.test".
-func ParseMailboxes(value []byte) ([]Mailbox, error) {
+func Parse(value []byte) ([]Mailbox, error) {
 	p := addressParser{in: value, names: true}
 	var list []Mailbox
 	err := p.list(func(m Mailbox) { list = append(list, m) })
@@ -90,7 +92,7 @@ type addressParser struct {
 	names bool // display names are wanted
 
 	brackets bool // a display name has square brackets without quotes
-	err      *AddressError
+	err      *Error
 
 	inGroup bool
 	group   string
@@ -103,7 +105,7 @@ type addressParser struct {
 
 func (p *addressParser) fail(msg string) bool {
 	if p.err == nil {
-		p.err = &AddressError{p.pos, msg}
+		p.err = &Error{p.pos, msg}
 	}
 	return false
 }
@@ -346,7 +348,7 @@ func (p *addressParser) addrSpec(m *Mailbox) bool {
 }
 
 // domain parses dot-atom, domain-literal and the careful part of obs-domain (see
-// ParseMailboxes).
+// Parse).
 func (p *addressParser) domain(m *Mailbox) bool {
 	if !p.cfws() {
 		return false
@@ -472,7 +474,7 @@ func (p *addressParser) lexical() bool {
 	for i, c := range p.in {
 		switch {
 		case c != 0 && c != '\r' && c != '\n':
-		case c == '\r' && i+2 < len(p.in) && p.in[i+1] == '\n' && isWSP(p.in[i+2]):
+		case c == '\r' && i+2 < len(p.in) && p.in[i+1] == '\n' && isBlank(p.in[i+2]):
 		case c == '\n' && i > 0 && p.in[i-1] == '\r': // judged at its CR
 		default:
 			p.pos = i

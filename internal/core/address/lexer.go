@@ -1,4 +1,4 @@
-package message
+package address
 
 import "bytes"
 
@@ -23,7 +23,7 @@ func (p *addressParser) cfws() bool {
 			}
 			depth++
 		case depth == 0:
-			if !isWSP(c) && c != '\r' && c != '\n' {
+			if !isBlank(c) && c != '\r' && c != '\n' {
 				return true
 			}
 		case c == ')':
@@ -93,7 +93,7 @@ func (p *addressParser) quotedString() bool {
 // 2047 §5 allows no specials in the one of a display name; many senders leave the
 // punctuation that cannot change where an address lies. What could is no encoded word.
 func encodedWord(in []byte) int {
-	const most = maxName
+	const most = maxWord
 	if !bytes.HasPrefix(in, []byte("=?")) {
 		return 0
 	}
@@ -117,7 +117,10 @@ func encodedWord(in []byte) int {
 	return 0
 }
 
-func isWSP(c byte) bool { return c == ' ' || c == '\t' }
+// maxWord is the longest encoded word that is looked at: a line has no more (RFC 5322 §2.1.1).
+const maxWord = 998
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // isAtext is atext of §3.2.3 with the octets of UTF-8 (RFC 6532 §3.2).
 func isAtext(c byte) bool {
