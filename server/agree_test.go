@@ -99,7 +99,7 @@ func (d *daemonUnderTest) outcome(before int) string {
 	d.t.Helper()
 	d.says(before, "qid=")
 	line := d.log.String()[before:]
-	if _, reason, ok := strings.Cut(line, `msg="passed unchecked"`); ok {
+	if _, reason, ok := strings.Cut(line, `msg="not checked"`); ok {
 		_, reason, _ = strings.Cut(reason, "reason=")
 		return strings.TrimSpace(reason)
 	}

@@ -9,11 +9,12 @@ import (
 	"postseal/server/listener"
 )
 
-// backgroundQueue bounds the verdicts that wait for work in the background. Each holds a header section.
+// backgroundQueue bounds the verdicts that wait for background work. Each holds a header section.
 const backgroundQueue = 256
 
-// background does slow work on verdicts apart from the listeners, one after another. A listener never
-// waits for it: what finds the queue full is dropped and counted.
+// background does slow work on verdicts separately from the listeners, one verdict after
+// another. A listener never waits for it: if the queue is full, the verdict is dropped and
+// counted.
 type background struct {
 	queue   chan listener.Verdict
 	waiting chan chan struct{} // of settle
@@ -36,7 +37,7 @@ func (a *background) take(v listener.Verdict) {
 	}
 }
 
-// run works until close, and then on what is left.
+// run works until close, and then processes what is left.
 func (a *background) run(work func(listener.Verdict)) {
 	for {
 		select {
@@ -60,7 +61,7 @@ func (a *background) run(work func(listener.Verdict)) {
 	}
 }
 
-// settle waits until the verdicts that are known by now are worked on.
+// settle waits until all verdicts known so far have been processed.
 func (a *background) settle(ctx context.Context) {
 	settled := make(chan struct{})
 	select {

@@ -18,19 +18,19 @@ const (
 	maxBootPause = 15 * time.Second
 )
 
-// isStarting reports whether err may be gone by itself as the host starts: /etc/resolv.conf is
-// missing, the name of a name server cannot be resolved, an interface has no address yet. All
-// else is for a person to fix.
+// isStarting reports whether err may disappear while the host is starting: /etc/resolv.conf is
+// missing, the name of a name server cannot be resolved, an interface has no address yet.
+// Everything else needs a person to fix it.
 func isStarting(err error) bool {
 	var unresolved *net.DNSError
 	return errors.Is(err, fs.ErrNotExist) && errors.Is(err, errNoServers) || errors.As(err, &unresolved) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
-// errNoServers marks that the system names no name server.
-var errNoServers = errors.New("[dns] servers is not set, and the system names none")
+// errNoServers means that the system configuration names no name server.
+var errNoServers = errors.New("[dns] servers is not set, and the system configuration names no name server")
 
 // waitFor tries until the host is ready, or stop is closed. Until then no listener is open:
-// Postfix answers 451 by itself, as for any milter or policy service that is away.
+// Postfix then answers 451, as for any milter or policy service that is down.
 func (d *Daemon) waitFor(try func() error) error {
 	for pause := bootPause; ; pause = min(2*pause, maxBootPause) {
 		err := try()
@@ -38,7 +38,7 @@ func (d *Daemon) waitFor(try func() error) error {
 			return err
 		}
 		d.log.Warn("the host is not ready yet: mail is deferred, trying again", "error", listener.Text(err), "pause", pause.String())
-		daemon.SdNotify(false, "EXTEND_TIMEOUT_USEC=60000000") // no systemd, no matter
+		daemon.SdNotify(false, "EXTEND_TIMEOUT_USEC=60000000") // without systemd this does nothing
 		select {
 		case <-time.After(pause):
 		case <-d.options.Stop:

@@ -23,17 +23,17 @@ type bundles struct {
 	log     *slog.Logger
 	results *prometheus.CounterVec
 	current atomic.Pointer[bundleStore]
-	warned  rate.Sometimes // that writing fails
+	warned  rate.Sometimes // whether writing fails
 }
 
-// bundleStore is the folder in force; nil keeps nothing.
+// bundleStore is the current directory; nil keeps nothing.
 type bundleStore struct {
 	config conf.Bundles
 	folder *evidence.Folder
 }
 
 func newBundles(r prometheus.Registerer, log *slog.Logger, engine func() *listener.Engine) *bundles {
-	const pause = time.Minute // a disk that is full would fill the log too
+	const pause = time.Minute // a full disk would fill the log too
 	b := &bundles{engine: engine, log: log, warned: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
 	r.MustRegister(b.results)
@@ -44,7 +44,7 @@ func newBundles(r prometheus.Registerer, log *slog.Logger, engine func() *listen
 	return b
 }
 
-// open opens the folder of c: the one in force, when it is the same.
+// open opens the directory of c, or returns the current one if it is the same.
 func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 	if old := b.current.Load(); old != nil && old.config == c {
 		return old, nil
@@ -53,12 +53,12 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 		return nil, nil
 	}
 	if old := b.current.Load(); old != nil && old.config.Dir == c.Dir {
-		return &bundleStore{c, old.folder}, nil // one owner per folder
+		return &bundleStore{c, old.folder}, nil // one owner per directory
 	}
 	folder, err := evidence.Open(c.Dir, evidence.Options{})
 	switch {
 	case err != nil && conf.IsDefaultBundles(c.Dir):
-		b.log.Warn("no evidence of verdicts is kept, explain will know nothing of them: the state folder cannot be used", "dir", c.Dir, "error", listener.Text(err))
+		b.log.Warn("no evidence of verdicts is stored, so explain cannot use it: the state directory cannot be used", "dir", c.Dir, "error", listener.Text(err))
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("[bundles] dir: %w", err)
@@ -66,7 +66,7 @@ func (b *bundles) open(c conf.Bundles) (*bundleStore, error) {
 	return &bundleStore{c, folder}, nil
 }
 
-// use puts s in force. Only now is anything removed: a configuration that is refused changes
+// use puts s in force. Old bundles are only removed now, so a rejected configuration changes
 // nothing.
 func (b *bundles) use(s *bundleStore) {
 	old := b.current.Swap(s)
@@ -75,7 +75,7 @@ func (b *bundles) use(s *bundleStore) {
 	}
 }
 
-// record is told of every verdict.
+// record receives every verdict.
 func (b *bundles) record(v listener.Verdict) {
 	s := b.current.Load()
 	d := &v.Report.Decision
@@ -99,6 +99,6 @@ func (b *bundles) write(v listener.Verdict) {
 	}
 	b.results.WithLabelValues("failed").Inc()
 	b.warned.Do(func() {
-		b.engine().Log.Error("the bundle of a verdict could not be kept", "ref", v.Report.Ref, "dir", s.config.Dir, "error", listener.Text(err))
+		b.engine().Log.Error("the bundle of a verdict could not be stored", "ref", v.Report.Ref, "dir", s.config.Dir, "error", listener.Text(err))
 	})
 }

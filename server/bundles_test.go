@@ -89,7 +89,7 @@ func TestBundleFails(t *testing.T) {
 		_, metrics := d.get("/metrics")
 		return strings.Contains(metrics, `postseal_bundles_total{result="failed"} 3`)
 	})
-	if n := strings.Count(d.log.String(), "could not be kept"); n != 1 {
+	if n := strings.Count(d.log.String(), "could not be stored"); n != 1 {
 		t.Errorf("%d lines in the log, want 1", n)
 	}
 }

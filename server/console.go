@@ -16,7 +16,7 @@ import (
 	"postseal/store/evidence"
 )
 
-// console is what the pages show of the daemon.
+// console provides what the pages show about the daemon.
 type console struct{ d *Daemon }
 
 // Frame implements ui.Source.
@@ -87,11 +87,11 @@ func (b *bundles) find(ctx context.Context, ref string) (*bundle.Bundle, error) 
 	b.settle(ctx)
 	s := b.current.Load()
 	if s == nil {
-		return nil, notFound("no verdicts are kept: [bundles] dir is empty")
+		return nil, notFound("no evidence is stored: [bundles] dir is empty")
 	}
 	data, _, err := evidence.Find(s.config.Dir, ref)
 	if errors.Is(err, evidence.ErrNotFound) {
-		return nil, notFound("no verdict of this reference is kept; [bundles] keep says which are, and the oldest go first")
+		return nil, notFound("no evidence is stored for this reference; [bundles] keep says which verdicts have evidence, and the oldest are removed first")
 	}
 	if err != nil {
 		return nil, err

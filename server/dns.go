@@ -18,31 +18,30 @@ import (
 	"postseal/server/listener"
 )
 
-// names is what answers DNS questions under one [dns] table.
+// names answers DNS queries under one [dns] table.
 type names struct {
 	config  conf.DNS
-	servers []string          // whom it asks, for the log
+	servers []string          // the servers it queries, for the log
 	direct  resolver.Resolver // without a cache
-	breaker *resolver.Breaker // before what it asks
+	breaker *resolver.Breaker // in front of the servers
 	cache   *resolver.Cache
 	close   func()
 }
 
-// tries is how often a silent name server is asked within [dns] timeout.
+// tries is how often a silent name server is queried within [dns] timeout.
 const tries = 2
 
-// guard builds the way to the DNS before what is asked: the cache, one question for all who
-// ask the same, an end to asking while nobody answers, a bound on what is outstanding, the
-// metrics.
+// guard builds the layers above the DNS client: the cache, shared queries, the circuit breaker
+// for when no server answers, the limit on queries in flight, and the metrics.
 func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Logger) {
 	c := n.config
 	n.direct = &metered{next: n.direct, metrics: m, told: rate.Sometimes{First: 1, Interval: time.Minute}, failed: func(err error) {
-		log.Warn("a question to the name servers got no answer", "resolver", strings.Join(n.servers, ","), "error", listener.Text(err))
+		log.Warn("a query to the name servers got no answer", "resolver", strings.Join(n.servers, ","), "error", listener.Text(err))
 	}}
 	bounded := resolver.NewLimit(n.direct, c.Outstanding)
 	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Probe: n.direct, Changed: func(open bool) {
 		if open {
-			log.Error("no name server answers: questions fail at once until one does", "resolver", strings.Join(n.servers, ","))
+			log.Error("no name server answers: queries fail immediately until one does", "resolver", strings.Join(n.servers, ","))
 		} else {
 			log.Info("name servers answer again", "resolver", strings.Join(n.servers, ","))
 		}
@@ -54,14 +53,14 @@ func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Lo
 	n.cache = resolver.NewCache(resolver.Coalesce(n.breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
 }
 
-// given answers with r in place of name servers.
+// given answers with r instead of name servers.
 func given(r resolver.Resolver) func(conf.DNS) (*names, error) {
 	return func(c conf.DNS) (*names, error) {
 		return &names{config: c, servers: []string{"zone files"}, direct: r, close: func() {}}, nil
 	}
 }
 
-// ask asks the name servers of c, or those of the system.
+// ask queries the name servers of c, or those of the system.
 func ask(c conf.DNS) (_ *names, err error) {
 	servers := conf.Strings(c.Servers)
 	if len(servers) == 0 {
@@ -80,24 +79,23 @@ func ask(c conf.DNS) (_ *names, err error) {
 	return &names{config: c, servers: servers, direct: client, close: func() { client.Close() }}, nil
 }
 
-// same reports whether c asks the same servers in the same way, so that the cache may stay.
+// same reports whether c queries the same servers in the same way, so the cache can be kept.
 func (n *names) same(c conf.DNS) bool {
 	a, b := n.config, c
 	return slices.Equal(a.Servers, b.Servers) && slices.Equal(a.Validating, b.Validating) && a.Timeout == b.Timeout && a.Cache == b.Cache && a.Stale == b.Stale && a.Outstanding == b.Outstanding
 }
 
-// answers reports whether a name server answers at all; that there is no such name is an
-// answer too.
+// answers reports whether a name server answers at all; "no such name" is an answer too.
 func (n *names) answers(ctx context.Context) error {
 	_, err := n.direct.Lookup(ctx, "arpa", resolver.NS)
 	return err
 }
 
-// metered counts what goes to name servers.
+// metered counts the queries to name servers.
 type metered struct {
 	next    resolver.Resolver
 	metrics *listener.Metrics
-	failed  func(error) // told of the first question without an answer, and then once a minute
+	failed  func(error) // logs the first query without an answer, and then one per minute
 	told    rate.Sometimes
 }
 
@@ -120,17 +118,17 @@ func (m *metered) Lookup(ctx context.Context, name string, t resolver.Type) (res
 	return a, err
 }
 
-// registerCache shows the counts of the cache in force, and whether the DNS behind it answers.
+// registerCache exports the counters of the current cache, and whether the DNS servers answer.
 func registerCache(r *prometheus.Registry, current *atomic.Pointer[names]) {
 	counter := func(name, help string, value func(resolver.CacheStats) uint64) {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "postseal", Name: name, Help: help},
 			func() float64 { return float64(value(current.Load().cache.Stats())) }))
 	}
-	counter("dns_cache_hits_total", "Answers from the cache, since it was made.", func(s resolver.CacheStats) uint64 { return s.Hits })
-	counter("dns_cache_misses_total", "Questions that the cache could not answer, since it was made.", func(s resolver.CacheStats) uint64 { return s.Misses })
+	counter("dns_cache_hits_total", "Answers from the cache, since it was created.", func(s resolver.CacheStats) uint64 { return s.Hits })
+	counter("dns_cache_misses_total", "Queries that the cache could not answer, since it was created.", func(s resolver.CacheStats) uint64 { return s.Misses })
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_cache_entries", Help: "Answers in the cache."},
 		func() float64 { return float64(current.Load().cache.Stats().Entries) }))
-	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_down", Help: "1 while no name server answers and questions fail at once."},
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postseal", Name: "dns_down", Help: "1 while no name server answers and queries fail immediately."},
 		func() float64 {
 			if current.Load().breaker.Open() {
 				return 1

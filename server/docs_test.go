@@ -25,32 +25,32 @@ const metricsPage = "../docs/reference/metrics.md"
 
 const metricsPreface = `# Metrics
 
-` + "`GET /metrics`" + ` on the http listener, in the Prometheus text format; those of the Go runtime and the
-process come with them. No label takes text from outside, so that nobody can make series;
-those of the local policy are the operator's own. Generated from the code.
+` + "`GET /metrics`" + ` on the http listener, in the Prometheus text format. It includes the metrics of the Go
+runtime and the process. No label contains text from outside, so a sender cannot create new series.
+The labels for local policy come from your configuration. Generated from the code.
 
 | metric | type | labels | |
 |---|---|---|---|
 `
 
 const metricsNotes = `
-## What to watch
+## Alerts
 | alert | expression |
 |---|---|
-| a defect of ours | ` + "`increase(postseal_panics_total[1h]) > 0`" + ` |
-| the DNS is in trouble | ` + "`sum(rate(postseal_dns_queries_total{rcode!~\"noerror\\|nxdomain\"}[5m])) / sum(rate(postseal_dns_queries_total[5m])) > 0.1`" + ` |
+| a bug in postseal | ` + "`increase(postseal_panics_total[1h]) > 0`" + ` |
+| DNS lookups fail | ` + "`sum(rate(postseal_dns_queries_total{rcode!~\"noerror\\|nxdomain\"}[5m])) / sum(rate(postseal_dns_queries_total[5m])) > 0.1`" + ` |
 | no name server answers | ` + "`postseal_dns_down == 1`" + ` |
 | mail is deferred | ` + "`sum(rate(postseal_messages_total{applied=\"defer\"}[15m])) > 0`" + ` |
-| the MTA and the milter do not understand each other | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
+| the MTA and the milter disagree about the protocol | ` + "`increase(postseal_milter_errors_total[1h]) > 0`" + ` |
 | a new configuration has errors | ` + "`postseal_config_reload_success == 0`" + ` |
-| the evidence of verdicts is not kept | ` + "`increase(postseal_bundles_total{result!=\"written\"}[1h]) > 0`" + ` |
-| verdicts are missing in the history | ` + "`increase(postseal_store_lost_total[1h]) > 0`" + ` |
-| the history is behind | ` + "`postseal_store_lag_seconds > 600`" + ` |
-| no mail comes through | ` + "`sum(rate(postseal_messages_total[30m])) == 0`" + ` |
+| the evidence of verdicts is not stored | ` + "`increase(postseal_bundles_total{result!=\"written\"}[1h]) > 0`" + ` |
+| verdicts are missing from the history | ` + "`increase(postseal_store_lost_total[1h]) > 0`" + ` |
+| the history is not up to date | ` + "`postseal_store_lag_seconds > 600`" + ` |
+| no mail arrives | ` + "`sum(rate(postseal_messages_total[30m])) == 0`" + ` |
 `
 
-// TestMetricsPage keeps the page of metrics as the code says: every metric is touched once,
-// then the registry tells them all.
+// TestMetricsPage checks that the page of metrics matches the code. It touches every metric
+// once, then lists the registry.
 func TestMetricsPage(t *testing.T) {
 	m := listener.NewMetrics("test")
 	zones, err := dnstest.Parse("")

@@ -19,14 +19,14 @@ import (
 	"postseal/store/writer"
 )
 
-// The pace of the history's own work.
+// The intervals of the history's background work.
 const (
 	sweepEvery = time.Minute
 	sweepTime  = 10 * time.Minute
-	flushTime  = 5 * time.Second // to ship what is left at the end
+	flushTime  = 5 * time.Second // to ship the remaining records at the end
 )
 
-// keeper keeps every verdict, as [store] says.
+// keeper stores every verdict, as [store] says.
 type keeper struct {
 	config  conf.Store
 	log     *slog.Logger
@@ -36,20 +36,20 @@ type keeper struct {
 	live    *live
 	opened  atomic.Pointer[store.Store] // the database, while it is open
 	info    atomic.Pointer[store.Info]
-	seen    seenFacts // of the goroutine of learner
+	seen    seenFacts // used only by the goroutine of learner
 	known   knownPolicies
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// newKeeper opens the journal. A database that is away does not keep the daemon from
-// starting; a state folder that cannot be used does so only if the file names it.
+// newKeeper opens the journal. The daemon starts even if the database is down. An unusable
+// state directory is an error only if the configuration file names it.
 func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
 	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(), stop: func() {}}
 	if h.now == nil {
 		h.now = time.Now
 	}
-	skipped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "store_facts_dropped_total", Help: "Verdicts of which nothing was learned because that was too slow."})
+	skipped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "store_facts_dropped_total", Help: "Verdicts from which no facts were learned because learning was too slow."})
 	d.metrics.Registry.MustRegister(skipped)
 	h.learner = newBackground(skipped, h.learn)
 	registerKeeper(d.metrics.Registry, h)
@@ -61,7 +61,7 @@ func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
 	case err == nil:
 		return h, nil
 	case c.IsDefault():
-		d.log.Warn("no history of verdicts is kept: the state folder cannot be used", "dir", c.JournalDir, "error", listener.Text(err))
+		d.log.Warn("no history of verdicts is stored: the state directory cannot be used", "dir", c.JournalDir, "error", listener.Text(err))
 		return h, nil
 	}
 	h.learner.close()
@@ -89,7 +89,7 @@ func (h *keeper) open(d *Daemon, address string) error {
 	return nil
 }
 
-// record is told of every verdict, and never waits.
+// record receives every verdict, and never blocks.
 func (h *keeper) record(v listener.Verdict) {
 	if h.writer == nil && !h.live.watched() {
 		return
@@ -101,7 +101,7 @@ func (h *keeper) record(v listener.Verdict) {
 		return
 	}
 	if !row.PolicyHash.IsZero() && h.known.add(row.PolicyHash, store.DayOf(row.Millis)) {
-		// Reports name the policy of each row, so it takes the way of the row, not that of facts.
+		// Reports name the policy of each row, so it is stored with the row, not with the facts.
 		if p, ok := store.PolicyOf(verdict); ok && !h.writer.Learn(store.Batch{Policies: []store.Policy{p}}) {
 			h.known.remove(row.PolicyHash)
 		}
@@ -114,7 +114,7 @@ func (h *keeper) verdict(v listener.Verdict) store.Verdict {
 	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now()}
 }
 
-// reader is the database for searches, nil while there is none.
+// reader returns the database for searches, or nil if it is not open.
 func (h *keeper) reader() store.Store {
 	if s := h.opened.Load(); s != nil {
 		return *s
@@ -122,15 +122,15 @@ func (h *keeper) reader() store.Store {
 	return nil
 }
 
-// ready says why the history cannot be kept.
+// ready returns why the history cannot be stored.
 func (h *keeper) ready() error {
 	if h.writer != nil && h.writer.Stats().Down {
-		return errors.New("the store does not take verdicts: they wait in the journal")
+		return errors.New("the store does not accept verdicts: they wait in the journal")
 	}
 	return nil
 }
 
-// sweep keeps the database within its bounds.
+// sweep keeps the database within its limits.
 func (h *keeper) sweep(ctx context.Context) {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
@@ -152,14 +152,14 @@ func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
 	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP}
 	dropped, err := store.Sweep(ctx, s, keep, h.now())
 	for _, day := range dropped {
-		h.log.Info("a day of history is over its bound and was removed", "day", day.String())
+		h.log.Info("a day of the history exceeded a limit and was removed", "day", day.String())
 	}
 	if err != nil && ctx.Err() == nil {
-		h.log.Error("the history could not be brought within its bounds", "error", listener.Text(err))
+		h.log.Error("the history could not be reduced to its limits", "error", listener.Text(err))
 	}
 }
 
-// close ships what is left. No verdict may come after it.
+// close ships the remaining records. No verdict may be recorded after it.
 func (h *keeper) close() {
 	h.stop()
 	h.running.Wait()
@@ -175,11 +175,11 @@ func (h *keeper) close() {
 	}
 }
 
-// learn takes what a verdict shows about domains, once a day for each fact.
+// learn records what a verdict shows about domains, once per day for each fact.
 func (h *keeper) learn(v listener.Verdict) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.log.Error("a bug of postseal, please report it", "where", "learn", "panic", listener.Text(p))
+			h.log.Error("a bug in postseal, please report it", "where", "learn", "panic", listener.Text(p))
 		}
 	}()
 	if b := h.seen.fresh(store.Learn(h.verdict(v)), store.DayOf(store.Millis(h.now()))); !b.Empty() {
@@ -187,10 +187,10 @@ func (h *keeper) learn(v listener.Verdict) {
 	}
 }
 
-// maxSeen bounds the facts that are remembered as known, and so those that a day can add.
+// maxSeen limits the facts that are remembered as known, and so the number that a day can add.
 const maxSeen = 100_000
 
-// seenFacts are the facts that the journal has of this day.
+// seenFacts are the facts that the journal already has for this day.
 type seenFacts struct {
 	day   store.Day
 	known map[string]bool
@@ -222,8 +222,8 @@ func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
 	return f
 }
 
-// knownPolicies are the policies that the journal has of this day. It is safe for concurrent
-// use. When it is full it begins anew: a policy that is written twice does no harm.
+// knownPolicies are the policies that the journal already has for this day. It is safe for
+// concurrent use. When it is full it is cleared; writing a policy twice does no harm.
 type knownPolicies struct {
 	mu    sync.Mutex
 	day   store.Day

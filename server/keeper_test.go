@@ -55,7 +55,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: %d verdicts, want %d", query, got, want)
 		}
 	}
-	for query, want := range map[string]string{"?q=auther:x": "did you mean author:x?", "?limit=0": "limit is not", "?after=!": "not a cursor", "?x=1": "no parameter x", "?figures=1": "figures"} {
+	for query, want := range map[string]string{"?q=auther:x": "did you mean author:x?", "?limit=0": "limit is not", "?after=!": "not a cursor", "?x=1": "unknown parameter x", "?figures=1": "figures"} {
 		if status, body := d.get("/v1/verdicts" + query); status != http.StatusBadRequest || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
@@ -90,7 +90,7 @@ func TestNoHistory(t *testing.T) {
 	}
 }
 
-// TestStoreAway: mail goes on while the database cannot be used, and is in the history when
+// TestStoreAway: mail continues while the database cannot be used, and is in the history when
 // it can.
 func TestStoreAway(t *testing.T) {
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"postseal/store"
 )
 
-// keeperMetrics shows the state of the history when it is asked for. No label takes
+// keeperMetrics exports the state of the history when it is scraped. No label contains
 // untrusted text.
 type keeperMetrics struct {
 	h      *keeper
@@ -25,14 +25,14 @@ func registerKeeper(r *prometheus.Registry, h *keeper) {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("postseal_store_"+name, help, labels, nil)
 	}
-	m := &keeperMetrics{h: h, rows: desc("rows_total", "Verdicts in the history since the start: shipped; late, of a day that was closed already; bad, refused by the database.", "result"),
-		lost: desc("lost_total", "Verdicts that are missing in the history, by reason.", "reason"),
+	m := &keeperMetrics{h: h, rows: desc("rows_total", "Verdicts in the history since the start: shipped; late, for a day that was already closed; bad, rejected by the database.", "result"),
+		lost: desc("lost_total", "Verdicts missing from the history, by reason.", "reason"),
 		gauges: map[string]*prometheus.Desc{
-			"journal": desc("journal_bytes", "Bytes of the journal that wait for the database."),
-			"lag":     desc("lag_seconds", "Age of the newest state that the database has."),
-			"up":      desc("up", "1 while the database takes verdicts."),
-			"size":    desc("size_bytes", "Bytes of the history in use."),
-			"skew":    desc("clock_skew_seconds", "The clock of this host against that of the database."),
+			"journal": desc("journal_bytes", "Bytes of the journal waiting for the database."),
+			"lag":     desc("lag_seconds", "Age of the newest state in the database."),
+			"up":      desc("up", "1 while the database accepts verdicts."),
+			"size":    desc("size_bytes", "Bytes used by the history."),
+			"skew":    desc("clock_skew_seconds", "Difference between the clocks of this host and the database."),
 			"info":    desc("info", "Constant 1, with the database.", "engine", "store", "schema")},
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "store_batch_seconds", Help: "Time to write one batch.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}})}
@@ -84,7 +84,7 @@ func (m *keeperMetrics) Collect(c chan<- prometheus.Metric) {
 	m.database(gauge)
 }
 
-// database asks the database itself, for a moment.
+// database queries the database itself, with a short timeout.
 func (m *keeperMetrics) database(gauge func(string, float64, ...string)) {
 	db := m.h.reader()
 	if db == nil {

@@ -31,7 +31,7 @@ func inherited() (map[string][]net.Listener, error) {
 		}
 		for _, l := range listeners {
 			if l == nil {
-				return nil, fmt.Errorf("the socket %q of systemd is no stream socket", name)
+				return nil, fmt.Errorf("the socket %q of systemd is not a stream socket", name)
 			}
 			all[name] = append(all[name], l)
 		}
@@ -39,8 +39,8 @@ func inherited() (map[string][]net.Listener, error) {
 	return all, nil
 }
 
-// listen opens a listener. A unix socket that nobody listens on is one that a process left
-// behind: it is removed first.
+// listen opens a listener. A unix socket without a listener was left behind by another process,
+// so it is removed first.
 func listen(a conf.Address, mode conf.Mode) (net.Listener, error) {
 	network, address := a.Network()
 	l, err := net.Listen(network, address)

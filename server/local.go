@@ -12,7 +12,7 @@ import (
 type localPolicy struct{ engine *listener.Engine }
 
 var (
-	usesDesc = prometheus.NewDesc("postseal_local_policy_total", "Messages that an [[exempt]] or [[rule]] entry decided, since the configuration was read.",
+	usesDesc = prometheus.NewDesc("postseal_local_policy_total", "Messages decided by an [[exempt]] or [[rule]] entry, since the configuration was read.",
 		[]string{"table", "entry"}, nil)
 	ruleErrorsDesc = prometheus.NewDesc("postseal_rule_errors_total", "Evaluations of a [[rule]] entry that ended in an error, since the configuration was read.",
 		[]string{"entry"}, nil)

@@ -17,7 +17,7 @@ import (
 )
 
 // cacheShare is what the cache of answers may take of the memory: it stays when mail is
-// put off.
+// deferred.
 const cacheShare = 4
 
 // keepMemory keeps to the memory of [limits], or to what the control group has.
@@ -26,7 +26,7 @@ func (d *Daemon) keepMemory(c conf.Limits) {
 	if limit == 0 {
 		var err error
 		if limit, err = groupLimit(); err != nil {
-			d.log.Warn("the limit of memory is not known: set [limits] memory", "error", listener.Text(err))
+			d.log.Warn("the memory limit is unknown: set [limits] memory", "error", listener.Text(err))
 		}
 	}
 	d.memory = listener.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
@@ -35,7 +35,7 @@ func (d *Daemon) keepMemory(c conf.Limits) {
 	}
 	d.metrics.MemoryLimit.Set(float64(limit))
 	if limit > 0 {
-		d.log.Info("keeping to a limit of memory", "octets", limit)
+		d.log.Info("memory limit", "octets", limit)
 	}
 }
 
@@ -86,7 +86,7 @@ func memoryHigh(proc string) (limit int64, err error) {
 func groupDirs(proc string) (dirs []string, err error) {
 	fs, err := procfs.NewFS(proc)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil // this is no Linux
+		return nil, nil // this is not a Linux
 	}
 	if err != nil {
 		return nil, err

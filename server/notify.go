@@ -18,7 +18,7 @@ func newNotifier(log *slog.Logger) *notifier {
 	n := &notifier{log: log}
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn("the watchdog of systemd cannot be used", "error", err.Error())
+		log.Warn("the systemd watchdog cannot be used", "error", err.Error())
 	}
 	if interval > 0 {
 		n.ticker = time.NewTicker(interval / 2)
@@ -29,7 +29,7 @@ func newNotifier(log *slog.Logger) *notifier {
 
 func (n *notifier) send(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		n.log.Warn("systemd cannot be told", "state", state, "error", err.Error())
+		n.log.Warn("cannot notify systemd", "state", state, "error", err.Error())
 	}
 }
 

@@ -94,7 +94,7 @@ func auditOptions(r *http.Request) (o audit.Options, err error) {
 				return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "profile is not one of auto, sending, receiving, parked"}
 			}
 		default:
-			return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "there is no parameter " + key + "; known are selector, profile"}
+			return o, &web.Refusal{Status: http.StatusBadRequest, Detail: "unknown parameter " + key + "; known are selector, profile"}
 		}
 	}
 	return o, nil

@@ -83,7 +83,7 @@ func TestAuditPage(t *testing.T) {
 		{"/v1/audit/reject.test?profile=parked&selector=s1&selector=s2", 200, "profile", "parked"},
 		{"/v1/audit/reject.test?profile=all", 400, "detail", "profile is not one of auto, sending, receiving, parked"},
 		{"/v1/audit/reject.test?selector=a%20b", 400, "title", "Bad Request"},
-		{"/v1/audit/reject.test?probe=1", 400, "detail", "there is no parameter probe; known are selector, profile"},
+		{"/v1/audit/reject.test?probe=1", 400, "detail", "unknown parameter probe; known are selector, profile"},
 		{"/v1/audit/no%20domain", 400, "title", "Bad Request"},
 	} {
 		if status, _, got := d.page(test.path); status != test.status || got[test.field] != test.want {

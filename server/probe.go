@@ -12,7 +12,7 @@ import (
 const probePatience = 3 * time.Second
 
 // probe asks the name servers once at the start, so that a resolver that is dead or cut off is
-// seen in the log before mail is put off for it.
+// seen in the log before mail is deferred for it.
 func (d *Daemon) probe(ctx context.Context) {
 	n := d.names.Load()
 	limited, cancel := context.WithTimeout(ctx, probePatience)
@@ -21,7 +21,7 @@ func (d *Daemon) probe(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		d.log.Error("no name server answers: verdicts that need the DNS are temperror until one does; a validating resolver on this machine serves best",
+		d.log.Error("no name server answers: verdicts that need the DNS are temperror until one does; use a validating resolver on this host",
 			"resolver", strings.Join(n.servers, ","), "error", listener.Text(err))
 	default:
 		d.log.Info("the name servers answer", "resolver", strings.Join(n.servers, ","))

@@ -48,7 +48,7 @@ func TestProbe(t *testing.T) {
 			for range 3 {
 				d.names.Load().direct.Lookup(t.Context(), "acme.test", resolver.TXT)
 			}
-			if n := strings.Count(log.String(), "a question to the name servers got no answer"); n != 1 {
+			if n := strings.Count(log.String(), "a query to the name servers got no answer"); n != 1 {
 				t.Errorf("%d warnings of questions without an answer, want 1:\n%s", n, log.String())
 			}
 		})

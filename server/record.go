@@ -7,8 +7,9 @@ import (
 	"postseal/server/listener"
 )
 
-// record says in the state folder what the daemon listens on, for setup and doctor: sockets that
-// systemd passed stand in no configuration. The function that it returns takes it away.
+// record writes the addresses of the daemon's listeners to the state directory, for setup and
+// doctor, because sockets passed by systemd are not in the configuration. The returned function
+// removes the file.
 func (d *Daemon) record() (remove func()) {
 	state := d.options.State
 	if state == "" {
@@ -23,7 +24,7 @@ func (d *Daemon) record() (remove func()) {
 		r.Listeners = append(r.Listeners, endpoint.Listener{Name: s.name, Address: address})
 	}
 	if err := endpoint.Write(state, r); err != nil {
-		d.log.Warn("setup and doctor cannot be told what the daemon listens on", "dir", state, "error", listener.Text(err))
+		d.log.Warn("setup and doctor cannot find the listeners of the daemon: its state directory cannot be written", "dir", state, "error", listener.Text(err))
 		return func() {}
 	}
 	return func() {

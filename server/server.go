@@ -1,5 +1,5 @@
-// Package server is the daemon: it wires the listeners to one engine, puts a new configuration
-// in force while messages are in flight, and ends in order.
+// Package server is the daemon: it connects the listeners to one engine, applies a new
+// configuration while messages are in flight, and stops gracefully.
 package server
 
 import (
@@ -23,17 +23,17 @@ import (
 	"postseal/server/web/refusal"
 )
 
-// Options is what a daemon is made of.
+// Options configures a Daemon.
 type Options struct {
-	// Load reads the configuration, at the start and at each reload.
+	// Load reads the configuration, at startup and at each reload.
 	Load func() (*conf.Config, []conf.Problem, error)
-	// Resolver answers instead of name servers, when it is not nil.
+	// Resolver answers instead of name servers, if it is not nil.
 	Resolver resolver.Resolver
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
 	Log      io.Writer
 	Version  string
-	State    string // the folder where it says what it listens on; "" says it nowhere
-	// Stop ends the waiting of New for a host that is still starting; nil never does.
+	State    string // the directory where it records its listeners; "" records nothing
+	// Stop cancels the waiting of New for a host that is still starting; nil never does.
 	Stop <-chan struct{}
 
 	dial func(conf.DNS) (*names, error) // of tests
@@ -49,14 +49,14 @@ type Daemon struct {
 	bundles  *bundles
 	trial    *trial
 	history  *keeper
-	audits   chan struct{}               // one in it for each audit that runs
-	refusals atomic.Pointer[refusal.Key] // nil: there is no page for refused senders
+	audits   chan struct{}               // one element for each running audit
+	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]
-	config   *conf.Config // in force; of the goroutine that runs the daemon
+	config   *conf.Config // current; used only by the goroutine that runs the daemon
 	services []running
-	retired  []func()     // close ways to the DNS of earlier configurations: messages may use them still
-	proxy    *proxy.Proxy // of all SMTP listeners, nil without one
+	retired  []func()     // close functions for the resolvers of earlier configurations, which messages may still use
+	proxy    *proxy.Proxy // shared by all SMTP listeners, nil without one
 }
 
 // running is one listener with its service.
@@ -136,16 +136,16 @@ func (d *Daemon) warn(problems []conf.Problem) {
 	}
 }
 
-// parts are what a configuration puts in force.
+// parts is everything that a configuration puts in force.
 type parts struct {
 	names       *names
 	snapshot    *listener.Snapshot
-	bundleStore *bundleStore // nil keeps no bundles
-	tried       *candidate   // nil tries nothing
+	bundleStore *bundleStore // nil stores no bundles
+	tried       *candidate   // nil means no trial
 }
 
-// build makes the parts of c, and puts nothing in force. The way to the DNS stays when c does
-// not change it.
+// build creates the parts of c without using them. It keeps the resolver if c does not change
+// it.
 func (d *Daemon) build(c *conf.Config) (*parts, error) {
 	if c.AuthservID == "" {
 		c.AuthservID = Hostname()
@@ -169,22 +169,22 @@ func (d *Daemon) build(c *conf.Config) (*parts, error) {
 	return p, nil
 }
 
-// discard closes a way to the DNS that is not in force.
+// discard closes a resolver that is not in use.
 func (d *Daemon) discard(n *names) {
 	if n != d.names.Load() {
 		n.close()
 	}
 }
 
-// makeToken makes the token of the http listener, unless one is configured. Without a state
-// folder there is none, and the console is for this machine alone.
+// makeToken creates the token of the http listener, unless one is configured. Without a state
+// directory there is no token, and the console is only open to local clients.
 func (d *Daemon) makeToken(c *conf.Config) {
 	path := conf.ConsoleToken()
 	if c.Listen.HTTP == "" || c.Listen.HTTPTokenFile != "" || path == "" {
 		return
 	}
 	if err := listener.MakeToken(path); err != nil {
-		d.log.Warn("the token of the console cannot be made: the console is open to this machine alone", "file", path, "error", listener.Text(err))
+		d.log.Warn("the console token cannot be created: the console is only open to local clients", "file", path, "error", listener.Text(err))
 	}
 }
 
@@ -200,7 +200,7 @@ func (d *Daemon) snapshot(c *conf.Config, dns resolver.Resolver) (*listener.Snap
 	return listener.NewSnapshot(c, engine)
 }
 
-// Hostname is the name of this machine, with its domain where the system knows one.
+// Hostname returns the name of this host, with its domain if the system knows one.
 func Hostname() string {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
@@ -217,7 +217,7 @@ func Hostname() string {
 	return name
 }
 
-// open opens every listener that c names or systemd passed.
+// open opens every listener that c names or that systemd passed.
 func (d *Daemon) open(c *conf.Config) error {
 	passed, err := inherited()
 	if err != nil {
@@ -247,16 +247,16 @@ func (d *Daemon) open(c *conf.Config) error {
 	}
 	d.engine.ShareSPF = d.Addr(listener.Policy) != nil && d.Addr(listener.Milter) != nil
 	for name := range passed {
-		d.log.Warn("systemd passed a socket that nothing here serves", "name", name)
+		d.log.Warn("systemd passed a socket that no listener uses", "name", name)
 	}
 	if len(d.services) == 0 {
-		return errors.New("[listen] names no listener, and systemd passed none: name one, such as milter = \"127.0.0.1:8895\", or leave [listen] out for the default ones")
+		return errors.New("[listen] names no listener, and systemd passed none: name one, such as milter = \"127.0.0.1:8895\", or omit [listen] for the default listeners")
 	}
 	return nil
 }
 
-// Addr is the address of a listener by its name, for those that let the system choose the
-// port.
+// Addr returns the address of a listener by its name, for callers that let the system choose
+// the port.
 func (d *Daemon) Addr(name string) net.Addr {
 	for _, r := range d.services {
 		if r.name == name {
@@ -266,8 +266,8 @@ func (d *Daemon) Addr(name string) net.Addr {
 	return nil
 }
 
-// Run serves until ctx ends, then lets messages in flight end within [limits] shutdown. A
-// value from reload reads the configuration again.
+// Run serves until ctx ends, then lets messages in flight finish within [limits] shutdown. A
+// value from reload reloads the configuration.
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer d.close()
 	failed := make(chan error, len(d.services))
@@ -304,7 +304,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	return err
 }
 
-// announce says what the daemon listens on and decides with.
+// announce logs the listeners and the settings that decide.
 func (d *Daemon) announce() {
 	for _, r := range d.services {
 		d.log.Info("listening", "door", r.name, "network", r.listener.Addr().Network(), "address", r.listener.Addr().String())
@@ -327,8 +327,8 @@ func networks(list []conf.Prefix) string {
 	return strings.Join(all, ",")
 }
 
-// Reload reads the configuration and puts it in force for messages that begin from now on.
-// One with errors changes nothing.
+// Reload reads the configuration and applies it to messages that begin after it returns. One
+// with errors changes nothing.
 func (d *Daemon) Reload() error {
 	c, warnings, err := d.options.Load()
 	if err == nil {
@@ -337,7 +337,7 @@ func (d *Daemon) Reload() error {
 	d.metrics.Reloaded(err == nil, time.Now())
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
-			d.log.Error("the configuration is not read: the old one stays in force", "problem", strings.TrimSpace(line))
+			d.log.Error("reload failed: keeping the previous configuration", "problem", strings.TrimSpace(line))
 		}
 		return err
 	}
@@ -351,14 +351,14 @@ func (d *Daemon) use(c *conf.Config) error {
 	if err != nil {
 		return err
 	}
-	if d.proxy != nil { // the last that may fail: nothing is in force in part
+	if d.proxy != nil { // the last step that may fail: the configuration is applied as a whole or not at all
 		if err := d.useProxy(c); err != nil {
 			d.discard(p.names)
 			return err
 		}
 	}
 	if c.Listen != d.config.Listen || c.Store != d.config.Store || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
-		d.log.Warn("changes of [listen], [store], [log] and of connections and memory in [limits] hold from the next start")
+		d.log.Warn("changes to [listen], [store], [log], and connections and memory in [limits] take effect after a restart")
 	}
 	if old := d.names.Swap(p.names); old != p.names {
 		d.retire(old)
@@ -368,15 +368,15 @@ func (d *Daemon) use(c *conf.Config) error {
 	return nil
 }
 
-// put puts p in force for messages that begin from now on.
+// put applies p to messages that begin from now on.
 func (d *Daemon) put(p *parts) {
 	d.engine.Swap(p.snapshot)
 	d.bundles.use(p.bundleStore)
 	d.trial.use(p.tried)
 }
 
-// maxRetired bounds the ways to the DNS that are kept for messages of earlier
-// configurations. Closing one ends their questions: temperror.
+// maxRetired limits the resolvers that are kept for messages of earlier configurations. Closing
+// one ends its queries with temperror.
 const maxRetired = 4
 
 func (d *Daemon) retire(n *names) {
@@ -387,17 +387,17 @@ func (d *Daemon) retire(n *names) {
 	}
 }
 
-// drain lets every service end its messages, all at the same time.
+// drain lets every service finish its messages, all at the same time.
 func (d *Daemon) drain() {
 	limit := time.Duration(d.config.Limits.Shutdown)
-	d.log.Info("stopping: messages in flight are finished", "within", limit.String())
+	d.log.Info("stopping: finishing messages in flight", "within", limit.String())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var work sync.WaitGroup
 	for _, r := range d.services {
 		work.Go(func() {
 			if err := r.service.Shutdown(ctx); err != nil {
-				d.log.Warn("messages in flight were cut off", "door", r.name, "error", listener.Text(err))
+				d.log.Warn("messages in flight were aborted", "door", r.name, "error", listener.Text(err))
 				r.service.Close()
 			}
 		})
@@ -406,7 +406,7 @@ func (d *Daemon) drain() {
 	d.log.Info("stopped")
 }
 
-// close ends everything that is left. It may follow drain or a failed New.
+// close closes everything that is left. It may follow drain or a failed New.
 func (d *Daemon) close() {
 	for _, r := range d.services {
 		r.service.Close()

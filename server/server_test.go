@@ -25,7 +25,7 @@ import (
 	"postseal/server/listener"
 )
 
-// TestMain gives the daemons of the tests a state folder of their own.
+// TestMain gives the daemons of the tests their own state folder.
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "postseal-state-")
 	if err != nil {
@@ -109,7 +109,7 @@ func (d *daemonUnderTest) reread(want string) {
 	d.says(before, want)
 }
 
-// says waits until the log has want behind its first before octets.
+// says waits until the log has want after its first before octets.
 func (d *daemonUnderTest) says(before int, want string) {
 	d.t.Helper()
 	for end := time.Now().Add(time.Minute); !strings.Contains(d.log.String()[before:], want); time.Sleep(time.Millisecond) {
@@ -218,7 +218,7 @@ func TestReload(t *testing.T) {
 	}
 	d.reread("[[expect]] action: got accept, want reject")
 	d.write("enforce = 'stricter'\nenforc = 1\n" + listeners)
-	d.reread(`level=ERROR msg="the configuration is not read: the old one stays in force"`)
+	d.reread(`level=ERROR msg="reload failed: keeping the previous configuration"`)
 	for _, want := range []string{":2:11: enforce:", `:3:1: there is no key \"enforc\"`} {
 		d.says(0, want)
 	}
@@ -232,7 +232,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("metrics:\n%s", strings.Join(slices.DeleteFunc(strings.Split(metrics, "\n"), func(l string) bool { return !strings.HasPrefix(l, "postseal_") }), "\n"))
 	}
 	d.write("enforce = 'strict'\n[listen]\nmilter = '127.0.0.1:1'\n[dns]\ntimeout = '1s'\n")
-	d.reread("hold from the next start")
+	d.reread("take effect after a restart")
 }
 
 // TestReloadFailsLate: a reload that fails in its last part puts none of its parts in force,
@@ -288,7 +288,7 @@ func TestDrainBound(t *testing.T) {
 	s := d.mta()
 	d.begin(s)
 	d.end()
-	if !strings.Contains(d.log.String(), "messages in flight were cut off") {
+	if !strings.Contains(d.log.String(), "messages in flight were aborted") {
 		t.Errorf("log:\n%s", d.log)
 	}
 }

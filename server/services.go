@@ -16,7 +16,7 @@ import (
 	"postseal/server/web"
 )
 
-// maker makes the service of a listener, which it may wrap.
+// maker creates the service of a listener, which it may wrap.
 type maker func(*conf.Config, net.Listener) (listener.Service, net.Listener, error)
 
 // kind is a listener that the configuration may name, or systemd may pass.
@@ -46,7 +46,7 @@ func (d *Daemon) policyService(c *conf.Config, l net.Listener) (listener.Service
 	return policy.New(d.engine).Server(c.Limits.Connections), l, nil
 }
 
-// smtp makes the service of one SMTP listener. All of them share one proxy, with its spool.
+// smtp creates the service of one SMTP listener. All of them share one proxy, with its spool.
 func (d *Daemon) smtp(m proxy.Mode) maker {
 	return func(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
 		if err := d.useProxy(c); err != nil {
@@ -56,7 +56,7 @@ func (d *Daemon) smtp(m proxy.Mode) maker {
 	}
 }
 
-// useProxy puts [proxy] in force for connections that begin from now on.
+// useProxy applies [proxy] to connections that begin from now on.
 func (d *Daemon) useProxy(c *conf.Config) error {
 	config, err := proxy.FromConfig(c)
 	if err != nil {

@@ -17,22 +17,22 @@ import (
 	"postseal/server/listener"
 )
 
-// TrialSchema is the name of the JSON of a TrialReport. Changes to it only add.
+// TrialSchema identifies the JSON format of a TrialReport. New fields may be added.
 const TrialSchema = "postseal.trial/1"
 
-// TrialReport is what [trial] found since it began.
+// TrialReport contains the results of [trial] since it began.
 type TrialReport struct {
 	Schema    string         `json:"schema"`
-	Running   bool           `json:"running"`   // false: [trial] tries nothing
-	Enforce   string         `json:"enforce"`   // that is tried
-	Discovery string         `json:"discovery"` // that is tried
+	Running   bool           `json:"running"`   // false if [trial] is not set
+	Enforce   string         `json:"enforce"`   // the mode on trial
+	Discovery string         `json:"discovery"` // the discovery on trial
 	Since     time.Time      `json:"since"`
 	Messages  int            `json:"messages"`
-	Changes   int            `json:"changes"` // messages that would end in another way
-	Senders   []*TrialSender `json:"senders"` // of changes, the most first
+	Changes   int            `json:"changes"` // messages that would be handled differently
+	Senders   []*TrialSender `json:"senders"` // of changes, most frequent first
 }
 
-// TrialSender is the changes of one kind for one sender.
+// TrialSender counts the changes of one kind for one sender.
 type TrialSender struct {
 	Sender   string          `json:"sender"` // the list, or the network of the client
 	Author   string          `json:"author"`
@@ -43,7 +43,7 @@ type TrialSender struct {
 	Last     time.Time       `json:"last"`
 }
 
-// maxTrialSenders bounds the senders that are told apart; the rest is counted together.
+// maxTrialSenders limits the senders that are counted separately; the rest is counted together.
 const (
 	maxTrialSenders = 1000
 	otherSenders    = "(others)"
@@ -57,16 +57,16 @@ type trial struct {
 	outcome *prometheus.CounterVec
 
 	mu        sync.Mutex
-	candidate *candidate // nil: nothing is tried
+	candidate *candidate // nil without a trial
 }
 
-// candidate is the configuration that is tried.
+// candidate is the configuration on trial.
 type candidate struct {
 	verifier *postseal.Verifier
 	found    *tally
 }
 
-// tally is what was found. It outlasts reloads that try the same.
+// tally contains the results. It is kept across reloads with the same trial.
 type tally struct {
 	report  TrialReport
 	senders map[trialKey]*TrialSender
@@ -77,22 +77,22 @@ type trialKey struct {
 	live, trial    postseal.Action
 }
 
-// tries reports whether both try the same.
+// tries reports whether both test the same settings.
 func (f *tally) tries(other *tally) bool {
 	return f.report.Enforce == other.report.Enforce && f.report.Discovery == other.report.Discovery
 }
 
 func newTrial(r prometheus.Registerer, engine func() *listener.Engine) *trial {
 	t := &trial{engine: engine, outcome: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_total",
-		Help: "Verdicts that [trial] decided on too, by what was done and what it would have done."}, []string{"live", "trial"})}
+		Help: "Verdicts that [trial] evaluated, by the action taken and the action it would have taken."}, []string{"live", "trial"})}
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "trial_dropped_total",
-		Help: "Verdicts that [trial] was too slow for."})
+		Help: "Verdicts that [trial] was too slow to evaluate."})
 	r.MustRegister(t.outcome, dropped)
 	t.background = newBackground(dropped, t.decide)
 	return t
 }
 
-// newCandidate makes what c tries, nil when it tries nothing.
+// newCandidate returns the candidate of c, or nil without a trial.
 func newCandidate(c *conf.Config, dns resolver.Resolver) (*candidate, error) {
 	tried := c.Candidate()
 	if tried == nil {
@@ -108,7 +108,7 @@ func newCandidate(c *conf.Config, dns resolver.Resolver) (*candidate, error) {
 		report: TrialReport{Running: true, Enforce: string(tried.Enforce), Discovery: string(tried.DMARC.Discovery), Since: time.Now().UTC()}}}, nil
 }
 
-// use puts c in force. What was found stays as long as the same is tried.
+// use applies c. Results are kept as long as the trial is the same.
 func (t *trial) use(c *candidate) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +124,7 @@ func (t *trial) inForce() *candidate {
 	return t.candidate
 }
 
-// record is told of every verdict.
+// record receives every verdict.
 func (t *trial) record(v listener.Verdict) {
 	if t.inForce() != nil {
 		t.take(v)
@@ -165,7 +165,7 @@ func (f *tally) add(r *postseal.Report, live, tried postseal.Action) {
 	s.Ref, s.Last = r.Ref, r.Time.UTC()
 }
 
-// report is what was found until now.
+// report returns the results so far.
 func (t *trial) report() *TrialReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,7 +20,7 @@ func (d *daemonUnderTest) trialReport() (r TrialReport) {
 }
 
 // TestTrial: what the candidate would do is counted by sender and never done; a reload that
-// tries the same goes on, another begins anew, and none stops.
+// tries the same continues, another begins again, and none stops.
 func TestTrial(t *testing.T) {
 	const observe = "enforce = 'observe'\n" + listeners
 	d := run(t, observe+"[trial]\nenforce = 'strict'\n")

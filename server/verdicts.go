@@ -15,7 +15,7 @@ import (
 	"postseal/store"
 )
 
-// The times of a search over HTTP, and between two signs of life of a stream.
+// The time limits of a search over HTTP, and the interval of keep-alives in a stream.
 const (
 	searchTime = 2 * time.Second
 	streamTick = 15 * time.Second
@@ -25,11 +25,11 @@ func badRequest(format string, args ...any) error {
 	return &web.Refusal{Status: http.StatusBadRequest, Detail: fmt.Sprintf(format, args...)}
 }
 
-// known refuses parameters that there are not.
+// known rejects unknown parameters.
 func known(r *http.Request, names ...string) error {
 	for key := range r.URL.Query() {
 		if !slices.Contains(names, key) {
-			return badRequest("there is no parameter %s; known are %s", store.Clean(key), strings.Join(names, ", "))
+			return badRequest("unknown parameter %s; known are %s", store.Clean(key), strings.Join(names, ", "))
 		}
 	}
 	return nil
@@ -49,10 +49,10 @@ func (h *keeper) parseQuery(r *http.Request) (*store.Query, error) {
 	return q, err
 }
 
-// noHistory says why there is nothing to search.
+// noHistory returns why there is nothing to search.
 func (h *keeper) noHistory() error {
 	if h.writer == nil {
-		return notFound("no history is kept: [store] url is none, or the state folder cannot be used")
+		return notFound("no history is stored: [store] url is none, or the state directory cannot be used")
 	}
 	return &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "the store cannot be reached; verdicts wait in the journal"}
 }
@@ -91,7 +91,7 @@ func (h *keeper) verdicts(r *http.Request) (any, error) {
 	return history.Find(r.Context(), db, q, o)
 }
 
-// domain answers GET /v1/domain/{domain}: what this server knows of a domain.
+// domain answers GET /v1/domain/{domain}: what this server knows about a domain.
 func (h *keeper) domain(r *http.Request) (any, error) {
 	if err := known(r); err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (h *keeper) domain(r *http.Request) (any, error) {
 	return about, err
 }
 
-// tail answers GET /v1/tail: each verdict as it is made, a JSON object a line.
+// tail answers GET /v1/tail: each verdict as it is made, one JSON object per line.
 func (h *keeper) tail(rw http.ResponseWriter, r *http.Request) error {
 	if err := known(r, "q"); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (h *keeper) tail(rw http.ResponseWriter, r *http.Request) error {
 	}
 	v := h.live.follow(q)
 	if v == nil {
-		return &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
+		return &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients are already following"}
 	}
 	defer h.live.leave(v)
 	rw.Header().Set("Content-Type", "application/x-ndjson")
@@ -140,7 +140,7 @@ func (h *keeper) tail(rw http.ResponseWriter, r *http.Request) error {
 			}
 			err = out.Encode(history.FromRow(&row))
 		case <-tick.C:
-			_, err = rw.Write([]byte("\n")) // a sign of life
+			_, err = rw.Write([]byte("\n")) // a keep-alive
 		case <-r.Context().Done():
 			return nil
 		}

@@ -1,5 +1,5 @@
-// Package listener is what the listeners of the daemon share: the configuration in force, SPF
-// checks, serving with bounds and an orderly end, one log line and the metrics of each
+// Package listener contains what the listeners of the daemon share: the current configuration,
+// SPF checks, serving with limits and a graceful stop, and the log line and metrics of each
 // verdict.
 package listener
 
@@ -20,29 +20,29 @@ import (
 	"postseal/resolver"
 )
 
-// Service is one way in. *http.Server is one too. Serve returns after Shutdown or Close, with
-// an error that says so.
+// Service is one listener of the daemon. *http.Server implements it too. Serve returns after
+// Shutdown or Close, with an error that says so.
 type Service interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error // waits for messages in flight
 	Close() error                   // does not
 }
 
-// Snapshot is one configuration. It is immutable: whoever begins a message takes the
-// current one and keeps it to the end of the message.
+// Snapshot is one configuration. It is immutable: a message uses the configuration that was
+// current when it began.
 type Snapshot struct {
 	Token        Token // of the http listener
-	Configured   bool  // Token is that of [listen] http_token_file: this machine needs it too
+	Configured   bool  // Token is that of [listen] http_token_file: local clients need it too
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
-	AuthservID   string // that of Config, or the name of the host
+	AuthservID   string // from Config, or else the host name
 	LocalParts   bool   // the log may name the local part of the sender
 	HeaderLimits message.Limits
-	Clients      *clients.Rules // whose mail is checked
+	Clients      *clients.Rules // decides whose mail is checked
 }
 
-// NewSnapshot makes what listeners need of a configuration. Config.AuthservID must be set.
+// NewSnapshot builds what listeners need from a configuration. Config.AuthservID must be set.
 func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	v, err := postseal.New(engine)
 	if err != nil {
@@ -56,35 +56,35 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 		AuthservID: c.AuthservID, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header, Clients: c.Clients()}, nil
 }
 
-// Engine is what all listeners work with. It is safe for concurrent use.
+// Engine is shared by all listeners. It is safe for concurrent use.
 type Engine struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	SPF     *SPFCache
-	// ShareSPF is set when several listeners may see one message.
+	// ShareSPF is set if several listeners may see the same message.
 	ShareSPF bool
 	Memory   *Memory // nil has no limit
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
-	warned    rate.Sometimes // that memory is short
+	warned    rate.Sometimes // whether memory is low
 }
 
-// NewEngine begins with the configuration s. Each recorder is given every verdict after it
-// is logged; it must not block.
+// NewEngine starts with the configuration s. Each recorder receives every verdict after it is
+// logged; it must not block.
 func NewEngine(s *Snapshot, log *slog.Logger, m *Metrics, recorders ...func(Verdict)) *Engine {
 	e := &Engine{Log: log, Metrics: m, SPF: NewSPFCache(), recorders: recorders, warned: rate.Sometimes{Interval: sameLog}}
 	e.current.Store(s)
 	return e
 }
 
-// Close ends what runs apart from any listener.
+// Close ends the work that runs outside the listeners.
 func (e *Engine) Close() { e.SPF.Close() }
 
-// Current is the configuration in force.
+// Current returns the current configuration.
 func (e *Engine) Current() *Snapshot { return e.current.Load() }
 
-// Begin begins the verification of a message. The caller must Finish or Abort it.
+// Begin starts the verification of a message. The caller must call Finish or Abort.
 func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *postseal.Transaction {
 	session := s.Verifier.Session(ctx, conn)
 	session.Helo(helo)
@@ -94,19 +94,19 @@ func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, hel
 	return session.MailWithSPF(reversePath, e.SPF.Check(s.Verifier, conn, helo, reversePath))
 }
 
-// Swap puts s in force for messages that begin from now on.
+// Swap puts s in force for messages that begin after it returns.
 func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
 
-// Verdict is one message as a listener ended it.
+// Verdict is the outcome of one message at a listener.
 type Verdict struct {
 	Listener string // Milter, SMTP or HTTP
-	QueueID  string // of the MTA, "" when there is none
+	QueueID  string // of the MTA, "" if it has none
 	Report   *postseal.Report
 	Snapshot *Snapshot     // the configuration that decided
 	Took     time.Duration // from the end of the message to the answer
 }
 
-// Record writes the one log line of a message and counts it.
+// Record writes the log line of a message and counts it.
 func (e *Engine) Record(v Verdict) {
 	e.logVerdict(v)
 	e.Metrics.verdict(v)
@@ -115,14 +115,14 @@ func (e *Engine) Record(v Verdict) {
 	}
 }
 
-// Unchecked notes a message that passes unchecked, and why.
+// Unchecked logs a message that is not checked, and why.
 func (e *Engine) Unchecked(door, queueID string, why clients.Treatment) {
 	e.Metrics.Skipped.WithLabelValues(door, string(why)).Inc()
-	e.Log.Info("passed unchecked", "qid", Text(queueID), "door", door, "reason", string(why))
+	e.Log.Info("not checked", "qid", Text(queueID), "door", door, "reason", string(why))
 }
 
-// Recover is to be deferred around what works on outside input: a panic is logged and
-// counted, and ends no more than that. It reports through *failed, if not nil.
+// Recover must be deferred around code that processes untrusted input. It logs and counts a
+// panic, and stops it from spreading. It reports through *failed, if not nil.
 func (e *Engine) Recover(where string, failed *bool) {
 	p := recover()
 	if p == nil {
@@ -137,5 +137,5 @@ func (e *Engine) Recover(where string, failed *bool) {
 // Panicked logs and counts a recovered panic.
 func (e *Engine) Panicked(where string, p any) {
 	e.Metrics.Panics.Inc()
-	e.Log.Error("a defect of postseal, please report it", "where", where, "panic", Text(p), "stack", string(debug.Stack()))
+	e.Log.Error("a bug in postseal, please report it", "where", where, "panic", Text(p), "stack", string(debug.Stack()))
 }

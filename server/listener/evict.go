@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// A listener that is full makes room: connections that do nothing end for those that wait.
+// When a listener reaches its connection limit, it closes idle connections to admit waiting clients.
 const (
-	evictInterval = time.Second // between looks while one waits
-	evictShare    = 4           // of the connections one part goes at a time
-	// A message that comes is not "nothing", unless it comes very slowly, as Postfix has it
+	evictInterval = time.Second // between checks while a client waits
+	evictShare    = 4           // the part of the connections that is closed at a time
+	// A message in transfer does not count as idle, unless it arrives very slowly, like Postfix
 	// under stress (smtpd_min_data_rate).
-	slowMessage = 6   // times the timeout with a connection without a message
+	slowMessage = 6   // how often per timeout a connection without a message is checked
 	slowOctets  = 500 // a second
 )
 
-// acquireSlot takes a slot for a connection that was accepted. It returns false when the server
-// was closed first.
+// acquireSlot takes a slot for an accepted connection. It returns false if the server was
+// closed first.
 func (s *Server) acquireSlot() bool {
 	select {
 	case s.slots <- struct{}{}:
@@ -37,7 +37,7 @@ func (s *Server) acquireSlot() bool {
 	}
 }
 
-// evictIdle ends the connections that have done nothing for the longest time.
+// evictIdle closes the connections that have been idle for the longest time.
 func (s *Server) evictIdle(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,11 +54,11 @@ func (s *Server) evictIdle(now time.Time) {
 		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "full").Inc()
 	}
 	s.full.Do(func() {
-		s.Engine.Log.Warn("the door is full: connections that do nothing end for those that wait", "door", s.Name, "connections", s.MaxConns, "ended", len(idleTooLong))
+		s.Engine.Log.Warn("connection limit reached: closing idle and slow connections to admit waiting clients", "door", s.Name, "connections", s.MaxConns, "ended", len(idleTooLong))
 	})
 }
 
-// idleTooLong is to be called with server.mu held.
+// idleTooLong must be called with server.mu held.
 func (c *Conn) idleTooLong(now time.Time) bool {
 	age := now.Sub(c.since)
 	if !c.busy {
@@ -87,7 +87,7 @@ func (c *Conn) isCut() bool {
 	return c.cut
 }
 
-// past is a deadline that is over.
+// past is a deadline in the past.
 var past = time.Unix(1, 0)
 
 // SetReadDeadline implements net.Conn.
@@ -100,8 +100,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// cutOff lets every read fail as if the client had been silent for too long: the listener says
-// so in its protocol, and an answer on its way still goes out.
+// cutOff makes every read fail as if the client had been silent for too long. The listener then
+// says so in its protocol, and an answer in progress is still sent.
 func (c *Conn) cutOff() {
 	c.deadline.Lock()
 	defer c.deadline.Unlock()

@@ -37,7 +37,7 @@ func TestEvictIdle(t *testing.T) {
 		t.Errorf("%v were counted, want 3", got)
 	}
 	s.Close()
-	if got := strings.Count(log.String(), "the door is full"); got != 1 {
+	if got := strings.Count(log.String(), "connection limit reached"); got != 1 {
 		t.Errorf("%d lines, want 1:\n%s", got, &log)
 	}
 }

@@ -13,13 +13,13 @@ import (
 	"postseal/arc"
 )
 
-// most bounds each piece of outside text in a log line.
+// most limits each piece of untrusted text in a log line.
 const most = 255
 
-// VerdictMessage is the message of the one line that each mail gets.
+// VerdictMessage is the message of the one log line per mail.
 const VerdictMessage = "verdict"
 
-// Text is outside text for the log, bounded; the handler quotes it.
+// Text returns untrusted text for the log, limited in length; the handler quotes it.
 func Text(v any) string {
 	if s, ok := v.(string); ok {
 		return bounded(s)
@@ -34,8 +34,8 @@ func bounded(s string) string {
 	return s
 }
 
-// word is outside text within a value that has a form of its own: what is not a letter,
-// digit, ".", "-" or "_" becomes "?".
+// word returns untrusted text for a value that has its own syntax: everything except letters,
+// digits, ".", "-" and "_" becomes "?".
 func word(s string) string {
 	b := []byte(s[:min(len(s), most)])
 	for i, c := range b {
@@ -48,9 +48,9 @@ func word(s string) string {
 	return string(b)
 }
 
-// logVerdict writes the keys that docs/reference/logs.md lists, the queue id first so that
-// the line is found with the MTA's own. No subject is in it, and no local part unless the
-// configuration wants it.
+// logVerdict writes the keys listed in docs/reference/logs.md. The queue id comes first, so the
+// line can be found together with those of the MTA. It never contains a subject, and a local
+// part only if the configuration allows it.
 func (e *Engine) logVerdict(v Verdict) {
 	r := v.Report
 	d := &r.Decision
@@ -102,7 +102,7 @@ func (e *Engine) logVerdict(v Verdict) {
 		attrs = append(attrs, slog.Int("stale", r.Stale))
 	}
 	attrs = append(attrs, slog.Int("dns", r.Cost.DNSQueries), slog.Int64("bytes", r.Cost.Bytes), slog.Int64("ms", r.Cost.Micros/1000))
-	// Without the place in the code, which Logger.LogAttrs looks up and no format shows.
+	// Without the source position, which Logger.LogAttrs looks up but no format shows.
 	line := slog.NewRecord(time.Now(), slog.LevelInfo, VerdictMessage, 0)
 	line.AddAttrs(attrs...)
 	handler.Handle(context.Background(), line)
@@ -116,8 +116,8 @@ func authors(r *postseal.Report) string {
 	return strings.Join(names, ",")
 }
 
-// domainOf is the domain of a reverse-path, "<>" for the null path, "?" where it has none: all of
-// it may be a local part then.
+// domainOf returns the domain of a reverse-path: "<>" for the null path, "?" without a domain,
+// because it may then be only a local part.
 func domainOf(reversePath string) string {
 	if reversePath == "" {
 		return "<>"
@@ -155,11 +155,11 @@ func signatures(r *postseal.Report) string {
 	return strings.Join(parts, ",")
 }
 
-// LogFormat is the form of log lines.
+// LogFormat is the format of log lines.
 type LogFormat string
 
-// The formats: key=value lines for people and grep, the same with sd-daemon(3) priorities
-// and without a time for the journal, JSON for programs.
+// The formats: key=value lines for people and grep; the same with sd-daemon(3) priorities and
+// without a time, for the journal; JSON for programs.
 const (
 	LogText    LogFormat = "text"
 	LogJournal LogFormat = "journal"
@@ -197,8 +197,8 @@ func NewLogger(w io.Writer, format LogFormat, level slog.Leveler) *slog.Logger {
 	return slog.New(p)
 }
 
-// Printable escapes the one control octet that the handlers of slog write as it is: DEL. It
-// is for HandlerOptions.ReplaceAttr.
+// Printable escapes DEL, the only control octet that slog's handlers write unescaped. It is for
+// HandlerOptions.ReplaceAttr.
 func Printable(_ []string, a slog.Attr) slog.Attr {
 	text := ""
 	switch a.Value.Kind() {
@@ -235,7 +235,7 @@ func (p prefixer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// priorities picks the handler of the level of a record: debug, info, warn, error.
+// priorities chooses the handler for the level of a record: debug, info, warn, error.
 type priorities struct{ levels [4]slog.Handler }
 
 func (p *priorities) at(l slog.Level) slog.Handler {

@@ -13,40 +13,41 @@ import (
 	"postseal/internal/core/smtpreply"
 )
 
-// The shares of the limit. Beyond the first, of all that the runtime holds, the collector
-// works harder. Beyond the others, of what is in use, nothing new is begun, and what has
-// begun is broken off where it takes more. The rest is for the kernel's buffers, and for what
-// is in use and not counted yet: never more than the first share, for the collector runs then.
+// The shares of the limit. Above the first, of all memory that the runtime holds, the garbage
+// collector works harder. Above the others, of the memory in use, nothing new is accepted, and
+// then messages in progress are aborted if they grow. The rest is for the kernel's buffers, and
+// for memory in use that is not counted yet: never more than the first share, because the
+// collector runs then.
 const (
 	softShare  = 0.8
 	shortShare = 0.6
 	outShare   = 0.7
 )
 
-// sameLog is the time between lines of the log that say the same.
+// sameLog is the interval between equal log lines.
 const sameLog = time.Minute
 
 const (
-	memoryLook    = 10 * time.Millisecond // how old a reading may be
-	memoryCollect = time.Second           // between collections while memory is short
+	memoryLook    = 10 * time.Millisecond // how old a measurement may be
+	memoryCollect = time.Second           // between collections while memory is low
 )
 
-// Memory tells when the daemon has to put new mail off to stay within its memory. The zero
-// value and nil have no limit. It is safe for concurrent use.
+// Memory says when the daemon must defer new mail to stay within its memory. The zero value and
+// nil have no limit. It is safe for concurrent use.
 type Memory struct {
 	limit   int64
-	inUse   func() int64 // of what is referenced, as far as it is known
-	collect func()       // makes inUse true again
+	inUse   func() int64 // of referenced memory, as far as known
+	collect func()       // updates inUse
 	now     func() time.Time
 
-	known     atomic.Int64 // what is in use
+	known     atomic.Int64 // memory in use
 	mu        sync.Mutex
 	read      time.Time
 	collected time.Time
 }
 
-// NewMemory keeps to a limit in octets, 0 is none. It sets the limit of the collector
-// unless GOMEMLIMIT did.
+// NewMemory sets a limit in octets, 0 for none. It also sets the limit of the garbage
+// collector, unless GOMEMLIMIT is set.
 func NewMemory(limit int64, environment string) *Memory {
 	if limit > 0 && environment == "" {
 		debug.SetMemoryLimit(int64(softShare * float64(limit)))
@@ -54,7 +55,7 @@ func NewMemory(limit int64, environment string) *Memory {
 	return &Memory{limit: limit, inUse: inUse, collect: debug.FreeOSMemory, now: time.Now}
 }
 
-// Limit is the limit in octets, 0 without one.
+// Limit returns the limit in octets, 0 for none.
 func (m *Memory) Limit() int64 {
 	if m == nil {
 		return 0
@@ -62,7 +63,7 @@ func (m *Memory) Limit() int64 {
 	return m.limit
 }
 
-// short reports whether nothing new is to be begun, out whether nothing may grow.
+// short reports whether nothing new may be accepted, out whether nothing may grow.
 func (m *Memory) short() bool { return m.beyond(shortShare) }
 func (m *Memory) out() bool   { return m.beyond(outShare) }
 
@@ -70,7 +71,7 @@ func (m *Memory) beyond(share float64) bool {
 	return m.Limit() > 0 && float64(m.look()) > share*float64(m.limit)
 }
 
-// look is what is in use, not older than memoryLook unless somebody else looks just now.
+// look returns the memory in use, measured at most memoryLook ago unless another goroutine is measuring now.
 func (m *Memory) look() int64 {
 	if !m.mu.TryLock() {
 		return m.known.Load()
@@ -82,7 +83,7 @@ func (m *Memory) look() int64 {
 	}
 	used := m.inUse()
 	if float64(used) > shortShare*float64(m.limit) && now.Sub(m.collected) >= memoryCollect {
-		m.collect() // the collector has no other reason to run when nothing new is begun
+		m.collect() // the collector has no other reason to run if no new work begins
 		used, m.collected = m.inUse(), m.now()
 	}
 	m.known.Store(used)
@@ -90,8 +91,8 @@ func (m *Memory) look() int64 {
 	return used
 }
 
-// inUse is what was referenced when the collector ran last, and the stacks and tables of
-// the runtime as they are.
+// inUse is the memory that was referenced when the collector last ran, plus the current stacks
+// and tables of the runtime.
 func inUse() int64 {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/os-stacks:bytes"},
 		{Name: "/memory/classes/metadata/mspan/inuse:bytes"}, {Name: "/memory/classes/metadata/other:bytes"}, {Name: "/memory/classes/other:bytes"}}
@@ -103,23 +104,23 @@ func inUse() int64 {
 	return int64(sum)
 }
 
-// LowMemoryReply is the reply to what is not taken since memory is short (RFC 3463 §3.4, X.3.2).
+// LowMemoryReply is the reply to mail that is not accepted because memory is low (RFC 3463 §3.4, X.3.2).
 func LowMemoryReply() *postseal.Reply {
 	return &postseal.Reply{Code: 451, Enhanced: "4.3.2", Lines: slices.Clone(smtpreply.LowMemory)}
 }
 
-// Short reports whether a listener has to put off what begins, since memory is short, and counts
-// what it puts off.
+// Short reports whether a listener must defer new work because memory is low, and counts what
+// it defers.
 func (e *Engine) Short(door string) bool { return e.Memory.short() && e.shed(door) }
 
-// Out reports the same of what has begun.
+// Out reports the same for work in progress.
 func (e *Engine) Out(door string) bool { return e.Memory.out() && e.shed(door) }
 
 func (e *Engine) shed(door string) bool {
 	e.Metrics.Shed.WithLabelValues(door, "memory").Inc()
-	e.SPF.forget() // their time would end only with the next check
+	e.SPF.forget() // otherwise they would only end with the next check
 	e.warned.Do(func() {
-		e.Log.Warn("memory is short: new mail is put off with 451", "limit", e.Memory.Limit(), "goroutines", runtime.NumGoroutine())
+		e.Log.Warn("low memory: deferring new mail with 451", "limit", e.Memory.Limit(), "goroutines", runtime.NumGoroutine())
 	})
 	return true
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestMemory: short begins above the share and ends below it; the collector runs at most
-// once a second, and is asked before anything is put off.
+// TestMemory: short begins above the share and ends below it; the collector runs at most once
+// per second, and is asked before anything is deferred.
 func TestMemory(t *testing.T) {
 	var used, garbage int64
 	collections := 0
@@ -41,7 +41,7 @@ func TestMemory(t *testing.T) {
 	}
 	var none *Memory
 	if none.short() || new(Memory).out() {
-		t.Error("memory is short without a limit")
+		t.Error("low memory without a limit")
 	}
 }
 
@@ -78,7 +78,7 @@ func TestShort(t *testing.T) {
 	if got := testutil.ToFloat64(e.Metrics.Shed.WithLabelValues(SMTP, "memory")); got != 3 {
 		t.Errorf("%v were counted, want 3", got)
 	}
-	if got := strings.Count(log.String(), "memory is short"); got != 1 {
+	if got := strings.Count(log.String(), "low memory"); got != 1 {
 		t.Errorf("%d lines, want 1:\n%s", got, &log)
 	}
 	if len(e.SPF.checks) != 0 || len(e.SPF.order) != 0 {

@@ -14,7 +14,7 @@ import (
 	"postseal"
 )
 
-// Metrics are those of docs/reference/metrics.md. No label takes outside text.
+// Metrics are those of docs/reference/metrics.md. No label contains untrusted text.
 type Metrics struct {
 	Registry *prometheus.Registry
 
@@ -46,39 +46,39 @@ const (
 	Public = "public"
 )
 
-// ListenerMetrics are those that each listener has.
+// ListenerMetrics are the metrics that each listener has.
 type ListenerMetrics struct {
 	Connections prometheus.Gauge
 	Errors      *prometheus.CounterVec // kind
 }
 
-// NewMetrics registers the metrics in a registry of their own.
+// NewMetrics registers the metrics in a separate registry.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{Registry: prometheus.NewRegistry()}
-	m.Messages = m.counter("messages_total", "Messages by what their policy asks for and what was done.", "verdict", "applied", "enforce")
+	m.Messages = m.counter("messages_total", "Messages by the action that their policy requests and the action taken.", "verdict", "applied", "enforce")
 	m.SPF = m.counter("spf_total", "SPF results by identity.", "result", "identity")
 	m.Signatures = m.counter("dkim_signatures_total", "DKIM signatures by result and algorithm.", "result", "algo")
-	m.DMARC = m.counter("dmarc_total", "DMARC results by policy and by what was done.", "result", "policy", "disposition")
+	m.DMARC = m.counter("dmarc_total", "DMARC results by policy and by the action taken.", "result", "policy", "disposition")
 	m.ARC = m.counter("arc_total", "ARC chain validation results.", "result")
 	m.Overrides = m.counter("overrides_total", "Messages whose disposition differs from the published policy, by reason type.", "reason")
-	m.Skipped = m.counter("skipped_total", "Messages that passed unchecked, by door and reason.", "door", "reason")
-	m.Shed = m.counter("shed_total", "What was put off to live: for memory (messages, requests, connections), a connection that did nothing for one that waits (full), a pause for want of file descriptors (descriptors).", "door", "reason")
-	m.MemoryLimit = m.gauge("memory_limit_bytes", "Memory that the daemon keeps to, 0 without a limit.")
+	m.Skipped = m.counter("skipped_total", "Messages that were not checked, by listener and reason.", "door", "reason")
+	m.Shed = m.counter("shed_total", "Work refused to stay within the limits: low memory (messages, requests, connections), an idle connection closed for a waiting client (full), a pause for lack of file descriptors (descriptors).", "door", "reason")
+	m.MemoryLimit = m.gauge("memory_limit_bytes", "Memory limit of the daemon, 0 without a limit.")
 	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
 		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}}, []string{"stage"})
 	m.Listeners = map[string]ListenerMetrics{}
 	for _, door := range []string{Milter, Policy, SMTP} {
 		m.Listeners[door] = ListenerMetrics{Connections: m.gauge(door+"_connections", "Open connections."),
-			Errors: m.counter(door+"_errors_total", "Connections that ended by an error, by kind.", "kind")}
+			Errors: m.counter(door+"_errors_total", "Connections that ended with an error, by kind.", "kind")}
 	}
 	m.PolicyRequests = m.counter("policy_requests_total", "Policy requests by the action of the answer.", "action")
-	m.Panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "panics_total", Help: "Recovered defects. Each is a bug: please report it."})
-	m.DNSQueries = m.counter("dns_queries_total", "Questions to name servers, by type and by answer or kind of failure.", "type", "rcode")
-	m.DNSDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "dns_duration_seconds", Help: "Time to an answer of a name server.",
+	m.Panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "panics_total", Help: "Recovered panics. Each is a bug: please report it."})
+	m.DNSQueries = m.counter("dns_queries_total", "Queries to name servers, by type and by answer or kind of failure.", "type", "rcode")
+	m.DNSDuration = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "postseal", Name: "dns_duration_seconds", Help: "Time to an answer from a name server.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}})
-	m.ReloadSuccess = m.gauge("config_reload_success", "1 when the last configuration that was read is in force, 0 when it had errors.")
-	m.ReloadTime = m.gauge("config_reload_timestamp_seconds", "When the configuration in force was read.")
+	m.ReloadSuccess = m.gauge("config_reload_success", "1 if the last configuration that was read is in force, 0 if it had errors.")
+	m.ReloadTime = m.gauge("config_reload_timestamp_seconds", "When the current configuration was read.")
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "postseal", Name: "build_info", Help: "Constant 1, with the version."}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.Registry.MustRegister(m.Verify, m.Panics, m.DNSDuration, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -102,7 +102,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// Reloaded notes whether a configuration that was read is in force.
+// Reloaded records whether a loaded configuration is in force.
 func (m *Metrics) Reloaded(ok bool, now time.Time) {
 	if !ok {
 		m.ReloadSuccess.Set(0)
@@ -131,10 +131,10 @@ func (m *Metrics) verdict(v Verdict) {
 	m.Verify.WithLabelValues("answer").Observe(v.Took.Seconds())
 }
 
-// slowVerdict is how long a verdict takes whose reference is kept with the number.
+// slowVerdict is how long a verdict must take for its reference to be stored with the measurement.
 const slowVerdict = 0.01
 
-// observeRef notes the reference of a slow verdict with the number, so that it can be
+// observeRef stores the reference of a slow verdict with the measurement, so it can be
 // explained. Only OpenMetrics shows exemplars.
 func observeRef(o prometheus.Observer, seconds float64, ref string) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && ref != "" && seconds >= slowVerdict {
@@ -144,7 +144,7 @@ func observeRef(o prometheus.Observer, seconds float64, ref string) {
 	o.Observe(seconds)
 }
 
-// algorithm bounds the label: the tag is outside text.
+// algorithm limits the values of the label: the tag is untrusted text.
 func algorithm(a string) string {
 	if known := []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1"}; slices.Contains(known, strings.ToLower(a)) {
 		return strings.ToLower(a)
@@ -152,7 +152,7 @@ func algorithm(a string) string {
 	return "other"
 }
 
-// disposition is the word of RFC 9990 for an action; what is deferred has none yet.
+// disposition returns the RFC 9990 word for an action; a deferred message has none yet.
 func disposition(a postseal.Action) string {
 	if a == postseal.Accept {
 		return "none"

@@ -21,22 +21,22 @@ const (
 // ErrClosed is what Serve returns after Shutdown or Close.
 var ErrClosed = errors.New("door: closed")
 
-// Server serves connections: so many at a time, each in a goroutine whose panic ends that
-// connection alone. It is a Service.
+// Server serves connections: at most MaxConns at once, each in its own goroutine, where a panic
+// ends only that connection. It is a Service.
 type Server struct {
 	Name     string // Milter, Policy or SMTP
 	Engine   *Engine
 	Handle   func(context.Context, *Conn) // the connection is closed after it returns
-	MaxConns int                          // at the same time, more wait; 0 is DefaultMaxConns
-	Grace    time.Duration                // that Shutdown gives to connections without a message; 0 is DefaultGrace
-	// IdleTimeout is for connections that do nothing while others wait; 0 is DefaultIdleTimeout.
+	MaxConns int                          // concurrent connections, more wait; 0 is DefaultMaxConns
+	Grace    time.Duration                // time that Shutdown gives to connections without a message; 0 is DefaultGrace
+	// IdleTimeout is for idle connections while others wait; 0 is DefaultIdleTimeout.
 	IdleTimeout time.Duration
 
 	once   sync.Once
 	ctx    context.Context
 	cancel context.CancelFunc
 	slots  chan struct{}
-	next   chan *Conn // to a worker without one
+	next   chan *Conn // to a worker without a connection
 	work   sync.WaitGroup
 
 	mu        sync.Mutex
@@ -44,9 +44,9 @@ type Server struct {
 	conns     map[*Conn]struct{}
 	closing   bool          // no new connections
 	stopped   chan struct{} // closed with closing
-	late      bool          // the grace is over: connections without a message end
+	late      bool          // the grace period has ended: connections without a message are closed
 
-	full, starved rate.Sometimes // what the log tells of
+	full, starved rate.Sometimes // what was already logged
 }
 
 func (s *Server) init() {
@@ -72,18 +72,18 @@ type Conn struct {
 	net.Conn
 	server *Server
 	busy   bool      // guarded by server.mu
-	since  time.Time // when busy became what it is; guarded by server.mu
+	since  time.Time // when busy last changed; guarded by server.mu
 	octets atomic.Int64
 	acks   acks
 
 	deadline sync.Mutex
-	cut      bool // it made room: there is nothing more to read; guarded by deadline
+	cut      bool // evicted: nothing more is read; guarded by deadline
 }
 
-// Begin says that a message has begun, so that Shutdown waits for it.
+// Begin marks the start of a message, so that Shutdown waits for it.
 func (c *Conn) Begin() { c.setBusy(true) }
 
-// End says that it has ended.
+// End marks its end.
 func (c *Conn) End() { c.setBusy(false) }
 
 func (c *Conn) setBusy(busy bool) {
@@ -98,8 +98,8 @@ func (c *Conn) setBusy(busy bool) {
 	}
 }
 
-// Closing reports whether the server takes no new connections: a connection that is
-// between two clients may end.
+// Closing reports whether the server is shutting down: a connection that is between two clients
+// may end.
 func (c *Conn) Closing() bool {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -128,7 +128,7 @@ func (s *Server) Serve(l net.Listener) error {
 		if s.isClosing() || errors.Is(err, net.ErrClosed) {
 			return ErrClosed
 		}
-		// Out of file descriptors, as a rule: they come back as connections end.
+		// Usually out of file descriptors: they become free as connections end.
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		s.Engine.Metrics.Shed.WithLabelValues(s.Name, "descriptors").Inc()
 		s.starved.Do(func() {
@@ -157,7 +157,7 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// begin gives a connection to a worker. The slot is given back when it ends.
+// begin passes a connection to a worker. The slot is released when it ends.
 func (s *Server) begin(conn net.Conn) {
 	c := &Conn{Conn: conn, server: s, since: time.Now()}
 	s.mu.Lock()
@@ -178,8 +178,8 @@ func (s *Server) begin(conn net.Conn) {
 // workerIdle is how long a worker waits for another connection.
 const workerIdle = 5 * time.Second
 
-// serveMany handles one connection after the other. A goroutine for each would have its stack
-// grown by copying again and again: 5 % of the CPU time of a small message.
+// serveMany handles one connection after another. A new goroutine for each would grow its stack
+// by copying every time: 5 % of the CPU time of a small message.
 func (s *Server) serveMany(c *Conn) {
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
@@ -211,8 +211,8 @@ func (s *Server) serve(c *Conn) {
 	s.Handle(s.ctx, c)
 }
 
-// Shutdown takes no new connections, lets messages in flight end, and closes connections
-// without one after the grace. When ctx ends first, it closes the rest and says so.
+// Shutdown accepts no new connections, lets messages in flight finish, and closes connections
+// without a message after the grace period. If ctx ends first, it closes the rest and says so.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.init()
 	s.stop()

@@ -13,13 +13,13 @@ import (
 
 // The bounds of an SPFCache.
 const (
-	spfMaxAge     = time.Minute // from RCPT TO to the end of the message, as a rule
+	spfMaxAge     = time.Minute // usually from RCPT TO to the end of the message
 	spfMaxEntries = 2000        // each may hold the answers of one transaction's budget
 )
 
-// SPFCache shares SPF checks between listeners: whoever comes first begins the check, the
-// other joins it. With a milter and a policy service in the same MTA that is the milter,
-// which hears of MAIL FROM before the policy service hears of RCPT TO. It is safe for
+// SPFCache shares SPF checks between listeners: the first listener starts the check, and the
+// other joins it. With a milter and a policy service in the same MTA the milter is first,
+// because it receives MAIL FROM before the policy service receives RCPT TO. It is safe for
 // concurrent use.
 type SPFCache struct {
 	ctx    context.Context
@@ -28,13 +28,13 @@ type SPFCache struct {
 
 	mu     sync.Mutex
 	checks map[spfKey]spfEntry
-	order  []spfKey // by age, oldest first; some may be gone from checks
+	order  []spfKey // oldest first; some may already be missing from checks
 	reused uint64
 }
 
-// spfKey is all that an evaluation depends on, beside the DNS.
+// spfKey is everything that an evaluation depends on, apart from the DNS.
 type spfKey struct {
-	v            *postseal.Verifier // another configuration has other limits
+	v            *postseal.Verifier // another configuration has different limits
 	ip           netip.Addr
 	helo, sender string
 }
@@ -44,15 +44,15 @@ type spfEntry struct {
 	began time.Time
 }
 
-// NewSPFCache makes an empty cache. Close it after use.
+// NewSPFCache returns an empty cache. Close it after use.
 func NewSPFCache() *SPFCache {
 	c := &SPFCache{now: time.Now, checks: map[spfKey]spfEntry{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// Check returns the check of this client, HELO name and reverse-path: the one that runs or
-// ran within the last minute, else a new one. A check that met DNS trouble is not shared
+// Check returns the check for this client, HELO name and reverse-path: one that is running or
+// ran within the last minute, or else a new one. A check with a DNS error is not shared any
 // further.
 func (c *SPFCache) Check(v *postseal.Verifier, conn postseal.Conn, helo, sender string) *postseal.SPFCheck {
 	key := spfKey{v, conn.Remote.Addr().Unmap(), helo, sender}
@@ -70,20 +70,20 @@ func (c *SPFCache) Check(v *postseal.Verifier, conn postseal.Conn, helo, sender 
 	return check
 }
 
-// Reused is how often a check was joined.
+// Reused returns how often a check was joined.
 func (c *SPFCache) Reused() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reused
 }
 
-// expire drops what is too old or too much. A key that began again later stands in the
-// order twice; its first place does not count.
+// expire removes checks that are too old or too many. A key that was started again occurs in
+// the order twice; its first position does not count.
 func (c *SPFCache) expire(now time.Time) {
 	gone := 0
 	for _, key := range c.order {
 		e, ok := c.checks[key]
-		age := now.Sub(e.began) // below 0 when the clock went back
+		age := now.Sub(e.began) // below 0 if the clock went back
 		old := ok && (age >= spfMaxAge || age < -spfMaxAge)
 		if ok && !old && len(c.order)-gone < spfMaxEntries {
 			break
@@ -96,7 +96,7 @@ func (c *SPFCache) expire(now time.Time) {
 	c.order = c.order[gone:]
 }
 
-// forget drops the checks that are done.
+// forget removes the checks that are done.
 func (c *SPFCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *SPFCache) forget() {
 	c.order = slices.DeleteFunc(c.order, func(key spfKey) bool { _, ok := c.checks[key]; return !ok })
 }
 
-// troubled reports whether a check is done and some result is temperror.
+// troubled reports whether a check is done and has a temperror.
 func troubled(check *postseal.SPFCheck) bool {
 	if !check.Done() {
 		return false
@@ -117,7 +117,7 @@ func troubled(check *postseal.SPFCheck) bool {
 	return slices.ContainsFunc(results, func(r spf.Result) bool { return r.Code == spf.TempError })
 }
 
-// Close ends the checks that run and waits for them.
+// Close cancels the running checks and waits for them.
 func (c *SPFCache) Close() {
 	c.cancel()
 	c.mu.Lock()

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// TimeoutReader reads from a connection and gives each read its own time, so that a client may take
-// as long as something comes. Without Timeout the deadline of the connection stays.
+// TimeoutReader reads from a connection and gives each read its own timeout, so a client may
+// take any time as long as it sends something. Without Timeout the deadline of the connection
+// applies.
 type TimeoutReader struct {
 	Conn    net.Conn
 	Timeout time.Duration

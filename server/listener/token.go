@@ -14,17 +14,17 @@ import (
 	"postseal/internal/app/conf"
 )
 
-// Token is the secret of the http listener. The zero value is none.
+// Token is the secret of the http listener. The zero value means that there is none.
 type Token struct {
 	sum [sha256.Size]byte
 	set bool
 }
 
-// minTokenLen is the least length of a token that cannot be guessed.
+// minTokenLen is the minimum length of a token that cannot be guessed.
 const minTokenLen = 16
 
-// ReadToken reads the token in a file, without the white space around it; "" is no file and
-// no token.
+// ReadToken reads the token in a file, without surrounding white space; "" means no file and no
+// token.
 func ReadToken(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -35,14 +35,14 @@ func ReadToken(path string) (string, error) {
 	}
 	token := strings.TrimSpace(string(data))
 	if len(token) < minTokenLen {
-		return "", fmt.Errorf("[listen] http_token_file: %s has %d characters, and a token has %d or more: openssl rand -hex 32", path, len(token), minTokenLen)
+		return "", fmt.Errorf("[listen] http_token_file: %s has %d characters, but a token needs at least %d: openssl rand -hex 32", path, len(token), minTokenLen)
 	}
 	return token, nil
 }
 
-// ConfiguredToken reads the token by which our own commands reach the daemon of c: that of
-// the configuration, else the one that the daemon made, which is "" before its first start or
-// for a user who may not read it.
+// ConfiguredToken reads the token with which our own commands reach the daemon of c: the
+// configured one, or else the one that the daemon created. That is "" before the first start,
+// or if the user may not read it.
 func ConfiguredToken(c *conf.Config) (string, error) {
 	if c.Listen.HTTPTokenFile != "" {
 		return ReadToken(c.Listen.HTTPTokenFile)
@@ -54,7 +54,7 @@ func ConfiguredToken(c *conf.Config) (string, error) {
 	return token, err
 }
 
-// MakeToken makes the token in the state folder unless it exists. Only its owner may read it.
+// MakeToken creates the token in the state directory unless it exists. Only its owner may read it.
 func MakeToken(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

@@ -10,14 +10,14 @@ import (
 	"postseal/server/listener"
 )
 
-// progressEvery is how often the MTA hears that we are still at it. It waits 300 s for the
+// progressEvery is how often the MTA is told that we are still working. It waits 300 s for the
 // answer to the end of a message.
 const progressEvery = 10 * time.Second
 
-// end answers the end of a message: it may come with the last piece of the body.
+// end answers the end of a message, which may arrive with the last piece of the body.
 func (s *session) end(data []byte) error {
 	if s.mail == nil {
-		return &ProtocolError{"order", "the end of a message that did not begin"}
+		return &ProtocolError{"order", "the end of a message that was not started"}
 	}
 	defer s.endMail()
 	if len(data) > 0 {
@@ -48,7 +48,7 @@ func (s *session) end(data []byte) error {
 	return s.wire.flush()
 }
 
-// answer sends the header changes and what is to be done with the message.
+// answer sends the header changes and the action for the message.
 func (s *session) answer(r *postseal.Report) {
 	d := &r.Decision
 	switch d.Applied {
@@ -66,20 +66,20 @@ func (s *session) answer(r *postseal.Report) {
 	s.wire.write(replyContinue)
 }
 
-// refuse sends a reply of our own words: the MTA's for a plain reject names no reason.
+// refuse sends our own reply text: the MTA's text for a plain reject gives no reason.
 func (s *session) refuse(r *postseal.Reply) {
 	text, err := smtpreply.Milter(r.Code, r.Enhanced, r.Lines)
 	if err != nil {
-		s.engine.Log.Error("a reply cannot be sent, the message is deferred", "error", listener.Text(err))
+		s.engine.Log.Error("a reply cannot be sent, so the message is deferred", "error", listener.Text(err))
 		s.wire.write(replyTempFail)
 		return
 	}
 	s.wire.write(replyCode, []byte(text), nul)
 }
 
-// change sends header changes: removals first, from the highest instance down, since each
-// moves those behind it and an insertion makes the MTA's own Received field one more;
-// then what is added, so that the first stands on top (RFC 8601 §4.1, §5).
+// change sends header changes. Removals come first, from the highest instance down, because
+// each changes the numbers of later ones, and an insertion shifts the MTA's own Received field.
+// Then the additions, so that the first ends up on top (RFC 8601 §4.1, §5).
 func (s *session) change(c postseal.HeaderChanges) {
 	if s.terms.actions&changeHeaders != 0 {
 		for _, h := range c.Remove {
@@ -96,8 +96,8 @@ func (s *session) change(c postseal.HeaderChanges) {
 
 var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "", "\x00", "")
 
-// value is a field value as the MTA wants it: LF for each fold, and with its leading space
-// only if it adds none itself.
+// value returns a field value in the MTA's form: LF for each fold, and the leading space only
+// if the MTA adds none itself.
 func (s *session) value(v string) string {
 	v = lineFeeds.Replace(v)
 	if s.terms.steps&leadingSpace == 0 {

@@ -23,7 +23,7 @@ func (p *parts) Field(f message.Field) error       { p.header.Add(f); return nil
 func (p *parts) EndHeader() error                  { return nil }
 func (p *parts) Write(b []byte) (n int, err error) { return p.body.Write(b) }
 
-// sendable reports whether the milter protocol, with its NULs and line ends of LF, can carry
+// sendable reports whether the milter protocol, with its NULs and line endings of LF, can carry
 // the header.
 func (p *parts) sendable() bool {
 	for i := range p.header.Len() {

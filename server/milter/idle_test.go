@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestPatience: an MTA that says nothing is left, before the negotiation and behind it; one
-// that says a little is not.
+// TestPatience: an MTA that says nothing is left, before the negotiation and after it; one that
+// says a little is not.
 func TestPatience(t *testing.T) {
 	for _, idle := range []time.Duration{negotiateTimeout, sessionIdle} {
 		synctest.Test(t, func(t *testing.T) {

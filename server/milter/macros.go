@@ -2,21 +2,21 @@ package milter
 
 import "bytes"
 
-// maxMacro bounds the value of a macro that is kept.
+// maxMacro limits the value of a macro that is stored.
 const maxMacro = 512
 
-// macros are the values that the MTA gave, as long as they hold: those of the message end
-// with it, so that no message is taken for one of an authenticated user after another.
+// macros are the values from the MTA, as long as they are valid. Those of a message end with
+// it, so that a message never appears to come from the authenticated user of the previous one.
 type macros struct {
 	connection struct{ daemon, clientAddr, clientPort, tls string }
 	message    struct{ queueID, user, authType string }
 }
 
-// take reads the macros for command c: pairs of name and value, each with its NUL. A name is
-// i or {i}. Values come for what we did not ask for, and may be absent.
+// take reads the macros for command c: pairs of name and value, each terminated by NUL. A name
+// is i or {i}. The MTA may send values that we did not request, and omit others.
 func (m *macros) take(data []byte) error {
 	if len(data) == 0 {
-		return malformed("macros without the command they are for")
+		return malformed("macros without a command")
 	}
 	switch command(data[0]) {
 	case cmdConnect:

@@ -12,10 +12,10 @@ import (
 	"postseal/server/listener"
 )
 
-// maxRecipients bounds the forward-paths that are kept of a message, as evidence.
+// maxRecipients limits the forward-paths of a message that are stored as evidence.
 const maxRecipients = 1000
 
-// mail is one message. It is verified, or it passes unchecked.
+// mail is one message. It is verified, or passed on without a check.
 type mail struct {
 	ctx         context.Context
 	engine      *listener.Engine
@@ -26,11 +26,11 @@ type mail struct {
 	reversePath string
 	recipients  []string
 
-	skip      clients.Treatment // why it is not checked, "" when it is
+	skip      clients.Treatment // why it is not checked, "" if it is
 	forged    forgery
-	tx        *postseal.Transaction // nil when it passes unchecked, and until the client is known
-	deferMail bool                  // memory is short: it is not read, and gets 451 at its end
-	held      *message.Header       // from a relay of ours: the client is known when the header is there
+	tx        *postseal.Transaction // nil if it is not checked, and until the client is known
+	deferMail bool                  // memory is low: it is not read, and gets 451 at its end
+	held      *message.Header       // from one of our relays: the client is known after the header
 	body      bool                  // the header section has ended
 	field     []byte
 }
@@ -59,7 +59,7 @@ func (m *mail) abort() {
 	}
 }
 
-// step takes a command between MAIL FROM and the end of the message.
+// step handles a command between MAIL FROM and the end of the message.
 func (m *mail) step(c command, data []byte) error {
 	if c == cmdHeader && m.keeps() && m.engine.Out(listener.Milter) {
 		m.abort()
@@ -88,9 +88,9 @@ func (m *mail) step(c command, data []byte) error {
 // keeps reports whether memory grows with the header section.
 func (m *mail) keeps() bool { return m.tx != nil || m.held != nil }
 
-// header reads name and value, and makes the octets of the field as it was received: the
-// MTA took the colon, white space before it, and CR off the line ends within. It took one
-// space behind the colon too, unless it agreed to leave it.
+// header reads name and value, and restores the octets of the field as received. The MTA
+// removed the colon, white space before it, and the CRs of inner line endings. It also removed
+// one space after the colon, unless it agreed to keep it.
 func (m *mail) header(data []byte) error {
 	name, rest, err := cstring(data)
 	if err != nil {
@@ -101,7 +101,7 @@ func (m *mail) header(data []byte) error {
 	case err != nil:
 		return err
 	case len(rest) > 0:
-		return malformed("octets behind a header field")
+		return malformed("octets after a header field")
 	case m.body:
 		return &ProtocolError{"order", "a header field within the body"}
 	}
@@ -138,7 +138,7 @@ func (m *mail) take(f message.Field) error {
 	case m.tx != nil:
 		return m.tx.Field(f)
 	case m.held != nil:
-		// One field over the limit is kept, for the verdict to say so.
+		// One field over the limit is kept, so that the verdict can report it.
 		if m.snapshot.HeaderLimits.Check(m.held, message.Field{}) == "" {
 			m.held.Add(f)
 		}
@@ -150,7 +150,7 @@ func (m *mail) take(f message.Field) error {
 
 func (m *mail) endHeader() error {
 	if m.body {
-		return &ProtocolError{"order", "the end of the header section, twice"}
+		return &ProtocolError{"order", "a second end of the header section"}
 	}
 	m.body = true
 	if m.held != nil {
@@ -164,8 +164,8 @@ func (m *mail) endHeader() error {
 	return m.tx.EndHeader()
 }
 
-// beginRelayed begins the verification of what a relay of ours handed on, with the client
-// that the relay's own trace field names. When it names none, SPF has no client to check.
+// beginRelayed starts the verification of a message from one of our relays, with the client
+// that the relay's trace field names. If it names none, SPF is skipped.
 func (m *mail) beginRelayed() error {
 	held := m.held
 	m.held = nil
@@ -174,7 +174,7 @@ func (m *mail) beginRelayed() error {
 	case t.Unchecked():
 		m.skip = t
 	case t == clients.Unknown:
-		m.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.Milter, "relay", m.conn.Remote.Addr().String())
+		m.engine.Log.Warn("no client address in the trace fields of a trusted relay", "door", listener.Milter, "relay", m.conn.Remote.Addr().String())
 		fallthrough
 	default:
 		m.tx = m.engine.Begin(m.ctx, m.snapshot, origin.Conn, origin.Helo, m.reversePath)
@@ -203,7 +203,7 @@ func (m *mail) write(data []byte) error {
 	return err
 }
 
-// finish is the verdict, nil for a message that passes unchecked.
+// finish returns the verdict, or nil for a message that is not checked.
 func (m *mail) finish() (*postseal.Report, error) {
 	if !m.body {
 		if err := m.endHeader(); err != nil {

@@ -56,7 +56,7 @@ func TestMemoryOut(t *testing.T) {
 	if err := m.write([]byte("more")); err != nil || !m.deferMail || m.tx != nil {
 		t.Errorf("put off %v, with a transaction %v, %v", m.deferMail, m.tx != nil, err)
 	}
-	e.Memory = nil // there is room again: this message stays put off
+	e.Memory = nil // there is room again: this message stays deferred
 	if err := m.step(cmdHeader, []byte("X\x00y\x00")); err != nil || !m.deferMail {
 		t.Errorf("put off %v, %v", m.deferMail, err)
 	}

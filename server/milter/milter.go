@@ -9,7 +9,7 @@ import (
 	"postseal/server/listener"
 )
 
-// New makes the service. conns bounds its connections, 0 is the default.
+// New returns the service. conns limits its connections, 0 is the default.
 func New(e *listener.Engine, conns int) *listener.Server {
 	return &listener.Server{Name: listener.Milter, Engine: e, MaxConns: conns, Handle: func(ctx context.Context, c *listener.Conn) {
 		newSession(ctx, e, c).run()

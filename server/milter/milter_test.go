@@ -70,7 +70,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestReject: a reply of our own words, each line with both codes, "%" doubled.
+// TestReject: our own reply words, each line with both codes, "%" doubled.
 func TestReject(t *testing.T) {
 	s := start(t, "")
 	m := connect(t, s, "192.0.2.1")
@@ -340,8 +340,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestHugeHeader: a header section beyond the limits is refused in words, and the session
-// goes on.
+// TestHugeHeader: a header section over the limits is refused in words, and the session
+// continues.
 func TestHugeHeader(t *testing.T) {
 	s := start(t, "enforce = 'strict'")
 	m := connect(t, s, "192.0.2.1")

@@ -86,7 +86,7 @@ func dial(t testing.TB, s *server) *mta {
 	return newMTA(t, c)
 }
 
-// pipes is a listener whose connections are pipes, for tests on a clock of their own.
+// pipes is a listener whose connections are pipes, for tests on their own clock.
 type pipes struct {
 	conns  chan net.Conn
 	closed context.Context
@@ -152,8 +152,7 @@ func (m *mta) send(c byte, data string) {
 	}
 }
 
-// timeout outlasts the time limit of a message, which tests of it run on a clock of their
-// own.
+// timeout outlasts the time limit of a message, which tests of it run on their own clock.
 const timeout = time.Minute
 
 // read returns the next reply as its letter and data.
@@ -223,8 +222,8 @@ func (m *mta) envelope(from string) {
 	m.tell('T', "")
 }
 
-// content sends a message with LF line ends as Postfix does: fields with their leading
-// space if that was agreed on.
+// content sends a message with LF line endings as Postfix does: fields with their leading space
+// if that was agreed on.
 func (m *mta) content(message string) {
 	m.t.Helper()
 	header, body, _ := strings.Cut(message, "\n\n")
@@ -252,7 +251,7 @@ func (m *mta) content(message string) {
 	}
 }
 
-// end ends the message and returns all replies, progress left out.
+// end ends the message and returns all replies, progress omitted.
 func (m *mta) end() []string {
 	m.t.Helper()
 	m.send('E', "")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The versions of the protocol that we speak. 2 is Sendmail 8.11, 6 is Sendmail 8.14 and
-// Postfix since 2.6.
+// The protocol versions that we support. 2 is Sendmail 8.11, 6 is Sendmail 8.14 and Postfix
+// since 2.6.
 const (
 	oldest = 2
 	newest = 6
@@ -23,7 +23,7 @@ const (
 	requestMacros actions = 0x100
 )
 
-// steps are what a filter wants left out or done otherwise (SMFIP_*).
+// steps are protocol steps that a filter wants to skip or change (SMFIP_*).
 type steps uint32
 
 const (
@@ -37,16 +37,16 @@ const (
 	noReplyUnknown   steps = 0x20000
 	noReplyEndHeader steps = 0x40000
 	noReplyBody      steps = 0x80000
-	leadingSpace     steps = 0x100000 // values come and go with their leading space
+	leadingSpace     steps = 0x100000 // values keep their leading space in both directions
 )
 
-// wanted: no reply before the end of the message, where the one verdict is, since each
-// reply is a round trip; and values as they were received, since c=simple signs them so
-// (RFC 6376 §3.4.1).
+// wanted: no reply before the end of the message, because there is only one verdict and each
+// reply is a round trip; and values as they were received, because c=simple signs them so (RFC
+// 6376 §3.4.1).
 const wanted = noUnknown | noReplyHeader | noReplyConnect | noReplyHelo | noReplyMail | noReplyRcpt | noReplyData |
 	noReplyUnknown | noReplyEndHeader | noReplyBody | leadingSpace
 
-// noReply maps commands to the step that leaves their reply out.
+// noReply maps commands to the step that suppresses their reply.
 var noReply = map[command]steps{cmdConnect: noReplyConnect, cmdHelo: noReplyHelo, cmdMail: noReplyMail, cmdRcpt: noReplyRcpt,
 	cmdData: noReplyData, cmdHeader: noReplyHeader, cmdEndHeader: noReplyEndHeader, cmdBody: noReplyBody, cmdUnknown: noReplyUnknown}
 
@@ -62,14 +62,14 @@ var macroRequests = []struct {
 	{5, []string{"i"}},
 }
 
-// terms are what was agreed on.
+// terms are the negotiated options.
 type terms struct {
 	version uint32
 	actions actions
 	steps   steps
 }
 
-// negotiate takes of what we want that which the MTA offers, and returns the answer.
+// negotiate selects what both sides support, and returns the answer.
 func negotiate(data []byte, hold bool) (terms, []byte, error) {
 	if len(data) < 12 {
 		return terms{}, nil, &ProtocolError{"negotiation", fmt.Sprintf("an offer of %d octets, want 12", len(data))}
@@ -96,7 +96,7 @@ func negotiate(data []byte, hold bool) (terms, []byte, error) {
 	return t, answer, nil
 }
 
-// missing names what the MTA does not offer and verdicts suffer from.
+// missing names features that the MTA does not offer but verdicts need.
 func (t terms) missing(hold bool) []string {
 	var list []string
 	if t.actions&addHeaders == 0 {
@@ -114,5 +114,5 @@ func (t terms) missing(hold bool) []string {
 	return list
 }
 
-// silent reports whether the MTA waits for no reply to c.
+// silent reports whether the MTA expects no reply to c.
 func (t terms) silent(c command) bool { return t.steps&noReply[c] != 0 }

@@ -17,17 +17,17 @@ import (
 
 const (
 	negotiateTimeout = 30 * time.Second
-	// An MTA may be silent as long as its own client is: Postfix waits 300 s for each command
-	// and each piece of a message. One that is silent for longer is gone.
+	// An MTA may be silent as long as its client is: Postfix waits 300 s for each command and
+	// each piece of a message. An MTA that is silent for longer is considered gone.
 	sessionIdle = 20 * time.Minute
-	// A session that failed answers with a temporary failure and then reads on for so
-	// long, since data left unread would make the system take the answer back.
+	// A session that failed sends a temporary failure and then continues to read for this long,
+	// because the system would discard the answer if data were left unread.
 	lingerTime   = 5 * time.Second
 	lingerOctets = 64 << 20
 )
 
-// session is one connection of an MTA. It carries any number of SMTP connections, one
-// after the other, with any number of messages each.
+// session is one connection of an MTA. It carries any number of SMTP connections, one after
+// another, with any number of messages each.
 type session struct {
 	ctx    context.Context
 	engine *listener.Engine
@@ -43,7 +43,7 @@ type session struct {
 
 // client is the SMTP client of the current connection.
 type client struct {
-	addr  netip.AddrPort // the zero value: not known
+	addr  netip.AddrPort // the zero value if unknown
 	local bool           // it came over a unix socket of the MTA
 }
 
@@ -51,7 +51,7 @@ func newSession(ctx context.Context, e *listener.Engine, c *listener.Conn) *sess
 	return &session{ctx: ctx, engine: e, conn: c, wire: newWire(c)}
 }
 
-// run serves the session. Whatever goes wrong ends it with a temporary failure.
+// run serves the session. Any error ends it with a temporary failure.
 func (s *session) run() {
 	defer s.wire.close()
 	defer s.endMail()
@@ -64,12 +64,12 @@ func (s *session) run() {
 		kind = wrong.Kind
 	}
 	s.engine.Metrics.Listeners[listener.Milter].Errors.WithLabelValues(kind).Inc()
-	s.engine.Log.Warn("a milter session ended by an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", listener.Text(err))
+	s.engine.Log.Warn("a milter session ended with an error", "peer", s.conn.RemoteAddr().String(), "kind", kind, "error", listener.Text(err))
 	s.linger()
 }
 
-// linger leaves the MTA a temporary failure to read, instead of a lost connection, which
-// it may be told to take for consent.
+// linger gives the MTA time to read a temporary failure. If it only saw a lost connection, it
+// might be configured to accept the message.
 func (s *session) linger() {
 	s.wire.write(replyTempFail)
 	if s.wire.flush() != nil {
@@ -79,12 +79,12 @@ func (s *session) linger() {
 	io.CopyN(io.Discard, s.conn, lingerOctets)
 }
 
-// serve answers commands until the MTA goes. The error is nil when it said so.
+// serve answers commands until the MTA ends the session. The error is nil if it did so with a quit command.
 func (s *session) serve() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.engine.Panicked(listener.Milter, p)
-			err = &ProtocolError{"panic", "a defect of postseal ended the session"}
+			err = &ProtocolError{"panic", "a bug in postseal ended the session"}
 		}
 	}()
 	if err := s.open(); err != nil {
@@ -111,7 +111,7 @@ func (s *session) serve() (err error) {
 	}
 }
 
-// open agrees on the terms. An MTA that connects and says nothing holds up no other.
+// open negotiates the options. An MTA that connects and sends nothing does not block others.
 func (s *session) open() error {
 	c, data, err := s.wire.read()
 	if err != nil {
@@ -128,19 +128,19 @@ func (s *session) open() error {
 	}
 	s.terms = t
 	if missing := t.missing(hold); len(missing) > 0 {
-		s.engine.Log.Warn("the MTA does not offer all that verdicts need", "peer", s.conn.RemoteAddr().String(), "missing", strings.Join(missing, ", "))
+		s.engine.Log.Warn("the MTA does not offer everything that verdicts need", "peer", s.conn.RemoteAddr().String(), "missing", strings.Join(missing, ", "))
 	}
 	s.wire.write(reply(cmdNegotiate), answer)
 	return nil
 }
 
-// newConnection forgets the SMTP client: another one follows on the same socket.
+// newConnection clears the SMTP client: another one follows on the same socket.
 func (s *session) newConnection() {
 	s.endMail()
 	s.macros, s.client, s.helo = macros{}, client{}, ""
 }
 
-// endMail forgets the message, finished or not.
+// endMail discards the message, finished or not.
 func (s *session) endMail() {
 	if s.mail != nil {
 		s.mail.abort()
@@ -150,7 +150,7 @@ func (s *session) endMail() {
 	s.macros.newMessage()
 }
 
-// command carries out one command and answers it, if it is one with an answer.
+// command executes one command and sends the answer, if the command has one.
 func (s *session) command(c command, data []byte) error {
 	switch c {
 	case cmdMacro:
@@ -170,7 +170,7 @@ func (s *session) command(c command, data []byte) error {
 	return nil
 }
 
-// step is a command that never ends a message.
+// step handles a command that never ends a message.
 func (s *session) step(c command, data []byte) error {
 	switch c {
 	case cmdConnect:
@@ -226,7 +226,7 @@ func (s *session) connect(data []byte) error {
 	}
 	ip, ok := parseAddr(string(text))
 	if !ok {
-		return malformed("%q is no address", text)
+		return malformed("%q is not an address", text)
 	}
 	s.client.addr = netip.AddrPortFrom(ip, port)
 	return nil
@@ -240,7 +240,7 @@ func parseAddr(s string) (netip.Addr, bool) {
 	return ip.Unmap().WithZone(""), err == nil
 }
 
-// client is the address in macros, for an MTA that gives none at the connection.
+// client returns the address from macros, for an MTA that gives none when connecting.
 func (m *macros) client() netip.AddrPort {
 	ip, ok := parseAddr(m.connection.clientAddr)
 	if !ok {
@@ -250,9 +250,9 @@ func (m *macros) client() netip.AddrPort {
 	return netip.AddrPortFrom(ip, uint16(port))
 }
 
-// begin begins a message. Parameters of MAIL FROM have no say in a verdict.
+// begin starts a message. Parameters of MAIL FROM do not affect a verdict.
 func (s *session) begin(data []byte) error {
-	if s.mail != nil { // the last one was not aborted
+	if s.mail != nil { // the previous message was not aborted
 		s.mail.abort()
 		s.mail = nil
 	}
@@ -266,7 +266,7 @@ func (s *session) begin(data []byte) error {
 	return nil
 }
 
-// bare takes one pair of angle brackets off a path.
+// bare removes one pair of angle brackets from a path.
 func bare(path string) string {
 	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
 		return path[1 : len(path)-1]

@@ -16,7 +16,7 @@ import (
 // command is what the MTA sends (SMFIC_*).
 type command byte
 
-// The commands of version 6. A macro command goes before the command it is for.
+// The commands of version 6. A macro command precedes the command it is for.
 const (
 	cmdNegotiate command = 'O'
 	cmdMacro     command = 'D'
@@ -49,50 +49,50 @@ const (
 	replyChange     reply = 'm'
 )
 
-// maxPacket is the most octets of a packet: the largest body chunk that any MTA sends is 1
-// MiB, and a header field of Postfix at most 100 KiB.
+// maxPacket is the maximum size of a packet in octets: the largest body chunk that any MTA
+// sends is 1 MiB, and a header field of Postfix at most 100 KiB.
 const maxPacket = 1<<20 + 1<<10
 
-// bodyPiece is how much of a body chunk is taken at a time: it is hashed while the processor
-// still has it at hand, however many sessions take turns.
+// bodyPiece is how much of a body chunk is processed at a time, so it is hashed while it is
+// still in the processor's cache, however many sessions take turns.
 const bodyPiece = 32 << 10
 
-// keptBuffer is how much of the read buffer outlives a packet.
+// keptBuffer is how much of the read buffer is kept after a packet.
 const keptBuffer = 128 << 10
 
 const writeTimeout = 30 * time.Second
 
-// ProtocolError is a packet that no MTA should send. Kind is a metric label.
+// ProtocolError reports a packet that no MTA should send. Kind is a metric label.
 type ProtocolError struct {
 	Kind string // "oversized", "malformed", "order", "negotiation"
 	Text string
 }
 
-// Error says what was wrong.
+// Error describes the packet.
 func (e *ProtocolError) Error() string { return "milter: " + e.Text }
 
 func malformed(format string, args ...any) error {
 	return &ProtocolError{"malformed", fmt.Sprintf(format, args...)}
 }
 
-// wire reads and writes packets: a length of four octets, most significant first, one
-// command octet, data. Writes are held back until the next read would block, since one
-// system call each is most of the cost.
+// wire reads and writes packets: a length of four octets, most significant first, one command
+// octet, data. Writes are held back until the next read would block, because most of their cost
+// is one system call each.
 type wire struct {
 	conn    net.Conn
-	timeout listener.TimeoutReader // with an MTA that says nothing
-	in      []byte                 // what was read; the octets from at on are not taken yet
+	timeout listener.TimeoutReader // with an MTA that sends nothing
+	in      []byte                 // the data read; octets from at on have not been processed
 	at      int
-	body    int  // octets of the body chunk at hand that are to come
-	mail    bool // a message is coming: see mailBuffer
+	body    int  // remaining octets of the current body chunk
+	mail    bool // a message is in transfer: see mailBuffer
 
-	mu  sync.Mutex // progress is written beside the session
+	mu  sync.Mutex // progress is written by another goroutine
 	out []byte     // held back
 	err error
 }
 
-// The buffer of a session without a message is small, since most sessions only wait. With a
-// message it is a large one, which takes whatever the MTA has written at once.
+// The buffer of a session without a message is small, because most sessions only wait. With a
+// message it is large, to read everything that the MTA has written at once.
 const (
 	idleBuffer = 2 << 10
 	mailBuffer = bodyPiece
@@ -107,10 +107,10 @@ func newWire(conn net.Conn) *wire {
 	return &wire{conn: conn, timeout: listener.TimeoutReader{Conn: conn, Timeout: negotiateTimeout}}
 }
 
-// close gives the buffer back. Data of the last read is not valid any more.
+// close returns the buffer to the pool. Data of the last read is no longer valid.
 func (w *wire) close() { w.move(nil) }
 
-// move puts what is not taken into another buffer.
+// move copies the unprocessed data to another buffer.
 func (w *wire) move(to []byte) {
 	old := w.in
 	w.in, w.at = append(to, old[w.at:]...), 0
@@ -156,7 +156,7 @@ func (w *wire) read() (command, []byte, error) {
 	return c, data, cutShort(err)
 }
 
-// piece returns the next one of a body chunk: what has come of it, up to bodyPiece.
+// piece returns the next piece of a body chunk: what has arrived, up to bodyPiece.
 func (w *wire) piece() (command, []byte, error) {
 	if w.body == 0 {
 		return cmdBody, nil, nil
@@ -171,10 +171,10 @@ func (w *wire) piece() (command, []byte, error) {
 	return cmdBody, w.in[from:w.at:w.at], nil
 }
 
-// whole reports whether the last read came to the end of its packet: an answer is due then.
+// whole reports whether the last read reached the end of its packet; an answer is due then.
 func (w *wire) whole() bool { return w.body == 0 }
 
-// cutShort is err where the end of the stream is none.
+// cutShort returns err, unless the end of the stream is expected.
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -182,8 +182,8 @@ func cutShort(err error) error {
 	return err
 }
 
-// take returns the next n octets. The buffer grows as they come: who announces a large packet
-// and sends nothing holds no memory.
+// take returns the next n octets. The buffer grows as they arrive, so a client that announces a
+// large packet and sends nothing uses no memory.
 func (w *wire) take(n int) ([]byte, error) {
 	for w.buffered() < n {
 		w.makeRoom(n)
@@ -201,7 +201,7 @@ func (w *wire) take(n int) ([]byte, error) {
 	return data, nil
 }
 
-// makeRoom makes room for one more read on the way to n octets.
+// makeRoom makes room for one more read towards n octets.
 func (w *wire) makeRoom(n int) {
 	switch {
 	case w.buffered() == 0:
@@ -215,7 +215,7 @@ func (w *wire) makeRoom(n int) {
 	}
 }
 
-// renew begins again with an empty buffer of the size that is due.
+// renew starts again with an empty buffer of the required size.
 func (w *wire) renew() {
 	switch {
 	case w.mail && cap(w.in) < mailBuffer, cap(w.in) > keptBuffer:
@@ -226,7 +226,7 @@ func (w *wire) renew() {
 	w.in, w.at = w.in[:0], 0
 }
 
-// write sends a packet of all parts with the next flush.
+// write adds a packet of all parts to the next flush.
 func (w *wire) write(r reply, parts ...[]byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -251,8 +251,8 @@ func (w *wire) put(r reply, parts ...[]byte) {
 	}
 }
 
-// progress tells the MTA every so often that we are still at it, until stop. Nothing of it
-// is written after stop.
+// progress tells the MTA at intervals that we are still working, until stop. Nothing is written
+// after stop.
 func (w *wire) progress(every time.Duration) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -290,7 +290,7 @@ func (w *wire) send() error {
 	return w.err
 }
 
-// cstring cuts the NUL-terminated string off data.
+// cstring splits the NUL-terminated string off data.
 func cstring(data []byte) (s, rest []byte, err error) {
 	end := bytes.IndexByte(data, 0)
 	if end < 0 {

@@ -264,7 +264,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestCutAnywhere: the MTA goes away behind each octet of a session. Nothing is left.
+// TestCutAnywhere: the MTA goes away after each octet of a session. Nothing is left.
 func TestCutAnywhere(t *testing.T) {
 	s := start(t, "")
 	session := wholeSession()

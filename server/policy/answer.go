@@ -20,8 +20,8 @@ const (
 	deferIt kind = "defer"
 )
 
-// answer is an action of access(5), one line of printable ASCII. It is never OK, which
-// would let the client past the restrictions behind this one.
+// answer is an action of access(5), one line of printable ASCII. It is never OK, which would
+// skip the restrictions after this one.
 type answer struct {
 	kind   kind
 	action string
@@ -30,7 +30,7 @@ type answer struct {
 
 var noObjection = answer{dunno, "DUNNO", ""}
 
-// maxText bounds the text of a refusal: a reply line has 512 octets, and Postfix puts the
+// maxText limits the text of a refusal: a reply line has 512 octets, and Postfix puts the
 // recipient before it.
 const maxText = 240
 
@@ -38,15 +38,15 @@ func refusal(code, why, text string) answer {
 	return answer{reject, code + " " + smtpreply.Clean(text, maxText), why}
 }
 
-// deferral is DEFER_IF_PERMIT: what a later restriction refuses for good is not put off. Its
-// text may begin with an enhanced code, but not with a basic one: Postfix gives it that of
-// access_map_defer_code, 450 as a rule (access(5), seen with 3.7.11).
+// deferral is DEFER_IF_PERMIT: mail that a later restriction rejects permanently is not
+// deferred. Its text may start with an enhanced code, but not with a basic one: Postfix adds
+// that of access_map_defer_code, usually 450 (access(5), tested with 3.7.11).
 func deferral(enhanced, why, text string) answer {
 	return answer{deferIt, "DEFER_IF_PERMIT " + enhanced + " " + smtpreply.Clean(text, maxText), why}
 }
 
-// maxUntrusted bounds each piece of outside text, so that the whole of a field stays below
-// 998 octets (RFC 5322 §2.1.1).
+// maxUntrusted limits each piece of untrusted text, so that the whole field stays below 998
+// octets (RFC 5322 §2.1.1).
 const maxUntrusted = 150
 
 // receivedSPF prepends the Received-SPF field in one line: the protocol has no folding.
@@ -57,7 +57,7 @@ func receivedSPF(result spf.Result, q *request, receiver string) answer {
 		r.Domain, r.Problem, r.Mechanism = first(r.Domain, most), first(r.Problem, most), first(r.Mechanism, most)
 		value := r.ReceivedSPF(spf.Request{IP: q.client, Helo: first(q.helo, most), Sender: first(q.sender, most)}, receiver)
 		if field = "Received-SPF:" + strings.ReplaceAll(value, "\r\n\t", " "); len(field) <= maxFieldLine {
-			break // a name may stand there more than once, and quoting makes it longer
+			break // a name may occur more than once, and quoting makes it longer
 		}
 	}
 	return answer{prepend, "PREPEND " + field, ""}
@@ -70,21 +70,21 @@ func first(s string, octets int) string { return s[:min(len(s), octets)] }
 
 func cut(s string) string { return s[:min(len(s), maxUntrusted)] }
 
-// The words of the configuration that ask for more than a header field.
+// The words of the configuration that request more than a header field.
 const (
 	rejects = "reject"
 	defers  = "defer"
 )
 
-// findings are what is known of an envelope.
+// findings are the results for an envelope.
 type findings struct {
 	spf    []spf.Result // as of postseal.SPFCheck; empty without an address
 	iprev  *postseal.IPRev
 	nullMX bool
 }
 
-// judge finds the first answer that the configuration asks for: one that refuses for good
-// comes before one that puts off.
+// judge returns the first answer that the configuration requests: permanent refusals come
+// before deferrals.
 func judge(c *conf.Config, f findings, q *request) answer {
 	var later answer
 	for _, a := range []answer{judgeHelo(&c.SPF, f), judgeMailFrom(&c.SPF, f, q.client), judgeNullMX(&c.Policy, f, q), judgeIPRev(&c.Policy, f, q.client)} {
@@ -115,7 +115,7 @@ func judgeHelo(c *conf.SPF, f findings) answer {
 	return noObjection
 }
 
-// judgeMailFrom gives the codes of RFC 7372 §3.2.
+// judgeMailFrom uses the codes of RFC 7372 §3.2.
 func judgeMailFrom(c *conf.SPF, f findings, client netip.Addr) answer {
 	if len(f.spf) == 0 {
 		return noObjection
@@ -135,7 +135,7 @@ func judgeMailFrom(c *conf.SPF, f findings, client netip.Addr) answer {
 	return noObjection
 }
 
-// explanation marks the text of the domain owner as such (RFC 7208 §6.2, §11.5).
+// explanation marks the text as the domain owner's (RFC 7208 §6.2, §11.5).
 func explanation(r spf.Result) string {
 	if r.Explanation == "" {
 		return ""
@@ -143,12 +143,12 @@ func explanation(r spf.Result) string {
 	return ". " + smtpreply.Clean(r.Domain, 60) + " explains: " + r.Explanation
 }
 
-// judgeNullMX refuses a sender that no reply could reach (RFC 7505 §4.2).
+// judgeNullMX rejects a sender that replies cannot reach (RFC 7505 §4.2).
 func judgeNullMX(c *conf.Policy, f findings, q *request) answer {
 	if c.NullMX != rejects || !f.nullMX {
 		return noObjection
 	}
-	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxUntrusted)+" takes no mail (null MX)")
+	return refusal("550 5.7.27", "null-mx", "The sender's domain "+smtpreply.Clean(domainOf(q.sender), maxUntrusted)+" accepts no mail (null MX)")
 }
 
 func judgeIPRev(c *conf.Policy, f findings, client netip.Addr) answer {
@@ -157,14 +157,14 @@ func judgeIPRev(c *conf.Policy, f findings, client netip.Addr) answer {
 	}
 	switch f.iprev.Code {
 	case postseal.IPRevFail, postseal.IPRevPermError:
-		return refusal("550 5.7.25", "iprev-"+string(f.iprev.Code), "The reverse DNS of "+client.String()+" does not lead back to it")
+		return refusal("550 5.7.25", "iprev-"+string(f.iprev.Code), "The reverse DNS of "+client.String()+" does not resolve back to that address")
 	case postseal.IPRevTempError:
 		return deferral("4.7.25", "iprev-temperror", "The reverse DNS of "+client.String()+" cannot be looked up now")
 	}
 	return noObjection
 }
 
-// domainOf is what stands behind the last "@", "" without one.
+// domainOf returns the part of address after the last "@", or "" if there is none.
 func domainOf(address string) string {
 	i := strings.LastIndexByte(address, '@')
 	if i < 0 {

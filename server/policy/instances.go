@@ -11,17 +11,17 @@ const (
 	instanceMaxEntries = 10000
 )
 
-// instances remembers the answer for each message, which Postfix names by its instance
-// attribute: one evaluation for all recipients, one prepended field for the message.
+// instances remembers the answer for each message, which Postfix identifies by its instance
+// attribute, so all recipients share one evaluation, and the message gets one prepended field.
 type instances struct {
 	now func() time.Time
 
 	mu    sync.Mutex
 	all   map[instanceKey]*instance
-	order []*instance // by age, oldest first
+	order []*instance // oldest first
 }
 
-// instanceKey is the message and what its answer depends on.
+// instanceKey identifies the message and what its answer depends on.
 type instanceKey struct{ id, client, helo, sender string }
 
 type instance struct {
@@ -36,7 +36,7 @@ func newInstances() *instances {
 	return &instances{now: time.Now, all: map[instanceKey]*instance{}}
 }
 
-// find returns the instance of q, a new one when it has no name.
+// find returns the instance of q, or a new one if it has no name.
 func (s *instances) find(q *request) *instance {
 	now := s.now()
 	i := &instance{key: instanceKey{q.instance, q.client.String(), q.helo, q.sender}, began: now}
@@ -57,7 +57,7 @@ func (s *instances) find(q *request) *instance {
 	return i
 }
 
-// holds reports whether i is to be remembered. Its age is below 0 when the clock went back.
+// holds reports whether i should still be remembered. Its age is below 0 if the clock went back.
 func (i *instance) holds(now time.Time) bool {
 	age := now.Sub(i.began)
 	return age < instanceMaxAge && age > -instanceMaxAge

@@ -7,7 +7,7 @@ import (
 	"postseal/server/listener"
 )
 
-// TestMemoryShort: the client comes again; what was put off is not remembered.
+// TestMemoryShort: the client comes again; what was deferred is not remembered.
 func TestMemoryShort(t *testing.T) {
 	f := newFixture(t, rejectFail, "")
 	request := all + "|sender=a@e.test|instance=1"

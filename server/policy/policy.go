@@ -19,12 +19,12 @@ import (
 	"postseal/spf"
 )
 
-// idle is how long a connection may wait for its next request. Postfix hangs up first:
-// after 300 s, and 1000 s in all (smtpd_policy_service_max_ttl).
+// idle is how long a connection may wait for its next request. Postfix closes it first: after
+// 300 s, or 1000 s in total (smtpd_policy_service_max_ttl).
 const idle = 20 * time.Minute
 
-// Policy is the listener. What it refuses is in [spf] and [policy] of the configuration; by
-// default that is little: SPF alone refuses forwarded mail that DMARC would accept by its
+// Policy is the listener. [spf] and [policy] of the configuration decide what it rejects, by
+// default very little: SPF alone rejects forwarded mail that DMARC would accept because of its
 // signature (RFC 9989 §7.1).
 type Policy struct {
 	engine    *listener.Engine
@@ -34,7 +34,7 @@ type Policy struct {
 // New makes the service.
 func New(e *listener.Engine) *Policy { return &Policy{engine: e, instances: newInstances()} }
 
-// Door serves listeners. conns bounds its connections, 0 is the default.
+// Server returns a server for listeners. conns limits its connections, 0 is the default.
 func (p *Policy) Server(conns int) *listener.Server {
 	return &listener.Server{Name: listener.Policy, Engine: p.engine, MaxConns: conns, Handle: p.serve}
 }
@@ -43,7 +43,7 @@ func (p *Policy) serve(ctx context.Context, conn *listener.Conn) {
 	err := p.speak(ctx, &listener.TimeoutReader{Conn: conn, Timeout: idle}, conn, conn.Begin, conn.End)
 	if err != nil && ctx.Err() == nil && !conn.Closing() {
 		p.engine.Metrics.Listeners[listener.Policy].Errors.WithLabelValues(errorKind(err)).Inc()
-		p.engine.Log.Warn("a policy connection ends", "door", listener.Policy, "error", smtpreply.Clean(err.Error(), 200))
+		p.engine.Log.Warn("a policy connection ended", "door", listener.Policy, "error", smtpreply.Clean(err.Error(), 200))
 	}
 }
 
@@ -54,15 +54,15 @@ func errorKind(err error) string {
 	return "io"
 }
 
-// Speak answers the requests of r until its end, as a program under spawn(8) does. The
-// error says how a request is wrong, or what r or w ended with.
+// Speak answers the requests of r until its end, as a program under spawn(8) does. The error
+// says what is wrong with a request, or is the error of r or w.
 func (p *Policy) Speak(ctx context.Context, r io.Reader, w io.Writer) error {
 	nothing := func() {}
 	return p.speak(ctx, r, w, nothing, nothing)
 }
 
-// speak calls begin and end around each request. A request that is wrong gets no answer:
-// Postfix then tries anew, and last answers 451 by itself.
+// speak calls begin and end around each request. A malformed request gets no answer: Postfix
+// then tries again, and finally answers 451.
 func (p *Policy) speak(ctx context.Context, r io.Reader, w io.Writer, begin, end func()) error {
 	in := bufio.NewReaderSize(r, maxLine)
 	for {
@@ -84,28 +84,28 @@ func (p *Policy) speak(ctx context.Context, r io.Reader, w io.Writer, begin, end
 	}
 }
 
-// answer looks at requests from MAIL FROM to DATA; a restriction list that has us elsewhere
-// has no sender, or no use for us.
+// answer evaluates requests from MAIL FROM to DATA; in other restriction lists there is no
+// sender, or no use for an evaluation.
 func (p *Policy) answer(ctx context.Context, q *request) answer {
 	snapshot := p.engine.Current()
 	switch {
 	case q.state != "MAIL" && q.state != "RCPT" && q.state != "DATA":
 		return noObjection
 	case snapshot.Clients.Judge(clients.Client{IP: q.client, Authenticated: q.login != ""}) != clients.Checked:
-		return noObjection // it is not checked, or the client is not known before the message is
+		return noObjection // it is not checked, or the client is only known with the message
 	case p.engine.Short(listener.Policy):
 		r := listener.LowMemoryReply()
 		return deferral(r.Enhanced, "memory", r.Lines[0])
 	}
 	i := p.instances.find(q)
 	i.once.Do(func() {
-		i.answer = unjudged // what later recipients get, should the evaluation panic
+		i.answer = unjudged // the answer for later recipients if the evaluation panics
 		i.answer = p.evaluate(ctx, q, snapshot)
 	})
 	return p.instances.give(i)
 }
 
-// unjudged is the answer while there is none.
+// unjudged is the answer before an evaluation.
 var unjudged = deferral("4.3.0", "internal", "Internal error, try again later")
 
 func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Snapshot) answer {
@@ -135,7 +135,7 @@ func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Sn
 	return a
 }
 
-// passing is the domain whose SPF passes for MAIL FROM, "" for none.
+// passing returns the domain whose SPF passes for MAIL FROM, or "".
 func passing(results []spf.Result) string {
 	if len(results) == 0 || results[0].Identity != spf.MailFrom || results[0].Code != spf.Pass {
 		return ""
@@ -143,8 +143,8 @@ func passing(results []spf.Result) string {
 	return results[0].Domain
 }
 
-// nullMX asks whether the domain takes no mail (RFC 7505 §3). A failed lookup says
-// nothing: whether the sender exists is not for us to decide.
+// nullMX checks whether the domain accepts no mail (RFC 7505 §3). A failed lookup has no
+// effect: this check does not decide whether the sender exists.
 func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
 	if domain == "" {
 		return false
@@ -153,7 +153,7 @@ func nullMX(ctx context.Context, r resolver.Resolver, domain string) bool {
 	return err == nil && len(answer.Records) == 1 && answer.Records[0].Target == ""
 }
 
-// log writes one line for each message: no local part is in it.
+// log writes one line for each message, without any local part.
 func (p *Policy) log(q *request, f findings, a answer, would, exempt string) {
 	attrs := []slog.Attr{slog.String("qid", cut(q.queueID)), slog.String("door", listener.Policy), slog.String("action", string(a.kind)),
 		slog.String("mfrom", cut(domainOf(q.sender))), slog.String("helo", cut(q.helo[strings.LastIndexByte(q.helo, '@')+1:])), slog.String("ip", q.client.String())}

@@ -15,22 +15,23 @@ const (
 	maxAttributes = 200
 )
 
-// request is a policy request: the attributes that are of use here, as they came.
+// request is a policy request: the attributes used here, as received.
 type request struct {
 	state    string // protocol_state
 	instance string
 	queueID  string
-	client   netip.Addr // the zero value when it is not known
+	client   netip.Addr // the zero value if unknown
 	helo     string
 	sender   string // "" is the null path
 	login    string // sasl_username
 }
 
-// errMalformed is wrapped by what says how a request is wrong.
+// errMalformed is wrapped by errors that say what is wrong with a request.
 var errMalformed = errors.New("malformed request")
 
-// readRequest reads lines "name=value" up to an empty one. Unknown names are ignored, of a
-// name that comes twice the last counts. io.EOF alone is an end between two requests.
+// readRequest reads lines "name=value" up to an empty one. Unknown names are ignored; if a name
+// occurs twice, the last one counts. An io.EOF that is not wrapped is an end between two
+// requests.
 func readRequest(r *bufio.Reader) (*request, error) {
 	q := &request{}
 	for n := 0; ; n++ {
@@ -59,11 +60,11 @@ func (q *request) attribute(line string, first bool) error {
 	name, value, ok := strings.Cut(line, "=")
 	switch {
 	case !ok || name == "":
-		return fmt.Errorf("%w: %.40q is no name=value", errMalformed, line)
+		return fmt.Errorf("%w: %.40q is not name=value", errMalformed, line)
 	case hasControl(line):
 		return fmt.Errorf("%w: a control octet in %.40q", errMalformed, name)
 	case first && line != "request=smtpd_access_policy":
-		return fmt.Errorf("%w: it begins with %.40q, not with request=smtpd_access_policy", errMalformed, line)
+		return fmt.Errorf("%w: it starts with %.40q, not with request=smtpd_access_policy", errMalformed, line)
 	}
 	switch name {
 	case "protocol_state":
@@ -93,7 +94,7 @@ func hasControl(s string) bool {
 	return false
 }
 
-// parseClient is the zero value for "unknown", and for what is no address.
+// parseClient returns the zero value for "unknown", and for anything that is not an address.
 func parseClient(s string) netip.Addr {
 	ip, err := netip.ParseAddr(s)
 	if err != nil || ip.Zone() != "" {

@@ -10,18 +10,18 @@ import (
 	"postseal/internal/core/smtpreply"
 )
 
-// attributes are what XFORWARD or XCLIENT say of a client: by upper-case name, decoded.
-// An attribute that is "[UNAVAILABLE]" or "[TEMPUNAVAIL]" is empty.
+// attributes are what XFORWARD or XCLIENT say about a client, decoded, by upper-case name. An
+// attribute that is "[UNAVAILABLE]" or "[TEMPUNAVAIL]" is empty.
 type attributes map[string]string
 
-// The attributes that we take (Postfix XFORWARD_README, XCLIENT_README), in the order in
-// which they go to the next hop.
+// The attributes that we accept (Postfix XFORWARD_README, XCLIENT_README), in the order in
+// which they are sent to the next hop.
 var (
 	xforwardNames = []string{"NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"}
 	xclientNames  = []string{"NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"}
 )
 
-// maxAttribute bounds a decoded value; Postfix cuts at the same length.
+// maxAttribute limits a decoded value; Postfix cuts at the same length.
 const maxAttribute = 255
 
 // merge reads "NAME=value NAME=value" into a, all or nothing.
@@ -59,13 +59,13 @@ func (a attributes) merge(arg string, allowed []string) error {
 	return nil
 }
 
-// addrPort is the client's address, the zero value when it is not known.
+// addrPort returns the client's address, or the zero value if unknown.
 func (a attributes) addrPort() netip.AddrPort {
 	addr := parseAddr(a["ADDR"])
 	if !addr.IsValid() {
 		return netip.AddrPort{}
 	}
-	port, _ := strconv.ParseUint(a["PORT"], 10, 16) // not known is 0
+	port, _ := strconv.ParseUint(a["PORT"], 10, 16) // 0 if unknown
 	return netip.AddrPortFrom(addr, uint16(port))
 }
 
@@ -81,7 +81,7 @@ func parseAddr(s string) netip.Addr {
 	return addr.Unmap()
 }
 
-// formatAddr writes an address as XFORWARD and XCLIENT want it.
+// formatAddr writes an address in the form of XFORWARD and XCLIENT.
 func formatAddr(addr netip.Addr) string {
 	if addr.Is6() {
 		return "IPv6:" + addr.String()
@@ -89,8 +89,8 @@ func formatAddr(addr netip.Addr) string {
 	return addr.String()
 }
 
-// commands writes the attributes that the next hop takes as commands of at most 512
-// octets (RFC 5321 §4.5.3.1.4).
+// commands returns the attributes that the next hop accepts as commands of at most 512 octets
+// (RFC 5321 §4.5.3.1.4).
 func (a attributes) commands(verb string, names, taken []string) []string {
 	var all []string
 	line := verb

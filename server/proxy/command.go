@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// errSyntax is a command that follows no rule of RFC 5321 §4.1.
+// errSyntax reports a command that breaks the grammar of RFC 5321 §4.1.
 var errSyntax = errors.New("syntax")
 
-// splitCommand cuts a line into its verb, in upper case, and the rest. A control octet,
-// or what is not UTF-8 (RFC 6531 §3.3), is no command.
+// splitCommand splits a line into its verb, in upper case, and the rest. A line with a control
+// octet or invalid UTF-8 (RFC 6531 §3.3) is not a command.
 func splitCommand(line string) (verb, arg string, err error) {
 	if !utf8.ValidString(line) {
 		return "", "", errSyntax
@@ -31,7 +31,7 @@ type path struct {
 }
 
 // parsePath reads "FROM:<path> parameters" (RFC 5321 §4.1.2). Spaces before the path are
-// let pass, as most servers do; a path without brackets is not.
+// allowed, as in most servers; a path without brackets is not.
 func parsePath(arg, keyword string) (path, error) {
 	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
 		return path{}, errSyntax
@@ -49,15 +49,15 @@ func parsePath(arg, keyword string) (path, error) {
 	for param := range strings.FieldsSeq(rest) {
 		keyword, _, _ := strings.Cut(param, "=")
 		if _, twice := p.param(keyword); twice || !isParameter(param) {
-			return path{}, errSyntax // two servers would take two different ones
+			return path{}, errSyntax // two servers could use different ones
 		}
 		p.params = append(p.params, param)
 	}
 	return p, nil
 }
 
-// closingBracket finds the ">" that ends the path, not one in a quoted string. A space or
-// a bracket outside of quotes is no part of a path.
+// closingBracket finds the ">" that ends the path, not one in a quoted string. A space or a
+// bracket outside of quotes is not part of a path.
 func closingBracket(s string) int {
 	if s == "" || s[0] != '<' {
 		return -1
@@ -79,8 +79,8 @@ func closingBracket(s string) int {
 	return -1
 }
 
-// isParameter reports whether s is an esmtp-param of RFC 5321 §4.1.2, or one of RFC 6531
-// with UTF-8 in its value.
+// isParameter reports whether s is an esmtp-param of RFC 5321 §4.1.2, or one of RFC 6531 with
+// UTF-8 in its value.
 func isParameter(s string) bool {
 	keyword, value, hasValue := strings.Cut(s, "=")
 	if keyword == "" || hasValue && value == "" {
@@ -95,7 +95,7 @@ func isParameter(s string) bool {
 	return true
 }
 
-// param returns the value of a parameter, and whether it is there.
+// param returns the value of a parameter, and whether it exists.
 func (p path) param(keyword string) (value string, ok bool) {
 	for _, s := range p.params {
 		k, v, _ := strings.Cut(s, "=")
@@ -118,13 +118,13 @@ func (p path) without(keyword string) path {
 	return path{p.address, kept}
 }
 
-// String is the path with its parameters, as it goes to the next hop.
+// String returns the path with its parameters, as sent to the next hop.
 func (p path) String() string {
 	return strings.Join(append([]string{"<" + p.address + ">"}, p.params...), " ")
 }
 
-// validHelo reports whether an EHLO argument is one word of printable ASCII: what goes on
-// to the next hop and into the verdict. Whether it is a domain is for SPF to say.
+// validHelo reports whether an EHLO argument is one word of printable ASCII, so that it can be
+// passed to the next hop and into the verdict. SPF decides whether it is a domain.
 func validHelo(s string) bool {
 	if s == "" || len(s) > 255 {
 		return false

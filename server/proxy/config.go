@@ -9,12 +9,12 @@ import (
 	"postseal/internal/app/conf"
 )
 
-// ClientInfo is how the next hop is told of the client.
+// ClientInfo says how the next hop is told about the client.
 type ClientInfo string
 
-// The ways. Without them the next hop takes every client for this host, and may let it
-// relay. Auto: XCLIENT where it is offered, else XFORWARD where that is. XCLIENT: as Auto,
-// but no mail passes without. XFORWARD tells it for its log alone.
+// The ways. Without them the next hop believes that every client is this host, and may let it
+// relay. Auto: XCLIENT if offered, or else XFORWARD if offered. XCLIENT: like Auto, but without
+// XCLIENT no mail is accepted. XFORWARD only informs the log of the next hop.
 const (
 	ClientInfoAuto     ClientInfo = "auto"
 	ClientInfoXCLIENT  ClientInfo = "xclient"
@@ -25,8 +25,8 @@ const (
 // Mode is what a listener is for.
 type Mode string
 
-// The modes. On the submission ports nothing passes without authentication by the next
-// hop (RFC 6409 §4.3); submissions has TLS from the first octet (RFC 8314 §3.3).
+// The modes. On the submission ports no mail is accepted until the next hop has authenticated
+// the client (RFC 6409 §4.3); submissions uses TLS from the first octet (RFC 8314 §3.3).
 const (
 	Transfer    Mode = "smtp"
 	Submission  Mode = "submission"
@@ -36,21 +36,21 @@ const (
 // Config is the configuration of the listener. NextHop is required.
 type Config struct {
 	Hostname   string           // in the greeting; default the authserv-id
-	NextHop    NextHop          // where mail goes on to
-	Peers      clients.Networks // who may say by XFORWARD and XCLIENT whose mail it is
+	NextHop    NextHop          // where mail is sent
+	Peers      clients.Networks // clients that may use XFORWARD and XCLIENT
 	ClientInfo ClientInfo       // default ClientInfoAuto
-	Auth       bool             // AUTH passes to the next hop, over TLS alone
+	Auth       bool             // AUTH is passed to the next hop, only over TLS
 	TLS        *tls.Config      // nil: no STARTTLS; required for Submissions
 	Spool      SpoolLimits
 	Timeout    time.Duration // for the next command or piece of a message; default 5 min (RFC 5321 §4.5.3.2)
 
-	keepAlive time.Duration // how often the next hop hears of us while a message comes in; else it hangs up
+	keepAlive time.Duration // how often the next hop hears from us while a message arrives; otherwise it hangs up
 }
 
-// DefaultTimeout is the patience with a client (RFC 5321 §4.5.3.2.7).
+// DefaultTimeout is how long a client may be silent (RFC 5321 §4.5.3.2.7).
 const DefaultTimeout = 5 * time.Minute
 
-// FromConfig makes a Config of the configuration file, and reads the certificate.
+// FromConfig builds a Config from the configuration file, and reads the certificate.
 func FromConfig(c *conf.Config) (Config, error) {
 	p := &c.Proxy
 	all := Config{NextHop: NextHop{Address: string(p.NextHop)}, Peers: clients.NewNetworks(conf.Prefixes(p.Peers)...), ClientInfo: ClientInfo(p.ClientInfo),

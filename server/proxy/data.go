@@ -7,14 +7,14 @@ import (
 	"io"
 )
 
-// readData reads a message up to its end, which is CRLF "." CRLF and nothing else, takes
-// away the dots that the client stuffed (RFC 5321 §4.5.2) and writes the rest to dst.
+// readData reads a message up to its end, which is only CRLF "." CRLF, removes the dots that
+// the client stuffed (RFC 5321 §4.5.2) and writes the rest to dst.
 //
-// A bare CR or LF is refused with errBareCR or errBareLF, since another server may take
-// it for a line end and so see two messages where we see one (CVE-2023-51764), and a NUL with
-// errNUL, since another server may drop it or end the line there (RFC 5321 §2.3.1). The
-// message is read to its end even then, and when dst fails: broken is what to answer
-// for it. err is for a connection that ended.
+// It rejects a bare CR or LF with errBareCR or errBareLF, because another server may accept it
+// as a line ending and so see two messages where we see one (CVE-2023-51764), and a NUL with
+// errNUL, because another server may drop it or end the line there (RFC 5321 §2.3.1). It reads
+// the message to its end even then, and also if dst fails: broken is the error to report for
+// the message. err reports that the connection ended.
 func readData(dst io.Writer, r *bufio.Reader) (broken, err error) {
 	d := dataReader{dst: dst, lineStart: true}
 	for {
@@ -33,13 +33,13 @@ func readData(dst io.Writer, r *bufio.Reader) (broken, err error) {
 
 type dataReader struct {
 	dst       io.Writer
-	lineStart bool  // the octets before were CRLF, or DATA itself
-	cr        bool  // a piece without line end ended in CR
-	broken    error // the first fault; nothing is written after it
+	lineStart bool  // the previous octets were CRLF, or DATA itself
+	cr        bool  // a piece without a line ending ended in CR
+	broken    error // the first error; nothing is written after it
 }
 
 // take handles a piece: a line with its LF, or the start of one longer than the buffer. It
-// reports the end of the message.
+// reports whether the message ended.
 func (d *dataReader) take(piece []byte) (end bool) {
 	if d.lineStart && piece[0] == '.' {
 		piece = piece[1:]
@@ -57,8 +57,8 @@ func (d *dataReader) take(piece []byte) (end bool) {
 	return false
 }
 
-// lineEnd notes whether a line begins after piece, and looks for a CR or LF alone. No
-// piece is empty: what is before its LF or behind a dot is not.
+// lineEnd records whether a line starts after piece, and looks for a bare CR or LF. A piece is
+// never empty: the text before its LF or after a dot is not empty.
 func (d *dataReader) lineEnd(piece []byte) error {
 	if bytes.IndexByte(piece, 0) >= 0 {
 		d.lineStart, d.cr = bytes.HasSuffix(piece, []byte("\r\n")), piece[len(piece)-1] == '\r'
@@ -76,8 +76,8 @@ func (d *dataReader) lineEnd(piece []byte) error {
 	return nil
 }
 
-// dotWriter writes a message as DATA wants it: a dot more at the start of each line that
-// begins with one (RFC 5321 §4.5.2). The message has CRLF line ends alone.
+// dotWriter writes a message in the form of DATA: with an additional dot at the start of each
+// line that begins with one (RFC 5321 §4.5.2). The message must have only CRLF line endings.
 type dotWriter struct {
 	w         *bufio.Writer
 	lineStart bool

@@ -135,8 +135,8 @@ func FuzzData(f *testing.F) {
 	})
 }
 
-// unneeded takes away what a client need not have stuffed: a lone dot before text is
-// taken off on reading and not put back.
+// unneeded removes what a client need not have stuffed: a lone dot before text is taken off on
+// reading and not put back.
 func unneeded(stuffed []byte) []byte {
 	message, _, _, _ := slowData(stuffed)
 	return message

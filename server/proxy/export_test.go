@@ -13,7 +13,7 @@ var SlowData = slowData
 // SetKeepAlive sets how often the next hop hears of us while a message comes in.
 func (c *Config) SetKeepAlive(d time.Duration) { c.keepAlive = d }
 
-// Rewritten is a message without what the verdict takes out and with none of our fields:
+// Rewritten is a message without what the verdict removes and with none of our fields:
 // FuzzRewrite holds that to be right.
 func Rewritten(t testing.TB, message string) string {
 	c := changesOf(verified(t, message))

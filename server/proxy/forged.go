@@ -11,12 +11,12 @@ import (
 	"postseal/message"
 )
 
-// maxJudged bounds a field that is judged as a whole: Authentication-Results that are longer
+// maxJudged limits a field that is judged as a whole: longer Authentication-Results fields
 // cannot be read (docs/reference/limits.md), and count as forged.
 const maxJudged = 64 << 10
 
 // dropForged copies the rest of a header section, whose fields were not stored, without those
-// that claim to come from the verifier id (RFC 8601 §5). It stops where the body begins.
+// that claim to come from the verifier id (RFC 8601 §5). It stops where the body starts.
 func dropForged(w io.Writer, r *bufio.Reader, id string) error {
 	for {
 		name, ok := nextName(r)
@@ -33,7 +33,7 @@ func dropForged(w io.Writer, r *bufio.Reader, id string) error {
 	}
 }
 
-// nextName is the name of the field that comes next. It reports false where none does.
+// nextName returns the name of the next field, or false if there is none.
 func nextName(r *bufio.Reader) (string, bool) {
 	const longest = 998 // RFC 5322 §2.1.1
 	start, _ := r.Peek(longest + 1)
@@ -54,7 +54,7 @@ func isJudged(name string) bool {
 		len(name) >= len(own) && strings.EqualFold(name[:len(own)], own)
 }
 
-// copyField copies a field with the lines that continue it.
+// copyField copies a field with its continuation lines.
 func copyField(w io.Writer, r *bufio.Reader) error {
 	for {
 		piece, err := r.ReadSlice('\n')
@@ -77,10 +77,10 @@ func copyField(w io.Writer, r *bufio.Reader) error {
 	}
 }
 
-// judged holds a field back until it is known whether it is forged.
+// judged holds back a field until it is known whether it is forged.
 type judged struct {
 	w     io.Writer
-	whole bool // it cannot be: it passes at once
+	whole bool // it cannot be forged, so it is copied immediately
 	held  []byte
 	long  bool
 }
@@ -98,7 +98,7 @@ func (j *judged) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end lets a field pass that is not forged.
+// end writes the field if it is not forged.
 func (j *judged) end(id string) error {
 	if j.whole || j.long {
 		return nil

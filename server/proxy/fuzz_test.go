@@ -30,8 +30,8 @@ func converse(t testing.TB, addr, octets string) string {
 }
 
 // TestSmuggling sends a message with each end of data that some server may take for one
-// (CVE-2023-51764, -51765, -51766 and the like), and behind it the commands of a second
-// message. The next hop must see neither or one message, never the second.
+// (CVE-2023-51764, -51765, -51766 and the like), and after it the commands of a second message.
+// The next hop must see neither or one message, never the second.
 func TestSmuggling(t *testing.T) {
 	hop := newSink(t)
 	d := start(t, setup{enforce: postseal.Observe, config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}}})

@@ -11,13 +11,13 @@ import (
 	"postseal/internal/core/smtpreply"
 )
 
-// passed are the capabilities of the next hop that a client gets to see: those whose
-// commands and parameters pass through us unchanged. Others, such as CHUNKING, would change
-// the protocol between us.
+// passed lists the capabilities of the next hop that are offered to clients: those whose
+// commands and parameters can be forwarded unchanged. Others, such as CHUNKING, would change
+// the protocol.
 var passed = []string{"8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "DELIVERBY", "MT-PRIORITY", "FUTURERELEASE", "RRVS", "LIMITS", "VRFY"}
 
-// mechanisms are the SASL mechanisms that can pass through: no security layer, no
-// binding to the channel.
+// mechanisms lists the SASL mechanisms that can be forwarded: no security layer, no channel
+// binding.
 var mechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"}
 
 func (s *session) onEHLO(arg string) reply {
@@ -38,11 +38,11 @@ func (s *session) onHELO(arg string) reply {
 	return say(250, "", s.hostname())
 }
 
-// greet passes the greeting to the next hop, which is connected to here. It resets what
-// was before (RFC 5321 §4.1.4).
+// greet forwards the greeting to the next hop, and connects to it first. It resets the session
+// (RFC 5321 §4.1.4).
 func (s *session) greet(arg string) reply {
 	if !validHelo(arg) {
-		return say(501, "5.5.4", "A host name is missing, or cannot be one")
+		return say(501, "5.5.4", "The host name is missing or invalid")
 	}
 	s.endMail()
 	s.helo = arg
@@ -75,7 +75,7 @@ func (s *session) greetHop() (reply, error) {
 	taken, offered := h.capabilities.find("XCLIENT")
 	if !offered {
 		if s.config.ClientInfo == ClientInfoXCLIENT {
-			return reply{}, fmt.Errorf("it does not offer XCLIENT, which client_info asks for")
+			return reply{}, fmt.Errorf("it does not offer XCLIENT, which client_info requires")
 		}
 		return got, nil
 	}
@@ -87,13 +87,13 @@ func (s *session) greetHop() (reply, error) {
 	return h.hello(s.helo)
 }
 
-// introduces reports whether the next hop is told by XCLIENT whose session this is. A peer
-// without XCLIENT is an MTA that tells by XFORWARD, or speaks for itself.
+// introduces reports whether XCLIENT tells the next hop whose session this is. A peer that does
+// not use XCLIENT is an MTA that uses XFORWARD, or sends its own mail.
 func (s *session) introduces() bool {
 	return (!s.peer || s.xclient != nil) && (s.config.ClientInfo == ClientInfoAuto || s.config.ClientInfo == ClientInfoXCLIENT)
 }
 
-// client is what is known of the client: by XFORWARD, by XCLIENT, or by its connection.
+// client returns what is known about the client, from XFORWARD, XCLIENT or its connection.
 func (s *session) client() attributes {
 	switch {
 	case s.xforward != nil:
@@ -110,7 +110,7 @@ func (s *session) client() attributes {
 	return a
 }
 
-// clientHelo is the HELO name of the client.
+// clientHelo returns the HELO name of the client.
 func (s *session) clientHelo() string {
 	if a := s.client(); a["HELO"] != "" || s.xforward != nil {
 		return a["HELO"]
@@ -124,8 +124,8 @@ func (a attributes) setAddr(addr, port string, p netip.AddrPort) {
 	}
 }
 
-// offer is the reply to EHLO: what the next hop can do and passes through us, and what we
-// do ourselves.
+// offer returns the reply to EHLO: the capabilities of the next hop that can be forwarded, and
+// our own.
 func (s *session) offer() []string {
 	lines := []string{s.hostname(), "PIPELINING", "SIZE " + strconv.FormatInt(s.sizeLimit(), 10)}
 	for _, c := range s.hop.capabilities {
@@ -145,7 +145,7 @@ func (s *session) offer() []string {
 	return lines
 }
 
-// sizeLimit is the lower one of the next hop's limit and ours (RFC 1870 §4).
+// sizeLimit is the smaller of the next hop's limit and ours (RFC 1870 §4).
 func (s *session) sizeLimit() int64 {
 	ours := s.config.Spool.Message
 	if params, ok := s.hop.capabilities.find("SIZE"); ok {
@@ -156,7 +156,7 @@ func (s *session) sizeLimit() int64 {
 	return ours
 }
 
-// mechanisms are offered over TLS alone (RFC 4954 §4).
+// mechanisms returns the SASL mechanisms, which are only offered over TLS (RFC 4954 §4).
 func (s *session) mechanisms() []string {
 	if !s.config.Auth || !s.secure {
 		return nil
@@ -171,19 +171,19 @@ func (s *session) mechanisms() []string {
 	return usable
 }
 
-// onSTARTTLS begins TLS and forgets all that was said before (RFC 3207 §4.2).
+// onSTARTTLS starts TLS and discards everything received before (RFC 3207 §4.2).
 func (s *session) onSTARTTLS(arg string) reply {
 	switch {
 	case arg != "":
 		return say(501, "5.5.4", "STARTTLS takes no argument")
 	case s.config.TLS == nil || s.secure:
-		return say(503, "5.5.1", "STARTTLS is not offered now")
+		return say(503, "5.5.1", "STARTTLS is not available now")
 	case s.mail != nil:
-		return say(503, "5.5.1", "Not within a mail transaction")
+		return say(503, "5.5.1", "Not allowed during a mail transaction")
 	case s.r.Buffered() > 0:
-		// What came in plain text must not be read as if it came under TLS (CVE-2011-0411).
+		// Data sent in plain text must not be read as if it came through TLS (CVE-2011-0411).
 		s.over = true
-		return say(554, "5.5.0", "Nothing may follow STARTTLS before its reply")
+		return say(554, "5.5.0", "No data may follow STARTTLS before its reply")
 	}
 	say(220, "2.0.0", "Ready to start TLS").write(s.w)
 	if s.w.Flush() != nil || !s.handshake() {
@@ -195,7 +195,7 @@ func (s *session) onSTARTTLS(arg string) reply {
 	return reply{}
 }
 
-// forget goes back to the state before EHLO.
+// forget returns to the state before EHLO.
 func (s *session) forget() {
 	s.endMail()
 	s.helo, s.loggedIn = "", false
@@ -205,20 +205,20 @@ func (s *session) forget() {
 	}
 }
 
-// onAUTH lets the next hop authenticate the client (RFC 4954): the exchange passes through
-// line by line.
+// onAUTH lets the next hop authenticate the client (RFC 4954): the exchange is forwarded line
+// by line.
 func (s *session) onAUTH(arg string) reply {
 	switch {
 	case s.hop == nil:
-		return say(503, "5.5.1", "EHLO comes first")
+		return say(503, "5.5.1", "Send EHLO first")
 	case s.config.Auth && !s.secure:
-		return say(538, "5.7.11", "Encryption is required: STARTTLS comes first")
+		return say(538, "5.7.11", "Encryption required: send STARTTLS first")
 	case s.mail != nil || s.loggedIn:
 		return say(503, "5.5.1", "Not now")
 	}
 	mechanism, _, _ := strings.Cut(arg, " ")
 	if !slices.Contains(s.mechanisms(), strings.ToUpper(mechanism)) {
-		return say(504, "5.5.4", "This mechanism is not offered")
+		return say(504, "5.5.4", "Authentication mechanism not supported")
 	}
 	got, err := s.hop.command("AUTH " + arg)
 	for err == nil && got.code == 334 {
@@ -255,7 +255,7 @@ func isResponse(line string) bool {
 	return true
 }
 
-// onXCLIENT takes the peer's word for who the client is, and begins the session anew
+// onXCLIENT accepts the peer's statement about the client, and starts the session again
 // (Postfix XCLIENT_README).
 func (s *session) onXCLIENT(arg string) reply {
 	if refusal := s.mayName(); refusal.code != 0 {
@@ -266,14 +266,14 @@ func (s *session) onXCLIENT(arg string) reply {
 		a[k] = v
 	}
 	if a.merge(arg, xclientNames) != nil {
-		return say(501, "5.5.4", "XCLIENT attributes cannot be read")
+		return say(501, "5.5.4", "Syntax error in XCLIENT attributes")
 	}
 	s.forget()
 	s.xclient = a
 	return say(220, "", s.hostname()+" ESMTP")
 }
 
-// onXFORWARD takes the peer's word for whose mail comes next (Postfix XFORWARD_README).
+// onXFORWARD accepts the peer's statement about the client of the next mail (Postfix XFORWARD_README).
 func (s *session) onXFORWARD(arg string) reply {
 	if refusal := s.mayName(); refusal.code != 0 {
 		return refusal
@@ -283,7 +283,7 @@ func (s *session) onXFORWARD(arg string) reply {
 		a = attributes{}
 	}
 	if a.merge(arg, xforwardNames) != nil {
-		return say(501, "5.5.4", "XFORWARD attributes cannot be read")
+		return say(501, "5.5.4", "Syntax error in XFORWARD attributes")
 	}
 	s.xforward = a
 	return say(250, "2.0.0", "Ok")
@@ -292,9 +292,9 @@ func (s *session) onXFORWARD(arg string) reply {
 func (s *session) mayName() reply {
 	switch {
 	case !s.peer:
-		return say(550, "5.7.0", "Not for this client")
+		return say(550, "5.7.0", "Not allowed for this client")
 	case s.mail != nil:
-		return say(503, "5.5.1", "Not within a mail transaction")
+		return say(503, "5.5.1", "Not allowed during a mail transaction")
 	}
 	return reply{}
 }

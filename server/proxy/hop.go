@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// The patience with the next hop (RFC 5321 §4.5.3.2).
+// The timeouts for the next hop (RFC 5321 §4.5.3.2).
 const (
 	dialTimeout    = 30 * time.Second
 	commandTimeout = 5 * time.Minute
 	dataTimeout    = 10 * time.Minute // for the reply to the final dot
 )
 
-// hop is a connection to the next hop. Any error of it ends it.
+// hop is a connection to the next hop. Any error ends it.
 type hop struct {
 	conn         net.Conn
 	r            *bufio.Reader
 	w            *bufio.Writer
 	capabilities capabilities
-	spoken       time.Time   // when it was last spoken to
-	stop         func() bool // what would end it with its context
+	spoken       time.Time   // when it was last used
+	stop         func() bool // ends the connection together with its context
 }
 
-var errGreeting = errors.New("the next hop does not take mail now")
+var errGreeting = errors.New("the next hop does not accept mail now")
 
-// openHop is greeted by the server at the other end of conn. It ends with ctx.
+// openHop waits for the greeting of the server at the other end of conn. The connection ends with ctx.
 func openHop(ctx context.Context, conn net.Conn) (*hop, error) {
 	h := &hop{conn: conn, r: bufio.NewReaderSize(conn, readBuffer), w: bufio.NewWriter(conn)}
 	h.stop = context.AfterFunc(ctx, func() { conn.Close() })
@@ -51,11 +51,12 @@ func (h *hop) reply(timeout time.Duration) (reply, error) {
 	return readReply(h.r)
 }
 
-// errAhead: what such a next hop says of a message, it says before it has the message.
-var errAhead = errors.New("the next hop answers before it is asked")
+// errAhead means that the next hop replied before it was sent the command, so a reply to a
+// message could come before it has the message.
+var errAhead = errors.New("the next hop replied before it was sent the command")
 
-// pending reports whether the next hop has said something that was not asked for: read as the
-// reply to the next command, it would shift all that follow.
+// pending reports whether the next hop has sent an unexpected reply: read as the reply to the
+// next command, it would shift all later replies.
 func (h *hop) pending() bool {
 	if h.r.Buffered() > 0 {
 		return true
@@ -94,7 +95,7 @@ func (h *hop) command(line string) (reply, error) {
 	return h.reply(commandTimeout)
 }
 
-// hello greets with EHLO, or with HELO a server that knows no other (RFC 5321 §3.2).
+// hello greets with EHLO, or with HELO if the server supports nothing else (RFC 5321 §3.2).
 func (h *hop) hello(name string) (reply, error) {
 	got, err := h.command("EHLO " + name)
 	if err != nil {
@@ -111,8 +112,8 @@ func (h *hop) hello(name string) (reply, error) {
 	return h.command("HELO " + name)
 }
 
-// send sends a message for which DATA was answered with 354, and returns the reply to
-// its final dot.
+// send sends a message after DATA was answered with 354, and returns the reply to its final
+// dot.
 func (h *hop) send(write func(*dotWriter) error) (reply, error) {
 	h.spoken = time.Now()
 	out := newDotWriter(bufio.NewWriterSize(deadlineWriter{h.conn}, 32<<10))
@@ -128,7 +129,7 @@ func (h *hop) send(write func(*dotWriter) error) (reply, error) {
 	return h.reply(dataTimeout)
 }
 
-// deadlineWriter gives each write its own time.
+// deadlineWriter gives each write its own timeout.
 type deadlineWriter struct{ conn net.Conn }
 
 // Write implements io.Writer.
@@ -139,17 +140,17 @@ func (d deadlineWriter) Write(p []byte) (int, error) {
 	return d.conn.Write(p)
 }
 
-// close says goodbye without waiting for an answer.
+// close sends QUIT without waiting for a reply.
 func (h *hop) close() {
 	if h.conn.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		h.w.WriteString("QUIT\r\n")
-		h.w.Flush() // the other side may be gone
+		h.w.Flush() // the other side may have disconnected
 	}
 	h.drop()
 }
 
-// drop ends the connection at once, in the midst of a message too: the next hop then
-// forgets it.
+// drop closes the connection immediately, even in the middle of a message, which the next hop
+// then discards.
 func (h *hop) drop() {
 	h.stop()
 	h.conn.Close()
@@ -161,7 +162,7 @@ type capability struct {
 	params  string
 }
 
-// capabilities are in the order of the next hop.
+// capabilities are in the order sent by the next hop.
 type capabilities []capability
 
 func parseCapabilities(r reply) capabilities {

@@ -10,8 +10,8 @@ import (
 	"postseal/internal/core/smtpreply"
 )
 
-// FuzzReply: whatever the next hop answers, what goes on to the client are lines of SMTP
-// that say the same code, however the answer came.
+// FuzzReply: whatever the next hop answers, what continues to the client are lines of SMTP that
+// say the same code, however the answer came.
 func FuzzReply(f *testing.F) {
 	for _, s := range []string{"250 ok\r\n", "250-a\r\n250-SIZE 10\r\n250 8BITMIME\r\n", "250\r\n", "250-a\r\n550 b\r\n", "354 \x00\xff\r\n", "250-\r\n250-\r\n", "999 x\r\n", "2500\r\n"} {
 		f.Add([]byte(s))
@@ -44,7 +44,7 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// FuzzCommand: a path that is taken goes on as one that reads the same, and no argument makes
+// FuzzCommand: a path that is taken continues as one that reads the same, and no argument makes
 // a second command of it.
 func FuzzCommand(f *testing.F) {
 	for _, s := range []string{"MAIL FROM:<a@b.test> SIZE=1 BODY=8BITMIME", "mail from: <>", "RCPT TO:<\"a>b\"@c.test> NOTIFY=NEVER", "MAIL FROM:<a@b> ORCPT=", "MAIL FROM:<a@b\x00>", "XCLIENT NAME=+0D+0A ADDR=IPv6:::1", "EHLO \"\\\">"} {

@@ -7,14 +7,14 @@ import (
 	"io"
 )
 
-// maxLine is the most octets of a line with its CRLF: RFC 5321 §4.5.3.1.4 asks for 512 and
-// more with each extension, RFC 4954 §4 for 12288 in an AUTH exchange.
+// maxLine is the maximum length of a line with its CRLF: RFC 5321 §4.5.3.1.4 requires 512
+// octets and more with each extension, RFC 4954 §4 12288 in an AUTH exchange.
 const (
 	maxLine    = 12288 + 2
-	readBuffer = 16 << 10 // holds any line
+	readBuffer = 16 << 10 // large enough for any line
 )
 
-// How a line can be wrong.
+// The errors of a line.
 var (
 	errLineTooLong = errors.New("line too long")
 	errBareCR      = errors.New("bare CR")
@@ -22,9 +22,9 @@ var (
 	errNUL         = errors.New("NUL")
 )
 
-// readLine reads one line that ends with CRLF and nothing else (RFC 5321 §2.3.8), and
-// returns it without. r has a buffer of readBuffer octets. Where a line that is too long
-// ends is not looked for: the caller closes.
+// readLine reads one line that ends with CRLF and nothing else (RFC 5321 §2.3.8), and returns
+// it without the CRLF. r has a buffer of readBuffer octets. It does not look for the end of a
+// line that is too long: the caller closes the connection.
 func readLine(r *bufio.Reader) (string, error) {
 	line, err := r.ReadSlice('\n')
 	switch {

@@ -15,11 +15,11 @@ import (
 	"postseal/server/listener"
 )
 
-// maxRecipients bounds what is kept of one transaction; the next hop has a limit of its
-// own (RFC 5321 §4.5.3.1.8 asks for 100).
+// maxRecipients limits the recipients that are stored for one transaction; the next hop has its
+// own limit (RFC 5321 §4.5.3.1.8 requires 100).
 const maxRecipients = 10000
 
-// transaction is a mail transaction that the next hop takes part in.
+// transaction is a mail transaction, including the one at the next hop.
 type transaction struct {
 	snapshot    *listener.Snapshot
 	conn        postseal.Conn
@@ -27,9 +27,9 @@ type transaction struct {
 	reversePath string
 	recipients  []string
 
-	verify    *postseal.Transaction // nil: it is not checked, or comes from a relay
-	unchecked clients.Treatment     // why it is not checked, "" when it is
-	relayed   bool                  // its client is known when the header section is there
+	verify    *postseal.Transaction // nil if it is not checked, or comes from a relay
+	unchecked clients.Treatment     // why it is not checked, "" if it is
+	relayed   bool                  // the client is known after the header section
 	queueID   string                // of the peer
 }
 
@@ -42,24 +42,24 @@ func (t *transaction) abort() {
 func (s *session) onMAIL(arg string) reply {
 	switch {
 	case s.helo == "":
-		return say(503, "5.5.1", "EHLO comes first")
+		return say(503, "5.5.1", "Send EHLO first")
 	case s.mail != nil:
-		return say(503, "5.5.1", "A mail transaction is open already")
+		return say(503, "5.5.1", "A mail transaction is already in progress")
 	case s.mode != Transfer && !s.authenticated():
 		return say(530, "5.7.0", "Authentication is required")
 	}
 	from, err := parsePath(arg, "FROM:")
 	if err != nil {
-		return say(501, "5.5.4", "The syntax is MAIL FROM:<address>")
+		return say(501, "5.5.4", "Syntax: MAIL FROM:<address>")
 	}
 	if body, _ := from.param("BODY"); strings.EqualFold(body, "BINARYMIME") {
-		return say(504, "5.5.4", "BINARYMIME is not offered here")
+		return say(504, "5.5.4", "BINARYMIME is not supported")
 	}
 	if size, ok := from.param("SIZE"); ok && tooLarge(size, s.sizeLimit()) {
 		return say(552, "5.3.4", "The message is too large")
 	}
 	if s.hop != nil && !s.hop.capabilities.has("SIZE") {
-		from = from.without("SIZE") // it is our extension then
+		from = from.without("SIZE") // true if it is our extension
 	}
 	if s.engine.Short(listener.SMTP) {
 		return deferMail(451)
@@ -83,15 +83,15 @@ func tooLarge(size string, limit int64) bool {
 	return errors.Is(err, strconv.ErrRange) || err == nil && n > uint64(limit)
 }
 
-// forward tells the next hop by XFORWARD whose mail comes, where it wants to know and was
-// not told by XCLIENT. Its no is of no weight: the attributes are for its log alone.
+// forward tells the next hop by XFORWARD whose mail follows, if it supports XFORWARD and was
+// not told by XCLIENT. A refusal does not matter: the attributes are only for its log.
 func (s *session) forward() reply {
 	if s.hop == nil || s.config.ClientInfo == ClientInfoNone {
 		return reply{}
 	}
 	taken, offered := s.hop.capabilities.find("XFORWARD")
 	told := s.introduces() && s.hop.capabilities.has("XCLIENT")
-	silent := s.peer && s.xforward == nil && s.xclient == nil // it speaks for itself
+	silent := s.peer && s.xforward == nil && s.xclient == nil // the peer sends its own mail
 	if !offered || told || silent {
 		return reply{}
 	}
@@ -107,13 +107,13 @@ func (s *session) forward() reply {
 	return reply{}
 }
 
-// beginMail begins the verdict with SPF, where the client is known by now.
+// beginMail starts the verdict with SPF, if the client is already known.
 func (s *session) beginMail(reversePath string) {
 	s.accepted.Begin()
 	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
 		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
 	if s.xforward != nil {
-		t.conn.Relays = 1 // the MTA that forwards it has stamped it, as Postfix does
+		t.conn.Relays = 1 // the MTA that forwards it has added a trace field, as Postfix does
 	}
 	s.mail = t
 	how := t.snapshot.Clients.Judge(clients.Client{IP: t.conn.Remote.Addr(), Authenticated: s.authenticated(),
@@ -130,12 +130,12 @@ func (s *session) beginMail(reversePath string) {
 
 func (s *session) onRCPT(arg string) reply {
 	if s.mail == nil {
-		return say(503, "5.5.1", "MAIL comes first")
+		return say(503, "5.5.1", "Send MAIL first")
 	}
 	to, err := parsePath(arg, "TO:")
 	switch {
 	case err != nil || to.address == "":
-		return say(501, "5.5.4", "The syntax is RCPT TO:<address>")
+		return say(501, "5.5.4", "Syntax: RCPT TO:<address>")
 	case len(s.mail.recipients) >= maxRecipients:
 		return say(452, "4.5.3", "Too many recipients")
 	}
@@ -149,11 +149,11 @@ func (s *session) onRCPT(arg string) reply {
 func (s *session) onDATA(arg string) reply {
 	switch {
 	case s.mail == nil:
-		return say(503, "5.5.1", "MAIL comes first")
+		return say(503, "5.5.1", "Send MAIL first")
 	case arg != "":
 		return say(501, "5.5.4", "DATA takes no argument")
 	case len(s.mail.recipients) == 0:
-		return say(554, "5.5.1", "There is no valid recipient")
+		return say(554, "5.5.1", "No valid recipients")
 	}
 	say(354, "", "End data with <CR><LF>.<CR><LF>").write(s.w)
 	if err := s.w.Flush(); err != nil {
@@ -183,7 +183,7 @@ func (s *session) onDATA(arg string) reply {
 	return s.checked(m, ended)
 }
 
-// broken is the answer to a message that cannot be taken whoever it is from.
+// broken returns the reply to a message that is rejected whoever sent it.
 func (s *session) broken(err error) reply {
 	switch {
 	case errors.Is(err, errBareCR), errors.Is(err, errBareLF):
@@ -191,18 +191,18 @@ func (s *session) broken(err error) reply {
 	case errors.Is(err, errMessageTooLarge):
 		return say(552, "5.3.4", "The message is too large")
 	case errors.Is(err, errNUL):
-		return say(550, "5.6.0", "The message has a NUL octet, which mail must not have")
+		return say(550, "5.6.0", "The message contains a NUL octet, which is not allowed in mail")
 	case errors.Is(err, errSpoolFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		s.trouble("spool", "the spool is full", err)
-		return say(452, "4.3.1", "No room for this message now, try again later")
+		return say(452, "4.3.1", "Insufficient storage for this message, try again later")
 	case errors.Is(err, errShort):
 		return deferMail(451)
 	}
-	s.trouble("internal", "a message cannot be taken", err)
+	s.trouble("internal", "a message cannot be accepted", err)
 	return say(451, "4.3.0", smtpreply.InternalError...)
 }
 
-// refused resets the transaction at the next hop, which has not ended, and answers r.
+// refused resets the transaction at the next hop, which is still open, and returns r.
 func (s *session) refused(r reply) reply {
 	if got := s.ask("RSET"); !got.positive() && !s.over {
 		s.lost(errReply)
@@ -210,8 +210,8 @@ func (s *session) refused(r reply) reply {
 	return r
 }
 
-// beginRelayed begins the verification of what a relay of ours handed on, with the client
-// that the relay's own trace field names. When it names none, SPF has no client to check.
+// beginRelayed starts the verification of a message from one of our relays, with the client
+// that the relay's trace field names. If it names none, SPF is skipped.
 func (s *session) beginRelayed(m *spooled) error {
 	t := s.mail
 	header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
@@ -223,7 +223,7 @@ func (s *session) beginRelayed(m *spooled) error {
 	switch how {
 	case clients.Checked:
 	case clients.Unknown:
-		s.engine.Log.Warn("the trace of a trusted relay names no client", "door", listener.SMTP, "relay", t.conn.Remote.Addr().String())
+		s.engine.Log.Warn("no client address in the trace fields of a trusted relay", "door", listener.SMTP, "relay", t.conn.Remote.Addr().String())
 	default:
 		t.unchecked = how
 		return nil
@@ -237,8 +237,8 @@ func (s *session) beginRelayed(m *spooled) error {
 	return w.Close()
 }
 
-// passUnchecked passes a message on as it came, but for fields of an authenticated user
-// that claim to be ours (RFC 8601 §5).
+// passUnchecked forwards a message unchanged, except for fields of an authenticated user that
+// claim to be ours (RFC 8601 §5).
 func (s *session) passUnchecked(m *spooled) reply {
 	t := s.mail
 	c := &changed{header: &message.Header{}, id: t.snapshot.AuthservID}
@@ -261,7 +261,7 @@ func (s *session) passUnchecked(m *spooled) reply {
 	return got
 }
 
-// checked carries out the verdict.
+// checked applies the verdict.
 func (s *session) checked(m *spooled, ended time.Time) reply {
 	t := s.mail
 	for _, r := range t.recipients {
@@ -288,7 +288,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 	return s.refused(s.broken(errors.New("a verdict without an action")))
 }
 
-// verdictReply is the reply of the verdict with both codes in each line.
+// verdictReply returns the reply of the verdict with both codes in each line.
 func verdictReply(d *postseal.Decision) reply {
 	if d.Reply == nil {
 		return say(451, "4.3.0", smtpreply.InternalError...)
@@ -300,7 +300,7 @@ func verdictReply(d *postseal.Decision) reply {
 	return r
 }
 
-// deliver hands a message to the next hop, whose answer is the client's.
+// deliver sends a message to the next hop, whose reply goes to the client.
 func (s *session) deliver(write func(*dotWriter) error) reply {
 	if s.hop == nil {
 		return s.lost(io.ErrClosedPipe)
@@ -311,7 +311,7 @@ func (s *session) deliver(write func(*dotWriter) error) reply {
 		got, err = s.hop.send(write)
 		taken = err == nil && got.positive()
 	}
-	// A yes to DATA itself is none: nothing was handed over (RFC 5321 §3.3).
+	// A 2yz reply to DATA itself does not count: no message was sent (RFC 5321 §3.3).
 	if err == nil && !taken && !got.negative() {
 		err = errReply
 	}
@@ -320,12 +320,12 @@ func (s *session) deliver(write func(*dotWriter) error) reply {
 	}
 	s.over = s.over || got.code == 421
 	if !started && !s.over {
-		return s.refused(got) // the next hop has the transaction open still
+		return s.refused(got) // the transaction at the next hop is still open
 	}
 	return got
 }
 
-// queueID is that of the peer, or the one in the next hop's reply: "250 2.0.0 Ok: queued
+// queueID returns that of the peer, or the one in the next hop's reply: "250 2.0.0 Ok: queued
 // as 4cXk2".
 func (s *session) queueID(got reply) string {
 	if s.mail.queueID != "" || !got.positive() {

@@ -208,7 +208,7 @@ func (c *modelClient) read() string {
 }
 
 // step does one thing at random. It reports the Subject of a message that it sent with what it
-// was told of it, and whether the session goes on.
+// was told of it, and whether the session continues.
 func (c *modelClient) step() (subject, code string, alive bool) {
 	switch c.dice.IntN(8) {
 	case 0, 1:

@@ -260,7 +260,7 @@ func TestSTARTTLSInjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := io.ReadAll(conn)
-	if err != nil || !strings.HasSuffix(string(got), "554 5.5.0 Nothing may follow STARTTLS before its reply\r\n") {
+	if err != nil || !strings.HasSuffix(string(got), "554 5.5.0 No data may follow STARTTLS before its reply\r\n") {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
@@ -305,7 +305,7 @@ func TestCircle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Hello("a.test"); !isCode(err, 421) || !strings.Contains(d.log.String(), "but this host") {
+	if err := c.Hello("a.test"); !isCode(err, 421) || !strings.Contains(d.log.String(), "other than this host") {
 		t.Errorf("EHLO: %v, want 421; the log is %s", err, d.log)
 	}
 }
@@ -359,8 +359,8 @@ func closed(addr string) bool {
 	return false
 }
 
-// TestHugeHeader: a header section beyond the limits is refused in words, and the session
-// goes on.
+// TestHugeHeader: a header section over the limits is refused in words, and the session
+// continues.
 func TestHugeHeader(t *testing.T) {
 	hop := newSink(t)
 	d := start(t, setup{enforce: postseal.Strict, config: proxy.Config{NextHop: proxy.NextHop{Address: hop.addr}}})

@@ -19,7 +19,7 @@ type Proxy struct {
 	spool  spool
 }
 
-// New makes the service.
+// New returns the service.
 func New(e *listener.Engine, c Config) (*Proxy, error) {
 	p := &Proxy{engine: e}
 	return p, p.Configure(c)
@@ -34,7 +34,7 @@ func (p *Proxy) Configure(c Config) error {
 	return nil
 }
 
-// Door serves listeners of one mode. conns bounds its connections, 0 is the default.
+// Server returns a server for listeners of one mode. conns limits its connections, 0 is the default.
 func (p *Proxy) Server(m Mode, conns int) *listener.Server {
 	return &listener.Server{Name: listener.SMTP, Engine: p.engine, MaxConns: conns, Handle: func(ctx context.Context, conn *listener.Conn) {
 		p.serve(ctx, conn, m)
@@ -55,7 +55,7 @@ func (p *Proxy) serve(ctx context.Context, conn *listener.Conn, m Mode) {
 	s.run()
 }
 
-// addrPort is the zero value for a unix socket.
+// addrPort returns the zero value for a unix socket.
 func addrPort(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -65,7 +65,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// use makes conn the connection to the client.
+// use sets the connection to the client.
 func (s *session) use(conn net.Conn) {
 	s.conn = conn
 	s.timeout = &listener.TimeoutReader{Conn: conn}
@@ -73,7 +73,7 @@ func (s *session) use(conn net.Conn) {
 	s.w = bufio.NewWriter(deadlineWriter{conn})
 }
 
-// handshakeTimeout bounds a TLS handshake.
+// handshakeTimeout limits a TLS handshake.
 const handshakeTimeout = 30 * time.Second
 
 func (s *session) handshake() bool {

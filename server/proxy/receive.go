@@ -8,8 +8,8 @@ import (
 	"postseal/server/listener"
 )
 
-// receive reads a message into the spool and, beside it, through the verifier. broken
-// says why it cannot be taken; err that the client went away.
+// receive reads a message into the spool and through the verifier at the same time. broken says
+// why it cannot be accepted; err that the client disconnected.
 func (s *session) receive(m *spooled) (broken, err error) {
 	s.timeout.Timeout = s.config.Timeout
 	in := &intake{session: s, spool: m}
@@ -31,8 +31,9 @@ func (s *session) receive(m *spooled) (broken, err error) {
 	return broken, err
 }
 
-// keepHopAlive lets the next hop hear of us while a message comes in, else it hangs up. Until
-// stop, the next hop is its own. stop says why the next hop is away.
+// keepHopAlive sends something to the next hop at intervals while a message arrives, because
+// otherwise it hangs up. Until stop, only keepHopAlive uses the next hop. stop returns why the
+// next hop is no longer available.
 func (s *session) keepHopAlive() (stop func() error) {
 	h := s.hop
 	if h == nil {
@@ -61,7 +62,7 @@ func (s *session) keepHopAlive() (stop func() error) {
 	}
 }
 
-// noop asks for a sign of life. A next hop that says 421 is away (RFC 5321 §3.8).
+// noop checks that the next hop still answers. A next hop that replies 421 is closing (RFC 5321 §3.8).
 func (h *hop) noop() error {
 	got, err := h.command("NOOP")
 	if err == nil && (got.code == 421 || !got.positive() && !got.negative()) {
@@ -70,11 +71,11 @@ func (h *hop) noop() error {
 	return err
 }
 
-// intake takes the pieces of a message.
+// intake receives the pieces of a message.
 type intake struct {
 	session *session
 	spool   *spooled
-	verify  io.WriteCloser // nil for mail that passes unchecked
+	verify  io.WriteCloser // nil for mail that is not checked
 }
 
 // Write implements io.Writer.

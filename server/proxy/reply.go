@@ -17,7 +17,7 @@ type reply struct {
 	lines []string
 }
 
-// say makes a reply of ours with an enhanced code (RFC 3463), "" for none.
+// say builds one of our own replies with an enhanced code (RFC 3463), "" for none.
 func say(code int, enhanced string, texts ...string) reply {
 	lines := slices.Clone(texts)
 	for i := range lines {
@@ -28,7 +28,7 @@ func say(code int, enhanced string, texts ...string) reply {
 	return reply{code, lines}
 }
 
-// deferMail is what a client hears while memory is short: 421 ends the session.
+// deferMail is the reply while memory is low; 421 ends the session.
 func deferMail(code int) reply {
 	r := listener.LowMemoryReply()
 	return say(code, r.Enhanced, r.Lines...)
@@ -37,8 +37,8 @@ func deferMail(code int) reply {
 func (r reply) positive() bool { return r.code/100 == 2 }
 func (r reply) negative() bool { return r.code/100 == 4 || r.code/100 == 5 }
 
-// write writes r, whatever it holds, as lines that no outside text can break. An error
-// shows at the flush.
+// write writes r as lines that untrusted text cannot break. An error is only reported by the
+// flush.
 func (r reply) write(w *bufio.Writer) {
 	code := strconv.Itoa(r.code)
 	for i, text := range r.lines {
@@ -53,10 +53,10 @@ func (r reply) write(w *bufio.Writer) {
 	}
 }
 
-// maxReplyLines bounds a reply of the next hop.
+// maxReplyLines limits a reply of the next hop.
 const maxReplyLines = 200
 
-var errReply = errors.New("the next hop's reply is none of SMTP (RFC 5321 §4.2)")
+var errReply = errors.New("the next hop's reply is not an SMTP reply (RFC 5321 §4.2)")
 
 // readReply reads a reply of the next hop.
 func readReply(r *bufio.Reader) (reply, error) {
@@ -98,7 +98,7 @@ func parseReplyLine(line string) (code int, text string, last, ok bool) {
 	return code, line[4:], line[3] == ' ', line[3] == ' ' || line[3] == '-'
 }
 
-// String is r in one line, for a log.
+// String returns r in one line, for the log.
 func (r reply) String() string {
 	return smtpreply.Clean(strconv.Itoa(r.code)+" "+strings.Join(r.lines, " / "), 200)
 }

@@ -11,23 +11,23 @@ import (
 	"postseal/message"
 )
 
-// errRewrite is a defect of ours: the spool is not the message that was verified.
+// errRewrite reports a bug in postseal: the spool does not contain the message that was verified.
 var errRewrite = errors.New("the spooled message is not the one that was verified")
 
-// changed is a message with its header section and what is to change in it.
+// changed is a message with its header section and the changes to it.
 type changed struct {
 	header  *message.Header
 	limited bool   // header ends at a limit, before the end of the header section
-	id      string // ours: fields beyond the limit that claim it are left out
+	id      string // our authserv-id: fields over the limit that claim it are omitted
 	postseal.HeaderChanges
 }
 
-// rewrite copies the message of src with its changes: added fields on top, removed ones left
-// out, every other octet as it came.
+// rewrite copies the message from src with its changes: added fields on top, removed ones
+// omitted, every other octet unchanged.
 //
-// Two things are not passed on, because our fields on top would change how they are read:
-// an mbox line before the header section, which the verdict did not see either, and a body
-// without the empty line before it, which gets one.
+// Two things are changed because our fields on top would alter how they are read: an mbox line
+// before the header section, which the verdict ignored too, is removed, and a body without the
+// empty line before it gets one.
 func rewrite(w io.Writer, src io.Reader, c *changed) error {
 	r := bufio.NewReaderSize(src, readBuffer)
 	if err := skipMboxLine(r, c); err != nil {
@@ -54,7 +54,7 @@ func rewrite(w io.Writer, src io.Reader, c *changed) error {
 			return err
 		}
 	}
-	// Beyond a limit the header section goes on: nothing may be put there.
+	// After a limit the header section continues, so nothing may be inserted there.
 	if next, _ := r.Peek(2); len(next) > 0 && string(next) != "\r\n" && !c.limited {
 		if _, err := io.WriteString(w, "\r\n"); err != nil {
 			return err
@@ -64,12 +64,12 @@ func rewrite(w io.Writer, src io.Reader, c *changed) error {
 	return err
 }
 
-// maxMboxLine is the longest line that message.Splitter takes for an mbox line.
+// maxMboxLine is the longest line that message.Splitter accepts as an mbox line.
 const maxMboxLine = 1000
 
 // skipMboxLine skips the line that message.Splitter skipped.
 func skipMboxLine(r *bufio.Reader, c *changed) error {
-	start, _ := r.Peek(maxMboxLine) // less of a short message
+	start, _ := r.Peek(maxMboxLine) // fewer for a short message
 	if !bytes.HasPrefix(start, []byte("From ")) && !bytes.HasPrefix(start, []byte(">From ")) {
 		return nil
 	}
@@ -80,7 +80,7 @@ func skipMboxLine(r *bufio.Reader, c *changed) error {
 			return nil // "From : a@b.test" is a field
 		}
 	} else if lf < 0 || c.limited {
-		return nil // it is the body, or a field that was not kept
+		return nil // it is the body, or a field that was not stored
 	}
 	_, err := r.Discard(lf + 1)
 	return err
@@ -107,7 +107,7 @@ func addFields(w io.Writer, fields []postseal.HeaderField) error {
 	return nil
 }
 
-// removals finds the fields that refs name by name and instance.
+// removals returns the fields that refs identify by name and instance.
 func removals(header *message.Header, refs []postseal.HeaderRef) map[int]bool {
 	wanted := map[postseal.HeaderRef]bool{}
 	for _, ref := range refs {
@@ -138,7 +138,7 @@ func headerOf(r io.Reader, limits message.Limits) (*message.Header, error) {
 
 var errHeaderEnd = errors.New("the header section ends")
 
-// headerSink takes a header section and stops.
+// headerSink reads a header section and stops.
 type headerSink struct{ header message.Header }
 
 // Field implements message.Sink.

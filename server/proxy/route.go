@@ -16,14 +16,14 @@ import (
 	"postseal/resolver"
 )
 
-// NextHop is where mail goes on to: an address, or the mail exchangers of a domain.
+// NextHop is where mail is sent: an address, or the mail exchangers of a domain.
 type NextHop struct {
 	Address string // HOST:PORT or unix:PATH
 	MX      string // a domain; used when Address is ""
 	Port    uint16 // of the exchangers; default 25
 }
 
-// maxExchangers bounds the servers that are tried for one session.
+// maxExchangers limits the servers that are tried for one session.
 const maxExchangers = 10
 
 // open connects to the first server that greets. listening is our own port.
@@ -59,9 +59,9 @@ func dialHop(ctx context.Context, address string) (*hop, error) {
 	return openHop(ctx, conn)
 }
 
-// exchangers lists the addresses of the domain's mail exchangers by preference, equal ones
-// in random order (RFC 5321 §5.1), without those that are this proxy itself: its mail would
-// go round in a circle.
+// exchangers lists the addresses of the domain's mail exchangers by preference, those with
+// equal preference in random order (RFC 5321 §5.1). It omits those of this proxy itself,
+// because mail would go round in a circle.
 func (n NextHop) exchangers(ctx context.Context, r resolver.Resolver, listening uint16) ([]netip.AddrPort, error) {
 	hosts, err := exchangerNames(ctx, r, n.MX)
 	if err != nil {
@@ -80,7 +80,7 @@ func (n NextHop) exchangers(ctx context.Context, r resolver.Resolver, listening 
 		}
 	}
 	if len(all) == 0 {
-		return nil, cmp.Or(failed, fmt.Errorf("no mail exchanger of %s has an address but this host", strconv.Quote(n.MX)))
+		return nil, cmp.Or(failed, fmt.Errorf("no mail exchanger of %s has an address other than this host", strconv.Quote(n.MX)))
 	}
 	return all, nil
 }
@@ -94,7 +94,7 @@ func exchangerNames(ctx context.Context, r resolver.Resolver, name string) ([]st
 		return []string{name}, nil // the implicit MX of RFC 5321 §5.1
 	}
 	if nullMX(answer) || answer.NXDomain {
-		return nil, fmt.Errorf("%s takes no mail: it has a null MX, or does not exist", strconv.Quote(name))
+		return nil, fmt.Errorf("%s accepts no mail: it has a null MX, or does not exist", strconv.Quote(name))
 	}
 	exchangers := slices.Clone(answer.Records)
 	rand.Shuffle(len(exchangers), func(i, j int) { exchangers[i], exchangers[j] = exchangers[j], exchangers[i] })
@@ -127,7 +127,7 @@ func hostAddresses(ctx context.Context, r resolver.Resolver, host string) ([]net
 	return all, errors.Join(errs[:]...)
 }
 
-// onThisHost reports whether a is an address of this machine.
+// onThisHost reports whether a is an address of this host.
 func onThisHost(a netip.Addr) bool {
 	own, err := net.InterfaceAddrs()
 	if err != nil {

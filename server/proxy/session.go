@@ -15,10 +15,10 @@ import (
 	"postseal/server/listener"
 )
 
-// maxErrors is how many commands may be refused before the session ends.
+// maxErrors is how many commands may be rejected before the session ends.
 const maxErrors = 20
 
-// session is one connection of a client and the one to the next hop that serves it.
+// session is one connection of a client, with the connection to the next hop that serves it.
 type session struct {
 	proxy    *Proxy
 	engine   *listener.Engine
@@ -27,7 +27,7 @@ type session struct {
 	ctx      context.Context
 	accepted *listener.Conn
 
-	conn    net.Conn // the client: accepted, or TLS over it
+	conn    net.Conn // the client: accepted, or over TLS
 	timeout *listener.TimeoutReader
 	r       *bufio.Reader
 	w       *bufio.Writer
@@ -37,9 +37,9 @@ type session struct {
 	peer    bool // it may use XFORWARD and XCLIENT
 
 	esmtp    bool
-	helo     string // of the last EHLO or HELO, "" before
+	helo     string // from the last EHLO or HELO, "" before
 	xclient  attributes
-	xforward attributes // of the next mail transaction
+	xforward attributes // for the next mail transaction
 	loggedIn bool       // by AUTH
 	hop      *hop       // nil before EHLO
 	mail     *transaction
@@ -47,7 +47,7 @@ type session struct {
 	over     bool // the session ends after this reply
 }
 
-// handlers are the commands. Each returns its reply; one without a code is not sent.
+// handlers maps commands to functions. Each returns its reply; one without a code is not sent.
 var handlers = map[string]func(*session, string) reply{
 	"EHLO": (*session).onEHLO, "HELO": (*session).onHELO, "STARTTLS": (*session).onSTARTTLS, "AUTH": (*session).onAUTH,
 	"XCLIENT": (*session).onXCLIENT, "XFORWARD": (*session).onXFORWARD,
@@ -56,7 +56,7 @@ var handlers = map[string]func(*session, string) reply{
 }
 
 // foreign are commands of other protocols. A client that sends them was redirected here by
-// cross-protocol request forgery, and what follows them is not mail.
+// cross-protocol request forgery, and the data after them is not mail.
 var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
 
 func (s *session) run() {
@@ -68,7 +68,7 @@ func (s *session) run() {
 	s.answer(say(220, "", s.hostname()+" ESMTP"))
 	for !s.over {
 		if s.mail == nil && s.accepted.Closing() {
-			s.answer(say(421, "4.3.2", "This server is going down, try again later"))
+			s.answer(say(421, "4.3.2", "This server is shutting down, try again later"))
 			break
 		}
 		line, err := s.readCommand()
@@ -76,7 +76,7 @@ func (s *session) run() {
 			s.answer(lineFault(err))
 			break
 		}
-		if s.errors > maxErrors { // the last reply was still that of its command
+		if s.errors > maxErrors { // the last reply was still the reply to its command
 			s.answer(say(421, "4.7.0", "Too many errors"))
 			break
 		}
@@ -85,7 +85,7 @@ func (s *session) run() {
 			s.accepted.End()
 		}
 	}
-	s.w.Flush() // nobody is left to tell of an error
+	s.w.Flush() // the client has disconnected, so the error cannot be reported
 }
 
 func (s *session) hostname() string {
@@ -101,8 +101,8 @@ func (s *session) answer(r reply) {
 	}
 }
 
-// readCommand reads the next line. Replies to a pipelined group go out together (RFC 2920
-// §3.2): when no whole line is left.
+// readCommand reads the next line. Replies to a pipelined group are sent together (RFC 2920
+// §3.2), when no complete line is left.
 func (s *session) readCommand() (string, error) {
 	if ahead, _ := s.r.Peek(s.r.Buffered()); bytes.IndexByte(ahead, '\n') < 0 {
 		if err := s.w.Flush(); err != nil {
@@ -116,7 +116,7 @@ func (s *session) readCommand() (string, error) {
 	return readLine(s.r)
 }
 
-// lineFault is what to say before closing, nothing to a client that went away.
+// lineFault returns the reply before closing, or nothing if the client disconnected.
 func lineFault(err error) reply {
 	var timeout net.Error
 	switch {
@@ -125,7 +125,7 @@ func lineFault(err error) reply {
 	case errors.Is(err, errLineTooLong):
 		return say(500, "5.5.2", "The line is too long")
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return say(421, "4.4.2", "Nothing came for too long")
+		return say(421, "4.4.2", "Timed out waiting for the client")
 	}
 	return reply{}
 }
@@ -134,23 +134,24 @@ func (s *session) execute(line string) reply {
 	verb, arg, err := splitCommand(line)
 	if foreign[verb] {
 		s.over = true
-		return say(421, "4.7.0", "This is SMTP")
+		return say(421, "4.7.0", "This server speaks SMTP")
 	}
 	handle := handlers[verb]
 	var got reply
 	switch {
 	case err != nil:
-		got = say(500, "5.5.2", "This is no command")
+		got = say(500, "5.5.2", "Syntax error, command unrecognized")
 	case handle == nil:
-		got = say(502, "5.5.1", "There is no such command here")
+		got = say(502, "5.5.1", "Command not implemented")
 	default:
 		return s.counted(handle(s, arg))
 	}
 	return s.counted(got)
 }
 
-// counted counts what is refused: a client that does nothing right is sent away with its next
-// command. The reply stays, since a message that is refused for good must not come again.
+// counted counts rejected commands: a client with too many errors gets 421 for its next
+// command. The current reply is unchanged, because the client must not send a permanently
+// rejected message again.
 func (s *session) counted(r reply) reply {
 	if r.code/100 == 5 {
 		s.errors++
@@ -158,8 +159,8 @@ func (s *session) counted(r reply) reply {
 	return r
 }
 
-// ask passes a command to the next hop and its reply back. One that a client could not
-// take as an end of the command ends the session.
+// ask forwards a command to the next hop and returns its reply. A reply that the client could
+// not accept as the end of the command ends the session.
 func (s *session) ask(command string) reply {
 	if s.hop == nil {
 		return s.lost(io.ErrClosedPipe)
@@ -177,9 +178,9 @@ func (s *session) ask(command string) reply {
 	return got
 }
 
-// lost ends the session since the next hop is away (RFC 5321 §3.8): the client comes back.
+// lost ends the session because the next hop is no longer available (RFC 5321 §3.8); the client will retry.
 func (s *session) lost(err error) reply {
-	s.trouble("hop", "the next hop is away", err)
+	s.trouble("hop", "the next hop is not available", err)
 	if s.hop != nil {
 		s.hop.drop()
 		s.hop = nil
@@ -188,13 +189,13 @@ func (s *session) lost(err error) reply {
 	return say(421, "4.4.1", "The next mail server does not answer, try again later")
 }
 
-// trouble logs and counts what ended a connection.
+// trouble logs and counts an error that ended a connection.
 func (s *session) trouble(kind, what string, err error) {
 	s.engine.Metrics.Listeners[listener.SMTP].Errors.WithLabelValues(kind).Inc()
 	s.engine.Log.Warn(what, "door", listener.SMTP, "client", s.socket.String(), "error", smtpreply.Clean(err.Error(), 200))
 }
 
-// end closes what the session holds.
+// end releases the resources of the session.
 func (s *session) end() {
 	s.endMail()
 	if s.hop != nil {
@@ -207,7 +208,7 @@ func (s *session) endMail() {
 		s.mail.abort()
 		s.mail = nil
 	}
-	s.xforward = nil // as Postfix: it holds for one transaction
+	s.xforward = nil // as in Postfix, it applies to one transaction
 }
 
 func (s *session) onRSET(arg string) reply {
@@ -220,7 +221,7 @@ func (s *session) onRSET(arg string) reply {
 	}
 	got := s.ask("RSET")
 	if !got.positive() && !s.over {
-		return s.lost(errReply) // its transaction may be open still
+		return s.lost(errReply) // its transaction may still be open
 	}
 	return got
 }
@@ -228,7 +229,7 @@ func (s *session) onRSET(arg string) reply {
 func (s *session) onVRFY(arg string) reply {
 	switch {
 	case s.hop == nil:
-		return say(503, "5.5.1", "EHLO comes first")
+		return say(503, "5.5.1", "Send EHLO first")
 	case s.mode != Transfer && !s.authenticated():
 		return say(530, "5.7.0", "Authentication is required")
 	case arg == "":
@@ -240,7 +241,7 @@ func (s *session) onVRFY(arg string) reply {
 func (s *session) onNOOP(string) reply { return say(250, "2.0.0", "Ok") }
 
 func (s *session) onHELP(string) reply {
-	return say(214, "2.0.0", "RFC 5321; postseal verifies mail here and passes it on")
+	return say(214, "2.0.0", "See RFC 5321; postseal verifies mail here and forwards it")
 }
 
 func (s *session) onQUIT(arg string) reply {
@@ -251,11 +252,11 @@ func (s *session) onQUIT(arg string) reply {
 	return say(221, "2.0.0", "Bye")
 }
 
-// maxChunk bounds a chunk that is read only to be thrown away.
+// maxChunk limits a chunk that is only read to be discarded.
 const maxChunk = 64 << 20
 
-// onBDAT refuses a chunk (RFC 3030 §2): CHUNKING is not offered. Its octets are taken away,
-// so that none of them is read as a command; where that cannot be, the session ends.
+// onBDAT rejects a chunk (RFC 3030 §2): CHUNKING is not offered. It discards the octets of the
+// chunk, so that none of them is read as a command; if that is not possible, the session ends.
 func (s *session) onBDAT(arg string) reply {
 	size, ok := chunkSize(arg)
 	if ok {
@@ -264,7 +265,7 @@ func (s *session) onBDAT(arg string) reply {
 		ok = err == nil
 	}
 	s.over = s.over || !ok
-	return say(502, "5.5.1", "CHUNKING is not offered here: use DATA")
+	return say(502, "5.5.1", "CHUNKING is not supported: use DATA")
 }
 
 func chunkSize(arg string) (int64, bool) {

@@ -9,11 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// SpoolLimits bound what is kept of messages that wait for their verdict. Zero fields take
-// the defaults.
+// SpoolLimits limits the messages that wait for their verdict. Zero fields mean the defaults.
 type SpoolLimits struct {
-	Dir     string // of temporary files; default os.TempDir
-	Memory  int    // octets of one message in memory, the rest is in a file; default 256 KiB
+	Dir     string // for temporary files; default os.TempDir
+	Memory  int    // octets of one message in memory, the rest goes to a file; default 256 KiB
 	Message int64  // octets of one message; default 64 MiB
 	Total   int64  // octets of all messages; default 1 GiB
 }
@@ -38,26 +37,26 @@ func (l SpoolLimits) orDefault() SpoolLimits {
 	return l
 }
 
-// What a spool refuses to take.
+// The reasons why a spool rejects data.
 var (
 	errMessageTooLarge = errors.New("the message is too large")
 	errSpoolFull       = errors.New("the spool is full")
-	errShort           = errors.New("memory is short")
+	errShort           = errors.New("low memory")
 )
 
-// spool accounts for the messages of all sessions.
+// spool counts the messages of all sessions.
 type spool struct{ used atomic.Int64 }
 
-// begin makes room for one message. close gives it back.
+// begin reserves space for one message. close releases it.
 func (s *spool) begin(limits SpoolLimits) *spooled { return &spooled{spool: s, limits: limits} }
 
-// spooled is one message: first in memory, then in a file that has no name any more, so
-// that nothing stays behind whatever happens.
+// spooled is one message: first in memory, then in an unlinked file, so that nothing is left
+// over whatever happens.
 type spooled struct {
 	spool  *spool
 	limits SpoolLimits
 	size   int64
-	tail   []byte // what is not in the file
+	tail   []byte // the part that is not in the file
 	file   *os.File
 }
 
@@ -108,12 +107,12 @@ func (m *spooled) reader() io.Reader {
 	return io.MultiReader(io.NewSectionReader(m.file, 0, m.size-int64(len(m.tail))), tail)
 }
 
-// close forgets the message.
+// close discards the message.
 func (m *spooled) close() {
 	m.spool.used.Add(-m.size)
 	m.size, m.tail = 0, nil
 	if m.file != nil {
-		m.file.Close() // it has no name: nothing is left of it
+		m.file.Close() // the file is unlinked: nothing is left of it
 		m.file = nil
 	}
 }

@@ -136,10 +136,10 @@ func networks(value string) clients.Networks {
 }
 
 // step plays a line: "C:" the client sends, "S:" it gets, "H:" the next hop gets, "R:" it
-// replies. With "=" for ":" the text is a Go string without a line end of its own; with
-// "~" lines are skipped up to one that fits. "*" in what is got stands for anything. "E:"
-// is the usual beginning, with the next hop's capabilities; "F:" an XFORWARD; "M:" an
-// envelope; "X:" the next hop goes away; "L:" the log holds the text.
+// replies. With "=" for ":" the text is a Go string without its own line ending; with "~" lines
+// are skipped up to one that fits. "*" in what is got stands for anything. "E:" is the usual
+// beginning, with the next hop's capabilities; "F:" an XFORWARD; "M:" an envelope; "X:" the
+// next hop goes away; "L:" the log holds the text.
 func (p *player) step(n int, line string) {
 	p.t.Helper()
 	who, how, text := line[0], line[1], strings.TrimPrefix(line[2:], " ")

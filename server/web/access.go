@@ -17,34 +17,33 @@ type Access string
 
 // The kinds of access.
 const (
-	// Open is for anyone: health and metrics, which show no mail.
+	// Open is for everyone: health and metrics, which show no mail.
 	Open Access = "open"
-	// Host is for this machine, and for others with the token or a login.
+	// Host is for local clients, and for others with the token or a login.
 	Host Access = "host"
-	// Reader needs the token or a login, also on this machine. Without any token, which only
-	// happens when the state folder cannot be used, it is like Host.
+	// Reader needs the token or a login, even for local clients. If there is no token, which
+	// only happens when the state directory cannot be used, it is like Host.
 	Reader Access = "reader"
 )
 
-// Route is one address of the http listener.
+// Route is one path of the http listener.
 type Route struct {
-	Method  string // GET stands for HEAD too
+	Method  string // GET includes HEAD
 	Path    string // a pattern of http.ServeMux without a method
 	Access  Access
-	Page    bool // for people: whoever is not logged in is sent to the login page
+	Page    bool // for people: users who are not logged in are sent to the login page
 	Handler http.HandlerFunc
 }
 
-// admit lets a request through to a route if its client may use it. A page of another site
-// cannot use the browser of a reader (Fetch Metadata, RFC 6454), nor reach the listener by a
-// name of its own.
+// admit accepts a request if its client may use the route. A page of another site cannot use a
+// reader's browser (Fetch Metadata, RFC 6454), nor reach the listener through its own name.
 func (w *web) admit(route Route) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		s := w.engine.Current()
 		switch {
 		case route.Access == Open:
 		case !w.knownHost(s, r):
-			problem(rw, http.StatusMisdirectedRequest, "this name is not one of the listener: add it to [web] hosts")
+			problem(rw, http.StatusMisdirectedRequest, "this host name is not accepted: add it to [web] hosts")
 			return
 		case !sameSite(r, route.Page):
 			problem(rw, http.StatusForbidden, "a request from a page of another site")
@@ -57,7 +56,7 @@ func (w *web) admit(route Route) http.HandlerFunc {
 	}
 }
 
-// knownHost reports whether the name that the client asked for is one of ours.
+// knownHost reports whether the host name in the request is one of ours.
 func (w *web) knownHost(s *listener.Snapshot, r *http.Request) bool {
 	if viaUnix(r) {
 		return true
@@ -81,7 +80,7 @@ func (w *web) knownHost(s *listener.Snapshot, r *http.Request) bool {
 	return false
 }
 
-// arrivedAt is the address of this machine that a request came to.
+// arrivedAt returns the address of this host that a request came to.
 func arrivedAt(r *http.Request) netip.Addr {
 	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
@@ -94,18 +93,18 @@ func arrivedAt(r *http.Request) netip.Addr {
 	return at.Addr().Unmap().WithZone("")
 }
 
-// viaUnix reports whether a request came through a unix socket, which lets in whom its mode
-// does.
+// viaUnix reports whether a request came through a unix socket, whose file mode decides who may
+// use it.
 func viaUnix(r *http.Request) bool {
 	_, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err != nil
 }
 
-// crossOrigin refuses requests that act and come from a page of another site.
+// crossOrigin rejects requests that change something and come from a page of another site.
 var crossOrigin = http.NewCrossOriginProtection()
 
-// sameSite reports whether a request was not made by a page of another site. A link to a page
-// of ours may be followed from anywhere.
+// sameSite reports whether a request was not made by a page of another site. Links to our pages
+// may be followed from anywhere.
 func sameSite(r *http.Request, page bool) bool {
 	if crossOrigin.Check(r) != nil {
 		return false
@@ -136,11 +135,10 @@ func (w *web) mayUse(s *listener.Snapshot, access Access, r *http.Request) bool 
 	return !s.Token.Set() && local(r)
 }
 
-// forwardedBy are the fields by which a proxy tells that a request is somebody else's.
+// forwardedBy are the fields in which a proxy says that it forwards a request.
 var forwardedBy = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
 
-// local reports whether a request was made on this machine, and not for a client of a proxy
-// on it.
+// local reports whether a request was made on this host, and not for a client of a proxy on it.
 func local(r *http.Request) bool {
 	if slices.ContainsFunc(forwardedBy, func(name string) bool { return r.Header.Get(name) != "" }) {
 		return false
@@ -149,8 +147,8 @@ func local(r *http.Request) bool {
 	return err != nil || at.Addr().Unmap().IsLoopback()
 }
 
-// Client returns the address that a request is counted under: the one that a trusted proxy
-// names, else that of the connection, as a /64 for IPv6. With trustLoopback, a proxy on this host
+// Client returns the address under which a request is counted: the one that a trusted proxy
+// names, or else that of the connection, as a /64 for IPv6. With trustLoopback, a proxy on this host
 // is trusted too. The address is for counting only, never for access.
 func Client(s *listener.Snapshot, r *http.Request, trustLoopback bool) string {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
@@ -167,7 +165,7 @@ func Client(s *listener.Snapshot, r *http.Request, trustLoopback bool) string {
 		addr = next.Unmap().WithZone("")
 	}
 	if addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil { // one client has at least that
+		if p, err := addr.Prefix(64); err == nil { // one client has at least this network
 			return p.String()
 		}
 	}
@@ -182,11 +180,11 @@ func trustedProxy(s *listener.Snapshot, addr netip.Addr) bool {
 func (w *web) refuse(rw http.ResponseWriter, r *http.Request, s *listener.Snapshot, route Route) {
 	switch {
 	case !s.Token.Set():
-		problem(rw, http.StatusForbidden, "only this machine may use it: set [listen] http_token_file")
+		problem(rw, http.StatusForbidden, "only local clients may use it: set [listen] http_token_file")
 	case route.Page:
 		http.Redirect(rw, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 	default:
 		rw.Header().Set("WWW-Authenticate", "Bearer")
-		problem(rw, http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer TOKEN; it is in [listen] http_token_file, else in console.token of the state folder")
+		problem(rw, http.StatusUnauthorized, "the token is missing or wrong: send Authorization: Bearer TOKEN; it is in [listen] http_token_file, or else in console.token in the state directory")
 	}
 }

@@ -264,7 +264,7 @@ func TestMakeToken(t *testing.T) {
 	}
 }
 
-// TestClient: behind a trusted proxy the client is the one that it names, else the one that
+// TestClient: after a trusted proxy the client is the one that it names, else the one that
 // connects.
 func TestClient(t *testing.T) {
 	_, w := console(t, "[web]\ntrusted_proxies = ['127.0.0.1', '10.0.0.0/8']\n")

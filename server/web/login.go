@@ -12,7 +12,7 @@ import (
 	"postseal/server/listener"
 )
 
-// logins bounds the attempts to guess a token: five a minute for a client, twenty for all.
+// logins limits the attempts to guess a token: five per minute for a client, twenty for all.
 type logins struct {
 	mu  sync.Mutex
 	all *rate.Limiter
@@ -29,7 +29,7 @@ func (l *logins) allow(client string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.by) >= maxClients {
-		clear(l.by) // the bound of all still holds
+		clear(l.by) // the limit for all still applies
 	}
 	if l.by[client] == nil {
 		l.by[client] = rate.NewLimiter(rate.Every(time.Minute/5), 5)
@@ -37,14 +37,14 @@ func (l *logins) allow(client string) bool {
 	return l.by[client].Allow() && l.all.Allow()
 }
 
-// LoginCode is the answer of POST /v1/login-codes.
+// LoginCode is the response to POST /v1/login-codes.
 type LoginCode struct {
 	Schema  string `json:"schema"`
 	Path    string `json:"path"`    // where to open it
-	Seconds int    `json:"seconds"` // how long it holds
+	Seconds int    `json:"seconds"` // how long it is valid
 }
 
-// LoginSchema is the name of the JSON of a LoginCode.
+// LoginSchema identifies the JSON format of a LoginCode.
 const LoginSchema = "postseal.login/1"
 
 func (w *web) loginRoutes() []Route {
@@ -58,8 +58,8 @@ func (w *web) loginRoutes() []Route {
 	}
 }
 
-// loginPage needs no script and no file. A code is not used before the button is pressed, so
-// that nothing that only looks at a link can spend it.
+// loginPage needs no script and no other file. A code is only used when the button is pressed,
+// so a program that merely opens a link does not consume it.
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
 <link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
@@ -87,7 +87,7 @@ func (w *web) showLogin(rw http.ResponseWriter, status int, d loginData) {
 	loginPage.Execute(rw, d) //nolint:errcheck // the client is gone
 }
 
-// inside is a path of ours to go on with: an address elsewhere is not followed.
+// inside returns the path of ours to continue with; it never returns an external address.
 func inside(next string) string {
 	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
 		return "/"
@@ -95,7 +95,7 @@ func inside(next string) string {
 	return next
 }
 
-// login takes the token or a code, and begins a session.
+// login accepts the token or a code, and starts a session.
 func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 	const longest = 16 << 10
 	s := w.engine.Current()
@@ -114,9 +114,9 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 	code := r.PostFormValue("code")
 	if !s.Token.Is(r.PostFormValue("token")) && (code == "" || !w.sessions.redeem(code)) {
 		w.engine.Log.Warn("a login to the console failed", "door", listener.HTTP, "client", who)
-		d := loginData{Next: next, Problem: "This is not the token."}
+		d := loginData{Next: next, Problem: "Wrong token."}
 		if code != "" {
-			d.Problem = "This link was used already, or is older than five minutes."
+			d.Problem = "This link has already been used, or is more than five minutes old."
 		}
 		w.showLogin(rw, http.StatusForbidden, d)
 		return
@@ -131,8 +131,8 @@ func (w *web) logout(rw http.ResponseWriter, r *http.Request) {
 	http.Redirect(rw, r, "/login", http.StatusSeeOther)
 }
 
-// PageHeaders sets the fields of a page for people: nothing from elsewhere is loaded, no
-// script or style of the page itself runs, no other page may frame it.
+// PageHeaders sets the header fields of a page for people: nothing is loaded from other sites,
+// no inline script or style runs, and no other page may frame it.
 func PageHeaders(rw http.ResponseWriter) {
 	h := rw.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")

@@ -9,7 +9,7 @@ import (
 	"postseal/server/listener"
 )
 
-// The times of a session and of a login code.
+// The lifetimes of a session and of a login code.
 const (
 	sessionIdle  = 12 * time.Hour
 	sessionLimit = 7 * 24 * time.Hour
@@ -17,13 +17,13 @@ const (
 	maxSessions  = 1000
 )
 
-// sessions are the browsers that are logged in, and the codes by which one may log in once.
-// They end with the daemon.
+// sessions are the logged-in browsers, and the codes for one login each. They end with the
+// daemon.
 type sessions struct {
 	now  func() time.Time
 	mu   sync.Mutex
 	byID map[string]*session
-	code map[string]time.Time // until when it holds
+	code map[string]time.Time // until when it is valid
 }
 
 type session struct {
@@ -35,8 +35,8 @@ func newSessions(now func() time.Time) *sessions {
 	return &sessions{now: now, byID: map[string]*session{}, code: map[string]time.Time{}}
 }
 
-// cookieName is that of a session. A browser sends one that begins with __Host- only to this
-// very host, over TLS.
+// cookieName is the name of a session cookie. A browser sends a cookie whose name starts with
+// __Host- only to this host, over TLS.
 func cookieName(r *http.Request) string {
 	if overTLS(r) {
 		return "__Host-postseal"
@@ -44,13 +44,13 @@ func cookieName(r *http.Request) string {
 	return "postseal"
 }
 
-// overTLS reports whether the browser speaks TLS, to us or to the proxy in front of us. A lie
-// here only changes the name of a cookie.
+// overTLS reports whether the browser uses TLS, to us or to the proxy in front of us. A false
+// claim here only changes the name of a cookie.
 func overTLS(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// valid reports whether a request belongs to a session, and keeps that alive.
+// valid reports whether a request belongs to a session, and extends the session.
 func (s *sessions) valid(r *http.Request, token listener.Token) bool {
 	c, err := r.Cookie(cookieName(r))
 	if err != nil {
@@ -78,8 +78,7 @@ func (s *sessions) begin(rw http.ResponseWriter, r *http.Request, token listener
 	http.SetCookie(rw, &http.Cookie{Name: cookieName(r), Value: id, Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode})
 }
 
-// evict makes room: sessions that are over go, and the one that was not used for longest if
-// there are too many.
+// evict removes expired sessions, and the least recently used one if there are too many.
 func (s *sessions) evict() {
 	oldest, now := "", s.now()
 	for id, x := range s.byID {
@@ -105,7 +104,7 @@ func (s *sessions) end(rw http.ResponseWriter, r *http.Request) {
 	http.SetCookie(rw, &http.Cookie{Name: cookieName(r), Path: "/", MaxAge: -1, HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode})
 }
 
-// newCode makes a code for one login.
+// newCode creates a code for one login.
 func (s *sessions) newCode() string {
 	code := rand.Text()
 	s.mu.Lock()
@@ -122,7 +121,7 @@ func (s *sessions) newCode() string {
 	return code
 }
 
-// redeem takes a code, once.
+// redeem uses up a code.
 func (s *sessions) redeem(code string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

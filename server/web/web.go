@@ -1,5 +1,5 @@
-// Package web is the http listener: metrics, health, and verification of a message that is
-// posted. Errors are problem documents (RFC 9457).
+// Package web is the http listener: metrics, health, and verification of a posted message.
+// Errors are problem documents (RFC 9457).
 package web
 
 import (
@@ -30,7 +30,7 @@ const (
 	readyTime   = 5 * time.Second
 )
 
-// Refusal is an error that is told to the client.
+// Refusal is an error that is shown to the client.
 type Refusal struct {
 	Status int
 	Detail string
@@ -39,7 +39,7 @@ type Refusal struct {
 // Error implements error.
 func (r *Refusal) Error() string { return r.Detail }
 
-// JSON makes the handler of a route that answers with JSON.
+// JSON returns the handler of a route that answers with JSON.
 func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		c, err := content(r)
@@ -53,8 +53,8 @@ func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.Han
 	}
 }
 
-// Stream makes the handler of a route whose answer goes on. An error of f must come before
-// it writes anything.
+// Stream returns the handler of a route that keeps sending. f must report an error before it
+// writes anything.
 func Stream(e *listener.Engine, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Cache-Control", "no-store")
@@ -72,11 +72,10 @@ func fail(e *listener.Engine, rw http.ResponseWriter, r *http.Request, err error
 		return
 	}
 	e.Log.Error("a page cannot be shown", "door", listener.HTTP, "page", r.Pattern, "error", listener.Text(err))
-	problem(rw, http.StatusInternalServerError, "it cannot be shown; the log says more")
+	problem(rw, http.StatusInternalServerError, "it cannot be shown; see the log for details")
 }
 
-// New makes the service with the routes of the daemon. ready says why the daemon cannot do
-// its work.
+// New returns the service with the routes of the daemon. ready says why the daemon cannot work.
 func New(e *listener.Engine, ready func(context.Context) error, more ...Route) *http.Server {
 	w := &web{engine: e, ready: ready, sessions: newSessions(time.Now), logins: newLogins()}
 	return &http.Server{Handler: w.handler(more...), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
@@ -93,7 +92,7 @@ func (w *web) handler(more ...Route) http.Handler {
 	return w.guard(mux)
 }
 
-// routes are those that need nothing of the daemon but its engine.
+// routes are those that need only the engine of the daemon.
 func (w *web) routes() []Route {
 	return append(w.loginRoutes(),
 		Route{Method: http.MethodGet, Path: "/metrics", Access: Open, Handler: w.engine.Metrics.Handler().ServeHTTP},
@@ -106,10 +105,10 @@ func (w *web) routes() []Route {
 }
 
 func nothing(rw http.ResponseWriter, _ *http.Request) {
-	problem(rw, http.StatusNotFound, "there is nothing at this address")
+	problem(rw, http.StatusNotFound, "not found")
 }
 
-// profiles lets a request through as long as the configuration allows profiles.
+// profiles accepts a request if the configuration allows profiles.
 func (w *web) profiles(next http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		if w.engine.Current().Config.Listen.Profiles {
@@ -127,7 +126,7 @@ type web struct {
 	logins   *logins
 }
 
-// guard ends a request that met a defect, and no more than that.
+// guard ends a request that caused a panic, and only that request.
 func (w *web) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -138,7 +137,7 @@ func (w *web) guard(next http.Handler) http.Handler {
 				panic(p)
 			default:
 				w.engine.Panicked(listener.HTTP, p)
-				problem(rw, http.StatusInternalServerError, "a defect of postseal; the log says more")
+				problem(rw, http.StatusInternalServerError, "a bug in postseal; see the log for details")
 			}
 		}()
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
@@ -146,7 +145,7 @@ func (w *web) guard(next http.Handler) http.Handler {
 	})
 }
 
-// only lets one method through; GET stands for HEAD too.
+// only accepts one method; GET includes HEAD.
 func only(method string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
@@ -181,19 +180,19 @@ func (w *web) readiness(rw http.ResponseWriter, r *http.Request) {
 	io.WriteString(rw, "ready\n")
 }
 
-// envelope reads ip, helo, from and rcpt of the address. Each may be absent.
+// envelope reads ip, helo, from and rcpt of the query. All are optional.
 func envelope(q url.Values) (conn postseal.Conn, helo, from string, err error) {
 	for key := range q {
 		switch key {
 		case "ip", "helo", "from", "rcpt":
 		default:
-			return conn, "", "", errors.New("there is no parameter " + key + "; known are ip, helo, from, rcpt")
+			return conn, "", "", errors.New("unknown parameter " + key + "; known are ip, helo, from, rcpt")
 		}
 	}
 	if s := q.Get("ip"); s != "" {
 		ip, ok := received.Literal(s)
 		if !ok {
-			return conn, "", "", errors.New("ip is no address such as 192.0.2.25 or 2001:db8::25")
+			return conn, "", "", errors.New("ip is not an address such as 192.0.2.25 or 2001:db8::25")
 		}
 		conn.Remote = netip.AddrPortFrom(ip, 0)
 	}
@@ -207,7 +206,7 @@ func bare(path string) string {
 	return path
 }
 
-// steady gives each read of a body its own time, within that of the request.
+// steady gives each read of a body its own timeout, within that of the request.
 type steady struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -239,7 +238,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 	}
 	if w.engine.Short(listener.HTTP) {
 		rw.Header().Set("Retry-After", "30")
-		problem(rw, http.StatusServiceUnavailable, "memory is short: try again later")
+		problem(rw, http.StatusServiceUnavailable, "low memory: try again later")
 		return
 	}
 	s := w.engine.Current()
@@ -251,7 +250,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusRequestEntityTooLarge, "the message is larger than [limits] http_message")
 		return
 	case err != nil:
-		problem(rw, http.StatusBadRequest, "the message cannot be read to its end")
+		problem(rw, http.StatusBadRequest, "the message could not be read completely")
 		return
 	case report.Cost.Bytes == 0:
 		problem(rw, http.StatusBadRequest, "the body is empty: post a message, header and body")

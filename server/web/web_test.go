@@ -44,7 +44,7 @@ func request(method, path, body string) *http.Request {
 	return r
 }
 
-// TestMain gives the services of the tests a state folder of their own, without a token.
+// TestMain gives the services of the tests their own state folder, without a token.
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "postseal-state-")
 	if err != nil {
@@ -166,7 +166,7 @@ func TestRefusal(t *testing.T) {
 		logged bool
 	}{
 		{&Refusal{http.StatusNotFound, "no such verdict"}, 404, "no such verdict", false},
-		{errors.New("open /secret: disk"), 500, "the log says more", true},
+		{errors.New("open /secret: disk"), 500, "see the log for details", true},
 	} {
 		var log strings.Builder
 		_, e := handler(t, &log, nil)
@@ -194,13 +194,13 @@ func TestHTTP(t *testing.T) {
 		{"POST", "/v1/verify?ip=192.0.2.1&helo=x.test&from=%3Ca@pass.test%3E", mail, 200, "application/json", `"dmarc":{"result":"pass"`},
 		{"POST", "/v1/verify?ip=[IPv6:2001:db8::1]&from=a@pass.test", mail, 200, "application/json", `"action":"reject"`},
 		{"POST", "/v1/verify", mail, 200, "application/json", `"schema":"postseal.verify/1"`},
-		{"POST", "/v1/verify?ip=nope", mail, 400, "application/problem+json", "ip is no address"},
-		{"POST", "/v1/verify?enforce=strict", mail, 400, "application/problem+json", "there is no parameter enforce"},
+		{"POST", "/v1/verify?ip=nope", mail, 400, "application/problem+json", "ip is not an address"},
+		{"POST", "/v1/verify?enforce=strict", mail, 400, "application/problem+json", "unknown parameter enforce"},
 		{"POST", "/v1/verify", "", 400, "application/problem+json", "the body is empty"},
 		{"POST", "/v1/verify", strings.Repeat("x: y\n", 1000), 413, "application/problem+json", "http_message"},
 		{"GET", "/v1/verify", "", 405, "application/problem+json", "use POST"},
 		{"POST", "/metrics", "", 405, "application/problem+json", "use GET"},
-		{"GET", "/v2", "", 404, "application/problem+json", "nothing at this address"},
+		{"GET", "/v2", "", 404, "application/problem+json", "not found"},
 		{"GET", "/healthz", "", 200, "text/plain; charset=utf-8", "ok"},
 		{"HEAD", "/healthz", "", 200, "text/plain; charset=utf-8", ""},
 		{"GET", "/readyz", "", 200, "text/plain; charset=utf-8", "ready"},

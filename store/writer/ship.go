@@ -165,7 +165,7 @@ func (s *shipper) report(ctx context.Context, err error) {
 	switch {
 	case err != nil && !s.told && ctx.Err() == nil:
 		s.told = true
-		s.w.o.Log.Error("the store does not take verdicts: they wait in the journal", "error", err.Error())
+		s.w.o.Log.Error("the store does not accept verdicts: they wait in the journal", "error", err.Error())
 	case err == nil && s.told:
 		s.told = false
 		s.w.o.Log.Info("the store takes verdicts again")

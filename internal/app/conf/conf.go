@@ -188,7 +188,7 @@ type Policy struct {
 	// A sender domain that says with a null MX that it takes no mail (RFC 7505 §4.2).
 	// `reject`: 550 5.7.27.
 	NullMX string `toml:"null_mx" oneof:"accept reject"`
-	// Reverse DNS of the client that does not lead back to it (RFC 8601 §3). `reject`:
+	// Reverse DNS of the client that does not resolve back to that address (RFC 8601 §3). `reject`:
 	// 550 5.7.25.
 	IPRev string `toml:"iprev" oneof:"accept reject"`
 }

@@ -181,7 +181,7 @@ func attribute(fields []string, name string) string {
 }
 
 // withoutForged takes off "(may be forged)", which Sendmail writes after an address whose
-// reverse DNS does not lead back to it.
+// reverse DNS does not resolve back to that address.
 func withoutForged(fields []string) []string {
 	if n := len(fields) - 3; n > 0 && strings.Join(fields[n:], " ") == "(may be forged)" {
 		return fields[:n]

@@ -62,7 +62,7 @@ func TestDisk(t *testing.T) {
 	l.end()
 	d.alive()
 	n := whole(t, dir)
-	if got := d.logged("the bundle of a verdict could not be kept"); got == 0 || got > 3 {
+	if got := d.logged("the bundle of a verdict could not be stored"); got == 0 || got > 3 {
 		t.Errorf("%d lines about %v bundles that were not kept", got, failed())
 	}
 	if n == 0 {

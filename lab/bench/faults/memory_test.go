@@ -42,7 +42,7 @@ func TestMemory(t *testing.T) {
 	if shed == 0 {
 		t.Error("nothing was put off")
 	}
-	if d.logged("memory is short") == 0 {
+	if d.logged("low memory") == 0 {
 		t.Error("the log does not say so")
 	}
 	for door, once := range map[string]func() error{"smtp": l.smtp, "milter": l.milter, "policy": l.policy, "http": l.http} {

@@ -11,7 +11,7 @@ import (
 	"postseal/store"
 )
 
-// auditData is what Audit shows.
+// auditData is the data of the Audit page.
 type auditData struct {
 	State  *State
 	Domain string
@@ -19,7 +19,7 @@ type auditData struct {
 	Words  string
 }
 
-// auditForm sends a domain of the form to its page.
+// auditForm redirects a domain from the form to its page.
 func (u *ui) auditForm(rw http.ResponseWriter, r *http.Request) {
 	if domain := strings.TrimSpace(r.URL.Query().Get("domain")); domain != "" {
 		http.Redirect(rw, r, "/audit/"+url.PathEscape(domain), http.StatusSeeOther)

@@ -12,7 +12,7 @@ import (
 	"postseal/internal/app/history"
 )
 
-// funcs are what the templates call.
+// funcs are the functions of the templates.
 var funcs = template.FuncMap{
 	"shows":    func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
 	"tone":     tone,
@@ -47,7 +47,7 @@ var funcs = template.FuncMap{
 	},
 }
 
-// tone is the class of an action: its colour.
+// tone is the class of an action: its color.
 func tone(action string) string {
 	switch action {
 	case "accept":
@@ -77,10 +77,10 @@ func symbol(result string) string {
 	return "none"
 }
 
-// Mark is a result in a cell: its shape, its colour and what it says aloud.
+// Mark is a result in a table cell: its shape, its color and its text for screen readers.
 type Mark struct{ Symbol, Tone, Words string }
 
-// markOf returns the mark of a mechanism. A pass that does not count for the author is grey,
+// markOf returns the mark of a mechanism. A pass that does not count for the author is gray,
 // never green: a forger's own SPF passes too.
 func markOf(v *history.Verdict, method string) Mark {
 	result := map[string]string{"SPF": v.SPF, "DKIM": v.DKIM, "DMARC": v.DMARC}[method]
@@ -99,7 +99,7 @@ func markOf(v *history.Verdict, method string) Mark {
 	return Mark{Symbol: "ok", Tone: "none", Words: "pass, but not for the author"}
 }
 
-// dashed writes a reference so that it can be read aloud.
+// dashed writes a reference with a dash, so that it can be read aloud.
 func dashed(ref string) string {
 	if len(ref) == 8 {
 		return ref[:4] + "-" + ref[4:]
@@ -107,7 +107,7 @@ func dashed(ref string) string {
 	return ref
 }
 
-// networkOf is the network by which repeats are folded: /24 or /48.
+// networkOf returns the network by which repeats are folded: /24 or /48.
 func networkOf(client string) string {
 	ip, err := netip.ParseAddr(client)
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 	"postseal/store"
 )
 
-// The bounds of the pages that search.
+// The limits of the pages that search.
 const (
 	pageRows   = 50
 	liveRows   = 200
 	budget     = 2 * time.Second
-	liveSecond = 10 // between two looks of Live
+	liveSecond = 10 // refresh interval of Live
 )
 
-// liveData is what Live shows.
+// liveData is the data of the Live page.
 type liveData struct {
 	State   *State
 	Words   string // the answer in one line
@@ -51,7 +51,7 @@ type bar struct {
 type line struct {
 	*history.Verdict
 	Times int
-	Run   string // of accepted mail: who, "" for others
+	Run   string // for accepted mail: the sender, "" for others
 }
 
 var actionNames = map[string]string{"accept": "Accepted", "quarantine": "Quarantined", "reject": "Rejected", "defer": "Deferred"}
@@ -69,12 +69,12 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	}
 	db, why := u.source.Store()
 	if db == nil {
-		d.State = &State{"off", why, "postseal keeps the history of verdicts by default, in SQLite in its state folder."}
+		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
 		u.show(rw, http.StatusOK, "live", "Live", refresh, d)
 		return
 	}
 	if err := u.fillLive(r, db, d); err != nil {
-		d.State = &State{"failed", "The history cannot be read: " + store.Clean(err.Error()), "This page tries again by itself."}
+		d.State = &State{"failed", "The history cannot be read: " + store.Clean(err.Error()), "This page retries automatically."}
 	}
 	u.show(rw, http.StatusOK, "live", "Live", refresh, d)
 }
@@ -103,15 +103,15 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
 	d.Lines = fold(page.Verdicts, d.Show == "exceptions")
 	d.Words = flowing(page.Verdicts, d.Figures, now)
 	if len(page.Verdicts) == 0 {
-		d.State = &State{"empty", "No verdict is in the history yet.", "Send mail through Postfix; postseal doctor says whether Postfix reaches the daemon."}
+		d.State = &State{"empty", "The history contains no verdicts yet.", "Send mail through Postfix; run postseal doctor to check that Postfix reaches the daemon."}
 		if d.Query != "" || terms != "" {
-			d.State = &State{"empty", "Nothing matches.", "Show all, or take a term away."}
+			d.State = &State{"empty", "Nothing matches.", "Show all, or remove a term."}
 		}
 	}
 	return nil
 }
 
-// figures sums up today by action.
+// figures counts today's verdicts by action.
 func figures(hours []store.Hour, now time.Time) []figure {
 	list := make([]figure, len(store.HourActions))
 	total := 0
@@ -144,7 +144,7 @@ func figures(hours []store.Hour, now time.Time) []figure {
 	return list
 }
 
-// flowing is the answer of the page.
+// flowing returns the answer of the page.
 func flowing(newest []history.Verdict, f []figure, now time.Time) string {
 	if len(newest) == 0 {
 		return "No mail in this view."
@@ -163,8 +163,8 @@ func flowing(newest []history.Verdict, f []figure, now time.Time) string {
 	return fmt.Sprintf("%s, %s rejected, %s quarantined.", words, number(refused), number(held))
 }
 
-// fold makes one line of accepted mail in a row, if runs is set, and of repeats: the same
-// author, network and reason.
+// fold combines consecutive accepted mail into one line, if runs is set, and repeats with the
+// same author, network and reason.
 func fold(verdicts []history.Verdict, runs bool) []line {
 	var lines []line
 	for i := 0; i < len(verdicts); {
@@ -191,7 +191,7 @@ func same(a, b *history.Verdict) bool {
 	return a.Author == b.Author && a.Applied == b.Applied && a.Reason == b.Reason && networkOf(a.Client) == networkOf(b.Client)
 }
 
-// authors are the three most frequent authors of a run, and how many others there are.
+// authors returns the three most frequent authors of a run, and how many others there are.
 func authors(run []history.Verdict) string {
 	counts := map[string]int{}
 	for i := range run {

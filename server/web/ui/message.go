@@ -11,20 +11,20 @@ import (
 	"postseal/store"
 )
 
-// messageData is what Message shows: the row of the history, the evidence, or both.
+// messageData is the data of the Message page: the row of the history, the evidence, or both.
 type messageData struct {
 	Ref      string
 	Verdict  *history.Verdict // nil if the history does not have it
 	Others   int              // verdicts of the same reference
-	Evidence *Explained       // nil if none is kept
+	Evidence *Explained       // nil if none is stored
 	NoStory  string           // why
 	Steps    []step
-	Note     string // what would have to change
-	Like     string // address of a search for others like it
+	Note     string // what the sender would have to change
+	Like     string // URL of a search for similar verdicts
 	Postman  string // text to copy for the postmaster
 }
 
-// step is one stop of the way of a message.
+// step is one step of a message's path.
 type step struct{ Name, Tone, Symbol, Words, Detail string }
 
 // message answers: why this verdict, and what would the sender have to change?
@@ -70,7 +70,7 @@ func (u *ui) findVerdict(r *http.Request, d *messageData) {
 	d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
 }
 
-// describe makes the way, the search for others and the text for the postmaster.
+// describe builds the path, the search for similar verdicts and the text for the postmaster.
 func (d *messageData) describe() {
 	v := d.Verdict
 	if v == nil {

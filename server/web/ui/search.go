@@ -12,7 +12,7 @@ import (
 	"postseal/store"
 )
 
-// searchData is what Search shows.
+// searchData is the data of the Search page.
 type searchData struct {
 	State   *State
 	Query   string
@@ -21,8 +21,8 @@ type searchData struct {
 	Page    *history.Page
 	Hours   []hourBar
 	Tops    []top
-	Next    string // address of the next page
-	Export  string // address of the same as JSON
+	Next    string // URL of the next page
+	Export  string // URL of the same result as JSON
 }
 
 // hourBar is one hour of the histogram.
@@ -51,15 +51,15 @@ type topValue struct {
 	Link  string
 }
 
-// queryError returns what is wrong with a search.
+// queryError describes what is wrong with a search.
 func queryError(err error) (*store.QueryError, bool) {
 	var wrong *store.QueryError
 	ok := errors.As(err, &wrong)
 	return wrong, ok
 }
 
-// search answers: what happened to that message or sender? What names one thing alone goes
-// straight to its page.
+// search answers: what happened to that message or sender? A search that identifies one message
+// redirects to its page.
 func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	d := &searchData{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	if ref := strings.ReplaceAll(strings.ToUpper(d.Query), "-", ""); len(ref) == 8 && isRef(ref) {
@@ -68,7 +68,7 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	}
 	db, why := u.source.Store()
 	if db == nil {
-		d.State = &State{"off", why, "postseal keeps the history of verdicts by default, in SQLite in its state folder."}
+		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
 		u.show(rw, http.StatusOK, "search", "Search", 0, d)
 		return
 	}
@@ -83,7 +83,7 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	u.show(rw, status, "search", "Search", 0, d)
 }
 
-// isRef reports whether s is written in the letters of a reference.
+// isRef reports whether s contains only the letters of a reference.
 func isRef(s string) bool {
 	_, ok := store.RefNumber(s)
 	_, err := netip.ParseAddr(s)
@@ -111,7 +111,7 @@ func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
 	return nil
 }
 
-// describe makes the words, charts and links of the page that was found.
+// describe builds the words, charts and links of the result page.
 func (d *searchData) describe() {
 	p := d.Page
 	d.Export = "/v1/verdicts?" + url.Values{"q": {d.Query}, "limit": {"1000"}}.Encode()
@@ -120,15 +120,15 @@ func (d *searchData) describe() {
 	}
 	switch {
 	case len(p.Verdicts) == 0:
-		d.Words = "Nothing was found."
-		d.State = &State{"empty", "No verdict matches.", "Take a term away, or look further back with since:30d."}
+		d.Words = "No results."
+		d.State = &State{"empty", "No verdict matches.", "Remove a term, or search further back with since:30d."}
 	case p.CountIs == "exact":
 		d.Words = number(p.Count) + " found."
 	case p.CountIs == "at-least":
 		d.Words = "More than " + number(p.Count) + " found."
 	}
 	if p.Reached != nil {
-		d.Words += fmt.Sprintf(" The search stopped after two seconds: what is older than %s was not looked at.", p.Reached.UTC().Format("2 January 15:04"))
+		d.Words += fmt.Sprintf(" The search stopped after two seconds; verdicts older than %s were not searched.", p.Reached.UTC().Format("2 January 15:04"))
 	}
 	d.Hours = hourBars(p.Histogram, d.Query)
 	for _, f := range []struct{ field, title string }{{"author", "Author"}, {"mailfrom", "Sent by"}, {"reason", "Reason"}} {
@@ -150,7 +150,7 @@ func quoted(s string) string {
 	return s
 }
 
-// hourBars stacks the actions of each hour. Accepted mail has the lightest colour.
+// hourBars stacks the actions of each hour. Accepted mail has the lightest color.
 func hourBars(hours []history.Bar, query string) []hourBar {
 	most := 1
 	for _, h := range hours {

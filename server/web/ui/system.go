@@ -7,7 +7,7 @@ import (
 	"postseal/store"
 )
 
-// systemData is what System shows.
+// systemData is the data of the System page.
 type systemData struct {
 	Config string
 	State  *State

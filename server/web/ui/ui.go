@@ -1,5 +1,6 @@
 // Package ui is the console: pages for people on the http listener. Each page answers one
-// question in its first line. Every state is in its address, and reading needs no script. A page shows the same structs as the JSON of the HTTP API.
+// question in its first line. The complete state of a page is in its URL, and reading needs no
+// script. A page shows the same structs as the JSON of the HTTP API.
 package ui
 
 import (
@@ -20,36 +21,36 @@ import (
 	"postseal/store"
 )
 
-// Source is what the pages show.
+// Source provides what the pages show.
 type Source interface {
-	// Frame is what stands on every page.
+	// Frame returns what every page shows.
 	Frame() Frame
-	// Store is the history. Without one, why says what to do.
+	// Store returns the history. If there is none, why says what to do.
 	Store() (db store.Reader, why string)
-	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none
-	// is kept.
+	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
+	// stored.
 	Explain(ctx context.Context, ref string) (*Explained, error)
-	// Audit looks at a domain now. The error is a *web.Refusal if the request is wrong.
+	// Audit audits a domain now. The error is a *web.Refusal if the request is wrong.
 	Audit(r *http.Request) (*audit.Report, error)
-	// Config is the configuration in force, as text, without secrets.
+	// Config returns the current configuration, as text, without secrets.
 	Config() string
-	// Now is the clock.
+	// Now returns the time.
 	Now() time.Time
 }
 
-// Frame is what stands on every page.
+// Frame is what every page shows.
 type Frame struct {
 	Host    string // the authserv-id
 	Mode    string // the enforcement mode
 	Version string
-	Trouble string // something that is wrong for all pages, "" if nothing is
+	Trouble string // a problem that affects all pages, or ""
 }
 
 // Explained is a verdict that was evaluated again.
 type Explained struct {
 	Explanation *explain.Explanation
-	Differences []string // from what was decided, empty if the evidence still holds
-	Missing     []string // DNS answers that were not kept
+	Differences []string // the difference from the recorded decision, empty if there is none
+	Missing     []string // DNS answers that were not stored
 }
 
 //go:embed pages/*.html
@@ -86,7 +87,7 @@ func Routes(s Source) []web.Route {
 	}
 }
 
-// asset is a file that says nothing of any mail: the login page needs it too.
+// asset is a file that reveals nothing about mail: the login page needs it too.
 func asset(name, media string, content []byte) web.Route {
 	sum := sha256.Sum256(content)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
@@ -108,17 +109,17 @@ func parse() map[string]*template.Template {
 	return all
 }
 
-// view is what a template gets.
+// view is the data for a template.
 type view struct {
 	Frame
 	Title   string
-	Page    string // which link of the frame is the current one
-	Refresh int    // seconds, 0: the page stays
+	Page    string // the current link of the frame
+	Refresh int    // in seconds, 0: no refresh
 	Now     time.Time
 	Data    any
 }
 
-// show renders a page. It is written as a whole, so that an error is never half a page.
+// show renders a page. It is rendered completely before it is sent, so that an error never leaves half a page.
 func (u *ui) show(rw http.ResponseWriter, status int, name, title string, refresh int, data any) {
 	current := name
 	if name == "message" {
@@ -142,7 +143,7 @@ type State struct {
 	Next string // what to do
 }
 
-// searchLink is the address of a search.
+// searchLink returns the URL of a search.
 func searchLink(terms ...string) string {
 	return "/search?" + url.Values{"q": {strings.Join(terms, " ")}}.Encode()
 }
