@@ -30,12 +30,15 @@ type Signer struct {
 	Key      crypto.Signer
 }
 
-// Compose returns the mail with its DKIM signature. The same Mail and Signer give the same
+// Compose returns the mail with its DKIM signature, or without one for a nil Signer. The same Mail and Signer give the same
 // header fields and parts at every attempt.
 func (m *Mail) Compose(s *Signer) ([]byte, error) {
 	var plain bytes.Buffer
 	if err := m.write(&plain); err != nil {
 		return nil, err
+	}
+	if s == nil {
+		return plain.Bytes(), nil
 	}
 	var signed bytes.Buffer
 	err := dkim.Sign(&signed, &plain, &dkim.SignOptions{Domain: s.Domain, Selector: s.Selector, Signer: s.Key, Hash: crypto.SHA256,

@@ -38,6 +38,7 @@ type keeper struct {
 	info    atomic.Pointer[store.Info]
 	seen    seenFacts // used only by the goroutine of learner
 	known   knownPolicies
+	reports atomic.Pointer[reporting] // once the daemon is built
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -111,7 +112,7 @@ func (h *keeper) record(v listener.Verdict) {
 }
 
 func (h *keeper) verdict(v listener.Verdict) store.Verdict {
-	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now()}
+	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now(), ReportAddress: string(v.Snapshot.Config.Report.From)}
 }
 
 // reader returns the database for searches, or nil if it is not open.
@@ -141,15 +142,17 @@ func (h *keeper) sweep(ctx context.Context) {
 			return
 		}
 		if s := h.reader(); s != nil {
-			h.sweepOnce(ctx, s)
+			reports := h.reports.Load()
+			reports.sweep(ctx, s)
+			h.sweepOnce(ctx, s, reports.keeps())
 		}
 	}
 }
 
-func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
+func (h *keeper) sweepOnce(ctx context.Context, s store.Store, reports bool) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP}
+	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP, Reports: reports}
 	dropped, err := store.Sweep(ctx, s, keep, h.now())
 	for _, day := range dropped {
 		h.log.Info("a day of the history exceeded a limit and was removed", "day", day.String())

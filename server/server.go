@@ -106,6 +106,12 @@ func New(o Options) (*Daemon, error) {
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
 	d.put(p)
+	reports, err := newReporting(d, c)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.history.reports.Store(reports)
 	if err = d.open(c); err != nil {
 		d.close()
 		return nil, err

@@ -12,6 +12,8 @@ import (
 // its context.
 type Store interface {
 	Reader
+	Outbox
+	Inbox
 	// Claim leases a slot for n, identified by its instance, and returns the node as the
 	// database has it, with the position up to which its journal is shipped.
 	Claim(ctx context.Context, n Node) (Node, error)

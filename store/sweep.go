@@ -10,6 +10,7 @@ type Retention struct {
 	History  time.Duration // age of the oldest day
 	MaxBytes int64         // of the database; 0 has no bound
 	IP       string        // full, net or none: what is kept of addresses once their day is over
+	Reports  bool          // reports are made: addresses are needed until those of their day are
 }
 
 // MaxFacts bounds the facts of each kind.
@@ -38,8 +39,14 @@ func Sweep(ctx context.Context, s Store, keep Retention, now time.Time) (dropped
 			return dropped, err
 		}
 	}
+	var pending map[Day]bool
+	if keep.IP != "full" && keep.Reports {
+		if pending, err = unbuilt(ctx, s, today); err != nil {
+			return dropped, err
+		}
+	}
 	for _, d := range list {
-		if d < today && keep.IP != "full" {
+		if d < today && keep.IP != "full" && !pending[d] {
 			if err := s.Mask(ctx, d, keep.IP); err != nil {
 				return dropped, err
 			}
@@ -54,4 +61,16 @@ func dropLast(ctx context.Context, s Store, dropped, list []Day) ([]Day, []Day, 
 		return dropped, list, err
 	}
 	return append(dropped, last), list[:len(list)-1], nil
+}
+
+// unbuilt returns the days whose reports are not made yet. A day that is older than reports wait
+// for is not among them.
+func unbuilt(ctx context.Context, s Store, today Day) (map[Day]bool, error) {
+	const patience = 3
+	days, err := s.ReportDays(ctx, today-patience)
+	pending := map[Day]bool{}
+	for _, d := range days {
+		pending[d.Day] = d.State != DayBuilt
+	}
+	return pending, err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"postseal/store"
+	"postseal/store/internal/sqlreports"
 	"postseal/store/internal/sqltext"
 )
 
@@ -44,6 +45,9 @@ type Options struct {
 
 // DB is a database. It implements store.Store.
 type DB struct {
+	*reports
+	shared *sql.DB // of reports, over pool
+
 	pool     *pgxpool.Pool
 	sequence atomic.Int64
 
@@ -52,6 +56,9 @@ type DB struct {
 }
 
 var _ store.Store = (*DB)(nil)
+
+// reports is the part of the database that both engines share.
+type reports = sqlreports.DB
 
 var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("$%d", n) }, IP: func(a netip.Addr) any { return a }}
 
@@ -78,6 +85,7 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{pool: pool, days: map[store.Day]bool{}}
+	d.useReports()
 	if err := d.checkMajor(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -164,8 +172,30 @@ func Newest() int64 {
 
 // Close ends all connections.
 func (d *DB) Close() error {
+	err := d.shared.Close()
 	d.pool.Close()
-	return nil
+	return err
+}
+
+func (d *DB) useReports() {
+	d.shared = stdlib.OpenDBFromPool(d.pool)
+	d.reports = &reports{Reader: d.shared, Write: d.writeReports, Schema: schema + ".", Verdicts: func(store.Day) string { return schema + ".verdict" },
+		Missing: missingDay, IP: "host(ip)", ParseIP: func(b []byte) netip.Addr {
+			a, _ := netip.ParseAddr(string(b))
+			return a
+		}}
+}
+
+func (d *DB) writeReports(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := d.shared.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		tx.Rollback() //nolint:errcheck // the cause is err
+		return err
+	}
+	return tx.Commit()
 }
 
 // Info describes the database. Rows is the planner's estimate where a day was analyzed.

@@ -22,6 +22,7 @@ import (
 	sqlitelib "modernc.org/sqlite/lib"
 
 	"postseal/store"
+	"postseal/store/internal/sqlreports"
 	"postseal/store/internal/sqltext"
 )
 
@@ -42,6 +43,7 @@ type Options struct {
 
 // DB is a database. It implements store.Store.
 type DB struct {
+	*reports
 	path   string
 	o      Options
 	writer *sql.DB // one connection
@@ -56,6 +58,9 @@ type DB struct {
 }
 
 var _ store.Store = (*DB)(nil)
+
+// reports is the part of the database that both engines share.
+type reports = sqlreports.DB
 
 var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("?%d", n) }, IP: func(a netip.Addr) any { return a.AsSlice() }, IPLength: "length(ip) = %d"}
 
@@ -75,6 +80,10 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	d.reader.SetMaxOpenConns(4)
+	d.reports = &reports{Reader: d.reader, Write: d.write, Verdicts: table, Missing: missing, IP: "ip", ParseIP: func(b []byte) netip.Addr {
+		a, _ := netip.AddrFromSlice(b)
+		return a
+	}}
 	if o.ReadOnly {
 		return d, d.checkSchema(ctx)
 	}

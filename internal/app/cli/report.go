@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	return a.group("report", "Read DMARC and TLS reports", a.reportReadCommand())
+	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand())
 }
 
 func (a *app) reportReadCommand() *cobra.Command {
@@ -50,6 +50,18 @@ Exit codes: 0 done, 65 a report was refused, 66 no such input.`,
 
 // reportRead reads every report of the paths.
 func (a *app) reportRead(ctx context.Context, paths []string) error {
+	return a.showReports(func(r *report.Reader) error {
+		for _, path := range paths {
+			if err := a.readReports(ctx, r, path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// showReports shows the reports that read finds.
+func (a *app) showReports(read func(*report.Reader) error) error {
 	v, err := view.NewReports(a.page())
 	if err != nil {
 		return failf(exitCreate, "cannot create a temporary file: %v", err)
@@ -63,10 +75,8 @@ func (a *app) reportRead(ctx context.Context, paths []string) error {
 		a.fail(failf(exitData, "%v", e))
 		return nil
 	}}
-	for _, path := range paths {
-		if err := a.readReports(ctx, r, path); err != nil {
-			return err
-		}
+	if err := read(r); err != nil {
+		return err
 	}
 	return v.End()
 }

@@ -35,6 +35,7 @@ type Config struct {
 	ARC     ARC     `toml:"arc"`
 	Proxy   Proxy   `toml:"proxy"`
 	Store   Store   `toml:"store"`
+	Report  Report  `toml:"report"`
 	Bundles Bundles `toml:"bundles"`
 	Trial   Trial   `toml:"trial"`
 	Web     Web     `toml:"web"`

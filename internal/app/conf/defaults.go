@@ -115,6 +115,7 @@ func Default() *Config {
 		Bundles: Bundles{Dir: defaultBundles(), Keep: "refused", MaxSize: evidence.DefaultMaxBytes, MaxAge: Duration(evidence.DefaultMaxAge)},
 		Web:     Web{Hosts: []Domain{}, TrustedProxies: []Prefix{}},
 		Store:   defaultStore(),
+		Report:  defaultReport(),
 		Trial:   Trial{Enforce: "same", Discovery: "same"},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),

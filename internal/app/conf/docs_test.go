@@ -35,6 +35,7 @@ Without a file, and with a file that names no listener, the daemon listens on lo
 func TestPage(t *testing.T) {
 	w := &pageWriter{comments: map[string]string{}}
 	w.read(t, "conf.go")
+	w.read(t, "report.go")
 	w.read(t, "../rules/rules.go")
 	w.WriteString(preface)
 	t.Setenv("STATE_DIRECTORY", SystemState)
@@ -103,7 +104,8 @@ func (w *pageWriter) table(heading, path string, v reflect.Value) {
 		case !f.IsExported():
 			continue
 		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[toml.LocalDate]():
-			later = append(later, func() { w.table("["+key+"]", key, x) })
+			at := join(path, key)
+			later = append(later, func() { w.table("["+at+"]", at, x) })
 			continue
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && f.Type.Elem() != reflect.TypeFor[Prefix]():
 			later = append(later, func() { w.table("[["+key+"]]", key, reflect.New(f.Type.Elem()).Elem()) })

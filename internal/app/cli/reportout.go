@@ -1,0 +1,311 @@
+package cli
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postseal/domain"
+	"postseal/internal/app/outbox"
+	"postseal/report"
+	"postseal/store"
+)
+
+func (a *app) reportListCommand() *cobra.Command {
+	address, day, name, state, limit := "", "", "", "", 0
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the reports that are sent, and those that are not",
+		Long: `List shows the aggregate reports of the days that are over, newest first: state, records,
+messages, where each went, and why one was not sent. Days are UTC days.
+
+Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
+		Example: "  postseal report list\n  postseal report list --day 2026-11-29 --state none",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			f := store.ReportFilter{Domain: store.Domain(name), State: state, Limit: limit}
+			if day != "" {
+				var err error
+				if f.Day, err = parseDay("--day", day); err != nil {
+					return err
+				}
+			}
+			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
+				p := a.page()
+				return outbox.List(ctx, db, f, func(x outbox.Item) error { return p.Outgoing(&x) })
+			})
+		},
+	}
+	c.Flags().StringVar(&day, "day", "", "only reports about `DAY`, such as 2026-11-29")
+	c.Flags().StringVar(&name, "domain", "", "only reports about `DOMAIN`")
+	c.Flags().StringVar(&state, "state", "", "only reports in `STATE`: built, sealed, done or none")
+	c.Flags().IntVar(&limit, "limit", 1000, "show at most `N` reports")
+	addStoreFlag(c, &address)
+	return c
+}
+
+// parseDay reads a UTC day.
+func parseDay(what, text string) (store.Day, error) {
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return 0, usage("%s %q is not a day", what, text).or("use a day such as 2026-11-29")
+	}
+	return store.DayOf(store.Millis(t)), nil
+}
+
+func (a *app) reportShowCommand() *cobra.Command {
+	address, asXML := "", false
+	c := &cobra.Command{
+		Use:   "show DAY DOMAIN",
+		Short: "Show one report that is sent",
+		Long: `Show shows what the report about DOMAIN and DAY says, in the words in which "report read"
+shows the reports of others, and what became of it. --xml writes the XML as it is sent.
+
+Exit codes: 0 shown, 66 no such report, 69 the database cannot be reached.`,
+		Example: "  postseal report show 2026-11-29 acme.test\n  postseal report show 2026-11-29 acme.test --xml",
+		Args:    exactly("DAY", "DOMAIN"),
+		RunE: func(c *cobra.Command, args []string) error {
+			day, name, err := dayAndDomain(args)
+			if err != nil {
+				return err
+			}
+			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
+				return a.showOutgoing(ctx, db, day, name, asXML)
+			})
+		},
+	}
+	c.Flags().BoolVar(&asXML, "xml", false, "write the XML of the report")
+	addStoreFlag(c, &address)
+	return c
+}
+
+func dayAndDomain(args []string) (day store.Day, name string, err error) {
+	if day, err = parseDay("DAY", args[0]); err != nil {
+		return 0, "", err
+	}
+	parsed, err := domain.Parse(args[1])
+	if err != nil {
+		return 0, "", notDomain("DOMAIN", err)
+	}
+	return day, string(parsed), nil
+}
+
+func (a *app) showOutgoing(ctx context.Context, db store.Store, day store.Day, name string, asXML bool) error {
+	x, body, ok, err := outbox.Find(ctx, db, day, name)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return failf(exitNoInput, "there is no report about %s on %s", name, day).or("postseal report list shows the reports there are")
+	case asXML && len(body) == 0:
+		return failf(exitNoInput, "the report about %s on %s is not kept any more", name, day)
+	case asXML:
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(a.out, z)
+		return err
+	}
+	if err := a.page().Outgoing(&x); err != nil || len(body) == 0 || a.wantJSON() {
+		return err
+	}
+	return a.showReports(func(r *report.Reader) error {
+		_, err := r.Read(ctx, x.File, bytes.NewReader(body))
+		return err
+	})
+}
+
+func (a *app) reportSuppressCommand() *cobra.Command {
+	address, why := "", ""
+	c := &cobra.Command{
+		Use:   "suppress [add TARGET|lift TARGET]",
+		Short: "Show or change which targets get no reports",
+		Long: `Suppress lists the addresses to which reports were refused or returned twice in a row: they
+get none for 30 days, and twice as long each time after. "add" adds a target for good: an
+address, a host or a policy domain. "lift" removes one.
+
+Exit codes: 0 done, 66 no history or no such target, 69 the database cannot be reached.`,
+		Example: "  postseal report suppress\n  postseal report suppress add dmarc@acme.test --why 'asked by phone'\n  postseal report suppress lift dmarc@acme.test",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args) == 2 && (args[0] == "add" || args[0] == "lift") {
+				return nil
+			}
+			return usage("report suppress: use no argument, add TARGET or lift TARGET")
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.openStore(c.Context(), address, len(args) == 0, func(ctx context.Context, db store.Store) error {
+				if len(args) == 0 {
+					list, err := db.Suppressions(ctx)
+					if err != nil {
+						return err
+					}
+					return a.page().Suppressions(list)
+				}
+				target := strings.ToLower(store.Clean(args[1]))
+				if args[0] == "add" {
+					return outbox.Block(ctx, db, target, why, outbox.Forever)
+				}
+				lifted, err := db.Lift(ctx, target)
+				if err == nil && !lifted {
+					return failf(exitNoInput, "%s is not suppressed", target)
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&why, "why", "", "with add: the reason, which is shown later")
+	addStoreFlag(c, &address)
+	return c
+}
+
+func (a *app) reportSendCommand() *cobra.Command {
+	s := sendFlags{}
+	c := &cobra.Command{
+		Use:   "send [--dry-run --out DIR]",
+		Short: "Send the reports that are due, or show what would be sent",
+		Long: `Send does at once what the daemon does each minute: it closes the days that are over,
+builds their reports, asks whether their domains still want them, and sends what is due.
+
+With --dry-run it sends and stores nothing: it makes the reports about yesterday, or about
+--day, and writes their mails to the folder of --out. That works before [report] from is set.
+
+--again DAY,DOMAIN sends a report once more that was sent: the same octets, under the same
+name, so that the receiver knows it for the same.
+
+Exit codes: 0 done, 65 a delivery failed for good, 66 no history, 69 the database cannot be
+reached, 75 a delivery will be tried again, 78 [report] from or dkim is missing.`,
+		Example: `  postseal report send --dry-run --out /tmp/reports
+  postseal report send
+  postseal report send --again 2026-11-29,acme.test`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.reportSend(c.Context(), &s) },
+	}
+	c.Flags().BoolVar(&s.dry, "dry-run", false, "send nothing: write the mails to the folder of --out")
+	c.Flags().StringVar(&s.out, "out", "", "with --dry-run: the `DIR` for the mails; it is made if it does not exist")
+	c.Flags().StringVar(&s.day, "day", "", "with --dry-run: the UTC `DAY`, such as 2026-11-29 (default: yesterday)")
+	c.Flags().StringVar(&s.again, "again", "", "send the report about `DAY,DOMAIN` once more")
+	addStoreFlag(c, &s.store)
+	return c
+}
+
+type sendFlags struct {
+	dry                    bool
+	out, day, again, store string
+}
+
+func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
+	switch {
+	case f.dry && f.out == "":
+		return usage("report send --dry-run: missing --out DIR").or("name a folder for the mails")
+	case !f.dry && (f.out != "" || f.day != ""):
+		return usage("--out and --day belong to --dry-run")
+	case f.dry && f.again != "":
+		return usage("--again and --dry-run cannot be used together")
+	}
+	return a.openStore(ctx, f.store, f.dry, func(ctx context.Context, db store.Store) error {
+		if err := a.usualConfig(); err != nil {
+			return err
+		}
+		dns, err := a.resolver()
+		if err != nil {
+			return err
+		}
+		now, err := a.clock()
+		if err != nil {
+			return err
+		}
+		version, _ := buildVersion()
+		s, err := outbox.FromConfig(a.config, outbox.Parts{DB: db, Resolver: dns, Now: now, Version: version})
+		if err != nil {
+			return failf(exitConfig, "%v", err)
+		}
+		if f.dry {
+			return a.previewReports(ctx, s, f)
+		}
+		if s.Signer == nil {
+			return failf(exitConfig, "reports are not turned on: [report] from and dkim are missing").or("postseal report send --dry-run --out DIR shows what would be sent")
+		}
+		if f.again != "" {
+			if err := a.sendAgain(ctx, s, f.again); err != nil {
+				return err
+			}
+		}
+		return a.sendNow(ctx, s)
+	})
+}
+
+func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) error {
+	day, name, ok := strings.Cut(text, ",")
+	if !ok {
+		return usage("--again %q is not DAY,DOMAIN", text)
+	}
+	d, parsed, err := dayAndDomain([]string{day, name})
+	if err != nil {
+		return err
+	}
+	n, err := outbox.Again(ctx, s.DB, d, parsed, s.Now())
+	if err != nil {
+		return failf(exitNoInput, "%v", err)
+	}
+	if n == 0 {
+		return failf(exitNoInput, "the report about %s on %s has no destination that it was sent to", parsed, d)
+	}
+	return nil
+}
+
+// sendNow makes one sweep, and shows the reports that it touched.
+func (a *app) sendNow(ctx context.Context, s *outbox.Sender) error {
+	if err := s.Sweep(ctx); err != nil {
+		return err
+	}
+	p := a.page()
+	return outbox.List(ctx, s.DB, store.ReportFilter{Day: store.DayOf(store.Millis(s.Now())) - 1}, func(x outbox.Item) error {
+		for i := range x.Deliveries {
+			switch d := &x.Deliveries[i]; {
+			case d.State == store.DeliveryFailed || d.State == store.DeliveryExpired:
+				a.setExit(exitData)
+			case d.State == store.DeliveryDue && d.Attempts > 0:
+				a.setExit(exitTempFail)
+			}
+		}
+		return p.Outgoing(&x)
+	})
+}
+
+// previewReports writes what would be sent.
+func (a *app) previewReports(ctx context.Context, s *outbox.Sender, f *sendFlags) error {
+	day := store.DayOf(store.Millis(s.Now())) - 1
+	if f.day != "" {
+		var err error
+		if day, err = parseDay("--day", f.day); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(f.out, 0o750); err != nil {
+		return failf(exitCreate, "--out: %v", err)
+	}
+	p := a.page()
+	reports, mails := 0, 0
+	err := s.Preview(ctx, day, f.out, func(x *outbox.Previewed) error {
+		item := outbox.ItemOf(&x.Outgoing, x.To)
+		item.Files = x.Files
+		reports, mails = reports+1, mails+len(x.Files)
+		return p.Outgoing(&item)
+	})
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return failf(exitCreate, "%v", err)
+	}
+	if err == nil && !p.JSON() {
+		p.Notef("%s: %d domains with a policy that asks for reports, %d mails written; nothing was sent", day, reports, mails)
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"postseal/store"
+)
+
+// Item is an outgoing report as commands and pages show it. Its JSON has the schema
+// postseal.report-out/1.
+type Item struct {
+	Schema     string     `json:"schema"`
+	Day        string     `json:"day"`
+	Domain     string     `json:"domain"`
+	ReportID   string     `json:"report_id"`
+	File       string     `json:"file"`
+	State      string     `json:"state"`
+	Why        string     `json:"why"`
+	Records    int64      `json:"records"`
+	Messages   int64      `json:"messages"`
+	LeftOut    int64      `json:"left_out"`
+	Deliveries []Delivery `json:"deliveries"`
+	Files      []string   `json:"files,omitempty"` // of a dry run
+}
+
+// Delivery is one destination of an Item.
+type Delivery struct {
+	URI      string     `json:"uri"`
+	Address  string     `json:"address"`
+	State    string     `json:"state"`
+	Attempts int        `json:"attempts"`
+	Reply    string     `json:"reply"`
+	NextAt   *time.Time `json:"next_at,omitempty"`
+	SentAt   *time.Time `json:"sent_at,omitempty"`
+}
+
+// ItemOf returns what is shown of a report.
+func ItemOf(r *store.Outgoing, to []store.Delivery) Item {
+	x := Item{Schema: "postseal.report-out/1", Day: r.Day.String(), Domain: r.Domain, ReportID: r.ID, File: r.File, State: r.State, Why: r.Why, Records: r.Records, Messages: r.Messages,
+		LeftOut: r.LeftOut, Deliveries: []Delivery{}}
+	for i := range to {
+		d := &to[i]
+		y := Delivery{URI: d.URI, Address: d.Address, State: d.State, Attempts: d.Attempts, Reply: d.Reply}
+		if d.State == store.DeliveryDue || d.State == store.DeliverySending {
+			y.NextAt = timeOf(d.NextAt)
+		}
+		y.SentAt = timeOf(d.SentAt)
+		x.Deliveries = append(x.Deliveries, y)
+	}
+	return x
+}
+
+func timeOf(millis int64) *time.Time {
+	if millis == 0 {
+		return nil
+	}
+	t := store.Time(millis)
+	return &t
+}
+
+// List gives each report that f selects to show, newest day first.
+func List(ctx context.Context, db store.Outbox, f store.ReportFilter, show func(Item) error) error {
+	list, err := db.Outgoing(ctx, f)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		to, err := db.Deliveries(ctx, list[i].Day, list[i].Domain)
+		if err != nil {
+			return err
+		}
+		if err := show(ItemOf(&list[i], to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Find returns one report with its body.
+func Find(ctx context.Context, db store.Outbox, day store.Day, domain string) (x Item, body []byte, ok bool, err error) {
+	r, ok, err := db.OutgoingReport(ctx, day, domain)
+	if err != nil || !ok {
+		return x, nil, ok, err
+	}
+	to, err := db.Deliveries(ctx, day, domain)
+	return ItemOf(&r, to), r.Body, true, err
+}
+
+// Block suppresses a target by hand: an address, a host or a policy domain.
+func Block(ctx context.Context, db store.Outbox, target, why string, until time.Time) error {
+	return db.Suppress(ctx, store.Suppression{Target: target, Until: store.Millis(until), Why: cmp.Or(store.Clean(why), "by hand"), ByHand: true})
+}
+
+// Forever is the end of a suppression that is lifted by hand alone.
+var Forever = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)

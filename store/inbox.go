@@ -1,0 +1,88 @@
+package store
+
+import "context"
+
+// Inbound is a report of another receiver, without its records.
+type Inbound struct {
+	ID       int64
+	Kind     string // aggregate, tls or failure
+	Org      string
+	Email    string
+	ReportID string
+	Domain   string
+	Begin    int64 // milliseconds since 1970
+	End      int64
+	Records  int64
+	Messages int64
+	Warnings int64
+	Meta     string   // the report as JSON, schema postseal.report/1, without records
+	Digest   [16]byte // of its records: the same report holds the same ones
+	Carrier  string   // what is known of the mail that brought it
+	Proven   bool     // it counts in summaries
+	ReadAt   int64
+}
+
+// InboundRow is one record of an aggregate report.
+type InboundRow struct {
+	N        int64
+	IP       string
+	Messages int64
+	Record   string // JSON
+}
+
+// Source counts what reports of one day say of a source of mail of a domain.
+type Source struct {
+	Domain      string
+	Day         Day
+	Kind        string // dkim, spf or net: what names it
+	Source      string // a domain, or a network
+	IP          string // one of its addresses
+	Messages    int64
+	SPF         int64 // with aligned SPF
+	DKIM        int64 // with an aligned signature
+	DMARC       int64 // with one of both
+	Quarantined int64
+	Rejected    int64
+	Listed      int64 // that the reporter took for mail of a list or a forwarder
+	Broken      int64 // with a signature of the domain's own that does not verify, and none that does
+}
+
+// Outcomes of an inbound report.
+const (
+	InboundNew     = "new"
+	InboundKnown   = "known"   // it was read already
+	InboundDiffers = "differs" // one with the same name and other records was read already
+)
+
+// InboundFilter selects inbound reports. The zero value selects all.
+type InboundFilter struct {
+	Domain string // with the names below it
+	Since  int64  // that begin at or after this, in milliseconds since 1970
+	Kind   string
+	Limit  int // 0: 1000
+}
+
+// Inbox keeps reports of others.
+type Inbox interface {
+	// BeginInbound begins to add a report. Its rows do not count before EndInbound.
+	BeginInbound(ctx context.Context, at int64) (id int64, err error)
+	AddInboundRows(ctx context.Context, id int64, rows []InboundRow) error
+	// EndInbound makes the report count, with its sources, unless it is known: then nothing
+	// of it stays.
+	EndInbound(ctx context.Context, id int64, r Inbound, sources []Source) (outcome string, err error)
+	// DropInbound removes a report that was begun.
+	DropInbound(ctx context.Context, id int64) error
+	// TrimInbound removes what was begun before a time and never ended, rows of reports that
+	// were read before another, and sources before a day.
+	TrimInbound(ctx context.Context, begunBefore, rowsBefore int64, sourcesBefore Day) error
+	// InboundReports lists reports, the last read first.
+	InboundReports(ctx context.Context, f InboundFilter) ([]Inbound, error)
+	// InboundRows calls f with the records of a report, in its order.
+	InboundRows(ctx context.Context, id int64, f func(*InboundRow) error) error
+	// Sources lists what reports say of a domain and the names below it, by day and source.
+	Sources(ctx context.Context, domain string, since, until Day) ([]Source, error)
+	// FirstDays returns for each source of a domain its first day.
+	FirstDays(ctx context.Context, domain string) (map[string]Day, error)
+	// InboundDomains lists the domains that sources are known of.
+	InboundDomains(ctx context.Context) ([]string, error)
+}

@@ -1,0 +1,264 @@
+package storetest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"postseal/store"
+)
+
+// ReportRows are rows of one day that three domains want reports about.
+func ReportRows(day store.Day) ([]store.Row, []store.Policy) {
+	at := day.Start() + 3600_000
+	var rows []store.Row
+	add := func(n int, r store.Row) {
+		for range n {
+			r.Millis, r.Ref = at+int64(len(rows)), store.RefText(int64(len(rows)))
+			rows = append(rows, r)
+		}
+	}
+	acme := store.Policy{Hash: store.Hash{1}, Domain: "acme.test", Text: "v=DMARC1; p=reject; rua=mailto:dmarc@acme.test", Discovery: "treewalk", First: at, Last: at}
+	bulk := store.Policy{Hash: store.Hash{2}, Domain: "bulk.test", Text: "v=DMARC1; p=none; rua=mailto:r@bulk.test", Discovery: "treewalk", First: at, Last: at}
+	r := store.Row{Door: "milter", Action: "accept", Applied: "accept", Enforce: "guarded", Reason: "dmarc.pass", Author: "acme.test", MFrom: "acme.test", IP: netip.MustParseAddr("192.0.2.1"),
+		SPF: "pass", SPFDomain: "acme.test", DKIM: "pass:acme.test/s1", DMARC: "pass", Aligned: "both", P: "reject", PolicyDom: "acme.test", PolicyHash: acme.Hash, Cause: 1}
+	add(3, r)
+	other := r
+	other.IP, other.Author, other.DKIM = netip.MustParseAddr("2001:db8::1"), "news.acme.test", "fail:acme.test/s1(BodyHashMismatch),pass:list.test/k"
+	other.Aligned, other.SPF, other.SPFDomain, other.MFrom, other.DMARC, other.Action, other.Applied, other.Override, other.Why = "none", "pass", "list.test", "list.test", "fail", "reject", "quarantine", "mailing_list", "guarded"
+	add(2, other)
+	quiet := r
+	quiet.PolicyDom, quiet.Author, quiet.PolicyHash, quiet.Cause, quiet.P = "bulk.test", "bulk.test", bulk.Hash, 2, "none"
+	add(1, quiet)
+	deferred := r
+	deferred.Action, deferred.Applied = "defer", "defer"
+	add(1, deferred)
+	none := r
+	none.Cause, none.PolicyDom = 0, "nobody.test"
+	add(1, none)
+	return rows, []store.Policy{acme, bulk}
+}
+
+var theDay = store.DayOf(store.Millis(Now)) - 1
+
+func outbox(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	rows, policies := ReportRows(theDay)
+	n := Claim(t, db, "i", "b")
+	Ship(t, db, &n, &store.Batch{Rows: rows, Policies: policies})
+	list, err := db.Reported(ctx, theDay)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v %v", list, err)
+	}
+	if a := list[0]; a.Domain != "acme.test" || a.Messages != 5 || a.Wanted != 5 || a.Rejected != 0 || a.OK != 3 || a.Policy != policies[0].Hash {
+		t.Errorf("%+v", a)
+	}
+	if b := list[1]; b.Messages != 1 || b.Wanted != 0 {
+		t.Errorf("%+v", b)
+	}
+	var counted []store.ReportRow
+	if err := db.ReportRows(ctx, theDay, "acme.test", func(r *store.ReportRow) error { counted = append(counted, *r); return nil }); err != nil || len(counted) != 2 {
+		t.Fatalf("%v %v", counted, err)
+	}
+	if counted[0].N != 3 || counted[0].IP != rows[0].IP || counted[1].N != 2 || counted[1].IP != rows[3].IP || counted[1].DKIM != rows[3].DKIM || counted[1].Override != "mailing_list" {
+		t.Errorf("%+v", counted)
+	}
+	if p, ok, err := db.PolicyByHash(ctx, policies[0].Hash); !ok || err != nil || p.Text != policies[0].Text {
+		t.Errorf("%+v %v %v", p, ok, err)
+	}
+	closeOnce(t, db, rows)
+	reportsOnce(t, db)
+	attempts(t, db)
+	suppressed(t, db)
+}
+
+// closeOnce: a day is closed once, and rows that come later are late and in no report.
+func closeOnce(t *testing.T, db store.Store, rows []store.Row) {
+	ctx := t.Context()
+	for i, want := range []bool{true, false} {
+		if ok, err := db.CloseDay(ctx, theDay, 5, "mx2"); ok != want || err != nil {
+			t.Errorf("close %d: %v %v", i, ok, err)
+		}
+	}
+	n := Claim(t, db, "i", "b")
+	late := rows[:1:1]
+	Ship(t, db, &n, &store.Batch{Rows: slices.Clone(late)})
+	if list, err := db.Reported(ctx, theDay); err != nil || list[0].Messages != 5 {
+		t.Errorf("%+v %v", list, err)
+	}
+	days, err := db.ReportDays(ctx, theDay-3)
+	if err != nil || len(days) != 1 || days[0].State != store.DayClosed || days[0].Late != 1 || days[0].WaitedFor != "mx2" {
+		t.Errorf("%+v %v", days, err)
+	}
+}
+
+// reportsOnce: there is one report about a domain and day, whoever adds it.
+func reportsOnce(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	r := store.Outgoing{Day: theDay, Domain: "acme.test", ID: "id1", File: "f", State: store.ReportBuilt, Records: 2, Messages: 5, Body: []byte("body"), BuiltAt: 6, NextAt: 100}
+	again := r
+	again.ID, again.Body = "id2", []byte("other")
+	for _, x := range []store.Outgoing{r, again} {
+		if err := db.AddReports(ctx, []store.Outgoing{x}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.DayBuilt(ctx, theDay, 5); err != nil {
+		t.Fatal(err)
+	}
+	got, ok, err := db.OutgoingReport(ctx, theDay, "acme.test")
+	if !ok || err != nil || got.ID != "id1" || string(got.Body) != "body" {
+		t.Errorf("%+v %v %v", got, ok, err)
+	}
+	for now, want := range map[int64]int{99: 0, 100: 1} {
+		if due, err := db.BuiltReports(ctx, now, 10); err != nil || len(due) != want {
+			t.Errorf("at %d: %v %v", now, due, err)
+		}
+	}
+	if err := db.Postpone(ctx, theDay, "acme.test", 200); err != nil {
+		t.Fatal(err)
+	}
+	if due, _ := db.BuiltReports(ctx, 199, 10); len(due) != 0 {
+		t.Error("postponed, and due")
+	}
+}
+
+func attempts(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	to := []store.Delivery{{URI: "mailto:a@acme.test", Address: "a@acme.test", State: store.DeliveryDue, NextAt: 300, Token: "t1"},
+		{URI: "mailto:b@x.test", Address: "b@x.test", State: store.DeliveryRefused, Reply: "no consent", NextAt: 300, Token: "t2"}}
+	for range 2 {
+		if err := db.SealReport(ctx, theDay, "acme.test", "", to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due, err := db.DueDeliveries(ctx, 300, 10)
+	if err != nil || len(due) != 1 || due[0].Address != "a@acme.test" {
+		t.Fatalf("%+v %v", due, err)
+	}
+	for _, c := range []struct {
+		now  int64
+		want bool
+	}{{300, true}, {301, false}, {900, true}} { // the lease of the first ended at 900
+		if ok, err := db.Lease(ctx, due[0], c.now, c.now+600); ok != c.want || err != nil {
+			t.Errorf("lease at %d: %v %v", c.now, ok, err)
+		}
+	}
+	x, ok, err := db.DeliveryOf(ctx, "t1")
+	if !ok || err != nil || x.Attempts != 2 || x.FirstAt != 300 {
+		t.Fatalf("%+v %v %v", x, ok, err)
+	}
+	x.State, x.SentAt = store.DeliverySent, 1000
+	if err := db.EndAttempt(ctx, x); err != nil {
+		t.Fatal(err)
+	}
+	done, err := db.Outgoing(ctx, store.ReportFilter{State: store.ReportDone})
+	if err != nil || len(done) != 1 || done[0].Domain != "acme.test" || done[0].Body != nil {
+		t.Errorf("%+v %v", done, err)
+	}
+	if n, err := db.Resend(ctx, theDay, "acme.test", 2000); n != 1 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+	if due, err := db.DueDeliveries(ctx, 2000, 10); err != nil || len(due) != 1 || due[0].Attempts != 0 {
+		t.Errorf("%+v %v", due, err)
+	}
+	if err := db.TrimReports(ctx, theDay+1, theDay+1); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := db.Outgoing(ctx, store.ReportFilter{}); err != nil || len(left) != 0 {
+		t.Errorf("%+v %v", left, err)
+	}
+}
+
+func suppressed(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	s := store.Suppression{Target: "a@acme.test", Until: 9, Why: "bounced", Hits: 2}
+	for range 2 {
+		if err := db.Suppress(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		s.Hits++
+	}
+	s.Hits--
+	if list, err := db.Suppressions(ctx); err != nil || len(list) != 1 || list[0] != s {
+		t.Errorf("%+v %v", list, err)
+	}
+	for _, want := range []bool{true, false} {
+		if ok, err := db.Lift(ctx, s.Target); ok != want || err != nil {
+			t.Errorf("%v %v", ok, err)
+		}
+	}
+	if err := db.SawOK(ctx, []string{"a.test"}, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SawOK(ctx, []string{"a.test"}, 5); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := db.SeenOK(ctx, "a.test"); at != 7 || err != nil {
+		t.Errorf("%d %v", at, err)
+	}
+	for want := int64(1); want < 3; want++ {
+		if n, last, err := db.CountFailure(ctx, theDay, "a.test", "k", 50+want); n != want || last != 51 || err != nil {
+			t.Errorf("%d %d %v", n, last, err)
+		}
+	}
+}
+
+func inbox(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	r := store.Inbound{Kind: "aggregate", Org: "rx.test", ReportID: "1", Domain: "acme.test", Begin: theDay.Start(), End: theDay.End() - 1000, Records: 2, Messages: 5, Meta: "{}", Digest: [16]byte{1}, Proven: true}
+	source := store.Source{Domain: "acme.test", Day: theDay, Kind: "dkim", Source: "acme.test", IP: "192.0.2.1", Messages: 5, DKIM: 4, DMARC: 4, Rejected: 1}
+	read := func(r store.Inbound) string {
+		t.Helper()
+		id, err := db.BeginInbound(ctx, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.AddInboundRows(ctx, id, []store.InboundRow{{N: 0, IP: "192.0.2.1", Messages: 4, Record: "{}"}, {N: 1, IP: "192.0.2.2", Messages: 1, Record: "{}"}}); err != nil {
+			t.Fatal(err)
+		}
+		var sources []store.Source
+		if r.Proven {
+			sources = append(sources, source)
+		}
+		outcome, err := db.EndInbound(ctx, id, r, sources)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcome
+	}
+	unproven := r
+	unproven.Proven = false
+	differs := r
+	differs.Digest = [16]byte{2}
+	for i, c := range []struct {
+		r    store.Inbound
+		want string
+	}{{unproven, store.InboundNew}, {r, store.InboundNew}, {r, store.InboundKnown}, {unproven, store.InboundKnown}, {differs, store.InboundDiffers}} {
+		if got := read(c.r); got != c.want {
+			t.Errorf("%d: %s, want %s", i, got, c.want)
+		}
+	}
+	list, err := db.InboundReports(ctx, store.InboundFilter{Domain: "acme.test"})
+	if err != nil || len(list) != 1 || !list[0].Proven || list[0].Digest != r.Digest {
+		t.Fatalf("%+v %v", list, err)
+	}
+	n := 0
+	if err := db.InboundRows(ctx, list[0].ID, func(x *store.InboundRow) error { n++; return nil }); err != nil || n != 2 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	sources, err := db.Sources(ctx, "acme.test", theDay, theDay)
+	if err != nil || len(sources) != 1 || sources[0] != source {
+		t.Errorf("%+v %v", sources, err)
+	}
+	if id, err := db.BeginInbound(ctx, 10); err != nil || db.DropInbound(ctx, id) != nil {
+		t.Error(err)
+	}
+	if err := db.TrimInbound(ctx, 100, 100, theDay+1); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := db.InboundDomains(ctx); err != nil || len(names) != 0 {
+		t.Error(fmt.Sprint(names, err))
+	}
+}
