@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxIdle    = 32               // unused sockets kept per server
+	maxIdle    = 512              // unused sockets kept per server
 	maxUses    = 64               // questions of one socket: ports must not become old (RFC 5452 §9.2)
 	maxAge     = 30 * time.Second // of an unused socket
 	maxForeign = 64               // datagrams that are no answer before TCP is used instead

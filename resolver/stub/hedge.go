@@ -92,8 +92,11 @@ func (o outcome) decides() bool { return o.fail == nil || o.fail.final() }
 // race asks s, and other when s takes longer than usual. Of two failures it returns the
 // one that says more.
 func (c *Client) race(ctx context.Context, s, other *turn, q question) outcome {
+	if other == nil {
+		return c.turn(ctx, s, q)
+	}
 	wait, ok := s.pace.patience()
-	if other == nil || !ok {
+	if !ok {
 		return c.turn(ctx, s, q)
 	}
 	ctx, cancel := context.WithCancel(ctx)
