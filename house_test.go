@@ -51,6 +51,7 @@ var layers = [][]string{
 	{"store/engines", "store/writer"},
 	{"internal/app/clients"},
 	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate"},
+	{"internal/app/whatif"},
 	{"internal/app/endpoint", "internal/app/outbox"},
 	{"internal/app/doctor"},
 	{"internal/app/quickstart"},

@@ -49,6 +49,7 @@ type Daemon struct {
 	bundles  *bundles
 	trial    *trial
 	history  *keeper
+	whatIfs  *whatIfs
 	audits   chan struct{}               // one element for each running audit
 	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
@@ -73,6 +74,7 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{options: o, config: c, metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
+	d.whatIfs = newWhatIfs(d)
 	d.warn(warnings)
 	d.keepMemory(c.Limits)
 	d.dial = ask
@@ -414,6 +416,7 @@ func (d *Daemon) drain() {
 
 // close closes everything that is left. It may follow drain or a failed New.
 func (d *Daemon) close() {
+	d.whatIfs.close()
 	for _, r := range d.services {
 		r.service.Close()
 		r.listener.Close()

@@ -235,3 +235,28 @@ func (f *Folder) Stats() (files int, bytes int64) {
 	defer f.mu.Unlock()
 	return len(f.files), f.bytes
 }
+
+// Kept is a bundle of a folder.
+type Kept struct {
+	Path string
+	Made time.Time
+}
+
+// List returns the bundles of a folder that were made since a time, the newest first, at most
+// most of them. more reports whether there are others.
+func List(dir string, since time.Time, most int) (list []Kept, more bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range entries {
+		if made, ok := parseName(e.Name()); ok && !made.Before(since) {
+			list = append(list, Kept{filepath.Join(dir, e.Name()), made})
+		}
+	}
+	slices.SortFunc(list, func(a, b Kept) int { return b.Made.Compare(a.Made) })
+	if len(list) > most {
+		return list[:most], true, nil
+	}
+	return list, false, nil
+}

@@ -72,9 +72,9 @@ func (a *app) parseSearch(text string) (*store.Query, error) {
 	return q, err
 }
 
-// historyCommands are those about the history of verdicts.
+// historyCommands are those about past verdicts.
 func (a *app) historyCommands() []*cobra.Command {
-	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), a.storeCommand()}
+	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), a.storeCommand(), a.whatIfCommand()}
 }
 
 func (a *app) historyCommand() *cobra.Command {

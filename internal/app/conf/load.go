@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -110,6 +111,24 @@ func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config,
 		return nil, nil, &Error{d.problems}
 	}
 	return c, d.problems, nil
+}
+
+// ParsePart reads a part of a configuration that holds only the top-level keys named. It opens no
+// file.
+func ParsePart(path string, data []byte, now time.Time, keys ...string) (c *Config, warnings []Problem, err error) {
+	if len(data) > maxFile {
+		return nil, nil, &Error{[]Problem{{File: path, Text: "is larger than 1 MiB"}}}
+	}
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		return nil, nil, &Error{[]Problem{syntax(path, err)}}
+	}
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		if !slices.Contains(keys, key) {
+			return nil, nil, &Error{[]Problem{{File: path, Text: fmt.Sprintf("%q is not used here; known are %s", key, strings.Join(keys, ", "))}}}
+		}
+	}
+	return Parse(path, data, now)
 }
 
 // failed reports whether there is a problem that is no warning.

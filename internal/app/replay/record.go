@@ -64,6 +64,11 @@ func (o *Options) record(r *postseal.Report, h *message.Header, d *received.Deli
 	return record
 }
 
+// FactsOf returns the facts of a verdict that was evaluated again from its evidence.
+func FactsOf(r *postseal.Report) Facts {
+	return Facts{Received: r.Time.UTC(), Author: Author(r), Sender: Sender(r), Evidence: evidence(r), Looks: looks(r)}
+}
+
 // ownResults is our own Authentication-Results field, the topmost; nil when there is none.
 func (o *Options) ownResults(h *message.Header) *authres.Field {
 	for i := range h.Len() {

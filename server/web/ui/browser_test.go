@@ -28,13 +28,13 @@ func TestBrowser(t *testing.T) {
 		t.Skip("skipped: chromium is not installed (apt-get install chromium)")
 	}
 	asked := &requests{}
-	pages := handler(&source{db: filled(t), evidence: told()})
+	pages := handler(&source{db: filled(t), evidence: told(), compared: compared()})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		asked.add(r.URL.Path)
 		pages.ServeHTTP(rw, r)
 	}))
 	defer server.Close()
-	for _, page := range []struct{ name, path string }{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, {"message", "/v/" + store.RefText(1000)}, {"audit", "/audit/acme.test"}, {"system", "/system"}} {
+	for _, page := range []struct{ name, path string }{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, {"message", "/v/" + store.RefText(1000)}, {"audit", "/audit/acme.test"}, {"system", "/system"}, {"whatif", "/whatif"}} {
 		for _, form := range []struct {
 			name, flag string
 			width      int

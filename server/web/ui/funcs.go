@@ -15,7 +15,7 @@ import (
 // funcs are the functions of the templates.
 var funcs = template.FuncMap{
 	"shows":    func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
-	"tone":     tone,
+	"tone":     func(action any) string { return tone(fmt.Sprint(action)) },
 	"symbol":   symbol,
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },

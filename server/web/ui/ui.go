@@ -32,6 +32,13 @@ type Source interface {
 	Explain(ctx context.Context, ref string) (*Explained, error)
 	// Audit audits a domain now. The error is a *web.Refusal if the request is wrong.
 	Audit(r *http.Request) (*audit.Report, error)
+	// WhatIf compares two policies on the kept evidence. The error is a *web.Refusal if the
+	// request is wrong or nothing is kept.
+	WhatIf(r *http.Request) (Comparison, error)
+	// Paste keeps a pasted policy and returns its name.
+	Paste(text string) (string, error)
+	// Trial is the policy that [trial] tests, nil without one.
+	Trial() *Trial
 	// Config returns the current configuration, as text, without secrets.
 	Config() string
 	// Now returns the time.
@@ -82,6 +89,8 @@ func Routes(s Source) []web.Route {
 		page("/audit", u.auditForm),
 		page("/audit/{domain}", u.audit),
 		page("/system", u.system),
+		page("/whatif", u.whatIf),
+		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Reader, Page: true, Handler: u.paste},
 		asset("style.css", "text/css; charset=utf-8", style),
 		asset("icon.svg", "image/svg+xml", icon),
 	}
@@ -99,7 +108,7 @@ func asset(name, media string, content []byte) web.Route {
 	}}
 }
 
-var pageNames = []string{"live", "search", "message", "audit", "system"}
+var pageNames = []string{"live", "search", "message", "audit", "system", "whatif"}
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}

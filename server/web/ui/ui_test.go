@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +21,8 @@ import (
 	"postseal"
 	"postseal/audit"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/replay"
+	"postseal/internal/app/whatif"
 	"postseal/server/web"
 	"postseal/store"
 	"postseal/store/sqlite"
@@ -36,6 +39,8 @@ type source struct {
 	why      string
 	evidence *Explained
 	trouble  string
+	compared *Comparison
+	trial    *Trial
 }
 
 func (s *source) Frame() Frame {
@@ -43,7 +48,20 @@ func (s *source) Frame() Frame {
 }
 func (s *source) Store() (store.Reader, string) { return s.db, s.why }
 func (s *source) Config() string                { return "authserv_id = \"mx.example.net\"\n# " + hostile }
-func (s *source) Now() time.Time                { return now }
+func (s *source) Trial() *Trial                 { return s.trial }
+func (s *source) Paste(text string) (string, error) {
+	if !strings.Contains(text, "enforce") {
+		return "", &web.Refusal{Status: http.StatusBadRequest, Detail: "pasted:1:1: " + text}
+	}
+	return "pasted-0123456789ab", nil
+}
+func (s *source) WhatIf(r *http.Request) (Comparison, error) {
+	if s.compared == nil {
+		return Comparison{}, &web.Refusal{Status: http.StatusNotFound, Detail: "no evidence is kept: remove [bundles] dir"}
+	}
+	return *s.compared, nil
+}
+func (s *source) Now() time.Time { return now }
 func (s *source) Explain(_ context.Context, ref string) (*Explained, error) {
 	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Explanation.Ref {
 		return nil, &web.Refusal{Status: http.StatusNotFound, Detail: "no verdict of this reference is kept"}
@@ -113,6 +131,14 @@ func told() *Explained {
 			{Title: "Decision", Text: hostile, Tone: explain.Warn}}}}
 }
 
+// compared is a comparison of two policies.
+func compared() *Comparison {
+	return &Comparison{Report: &whatif.Report{Schema: whatif.Schema, A: "live", B: "strict", Since: now.Add(-7 * 24 * time.Hour), Messages: 642310, Changed: 470, Undecided: 30,
+		Ways: []whatif.Way{{From: "quarantine", To: "reject", N: 409, Looks: map[replay.Looks]int{"legitimate": 312, "forged": 97}}, {From: "accept", To: "reject", N: 61, Looks: map[replay.Looks]int{"forged": 61}}},
+		Changes: []whatif.Change{{Sender: "lists.example.net", Author: "acme.test", From: "quarantine", To: "reject", N: 312, Looks: "legitimate", Evidence: []string{"List-Id", "DKIM broken: footer"}, Refs: []string{store.RefText(1000)}},
+			{Sender: "203.0.113.0/24", Author: "bank.test", From: "accept", To: "reject", N: 61, Looks: "forged", Evidence: []string{hostile}, Refs: []string{store.RefText(1001)}}}}}
+}
+
 // handler serves the pages without the door in front of them.
 func handler(s Source) http.Handler {
 	mux := http.NewServeMux()
@@ -132,7 +158,7 @@ func open(t *testing.T, h http.Handler, path string) (int, string) {
 
 // TestPages: each page in each state says what it must, as text.
 func TestPages(t *testing.T) {
-	full := &source{db: filled(t), evidence: told()}
+	full := &source{db: filled(t), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
 	off := &source{why: "[store] url is \"none\""}
 	failing := &source{db: broken{}, why: ""}
 	empty, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "empty.db"), sqlite.Options{})
@@ -172,6 +198,10 @@ func TestPages(t *testing.T) {
 		{"audit form", full, "/audit", 200, []string{"What do receivers see of a domain?"}, nil},
 		{"audit form, sent", full, "/audit?domain=acme.test", 303, []string{"/audit/acme.test"}, nil},
 		{"audit, no domain", full, "/audit/x", 400, []string{"not a domain name"}, nil},
+		{"what-if", full, "/whatif", 200, []string{"470 of 642,310 messages would end in another way.", "lists.example.net", "legitimate 312 forged 97", "only one direction is seen", "[trial] tests strict", "[[exempt]]", "30 messages are undecided"}, nil},
+		{"what-if, off", off, "/whatif", 404, []string{"no evidence is kept"}, nil},
+		{"what-if, running", &source{compared: &Comparison{Done: 10, All: 2000}}, "/whatif", 200, []string{"10 of 2,000 messages done", "http-equiv"}, nil},
+		{"what-if, empty", &source{compared: &Comparison{Report: &whatif.Report{}}}, "/whatif", 200, []string{"no evidence in this period"}, nil},
 		{"system", full, "/system", 200, []string{"Everything answers.", "authserv_id", "sqlite", "mx1"}, nil},
 		{"system, off", off, "/system", 200, []string{"[store] url is"}, nil},
 		{"trouble", &source{db: empty, trouble: "No name server answers."}, "/system", 200, []string{"No name server answers."}, nil},
@@ -250,6 +280,23 @@ func textOf(t *testing.T, body string) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
+// TestPaste: a pasted policy is compared, and one with errors comes back with them.
+func TestPaste(t *testing.T) {
+	h := handler(&source{compared: compared()})
+	for policy, want := range map[string]int{"enforce = 'strict'": 303, hostile: 400} {
+		r := httptest.NewRequest("POST", "/whatif/paste", strings.NewReader(url.Values{"policy": {policy}, "a": {"live"}, "since": {"7d"}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		rw := httptest.NewRecorder()
+		h.ServeHTTP(rw, r)
+		if rw.Code != want || want == 303 && rw.Header().Get("Location") != "/whatif?a=live&b=pasted-0123456789ab&since=7d" {
+			t.Errorf("%q: %d %s", policy, rw.Code, rw.Header().Get("Location"))
+		}
+		if want == 400 {
+			check(t, rw.Body.String())
+		}
+	}
+}
+
 // broken is a database that does not answer.
 type broken struct{ store.Reader }
 
@@ -265,8 +312,8 @@ func (broken) Hours(context.Context, store.Day, *store.Query) ([]store.Hour, err
 
 // TestHostile: what strangers choose is text on every page that shows it.
 func TestHostile(t *testing.T) {
-	s := &source{db: filled(t), evidence: told()}
-	for _, path := range []string{"/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+	s := &source{db: filled(t), evidence: told(), compared: compared()}
+	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
 		check(t, body)
 	}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/whatif"
+)
+
+// whatIfFlags are those of whatif.
+type whatIfFlags struct{ a, b, policy, since, dir string }
+
+func (a *app) whatIfCommand() *cobra.Command {
+	var f whatIfFlags
+	c := &cobra.Command{
+		Use:   "whatif [flags]",
+		Short: "Show which past messages another policy would have handled differently",
+		Long: `Whatif evaluates the evidence that the daemon keeps under two policies and shows whose mail
+would have ended in another way. A policy is live (what was done), a mode (observe, quarantine,
+guarded, strict), a discovery (treewalk, psl), trial (that of [trial]), or with --policy a file
+with enforce, [dmarc], [arc], [[exempt]] and [[rule]]. It does not use the network and applies
+nothing. By default only mail that was not accepted is kept; [bundles] keep = "all" keeps the
+rest too.
+
+Exit codes: 0 shown, 66 no evidence, 78 the file of --policy has errors.`,
+		Example: `  postseal whatif --b strict --since 30d
+  postseal whatif --policy candidate.toml`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.whatIf(c.Context(), f) },
+	}
+	c.Flags().StringVar(&f.a, "a", whatif.Live, "the first `POLICY`")
+	c.Flags().StringVar(&f.b, "b", "strict", "the other `POLICY`")
+	c.Flags().StringVar(&f.policy, "policy", "", "take the other policy from `FILE`")
+	c.Flags().StringVar(&f.since, "since", "7d", "skip messages received before `TIME`: 30d, 12h, 2026-11-02")
+	c.Flags().StringVar(&f.dir, "bundles", "", "`DIR` of the daemon's bundles (default: from the configuration)")
+	return c
+}
+
+func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
+	clock, err := a.clock()
+	if err != nil {
+		return err
+	}
+	since, err := parseSince(f.since, clock())
+	if err != nil {
+		return err
+	}
+	if err := a.usualConfig(); err != nil {
+		return err
+	}
+	o := whatif.Options{Since: since, Accepted: a.config.Bundles.Keep == "all"}
+	if o.A, err = whatif.Named(f.a, a.config); err != nil {
+		return usage("--a: %v", err)
+	}
+	if o.B, err = a.otherPolicy(&f); err != nil {
+		return err
+	}
+	if o.Dir, err = a.bundlesDir(f.dir); err != nil {
+		return err
+	}
+	r, err := whatif.Run(ctx, o)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failf(exitNoInput, "no evidence is kept: %s does not exist", o.Dir).or("use --config FILE or --bundles DIR if the daemon keeps it elsewhere")
+	case errors.Is(err, fs.ErrPermission):
+		return openFailure(o.Dir, err).or("run it as root or as the user of the daemon")
+	case err != nil:
+		return failf(exitNoInput, "%v", err)
+	}
+	return a.page().WhatIf(r)
+}
+
+func (a *app) otherPolicy(f *whatIfFlags) (whatif.Policy, error) {
+	if f.policy == "" {
+		p, err := whatif.Named(f.b, a.config)
+		if err != nil {
+			return p, usage("--b: %v", err)
+		}
+		return p, nil
+	}
+	text, err := os.ReadFile(f.policy)
+	if err != nil {
+		return whatif.Policy{}, openFailure(f.policy, err)
+	}
+	p, err := whatif.FromTOML(f.policy, text, time.Now())
+	if err != nil {
+		return p, failf(exitConfig, "%v", err)
+	}
+	return p, nil
+}
+
+// bundlesDir is the directory of the evidence: that of a flag, else of the configuration, else
+// that of the daemon that the system runs.
+func (a *app) bundlesDir(flag string) (string, error) {
+	dir := flag
+	if dir == "" {
+		dir = a.config.Bundles.Dir
+	}
+	if dir == "" {
+		return "", failf(exitNoInput, "[bundles] dir keeps no evidence of verdicts").or("remove [bundles] dir = \"none\" from the configuration to keep it from now on")
+	}
+	if _, err := os.Stat(dir); flag == "" && errors.Is(err, fs.ErrNotExist) && a.flags.config == "" && a.getenv("STATE_DIRECTORY") == "" {
+		return conf.BundlesIn(conf.SystemState), nil
+	}
+	return dir, nil
+}

@@ -1,0 +1,280 @@
+// Package whatif evaluates the evidence of past verdicts under two policies, and tells which
+// messages would have ended in another way: what "postseal whatif" and the page of that name show.
+package whatif
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"postseal"
+	"postseal/bundle"
+	"postseal/dmarc"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/replay"
+	"postseal/store/evidence"
+)
+
+// Schema is the name of the JSON of a Report. Changes to it only add.
+const Schema = "postseal.whatif/1"
+
+// The bounds of one run. Older evidence is not looked at.
+const (
+	MaxMessages = 20_000
+	maxChanges  = 200
+	maxRefs     = 5
+)
+
+// Others is the sender of changes beyond the bound.
+const Others = "(others)"
+
+// Report is the result of a run.
+type Report struct {
+	Schema    string    `json:"schema"`
+	A         string    `json:"a"`
+	B         string    `json:"b"`
+	Since     time.Time `json:"since"`
+	Messages  int       `json:"messages"`
+	Changed   int       `json:"changed"`
+	Undecided int       `json:"undecided"` // the evidence lacks a DNS answer that a policy needs
+	Broken    int       `json:"broken"`    // the evidence cannot be read
+	More      bool      `json:"more"`      // there is older evidence in the period that was not looked at
+	// Accepted says whether the evidence holds accepted mail. If not, only mail that was not
+	// accepted is seen: what a stricter policy would do to the rest is not known.
+	Accepted bool     `json:"accepted"`
+	Ways     []Way    `json:"ways"`
+	Changes  []Change `json:"changes"` // the most first
+}
+
+// Way counts the messages that would go from one action to another.
+type Way struct {
+	From  postseal.Action      `json:"from"`
+	To    postseal.Action      `json:"to"`
+	N     int                  `json:"n"`
+	Looks map[replay.Looks]int `json:"looks"`
+}
+
+// Change is the messages of one sender in the name of one author that change in one way.
+type Change struct {
+	Sender   string          `json:"sender"` // the list, or the network of the client
+	Author   string          `json:"author"`
+	From     postseal.Action `json:"from"`
+	To       postseal.Action `json:"to"`
+	N        int             `json:"n"`
+	Looks    replay.Looks    `json:"looks"`
+	Evidence []string        `json:"evidence"` // of the newest
+	Refs     []string        `json:"refs"`     // of the newest
+}
+
+// Policy is one side of the comparison. The zero Policy is what was done.
+type Policy struct {
+	Name      string
+	decide    postseal.Policy
+	discovery dmarc.Discovery
+}
+
+// Live is what was done.
+const Live = "live"
+
+// Words are the policies that have a name besides Live.
+var Words = []string{"observe", "quarantine", "guarded", "strict", "treewalk", "psl", "trial"}
+
+// Named returns the policy of a word: what was done, c with another mode, c with another
+// discovery, or the policy that [trial] of c tests.
+func Named(word string, c *conf.Config) (Policy, error) {
+	other := *c
+	switch word {
+	case "", Live:
+		return Policy{Name: Live}, nil
+	case "observe", "quarantine", "guarded", "strict":
+		other.Enforce = postseal.Enforce(word)
+	case "treewalk", "psl":
+		other.DMARC.Discovery = dmarc.Discovery(word)
+	case "trial":
+		candidate := c.Candidate()
+		if candidate == nil {
+			return Policy{}, fmt.Errorf("[trial] tests nothing: set [trial] enforce or discovery")
+		}
+		other = *candidate
+	default:
+		return Policy{}, fmt.Errorf("%.40q is not one of %s, %s", word, Live, strings.Join(Words, ", "))
+	}
+	return Configured(word, &other), nil
+}
+
+// Configured returns the policy of a configuration.
+func Configured(name string, c *conf.Config) Policy {
+	engine, policy := c.Engine()
+	return Policy{Name: name, decide: policy, discovery: engine.Discovery}
+}
+
+// FromTOML returns the policy of a part of a configuration file: enforce, [dmarc], [arc],
+// [[exempt]] and [[rule]]. The error is a *conf.Error with the place of each problem.
+func FromTOML(name string, text []byte, now time.Time) (Policy, error) {
+	c, _, err := conf.ParsePart(name, text, now, "enforce", "dmarc", "arc", "exempt", "rule")
+	if err != nil {
+		return Policy{}, err
+	}
+	return Configured(name, c), nil
+}
+
+// Options say what to compare.
+type Options struct {
+	Dir      string // of the bundles
+	Since    time.Time
+	A, B     Policy
+	Accepted bool // see Report
+	// Progress, if not nil, is told how many of all messages are done.
+	Progress func(done, all int)
+}
+
+// Run compares the policies. It ends early with the error of ctx.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	r := &Report{Schema: Schema, A: o.A.Name, B: o.B.Name, Since: o.Since.UTC().Truncate(time.Second), Accepted: o.Accepted}
+	list, more, err := evidence.List(o.Dir, o.Since, MaxMessages)
+	if err != nil {
+		return nil, err
+	}
+	r.More = more
+	t := newTally(r)
+	for i, kept := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if o.Progress != nil {
+			o.Progress(i, len(list))
+		}
+		t.bundle(ctx, &o, kept.Path)
+	}
+	t.finish()
+	return r, nil
+}
+
+// tally counts changes.
+type tally struct {
+	*Report
+	ways    map[[2]postseal.Action]*Way
+	changes map[changeKey]*Change
+}
+
+type changeKey struct {
+	sender, author string
+	from, to       postseal.Action
+}
+
+func newTally(r *Report) *tally {
+	return &tally{r, map[[2]postseal.Action]*Way{}, map[changeKey]*Change{}}
+}
+
+func (t *tally) bundle(ctx context.Context, o *Options, path string) {
+	data, err := os.ReadFile(path)
+	if err != nil { // it was removed since it was listed
+		return
+	}
+	kept, err := bundle.Parse(data)
+	if err != nil {
+		t.Broken++
+		return
+	}
+	report, err := kept.Run(ctx)
+	if err != nil {
+		t.Broken++
+		return
+	}
+	report.Ref = kept.Ref
+	from, known := o.A.applied(ctx, kept, report)
+	to, knownToo := o.B.applied(ctx, kept, report)
+	t.Messages++
+	if !known || !knownToo {
+		t.Undecided++
+		return
+	}
+	if from != to {
+		t.add(report, from, to)
+	}
+}
+
+// applied is what a policy does with a message. known is false if the evidence lacks an answer
+// that it needs.
+func (p *Policy) applied(ctx context.Context, kept *bundle.Bundle, r *postseal.Report) (a postseal.Action, known bool) {
+	if p.decide == nil {
+		for _, e := range kept.Expect {
+			if text, ok := strings.CutPrefix(e, "applied="); ok {
+				return postseal.Action(text), true
+			}
+		}
+		return r.Decision.Applied, len(bundle.Missing(r)) == 0
+	}
+	again := *r
+	again.Decision = postseal.Decision{}
+	if p.discovery == r.DMARC.Discovery {
+		return p.decide.Decide(&again).Applied, len(bundle.Missing(r)) == 0
+	}
+	return p.rediscovered(ctx, kept, &again)
+}
+
+// rediscovered looks for the policy of the domain in another way, in the kept answers alone.
+func (p *Policy) rediscovered(ctx context.Context, kept *bundle.Bundle, r *postseal.Report) (postseal.Action, bool) {
+	config, err := kept.Config()
+	if err != nil {
+		return "", false
+	}
+	asked := &noted{Resolver: config.Resolver}
+	config.Resolver, config.Discovery, config.Policy = asked, p.discovery, p.decide
+	v, err := postseal.New(config)
+	if err != nil {
+		return "", false
+	}
+	a := v.Reconsider(ctx, r).Applied
+	return a, !asked.missing.Load()
+}
+
+func (t *tally) add(r *postseal.Report, from, to postseal.Action) {
+	t.Changed++
+	facts := replay.FactsOf(r)
+	way := t.ways[[2]postseal.Action{from, to}]
+	if way == nil {
+		way = &Way{From: from, To: to, Looks: map[replay.Looks]int{}}
+		t.ways[[2]postseal.Action{from, to}] = way
+	}
+	way.N++
+	way.Looks[facts.Looks]++
+	key := changeKey{facts.Sender, facts.Author, from, to}
+	if t.changes[key] == nil && len(t.changes) >= 10*maxChanges {
+		key.sender, key.author = Others, Others
+	}
+	c := t.changes[key]
+	if c == nil {
+		c = &Change{Sender: key.sender, Author: key.author, From: from, To: to, Looks: facts.Looks, Evidence: facts.Evidence, Refs: []string{}}
+		t.changes[key] = c
+	}
+	c.N++
+	if c.Looks != facts.Looks {
+		c.Looks = replay.Unclear
+	}
+	if len(c.Refs) < maxRefs {
+		c.Refs = append(c.Refs, r.Ref)
+	}
+}
+
+// finish sorts what was counted, the most first.
+func (t *tally) finish() {
+	t.Ways, t.Changes = []Way{}, []Change{}
+	for _, w := range t.ways {
+		t.Ways = append(t.Ways, *w)
+	}
+	slices.SortFunc(t.Ways, func(a, b Way) int {
+		return cmp.Or(b.N-a.N, cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	for _, c := range t.changes {
+		t.Changes = append(t.Changes, *c)
+	}
+	slices.SortFunc(t.Changes, func(a, b Change) int {
+		return cmp.Or(b.N-a.N, cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Author, b.Author), cmp.Compare(a.To, b.To))
+	})
+	t.Changes = t.Changes[:min(len(t.Changes), maxChanges)]
+}

@@ -1,0 +1,182 @@
+package ui
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"postseal"
+	"postseal/internal/app/whatif"
+	"postseal/server/web"
+	"postseal/store"
+)
+
+// Comparison is a comparison of policies, or how far it is.
+type Comparison struct {
+	Report    *whatif.Report // nil while it runs
+	Done, All int
+}
+
+// Trial is what [trial] tests.
+type Trial struct {
+	Enforce, Discovery         string
+	Since                      time.Time
+	Messages, Changes, Senders int
+}
+
+// whatIfData is what What-if shows.
+type whatIfData struct {
+	State              *State
+	Words              string
+	A, B, Since, Group string
+	Policies           []choice
+	Periods            []choice
+	Groups             []choice
+	Report             *whatif.Report
+	Ways               []way
+	Lines              []changeLine
+	Trial              *Trial
+	Pasted             string // what was wrong with a pasted policy
+	Text               string // that policy
+	Running            bool
+}
+
+// choice is one option of a list.
+type choice struct{ Value, Text string }
+
+// way is a transition with its share of all, in percent.
+type way struct {
+	whatif.Way
+	Share                       float64
+	Legitimate, Forged, Unclear int
+}
+
+// changeLine is a row: a sender and author, or one of them with all of the other.
+type changeLine struct {
+	whatif.Change
+	Toml string // an entry that exempts the sender
+}
+
+var periods = []choice{{"24h", "24 hours"}, {"7d", "7 days"}, {"30d", "30 days"}}
+
+// whatIf answers: whom would another policy hit?
+func (u *ui) whatIf(rw http.ResponseWriter, r *http.Request) {
+	u.showWhatIf(rw, r, http.StatusOK, u.whatIfData(r))
+}
+
+func (u *ui) whatIfData(r *http.Request) *whatIfData {
+	q := r.URL.Query()
+	d := &whatIfData{A: q.Get("a"), B: q.Get("b"), Since: q.Get("since"), Periods: periods, Trial: u.source.Trial()}
+	if d.A == "" {
+		d.A = whatif.Live
+	}
+	if d.B == "" {
+		d.B = "strict"
+	}
+	if d.Since == "" {
+		d.Since = "7d"
+	}
+	d.Policies = []choice{{whatif.Live, "live: " + u.source.Frame().Mode}}
+	for _, w := range whatif.Words {
+		if w != "trial" || d.Trial != nil {
+			d.Policies = append(d.Policies, choice{w, w})
+		}
+	}
+	for _, name := range []string{d.A, d.B} {
+		if strings.HasPrefix(name, "pasted-") {
+			d.Policies = append(d.Policies, choice{name, name})
+		}
+	}
+	return d
+}
+
+func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *whatIfData) {
+	if d.Pasted != "" {
+		d.Words = "The pasted policy has errors."
+		u.show(rw, status, "whatif", "What-if", 0, d)
+		return
+	}
+	c, err := u.source.WhatIf(r)
+	var refusal *web.Refusal
+	refresh := 0
+	switch {
+	case errors.As(err, &refusal):
+		d.Words, status = "This comparison cannot be made.", refusal.Status
+		d.State = &State{map[bool]string{true: "off", false: "failed"}[refusal.Status == http.StatusNotFound], refusal.Detail, ""}
+	case err != nil:
+		d.Words, status = "This comparison failed.", http.StatusServiceUnavailable
+		d.State = &State{"failed", store.Clean(err.Error()), "Reload the page to try again."}
+	case c.Report == nil:
+		refresh, d.Running = 1, true
+		d.Words = fmt.Sprintf("Comparing: %s of %s messages done.", number(c.Done), number(c.All))
+	default:
+		d.describe(c.Report)
+	}
+	u.show(rw, status, "whatif", "What-if", refresh, d)
+}
+
+// describe makes the answer and the rows.
+func (d *whatIfData) describe(r *whatif.Report) {
+	d.Report = r
+	d.Words = fmt.Sprintf("%s of %s messages would end in another way.", number(r.Changed), number(r.Messages))
+	if r.Messages == 0 {
+		d.Words = "There is no evidence in this period."
+		d.State = &State{"empty", "No message is kept.", "Evidence of mail that is not accepted is kept as it arrives; look further back, or set [bundles] keep = \"all\" to keep the rest too."}
+		return
+	}
+	if r.Changed == 0 {
+		d.State = &State{"empty", "Both policies do the same with each of these messages.", ""}
+	}
+	most := 1
+	for i := range r.Ways {
+		most = max(most, r.Ways[i].N)
+	}
+	for i := range r.Ways {
+		w := r.Ways[i]
+		d.Ways = append(d.Ways, way{w, float64(w.N) / float64(most) * 100, w.Looks["legitimate"], w.Looks["forged"], w.Looks["unclear"]})
+	}
+	for i := range r.Changes {
+		d.Lines = append(d.Lines, changeLine{r.Changes[i], exemption(&r.Changes[i])})
+	}
+}
+
+// exemption is an entry for the configuration file that would exempt a sender. A list is named by
+// its signature, because a List-Id alone is anyone's to write.
+func exemption(c *whatif.Change) string {
+	if c.Sender == whatif.Others || c.To == postseal.Accept {
+		return ""
+	}
+	key := "dkim"
+	if strings.Contains(c.Sender, "/") {
+		key = "ip"
+	}
+	if strings.ContainsAny(c.Sender+c.Author, " ()\"\\") {
+		return ""
+	}
+	return fmt.Sprintf("[[exempt]]\n%s = %q\nauthor = %q\nwhy = \"%d messages, looks %s\"\n", key, c.Sender, c.Author, c.N, c.Looks)
+}
+
+// paste keeps a policy from the form, and shows the comparison with it.
+func (u *ui) paste(rw http.ResponseWriter, r *http.Request) {
+	const longest = 128 << 10
+	r.Body = http.MaxBytesReader(rw, r.Body, longest)
+	text := r.PostFormValue("policy")
+	name, err := u.source.Paste(text)
+	if err != nil {
+		d := u.whatIfData(r)
+		d.Pasted, d.Text = err.Error(), text
+		u.showWhatIf(rw, r, http.StatusBadRequest, d)
+		return
+	}
+	http.Redirect(rw, r, "/whatif?"+url.Values{"a": {orElse(r.PostFormValue("a"), whatif.Live)}, "b": {name}, "since": {orElse(r.PostFormValue("since"), "7d")}}.Encode(), http.StatusSeeOther)
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,272 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postseal/internal/app/conf"
+	"postseal/internal/app/whatif"
+	"postseal/server/listener"
+	"postseal/server/web"
+	"postseal/server/web/ui"
+)
+
+// The bounds of comparisons of policies: how many run at the same time, how many are kept and
+// for how long, and how large a pasted policy may be.
+const (
+	maxWhatIfs   = 2
+	keptWhatIfs  = 16
+	whatIfFresh  = 5 * time.Minute
+	maxPaste     = 64 << 10
+	pastedPrefix = "pasted-"
+)
+
+// whatIfs runs comparisons in the background, and keeps the newest.
+type whatIfs struct {
+	d       *Daemon
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	jobs   map[string]*whatIfJob
+	pasted map[string][]byte // policies by the hash of their text
+}
+
+type whatIfJob struct {
+	snapshot  *listener.Snapshot // the configuration that it began with
+	began     time.Time
+	done, all atomic.Int64
+	ended     chan struct{}
+	report    *whatif.Report // after ended
+	err       error          // after ended
+}
+
+func newWhatIfs(d *Daemon) *whatIfs {
+	w := &whatIfs{d: d, jobs: map[string]*whatIfJob{}, pasted: map[string][]byte{}}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w
+}
+
+func (w *whatIfs) close() {
+	w.stop()
+	w.running.Wait()
+}
+
+// run returns the comparison that a request asks for, which may still be running.
+func (w *whatIfs) run(r *http.Request) (*whatIfJob, error) {
+	if err := known(r, "a", "b", "since", "sort"); err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	a, b, since := orDefault(q.Get("a"), whatif.Live), orDefault(q.Get("b"), "strict"), orDefault(q.Get("since"), "7d")
+	age, err := days(since)
+	if err != nil {
+		return nil, err
+	}
+	s := w.d.engine.Current()
+	o := whatif.Options{Dir: s.Config.Bundles.Dir, Since: w.d.history.now().Add(-age), Accepted: s.Config.Bundles.Keep == "all"}
+	if o.Dir == "" {
+		return nil, notFound("no evidence is kept: remove [bundles] dir = \"none\" from the configuration")
+	}
+	if o.A, err = w.policy(a, s.Config); err != nil {
+		return nil, err
+	}
+	if o.B, err = w.policy(b, s.Config); err != nil {
+		return nil, err
+	}
+	return w.begin(strings.Join([]string{a, b, since}, " "), s, o)
+}
+
+func orDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// days reads "7d" or "12h".
+func days(s string) (time.Duration, error) {
+	const most = 366
+	unit := map[byte]time.Duration{'d': 24 * time.Hour, 'h': time.Hour}[s[len(s)-1]]
+	n, err := strconv.ParseUint(s[:len(s)-1], 10, 16)
+	if unit == 0 || err != nil || n == 0 || time.Duration(n)*unit > most*24*time.Hour {
+		return 0, badRequest("since is not a number of days or hours such as 7d or 12h")
+	}
+	return time.Duration(n) * unit, nil
+}
+
+// policy is the policy of a word, or one that was pasted.
+func (w *whatIfs) policy(name string, c *conf.Config) (whatif.Policy, error) {
+	if !strings.HasPrefix(name, pastedPrefix) {
+		p, err := whatif.Named(name, c)
+		if err != nil {
+			return p, badRequest("%v", err)
+		}
+		return p, nil
+	}
+	w.mu.Lock()
+	text, ok := w.pasted[name]
+	w.mu.Unlock()
+	if !ok {
+		return whatif.Policy{}, notFound("this pasted policy is not kept any more: paste it again")
+	}
+	p, err := whatif.FromTOML(name, text, w.d.history.now())
+	if err != nil {
+		return p, badRequest("%v", err)
+	}
+	return p, nil
+}
+
+// begin starts a comparison, unless a fresh one of the same key is there.
+func (w *whatIfs) begin(key string, s *listener.Snapshot, o whatif.Options) (*whatIfJob, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now, running := w.d.history.now(), 0
+	for k, j := range w.jobs {
+		switch old := now.Sub(j.began) > whatIfFresh; {
+		case !j.over():
+			running++
+		case old:
+			delete(w.jobs, k)
+		}
+	}
+	if j := w.jobs[key]; j != nil && j.snapshot == s {
+		return j, nil
+	}
+	if running >= maxWhatIfs || len(w.jobs) >= keptWhatIfs {
+		return nil, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "other comparisons are running: try again later"}
+	}
+	j := &whatIfJob{snapshot: s, began: now, ended: make(chan struct{})}
+	w.jobs[key] = j
+	o.Progress = func(done, all int) { j.done.Store(int64(done)); j.all.Store(int64(all)) }
+	w.running.Go(func() {
+		defer close(j.ended)
+		defer w.d.engine.Recover("whatif", nil)
+		j.err = errWhatIf // of a panic
+		j.report, j.err = whatif.Run(w.ctx, o)
+		if errors.Is(j.err, fs.ErrNotExist) { // nothing was kept yet
+			j.report, j.err = &whatif.Report{Schema: whatif.Schema, A: o.A.Name, B: o.B.Name, Since: o.Since, Accepted: o.Accepted, Ways: []whatif.Way{}, Changes: []whatif.Change{}}, nil
+		}
+	})
+	return j, nil
+}
+
+var errWhatIf = errors.New("the comparison ended by an internal error; the log says more")
+
+func (j *whatIfJob) over() bool {
+	select {
+	case <-j.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait gives a short comparison the time to end.
+func (j *whatIfJob) wait(ctx context.Context) bool {
+	const patience = 800 * time.Millisecond
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-j.ended:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// answer serves GET /v1/whatif: the comparison, or 202 with its progress.
+func (w *whatIfs) answer(rw http.ResponseWriter, r *http.Request) {
+	j, err := w.run(r)
+	if err == nil && j.wait(r.Context()) {
+		err = j.err
+	}
+	if err == nil && !j.over() {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.Header().Set("Retry-After", "1")
+		rw.WriteHeader(http.StatusAccepted)
+		json.NewEncoder(rw).Encode(map[string]any{"schema": "postseal.progress/1", "done": j.done.Load(), "all": j.all.Load()}) //nolint:errcheck // the client is gone
+		return
+	}
+	web.JSON(w.d.engine, func(*http.Request) (any, error) {
+		if err != nil {
+			return nil, err
+		}
+		return j.report, nil
+	})(rw, r)
+}
+
+// keep keeps a pasted policy and returns its name.
+func (w *whatIfs) keep(text []byte) (string, error) {
+	if _, err := whatif.FromTOML("pasted", text, w.d.history.now()); err != nil {
+		return "", badRequest("%v", err)
+	}
+	sum := sha256.Sum256(text)
+	name := pastedPrefix + hex.EncodeToString(sum[:6])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.pasted) >= keptWhatIfs {
+		clear(w.pasted)
+	}
+	w.pasted[name] = slices.Clone(text)
+	return name, nil
+}
+
+// paste serves POST /v1/policies: it keeps a policy and returns its name, for a= and b=.
+func (w *whatIfs) paste(rw http.ResponseWriter, r *http.Request) {
+	web.JSON(w.d.engine, func(r *http.Request) (any, error) {
+		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/toml" {
+			return nil, &web.Refusal{Status: http.StatusUnsupportedMediaType, Detail: "send the policy with Content-Type: application/toml"}
+		}
+		text, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxPaste))
+		if err != nil {
+			return nil, &web.Refusal{Status: http.StatusRequestEntityTooLarge, Detail: "the policy is larger than 64 KiB"}
+		}
+		name, err := w.keep(text)
+		return map[string]string{"schema": "postseal.policy/1", "name": name}, err
+	})(rw, r)
+}
+
+// WhatIf implements ui.Source.
+func (c console) WhatIf(r *http.Request) (ui.Comparison, error) {
+	j, err := c.d.whatIfs.run(r)
+	if err != nil {
+		return ui.Comparison{}, err
+	}
+	if !j.wait(r.Context()) {
+		return ui.Comparison{Done: int(j.done.Load()), All: int(j.all.Load())}, nil
+	}
+	return ui.Comparison{Report: j.report}, j.err
+}
+
+// Paste implements ui.Source.
+func (c console) Paste(text string) (string, error) {
+	if len(text) > maxPaste {
+		return "", &web.Refusal{Status: http.StatusRequestEntityTooLarge, Detail: "the policy is larger than 64 KiB"}
+	}
+	return c.d.whatIfs.keep([]byte(strings.ReplaceAll(text, "\r\n", "\n")))
+}
+
+// Trial implements ui.Source.
+func (c console) Trial() *ui.Trial {
+	t := c.d.trial.report()
+	if !t.Running {
+		return nil
+	}
+	return &ui.Trial{Enforce: t.Enforce, Discovery: t.Discovery, Since: t.Since, Messages: t.Messages, Changes: t.Changes, Senders: len(t.Senders)}
+}
