@@ -50,6 +50,7 @@ type Daemon struct {
 	trial    *trial
 	history  *keeper
 	whatIfs  *whatIfs
+	alarms   *alarms
 	audits   chan struct{}               // one element for each running audit
 	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
@@ -103,7 +104,8 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.names.Store(p.names)
-	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record, d.history.record)
+	d.alarms = newAlarms(d, o.Now)
+	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record, d.history.record, d.alarms.record)
 	d.engine.Memory = d.memory
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
@@ -289,6 +291,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	d.announce()
 	defer d.record()()
+	d.alarms.start()
 	work.Go(func() { d.probe(ctx) })
 	n := newNotifier(d.log)
 	n.ready()
@@ -381,6 +384,7 @@ func (d *Daemon) put(p *parts) {
 	d.engine.Swap(p.snapshot)
 	d.bundles.use(p.bundleStore)
 	d.trial.use(p.tried)
+	d.alarms.current.Store(p.snapshot.Config)
 }
 
 // maxRetired limits the resolvers that are kept for messages of earlier configurations. Closing
@@ -422,6 +426,7 @@ func (d *Daemon) close() {
 		r.listener.Close()
 	}
 	d.bundles.close()
+	d.alarms.close()
 	d.trial.close()
 	d.history.close()
 	d.engine.Close()

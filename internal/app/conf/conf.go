@@ -36,6 +36,7 @@ type Config struct {
 	Proxy   Proxy   `toml:"proxy"`
 	Store   Store   `toml:"store"`
 	Report  Report  `toml:"report"`
+	Notify  Notify  `toml:"notify"`
 	Bundles Bundles `toml:"bundles"`
 	Trial   Trial   `toml:"trial"`
 	Web     Web     `toml:"web"`
@@ -279,6 +280,33 @@ type Store struct {
 	// What is kept of the client's address once its day is over: `full`, `net` (the /24 or
 	// /48) or `none`.
 	IP string `toml:"ip" oneof:"full net none"`
+}
+
+// Notify tells you when something begins to go wrong, and when it is over: the DNS does not
+// answer, many messages are refused or deferred, verdicts are lost, the database is away, an
+// exemption is about to end. Each is told once, and once again when it is over.
+type Notify struct {
+	// A program with its arguments. It gets the text on standard input, and `POSTSEAL_KIND`,
+	// `POSTSEAL_NAME` and `POSTSEAL_STATE` (`begins` or `over`).
+	Command []string `toml:"command"`
+	// A file that holds the URL to which each notification is posted as JSON. Its field `text`
+	// is what chat programs show.
+	WebhookFile string `toml:"webhook_file"`
+	// Addresses that get a mail.
+	Mail []string `toml:"mail"`
+	// The sender of that mail. Default: `postseal@` and the host name.
+	From string `toml:"from"`
+	// Where mail is handed in.
+	SmartHost Address `toml:"smart_host"`
+	// How long no name server must answer.
+	DNS Duration `toml:"dns"`
+	// How many times the usual number of messages must be refused, or deferred, within ten
+	// minutes; at least 20 messages. The usual number is that of the last day.
+	Spike int `toml:"spike" min:"2" max:"1000"`
+	// How long the database must be away.
+	Store Duration `toml:"store"`
+	// How long before its last day an exemption or rule with `until` is told of.
+	Exemptions Duration `toml:"exemptions"`
 }
 
 // Bundles keeps the evidence of verdicts, so that `postseal explain` can tell of them and

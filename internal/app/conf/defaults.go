@@ -116,6 +116,7 @@ func Default() *Config {
 		Web:     Web{Hosts: []Domain{}, TrustedProxies: []Prefix{}},
 		Store:   defaultStore(),
 		Report:  defaultReport(),
+		Notify:  Notify{SmartHost: "127.0.0.1:25", DNS: Duration(2 * time.Minute), Spike: 3, Store: Duration(10 * time.Minute), Exemptions: Duration(7 * 24 * time.Hour)},
 		Trial:   Trial{Enforce: "same", Discovery: "same"},
 		Log:     Log{Level: "info", Format: "auto", Privacy: true},
 		Limits: Limits{Connections: 1000, Message: Duration(postseal.DefaultTimeout), Shutdown: Duration(30 * time.Second),

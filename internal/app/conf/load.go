@@ -169,6 +169,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 	}
 	d.checkStore(c)
 	d.checkReport(c)
+	d.checkNotify(&c.Notify)
 	d.checkSense(c)
 	d.checkFiles(c)
 	d.checkRules(c, now)
@@ -177,7 +178,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 // checkFiles warns of files that the daemon does not work without. It may be checked on
 // another machine, so that they are no errors.
 func (d *decoder) checkFiles(c *Config) {
-	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile},
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
 		if f.path == "" {
 			continue

@@ -1,0 +1,286 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postseal"
+	"postseal/internal/app/atomicfile"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/notify"
+	"postseal/internal/app/rules"
+	"postseal/server/listener"
+)
+
+// The pace of alarms, and the bounds of what could not be sent.
+const (
+	alarmEvery  = 15 * time.Second
+	retryEvery  = 2 * time.Minute
+	maxAttempts = 10
+	maxUnsent   = 100
+)
+
+// alarms looks for what [notify] tells of, and tells it.
+type alarms struct {
+	d       *Daemon
+	now     func() time.Time
+	current atomic.Pointer[conf.Config] // in force
+	path    string                      // keeps what was told; "" keeps it in memory alone
+
+	mu    sync.Mutex // of rates
+	rates notify.Rates
+
+	watch   notify.Watch
+	dnsDown time.Time // since when; of the goroutine that watches
+	dbDown  time.Time
+	lost    map[string]int64
+	unsent  []unsent
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// unsent is an event that a channel did not take yet.
+type unsent struct {
+	event    notify.Event
+	channel  string
+	attempts int
+	next     time.Time
+}
+
+func newAlarms(d *Daemon, now func() time.Time) *alarms {
+	if now == nil {
+		now = time.Now
+	}
+	a := &alarms{d: d, now: now, watch: notify.Watch{Host: Hostname()}}
+	if state := conf.StateDir(); state != "" {
+		a.path = filepath.Join(state, "notify.json")
+		if text, err := os.ReadFile(a.path); err == nil && json.Unmarshal(text, &a.watch.Seen) != nil {
+			a.watch.Seen = nil
+		}
+	}
+	return a
+}
+
+// start begins to look.
+func (a *alarms) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.stop = cancel
+	a.running.Go(func() {
+		t := time.NewTicker(alarmEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				a.step(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (a *alarms) close() {
+	if a.stop != nil {
+		a.stop()
+	}
+	a.running.Wait()
+}
+
+// record counts a verdict.
+func (a *alarms) record(v listener.Verdict) {
+	applied := v.Report.Decision.Applied
+	now := a.now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rates.Add(now, applied == postseal.Reject, applied == postseal.Defer)
+}
+
+// step looks once, and tells what there is to tell.
+func (a *alarms) step(ctx context.Context) {
+	c := a.current.Load()
+	if c == nil || !c.Notify.Any() {
+		return
+	}
+	defer a.d.engine.Recover("notify", nil)
+	now := a.now()
+	events := a.watch.Step(now, a.alarms(c, now))
+	for i := range events {
+		e := &events[i]
+		a.d.log.Warn("notification", "state", e.State, "kind", e.Kind, "name", listener.Text(e.Name), "text", listener.Text(e.Text))
+		for _, channel := range channels {
+			a.unsent = append(a.unsent, unsent{event: *e, channel: channel, next: now})
+		}
+	}
+	if len(events) > 0 {
+		a.save()
+	}
+	a.send(ctx, &c.Notify, now)
+}
+
+// alarms are those of now.
+func (a *alarms) alarms(c *conf.Config, now time.Time) (all []notify.Alarm) {
+	all = append(all, a.dns(&c.Notify, now)...)
+	all = append(all, a.spikes(&c.Notify, now)...)
+	all = append(all, a.store(c, now)...)
+	return append(all, endings(c, now)...)
+}
+
+func (a *alarms) dns(n *conf.Notify, now time.Time) []notify.Alarm {
+	names := a.d.names.Load()
+	if names == nil || names.breaker == nil || !names.breaker.Open() {
+		a.dnsDown = time.Time{}
+		return nil
+	}
+	if a.dnsDown.IsZero() {
+		a.dnsDown = now
+	}
+	if now.Sub(a.dnsDown) < time.Duration(n.DNS) {
+		return nil
+	}
+	return []notify.Alarm{{Name: "no name server answers", Kind: "dns", Text: fmt.Sprintf("No name server of %s has answered for %v ([notify] dns). Mail whose verdict needs an answer is deferred.", strings.Join(names.servers, ", "), time.Duration(n.DNS))}}
+}
+
+func (a *alarms) spikes(n *conf.Notify, now time.Time) (all []notify.Alarm) {
+	a.mu.Lock()
+	s, known := a.rates.Spike(now)
+	a.mu.Unlock()
+	if !known {
+		return nil
+	}
+	for _, x := range []struct {
+		name, kind, done string
+		n                int
+		usual            float64
+	}{{"many refusals", "refusals", "refused", s.Refused, s.UsualRefused}, {"many deferrals", "deferrals", "deferred", s.Deferred, s.UsualDeferred}} {
+		if notify.IsSpike(x.n, x.usual, n.Spike) {
+			all = append(all, notify.Alarm{Name: x.name, Kind: x.kind, Text: fmt.Sprintf("%d messages were %s within ten minutes; %.1f are usual ([notify] spike = %d). See postseal history applied:%s.",
+				x.n, x.done, x.usual, n.Spike, map[string]string{"refused": "reject", "deferred": "defer"}[x.done])})
+		}
+	}
+	return all
+}
+
+// store tells of verdicts that got lost since the last look, and of a database that is away.
+func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
+	w := a.d.history.writer
+	if w == nil {
+		return nil
+	}
+	s := w.Stats()
+	for _, reason := range slices.Sorted(maps.Keys(s.Lost)) {
+		if more := s.Lost[reason] - a.lost[reason]; more > 0 && a.lost != nil {
+			all = append(all, notify.Alarm{Name: "verdicts are lost: " + reason, Kind: "losses", Text: fmt.Sprintf("%d verdicts are missing in the history so far (reason %s); any loss is told. See postseal store status.", s.Lost[reason], reason)})
+		}
+	}
+	a.lost = s.Lost
+	switch {
+	case !s.Down:
+		a.dbDown = time.Time{}
+	case a.dbDown.IsZero():
+		a.dbDown = now
+	case now.Sub(a.dbDown) >= time.Duration(c.Notify.Store):
+		all = append(all, notify.Alarm{Name: "the store does not take verdicts", Kind: "store", Text: fmt.Sprintf("The store has not taken verdicts for %v ([notify] store). Mail goes on; they wait in the journal, which holds %d bytes of at most %d.",
+			time.Duration(c.Notify.Store), s.Pending, c.Store.Journal)})
+	}
+	return all
+}
+
+// endings tell of exemptions and rules whose last day is near.
+func endings(c *conf.Config, now time.Time) (all []notify.Alarm) {
+	add := func(what, until string, last time.Time) {
+		if left := last.AddDate(0, 0, 1).Sub(now); left > 0 && left <= time.Duration(c.Notify.Exemptions) {
+			all = append(all, notify.Alarm{Name: what + " ends on " + until, Kind: "exemption", Text: fmt.Sprintf("The %s ends after %s ([notify] exemptions = %v): extend until or remove it.", what, until, time.Duration(c.Notify.Exemptions))})
+		}
+	}
+	for _, e := range c.Exempt {
+		add("exemption of "+exempted(e), e.Until.String(), e.Until.AsTime(time.UTC))
+	}
+	for _, r := range c.Rule {
+		add("rule "+r.Name, r.Until.String(), r.Until.AsTime(time.UTC))
+	}
+	return all
+}
+
+// exempted names whom an exemption is for, by its keys.
+func exempted(e rules.Exempt) string {
+	var parts []string
+	for _, f := range []struct{ key, value string }{{"ip", e.IP}, {"client", e.Client}, {"spf_of", e.SPFOf}, {"user", e.User}, {"dkim", e.DKIM}, {"spf", e.SPF}, {"list_id", e.ListID}, {"author", e.Author}} {
+		if f.value != "" {
+			parts = append(parts, f.key+" "+f.value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// save keeps what was told.
+func (a *alarms) save() {
+	if a.path == "" {
+		return
+	}
+	text, err := json.Marshal(a.watch.Seen)
+	if err == nil {
+		err = atomicfile.Write(a.path, append(text, '\n'), atomicfile.Options{Mode: 0o640, Prefix: ".new-"})
+	}
+	if err != nil {
+		a.d.log.Warn("what was told cannot be kept: it may be told again after a restart", "file", a.path, "error", listener.Text(err))
+	}
+}
+
+// channels are the names of the ways to tell, by the keys of [notify].
+var channels = []string{"command", "webhook", "mail"}
+
+// channel returns the way to tell with a name; nil where [notify] has none.
+func channel(name string, n *conf.Notify) (notify.Channel, error) {
+	switch {
+	case name == "command" && len(n.Command) > 0:
+		return notify.Command(n.Command), nil
+	case name == "webhook" && n.WebhookFile != "":
+		u, err := n.Webhook()
+		return notify.Webhook(u), err
+	case name == "mail" && len(n.Mail) > 0:
+		m := notify.Mail{From: n.From, To: n.Mail}
+		if m.From == "" {
+			m.From = "postseal@" + Hostname()
+		}
+		m.Network, m.SmartHost = n.SmartHost.Network()
+		return m, nil
+	}
+	return nil, nil
+}
+
+// send tells what is due. What fails is tried again every two minutes, ten times.
+func (a *alarms) send(ctx context.Context, n *conf.Notify, now time.Time) {
+	if over := len(a.unsent) - maxUnsent; over > 0 {
+		a.unsent = a.unsent[over:]
+	}
+	a.unsent = slices.DeleteFunc(a.unsent, func(u unsent) bool { return u.attempts >= maxAttempts })
+	for i := 0; i < len(a.unsent) && ctx.Err() == nil; {
+		u := &a.unsent[i]
+		if now.Before(u.next) {
+			i++
+			continue
+		}
+		c, err := channel(u.channel, n)
+		if err == nil && c != nil {
+			err = c.Send(ctx, &u.event)
+		}
+		if err == nil {
+			a.unsent = slices.Delete(a.unsent, i, i+1)
+			continue
+		}
+		u.attempts++
+		u.next = now.Add(retryEvery)
+		a.d.log.Error("a notification could not be sent", "by", u.channel, "attempt", u.attempts, "of", maxAttempts, "error", listener.Text(err))
+		i++
+	}
+}
