@@ -1,4 +1,4 @@
-// Package atomicfile writes files that are there as a whole, or not at all.
+// Package atomicfile writes files completely or not at all.
 package atomicfile
 
 import (
@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 )
 
-// Options say how a file is written.
+// Options control how a file is written.
 type Options struct {
 	Mode   fs.FileMode
-	Prefix string // of the file beside it while it is written; one that is left is of a process that was killed
-	Sync   bool   // it is on the disk before it takes its place
+	Prefix string // of the temporary file in the same directory; a leftover one belongs to a killed process
+	Sync   bool   // sync the file to disk before it replaces the old one
 }
 
-// Write puts data in the place of the file at path.
+// Write replaces the content of the file at path with data.
 func Write(path string, data []byte, o Options) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), o.Prefix+"*")
 	if err != nil {

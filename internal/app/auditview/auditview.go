@@ -1,5 +1,5 @@
-// Package auditview writes audits for other programs and for browsers: csv, Markdown,
-// SARIF, JUnit and one html page. Each writer takes one report at a time and keeps none.
+// Package auditview writes audits for other programs and for browsers: CSV, Markdown, SARIF,
+// JUnit and HTML. Each writer takes one report at a time and stores none.
 package auditview
 
 import (
@@ -16,24 +16,24 @@ type Source struct {
 	Line int
 }
 
-// Writer writes reports, one after the other. Close ends the document; it does not close
-// what lies below.
+// Writer writes reports, one after another. Close ends the document; it does not close the
+// underlying writer.
 type Writer interface {
 	Report(r *audit.Report, from Source) error
 	Close() error
 }
 
-// Formats are those that New knows.
+// Formats lists the formats that New supports.
 func Formats() []string { return []string{"csv", "md", "sarif", "junit", "html"} }
 
-// Options are what some formats need to know of the run. The zero value has no baseline and
-// fails findings of every severity but info.
+// Options contains what some formats need to know about the run. The zero value has no baseline
+// and fails findings of every severity except info.
 type Options struct {
 	Version string
-	FailOn  string                                       // the mildest severity that fails, or never; default warn
-	Known   func(r *audit.Report, f *audit.Finding) bool // whether the baseline holds a finding; nil: there is none
+	FailOn  string                                       // the lowest severity that fails, or never; default warn
+	Known   func(r *audit.Report, f *audit.Finding) bool // whether the baseline contains a finding; nil without a baseline
 	Files   []string                                     // the zone files of the run
-	Many    bool                                         // html: an overview, the domains below it short
+	Many    bool                                         // html: an overview, with short sections for the domains
 }
 
 // known reports whether a finding is in the baseline.

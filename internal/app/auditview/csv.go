@@ -9,7 +9,7 @@ import (
 	"postseal/audit"
 )
 
-// sheet has a line for each finding, and one for a domain without any.
+// sheet has a line for each finding, and one for a domain without findings.
 type sheet struct {
 	b       *bufio.Writer
 	w       *csv.Writer
@@ -35,7 +35,7 @@ func (s *sheet) Report(r *audit.Report, _ Source) error {
 	return s.w.Error()
 }
 
-// row keeps a spreadsheet from taking a text of somebody else for a formula.
+// row prevents a spreadsheet from reading untrusted text as a formula.
 func (s *sheet) row(cells []string) {
 	for i, c := range cells {
 		if c != "" && strings.IndexByte("=+-@\t\r", c[0]) >= 0 {

@@ -40,7 +40,7 @@ func (x records) Lookup(_ context.Context, name string, t resolver.Type) (resolv
 var markup = regexp.MustCompile(`(^|[^\\])(<|!\[)`)
 
 // FuzzFormats: whatever the records of a domain hold, each form of its audit is well-formed,
-// and nothing of them is markup, a formula or a line of its own.
+// and nothing of them is markup, a formula or its own line.
 func FuzzFormats(f *testing.F) {
 	f.Add("v=spf1 include:<script>alert(1)</script>.test =cmd|x&\u00c4 -all", "v=DMARC1; p=reject; rua=mailto:\"><img src=x>@b.test,http://x", "v=DKIM1; p=\r\n\r\n# x", "=cmd|' /c calc'!a0.test")
 	f.Add("v=spf1 ![x](http://a) `x` | x | \x1b[31m", "v=DMARC1; p=\x00", "v=TLSRPTv1; rua=]]>", "\xff\xfe.test")
@@ -77,7 +77,7 @@ func FuzzFormats(f *testing.F) {
 	})
 }
 
-// character leaves out what HTML may hold and XML may not.
+// character omits what HTML may hold and XML may not.
 func character(c rune) rune {
 	if c < ' ' && c != '\n' && c != '\t' || c == 0xfffe || c == 0xffff {
 		return -1

@@ -24,7 +24,7 @@ var pages = template.Must(template.New("page").Funcs(template.FuncMap{
 var profiles = map[audit.Profile]string{audit.Both: "sends and receives mail", audit.Sending: "sends mail", audit.Receiving: "receives mail",
 	audit.Parked: "is parked: no mail", audit.Unknown: "does with mail what could not be found out"}
 
-// page is one html file without any request to elsewhere.
+// page is one HTML file that loads nothing else.
 type page struct {
 	w       *bufio.Writer
 	many    bool
@@ -80,10 +80,10 @@ func ruleOf(id string) audit.Rule {
 	return r
 }
 
-// split is a record cut where a finding points.
+// split is a record, split at the position of a finding.
 type split struct{ Before, At, After string }
 
-// parts cuts the record of a finding: the word at its offset stands out.
+// parts splits the record of a finding, to highlight the word at its offset.
 func parts(w audit.Where) *split {
 	if w.Record == "" {
 		return nil
@@ -97,8 +97,8 @@ func parts(w audit.Where) *split {
 	return &split{w.Record[:offset], rest[:end], rest[end:]}
 }
 
-// order are the places of a domain in the overview by grade, by findings and by name, the
-// worst first. CSS sorts by them, so that the page needs no script.
+// order is the position of a domain in the overview by grade, by findings and by name, the
+// worst first. CSS sorts by these, so the page needs no script.
 func order(r *audit.Report) template.CSS {
 	weight := map[audit.Severity]int{audit.Critical: 1000, audit.Error: 100, audit.Warn: 10, audit.Info: 1}
 	sum := 0
@@ -116,7 +116,7 @@ func order(r *audit.Report) template.CSS {
 	return template.CSS(fmt.Sprintf("--g:%d;--f:%d;--n:%d", 1+strings.Index("FDCBA", orWord(string(r.Grade), "F")), -min(sum, 1<<20), name))
 }
 
-// worst are the findings that are shown in short.
+// worst returns the findings that the short form shows.
 func worst(r *audit.Report) []audit.Finding {
 	const most = 20
 	var list []audit.Finding
@@ -128,7 +128,7 @@ func worst(r *audit.Report) []audit.Finding {
 	return list
 }
 
-// notes are the ids of the findings that are only worth knowing.
+// notes returns the ids of the findings that are only informational.
 func notes(r *audit.Report) string {
 	var list []string
 	for _, f := range r.Findings {

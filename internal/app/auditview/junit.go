@@ -10,8 +10,8 @@ import (
 	"postseal/audit"
 )
 
-// junit has a test suite for each domain, and in it a test case for each area of rules;
-// a finding that --fail-on counts fails it, and an area that could not be checked is an error.
+// junit has a test suite for each domain, with a test case for each area of rules. A finding
+// that --fail-on counts fails it, and an area that could not be checked is an error.
 type junit struct {
 	w       *bufio.Writer
 	options Options
@@ -45,7 +45,7 @@ type problem struct {
 
 var areas = []string{"spf", "dkim", "dmarc", "domain", "mx", "parked", "mtasts", "tlsrpt", "dane", "starttls", "dnssec", "caa", "ns", "bimi", "txt", "bulk"}
 
-// checks names the area of what could not be checked.
+// checks returns the area of a failed check.
 var checks = map[string]string{"mta-sts": "mtasts", "tls-rpt": "tlsrpt", "authoritative": "ns"}
 
 // Report implements Writer.
@@ -132,7 +132,7 @@ func (j *junit) Close() error {
 	return j.w.Flush()
 }
 
-// clean drops what XML cannot hold.
+// clean removes characters that XML does not allow.
 func clean(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < 0x20 && c != '\n' && c != '\t' || c == utf8.RuneError || c == 0xfffe || c == 0xffff {

@@ -52,7 +52,7 @@ func gradeWord(g audit.Grade) string {
 	return "grade " + string(g)
 }
 
-// escape makes a text of somebody else words, and nothing but words.
+// escape makes untrusted text appear as plain words.
 func escape(s string) string {
 	var b strings.Builder
 	for _, c := range s {

@@ -13,7 +13,7 @@ import (
 	"postseal/audit"
 )
 
-// home is where the rules are explained.
+// home is the URL that explains the rules.
 const home = "https://pkg.go.dev/postseal"
 
 // language is that of all texts (SARIF §3.14.7).
@@ -74,12 +74,12 @@ type (
 	}
 )
 
-// sarif writes a log of one run. The results come last, so that each is written as it comes.
+// sarif writes a log of one run. The results come last, so each can be written immediately.
 type sarif struct {
 	w       *bufio.Writer
 	options Options
 	n       int
-	number  map[string]int // of a rule among those of the driver
+	number  map[string]int // index of a rule among those of the driver
 }
 
 func newSARIF(w *bufio.Writer, o Options) (*sarif, error) {
@@ -98,7 +98,7 @@ func newSARIF(w *bufio.Writer, o Options) (*sarif, error) {
 	return s, nil
 }
 
-// level is the severity in the words of SARIF §3.27.10.
+// level converts the severity to a word of SARIF §3.27.10.
 func level(s audit.Severity) string {
 	switch s {
 	case audit.Critical, audit.Error:
@@ -138,8 +138,8 @@ func (s *sarif) result(r *audit.Report, f *audit.Finding, from Source) *sarifRes
 	if s.options.Known != nil {
 		res.Baseline = map[bool]string{true: "unchanged", false: "new"}[s.options.known(r, f)]
 	}
-	// Code hosts accept only paths relative to the repository: that of the zone file or of the
-	// list. Without either, the path is made of the name.
+	// Code hosting sites only accept paths relative to the repository: that of the zone file or
+	// of the list. If there is neither, the path is derived from the name.
 	file, line := s.place(f, from)
 	place := sarifPlace{sarifArtifact{file}, sarifRegion{line, line}}
 	res.Locations = []sarifLocation{{place, []sarifLogical{{f.Where.Name, "member"}}}}
@@ -148,7 +148,7 @@ func (s *sarif) result(r *audit.Report, f *audit.Finding, from Source) *sarifRes
 	return res
 }
 
-// place is the file and the line of a finding.
+// place is the file and line of a finding.
 func (s *sarif) place(f *audit.Finding, from Source) (file string, line int) {
 	if len(s.options.Files) > 0 {
 		file, line := lineOf(s.options.Files, f.Where)
@@ -160,8 +160,8 @@ func (s *sarif) place(f *audit.Finding, from Source) (file string, line int) {
 	return "dns/" + url.PathEscape(f.Where.Name), 1
 }
 
-// relative is a path as a URI reference: with slashes, and without what would make it one of
-// another host.
+// relative returns a path as a URI reference: with slashes, and without anything that would
+// make it absolute.
 func relative(path string) string {
 	if wd, err := os.Getwd(); err == nil && filepath.IsAbs(path) {
 		if rel, err := filepath.Rel(wd, path); err == nil {
@@ -171,8 +171,8 @@ func relative(path string) string {
 	return (&url.URL{Path: filepath.ToSlash(filepath.Clean(path))}).String()
 }
 
-// lineOf finds the record of a finding in the zone files, else the first line of the name; the
-// first line of the first file if there is neither.
+// lineOf finds the record of a finding in the zone files, or else the first line of the name,
+// or else the first line of the first file.
 func lineOf(files []string, at audit.Where) (file string, line int) {
 	label, _, _ := strings.Cut(at.Name, ".")
 	text, _, _ := strings.Cut(at.Record, "\"")

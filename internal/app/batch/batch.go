@@ -1,5 +1,5 @@
-// Package batch is what long runs over many items share: workers whose results keep the
-// order of the items, output that a later run continues, progress, and lists of domains.
+// Package batch contains what long runs over many items share: workers whose results keep the
+// order of the items, output that a later run can continue, progress, and lists of domains.
 package batch
 
 import (
@@ -34,10 +34,10 @@ func (o Options[T]) withDefaults() Options[T] {
 	return o
 }
 
-// Run runs items on all workers and yields the results in the order of the items. Each
-// worker calls newWorker once and then what it returned, for one item after the other. When
-// ctx ends, Run ends without an error: no result is yielded that ctx may have cut short, and
-// what was yielded is the start of the sequence.
+// Run runs items on all workers and yields the results in the order of the items. Each worker
+// calls newWorker once and then the function that it returned, for one item after another. If
+// ctx ends, Run ends without an error: it yields no result that ctx may have cut short, and the
+// yielded results are the start of the sequence.
 func Run[T, R any](ctx context.Context, items iter.Seq[T], o Options[T], newWorker func() func(context.Context, *T, *R)) iter.Seq[R] {
 	o = o.withDefaults()
 	return func(yield func(R) bool) {
@@ -67,7 +67,7 @@ func Run[T, R any](ctx context.Context, items iter.Seq[T], o Options[T], newWork
 	}
 }
 
-// group is items that go to a worker together.
+// group is the items that go to a worker together.
 type group[T, R any] struct {
 	items   []T
 	size    int64
@@ -105,7 +105,7 @@ func (f *feeder[T, R]) feed(items iter.Seq[T]) {
 			size = min(f.Size(&item), f.MaxSize)
 		}
 		if !f.memory.TryAcquire(size) {
-			// The items held here may be what takes the memory: hand them over first.
+			// The items held here may be what uses up the memory, so hand them over first.
 			if !f.hand(g) || f.memory.Acquire(f.ctx, size) != nil {
 				return
 			}

@@ -72,8 +72,8 @@ func CountDomains(r io.Reader) int {
 	return n
 }
 
-// Skip omits the first n domains of list, those that an earlier run wrote to output. last is
-// the domain that output ends with: if the list has another one there, Skip yields one
+// Skip omits the first n domains of list, which an earlier run wrote to output. last is the
+// last domain in output: if the list has a different one at that position, Skip yields one
 // entry with an Err.
 func Skip(list iter.Seq[Domain], n int, last, output string) iter.Seq[Domain] {
 	if n == 0 {

@@ -16,8 +16,8 @@ const (
 	PlainStep    = 10 * time.Second
 )
 
-// Progress shows on stderr how far a run is: on a terminal as a line that is drawn again and
-// again, elsewhere as a new line every PlainStep. A nil Progress shows nothing.
+// Progress shows the progress of a run on stderr: on a terminal as a line that is redrawn,
+// elsewhere as a new line every PlainStep. A nil Progress shows nothing.
 type Progress struct {
 	w        io.Writer
 	terminal bool
@@ -28,7 +28,7 @@ type Progress struct {
 	stopped  sync.WaitGroup
 }
 
-// NewProgress begins to show line, which must be safe to call while the run goes on.
+// NewProgress starts to show line, which must be safe to call while the run continues.
 func NewProgress(w io.Writer, terminal bool, line func(took time.Duration) string) *Progress {
 	p := &Progress{w: w, terminal: terminal, line: line, start: time.Now(), stop: make(chan struct{})}
 	p.stopped.Go(p.run)
@@ -65,7 +65,7 @@ func (p *Progress) show() {
 
 const eraseLine = "\r\x1b[K"
 
-// Print runs print, which writes to the same terminal, on an empty line.
+// Print clears the line and runs print, which writes to the same terminal.
 func (p *Progress) Print(print func()) {
 	if p == nil {
 		print()
@@ -110,7 +110,7 @@ func Bar(s term.Style, share float64) string {
 	return s.Green(strings.Repeat(full, n)) + s.Dim(strings.Repeat(empty, barWidth-n))
 }
 
-// Left is how long a run of which share is done, after took, will still take.
+// Left estimates how long a run will still take of which share is done after took.
 func Left(took time.Duration, share float64) time.Duration {
 	if share <= 0 {
 		return 0

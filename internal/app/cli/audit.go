@@ -16,7 +16,7 @@ import (
 	"postseal/resolver"
 )
 
-// auditFlags are those of the command audit.
+// auditFlags are the flags of the command audit.
 type auditFlags struct {
 	selectors    []string
 	selectorFile string
@@ -43,7 +43,7 @@ type auditFlags struct {
 
 var profiles = []string{string(audit.Auto), string(audit.Sending), string(audit.Receiving), string(audit.Parked)}
 
-// auditFormats are those of audit, besides the formats of every command.
+// auditFormats are the formats of audit, in addition to those of every command.
 var auditFormats = append([]string{"text", "json", "jsonl"}, auditview.Formats()...)
 
 func (a *app) auditCommand() *cobra.Command {
@@ -104,7 +104,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.StringVar(&f.diff, "diff", "", "list what changed since `FILE`, the JSON of an earlier audit")
 }
 
-// auditOptions checks the flags that say what to look at.
+// auditOptions checks the flags that select what is audited.
 func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	o := audit.Options{Profile: audit.Profile(f.profile), Authoritative: f.authoritative, Probe: f.probe, Bulk: f.bulk}
 	if err := oneOf("--profile", f.profile, profiles...); err != nil {
@@ -136,8 +136,8 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	return o, nil
 }
 
-// perCPU is how many audits wait for answers at once for each CPU: a CPU is busy with some 600
-// audits a second, each of which takes a quarter of a second where an answer takes 20 ms.
+// perCPU is how many audits wait for answers at once for each CPU: one CPU can handle about 600
+// audits per second, and an audit takes a quarter of a second if an answer takes 20 ms.
 const perCPU = 150
 
 // workers is how many domains are audited at once.
@@ -146,13 +146,13 @@ func (f *auditFlags) workers() int {
 	if n == 0 {
 		n = min(perCPU*runtime.GOMAXPROCS(0), 1000)
 	}
-	if f.perSecond > 0 { // more would wait for their turn until their time is over
+	if f.perSecond > 0 { // more would still wait in the queue when their time ends
 		n = min(n, max(1, int(f.perSecond/2)))
 	}
 	return n
 }
 
-// bounds puts the bounds of a bulk run before the name servers.
+// bounds adds the limits of a bulk run in front of the name servers.
 func (f *auditFlags) bounds(client resolver.Resolver) resolver.Resolver {
 	return pace.New(client, pace.Options{Rate: f.perSecond})
 }
@@ -199,8 +199,8 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	return b.run(ctx)
 }
 
-// auditResolver answers for names in the zones of --zone from their files, and asks the name
-// servers for all others, unless --offline says that these are not looked up.
+// auditResolver answers names in the zones of --zone from their files, and queries the name
+// servers for all others, unless --offline is set.
 func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 	if len(a.flags.zones) == 0 {
 		if f.offline {

@@ -23,8 +23,8 @@ import (
 // "bare COUNT SERVER".
 const ratioChild = "POSTSEAL_RATIO_CHILD"
 
-// TestRatioChild is one side of BenchmarkAuditRatio, in a process of its own so that its CPU
-// time can be told from that of the server.
+// TestRatioChild is one side of BenchmarkAuditRatio, in its own process so that its CPU time
+// can be told from that of the server.
 func TestRatioChild(t *testing.T) {
 	words := strings.Fields(os.Getenv(ratioChild))
 	if len(words) != 3 {
@@ -46,8 +46,8 @@ func TestRatioChild(t *testing.T) {
 	}
 }
 
-// bareSender sends n questions as a resolver must, each from a port of its own with an id of
-// its own, 128 at once, and reads the answers.
+// bareSender sends n questions as a resolver must, each from its own port with its own id, 128
+// at once, and reads the answers.
 func bareSender(t *testing.T, n int, server string) {
 	var all sync.WaitGroup
 	work := make(chan int)

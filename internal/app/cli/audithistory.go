@@ -8,8 +8,8 @@ import (
 	"postseal/store"
 )
 
-// learnHistory adds the selectors that the verdict history has of the named domains, if --store names
-// it.
+// learnHistory adds the selectors that the verdict history has for the named domains, if
+// --store names it.
 func (a *app) learnHistory(ctx context.Context, f *auditFlags, names []string, l *selectors.List) error {
 	if f.store == "" {
 		return nil
@@ -18,7 +18,7 @@ func (a *app) learnHistory(ctx context.Context, f *auditFlags, names []string, l
 		for _, n := range names {
 			d, err := domain.Parse(n)
 			if err != nil {
-				continue // the audit says it
+				continue // the audit reports it
 			}
 			if err := l.ReadHistory(ctx, db, d); err != nil {
 				return err

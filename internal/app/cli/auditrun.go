@@ -21,21 +21,21 @@ import (
 	"postseal/internal/app/view"
 )
 
-// auditRun audits many domains, several at a time, and gives their reports to the sink in
-// the order of the list.
+// auditRun audits many domains, several at a time, and passes their reports to the sink in the
+// order of the list.
 type auditRun struct {
 	*app
 	auditor    *audit.Auditor
 	base       audit.Options
 	selectors  *selectors.List
 	domains    iter.Seq[batch.Domain]
-	total      int // 0: not known
+	total      int // 0 if unknown
 	jobs       int
 	sink       auditview.Writer
 	showTotals bool
 }
 
-// audited is the outcome for one entry of the list. Without an error report is not nil.
+// audited is the outcome for one entry of the list. If there is no error, report is not nil.
 type audited struct {
 	batch.Domain
 	report *audit.Report
@@ -79,9 +79,9 @@ func (a *auditRun) run(ctx context.Context) error {
 	return nil
 }
 
-// spareCollector lets a bulk run collect garbage less often while it is small, and returns
-// what undoes that. Most of an audit's memory lives as long as the audit, so each collection
-// finds little more than the cache.
+// spareCollector makes garbage collection less frequent while a bulk run is small, and returns
+// a function that undoes it. Most memory of an audit lives as long as the audit, so a
+// collection frees little.
 func spareCollector() (undo func()) {
 	const percent, soft = 400, 120 << 20
 	before := debug.SetGCPercent(percent)
@@ -92,7 +92,7 @@ func spareCollector() (undo func()) {
 	}
 }
 
-// auditOne audits one entry of the list. A panic costs this domain only.
+// auditOne audits one entry of the list. A panic only affects this domain.
 func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
 	r.Domain = *d
 	if r.Err != nil {
@@ -108,8 +108,8 @@ func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
 	r.report = a.auditor.Audit(ctx, d.Name, o)
 }
 
-// auditDomains returns the domains to audit, those named or those of the list, and how many
-// there are: 0 if that is not known.
+// auditDomains returns the domains to audit, either those named or those of the list, and their
+// number, or 0 if unknown.
 func (a *app) auditDomains(f *auditFlags, names []string) (iter.Seq[batch.Domain], int, error) {
 	if f.file == "" {
 		return namedDomains(names)

@@ -44,7 +44,7 @@ func (a *app) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
 	return s, nil
 }
 
-// codeSink turns findings into the exit code.
+// codeSink converts findings to the exit code.
 type codeSink struct {
 	*app
 	failOn string
@@ -97,7 +97,7 @@ func baseline(path string) (map[string]bool, error) {
 	return known, nil
 }
 
-// readReports reads the JSON of earlier audits: one object, an array, or one a line.
+// readReports reads the JSON of earlier audits: one object, an array, or one object per line.
 func readReports(path string) (map[string]*audit.Report, error) {
 	file, err := os.Open(path)
 	if err != nil {

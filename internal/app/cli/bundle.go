@@ -18,7 +18,7 @@ import (
 	"postseal/internal/app/view"
 )
 
-// What --bundle-with may say.
+// The values of --bundle-with.
 const (
 	withNothing = "nothing"
 	withHeader  = "header"
@@ -77,7 +77,7 @@ the evaluation needs, 65 not a bundle.`,
 	}
 }
 
-// maxBundle bounds what is read of a bundle.
+// maxBundle limits the size of a bundle that is read.
 const maxBundle = 256 << 20
 
 // readBundle reads a bundle file, "-" being stdin.
@@ -105,8 +105,7 @@ func (a *app) readBundle(path string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// isBundle looks at the beginning of a file. What can be read once only, such as a pipe, is a
-// message.
+// isBundle inspects the beginning of a file. A pipe, which can only be read once, is a message.
 func isBundle(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return false
@@ -121,7 +120,7 @@ func isBundle(path string) bool {
 	return bundle.Is(head[:n])
 }
 
-// evaluate runs the bundle at path under its configuration with a change, and finds out why
+// evaluate evaluates the bundle at path, with a change to its configuration, and diagnoses why
 // signatures broke.
 func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*postseal.Config)) (*postseal.Report, *postseal.Verifier, error) {
 	config, err := b.Config()
@@ -146,9 +145,9 @@ func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*p
 	return r, v, nil
 }
 
-// verifyBundle verifies the message of a bundle, as of its time and with its DNS answers.
-// The flags win over its configuration. Whoever made the file chose the answers: that is
-// told, and a message is never taken for a bundle when its envelope is given.
+// verifyBundle verifies the message of a bundle, at its time and with its DNS answers. Flags
+// override its configuration. Because the author of the file chose the answers, the output says
+// that it is a bundle, and a message is never read as a bundle if its envelope is given.
 func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
 	if len(f.foreign) > 0 {
 		return usage("%s: a bundle has its own envelope, clock and DNS answers, so it cannot be used with %s", path, strings.Join(f.foreign, ", ")).

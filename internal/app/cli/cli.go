@@ -34,7 +34,7 @@ type app struct {
 	flags  globalFlags
 	config *conf.Config
 	client *stub.Client  // of the network, nil with --zone
-	out    *bufio.Writer // where results go
+	out    *bufio.Writer // where results are written
 	file   *os.File      // of --output, nil is stdout
 	style  term.Style    // of out
 	errors term.Style    // of stderr
@@ -109,7 +109,7 @@ func (a *app) hint(format string, args ...any) { a.tell("info", "hint:", format,
 
 func (a *app) warn(format string, args ...any) { a.tell("warn", "warning:", format, args...) }
 
-// tell reports a note or a warning on stderr.
+// tell prints a note or a warning on stderr.
 func (a *app) tell(level, word, format string, args ...any) {
 	if a.flags.quiet {
 		return
@@ -156,8 +156,8 @@ func (a *app) openOutput(path string) error {
 	return nil
 }
 
-// flush writes out what there is, so that results and diagnostics keep their order on a
-// terminal. Its error comes again from every later call: closeOutput tells it.
+// flush writes the buffered output, so that results and diagnostics keep their order on a
+// terminal. Later calls return the same error, and closeOutput reports it.
 func (a *app) flush() error {
 	if a.out == nil {
 		return nil
@@ -187,7 +187,7 @@ func (a *app) closeOutput() error {
 	return nil
 }
 
-// page is where the results of a command go.
+// page returns where the results of a command are written.
 func (a *app) page() *view.Page {
 	return &view.Page{W: a.out, Style: a.style, Format: a.flags.format, Quiet: a.flags.quiet, Verbose: a.flags.verbose, Offline: len(a.flags.zones) > 0}
 }
@@ -295,7 +295,7 @@ func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// isHelper reports whether c is help or completion, which take no part in our flags.
+// isHelper reports whether c is help or completion, which do not have our flags.
 func isHelper(c *cobra.Command) bool {
 	for ; c.HasParent(); c = c.Parent() {
 		switch c.Name() {
@@ -322,7 +322,7 @@ func (a *app) noSuchCommand(c *cobra.Command, args []string) error {
 	return f.or("see %s --help", c.CommandPath())
 }
 
-// group is a command that only contains others.
+// group returns a command that only contains others.
 func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: a.noSuchCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(subs...)

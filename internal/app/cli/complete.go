@@ -11,8 +11,8 @@ import (
 	"postseal/spf"
 )
 
-// flagValues are offered by the completions of the shells. A flag with none takes text
-// that only its user knows, so that no files are offered for it.
+// flagValues are offered by shell completions. A flag without values takes free text, so no
+// files are offered for it.
 var flagValues = map[string][]cobra.Completion{
 	"color":      {"auto\ton a terminal", "always", "never"},
 	"format":     {"text\tfor people", "json\tindented", "jsonl\tone object a line"},
@@ -34,7 +34,7 @@ var flagValues = map[string][]cobra.Completion{
 	"dkim":     withSign(dkimWords),
 }
 
-// fileFlags name files.
+// fileFlags take file names.
 var fileFlags = map[string][]string{"config": {"toml"}, "output": nil, "zone": nil, "bundle": nil}
 
 func withSign(words []string) []cobra.Completion {
@@ -45,8 +45,8 @@ func withSign(words []string) []cobra.Completion {
 	return list
 }
 
-// addCompletions makes the shells complete the values of flags, and no files where no
-// file is meant.
+// addCompletions makes shells complete the values of flags, and prevents them from offering
+// files where none are expected.
 func (a *app) addCompletions(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	addFlagCompletions(root)

@@ -25,14 +25,14 @@ func (a *app) loadConfig() error {
 	}
 	a.config = c
 	for _, w := range warnings {
-		w.Warning = false // the word stands in front
+		w.Warning = false // the text before the colon is already printed
 		a.warn("%s", w)
 	}
 	return nil
 }
 
-// usualConfig reads the configuration that the packages install, if --config names none and
-// that one exists: commands about the daemon mean its configuration.
+// usualConfig reads the configuration that the packages install, if --config is not set and the
+// file exists: commands about the daemon use its configuration.
 func (a *app) usualConfig() error {
 	if a.flags.config != "" {
 		return nil

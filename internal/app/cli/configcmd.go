@@ -51,7 +51,7 @@ type configJSON struct {
 	Config map[string]any `json:"config"`
 }
 
-// probes are the checks of a configuration on this machine.
+// probes are the checks of a configuration on this host.
 func (a *app) probes(ctx context.Context) []conf.Check {
 	find := endpoint.NewFinder(conf.Default())
 	return []conf.Check{func(c *conf.Config) []conf.KeyProblem {
@@ -87,7 +87,7 @@ func (a *app) configCheck(ctx context.Context, path string, alone bool) error {
 	}
 	var text []byte
 	if a.flags.verbose {
-		text, _ = os.ReadFile(path) // the line is a help, the problem stands without it
+		text, _ = os.ReadFile(path) // this line is only a help: the problem is also shown without it
 	}
 	return a.page().ConfigCheck(path, problems, wrong == nil, text)
 }
@@ -106,7 +106,7 @@ func (a *app) configShow() error {
 		return err
 	}
 	j := configJSON{Schema: "postseal.config/1"}
-	if err := toml.Unmarshal(out, &j.Config); err != nil { // the names and forms of the file
+	if err := toml.Unmarshal(out, &j.Config); err != nil { // the names and syntax of the file
 		return failf(exitInternal, "%v", err)
 	}
 	return a.json(j)

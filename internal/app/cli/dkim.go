@@ -100,8 +100,8 @@ func (a *app) dkimKey(ctx context.Context, selector, name string) error {
 	return a.page().Keys(at, keys, err, dns.Exchanges())
 }
 
-// keyExit is 0 when every key can be used: with several, a verifier may take any (RFC
-// 6376 §3.6.2.2).
+// keyExit is 0 if every key can be used: if there are several, a verifier may use any (RFC 6376
+// §3.6.2.2).
 func keyExit(keys []*signature.Key, err error) int {
 	var failure *resolver.Error
 	switch {

@@ -65,8 +65,8 @@ var (
 	dkimWords = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 )
 
-// identifiers reads RESULT=DOMAIN. It is never nil: that is how a check differs from a
-// policy.
+// identifiers reads RESULT=DOMAIN. It never returns nil, which distinguishes a check from a
+// policy lookup.
 func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, error) {
 	ids := []dmarc.Identifier{}
 	add := func(method, s string, words ...string) error {
@@ -101,7 +101,7 @@ func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, er
 	return ids, nil
 }
 
-// dmarcCheck evaluates ids, or only finds the policy when ids is nil.
+// dmarcCheck evaluates ids, or only finds the policy if ids is nil.
 func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dmarc.Identifier) error {
 	if err := oneOf("--discovery", discovery, string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
 		return err

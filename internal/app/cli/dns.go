@@ -13,8 +13,8 @@ import (
 	"postseal/resolver/stub"
 )
 
-// resolver builds what answers DNS questions: the zone files alone, or the name servers
-// behind coalescing and a cache. It is made once a run.
+// resolver builds the DNS resolver: either only the zone files, or the name servers with query
+// sharing and a cache. It is built once per run.
 func (a *app) resolver() (resolver.Resolver, error) {
 	if len(a.flags.zones) > 0 {
 		return zones(a.flags.zones)
@@ -22,7 +22,7 @@ func (a *app) resolver() (resolver.Resolver, error) {
 	return a.network(func(client resolver.Resolver) resolver.Resolver { return resolver.NewLimit(client, outstanding) })
 }
 
-// network asks the name servers within bounds, behind coalescing and a cache.
+// network queries the name servers within limits, with query sharing and a cache.
 func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolver.Resolver, error) {
 	servers, err := a.servers()
 	if err != nil {
@@ -36,7 +36,7 @@ func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolve
 	return resolver.NewCache(resolver.Coalesce(bounds(client)), resolver.CacheOptions{}), nil
 }
 
-// dns is what answers the questions of one command, with the record of what was asked.
+// dns answers the queries of one command, and records them.
 func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
 	r, err := a.resolver()
 	if err != nil {
@@ -49,7 +49,7 @@ func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
 	return resolver.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
 }
 
-// done ends the questions of one command, and says when name servers did not answer.
+// done ends the queries of one command, and reports if name servers did not answer.
 func (a *app) done(dns *resolver.Ledger) {
 	var down outage
 	down.watch(dns.Exchanges())
@@ -57,8 +57,8 @@ func (a *app) done(dns *resolver.Ledger) {
 	down.hint(a)
 }
 
-// interrupted is the error of a command whose questions were cut short: what they would have
-// shown is not known, and no result.
+// interrupted is the error of a command whose queries were cut short: their answers are
+// unknown, so there is no result.
 func interrupted(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
@@ -66,12 +66,11 @@ func interrupted(ctx context.Context) error {
 	return failf(exitTempFail, "interrupted")
 }
 
-// outstanding is how many questions wait for an answer at a time. More of them at once do
-// not fit the receive buffer of a name server (208 KiB on Linux, some 270 datagrams); those
-// that are dropped cost a timeout each.
+// outstanding is the number of queries in flight. More do not fit the receive buffer of a name
+// server (208 KiB on Linux, about 270 datagrams); each dropped datagram costs a timeout.
 const outstanding = 128
 
-// tries is how often a silent name server is asked within --dns-timeout.
+// tries is how often a silent name server is queried within --dns-timeout.
 const tries = 2
 
 const serverForm = "use an address such as 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
@@ -97,7 +96,7 @@ func zones(paths []string) (*dnstest.Zone, error) {
 	return zone, nil
 }
 
-// servers lists the name servers: of --resolver, of the configuration, of the system.
+// servers lists the name servers: from --resolver, the configuration, or the system.
 func (a *app) servers() ([]string, error) {
 	var list []string
 	for _, s := range a.flags.resolvers {

@@ -319,7 +319,7 @@ func (p *schemaPage) rows(b *strings.Builder, schema *yaml.Node, prefix string) 
 	}
 }
 
-// simple are the parts that are no objects.
+// simple are the parts that are not objects.
 var simple = map[string]string{"count": "number", "strings": "array of string", "action": "accept, quarantine, reject, defer",
 	"ref": "string", "spfReason": "string", "dkimReason": "string"}
 

@@ -12,7 +12,7 @@ import (
 	"postseal/internal/core/address"
 )
 
-// doctorFlags are those of doctor.
+// doctorFlags are the flags of doctor.
 type doctorFlags struct {
 	configDir string
 	send      string

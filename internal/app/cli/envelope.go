@@ -12,17 +12,17 @@ import (
 	"postseal/message"
 )
 
-// envelope is what SMTP says before the message.
+// envelope is what SMTP sends before the message.
 type envelope struct {
-	ip         netip.Addr // the zero Addr: not known
+	ip         netip.Addr // the zero Addr if unknown
 	helo       string
 	from       string
 	recipients []string
-	derived    []string // where it was taken from, nil when it was given
+	derived    []string // the source, nil if the user supplied it
 	source     received.PathSource
 }
 
-// derive takes the envelope from the trace fields of the message, as received.By does. line is
+// derive reads the envelope from the trace fields of the message, as received.By does. line is
 // the From line of an mbox file.
 func derive(h *message.Header, host, line string) (envelope, *failure) {
 	d, err := received.By(h, host, line)
@@ -36,7 +36,7 @@ func derive(h *message.Header, host, line string) (envelope, *failure) {
 	return e, nil
 }
 
-// pathWords say where a reverse-path was taken from, if that is not the usual place.
+// pathWords describe the source of a reverse-path, unless it is the usual one.
 var pathWords = map[received.PathSource]string{
 	received.ReceivedField: "MAIL FROM by the same field",
 	received.FromLine:      "MAIL FROM by the mbox From line",
@@ -44,7 +44,7 @@ var pathWords = map[received.PathSource]string{
 	received.Unknown:       "no Return-Path above it: MAIL FROM is not known, name it with --from",
 }
 
-// note says in the report where the envelope was taken from.
+// note describes the source of the envelope for the report.
 func (e *envelope) note(r *postseal.Report) {
 	if e.derived == nil {
 		return
@@ -64,7 +64,7 @@ func noEnvelope(err error) *failure {
 	return f.or("there are fields by %s", strings.Join(dedup(other.Others, 5), ", "))
 }
 
-// dedup is the first few words that are not empty, each once.
+// dedup returns the first few words that are not empty, each once.
 func dedup(words []string, most int) []string {
 	var out []string
 	for _, w := range words {

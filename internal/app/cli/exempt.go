@@ -69,7 +69,7 @@ func (a *app) exempt(ctx context.Context, id, dir, why, until string) error {
 	return a.page().Exempt(&view.Exemption{Ref: r.Ref, Entry: e, Report: r, List: b.Message == nil && e.ListID+e.Author == ""})
 }
 
-// setExempt takes over --why and --until.
+// setExempt applies --why and --until.
 func setExempt(e *rules.Exempt, why, until string) error {
 	if why != "" {
 		e.Why = why

@@ -12,7 +12,7 @@ import (
 	"postseal/internal/app/suggest"
 )
 
-// The exit codes. From 64 on they are those of sysexits(3).
+// The exit codes. Those from 64 are from sysexits(3).
 const (
 	exitOK          = 0
 	exitNo          = 1  // policy failure
@@ -47,14 +47,14 @@ func notDomain(what string, err error) *failure {
 	return usage("%s: %v", what, err).or("give only the name, such as example.com")
 }
 
-// or adds how to fix it.
+// or adds a hint on how to fix it.
 func (f *failure) or(format string, args ...any) *failure {
 	f.hint = fmt.Sprintf(format, args...)
 	return f
 }
 
-// asFailure gives err a code: its own, or that of a wrong usage, which is all that the
-// flag parser reports.
+// asFailure gives err an exit code: its own, or that of wrong usage, because the flag parser
+// only reports usage errors.
 func asFailure(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {

@@ -37,7 +37,7 @@ Exit codes: 0 explained, 65 not a bundle, 66 no such bundle.`,
 	return c
 }
 
-// findBundle reads a bundle by its file, reference or queue id.
+// findBundle reads a bundle by file name, reference or queue id.
 func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 	if _, err := os.Stat(id); err == nil || id == "-" || strings.ContainsAny(id, "./") {
 		b, err := a.readBundle(id)

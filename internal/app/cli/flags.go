@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// globalFlags are those of every command.
+// globalFlags are the flags of every command.
 type globalFlags struct {
 	config     string
 	format     string
@@ -27,7 +27,7 @@ type globalFlags struct {
 	now        string
 
 	dnsTimeoutGiven bool
-	resume          bool // of audit: continue after the end of output
+	resume          bool // for audit: continue after the end of output
 }
 
 const defaultDNSTimeout = 5 * time.Second
@@ -48,8 +48,8 @@ func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	f.StringVar(&g.now, "now", "", "evaluate as of `TIME` (RFC 3339)")
 }
 
-// once is the value of a flag that must not be given twice: the first one would be lost
-// without a warning.
+// once is the value of a flag that may be given only once, because the first value would be
+// lost without a warning.
 type once struct {
 	value *string
 	given bool
@@ -75,7 +75,7 @@ func (o *once) Set(s string) error {
 	return nil
 }
 
-// formatsOf lists the formats that a command knows.
+// formatsOf lists the formats that a command supports.
 func formatsOf(c *cobra.Command) []string {
 	if c.Name() == "audit" {
 		return auditFormats
@@ -114,7 +114,7 @@ func (a *app) checkGlobalFlags(c *cobra.Command) error {
 
 type clockFunc = func() time.Time
 
-// clock is the clock of the verdict.
+// clock returns the time of the verdict.
 func (a *app) clock() (clockFunc, error) {
 	if a.flags.now == "" {
 		return time.Now, nil
@@ -140,7 +140,7 @@ func oneOf(flag, value string, allowed ...string) error {
 	return f
 }
 
-// flagError explains an error of the flag parser, with the most similar flag.
+// flagError explains an error of the flag parser, and suggests the most similar flag.
 func flagError(c *cobra.Command, err error) error {
 	f := usage("%s", err)
 	if c.HasParent() && c.Parent().Name() == "lint" && strings.Contains(err.Error(), "unknown shorthand") {

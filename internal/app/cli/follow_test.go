@@ -18,7 +18,7 @@ import (
 	"postseal/store/storetest"
 )
 
-// following runs a command that goes on, and gives the lines that it writes.
+// following runs a command that continues, and gives the lines that it writes.
 func following(t *testing.T, args ...string) *bufio.Scanner {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func following(t *testing.T, args ...string) *bufio.Scanner {
 }
 
 // TestFollow: --follow shows what the search finds once each, also the verdicts of a node that
-// is behind the others.
+// is after the others.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})

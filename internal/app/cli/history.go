@@ -18,7 +18,7 @@ import (
 	"postseal/store/engines"
 )
 
-// historyTimeout bounds one page of a search on the command line.
+// historyTimeout limits one page of a search on the command line.
 const historyTimeout = 30 * time.Second
 
 // searchFlags are the filters that commands of the history share: each is a term of the search
@@ -39,7 +39,7 @@ func (s *searchFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.until, "until", "", "only mail before `TIME`, or up to the end of a day")
 }
 
-// text is the search of the flags and the words of the command line.
+// text returns the search of the flags and arguments.
 func (s *searchFlags) text(words []string) string {
 	parts := []string{}
 	for _, f := range []struct{ field, value string }{{"author", s.author}, {"mailfrom", s.mfrom}, {"ip", s.ip}, {"qid", s.qid}, {"ref", s.ref}, {"action", s.action},
@@ -117,7 +117,7 @@ func addStoreFlag(c *cobra.Command, address *string) {
 	c.Flags().StringVar(address, "store", "", "`URL` of the database: sqlite:PATH or postgres://… (default: that of the configuration)")
 }
 
-// storeAddress is the database of --store, or that of the configuration.
+// storeAddress returns the database of --store, or that of the configuration.
 func (a *app) storeAddress(address string) (string, error) {
 	if address != "" {
 		if err := store.CheckURL(address); err != nil {
@@ -164,7 +164,7 @@ func (a *app) openStore(ctx context.Context, address string, readOnly bool, f fu
 	return nil
 }
 
-// storeFailure says why the database cannot be used.
+// storeFailure explains why the database cannot be used.
 func storeFailure(address string, err error) error {
 	var f *failure
 	path := strings.TrimPrefix(store.RedactURL(address), store.SQLitePrefix)
@@ -233,7 +233,7 @@ func (a *app) writePage(p *history.Page, out *history.CSV) error {
 	return out.Flush()
 }
 
-// endHistory notes on stderr what the list itself does not show.
+// endHistory prints on stderr what the list itself does not show.
 func (a *app) endHistory(p *history.Page, shown, limit int) error {
 	if p.Reached != nil {
 		a.warn("the time was over: verdicts before %s were not searched; narrow the search with --since or --author", p.Reached.Format(time.RFC3339))
@@ -254,15 +254,16 @@ func (a *app) endHistory(p *history.Page, shown, limit int) error {
 	return nil
 }
 
-// followEvery is how often --follow looks for new verdicts; followBack bounds how far back it
-// looks for those of a node that is behind.
+// followEvery is how often --follow looks for new verdicts; followBack limits how far back it
+// looks for those of a slow node.
 const (
 	followEvery = time.Second
 	followBack  = 10 * time.Minute
 )
 
-// followHistory shows what comes in, until it is interrupted. Several nodes store their verdicts
-// at different times, so it looks back as far as the slowest of them, and shows each once.
+// followHistory shows new verdicts until it is interrupted. Several nodes store their verdicts
+// at different times, so it looks back as far as the slowest of them, and shows each verdict
+// once.
 func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
 	seen := map[int64]bool{}
 	show := false
@@ -273,7 +274,7 @@ func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query)
 	t := time.NewTicker(followEvery)
 	defer t.Stop()
 	for {
-		// What was stored until now is not looked for the next time: what comes later is newer.
+		// Verdicts stored so far are not searched again: later ones are newer.
 		next, err := storedUntil(ctx, db, time.Now())
 		if err == nil {
 			err = a.followOnce(ctx, db, q, from, seen, show)
@@ -323,7 +324,7 @@ func (a *app) followOnce(ctx context.Context, db store.Store, q *store.Query, fr
 	}
 }
 
-// storedUntil returns the id before which every node that lives has stored its verdicts.
+// storedUntil returns the id before which every live node has stored its verdicts.
 func storedUntil(ctx context.Context, db store.Store, now time.Time) (int64, error) {
 	nodes, err := db.Nodes(ctx)
 	if err != nil {
@@ -339,8 +340,9 @@ func storedUntil(ctx context.Context, db store.Store, now time.Time) (int64, err
 	return max(store.FirstID(max(until, least)), 1), nil
 }
 
-// explainFromHistory shows what the history has of a verdict whose evidence is not kept. cause
-// says why there is no evidence; it is returned where the history has nothing either.
+// explainFromHistory shows what the history contains about a verdict whose evidence is not
+// stored. cause says why there is no evidence; it is returned if the history does not contain
+// the verdict either.
 func (a *app) explainFromHistory(ctx context.Context, id string, cause error) error {
 	var missing *failure
 	if !errors.As(cause, &missing) || missing.code != exitNoInput || strings.ContainsAny(id, "./") {

@@ -11,25 +11,25 @@ import (
 	"postseal/message"
 )
 
-// input is a message to read once. Its header section has been looked at; r gives the
-// whole message with CRLF line ends.
+// input is a message that is read once. Its header section has already been inspected; r
+// returns the whole message with CRLF line endings.
 type input struct {
 	name   string
 	r      io.Reader
 	header *message.Header
-	cut    bool     // the end comes in the middle of a header line
-	bundle bool     // it begins like one
-	line   string   // the From line that it begins with, as in an mbox file
-	doubt  *failure // why it does not look like a message, nil when it does
+	cut    bool     // the input ends in the middle of a header line
+	bundle bool     // the input starts like a header field
+	line   string   // the From line at its start, as in an mbox file
+	doubt  *failure // why it does not look like a message, or nil
 	close  func()
 
-	several separator // of the messages of an mbox file
+	several separator // of the messages in an mbox file
 }
 
 const rawUsage = "read the file unchanged: do not convert LF to CRLF"
 
-// open opens path, "-" being stdin, and makes sure that it looks like a message. Its
-// body is not read.
+// open opens path, where "-" is stdin, and checks that it looks like a message. It does not
+// read the body.
 func (a *app) open(path string, raw bool) (*input, error) {
 	in, err := a.openAny(path, raw)
 	if err == nil && in.doubt != nil {
@@ -39,7 +39,7 @@ func (a *app) open(path string, raw bool) (*input, error) {
 	return in, err
 }
 
-// openAny is open for what a mail server would take, too, whatever it looks like.
+// openAny is like open, but also accepts anything that a mail server would accept.
 func (a *app) openAny(path string, raw bool) (*input, error) {
 	in := &input{name: path, close: func() {}}
 	var r io.Reader = a.stdin
@@ -96,8 +96,8 @@ func (in *input) peek(r io.Reader) error {
 	return in.check(seen.Bytes(), limit != nil)
 }
 
-// check returns an error for input that is certainly not a message. Input that only looks as if it
-// were not is noted in doubt: a mail server accepts it, so verify has to show its verdict.
+// check returns an error for input that is certainly not a message. Doubtful input only sets
+// doubt: a mail server accepts it, so verify must show its verdict.
 func (in *input) check(head []byte, overLimit bool) error {
 	switch kind := container(head); {
 	case len(head) == 0:
@@ -115,13 +115,13 @@ func (in *input) check(head []byte, overLimit bool) error {
 	return nil
 }
 
-// mboxLine begins each message of an mbox file (RFC 4155).
+// mboxLine starts each message of an mbox file (RFC 4155).
 var mboxLine = []byte("From ")
 
 // separator finds an mbox line after an empty line: the start of another message.
 type separator struct {
 	found bool
-	tail  []byte // what may begin one
+	tail  []byte // prefixes of such a line
 }
 
 // Write implements io.Writer.
@@ -150,7 +150,7 @@ func (s *separator) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// container names a well-known form that mail is packed in.
+// container returns the name of a well-known format that contains mail.
 func container(head []byte) string {
 	for magic, kind := range map[string]string{"\x1f\x8b": "gzip", "PK\x03\x04": "a zip archive", "BZh": "bzip2",
 		"\xfd7zXZ": "xz", "\xd0\xcf\x11\xe0": "an Outlook .msg file", "\x28\xb5\x2f\xfd": "zstd"} {
@@ -164,7 +164,7 @@ func container(head []byte) string {
 	return ""
 }
 
-// teeReader is an io.TeeReader that knows whether the end was met.
+// teeReader is an io.TeeReader that records whether it reached the end.
 type teeReader struct {
 	r     io.Reader
 	w     *bytes.Buffer

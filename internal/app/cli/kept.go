@@ -5,21 +5,20 @@ import (
 	"io"
 )
 
-// kept is a message that is kept while it is verified, for what is asked about it
-// afterwards.
+// kept is a message that is stored while it is verified, because later steps need it.
 type kept struct {
-	most    int // octets; nothing is kept of a longer message
+	most    int // in octets; a longer message is not stored
 	octets  bytes.Buffer
 	tooLong bool
 }
 
-// Lengths up to which a message is kept.
+// Lengths up to which a message is stored.
 const (
 	maxOpinion  = 32 << 20 // for a second opinion
-	maxDiagnose = 16 << 20 // for why its signatures broke
+	maxDiagnose = 16 << 20 // to find out why its signatures broke
 )
 
-// mostKept is what f may ask about a message with these header fields.
+// mostKept returns the length up to which f needs a message with these header fields.
 func (f *verifyFlags) mostKept(in *input) int {
 	switch {
 	case f.bundle != "" && f.bundleWith == withMessage:
@@ -32,7 +31,7 @@ func (f *verifyFlags) mostKept(in *input) int {
 	return 0
 }
 
-// watch keeps what is read through it.
+// watch stores what is read through it.
 func (k *kept) watch(r io.Reader) io.Reader {
 	if k.most == 0 {
 		return r
@@ -40,7 +39,7 @@ func (k *kept) watch(r io.Reader) io.Reader {
 	return io.TeeReader(r, k)
 }
 
-// Write implements io.Writer. It never fails: what is too long is not kept.
+// Write implements io.Writer. It never fails: text that is too long is not stored.
 func (k *kept) Write(p []byte) (int, error) {
 	if k.tooLong = k.tooLong || k.octets.Len()+len(p) > k.most; k.tooLong {
 		k.octets = bytes.Buffer{}
@@ -50,7 +49,7 @@ func (k *kept) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// message is what was read, nil when nothing was kept or it is longer than most.
+// message returns what was read, or nil if it was not stored or is longer than most.
 func (k *kept) message(most int) []byte {
 	if k.most == 0 || k.tooLong || k.octets.Len() > most {
 		return nil
@@ -58,7 +57,7 @@ func (k *kept) message(most int) []byte {
 	return k.octets.Bytes()
 }
 
-// body is the body of the message, nil when it was not kept.
+// body returns the body of the message, or nil if it was not stored.
 func (k *kept) body(most int) []byte {
 	_, body, _ := bytes.Cut(k.message(most), []byte("\r\n\r\n"))
 	return body

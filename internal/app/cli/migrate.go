@@ -36,7 +36,7 @@ Exit codes: 0 translated, 64 unknown program, 66 no such file.`,
 	return c
 }
 
-// maxForeign bounds what is read of a configuration of others.
+// maxForeign limits the size of another program's configuration.
 const maxForeign = 1 << 20
 
 type migrateJSON struct {
@@ -64,8 +64,8 @@ func (a *app) migrate(from string, paths []string) error {
 	return err
 }
 
-// foreign reads the configuration of another program; from names that, "" leaves it to the name
-// of the file.
+// foreign reads the configuration of another program. from names the program; "" means that the
+// file name decides.
 func foreign(from, path string) (*migrate.File, error) {
 	if from == "" {
 		if from = migrate.Guess(path); from == "" {

@@ -8,7 +8,7 @@ import (
 	"postseal/resolver"
 )
 
-// opinions asks two other libraries, when f wants it.
+// opinions consults two other libraries if f asks for it.
 func (f *verifyFlags) opinions(ctx context.Context, dns resolver.Resolver, r *postseal.Report, kept *kept) []secondopinion.Opinion {
 	if !f.opinion {
 		return nil

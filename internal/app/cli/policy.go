@@ -61,7 +61,7 @@ func (a *app) policy(ctx context.Context) error {
 	go func() { ended <- policy.New(e).Speak(ctx, a.stdin, a.stdout) }()
 	select {
 	case err = <-ended:
-	case <-ctx.Done(): // the reading of standard input ends with the program
+	case <-ctx.Done(): // reading standard input ends with the program
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -72,8 +72,8 @@ func (a *app) policy(ctx context.Context) error {
 	return nil
 }
 
-// policyLog is standard error, or syslog when that is the connection to Postfix. Nothing
-// but answers may go there then, not even that there is no syslog.
+// policyLog returns standard error, or syslog if standard error is the connection to Postfix.
+// Only answers may be written there, not even an error about syslog.
 func (a *app) policyLog() *slog.Logger {
 	format := listener.LogFormat(a.flags.logFormat)
 	if !sameSocket(a.stdout, a.stderr) {
@@ -90,7 +90,7 @@ func (a *app) policyLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 }
 
-// withoutTime leaves the time to syslog.
+// withoutTime omits the time, because syslog adds it.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
@@ -98,7 +98,7 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	return listener.Printable(groups, a)
 }
 
-// sameSocket reports whether two streams are one socket.
+// sameSocket reports whether two streams are the same socket.
 func sameSocket(a, b io.Writer) bool {
 	fa, aIsFile := a.(*os.File)
 	fb, bIsFile := b.(*os.File)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// profiled gives c the flag --cpuprofile: the time of its work goes to a file for go tool pprof.
+// profiled adds the flag --cpuprofile to c: a CPU profile is written to a file for go tool pprof.
 func (a *app) profiled(c *cobra.Command) *cobra.Command {
 	file := c.Flags().String("cpuprofile", "", "write where the time went to `FILE`, for go tool pprof")
 	work := c.RunE

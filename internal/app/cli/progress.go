@@ -9,7 +9,7 @@ import (
 	"postseal/internal/app/term"
 )
 
-// progress shows how much of a long message is read, on a terminal only.
+// progress shows how much of a long message has been read, only on a terminal.
 func (a *app) progress(in *input) io.Reader {
 	if a.flags.noProgress || a.flags.quiet || !term.IsTerminal(a.stderr) {
 		return in.r

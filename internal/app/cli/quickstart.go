@@ -15,7 +15,7 @@ import (
 	"postseal/internal/app/quickstart"
 )
 
-// quickstartFlags are those of quickstart.
+// quickstartFlags are the flags of quickstart.
 type quickstartFlags struct {
 	configDir, smtp string
 	apply, undo     bool

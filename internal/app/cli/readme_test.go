@@ -25,8 +25,8 @@ var notRun = map[string]bool{
 
 var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```\n")
 
-// TestReadmeCommands runs the commands of the README and compares what they print with
-// what stands below them. -update pastes it anew.
+// TestReadmeCommands runs the commands of the README and compares what they print with what
+// stands below them. -update pastes it again.
 func TestReadmeCommands(t *testing.T) {
 	t.Chdir("../../..")
 	readme, err := os.ReadFile("README.md")

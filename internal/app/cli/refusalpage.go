@@ -13,7 +13,7 @@ import (
 	"postseal/server"
 )
 
-// defaultPublic is the listener of the page of refusals where none is configured.
+// defaultPublic is the listener of the rejection page if none is configured.
 const defaultPublic = conf.Address("127.0.0.1:8897")
 
 func (a *app) setupRefusalCommand() *cobra.Command {
@@ -61,7 +61,7 @@ func (a *app) setupRefusal(ctx context.Context, hostname, configDir string) erro
 	return nil
 }
 
-// publishing are the lines that publish the page at a host name.
+// publishing returns the lines that publish the page at a host name.
 func publishing(host string, at conf.Address) string {
 	network, address := at.Network()
 	nginx, caddy := "http://"+address, address
@@ -87,7 +87,7 @@ HOST {
 `)
 }
 
-// hintRefusal says how rejected senders learn why.
+// hintRefusal explains how rejected senders can learn the reason.
 func (a *app) hintRefusal() {
 	if a.config.ReplyURL == "" {
 		a.hint("to give rejected senders a page that says why, behind nginx or Caddy: postseal setup refusal")

@@ -24,7 +24,7 @@ import (
 	"postseal/resolver"
 )
 
-// replayFlags are those of replay.
+// replayFlags are the flags of replay.
 type replayFlags struct {
 	receivedBy string
 	policies   []string
@@ -106,8 +106,8 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, usage("--since %q is not a valid time", s).or("use a value such as 30d, 2w, 12h or 2026-11-02")
 }
 
-// config returns the configuration of file, overridden by the flags. Its mode is the first of
-// --policy.
+// config returns the configuration of file, overridden by the flags. Its mode is the first one
+// of --policy.
 func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
 	c := *file
 	if len(f.policies) == 0 {
@@ -137,7 +137,7 @@ func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
 	return &c, nil
 }
 
-// options makes what the run needs.
+// options builds what the run needs.
 func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Options, error) {
 	var o replay.Options
 	c, err := f.config(a.config)
@@ -240,7 +240,7 @@ func (a *app) interrupted(f *replayFlags) *failure {
 	return fail.or("--resume continues where %s ends", a.flags.output)
 }
 
-// envelopeHint says what is missing where no envelope was found.
+// envelopeHint says what is missing if no envelope was found.
 func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
 	switch elsewhere := s.Passed[replay.Elsewhere]; {
 	case f.receivedBy == "":
@@ -250,8 +250,8 @@ func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
 	}
 }
 
-// replayProgress begins to show how far a replay is. The size of the archive is found
-// meanwhile.
+// replayProgress starts to show the progress of a replay. Meanwhile it determines the size of
+// the archive.
 func (a *app) replayProgress(ctx context.Context, archive *mailbox.Archive, dns resolver.Resolver) (*view.Pace, *batch.Progress) {
 	onTerminal := term.IsTerminal(a.stderr)
 	pace := &view.Pace{Style: a.errors, Bar: onTerminal}

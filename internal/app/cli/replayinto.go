@@ -10,11 +10,11 @@ import (
 	"postseal/store/engines"
 )
 
-// intoRows is how many rows replay --into writes at once.
+// intoRows is how many rows replay --into writes at a time.
 const intoRows = 1000
 
-// into writes the messages of a replay to a history. A nil one takes none. Its add is safe for
-// concurrent use.
+// into writes the messages of a replay to a history. A nil one does nothing. Its add is safe
+// for concurrent use.
 type into struct {
 	ctx     context.Context
 	address string
@@ -26,10 +26,10 @@ type into struct {
 	facts store.Batch
 	seen  int
 	added int
-	err   error // the first one; nothing is written after it
+	err   error // the first error; nothing is written after it
 }
 
-// openInto opens the history of --into, and gives it to the run.
+// openInto opens the history of --into, and adds it to the run.
 func (a *app) openInto(ctx context.Context, f *replayFlags, o *replay.Options) (*into, error) {
 	if f.into == "" {
 		return nil, nil
@@ -46,11 +46,11 @@ func (a *app) openInto(ctx context.Context, f *replayFlags, o *replay.Options) (
 	return i, nil
 }
 
-// add takes one message.
+// add adds one message.
 func (i *into) add(r *postseal.Report, record *replay.Record) {
 	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: i.mode, At: record.Replay.Received}
 	row := store.FromReport(v)
-	row.Cause = store.CauseNone // its domain owner was sent a report when it came, or not
+	row.Cause = store.CauseNone // a report was sent, or not, when the message arrived
 	facts := store.Learn(v)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -62,8 +62,8 @@ func (i *into) add(r *postseal.Report, record *replay.Record) {
 	}
 }
 
-// write brings the rows to the database. The records of DNS are those of today, not of the time
-// of receipt, so they are not learned.
+// write stores the rows in the database. The DNS records are today's, not those at the time of
+// receipt, so they are not learned.
 func (i *into) write() {
 	if i.err == nil && len(i.rows) > 0 {
 		n, err := i.db.Import(i.ctx, i.rows, &i.facts)
@@ -72,7 +72,7 @@ func (i *into) write() {
 	i.rows, i.facts = i.rows[:0], store.Batch{}
 }
 
-// end writes the rest, and returns the first error. What was read before an interruption is
+// end writes the rest, and returns the first error. Everything read before an interruption is
 // written.
 func (i *into) end(ctx context.Context) error {
 	if i == nil {
@@ -88,7 +88,7 @@ func (i *into) end(ctx context.Context) error {
 	return nil
 }
 
-// note says what was written.
+// note describes what was written.
 func (i *into) note(a *app) {
 	if i != nil {
 		a.hint("%d of %d messages are new in the history: search it with --store %s", i.added, i.seen, store.RedactURL(i.address))

@@ -17,10 +17,10 @@ import (
 )
 
 // lineFile is where replay writes an object for each message: the file of --output, or with
-// --format jsonl the results. A nil one takes nothing.
+// --format jsonl the results. A nil one does nothing.
 type lineFile struct {
 	path string
-	file *os.File // nil: w is that of the results
+	file *os.File // nil if w is that of the results
 	w    *bufio.Writer
 
 	flushed time.Time
@@ -29,8 +29,8 @@ type lineFile struct {
 // wantsLines reports whether replay writes objects.
 func (a *app) wantsLines() bool { return a.flags.output != "" || a.flags.format == "jsonl" }
 
-// openLines opens what objects are written to. With --resume it counts what the file holds
-// into s, and done reports what that was.
+// openLines opens the file for objects. With --resume it counts the existing objects into s,
+// and done returns which they were.
 func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
 	path := a.flags.output
 	switch {
@@ -60,7 +60,7 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 	return lines, done, nil
 }
 
-// readBack counts the objects in the file and cuts off one that is not whole.
+// readBack counts the objects in the file and removes an incomplete last one.
 func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string) bool, err error) {
 	seed := maphash.MakeSeed()
 	seen := map[uint64]struct{}{} // hashes, because there may be millions of names
@@ -94,7 +94,7 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 	}, nil
 }
 
-// absolute makes one name of the ways to write a path.
+// absolute converts the different spellings of a path to one.
 func absolute(name string) string {
 	if path, err := filepath.Abs(name); err == nil {
 		return path
@@ -102,7 +102,7 @@ func absolute(name string) string {
 	return name
 }
 
-// encodeRecord is the line of a message: its verify object and what replay adds.
+// encodeRecord returns the line of a message: its verify object and the fields that replay adds.
 func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -111,8 +111,8 @@ func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// add writes a line, and from time to time flushes what was added, so that it outlasts the
-// program. Their errors come again from close.
+// add writes a line, and flushes from time to time so that the data survives a crash. Errors
+// are also returned by close.
 func (l *lineFile) add(line []byte) {
 	l.w.Write(line)
 	if now := time.Now(); now.Sub(l.flushed) > batch.PlainStep {

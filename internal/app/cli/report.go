@@ -48,7 +48,7 @@ Exit codes: 0 done, 65 a report was refused, 66 no such input.`,
 	return c
 }
 
-// reportRead reads every report of the paths.
+// reportRead reads every report in the paths.
 func (a *app) reportRead(ctx context.Context, paths []string) error {
 	return a.showReports(func(r *report.Reader) error {
 		for _, path := range paths {
@@ -81,7 +81,7 @@ func (a *app) showReports(read func(*report.Reader) error) error {
 	return v.End()
 }
 
-// readReports reads the reports at path, "-" being standard input.
+// readReports reads the reports at path, where "-" is standard input.
 func (a *app) readReports(ctx context.Context, r *report.Reader, path string) error {
 	if path == "-" {
 		return a.readReport(ctx, r, "<stdin>", a.stdin)
@@ -97,7 +97,7 @@ func (a *app) readReports(ctx context.Context, r *report.Reader, path string) er
 		switch {
 		case err != nil:
 			return openFailure(file, err)
-		case d.IsDir() && d.Name() == "tmp": // of a Maildir: not delivered yet
+		case d.IsDir() && d.Name() == "tmp": // in a Maildir: not delivered yet
 			return fs.SkipDir
 		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), "."):
 			return nil
@@ -106,7 +106,7 @@ func (a *app) readReports(ctx context.Context, r *report.Reader, path string) er
 	})
 }
 
-// readReportFile reads one file. An mbox file has a report in any of its messages.
+// readReportFile reads one file. Any message of an mbox file may contain a report.
 func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -134,7 +134,7 @@ func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string)
 	return nil
 }
 
-// readReport reads one input and notes what held no report.
+// readReport reads one input and notes files that contain no report.
 func (a *app) readReport(ctx context.Context, r *report.Reader, name string, in io.Reader) error {
 	result, err := r.Read(ctx, name, in)
 	switch {

@@ -9,7 +9,7 @@ import (
 	"postseal/internal/app/selftest"
 )
 
-// selftestFlags are those of selftest.
+// selftestFlags are the flags of selftest.
 type selftestFlags struct {
 	postfix string
 	to      string

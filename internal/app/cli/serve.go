@@ -66,7 +66,7 @@ func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
 	return nil
 }
 
-// serveFailure tells what may be gone on another try from what will not.
+// serveFailure distinguishes errors that may disappear on a retry from permanent ones.
 func serveFailure(err error) *failure {
 	var f *failure
 	switch {
@@ -80,7 +80,7 @@ func serveFailure(err error) *failure {
 	return failf(exitConfig, "%v", err)
 }
 
-// serveConfig is the configuration file with the flags above it.
+// serveConfig returns the configuration file with the flags applied.
 func (a *app) serveConfig(logFormatGiven bool) (*conf.Config, []conf.Problem, error) {
 	c, warnings := conf.Default(), []conf.Problem(nil)
 	if path := a.flags.config; path != "" {

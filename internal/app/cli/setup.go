@@ -15,7 +15,7 @@ import (
 	"postseal/internal/app/postfix"
 )
 
-// setupFlags are those of setup postfix.
+// setupFlags are the flags of setup postfix.
 type setupFlags struct {
 	configDir     string
 	milter        string
@@ -27,7 +27,7 @@ type setupFlags struct {
 	undo          bool
 }
 
-// none leaves a door out.
+// the value none omits a listener.
 const none = "none"
 
 func (a *app) setupCommand() *cobra.Command {
@@ -112,7 +112,7 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	return nil
 }
 
-// checkListener checks the value of a flag that names a listener, or none of it.
+// checkListener checks the value of a flag that names a listener or none.
 func checkListener(flag, listener string) error {
 	if listener == "" || listener == none {
 		return nil
@@ -123,7 +123,7 @@ func checkListener(flag, listener string) error {
 	return nil
 }
 
-// doors are the listeners that Postfix is to use. silent says which of them does not answer.
+// doors returns the listeners that Postfix is to use. silent says which of them do not answer.
 func (a *app) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Doors, silent *failure, err error) {
 	d.DefaultAction = f.defaultAction
 	if f.policy == "" && !f.withPolicy {
@@ -147,7 +147,7 @@ func (a *app) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d p
 			found = endpoint.Found{Address: door.given, Err: endpoint.Answers(ctx, door.name, door.given)}
 		}
 		if found.Address == "" {
-			continue // it does not listen
+			continue // it does not answer
 		}
 		if found.Err != nil {
 			silent = failf(exitUnavailable, "nothing answers as %s at %s: %v. With this in main.cf all mail would get 451", door.name, found.Address, found.Err).

@@ -16,8 +16,8 @@ import (
 	"postseal/server/proxy"
 )
 
-// smuggle runs the ways to get a second message past a server: those of --postfix, or a
-// proxy door of our own before a next hop that takes any line end.
+// smuggle tries the ways to get a second message past a server: the one of --postfix, or our
+// own proxy in front of a next hop that accepts any line ending.
 func (a *app) smuggle(ctx context.Context, attacks []selftest.Attack, f selftestFlags) ([]selftest.Result, error) {
 	if f.postfix != "" {
 		return sendAll(ctx, selftest.Target{Address: f.postfix, To: f.to}, func(*selftest.Result) {})
@@ -42,7 +42,7 @@ func (a *app) smuggle(ctx context.Context, attacks []selftest.Attack, f selftest
 	})
 }
 
-// sendAll sends each; look sees its result before the next.
+// sendAll sends each message; look sees its result before the next is sent.
 func sendAll(ctx context.Context, t selftest.Target, look func(*selftest.Result)) ([]selftest.Result, error) {
 	var all []selftest.Result
 	for _, s := range selftest.Smugglings() {
@@ -56,7 +56,7 @@ func sendAll(ctx context.Context, t selftest.Target, look func(*selftest.Result)
 	return all, nil
 }
 
-// ownProxy is an SMTP door on loopback with the DNS of the attacks.
+// ownProxy is an SMTP proxy on loopback with the DNS of the attacks.
 func ownProxy(next, zone string) (address string, stop func(), err error) {
 	names, err := dnstest.Parse(zone)
 	if err != nil {

@@ -46,9 +46,9 @@ func (a *app) spfTree(ctx context.Context, name string) error {
 	return a.page().Tree(tree, word)
 }
 
-// treeResult is what receivers may answer for the record alone, "" when nothing stands in
-// the way. An include or redirect to a name without a valid record is a permerror (RFC
-// 7208 §5.2, §6.1).
+// treeResult returns the result that receivers get for the record alone, or "" if it has no
+// fault. An include or redirect to a name without a valid record is a permerror (RFC 7208 §5.2,
+// §6.1).
 func treeResult(tree *spftree.Tree) spf.Code {
 	if tree.Root.Code != "" {
 		return tree.Root.Code

@@ -73,7 +73,7 @@ func (a *app) showTail(ctx context.Context, in *bufio.Reader, address string) er
 			return nil
 		case err != nil:
 			return failf(exitUnavailable, "the daemon at %s ended the connection", address)
-		case len(line) <= 1: // a sign of life
+		case len(line) <= 1: // a keep-alive
 			continue
 		}
 		var v struct {
@@ -96,7 +96,7 @@ func (a *app) showTail(ctx context.Context, in *bufio.Reader, address string) er
 	}
 }
 
-// stream opens an answer that goes on.
+// stream opens a response that continues.
 func stream(ctx context.Context, at conf.Address, path, token string) (*http.Response, error) {
 	network, address := at.Network()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -35,7 +35,7 @@ Exit codes: 0 printed, 69 the daemon cannot be reached, 78 no token.`,
 	return c
 }
 
-// daemonAddress is the http listener of the running daemon.
+// daemonAddress returns the http listener of the running daemon.
 func (a *app) daemonAddress(flag string) (at conf.Address, err error) {
 	if flag == "" {
 		flag = string(a.config.Listen.HTTP)
@@ -81,7 +81,7 @@ func (a *app) ui(ctx context.Context, flag string) error {
 	return a.page().UI("http://"+host+code.Path, time.Duration(code.Seconds)*time.Second)
 }
 
-// call sends a request to the daemon, which may ask for a token, and reads its JSON.
+// call sends a request to the daemon, which may require a token, and reads its JSON.
 func call(ctx context.Context, method string, at conf.Address, path, token string, into any) error {
 	const longest, patience = 16 << 20, 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)

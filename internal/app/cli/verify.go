@@ -16,7 +16,7 @@ import (
 	"postseal/resolver"
 )
 
-// verifyFlags are those of verify.
+// verifyFlags are the flags of verify.
 type verifyFlags struct {
 	ip         string
 	helo       string
@@ -33,11 +33,11 @@ type verifyFlags struct {
 	bundleWith string
 
 	fromGiven bool
-	foreign   []string // flags that were given and do not go with a bundle
+	foreign   []string // given flags that conflict with a bundle
 }
 
-// foreignToBundle lists the flags that would replace what a bundle holds, or ask for what it
-// does not hold.
+// foreignToBundle lists the flags that would replace parts of a bundle, or that need something
+// that a bundle does not contain.
 var foreignToBundle = []string{"bundle", "bundle-with", "config", "dns-timeout", "from", "helo", "ip", "now", "raw", "rcpt", "received-by",
 	"resolver", "second-opinion", "zone"}
 
@@ -126,7 +126,7 @@ func (f *verifyFlags) config(file *conf.Config) (*conf.Config, error) {
 	return &c, nil
 }
 
-// parseIP reads an address, in brackets or not.
+// parseIP reads an address, with or without brackets.
 func parseIP(flag, s string) (netip.Addr, error) {
 	if s == "" {
 		return netip.Addr{}, nil
@@ -141,7 +141,7 @@ func parseIP(flag, s string) (netip.Addr, error) {
 	return netip.Addr{}, f.or("use an address such as 192.0.2.25 or 2001:db8::25")
 }
 
-// bare takes the angle brackets off a path.
+// bare removes the angle brackets of a path.
 func bare(path string) string {
 	if strings.HasPrefix(path, "<") && strings.HasSuffix(path, ">") {
 		return path[1 : len(path)-1]
@@ -253,7 +253,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	return err
 }
 
-// override lets flags win over what the message says.
+// override lets flags override the envelope of the message.
 func (f *verifyFlags) override(e envelope) envelope {
 	if f.helo != "" {
 		e.helo = f.helo
@@ -265,8 +265,8 @@ func (f *verifyFlags) override(e envelope) envelope {
 	return e
 }
 
-// exitCode is 0 for accept, 1 for quarantine and reject, 2 for defer and for a verdict
-// that the DNS left open.
+// exitCode is 0 for accept, 1 for quarantine and reject, 2 for defer and for a verdict left
+// open by the DNS.
 func exitCode(r *postseal.Report) int {
 	switch r.Decision.Applied {
 	case postseal.Quarantine, postseal.Reject:
@@ -280,7 +280,7 @@ func exitCode(r *postseal.Report) int {
 	return exitOK
 }
 
-// outage watches whether any name server answers at all.
+// outage records whether any name server answers at all.
 type outage struct {
 	asked, lost int
 	last        string

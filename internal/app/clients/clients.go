@@ -1,5 +1,5 @@
-// Package clients decides whose mail is checked, and as whose: the one judgement that the
-// milter, the policy service, the proxy and replay share.
+// Package clients decides whose mail is checked, and as which client. The milter, the policy
+// service, the proxy and replay share this decision.
 package clients
 
 import (
@@ -15,13 +15,13 @@ import (
 	"postseal/message"
 )
 
-// Config is what the operator says of clients.
+// Config is what the operator configures about clients.
 type Config struct {
 	Trusted            []netip.Prefix // whose mail is not checked
 	Relays             []netip.Prefix // our own relays: the client is the one that their trace fields name
 	CheckAuthenticated bool           // check the mail of authenticated users too
-	Originating        []string       // values of {daemon_name} whose mail is our own
-	Local              *rules.Set     // the [[exempt]] entries; nil has none
+	Originating        []string       // values of {daemon_name} that mark our own mail
+	Local              *rules.Set     // the [[exempt]] entries; nil for none
 }
 
 // Rules is a compiled Config. It is safe for concurrent use.
@@ -38,21 +38,21 @@ func New(c Config) *Rules {
 		originating: c.Originating, local: c.Local}
 }
 
-// Client is what a listener knows of a client before it has the message.
+// Client is what a listener knows about a client before it has the message.
 type Client struct {
-	IP            netip.Addr // the zero Addr when it is not known
-	Local         bool       // it submits on this host, over a unix socket, so that it has no address
+	IP            netip.Addr // the zero Addr if unknown
+	Local         bool       // it submits on this host, over a unix socket, so it has no address
 	Authenticated bool       // the MTA authenticated it
 	Daemon        string     // {daemon_name} of the MTA
 }
 
-// Treatment is how the mail of a client is treated.
+// Treatment says how the mail of a client is treated.
 type Treatment string
 
-// The treatments. Relayed: a relay of ours hands the message on, so that the client is known
-// only once the header section is there (Rules.Relayed). Unknown: no one can tell who the
-// client is; the message is checked, and SPF is left out. The rest name the reason why a message
-// is not checked.
+// The treatments. Relayed: one of our relays forwards the message, so the client is only known
+// after the header section (Rules.Relayed). Unknown: the client cannot be identified; the
+// message is checked, but SPF is skipped. The others name the reason why a message is not
+// checked.
 const (
 	Checked       Treatment = "checked"
 	Relayed       Treatment = "relayed"
@@ -72,8 +72,8 @@ func (t Treatment) Unchecked() bool {
 	return true
 }
 
-// Judge decides how the mail of c is treated. Our own users and hosts submit mail that carries
-// no signature yet and comes from anywhere: it is not checked.
+// Judge decides how the mail of c is treated. Our own users and hosts submit mail that is not
+// signed yet and comes from anywhere, so it is not checked.
 func (r *Rules) Judge(c Client) Treatment {
 	switch {
 	case c.Authenticated && !r.checkAuthenticated:
@@ -92,20 +92,20 @@ func (r *Rules) Judge(c Client) Treatment {
 	return Checked
 }
 
-// trustsLocal reports whether the mail of this very host is not checked.
+// trustsLocal reports whether mail from this host is not checked.
 func (r *Rules) trustsLocal() bool {
 	return r.trusted.Contains(netip.IPv6Loopback()) || r.trusted.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 }
 
-// Origin is the client that handed a message to our relays.
+// Origin is the client that sent a message to our relays.
 type Origin struct {
-	Conn postseal.Conn // Remote is not valid when the client is not known
+	Conn postseal.Conn // Remote is not valid if the client is unknown
 	Helo string
 }
 
-// Relayed decides on a message that a relay handed on, by the trace fields from the index first
-// on: Checked or Unknown as Origin says, or a reason why it is not checked. user is the one
-// that the MTA authenticated, "" for none.
+// Relayed decides on a message from a relay, by the trace fields from index first on: Checked
+// or Unknown according to Origin, or a reason why it is not checked. user is the user that the
+// MTA authenticated, or "".
 func (r *Rules) Relayed(h *message.Header, first int, user string) (Origin, Treatment) {
 	hop, ok := received.Client(h, first, r.relays.Contains, r.trusted.Contains)
 	o := Origin{Conn: postseal.Conn{User: user, Relays: hop.Relays}, Helo: hop.From}
@@ -122,8 +122,8 @@ func (r *Rules) Relayed(h *message.Header, first int, user string) (Origin, Trea
 	return o, Checked
 }
 
-// Exempt names the [[exempt]] entry that describes an envelope, "" when there is none, and says
-// whether that is open (see rules.Set.Envelope).
+// Exempt returns the [[exempt]] entry that matches an envelope, or "", and whether the match is
+// uncertain (see rules.Set.Envelope).
 func (r *Rules) Exempt(e rules.Arriving, now time.Time) (label string, open bool) {
 	if r.local == nil {
 		return "", false
@@ -134,7 +134,7 @@ func (r *Rules) Exempt(e rules.Arriving, now time.Time) (label string, open bool
 // Networks is a set of addresses. The zero value is empty.
 type Networks struct{ table *bart.Lite }
 
-// NewNetworks makes a set of prefixes. One of IPv4 may be mapped into IPv6.
+// NewNetworks returns a set of prefixes. IPv4 prefixes may be mapped into IPv6.
 func NewNetworks(prefixes ...netip.Prefix) Networks {
 	t := new(bart.Lite)
 	for _, p := range prefixes {

@@ -77,8 +77,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestProblems: every error of a file, each with its place. The wanted lines stand in the
-// file itself, behind "#!".
+// TestProblems: every error of a file, each with its place. The wanted lines stand in the file
+// itself, after "#!".
 func TestProblems(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.toml")
 	if err != nil || len(files) == 0 {

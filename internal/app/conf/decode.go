@@ -16,8 +16,8 @@ import (
 )
 
 // The library reads TOML and stops at the first value that does not fit a Go type. An
-// administrator wants all of them: decoder binds the tree that the library read to the
-// types, and goes on.
+// administrator wants all of them: decoder binds the tree that the library read to the types,
+// and continues.
 type decoder struct {
 	file     string
 	places   map[string]place
@@ -154,8 +154,8 @@ func label(path string) string {
 	return table + ": "
 }
 
-// within is the place of line:column of a string value that may span lines: a multi-line
-// string begins behind its quotes, or on the next line when a line break follows them.
+// within is the place of line:column of a string value that may span lines: a multi-line string
+// begins after its quotes, or on the next line when a line break follows them.
 func (d *decoder) within(path string, at Problem, line, column int) (int, int) {
 	text := d.places[path].text
 	quotes := 1

@@ -20,18 +20,19 @@ const page = "../../../docs/reference/config.md"
 
 const preface = `# Configuration
 
-One TOML file, by default none at all: every key has a default. Generated from the code.
+postseal reads one TOML file. The file is optional: every key has a default. Generated from the code.
 
 ` + "`postseal config check FILE`" + ` prints every error as file:line:column and warnings such as an
-expired exemption; ` + "`postseal config show`" + ` prints the configuration in force with its defaults.
-SIGHUP reads the file again: messages in flight end under the old configuration, and a file
-with errors changes nothing. Listeners and [log] are read at the start alone.
+expired exemption; ` + "`postseal config show`" + ` prints the current configuration with its defaults.
+SIGHUP reloads the file: messages in flight are finished under the old configuration, and a file with
+errors changes nothing. Changes to [listen], [store], [log], and connections and memory in [limits] need
+a restart.
 
-Without a file, and with a file that names no listener, the daemon listens on loopback: milter
+Without a file, or with a file that names no listener, the daemon listens on loopback: milter
 ` + "`" + string(DefaultMilter) + "`, policy `" + string(DefaultPolicy) + "`, http `" + string(DefaultHTTP) + "`" + `.
 `
 
-// TestPage keeps the reference page as the types say.
+// TestPage checks that the reference page matches the types.
 func TestPage(t *testing.T) {
 	w := &pageWriter{comments: map[string]string{}}
 	w.read(t, "conf.go")
@@ -131,7 +132,7 @@ func sentence(s string) string {
 
 func defaultText(v reflect.Value) string {
 	switch v.Interface().(type) {
-	case Grace, Memory: // their zero is a word of its own
+	case Grace, Memory: // their zero is its own word
 	default:
 		if isUnset(v) {
 			return ""

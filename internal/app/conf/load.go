@@ -175,8 +175,8 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkRules(c, now)
 }
 
-// checkFiles warns of files that the daemon does not work without. It may be checked on
-// another machine, so that they are no errors.
+// checkFiles warns of files that the daemon does not work without. It may be checked on another
+// machine, so that they are not errors.
 func (d *decoder) checkFiles(c *Config) {
 	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {

@@ -199,7 +199,7 @@ func (d *Domain) UnmarshalText(text []byte) error {
 // Address is where a listener listens: "unix:PATH" or "HOST:PORT". "" is nowhere.
 type Address string
 
-// maxSocketPath is the room for a path in sockaddr_un (unix(7)), its final NUL left out.
+// maxSocketPath is the room for a path in sockaddr_un (unix(7)), its final NUL omitted.
 const maxSocketPath = 107
 
 // UnmarshalText implements encoding.TextUnmarshaler.

@@ -30,7 +30,7 @@ type Finding struct {
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	Text  string `json:"text"`
-	Hint  string `json:"hint"` // how to mend it
+	Hint  string `json:"hint"` // how to fix it
 }
 
 // Options say what to look at.

@@ -9,7 +9,7 @@ import (
 	"postseal/internal/app/postfix"
 )
 
-// The commands that mend what is wrong between Postfix and us. Walk in the tests follows each.
+// The commands that fix what is wrong between Postfix and us. Walk in the tests follows each.
 const (
 	setupHint  = "postseal setup postfix --apply, then postfix reload"
 	reloadHint = ", then postfix reload"

@@ -18,7 +18,7 @@ import (
 	"postseal/resolver"
 )
 
-// walk is a machine on which something breaks and is mended: a Postfix configuration of its own
+// walk is a machine on which something breaks and is fixed: a Postfix configuration of its own
 // for the real postconf, and a daemon that can be away.
 type walk struct {
 	t       *testing.T
@@ -103,7 +103,7 @@ func (w *walk) follow(hint string, start func()) {
 	}
 }
 
-// TestWalk walks every ✘ to its mend and back: what a hint says mends what it stands at, breaks
+// TestWalk walks every ✘ to its fix and back: what a hint says fixes what it stands at, breaks
 // nothing else, and the same fault is seen again.
 func TestWalk(t *testing.T) {
 	for _, tt := range []struct {
@@ -178,7 +178,7 @@ func TestWalk(t *testing.T) {
 				t.Fatalf("not well from the start: %+v", before)
 			}
 			start := tt.broken(w)
-			for range 4 { // one mend may uncover the next fault, and never the first again
+			for range 4 { // one fix may uncover the next fault, and never the first again
 				found := w.failures()
 				if len(found) == 0 {
 					break

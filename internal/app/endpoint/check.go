@@ -90,7 +90,7 @@ func socketPath(path string) error {
 	return probeDir(filepath.Dir(path), "the socket cannot be made")
 }
 
-// writable tries to make a folder and a file in it. What it makes it takes away again.
+// writable tries to make a folder and a file in it. What it makes it removes again.
 func writable(dir string) error {
 	if dir == "" {
 		return nil

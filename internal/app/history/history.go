@@ -179,7 +179,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// Cursor returns the text of the id of a row, ParseCursor reads it; "" is no cursor.
+// Cursor returns the text of the id of a row, ParseCursor reads it; "" is not a cursor.
 func Cursor(id int64) string { return strconv.FormatInt(id, 36) }
 
 // ParseCursor reads a cursor.

@@ -34,9 +34,9 @@ var (
 type Message struct {
 	Name   string    // path of its file; in an mbox with "#" and its number, from 1
 	Stored time.Time // when the archive took it, zero when it does not say
-	Line   string    // the From line that it begins with in an mbox, without its line end
+	Line   string    // the From line that it begins with in an mbox, without its line ending
 	Size   int64     // octets in the archive
-	Raw    []byte    // as it is stored, with the line ends and the quoting of the archive
+	Raw    []byte    // as it is stored, with the line endings and the quoting of the archive
 	Mbox   bool      // Raw may be quoted: see Unquoted
 	Err    error     // why there is no Raw
 
@@ -131,8 +131,8 @@ type Archive struct {
 	large  *semaphore.Weighted // octets of large messages that Load reads
 }
 
-// Passed is how many files of folders were passed over until now, because their names are
-// none of mail.
+// Passed is how many files of folders were skipped until now, because their names are none of
+// mail.
 func (a *Archive) Passed() int64 { return a.passed }
 
 func (a *Archive) most() int64 {

@@ -79,7 +79,7 @@ func read(most int64, paths ...string) []Message {
 	return slices.Collect((&Archive{Paths: paths, MaxMessage: most}).Messages())
 }
 
-// withoutLength is the message as it was, but for line ends at its end, which no flavour
+// withoutLength is the message as it was, but for line endings at its end, which no flavour
 // keeps but by Content-Length.
 func withoutLength(raw []byte) string {
 	var b strings.Builder
@@ -173,7 +173,7 @@ func TestFromTime(t *testing.T) {
 	}
 }
 
-// TestFolders: a Maildir with its subfolders, a folder of files, MH, and what is no mail.
+// TestFolders: a Maildir with its subfolders, a folder of files, MH, and what is not mail.
 func TestFolders(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{

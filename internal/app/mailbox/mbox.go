@@ -83,7 +83,7 @@ func (b *mbox) seek(offset int64) {
 }
 
 // line returns the next line, or as much of it as the buffer holds: whole is false when it
-// goes on. The octets hold until the next call.
+// continues. The octets hold until the next call.
 func (b *mbox) line() (line []byte, whole bool, err error) {
 	line, err = b.r.ReadSlice('\n')
 	b.offset += int64(len(line))
@@ -161,7 +161,7 @@ func (s *section) add(piece []byte, most int64) {
 	s.data = append(s.data, piece...)
 }
 
-// trim drops the empty line that belongs to the From line behind it.
+// trim drops the empty line that belongs to the From line after it.
 func (s *section) trim() {
 	for _, end := range []string{"\r\n\r\n", "\n\n"} {
 		if bytes.HasSuffix(s.data, []byte(end)) {
@@ -230,7 +230,7 @@ func (b *mbox) separates(line []byte) bool {
 // fromForms are the times of From lines, without the words that differ: the weekday, a zone.
 var fromForms = []string{"Jan 2 15:04:05 2006", "Jan 2 15:04 2006", "Jan 2 15:04:05 -0700 2006", "Jan 2 15:04:05 2006 -0700"}
 
-// fromText is a From line without its line end, "" when it is longer than any honest one.
+// fromText is a From line without its line ending, "" when it is longer than any honest one.
 func fromText(line []byte) string {
 	const longest = 1024
 	if len(line) > longest {

@@ -45,7 +45,7 @@ type Result struct {
 type program struct {
 	name    string
 	options map[string]option // by their names in lower case
-	absent  []string          // options whose defaults behave otherwise than ours, in this order
+	absent  []string          // options whose defaults behave differently from ours, in this order
 	split   func(line string) (name, value string)
 }
 
@@ -271,8 +271,8 @@ func networks(value string) (prefixes, rest []string) {
 	return slices.Compact(prefixes), rest
 }
 
-// exclude takes out the networks that hold what an entry with "!" excludes: what is excluded
-// must not become trusted. An exclusion that is no address takes out everything.
+// exclude removes the networks that hold what an entry with "!" excludes: what is excluded must
+// not become trusted. An exclusion that is not an address removes everything.
 func exclude(prefixes, rest []string) (left, excluded []string) {
 	left = prefixes
 	for _, w := range rest {

@@ -138,7 +138,7 @@ func action(value string) string {
 // noADSP: RFC 5617 is historic since 2013.
 const noADSP = "ADSP is historic, DMARC took its place"
 
-// maximumHeaders takes the octets of a header section; 0 is no limit there.
+// maximumHeaders takes the octets of a header section; 0 is not limit there.
 func maximumHeaders(s *settings, value string) (Effect, string) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 {

@@ -35,7 +35,7 @@ type Doors struct {
 	DefaultAction string // of the milter: what Postfix does while postseal is away
 }
 
-// Plan lists what has to change. It is empty when everything is set. That LF is a line end
+// Plan lists what has to change. It is empty when everything is set. That LF is a line ending
 // stays where main.cf says so itself.
 func (s *Settings) Plan(d Doors) []Change {
 	var changes []Change
@@ -187,8 +187,8 @@ func milterEntries(value string) []string {
 	return list
 }
 
-// MilterList gives the endpoints of smtpd_milters in order. An entry in braces begins with
-// its endpoint and goes on with parameters of its own.
+// MilterList gives the endpoints of smtpd_milters in order. An entry in braces begins with its
+// endpoint and continues with parameters of its own.
 func MilterList(value string) []string {
 	var list []string
 	for value = strings.TrimLeft(value, ", \t\r\n"); value != ""; value = strings.TrimLeft(value, ", \t\r\n") {

@@ -12,7 +12,7 @@ func TestPlan(t *testing.T) {
 	tests := []struct {
 		name, value string
 		doors       Doors
-		want        string // "" is no change
+		want        string // "" is not a change
 	}{
 		{"no milter", "", milter, entry},
 		{"in front of others", "inet:127.0.0.1:8893", milter, entry + ", inet:127.0.0.1:8893"},
@@ -67,7 +67,7 @@ func TestPlanLineEnds(t *testing.T) {
 	for _, tt := range []struct {
 		value    string
 		explicit bool
-		want     string // "" is no change
+		want     string // "" is not a change
 	}{
 		{"", false, ""}, // a Postfix from before
 		{"no", false, "yes"},

@@ -22,7 +22,7 @@ const sampleMaster = `smtp inet n - y - - smtpd
 cleanup unix n - y - 0 cleanup
 `
 
-// configDir is a configuration of its own for the real postconf.
+// configDir is its own configuration for the real postconf.
 func configDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -49,12 +49,11 @@ func (e *NotStampedError) Error() string {
 	return fmt.Sprintf("no Received field is stamped by %s", e.Host)
 }
 
-// By takes the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the
-// topmost Received field that host stamped; the reverse-path from the topmost Return-Path
-// above it, else from that field, else from line, the From line of an mbox file without its
-// line end ("" is none), else from an X-Envelope-From above it. Fields below come from
-// strangers. A hop of the host to itself, through a content
-// filter on loopback, is passed over.
+// By takes the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the topmost
+// Received field that host stamped; the reverse-path from the topmost Return-Path above it,
+// else from that field, else from line, the From line of an mbox file without its line ending
+// ("" is none), else from an X-Envelope-From above it. Fields below come from strangers. A hop
+// of the host to itself, through a content filter on loopback, is skipped.
 func By(h *message.Header, host, line string) (Delivery, error) {
 	p := paths{line: line}
 	var d, local Delivery
@@ -104,8 +103,8 @@ func sameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// Date is the time in a Received field, behind its last ";" (RFC 5321 §4.4). It is zero when
-// it cannot be read.
+// Date is the time in a Received field, after its last ";" (RFC 5321 §4.4). It is zero when it
+// cannot be read.
 func Date(value []byte) time.Time {
 	value = value[max(0, len(value)-maxField):]
 	i := bytes.LastIndexByte(value, ';')

@@ -106,7 +106,7 @@ func (m *dmarcModel) tag(name, value string) error {
 	return m.value(name, strings.ToLower(strings.Trim(first, " ,|.")))
 }
 
-// namedPart is a part that has a name of its own.
+// namedPart is a part that has its own name.
 var namedPart = regexp.MustCompile(`^\s*[A-Za-z_-]+\s*=`)
 
 // destinations reads the addresses of a tag, and what follows them.

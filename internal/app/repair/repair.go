@@ -1,5 +1,5 @@
 // Package repair works out what record was meant by a text that receivers cannot read, or read
-// otherwise than its owner thinks.
+// differently from its owner thinks.
 //
 // It corrects what has one explanation: octets that a word processor, a web page or a zone
 // editor added, separators, misspelled names, terms that ran together. Every sender, policy

@@ -17,7 +17,7 @@ var (
 )
 
 // STS returns the MTA-STS record that was meant (RFC 8461 §3.1). What an id may not hold is
-// left out, and the first of several counts: each new id is as good as another.
+// omitted, and the first of several counts: each new id is as good as another.
 func STS(texts ...string) (string, error) {
 	if len(texts) == 0 {
 		return "", unclear("", "there is no record")

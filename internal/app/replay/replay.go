@@ -34,7 +34,7 @@ type Options struct {
 	// skipped, and the topmost Received field gives the time.
 	ReceivedBy string
 	AuthservID string                 // of earlier Authentication-Results, beside ReceivedBy
-	Since      time.Time              // older messages are passed over
+	Since      time.Time              // older messages are skipped
 	Now        time.Time              // the clock of messages whose time of receipt is not known
 	Clients    *clients.Rules         // whose mail is checked; nil checks all
 	Done       func(name string) bool // by an earlier run; nil is none
@@ -50,7 +50,7 @@ type Options struct {
 // Outcome is what became of one message of the archive.
 type Outcome string
 
-// The outcomes. All but Verified and Broken are passed over.
+// The outcomes. All but Verified and Broken are skipped.
 const (
 	Verified  Outcome = "verified"
 	Broken    Outcome = "broken"    // no message, or not readable
@@ -101,7 +101,7 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 type worker struct {
 	*Options
 	header message.Header // of the message at hand
-	text   []byte         // the same with CRLF line ends, when it has others
+	text   []byte         // the same with CRLF line endings, when it has others
 }
 
 // verify comes to the result of one message.
@@ -160,7 +160,7 @@ func (w *worker) crlf(raw []byte) []byte {
 
 var errNoHeader = errors.New("has no header fields, so it is no message")
 
-// readHeader reads the header section of text into h, and returns what is behind it. It is not
+// readHeader reads the header section of text into h, and returns what is after it. It is not
 // limited: the verdict is, as always.
 func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 	h.Reset()

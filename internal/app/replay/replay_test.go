@@ -180,8 +180,8 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// TestBelow: what the engine sees is what it saw at the end of DATA, so that its own hop is
-// no forwarder's.
+// TestBelow: what the engine sees is what it saw at the end of DATA, so that its own hop is not
+// a forwarder's.
 func TestBelow(t *testing.T) {
 	text := delivered("192.0.2.1", "a@e.test", plain)
 	for name, test := range map[string]struct{ text, want string }{
@@ -219,8 +219,8 @@ func TestLargeHeader(t *testing.T) {
 	}
 }
 
-// TestRun: results come in the order of the archive, what is done or old is passed over, and
-// the bytes in flight are bounded.
+// TestRun: results come in the order of the archive, what is done or old is skipped, and the
+// bytes in flight are bounded.
 func TestRun(t *testing.T) {
 	const n = 300
 	archive := func(yield func(mailbox.Message) bool) {
@@ -356,7 +356,7 @@ func TestMemory(t *testing.T) {
 			s.Add(&r)
 			if s.Verified%(n/8) == 0 {
 				least := uint64(math.MaxUint64)
-				for range 3 { // the workers go on between GC and the reading
+				for range 3 { // the workers continue between GC and the reading
 					runtime.GC()
 					var m runtime.MemStats
 					runtime.ReadMemStats(&m)

@@ -1,4 +1,4 @@
-// Package reportjson writes the JSON of a report with further fields behind its own.
+// Package reportjson writes the JSON of a report with further fields after its own.
 package reportjson
 
 import (

@@ -126,7 +126,7 @@ func (c clientName) covers(name string) bool {
 	return d == c.name
 }
 
-// parsePrefix reads an address or a CIDR; bits behind the prefix are dropped.
+// parsePrefix reads an address or a CIDR; bits after the prefix are dropped.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()

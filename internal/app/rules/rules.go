@@ -17,28 +17,28 @@ import (
 	"postseal/domain"
 )
 
-// Exempt is an [[exempt]] entry: mail that all its keys describe is accepted whatever
-// DMARC says of it.
+// Exempt describes mail that is accepted whatever its DMARC result: mail that matches all keys
+// of the entry.
 type Exempt struct {
 	IP       string         `toml:"ip,omitempty"`       // address or CIDR of the client
-	Client   string         `toml:"client,omitempty"`   // name of the client by confirmed reverse DNS (iprev), or "*.example.net" for all below a domain
+	Client   string         `toml:"client,omitempty"`   // name of the client by confirmed reverse DNS (iprev), or "*.example.net" for all names below a domain
 	SPFOf    string         `toml:"spf_of,omitempty"`   // domain whose SPF record lists the client, whatever MAIL FROM says
 	User     string         `toml:"user,omitempty"`     // authenticated user
 	DKIM     string         `toml:"dkim,omitempty"`     // domain with a passing signature
 	SPF      string         `toml:"spf,omitempty"`      // domain whose SPF passed for the MAIL FROM identity
-	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only with a key that names who sends
-	Author   string         `toml:"author,omitempty"`   // domain of the From field, only with a key that names who sends
+	ListID   string         `toml:"list_id,omitempty"`  // identifier of the List-Id field, only together with a key that identifies the sender
+	Author   string         `toml:"author,omitempty"`   // domain of the From field, only together with a key that identifies the sender
 	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
 	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
 	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
 }
 
-// Rule is a [[rule]] entry: the first whose expression is true sets the action.
+// Rule changes the action for mail: the first rule whose expression is true applies.
 type Rule struct {
 	Name     string         `toml:"name,omitempty"`     // for the log and the reports
 	When     string         `toml:"when"`               // a CEL expression over the verdict
 	Action   string         `toml:"action"`             // accept, quarantine, reject or defer
-	OnError  string         `toml:"on_error,omitempty"` // action where the expression costs more than it may: accept, quarantine, reject or defer (the default)
+	OnError  string         `toml:"on_error,omitempty"` // action if the expression costs more than its limit: accept, quarantine, reject or defer (the default)
 	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
 	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
 	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
@@ -58,7 +58,7 @@ type Problem struct {
 	Line    int    // of the fault within the value of Key, from 1; 0 is the value as a whole
 	Column  int    // in characters, from 1
 	Text    string
-	Warning bool // the entry is left out, everything else holds
+	Warning bool // the entry is omitted, everything else holds
 }
 
 // Set is a compiled local policy. It is safe for concurrent use.
@@ -100,8 +100,8 @@ func (s *Set) Uses() []Use {
 	return uses
 }
 
-// Compile checks c and compiles it. An entry that expired before now is a warning and
-// left out; with any other problem the Set is nil.
+// Compile checks c and compiles it. An entry that expired before now is a warning and omitted;
+// with any other problem the Set is nil.
 func Compile(c Config, now time.Time) (*Set, []Problem) {
 	b := &compiler{now: now, set: &Set{}}
 	for i := range c.Exempt {
@@ -178,7 +178,7 @@ func (b *compiler) problem(key, format string, args ...any) {
 const maxText = 200
 
 // common checks what exemptions and rules have in common. It reports false for an expired
-// entry, which is left out.
+// entry, which is omitted.
 func (b *compiler) common(e *entry, override string, otherwise postseal.OverrideType, why string, until toml.LocalDate) bool {
 	e.index, e.why, e.override, e.counts = b.index, why, otherwise, new(counts)
 	if override != "" {
@@ -225,7 +225,7 @@ func (e *entry) comment(table string) string {
 type Policy struct {
 	Base postseal.EnforcePolicy
 	Set  *Set // nil: no local rules
-	// OnError is told of a rule that could not be evaluated, which is no match.
+	// OnError is told of a rule that could not be evaluated, which is not a match.
 	OnError func(entry string, err error)
 }
 

@@ -130,8 +130,8 @@ func dkimWord(r dkim.Code) string {
 	return "fail"
 }
 
-// replay answers with what was answered before, so that a difference is one of rules and
-// never of the network; only new questions go on.
+// replay answers with what was answered before, so that a difference is one of rules and never
+// of the network; only new questions continue.
 type replay struct {
 	known map[question]*resolver.Exchange
 	next  resolver.Resolver

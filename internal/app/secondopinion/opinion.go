@@ -54,7 +54,7 @@ func askDKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature,
 		}
 		return texts, err
 	}
-	// A bytes.Reader writes itself in one piece; behind a pipe the library is quadratic.
+	// A bytes.Reader writes itself in one piece; after a pipe the library is quadratic.
 	found, err := msgauth.VerifyWithOptions(bytes.NewReader(msg), &msgauth.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxSignatures})
 	if err != nil && !errors.Is(err, msgauth.ErrTooManySignatures) {
 		return nil, err

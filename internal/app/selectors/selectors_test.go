@@ -35,7 +35,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// FuzzLearn: no mail makes a selector that is no name.
+// FuzzLearn: no mail makes a selector that is not a name.
 func FuzzLearn(f *testing.F) {
 	f.Add("From a\nDKIM-Signature: v=1; d=a.test; s=s1\n\nx\n\nFrom b\n")
 	f.Add("Authentication-Results: x; dkim=pass header.d=a.test header.s=b\n\n")

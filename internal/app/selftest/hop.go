@@ -10,7 +10,7 @@ import (
 )
 
 // Hop is a next hop that is as lenient as any server may be: it takes a dot between any two
-// line ends, CRLF, LF or CR, for the end of a message. What is smuggled through a server
+// line endings, CRLF, LF or CR, for the end of a message. What is smuggled through a server
 // before it comes out here.
 type Hop struct {
 	listener net.Listener
@@ -81,7 +81,7 @@ func (h *Hop) serve(conn net.Conn) {
 	}
 }
 
-// readLenient reads a line with any line end.
+// readLenient reads a line with any line ending.
 func readLenient(r *bufio.Reader) (string, error) {
 	var line strings.Builder
 	for line.Len() < 64<<10 {

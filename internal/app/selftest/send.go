@@ -124,7 +124,7 @@ func (c *client) read() (string, error) {
 	return reply, err
 }
 
-// command sends line, whose octets are the attacker's but for line ends.
+// command sends line, whose octets are the attacker's but for line endings.
 func (c *client) command(line string) (string, error) {
 	line = strings.NewReplacer("\r", "", "\n", "").Replace(line)
 	if _, err := io.WriteString(c.conn, line+"\r\n"); err != nil {

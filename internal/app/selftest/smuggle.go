@@ -13,7 +13,7 @@ import (
 )
 
 // Data is the layer that keeps a message one: what looks like its end is none (RFC 5321
-// §4.1.1.4), and goes on so that it is none for the next server.
+// §4.1.1.4), and continues so that it is none for the next server.
 const Data Layer = "data"
 
 // Smuggling is a way to get a second message past a server within the first: an end of the
@@ -128,7 +128,7 @@ func (s *Smuggling) judge(r *Result, c *client, t Target) error {
 	}
 }
 
-// conclude tells from the codes behind the first message whether a second one began.
+// conclude tells from the codes after the first message whether a second one began.
 func (s *Smuggling) conclude(r *Result, replies []int) {
 	begun, taken := false, false
 	for _, code := range replies[1:] {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestSmugglingSeen: a server that takes any line end, as Hop does, is found out by every
+// TestSmugglingSeen: a server that takes any line ending, as Hop does, is found out by every
 // vector that it falls for, and one that knows CRLF alone is not.
 func TestSmugglingSeen(t *testing.T) {
 	hop, err := NewHop()

@@ -13,8 +13,8 @@ import (
 const maxMarks = 2
 
 // Sanitize makes untrusted text safe to show: control characters, bidirectional controls,
-// invisible characters and octets that are no UTF-8 become visible escapes, and the text
-// is cut to at most columns. columns <= 0 does not cut. A line break becomes a space.
+// invisible characters and octets that are not UTF-8 become visible escapes, and the text is
+// cut to at most columns. columns <= 0 does not cut. A line break becomes a space.
 func (s Style) Sanitize(in string, columns int) string {
 	if plain(in) && (columns <= 0 || len(in) <= columns) {
 		return in
@@ -39,7 +39,7 @@ func (s Style) Sanitize(in string, columns int) string {
 	return b.String()
 }
 
-// ellipsis keeps room for the sign of a cut, as long as text goes on.
+// ellipsis keeps room for the sign of a cut, as long as text continues.
 func (s Style) ellipsis(rest string) string {
 	switch {
 	case rest == "":
@@ -103,8 +103,8 @@ func Columns(s string) int { return text.StringWidthWithoutEscSequences(s) }
 // Pad fills s with spaces up to columns.
 func Pad(s string, columns int) string { return text.Pad(s, columns, ' ') }
 
-// Wrap breaks s at spaces into lines of at most columns, and a word that is longer than a
-// line where the line ends. It has no line for an empty s. (text.WrapSoft of go-pretty makes
+// Wrap breaks s at spaces into lines of at most columns, and a word that is longer than a line
+// where the line endings. It has no line for an empty s. (text.WrapSoft of go-pretty makes
 // lines too wide where a double-width character crosses the edge.)
 func Wrap(s string, columns int) []string {
 	var lines []string

@@ -402,8 +402,8 @@ func (v *auditView) finding(f *audit.Finding) {
 	}
 }
 
-// publish shows the record to publish for each name, on a line of its own so that it can be
-// copied whole.
+// publish shows the record to publish for each name, on its own line so that it can be copied
+// whole.
 func (v *auditView) publish() {
 	for _, p := range v.report.Publish {
 		v.line(" %s %s", v.Style.Green("publish"), v.Style.Bold(v.clean(p.Name+"  "+p.Type)))

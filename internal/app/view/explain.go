@@ -88,8 +88,8 @@ func (p *Page) steps(steps []*explain.Node, indent string) {
 	}
 }
 
-// step writes one line: its sign, title and text, and at the right edge the rule. What does
-// not fit goes on below.
+// step writes one line: its sign, title and text, and at the right edge the rule. What does not
+// fit continues below.
 func (p *Page) step(n *explain.Node, prefix, title string) {
 	sign := p.Style.Symbol(tones[n.Tone])
 	head := prefix + sign + " " + title + "  "

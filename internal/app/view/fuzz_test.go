@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzViews: what people see of any verdict, short, long and explained, are printable
-// characters and line ends.
+// characters and line endings.
 func FuzzViews(f *testing.F) {
 	for _, file := range []string{"from-nul.txtar", "results-forged-many.txtar", "from-encoded-word.txtar", "spf-macro-bomb.txtar", "replay-two-fields-above.txtar", "arc-garbage.txtar"} {
 		data, err := attack.Files.ReadFile(file)

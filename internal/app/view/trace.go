@@ -81,7 +81,7 @@ func (p *Page) traceDKIM(s *dkim.Result) {
 	const width = 10
 	p.item("reason", width, strings.TrimSuffix(string(s.Reason)+", "+s.Problem, ", "))
 	known := func(title, text string) {
-		if text != "" { // what a malformed field does not say is left out
+		if text != "" { // what a malformed field does not say is omitted
 			p.item(title, width, text)
 		}
 	}
