@@ -38,7 +38,7 @@ var layers = [][]string{
 	{"resolver", "message"},
 	{"internal/core/dnswire"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "resolver/dnstest"},
-	{"internal/core/shared", "internal/core/signature", "internal/core/spfrecord"},
+	{"internal/core/shared", "internal/core/signature", "internal/core/spfrecord", "internal/core/dmarcrecord"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc", "internal/core/spftree"},
 	{"internal/core/resultjson"},

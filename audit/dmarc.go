@@ -8,6 +8,7 @@ import (
 	"postseal/dmarc"
 	"postseal/domain"
 	"postseal/internal/app/repair"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/resolver"
 )
 
@@ -16,16 +17,11 @@ import (
 func (r *run) dmarc() {
 	own := "_dmarc." + string(r.name)
 	walk := &dmarc.Evaluator{Resolver: r.dns}
-	walk.Prefetch(r.name)
 	res := walk.Discover(r.ctx, r.name)
 	rec := &r.report.Records.DMARC
 	*rec = DMARC{Status: Status{Name: own, State: NoData}, RUA: []ReportURI{}, RUF: []ReportURI{}, Walk: []WalkStep{}}
 	for _, s := range res.Walk {
-		step := WalkStep{Name: s.Name, Outcome: string(s.Outcome)}
-		if s.Record != nil {
-			step.Record = s.Record.Text
-		}
-		rec.Walk = append(rec.Walk, step)
+		rec.Walk = append(rec.Walk, WalkStep{Name: s.Name, Outcome: string(s.Outcome), Record: s.Record})
 		if s.Err != nil {
 			r.unchecked("dmarc", s.Name, s.Err, res.Code == dmarc.TempError)
 		}
@@ -39,7 +35,7 @@ func (r *run) dmarc() {
 		rec.Status = r.status(failedStep(&res), Failed)
 		return
 	}
-	if res.Record == nil {
+	if res.Record == "" {
 		r.dmarcMissing(&res, own)
 		return
 	}
@@ -78,7 +74,7 @@ func (r *run) dmarcName(own string) State {
 	r.hygiene(own, a, "dmarc")
 	records, other := 0, ""
 	for _, rr := range a.Records {
-		_, ok := dmarc.Parse(rr.Text)
+		_, ok := dmarcrecord.Parse(rr.Text)
 		switch {
 		case ok:
 			records++
@@ -161,7 +157,8 @@ func walkNames(res *dmarc.Result) string {
 // dmarcRecord checks the record that applies.
 func (r *run) dmarcRecord(res *dmarc.Result) {
 	rec := &r.report.Records.DMARC
-	record, name := res.Record, "_dmarc."+res.PolicyDomain
+	record, _ := dmarcrecord.Parse(res.Record)
+	name := "_dmarc." + res.PolicyDomain
 	published := res.Published
 	rec.Record, rec.P, rec.SP, rec.NP, rec.ADKIM, rec.ASPF, rec.Test = record.Text, published.P, published.SP, published.NP, published.ADKIM, published.ASPF, record.Test
 	at := Where{Name: name, Record: record.Text}
@@ -169,18 +166,17 @@ func (r *run) dmarcRecord(res *dmarc.Result) {
 	if res.Code == dmarc.PermError {
 		return // reported by dmarc.unusable
 	}
-	r.dmarcStrength(res, at)
-	r.dmarcTree(res, at)
+	r.dmarcStrength(res, record, at)
+	r.dmarcTree(res, record, at)
 	rec.RUA = r.reportURIs(res, record.RUA, "rua", at)
 	rec.RUF = r.reportURIs(res, record.FailureURIs(), "ruf", at)
 }
 
-func (r *run) dmarcStrength(res *dmarc.Result, at Where) {
-	record := res.Record
-	if record.P == dmarc.PolicyNone && res.Policy == dmarc.PolicyNone {
+func (r *run) dmarcStrength(res *dmarc.Result, record *dmarcrecord.Record, at Where) {
+	if record.P == dmarcrecord.PolicyNone && res.Policy == dmarc.PolicyNone {
 		r.find("dmarc.policy-none", at, "p=none: receivers deliver forged mail as if it were genuine", "")
 	}
-	if record.P != dmarc.PolicyNone && record.NP == dmarc.PolicyNone {
+	if record.P != dmarcrecord.PolicyNone && record.NP == dmarcrecord.PolicyNone {
 		r.find("dmarc.weak-np", at, "np=none lets anyone forge names that do not exist", "")
 	}
 	if spf := &r.report.Records.SPF; r.report.Profile.Sends() && spf.Tree != nil && endsInFail(spf.Tree) {
@@ -203,13 +199,12 @@ func endsInFail(n *SPFNode) bool {
 }
 
 // dmarcTree checks the effects of the record's position in the tree.
-func (r *run) dmarcTree(res *dmarc.Result, at Where) {
-	record := res.Record
+func (r *run) dmarcTree(res *dmarc.Result, record *dmarcrecord.Record, at Where) {
 	own := res.PolicyDomain == string(r.name)
 	if own && res.OrgDomain != string(r.name) && (record.SP != "" || record.NP != "") {
 		r.find("dmarc.sp-no-effect", at, fmt.Sprintf("sp and np count only at the Organizational Domain, %s", res.OrgDomain), "")
 	}
-	if own && record.PSD == dmarc.PSDYes {
+	if own && record.PSD == dmarcrecord.PSDYes {
 		if suffix, icann := r.name.PublicSuffix(); !icann || suffix != r.name {
 			r.find("dmarc.psd", at, fmt.Sprintf("psd=y, but %s is not a public suffix: each name below it becomes a separate organization", r.name), "")
 		}
@@ -327,7 +322,7 @@ func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Wher
 		return "unknown"
 	}
 	for _, rr := range a.Records {
-		if record, ok := dmarc.Parse(rr.Text); ok {
+		if record, ok := dmarcrecord.Parse(rr.Text); ok {
 			r.override(record, d, tag, at)
 			return "yes"
 		}
@@ -342,7 +337,7 @@ func (r *run) authorised(policyDomain string, d domain.Name, tag string, at Wher
 
 // override finds a record that accepts reports but redirects them to another host; a reporter
 // must not follow it (RFC 9990 §4, step 9).
-func (r *run) override(record *dmarc.Record, d domain.Name, tag string, at Where) {
+func (r *run) override(record *dmarcrecord.Record, d domain.Name, tag string, at Where) {
 	uris := record.RUA
 	if tag == "ruf" {
 		uris = record.RUF

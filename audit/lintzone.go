@@ -10,6 +10,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/app/repair"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/dnswire"
 	"postseal/internal/core/spfrecord"
 	"postseal/lint"
@@ -193,7 +194,7 @@ func (l *zoneLinter) begins(at Where, version string, err *SyntaxError) *SyntaxE
 }
 
 func (l *zoneLinter) dmarc(at Where) {
-	if _, ok := dmarc.Parse(at.Record); !ok {
+	if _, ok := dmarcrecord.Parse(at.Record); !ok {
 		if repair.LooksLikeDMARC(at.Record) {
 			l.meant("dmarc", at, nil)
 			l.find("dmarc.not-recognised", at, "receivers do not see a DMARC record in "+quote(at.Record), "")

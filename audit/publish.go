@@ -7,6 +7,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/app/repair"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/resolver"
@@ -322,20 +323,20 @@ func fixDMARC(texts []string, findings []*Finding, reports string) (value string
 		return "", nil, err
 	}
 	value = stronger(value, findings, reports)
-	record, _ := dmarc.Parse(value)
+	record, _ := dmarcrecord.Parse(value)
 	problems := dmarc.Lint(value)
 	return value, func(f *Finding) bool {
 		switch f.ID {
 		case "dmarc.missing", "dmarc.multiple", "dmarc.not-recognised", "dmarc.cname-dangling", "dmarc.misplaced":
 			return true
 		case "dmarc.policy-none":
-			return record.P != dmarc.PolicyNone
+			return record.P != dmarcrecord.PolicyNone
 		case "dmarc.weak-np":
-			return record.NP != dmarc.PolicyNone
+			return record.NP != dmarcrecord.PolicyNone
 		case "dmarc.psd":
-			return record.PSD != dmarc.PSDYes
+			return record.PSD != dmarcrecord.PSDYes
 		case "parked.dmarc":
-			return record.P == dmarc.PolicyReject && !record.Test
+			return record.P == dmarcrecord.PolicyReject && !record.Test
 		}
 		return textual(f.ID) || lintedDMARC[f.ID] && !has(problems, f.ID)
 	}, nil

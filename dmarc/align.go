@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 )
 
 // aligner compares identifiers with one Author Domain (RFC 9989 §4.4, §4.10.2).
@@ -11,7 +12,7 @@ type aligner struct {
 	*Evaluation
 	author  *walk
 	orgs    []domain.Name // possible Organizational Domains of the author
-	record  *Record
+	record  *dmarcrecord.Record
 	walked  int
 	guarded bool
 	problem string // why something is unknown
@@ -79,7 +80,7 @@ func (a *aligner) first(method string, name domain.Name) Alignment {
 		return AlignmentNo
 	case name == a.author.start:
 		return AlignmentYes
-	case mode == Strict:
+	case mode == dmarcrecord.Strict:
 		return AlignmentNo
 	}
 	if slices.ContainsFunc(a.orgs, name.Within) {

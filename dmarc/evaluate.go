@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
@@ -36,9 +37,6 @@ func (e *Evaluator) maxIdentifiers() int {
 	return DefaultIdentifiers
 }
 
-// Prefetch tells the Resolver of every question that the walk from author may ask.
-func (e *Evaluator) Prefetch(author domain.Name) { e.Begin(context.Background()).Prefetch(author) }
-
 // Evaluate applies DMARC to a message of author (RFC 9989 §5.3). ids are what SPF and
 // DKIM authenticated, or may have.
 func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Identifier) Result {
@@ -49,7 +47,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Iden
 // empty when a policy applies.
 func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
 	x := e.Begin(ctx)
-	r, _ := x.discover(author, new(walk))
+	r, _, _ := x.discover(author, new(walk))
 	return r
 }
 
@@ -86,13 +84,13 @@ func (x *Evaluation) Prefetch(author domain.Name) {
 }
 
 // discover fills in everything that does not depend on identifiers, and the walk w; it
-// returns the Organizational Domains that are possible. Result stays empty when a policy
-// applies.
-func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, orgs []domain.Name) {
+// returns the record that applies and the Organizational Domains that are possible. Result stays
+// empty when a policy applies.
+func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, rec *dmarcrecord.Record, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
 		r.Code, r.Reason = PermError, NoAuthorDomain
-		return r, nil
+		return r, nil, nil
 	}
 	x.walk(w, author)
 	r.Walk, r.Queries = w.steps, len(w.steps)
@@ -107,9 +105,10 @@ func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, orgs []dom
 	case st == nil:
 		r.Code, r.Reason, r.Problem = None, NoRecord, "no DMARC Policy Record applies to "+string(author)
 	default:
+		rec = st.record
 		x.apply(&r, w, st)
 	}
-	return r, orgs
+	return r, rec, orgs
 }
 
 // applied returns the step whose record applies, nil if none does (RFC 9989 §4.10.1):
@@ -119,7 +118,7 @@ func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
 	switch {
 	case own.Outcome == FoundUnknown:
 		return nil, false
-	case own.Record != nil:
+	case own.record != nil:
 		return own, true
 	case len(orgs) != 1:
 		return nil, false
@@ -129,20 +128,20 @@ func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
 
 // apply fills in the policy that st gives (RFC 9989 §4.10.1).
 func (x *Evaluation) apply(r *Result, w *walk, st *Step) {
-	rec := st.Record
-	r.Record, r.PolicyDomain, r.Published = rec, string(st.Domain), rec.Published()
+	rec := st.record
+	r.Record, r.PolicyDomain, r.Published = rec.Text, string(st.Domain), Published(rec.Published())
 	if !rec.Usable() {
 		r.Code, r.Reason = PermError, UnusableRecord
 		r.Problem = "the record at " + st.Name + " has no valid policy and no rua"
 		return
 	}
 	if st.Domain == w.start {
-		r.Policy, r.TestMode = rec.effective(rec.own())
+		r.Policy, r.TestMode = effective(rec, rec.Own())
 		return
 	}
-	missing, existing := rec.missing(), rec.existing()
-	r.Policy, r.TestMode = rec.effective(existing)
-	np, lowered := rec.effective(missing)
+	missing, existing := rec.Missing(), rec.Existing()
+	r.Policy, r.TestMode = effective(rec, existing)
+	np, lowered := effective(rec, missing)
 	if np == r.Policy && lowered == r.TestMode {
 		return
 	}
@@ -156,6 +155,12 @@ func (x *Evaluation) apply(r *Result, w *walk, st *Step) {
 	case !exists:
 		r.Policy, r.TestMode, r.NoSuchDomain = np, lowered, true
 	}
+}
+
+// effective is p with the t tag of rec, and whether that lowered it.
+func effective(rec *dmarcrecord.Record, p dmarcrecord.Policy) (Policy, bool) {
+	applied, lowered := rec.Effective(p)
+	return Policy(applied), lowered
 }
 
 // exists reports whether the domain of st exists: anything but NXDOMAIN (RFC 9989
@@ -187,13 +192,13 @@ func (w *walk) failure() string {
 func (w *walk) lastKnown() Policy {
 	var strictest Policy
 	for i := range w.steps {
-		rec := w.steps[i].Record
+		rec := w.steps[i].record
 		if rec == nil || !rec.Usable() {
 			continue
 		}
-		p, _ := rec.effective(rec.existing())
+		p, _ := effective(rec, rec.Existing())
 		if w.steps[i].Domain == w.start {
-			p, _ = rec.effective(rec.own())
+			p, _ = effective(rec, rec.Own())
 		}
 		if p.Strength() > strictest.Strength() {
 			strictest = p
@@ -213,14 +218,14 @@ func passesAs(author domain.Name, ids []Identifier) bool {
 
 func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 	w := new(walk)
-	r, orgs := x.discover(author, w)
+	r, rec, orgs := x.discover(author, w)
 	if r.Code != "" {
 		if r.Reason == PolicyUnknown && !passesAs(author, ids) {
 			r.Policy = w.lastKnown()
 		}
 		return r
 	}
-	al := aligner{Evaluation: x, author: w, orgs: orgs, record: r.Record}
+	al := aligner{Evaluation: x, author: w, orgs: orgs, record: rec}
 	r.Compared = al.compare(ids)
 	var aligned []Identifier
 	r.Guard = r.Guard || al.guarded

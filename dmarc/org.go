@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 )
 
 // progress is how far the selection of an Organizational Domain has come (RFC 9989
@@ -30,11 +31,11 @@ func (st *Step) kinds() []kind {
 	switch {
 	case st.Outcome == FoundUnknown:
 		return unknownKinds[:]
-	case st.Record == nil:
+	case st.record == nil:
 		return unknownKinds[noRecord : noRecord+1]
-	case st.Record.PSD == PSDYes:
+	case st.record.PSD == dmarcrecord.PSDYes:
 		return unknownKinds[psdYes : psdYes+1]
-	case st.Record.PSD == PSDNo:
+	case st.record.PSD == dmarcrecord.PSDNo:
 		return unknownKinds[psdNo : psdNo+1]
 	}
 	return unknownKinds[plain : plain+1]

@@ -96,7 +96,7 @@ type Result struct {
 	PolicyDomain string // where Record was found; empty without one
 	Policy       Policy // effective, after sp, np and t; empty: none applies or not known
 	Published    Published
-	Record       *Record
+	Record       string // the text of the record that applies
 	Discovery    Discovery
 	Guard        bool // the guard against registries without psd=y changed an Organizational Domain
 	TestMode     bool // t=y lowered Policy

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 )
 
 // The slow twin: RFC 9989 §4.10 to §4.10.2 and §5.3.5 again, sentence by sentence, on
@@ -17,7 +18,7 @@ type slowWorld struct {
 
 type slowFound struct {
 	name   string
-	record *dmarc.Record
+	record *dmarcrecord.Record
 }
 
 // slowWalk returns the valid records from the longest name to the shortest.
@@ -30,15 +31,15 @@ func (w *slowWorld) slowWalk(start string) (set []slowFound) {
 	}
 	for target := labels; ; target, next = next, next[1:] {
 		name := strings.Join(target, ".")
-		var valid []*dmarc.Record
+		var valid []*dmarcrecord.Record
 		for _, text := range w.records[name] {
-			if r, ok := dmarc.Parse(text); ok {
+			if r, ok := dmarcrecord.Parse(text); ok {
 				valid = append(valid, r)
 			}
 		}
 		if len(valid) == 1 {
 			set = append(set, slowFound{name, valid[0]})
-			if valid[0].PSD == dmarc.PSDYes || valid[0].PSD == dmarc.PSDNo {
+			if valid[0].PSD == dmarcrecord.PSDYes || valid[0].PSD == dmarcrecord.PSDNo {
 				return set
 			}
 		}
@@ -64,11 +65,11 @@ func (w *slowWorld) org(start string) string {
 		org = set[len(set)-1].name
 	}
 	for _, f := range set {
-		if f.record.PSD == dmarc.PSDNo {
+		if f.record.PSD == dmarcrecord.PSDNo {
 			org = f.name
 			break
 		}
-		if f.record.PSD == dmarc.PSDYes && f.name != start {
+		if f.record.PSD == dmarcrecord.PSDYes && f.name != start {
 			org = slowTail(start, count(f.name)+1)
 			break
 		}
@@ -80,7 +81,7 @@ func (w *slowWorld) org(start string) string {
 }
 
 // policy returns the record that applies and the tag of its policy, before t.
-func (w *slowWorld) policy(author string) (r *dmarc.Record, p dmarc.Policy) {
+func (w *slowWorld) policy(author string) (r *dmarcrecord.Record, p dmarcrecord.Policy) {
 	set, org := w.slowWalk(author), w.org(author)
 	for i := range set {
 		f := &set[len(set)-1-i]
@@ -129,23 +130,23 @@ func (w *slowWorld) evaluate(author string, authenticated []dmarc.Identifier) sl
 		if id.Method == "spf" {
 			mode = r.ASPF
 		}
-		if id.Domain == author || mode == dmarc.Relaxed && w.org(id.Domain) == w.org(author) {
+		if id.Domain == author || mode == dmarcrecord.Relaxed && w.org(id.Domain) == w.org(author) {
 			return slowOutcome{code: dmarc.Pass}
 		}
 	}
 	if r.Published().P == "none" {
-		p = dmarc.PolicyNone
+		p = dmarcrecord.PolicyNone
 		if r.SP != "" || r.NP != "" { // not broken
 			_, p = w.policy(author)
 		}
 	}
-	if r.Test && p == dmarc.PolicyReject {
+	if r.Test && p == dmarcrecord.PolicyReject {
 		return slowOutcome{dmarc.Fail, dmarc.PolicyQuarantine}
 	}
 	if r.Test {
-		p = dmarc.PolicyNone
+		p = dmarcrecord.PolicyNone
 	}
-	return slowOutcome{dmarc.Fail, p}
+	return slowOutcome{dmarc.Fail, dmarc.Policy(p)}
 }
 
 // completions are what an unknown lookup of a record may have held.

@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/resolver"
 )
 
@@ -27,23 +28,24 @@ type Step struct {
 	Name    string // the name that was asked, with its _dmarc label
 	Domain  domain.Name
 	Outcome Outcome
-	Record  *Record // with FoundRecord
-	Err     error   // with FoundUnknown: why
+	Record  string // its text, with FoundRecord
+	Err     error  // with FoundUnknown: why
 
+	record *dmarcrecord.Record
 	exists bool // the answer proves that Domain exists
 	told   bool // the Resolver was told of the question
 }
 
 // found is what the TXT records at one name amount to; kept with the answer.
 type found struct {
-	record  *Record
+	record  *dmarcrecord.Record
 	outcome Outcome
 }
 
 func parseAnswer(a resolver.Answer) *found {
 	f := &found{outcome: FoundNone}
 	for _, rr := range a.Records {
-		r, ok := Parse(rr.Text)
+		r, ok := dmarcrecord.Parse(rr.Text)
 		switch {
 		case !ok:
 		case f.outcome == FoundNone:
@@ -113,7 +115,9 @@ func (x *Evaluation) ask(st *Step) {
 	st.exists = !a.NXDomain || a.Aliased(st.Name)
 	if len(a.Records) > 0 {
 		f := resolver.Parsed(a, parseAnswer)
-		st.Record, st.Outcome = f.record, f.outcome
+		if st.record, st.Outcome = f.record, f.outcome; f.record != nil {
+			st.Record = f.record.Text
+		}
 	}
 }
 
@@ -141,7 +145,7 @@ func (x *Evaluation) walk(w *walk, start domain.Name) {
 		st := x.asked(n)
 		w.steps = append(w.steps, st)
 		w.unknown = w.unknown || st.Outcome == FoundUnknown
-		if st.Record != nil && st.Record.PSD != PSDUnknown {
+		if st.record != nil && st.record.PSD != dmarcrecord.PSDUnknown {
 			break
 		}
 	}
@@ -187,7 +191,7 @@ func (w *walk) from(org domain.Name) (st *Step, known bool) {
 		case !org.Within(st.Domain):
 		case st.Outcome == FoundUnknown:
 			return nil, false
-		case st.Record != nil:
+		case st.record != nil:
 			return st, true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/resolver"
 )
 
@@ -133,9 +134,9 @@ func (c *consent) ask(d *Destination, host domain.Name) {
 		d.Consent, d.Why = Unknown, fmt.Sprintf("%s cannot be looked up now", name)
 		return
 	}
-	var records []*dmarc.Record
+	var records []*dmarcrecord.Record
 	for _, rr := range answer.Records {
-		if r, ok := dmarc.Parse(rr.Text); ok {
+		if r, ok := dmarcrecord.Parse(rr.Text); ok {
 			records = append(records, r)
 		}
 	}
@@ -149,7 +150,7 @@ func (c *consent) ask(d *Destination, host domain.Name) {
 
 // override takes the address that the destination asks for instead. One at another host
 // means that neither is used (RFC 9990 §4).
-func (c *consent) override(d *Destination, host domain.Name, records []*dmarc.Record) {
+func (c *consent) override(d *Destination, host domain.Name, records []*dmarcrecord.Record) {
 	for _, r := range records {
 		for _, uri := range r.RUA {
 			address, other, ok := mailto(uri)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"postseal"
-	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 )
 
 // The values of Row.Cause.
@@ -31,8 +31,9 @@ func cause(v Verdict) int {
 
 // wantsReports reports whether a policy has an address that reports can be mailed to. Other
 // schemes than mailto are ignored (RFC 9990 §3.5).
-func wantsReports(r *dmarc.Record) bool {
-	return r != nil && slices.ContainsFunc(r.RUA, func(uri string) bool {
+func wantsReports(record string) bool {
+	r, ok := dmarcrecord.Parse(record)
+	return ok && slices.ContainsFunc(r.RUA, func(uri string) bool {
 		scheme, _, found := strings.Cut(uri, ":")
 		return found && strings.EqualFold(scheme, "mailto")
 	})

@@ -163,10 +163,10 @@ func PolicyOf(v Verdict) (p Policy, ok bool) {
 
 // policyText returns the record that applied.
 func policyText(r *postseal.Report) string {
-	if r.DMARC.Record == nil || r.DMARC.PolicyDomain == "" {
+	if r.DMARC.Record == "" || r.DMARC.PolicyDomain == "" {
 		return ""
 	}
-	return clean(r.DMARC.Record.Text, MaxRecord)
+	return clean(r.DMARC.Record, MaxRecord)
 }
 
 // MaxRecord bounds the text of a DNS record that is kept, in octets.

@@ -23,15 +23,15 @@ func header(lines ...string) *message.Header {
 // TestCause: a report is wanted where the policy has an address for it (RFC 9990 §3.1), and
 // mail that reporting causes is never its reason.
 func TestCause(t *testing.T) {
-	wanted := &dmarc.Record{RUA: []string{"https://acme.test/", "MAILTO:d@acme.test"}}
+	wanted := "v=DMARC1; p=none; rua=https://acme.test/,MAILTO:d@acme.test"
 	for _, c := range []struct {
 		name string
 		v    postseal.Report
 		want int
 	}{
 		{"no policy", postseal.Report{ReversePath: "a@acme.test"}, store.CauseNone},
-		{"no address", postseal.Report{ReversePath: "a@acme.test", DMARC: dmarc.Result{Record: &dmarc.Record{}}}, store.CauseNone},
-		{"no mailto", postseal.Report{ReversePath: "a@acme.test", DMARC: dmarc.Result{Record: &dmarc.Record{RUA: []string{"https://acme.test/mailto:"}}}}, store.CauseNone},
+		{"no address", postseal.Report{ReversePath: "a@acme.test", DMARC: dmarc.Result{Record: "v=DMARC1; p=none"}}, store.CauseNone},
+		{"no mailto", postseal.Report{ReversePath: "a@acme.test", DMARC: dmarc.Result{Record: "v=DMARC1; p=none; rua=https://acme.test/mailto:"}}, store.CauseNone},
 		{"usual mail", postseal.Report{ReversePath: "a@acme.test", Header: header("Subject: Hello", "Auto-Submitted: NO; x=y")}, store.CauseReport},
 		{"to another address", postseal.Report{ReversePath: "a@acme.test", Recipients: []string{"reports2@mx.test", "reports@other.test", "reports"}}, store.CauseReport},
 		{"bounce", postseal.Report{}, store.CauseOptional},

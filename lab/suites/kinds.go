@@ -15,6 +15,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/signature"
 	"postseal/internal/core/spfrecord"
 	"postseal/lint"
@@ -194,7 +195,7 @@ func runSPFRecord(_ context.Context, c *OpenCase) (Outcome, error) {
 }
 
 func runDMARCRecord(_ context.Context, c *OpenCase) (Outcome, error) {
-	r, ok := dmarc.Parse(c.In.Text)
+	r, ok := dmarcrecord.Parse(c.In.Text)
 	if !ok {
 		return Outcome{"valid": false, "policy": ""}, nil
 	}

@@ -119,7 +119,6 @@ func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dm
 	}
 	defer a.done(dns)
 	e := &dmarc.Evaluator{Resolver: dns, Discovery: dmarc.Discovery(discovery)}
-	e.Prefetch(name)
 	var r dmarc.Result
 	if ids == nil {
 		r = e.Discover(ctx, name)

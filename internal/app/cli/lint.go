@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/dkim"
-	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/lint"
 	"postseal/spf"
 )
@@ -28,7 +28,7 @@ func (a *app) lintCommand() *cobra.Command {
 		}
 	}
 	c := a.group("lint", "Check the text of a record before it is published",
-		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarc.Lint), a.lintZoneCommand())
+		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarcrecord.Lint), a.lintZoneCommand())
 	c.Long = `Lint checks the text of a record without querying the DNS. The text is an argument, or
 standard input with -.
 

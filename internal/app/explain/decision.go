@@ -9,6 +9,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/reason"
 	"postseal/spf"
 )
@@ -123,7 +124,7 @@ func wouldAlign(r *postseal.Report, name string) bool {
 		return false
 	case string(d) == m.AuthorDomain:
 		return true
-	case m.Published.ADKIM == string(dmarc.Strict):
+	case m.Published.ADKIM == string(dmarcrecord.Strict):
 		return false
 	case m.OrgDomain != "":
 		return d.Within(domain.Name(m.OrgDomain))

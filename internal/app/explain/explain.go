@@ -261,7 +261,7 @@ func query(st *dmarc.Step, d *dmarc.Result) *Node {
 	n := &Node{Title: st.Name, Text: "no record"}
 	switch st.Outcome {
 	case dmarc.FoundRecord:
-		n.Text, n.Path = st.Record.Text, string(st.Domain) == d.PolicyDomain
+		n.Text, n.Path = st.Record, string(st.Domain) == d.PolicyDomain
 	case dmarc.FoundSeveral:
 		n.Text, n.Tone, n.RFC = "several records, which count as none", Warn, "9989 §4.10"
 	case dmarc.FoundUnknown:

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/report"
 	"postseal/store"
 )
@@ -342,7 +342,7 @@ var errEnough = errors.New("enough rows")
 
 // destinations are the URIs to which a policy asks reports to be sent, in its order.
 func destinations(text string) []string {
-	r, ok := dmarc.Parse(text)
+	r, ok := dmarcrecord.Parse(text)
 	if !ok {
 		return nil
 	}

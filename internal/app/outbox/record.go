@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/report"
 	"postseal/store"
 )
@@ -106,11 +106,11 @@ func sameOrganization(name string, r *store.ReportRow) bool {
 
 // published is the policy as the report shows it (RFC 9990 §3.1.1.5).
 func published(p *store.Policy) report.Published {
-	r, ok := dmarc.Parse(p.Text)
+	r, ok := dmarcrecord.Parse(p.Text)
 	if !ok {
 		return report.Published{P: "none"}
 	}
-	x := report.Published{P: string(cmp.Or(r.P, dmarc.PolicyNone)), SP: string(r.SP), NP: string(r.NP), ADKIM: string(r.ADKIM), ASPF: string(r.ASPF), FO: r.FO, Testing: "n", Discovery: p.Discovery}
+	x := report.Published{P: string(cmp.Or(r.P, dmarcrecord.PolicyNone)), SP: string(r.SP), NP: string(r.NP), ADKIM: string(r.ADKIM), ASPF: string(r.ASPF), FO: r.FO, Testing: "n", Discovery: p.Discovery}
 	if r.Test {
 		x.Testing = "y"
 	}

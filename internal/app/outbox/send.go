@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/report"
 	"postseal/resolver"
 	"postseal/store"
@@ -206,9 +206,9 @@ func (s *Sender) wanted(ctx context.Context, r *store.Outgoing) (uris []string, 
 		policy, _, err := s.DB.PolicyByHash(ctx, r.Policy)
 		return destinations(policy.Text), false, err
 	}
-	var records []*dmarc.Record
+	var records []*dmarcrecord.Record
 	for _, rr := range answer.Records {
-		if x, ok := dmarc.Parse(rr.Text); ok {
+		if x, ok := dmarcrecord.Parse(rr.Text); ok {
 			records = append(records, x)
 		}
 	}

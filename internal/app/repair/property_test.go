@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/spfrecord"
 	"postseal/lint"
 	"postseal/spf"
@@ -152,7 +153,7 @@ func TestDMARCProperties(t *testing.T) {
 				t.Fatalf("%s: %q became %q: %s", how, text, got, problem.ID)
 			}
 		}
-		parsed, ok := dmarc.Parse(got)
+		parsed, ok := dmarcrecord.Parse(got)
 		if !ok || string(parsed.P) != p || string(parsed.SP) != sp {
 			t.Fatalf("%s: %q became %q, of %q", how, text, got, record)
 		}
@@ -260,7 +261,7 @@ func FuzzRepair(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if got, err := DMARC(s); err == nil {
 			again, err := DMARC(got)
-			if _, ok := dmarc.Parse(got); !ok || err != nil || again != got || !printable(got) {
+			if _, ok := dmarcrecord.Parse(got); !ok || err != nil || again != got || !printable(got) {
 				t.Errorf("DMARC(%q) = %q, and of that %q, %v", s, got, again, err)
 			}
 		}

@@ -16,7 +16,7 @@ func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
 			Schema string `json:"schema"`
 			resultjson.DMARC
 			Record string `json:"record"`
-		}{"postseal.dmarc/1", resultjson.OfDMARC(*r), publishedRecord(r)})
+		}{"postseal.dmarc/1", resultjson.OfDMARC(*r), r.Record})
 	}
 	p.width = p.resultWidth(string(r.Code), "found")
 	p.policy(r)
@@ -26,13 +26,6 @@ func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
 	p.traceDMARC(r)
 	p.traceDNS(dns)
 	return nil
-}
-
-func publishedRecord(r *dmarc.Result) string {
-	if r.Record == nil {
-		return ""
-	}
-	return r.Record.Text
 }
 
 func (p *Page) policy(r *dmarc.Result) {
@@ -48,7 +41,7 @@ func (p *Page) policy(r *dmarc.Result) {
 	if r.Policy != "" {
 		p.detail("effective policy " + string(r.Policy) + testMode(r))
 	}
-	if r.Record != nil {
-		p.detail(p.clean(r.Record.Text))
+	if r.Record != "" {
+		p.detail(p.clean(r.Record))
 	}
 }

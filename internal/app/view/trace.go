@@ -153,7 +153,7 @@ func orgText(c *dmarc.Compared) string {
 func stepText(s *dmarc.Step) string {
 	switch s.Outcome {
 	case dmarc.FoundRecord:
-		return s.Name + "  " + s.Record.Text
+		return s.Name + "  " + s.Record
 	case dmarc.FoundSeveral:
 		return s.Name + "  several records: they count as none"
 	case dmarc.FoundUnknown:

@@ -85,10 +85,7 @@ func makeSpent(spent []spf.Spend) []spendJSON {
 func makeSteps(steps []dmarc.Step) []stepJSON {
 	list := make([]stepJSON, 0, len(steps))
 	for _, s := range steps {
-		j := stepJSON{Name: s.Name, Outcome: string(s.Outcome)}
-		if s.Record != nil {
-			j.Record = s.Record.Text
-		}
+		j := stepJSON{Name: s.Name, Outcome: string(s.Outcome), Record: s.Record}
 		if s.Err != nil {
 			j.Error = s.Err.Error()
 		}

@@ -99,8 +99,8 @@ func FromReport(r *postseal.Report, config *postseal.Config) *Facts {
 			f.DKIM = append(f.DKIM, Check{Domain: s.Domain, Selector: s.Selector, Result: string(s.Code), Reason: reasonOf(s), Aligned: r.SameOrganization(s.Domain)})
 		}
 	}
-	if d.Record != nil && d.PolicyDomain != "" {
-		f.PolicyName, f.Record = "_dmarc."+d.PolicyDomain, d.Record.Text
+	if d.Record != "" && d.PolicyDomain != "" {
+		f.PolicyName, f.Record = "_dmarc."+d.PolicyDomain, d.Record
 	}
 	if r.Decision.Reply != nil {
 		f.Reply = replyLines(r.Decision.Reply)

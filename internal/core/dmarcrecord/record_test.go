@@ -1,4 +1,4 @@
-package dmarc_test
+package dmarcrecord_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"postseal/dmarc"
+	"postseal/internal/core/dmarcrecord"
 )
 
 // TestRecords: what of a record counts (RFC 9989 §4.7, §4.8, §4.10.1). "none" is no record,
@@ -98,7 +98,7 @@ func TestRecords(t *testing.T) {
 
 // describe shows what is not a default.
 func describe(text string) string {
-	r, ok := dmarc.Parse(text)
+	r, ok := dmarcrecord.Parse(text)
 	switch {
 	case !ok:
 		return "none"
@@ -125,8 +125,8 @@ func FuzzRecord(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		dmarc.Lint(text)
-		r, ok := dmarc.Parse(text)
+		dmarcrecord.Lint(text)
+		r, ok := dmarcrecord.Parse(text)
 		if !ok {
 			return
 		}
@@ -136,7 +136,7 @@ func FuzzRecord(f *testing.F) {
 			!strings.Contains("rs", p.ADKIM) || !strings.Contains("rs", p.ASPF) || r.Usable() && p.P == "" {
 			t.Errorf("%q is %+v", text, p)
 		}
-		if again, ok := dmarc.Parse(text + "; x=" + text); !ok || r.P != "" && again.P != r.P {
+		if again, ok := dmarcrecord.Parse(text + "; x=" + text); !ok || r.P != "" && again.P != r.P {
 			t.Errorf("%q: a tag behind changes it: %+v", text, again)
 		}
 	})

@@ -1,28 +1,8 @@
-package dmarc
+// Package dmarcrecord reads DMARC Policy Records, with the leniency of RFC 9989 §4.8, and says what is
+// wrong with their text.
+package dmarcrecord
 
 import "strings"
-
-// Policy is a Domain Owner Assessment Policy (RFC 9989 §3.2.8). The zero value is no
-// policy at all.
-type Policy string
-
-// The policies of RFC 9989 §4.7, tag p.
-const (
-	PolicyNone       Policy = "none"
-	PolicyQuarantine Policy = "quarantine"
-	PolicyReject     Policy = "reject"
-)
-
-// Strength orders policies: 0 for no policy and for none, then quarantine, then reject.
-func (p Policy) Strength() int {
-	switch p {
-	case PolicyQuarantine:
-		return 1
-	case PolicyReject:
-		return 2
-	}
-	return 0
-}
 
 // PSD is the value of the psd tag (RFC 9989 §4.7).
 type PSD string
@@ -43,9 +23,9 @@ const (
 	Strict  Mode = "s"
 )
 
-// Published holds the tags of a record that reports and displays show, defaults filled
-// in; an absent sp or np is empty.
-type Published struct{ P, SP, NP, T, PSD, ADKIM, ASPF string }
+// Tags holds the tags of a record as a dmarc.Published does: defaults filled in, an absent sp or np
+// empty.
+type Tags struct{ P, SP, NP, T, PSD, ADKIM, ASPF string }
 
 // Record is a DMARC Policy Record after the leniency of RFC 9989 §4.8: invalid values
 // have given way to defaults. It is shared between callers: read only.
@@ -132,8 +112,8 @@ func (r *Record) Usable() bool { return !r.broken || len(r.RUA) > 0 }
 
 // Published returns the tags as they count: a record with an invalid p, sp or np stands
 // for p=none when Usable, else for nothing.
-func (r *Record) Published() Published {
-	p := Published{P: string(r.P), SP: string(r.SP), NP: string(r.NP), T: "n", PSD: string(r.PSD), ADKIM: string(r.ADKIM), ASPF: string(r.ASPF)}
+func (r *Record) Published() Tags {
+	p := Tags{P: string(r.P), SP: string(r.SP), NP: string(r.NP), T: "n", PSD: string(r.PSD), ADKIM: string(r.ADKIM), ASPF: string(r.ASPF)}
 	if r.Test {
 		p.T = "y"
 	}
@@ -155,31 +135,32 @@ func (r *Record) FailureURIs() []string {
 	return r.RUF
 }
 
-// own, existing and missing are the policies for the domain of the record, for an
-// existing name below it and for one that does not exist, before t (RFC 9989 §4.10.1).
-func (r *Record) own() Policy {
+// Own returns the policy for the domain of the record, before t (RFC 9989 §4.10.1).
+func (r *Record) Own() Policy {
 	if r.broken {
 		return PolicyNone
 	}
 	return r.P
 }
 
-func (r *Record) existing() Policy {
+// Existing returns the policy for an existing name below it, before t.
+func (r *Record) Existing() Policy {
 	if r.broken || r.SP == "" {
-		return r.own()
+		return r.Own()
 	}
 	return r.SP
 }
 
-func (r *Record) missing() Policy {
+// Missing returns the policy for a name below it that does not exist, before t.
+func (r *Record) Missing() Policy {
 	if r.broken || r.NP == "" {
-		return r.existing()
+		return r.Existing()
 	}
 	return r.NP
 }
 
-// effective lowers p by one level in test mode (RFC 9989 §4.7, tag t).
-func (r *Record) effective(p Policy) (effective Policy, lowered bool) {
+// Effective lowers p by one level in test mode (RFC 9989 §4.7, tag t).
+func (r *Record) Effective(p Policy) (effective Policy, lowered bool) {
 	if !r.Test {
 		return p, false
 	}

@@ -1,4 +1,4 @@
-package dmarc
+package dmarcrecord
 
 import "strings"
 

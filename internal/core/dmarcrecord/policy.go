@@ -1,0 +1,11 @@
+package dmarcrecord
+
+// Policy is a dmarc.Policy; the zero value is no policy at all.
+type Policy string
+
+// The policies of RFC 9989 §4.7, tag p.
+const (
+	PolicyNone       Policy = "none"
+	PolicyQuarantine Policy = "quarantine"
+	PolicyReject     Policy = "reject"
+)
