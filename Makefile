@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
+.PHONY: bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
 
 build:
 	go build ./cmd/postseal
@@ -62,6 +62,12 @@ attack-long:
 SOAK ?= 20m
 soak:
 	go test ./lab/bench/soak -count=1 -v -timeout 60m -soak $(SOAK)
+
+# A hundred thousand domains, some of whose servers fail, are slow or never answer: rate, CPU
+# time and the most memory of the audit.
+bench-audit:
+	go test ./internal/app/cli -run '^$$' -bench AuditLong -benchtime 100000x -timeout 60m
+	go test ./internal/app/cli -run '^$$' -bench AuditRatio -benchtime 3000x
 
 # What the worst messages cost.
 bench-worst:

@@ -140,6 +140,10 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 // audits per second, and an audit takes a quarter of a second if an answer takes 20 ms.
 const perCPU = 150
 
+// auditAhead is how many reports wait for a domain whose servers are slow or silent: what two
+// CPUs audit in the four seconds in which the first questions to those end.
+const auditAhead = 4096
+
 // workers is how many domains are audited at once.
 func (f *auditFlags) workers() int {
 	n := f.jobs
@@ -174,7 +178,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if err != nil {
 		return err
 	}
-	b := &auditRun{app: a, jobs: f.workers()}
+	b := &auditRun{app: a, jobs: f.workers(), ahead: auditAhead}
 	if f.perSecond, err = parseRate(f.rate); err != nil {
 		return err
 	}

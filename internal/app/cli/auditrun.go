@@ -31,6 +31,7 @@ type auditRun struct {
 	domains    iter.Seq[batch.Domain]
 	total      int // 0 if unknown
 	jobs       int
+	ahead      int // domains that may be done before one whose turn it is; 0: twice the jobs
 	sink       auditview.Writer
 	showTotals bool
 }
@@ -54,7 +55,7 @@ func (a *auditRun) run(ctx context.Context) error {
 		defer progress.End()
 	}
 	keys := audit.Keys{}
-	o := batch.Options[batch.Domain]{Workers: a.jobs}
+	o := batch.Options[batch.Domain]{Workers: a.jobs, Ahead: a.ahead}
 	for r := range batch.Run(ctx, a.domains, o, func() func(context.Context, *batch.Domain, *audited) { return a.auditOne }) {
 		if r.Err != nil {
 			progress.Print(func() { a.fail(failf(exitData, "%s:%d: %v", r.File, r.Line, r.Err)) })

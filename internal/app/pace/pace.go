@@ -27,6 +27,10 @@ const (
 // slow is how long an answer takes that was probably lost on the way and asked again.
 const slow = time.Second
 
+// inFlight is how long a question counts as outstanding: one that waits for longer is in no
+// receive buffer of our name server any more, which waits for the servers of a domain.
+const inFlight = 250 * time.Millisecond
+
 // Options are the bounds. Zero values are the defaults.
 type Options struct {
 	Rate    float64 // questions a second; 0: no bound
@@ -40,19 +44,13 @@ type Resolver struct {
 	next    resolver.Resolver
 	options Options
 	limit   *rate.Limiter
+	zones   zones
 
 	mu     sync.Mutex
 	window float64
 	out    int
 	queue  []chan struct{} // closed when its turn has come
-	zones  map[domain.Name]*turns
-	cut    time.Time // when the window was made smaller
-}
-
-// turns are the questions below one registrable domain.
-type turns struct {
-	tokens chan struct{}
-	users  int
+	cut    time.Time       // when the window was made smaller
 }
 
 // New returns a Resolver in front of next.
@@ -66,7 +64,7 @@ func New(next resolver.Resolver, o Options) *Resolver {
 	if o.PerZone <= 0 {
 		o.PerZone = PerZone
 	}
-	r := &Resolver{next: next, options: o, limit: rate.NewLimiter(rate.Inf, 1), window: float64(o.Least), zones: map[domain.Name]*turns{}}
+	r := &Resolver{next: next, options: o, limit: rate.NewLimiter(rate.Inf, 1), window: float64(o.Least), zones: zones{perZone: o.PerZone}}
 	if o.Rate > 0 {
 		r.limit = rate.NewLimiter(rate.Limit(o.Rate), 1)
 	}
@@ -74,9 +72,11 @@ func New(next resolver.Resolver, o Options) *Resolver {
 }
 
 // Lookup implements resolver.Resolver. The wait for a turn ends with ctx, and is not part of
-// the time that the name server has.
+// the time that the name server has. A question below a domain whose servers have answered none of
+// the first is not asked: its error is a timeout, as theirs was.
 func (r *Resolver) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	leaveZone, err := r.enterZone(ctx, zoneOf(name))
+	z := r.zones.of(zoneOf(name))
+	leaveZone, err := z.enter(ctx)
 	if err == nil {
 		defer leaveZone()
 		err = r.enter(ctx)
@@ -85,8 +85,16 @@ func (r *Resolver) Lookup(ctx context.Context, name string, t resolver.Type) (re
 		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(err), Err: err}
 	}
 	start := time.Now()
+	early := time.AfterFunc(inFlight, r.leave)
 	a, err := r.next.Lookup(ctx, name, t)
-	r.leave(ctx.Err() == nil && (err != nil && resolver.KindOf(err) == resolver.Timeout || time.Since(start) >= slow))
+	took, timedOut := time.Since(start), err != nil && resolver.KindOf(err) == resolver.Timeout
+	if lost := z.note(took, timedOut, ctx.Err() == nil); lost {
+		r.shrink()
+	}
+	if early.Stop() {
+		r.grow()
+		r.leave()
+	}
 	return a, err
 }
 
@@ -96,35 +104,6 @@ func zoneOf(name string) domain.Name {
 		return ""
 	}
 	return d.Registrable()
-}
-
-// enterZone waits for a turn below a registrable domain, and returns what gives it back.
-func (r *Resolver) enterZone(ctx context.Context, zone domain.Name) (leave func(), err error) {
-	if zone == "" {
-		return func() {}, nil
-	}
-	r.mu.Lock()
-	z := r.zones[zone]
-	if z == nil {
-		z = &turns{tokens: make(chan struct{}, r.options.PerZone)}
-		r.zones[zone] = z
-	}
-	z.users++
-	r.mu.Unlock()
-	gone := func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if z.users--; z.users == 0 {
-			delete(r.zones, zone)
-		}
-	}
-	select {
-	case z.tokens <- struct{}{}:
-		return func() { <-z.tokens; gone() }, nil
-	case <-ctx.Done():
-		gone()
-		return nil, ctx.Err()
-	}
 }
 
 // enter waits for a turn among all questions, in order.
@@ -145,7 +124,7 @@ func (r *Resolver) enter(ctx context.Context) error {
 		}
 	}
 	if err := r.limit.Wait(ctx); err != nil {
-		r.leave(false)
+		r.leave()
 		if ctx.Err() == nil {
 			return context.DeadlineExceeded // the turn would come after the deadline
 		}
@@ -175,20 +154,28 @@ func (r *Resolver) admit() {
 	}
 }
 
-// leave ends a question. While answers come in time the window grows by one for each window of
-// answers; one that was lost makes it smaller, at most once in a second.
-func (r *Resolver) leave(lost bool) {
+// leave gives a turn back.
+func (r *Resolver) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.out--
-	if lost {
-		if now := time.Now(); now.Sub(r.cut) >= slow {
-			r.cut, r.window = now, max(float64(r.options.Least), r.window*3/4)
-		}
-	} else {
-		r.window = min(float64(r.options.Most), r.window+1/r.window)
-	}
 	r.admit()
+}
+
+// grow makes the window larger, by one for as many answers in time as it has turns.
+func (r *Resolver) grow() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.window = min(float64(r.options.Most), r.window+1/r.window)
+}
+
+// shrink makes the window smaller, at most once in a second.
+func (r *Resolver) shrink() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.cut) >= slow {
+		r.cut, r.window = now, max(float64(r.options.Least), r.window*3/4)
+	}
 }
 
 // Window returns how many questions may be outstanding now.

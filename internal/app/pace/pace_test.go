@@ -3,6 +3,7 @@ package pace_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,4 +110,54 @@ func TestCancel(t *testing.T) {
 			t.Errorf("%v, %d asked", err, s.asked.Load())
 		}
 	})
+}
+
+// TestSilentZone: of a domain whose servers never answer few questions are asked, the others fail
+// as those did, and no other domain waits for them. After a while they are asked again.
+func TestSilentZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &mute{server: server{delay: 20 * time.Millisecond}}
+		r := pace.New(s, pace.Options{Least: 8, Most: 8})
+		var all sync.WaitGroup
+		start := time.Now()
+		for i := range 40 {
+			all.Go(func() {
+				_, err := r.Lookup(t.Context(), fmt.Sprintf("x%d.mute.test", i), resolver.TXT)
+				if resolver.KindOf(err) != resolver.Timeout || time.Since(start) > 5*time.Second {
+					t.Errorf("question %d: %v after %v", i, err, time.Since(start))
+				}
+			})
+		}
+		synctest.Wait()
+		ask(t.Context(), r, 100, everywhere)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("100 questions about others took %v", took)
+		}
+		all.Wait()
+		if got := s.unanswered.Load(); got != 4 {
+			t.Errorf("%d questions were sent to servers that never answer, want 4", got)
+		}
+		time.Sleep(time.Minute)
+		s.speaks.Store(true)
+		if _, err := r.Lookup(t.Context(), "x.mute.test", resolver.TXT); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
+	})
+}
+
+// mute answers nothing below mute.test until it speaks.
+type mute struct {
+	server
+	unanswered atomic.Int64
+	speaks     atomic.Bool
+}
+
+// Lookup implements resolver.Resolver.
+func (m *mute) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if m.speaks.Load() || !strings.HasSuffix(name, ".mute.test") {
+		return m.server.Lookup(ctx, name, t)
+	}
+	m.unanswered.Add(1)
+	time.Sleep(4 * time.Second)
+	return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
 }
