@@ -3,7 +3,6 @@ package spf
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -219,7 +218,7 @@ func (e *evaluation) checkHost(name string) *outcome {
 		o = e.evaluate(r, name)
 	}
 	if !o.deep {
-		e.decided, o.deep = slices.Clone(e.path), true
+		e.decided, o.deep = append(e.decided[:0], e.path...), true
 	}
 	e.path = e.path[:len(e.path)-1]
 	return o

@@ -123,12 +123,15 @@ type Index struct {
 func NewIndex(h *message.Header) *Index {
 	n := h.Len()
 	x := &Index{header: h, number: make(map[string]int32, n), last: make([]int32, 0, n), above: make([]int32, n)}
+	names := loweredNames(h)
 	for i := range n {
-		name := lowered(h.At(i).Name())
-		number, known := x.number[string(name)]
+		end := len(h.At(i).Name())
+		name := names[:end]
+		names = names[end:]
+		number, known := x.number[name]
 		if !known {
 			number = int32(len(x.last))
-			x.number[string(name)] = number
+			x.number[name] = number
 			x.last = append(x.last, -1)
 		}
 		x.above[i] = x.last[number]
@@ -137,14 +140,20 @@ func NewIndex(h *message.Header) *Index {
 	return x
 }
 
-// lowered is name in lower case: a copy, if it has upper case.
-func lowered(name []byte) []byte {
-	for _, c := range name {
-		if lower(c) != c {
-			return bytes.ToLower(name)
+// loweredNames are the names of all fields in lower case, without anything between them.
+func loweredNames(h *message.Header) string {
+	size := 0
+	for i := range h.Len() {
+		size += len(h.At(i).Name())
+	}
+	var names strings.Builder
+	names.Grow(size)
+	for i := range h.Len() {
+		for _, c := range h.At(i).Name() {
+			names.WriteByte(lower(c))
 		}
 	}
-	return name
+	return names.String()
 }
 
 func lower(c byte) byte {
