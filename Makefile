@@ -80,8 +80,7 @@ bench:
 	go test ./lab/bench -run '^$$' -bench Cold -benchtime 20x
 	for run in 1 2 3 4; do go test ./internal/app/replay -run '^$$' -bench . -benchtime 15000x; done | go run ./lab/bench/ratios
 	go test ./store/journal -run '^$$' -bench Append
-	POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite -run '^$$' -bench Ship -benchtime 1x -timeout 30m
-	POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite -run '^$$' -bench Search -benchtime 100x -timeout 30m
+	POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite ./store/postgres -p 1 -run '^$$' -bench Store -benchtime 100x -timeout 60m
 	go run ./lab/bench/load
 
 # Record the ratios that .ci/run compares with. On a quiet machine.

@@ -15,16 +15,22 @@ import (
 	"postseal/store/storetest/pgtest"
 )
 
-func change(t *testing.T, address, statement string) {
+func change(t testing.TB, address, statement string) {
+	t.Helper()
+	if err := try(t, address, statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func try(t testing.TB, address, statement string) error {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
+	_, err = c.Exec(t.Context(), statement)
+	return err
 }
 
 // TestMigrations: a schema that is newer within the major version is used as it is, by readers

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -106,7 +107,10 @@ func migrate(ctx context.Context, c *pgx.ConnConfig) error {
 	if err := atMajor(ctx, db); err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 60))
+	// A lease in a table, not a lock of the session: that would be of another session behind
+	// pgbouncer.
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableName(schema+".goose_lock"), lock.WithTableLeaseDuration(time.Minute), lock.WithTableHeartbeatInterval(10*time.Second),
+		lock.WithTableLockTimeout(time.Second, 300), lock.WithTableUnlockTimeout(time.Second, 60))
 	if err != nil {
 		return err
 	}
@@ -114,11 +118,11 @@ func migrate(ctx context.Context, c *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(locker), goose.WithTableName(schema+".goose_db_version"))
+	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithLocker(locker), goose.WithTableName(schema+".goose_db_version"))
 	if err != nil {
 		return err
 	}
-	if version, err := p.GetDBVersion(ctx); err == nil && version > Newest() {
+	if version, err := p.GetDBVersion(ctx); err == nil && version >= Newest() {
 		return nil
 	}
 	_, err = p.Up(ctx)
@@ -132,6 +136,10 @@ func atMajor(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if !there {
+		// A role that may not make schemas can use one that was made for it.
+		if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '"+schema+"')").Scan(&there); err != nil || there {
+			return err
+		}
 		_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema)
 		var duplicate *pgconn.PgError
 		if errors.As(err, &duplicate) && duplicate.Code == "23505" { // another process was faster
@@ -162,13 +170,7 @@ func (d *DB) checkMajor(ctx context.Context) error {
 }
 
 // Newest is the number of the last migration that this version knows.
-func Newest() int64 {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		panic(err)
-	}
-	return int64(len(files))
-}
+func Newest() int64 { return sqltext.Newest(migrations) }
 
 // Close ends all connections.
 func (d *DB) Close() error {

@@ -14,7 +14,7 @@ var server *pgtest.Server
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, &server)) }
 
-func open(t *testing.T, address string) *postgres.DB {
+func open(t testing.TB, address string) *postgres.DB {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), address, postgres.Options{})
 	if err != nil {
@@ -23,7 +23,13 @@ func open(t *testing.T, address string) *postgres.DB {
 	return db
 }
 
+// migrated is a database of its own in the newest schema, without the time to make that.
+func migrated(t testing.TB, s *pgtest.Server, addr string) string {
+	t.Helper()
+	return s.Prepared(t, addr, func(address string) { open(t, address).Close() })
+}
+
 func TestConformance(t *testing.T) {
 	s := pgtest.Need(t, server)
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, s.Database(t, s.Addr)) })
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, migrated(t, s, s.Addr)) })
 }

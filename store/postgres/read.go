@@ -30,16 +30,8 @@ func ended(ctx context.Context, err error) error {
 
 // Page implements store.Reader.
 func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cursor) ([]store.Row, error) {
-	w := where(day, q)
-	order := "DESC"
-	switch {
-	case p.After > 0:
-		w.And("id > %s", w.Arg(p.After))
-		order = "ASC"
-	case p.Before > 0:
-		w.And("id < %s", w.Arg(p.Before))
-	}
-	rows, err := d.pool.Query(ctx, "SELECT "+sqltext.Columns+" FROM postseal.verdict"+w.String()+" ORDER BY id "+order+" LIMIT "+w.Arg(p.Limit), w.Args...)
+	statement, args := sqltext.Page(dialect, "postseal.verdict", day, q, p)
+	rows, err := d.pool.Query(ctx, statement, args...)
 	if err != nil {
 		return nil, ended(ctx, err)
 	}

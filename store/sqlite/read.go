@@ -11,16 +11,8 @@ import (
 
 // Page implements store.Reader.
 func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cursor) ([]store.Row, error) {
-	w := where(day, q)
-	order := "DESC"
-	switch {
-	case p.After > 0:
-		w.And("id > %s", w.Arg(p.After))
-		order = "ASC"
-	case p.Before > 0:
-		w.And("id < %s", w.Arg(p.Before))
-	}
-	rows, err := d.reader.QueryContext(ctx, "SELECT "+sqltext.Columns+" FROM "+table(day)+w.String()+" ORDER BY id "+order+" LIMIT "+w.Arg(p.Limit), w.Args...)
+	statement, args := sqltext.Page(dialect, table(day), day, q, p)
+	rows, err := d.reader.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, gone(err)
 	}

@@ -62,7 +62,7 @@ var _ store.Store = (*DB)(nil)
 // reports is the part of the database that both engines share.
 type reports = sqlreports.DB
 
-var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("?%d", n) }, IP: func(a netip.Addr) any { return a.AsSlice() }, IPLength: "length(ip) = %d"}
+var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("?%d", n) }, IP: func(a netip.Addr) any { return a.AsSlice() }, IPLength: "length(ip) = %d", NoIndex: "+"}
 
 // Open opens the file, makes it if it does not exist, and migrates it. A file in a newer
 // schema of the same major version is used as it is.
@@ -168,7 +168,7 @@ func (d *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if version, err := p.GetDBVersion(ctx); err == nil && version > Newest() {
+	if version, err := p.GetDBVersion(ctx); err == nil && version >= Newest() {
 		return nil
 	}
 	_, err = p.Up(ctx)
@@ -176,14 +176,7 @@ func (d *DB) migrate(ctx context.Context) error {
 }
 
 // Newest is the number of the last migration that this version knows.
-func Newest() int64 { return int64(len(must(fs.Glob(migrations, "migrations/*.sql")))) }
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
+func Newest() int64 { return sqltext.Newest(migrations) }
 
 func (d *DB) checkSchema(ctx context.Context) error {
 	if err := d.checkMajor(ctx, d.reader); err != nil {

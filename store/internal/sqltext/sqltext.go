@@ -19,6 +19,9 @@ type Dialect struct {
 	// IPv4 is a condition that holds for addresses of that family alone; "" where the order
 	// of addresses keeps families apart.
 	IPLength string
+	// NoIndex is put before a column whose index is not to be used; "" where the engine knows
+	// better.
+	NoIndex string
 }
 
 // Columns are those of a row, in the order of Values and of Scan.
@@ -41,13 +44,47 @@ func Placeholders(d Dialect) string {
 
 // Where collects the conditions and arguments of a statement.
 type Where struct {
-	d     Dialect
-	conds []string
-	Args  []any
+	d Dialect
+	// Columns whose index another one is better than: see hint.
+	action, id string
+	conds      []string
+	Args       []any
 }
 
 // New begins a statement without conditions.
-func New(d Dialect) *Where { return &Where{d: d} }
+func New(d Dialect) *Where { return &Where{d: d, action: "action", id: "id"} }
+
+// The prefix lengths from which on a network is small enough to sort its rows of a day.
+const (
+	smallV4 = 20
+	smallV6 = 40
+)
+
+// hint chooses the index for an engine that keeps no statistics: that of an author, a client or
+// a name rather than that of actions, and that of a small network rather than the order of time.
+func (w *Where) hint(q *store.Query) {
+	for i := range q.Terms {
+		t := &q.Terms[i]
+		if t.Not {
+			continue
+		}
+		switch t.Field {
+		case store.FieldIP:
+			if t.Net.Addr().Is4() && t.Net.Bits() >= smallV4 || t.Net.Addr().Is6() && t.Net.Bits() >= smallV6 {
+				w.action = w.d.NoIndex + "action"
+				if !t.Net.IsSingleIP() {
+					w.id = w.d.NoIndex + "id"
+				}
+			}
+		case store.FieldAuthor:
+			if len(t.Values) == 1 && !strings.HasPrefix(t.Values[0], "*") {
+				w.action = w.d.NoIndex + "action"
+			}
+		case store.FieldRef, store.FieldQID, store.FieldName:
+			w.action = w.d.NoIndex + "action"
+		}
+	}
+}
 
 // Arg adds an argument and returns its placeholder.
 func (w *Where) Arg(v any) string {
@@ -75,7 +112,25 @@ func (w *Where) Day(d store.Day, q *store.Query) {
 		until = min(until, q.Until)
 	}
 	// Constants, not arguments: the planner of PostgreSQL then prunes partitions.
-	w.And("id >= %d AND id < %d", store.FirstID(since), store.FirstID(until))
+	w.And("%[1]s >= %[2]d AND %[1]s < %[3]d", w.id, store.FirstID(since), store.FirstID(until))
+}
+
+// Page returns the statement for a page of a day, from a table that holds it.
+func Page(d Dialect, table string, day store.Day, q *store.Query, p store.Cursor) (statement string, args []any) {
+	w := New(d)
+	w.hint(q)
+	w.Day(day, q)
+	w.Query(q)
+	order := "DESC"
+	switch {
+	case p.After > 0:
+		w.And("%s > %s", w.id, w.Arg(p.After))
+		order = "ASC"
+	case p.Before > 0:
+		w.And("%s < %s", w.id, w.Arg(p.Before))
+	}
+	statement = "SELECT " + Columns + " FROM " + table + w.String() + " ORDER BY " + w.id + " " + order + " LIMIT " + w.Arg(p.Limit)
+	return statement, w.Args
 }
 
 // Query adds the terms of a search.
@@ -105,7 +160,7 @@ func (w *Where) term(t *store.Term) string {
 	if !t.Not && (t.Field == store.FieldAction || t.Field == store.FieldApplied) && !contains(t.Values, "accept") {
 		// The words of the partial index, or SQLite does not use it. What is applied is never
 		// above the action, so this leaves nothing out.
-		cond = "action <> 'accept' AND " + cond
+		cond = w.action + " <> 'accept' AND " + cond
 	}
 	return cond
 }
@@ -172,6 +227,9 @@ func (w *Where) value(f store.Field, v string) string {
 			return "(ref = " + w.Arg(n) + " OR qid = " + w.Arg(v) + ")"
 		}
 		return "qid = " + w.Arg(v)
+	}
+	if f == store.FieldAction {
+		return w.action + " = " + w.Arg(v)
 	}
 	return columns[f] + " = " + w.Arg(v)
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -32,6 +33,9 @@ type Server struct {
 	bin  string
 	cred *syscall.Credential
 	n    atomic.Int64
+
+	prepared sync.Once
+	template string
 }
 
 // Main runs the tests of a package with one server, which use reads from. Without PostgreSQL,
@@ -118,6 +122,46 @@ func (s *Server) Crash() error {
 	return s.run("pg_ctl", "-w", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "stop")
 }
 
+// Credential is that of the user who runs the server, nil for this one.
+func (s *Server) Credential() *syscall.Credential { return s.cred }
+
+// CPU is the time that all processes of the server have used, those that ended included, as far
+// as Linux tells (proc(5)).
+func (s *Server) CPU(t testing.TB) (used time.Duration) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, _, _ := strings.Cut(string(text), "\n")
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(rest)
+		switch {
+		case len(fields) < 15:
+		case strings.HasPrefix(path, "/proc/"+main+"/"):
+			used += ticks(fields[11:15]) // its own, and of children that ended
+		case fields[1] == main:
+			used += ticks(fields[11:13])
+		}
+	}
+	return used
+}
+
+// ticks are hundredths of a second, as the kernel counts for programs on every architecture.
+func ticks(fields []string) (sum time.Duration) {
+	for _, f := range fields {
+		n, _ := strconv.Atoi(f)
+		sum += time.Duration(n) * 10 * time.Millisecond
+	}
+	return sum
+}
+
 func (s *Server) stop() {
 	s.Crash()
 	os.RemoveAll(s.dir)
@@ -176,9 +220,30 @@ func freePort() (int, error) {
 	return at.Port, nil
 }
 
-// Database makes a database for one test, and returns its URL through addr, which is Addr or
-// that of a proxy in front of it.
+// Database makes an empty database for one test, and returns its URL through addr, which is Addr
+// or that of a proxy in front of it.
 func (s *Server) Database(t testing.TB, addr string) string {
+	t.Helper()
+	return s.create(t, addr, "")
+}
+
+// Prepared is Database with what prepare makes of one, once: it is copied for each test.
+func (s *Server) Prepared(t testing.TB, addr string, prepare func(address string)) string {
+	t.Helper()
+	s.prepared.Do(func() {
+		address := s.create(t, s.Addr, "")
+		prepare(address)
+		s.template = name(address)
+	})
+	return s.create(t, addr, s.template)
+}
+
+// name is that of the database of a URL.
+func name(address string) string {
+	return address[strings.LastIndexByte(address, '/')+1 : strings.IndexByte(address, '?')]
+}
+
+func (s *Server) create(t testing.TB, addr, template string) string {
 	t.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, "postgres://postgres@"+s.Addr+"/postgres?sslmode=disable")
@@ -187,7 +252,11 @@ func (s *Server) Database(t testing.TB, addr string) string {
 	}
 	defer conn.Close(ctx)
 	name := fmt.Sprintf("t%d", s.n.Add(1))
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+	statement := "CREATE DATABASE " + name
+	if template != "" {
+		statement += " TEMPLATE " + template
+	}
+	if _, err := conn.Exec(ctx, statement); err != nil {
 		t.Fatal(err)
 	}
 	return "postgres://postgres@" + addr + "/" + name + "?sslmode=disable"

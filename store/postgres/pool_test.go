@@ -1,0 +1,128 @@
+package postgres_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"postseal/store"
+	"postseal/store/storetest"
+	"postseal/store/storetest/pgtest"
+)
+
+// pooled starts pgbouncer in transaction mode before the server, and returns its address.
+func pooled(t *testing.T, s *pgtest.Server) string {
+	t.Helper()
+	bin, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		if bin = "/usr/sbin/pgbouncer"; exec.Command(bin, "--version").Run() != nil {
+			t.Skip("no pgbouncer")
+		}
+	}
+	host, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr)
+	l.Close()
+	dir, err := os.MkdirTemp("", "pgbouncer-") // t.TempDir is closed to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	config := fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\nlogfile=\n", host, port, at.Port)
+	config = strings.Replace(config, "* = ", "* = user=postgres ", 1)
+	path := filepath.Join(dir, "pgbouncer.ini")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(bin, "-q", path)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.Credential()}
+	out := &strings.Builder{}
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		if t.Failed() {
+			t.Log(out)
+		}
+	})
+	address := "127.0.0.1:" + strconv.Itoa(at.Port)
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			conn.Close()
+			return address
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("pgbouncer does not answer: %s", out)
+		}
+	}
+}
+
+// TestPooled: the same cases behind pgbouncer in transaction mode, the migrations included, where
+// no two statements outside of a transaction need go to the same session.
+func TestPooled(t *testing.T) {
+	s := pgtest.Need(t, server)
+	address := pooled(t, s)
+	open(t, s.Database(t, address)).Close()
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, migrated(t, s, address)) })
+}
+
+// grants are the rights that the guide for several hosts gives to the daemon and to dashboards.
+const grants = `
+CREATE ROLE %[1]s LOGIN;
+GRANT CONNECT, CREATE ON DATABASE %[2]s TO %[1]s;
+CREATE ROLE %[1]s_read LOGIN;`
+
+const reads = `
+GRANT USAGE ON SCHEMA postseal TO %[1]s_read;
+GRANT SELECT ON ALL TABLES IN SCHEMA postseal TO %[1]s_read;
+ALTER DEFAULT PRIVILEGES FOR ROLE %[1]s IN SCHEMA postseal GRANT SELECT ON TABLES TO %[1]s_read;`
+
+// TestRoles: a role that is no superuser and owns no database does all that the daemon does; a
+// role for dashboards reads, days that are made later included, and writes nothing.
+func TestRoles(t *testing.T) {
+	s := pgtest.Need(t, server)
+	super := s.Database(t, s.Addr)
+	name := super[strings.LastIndexByte(super, '/')+1 : strings.IndexByte(super, '?')]
+	role := "role_" + name
+	change(t, super, fmt.Sprintf(grants, role, name))
+	address := strings.Replace(super, "postgres@", role+"@", 1)
+	db := open(t, address)
+	defer db.Close()
+	n := storetest.Claim(t, db, "i", "b")
+	change(t, address, fmt.Sprintf(reads, role))
+	storetest.Ship(t, db, &n, &store.Batch{Rows: storetest.Rows(100, 3, 1)})
+	days, err := db.Days(t.Context())
+	if err != nil || len(days) < 3 {
+		t.Fatalf("%v, %v", days, err)
+	}
+	if err := db.Drop(t.Context(), days[len(days)-1]); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Forget(t.Context(), store.Forgotten{Domain: "a1.test"}); err != nil {
+		t.Error(err)
+	}
+	reader := strings.Replace(super, "postgres@", role+"_read@", 1)
+	change(t, reader, "SELECT at, author FROM postseal.history; SELECT * FROM postseal.node; SELECT * FROM postseal.verdict_"+days[0].Suffix())
+	if err := try(t, reader, "DELETE FROM postseal.verdict"); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("the role for dashboards writes: %v", err)
+	}
+}
