@@ -52,7 +52,7 @@ var layers = [][]string{
 	{"internal/app/clients"},
 	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate"},
 	{"internal/app/whatif"},
-	{"internal/app/endpoint", "internal/app/outbox"},
+	{"internal/app/endpoint", "internal/app/outbox", "internal/app/inbox"},
 	{"internal/app/doctor"},
 	{"internal/app/quickstart"},
 	{"server/listener"},

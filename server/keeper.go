@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/inbox"
 	"postseal/server/listener"
 	"postseal/store"
 	"postseal/store/engines"
@@ -157,6 +158,7 @@ func (h *keeper) sweepOnce(ctx context.Context, s store.Store, reports bool) {
 	for _, day := range dropped {
 		h.log.Info("a day of the history exceeded a limit and was removed", "day", day.String())
 	}
+	err = errors.Join(err, inbox.Trim(ctx, s, h.now()))
 	if err != nil && ctx.Err() == nil {
 		h.log.Error("the history could not be reduced to its limits", "error", listener.Text(err))
 	}

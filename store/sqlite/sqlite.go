@@ -67,6 +67,10 @@ var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprin
 // Open opens the file, makes it if it does not exist, and migrates it. A file in a newer
 // schema of the same major version is used as it is.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	path, err := filepath.Abs(path) // a URI has no relative paths
+	if err != nil {
+		return nil, err
+	}
 	if o.ReadOnly {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
@@ -75,7 +79,6 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{path: path, o: o, inserts: map[store.Day]*sql.Stmt{}}
-	var err error
 	if d.reader, err = sql.Open("sqlite", address(path, true)); err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func formatsOf(c *cobra.Command) []string {
 	if c.Name() == "audit" {
 		return auditFormats
 	}
-	if c.Name() == "history" {
+	if c.Name() == "history" || c.Name() == "summary" {
 		return []string{"text", "json", "jsonl", "csv"}
 	}
 	return []string{"text", "json", "jsonl"}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -12,16 +14,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/app/inbox"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/view"
 	"postseal/report"
+	"postseal/store"
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand())
+	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand(), a.reportSummaryCommand())
 }
 
 func (a *app) reportReadCommand() *cobra.Command {
+	address, noStore := "", false
 	c := &cobra.Command{
 		Use:   "read PATH...|-",
 		Short: "Show what the reports of other mail servers say",
@@ -33,7 +38,12 @@ says: names and media types are not trusted.
 Damaged reports are read as far as they can be; warnings say what was wrong and in which
 line. A report that cannot be trusted is refused and does not stop the others.
 
-Exit codes: 0 done, 65 a report was refused, 66 no such input.`,
+Reports are kept in the history for "report summary", each once: one that was read before is
+said to be known and not counted again. Without a history they are only shown; --store names
+one. A report in a mail that your server saw fail DMARC is kept apart and not counted.
+
+Exit codes: 0 done, 65 a report was refused, 66 no such input, 69 the database cannot be
+reached.`,
 		Example: `  postseal report read 'google.com!example.com!1538438400!1538524799.zip'
   postseal report read --format jsonl ~/Maildir > reports.jsonl`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -42,22 +52,73 @@ Exit codes: 0 done, 65 a report was refused, 66 no such input.`,
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.reportRead(c.Context(), args) },
+		RunE: func(c *cobra.Command, args []string) error { return a.reportRead(c.Context(), args, address, noStore) },
 	}
-	c.Flags().Bool("no-store", false, "only show the reports (this version does not store any)")
+	c.Flags().BoolVar(&noStore, "no-store", false, "only show the reports")
+	addStoreFlag(c, &address)
 	return c
 }
 
-// reportRead reads every report in the paths.
-func (a *app) reportRead(ctx context.Context, paths []string) error {
+// reportRead reads every report in the paths, and keeps them if there is a history.
+func (a *app) reportRead(ctx context.Context, paths []string, address string, noStore bool) error {
+	var keep *inbox.Keeper
+	if !noStore {
+		db, err := a.openInbox(ctx, address)
+		if err != nil {
+			return err
+		}
+		if db != nil {
+			defer db.Close()
+			clock, err := a.clock()
+			if err != nil {
+				return err
+			}
+			keep = inbox.New(ctx, db, clock)
+		}
+	}
+	in := &reportInput{a: a, keep: keep}
 	return a.showReports(func(r *report.Reader) error {
+		in.r = in.keeping(r)
 		for _, path := range paths {
-			if err := a.readReports(ctx, r, path); err != nil {
+			if err := in.readAll(ctx, path); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// reportInput reads reports from files.
+type reportInput struct {
+	a    *app
+	r    *report.Reader
+	keep *inbox.Keeper // nil keeps nothing
+}
+
+// keeping returns a Reader that also keeps what it finds.
+func (in *reportInput) keeping(r *report.Reader) *report.Reader {
+	if in.keep == nil {
+		return r
+	}
+	k := in.keep
+	return &report.Reader{Limits: r.Limits,
+		Record:  func(x report.Record) error { return cmp.Or(keepFailure(k.Record(x)), r.Record(x)) },
+		Refused: func(e *report.Refusal) error { return cmp.Or(keepFailure(k.Refused(e)), r.Refused(e)) },
+		Report: func(x *report.Report) error {
+			o, err := k.End(x)
+			if err := cmp.Or(keepFailure(err), r.Report(x)); err != nil {
+				return err
+			}
+			switch {
+			case o.State == store.InboundKnown:
+				in.a.hint("%s: seen already: it is not counted again", x.Source)
+			case o.State == store.InboundDiffers:
+				in.a.hint("%s: a report with this name and other records was read before: this one is not kept", x.Source)
+			case !o.Proven:
+				in.a.hint("%s: kept apart and not counted: %s", x.Source, o.Why)
+			}
+			return nil
+		}}
 }
 
 // showReports shows the reports that read finds.
@@ -81,17 +142,25 @@ func (a *app) showReports(read func(*report.Reader) error) error {
 	return v.End()
 }
 
-// readReports reads the reports at path, where "-" is standard input.
-func (a *app) readReports(ctx context.Context, r *report.Reader, path string) error {
+// keepFailure is the failure of a report that could not be kept.
+func keepFailure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return failf(exitUnavailable, "the report cannot be kept: %v", err).or("--no-store only shows it")
+}
+
+// readAll reads the reports at path, where "-" is standard input.
+func (in *reportInput) readAll(ctx context.Context, path string) error {
 	if path == "-" {
-		return a.readReport(ctx, r, "<stdin>", a.stdin)
+		return in.read(ctx, "<stdin>", in.a.stdin)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return openFailure(path, err)
 	}
 	if !info.IsDir() {
-		return a.readReportFile(ctx, r, path)
+		return in.readFile(ctx, path)
 	}
 	return filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
 		switch {
@@ -102,12 +171,12 @@ func (a *app) readReports(ctx context.Context, r *report.Reader, path string) er
 		case !d.Type().IsRegular() || strings.HasPrefix(d.Name(), "."):
 			return nil
 		}
-		return a.readReportFile(ctx, r, file)
+		return in.readFile(ctx, file)
 	})
 }
 
-// readReportFile reads one file. Any message of an mbox file may contain a report.
-func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string) error {
+// readFile reads one file. Any message of an mbox file may contain a report.
+func (in *reportInput) readFile(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return openFailure(path, err)
@@ -115,17 +184,17 @@ func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string)
 	defer f.Close()
 	head := make([]byte, len(mboxLine))
 	if n, _ := io.ReadFull(f, head); !bytes.Equal(head[:n], mboxLine) {
-		return a.readReport(ctx, r, path, io.MultiReader(bytes.NewReader(head[:n]), f))
+		return in.read(ctx, path, io.MultiReader(bytes.NewReader(head[:n]), f))
 	}
 	archive := &mailbox.Archive{Paths: []string{path}}
 	for m := range archive.Messages() {
 		m.Load(ctx)
 		if m.Err != nil {
-			a.setExit(exitData)
-			a.fail(failf(exitData, "%s: %v", m.Name, m.Err))
+			in.a.setExit(exitData)
+			in.a.fail(failf(exitData, "%s: %v", m.Name, m.Err))
 			continue
 		}
-		err := a.readReport(ctx, r, m.Name, bytes.NewReader(m.Raw))
+		err := in.read(ctx, m.Name, bytes.NewReader(m.Raw))
 		m.Release()
 		if err != nil {
 			return err
@@ -134,16 +203,25 @@ func (a *app) readReportFile(ctx context.Context, r *report.Reader, path string)
 	return nil
 }
 
-// readReport reads one input and notes files that contain no report.
-func (a *app) readReport(ctx context.Context, r *report.Reader, name string, in io.Reader) error {
-	result, err := r.Read(ctx, name, in)
+// read reads one input and notes files that contain no report.
+func (in *reportInput) read(ctx context.Context, name string, from io.Reader) error {
+	if in.keep != nil {
+		head := bufio.NewReaderSize(from, inbox.MaxHead)
+		octets, _ := head.Peek(inbox.MaxHead) // an error comes again
+		in.keep.Carrier = inbox.CarrierOf(octets, in.a.config.AuthservID)
+		from = head
+	}
+	result, err := in.r.Read(ctx, name, from)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return failf(exitTempFail, "interrupted")
 	case err != nil:
+		if f := new(failure); errors.As(err, &f) {
+			return f
+		}
 		return openFailure(name, err)
 	case result.Reports+result.Refused == 0:
-		a.hint("%s: a mail without a report: ignored", name)
+		in.a.hint("%s: a mail without a report: ignored", name)
 	}
 	return nil
 }

@@ -175,7 +175,7 @@ func (a *app) reportSendCommand() *cobra.Command {
 builds their reports, asks whether their domains still want them, and sends what is due.
 
 With --dry-run it sends and stores nothing: it makes the reports about yesterday, or about
---day, and writes their mails to the folder of --out. That works before [report] from is set.
+--day, and writes their mails to the folder of --out. [report] from need not be set for it.
 
 --again DAY,DOMAIN sends a report once more that was sent: the same octets, under the same
 name, so that the receiver knows it for the same.

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postseal/domain"
+	"postseal/internal/app/inbox"
+	"postseal/internal/app/view"
+	"postseal/store"
+	"postseal/store/engines"
+)
+
+func (a *app) reportSummaryCommand() *cobra.Command {
+	address, name, since := "", "", ""
+	c := &cobra.Command{
+		Use:   "summary --domain DOMAIN",
+		Short: "Say what the reports of others mean for a domain",
+		Long: `Summary shows which sources send mail in the name of a domain and the names below it, from
+the reports that "report read" and the daemon keep: messages, not records, and how many pass
+DMARC, by SPF and by DKIM. A source is named by the organization that authenticates it, else
+by the include of the domain's own SPF record that lists it, else by its confirmed reverse
+name, else by its network. With -v the rule for the class of each source is shown.
+
+  known    it sends for the domain: most of its mail passes, or the SPF record lists it
+  new      known, and first seen in the last 7 days
+  unknown  it authenticates as another organization
+  list     it passes on mail of the domain: reporters say so, or signatures arrive broken
+  forged   nothing authenticates its mail
+
+Then it says whether p=quarantine and p=reject can be published, with what speaks against it
+and the arithmetic. Days are UTC days.
+
+Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
+		Example: "  postseal report summary --domain acme.test --since 30d\n  postseal report summary --domain acme.test --format csv --output sources.csv",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			q, err := a.askedSummary(name, since)
+			if err != nil {
+				return err
+			}
+			if q.Resolver, err = a.resolver(); err != nil {
+				return err
+			}
+			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
+				s, err := inbox.Summarize(ctx, db, q)
+				if err != nil {
+					return err
+				}
+				if a.flags.format == "csv" {
+					return view.SummaryCSV(a.out, s)
+				}
+				return a.page().Summary(s)
+			})
+		},
+	}
+	c.Flags().StringVar(&name, "domain", "", "the `DOMAIN`, with the names below it")
+	c.Flags().StringVar(&since, "since", "30d", "reports of the days since `TIME`: 30d, 2026-11-02")
+	addStoreFlag(c, &address)
+	return c
+}
+
+func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
+	if name == "" {
+		return q, usage("report summary: missing --domain")
+	}
+	parsed, err := domain.Parse(name)
+	if err != nil {
+		return q, notDomain("--domain", err)
+	}
+	now, err := a.clock()
+	if err != nil {
+		return q, err
+	}
+	at, _, err := store.ParseTime(since, now())
+	if err != nil {
+		return q, usage("--since %q is not a valid time", since).or("use a value such as 30d, 2w, 12h or 2026-11-02")
+	}
+	return inbox.Asked{Domain: string(parsed), Since: store.DayOf(store.Millis(at)), Until: store.DayOf(store.Millis(now()))}, nil
+}
+
+// openInbox opens the history for reports of others. It is nil where there is no history yet and
+// --store names none: looking at a report makes no database.
+func (a *app) openInbox(ctx context.Context, address string) (store.Store, error) {
+	named := address != "" || a.flags.config != ""
+	url, err := a.storeAddress(address)
+	if err != nil {
+		if named {
+			return nil, err
+		}
+		return nil, nil
+	}
+	if path, ok := strings.CutPrefix(url, store.SQLitePrefix); ok && address == "" {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	db, err := engines.Open(ctx, url, engines.Options{})
+	switch {
+	case err == nil:
+		return db, nil
+	case named:
+		return nil, storeFailure(url, err)
+	}
+	a.hint("the reports are shown only: the history cannot be written (%v)", err)
+	return nil, nil
+}

@@ -1,0 +1,282 @@
+package inbox
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"postseal/report"
+	"postseal/resolver/dnstest"
+	"postseal/store"
+	"postseal/store/sqlite"
+	"postseal/store/storetest"
+)
+
+func open(t *testing.T) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func now() time.Time { return storetest.Now }
+
+var today = store.DayOf(store.Millis(storetest.Now))
+
+// record is a record of a made report: "ip count disposition dkim spf d=result,… spf=domain:result reason".
+type record struct {
+	ip          string
+	n           int
+	disposition string
+	dkim, spf   string
+	signatures  string // "acme.test:pass,list.test:fail"
+	spfDomain   string
+	spfResult   string
+	reason      string
+}
+
+// made is an aggregate report as a reporter sends it.
+func made(org, domain string, day store.Day, id string, records ...record) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0"><report_metadata><org_name>%s</org_name><email>dmarc@%s</email><report_id>%s</report_id>
+<date_range><begin>%d</begin><end>%d</end></date_range></report_metadata><policy_published><domain>%s</domain><p>none</p></policy_published>`,
+		org, org, id, day.Start()/1000, day.End()/1000-1, domain)
+	for _, r := range records {
+		fmt.Fprintf(&b, `<record><row><source_ip>%s</source_ip><count>%d</count><policy_evaluated><disposition>%s</disposition><dkim>%s</dkim><spf>%s</spf>`, r.ip, r.n, r.disposition, r.dkim, r.spf)
+		if r.reason != "" {
+			fmt.Fprintf(&b, "<reason><type>%s</type></reason>", r.reason)
+		}
+		fmt.Fprintf(&b, `</policy_evaluated></row><identifiers><header_from>%s</header_from></identifiers><auth_results>`, domain)
+		for s := range strings.SplitSeq(r.signatures, ",") {
+			if d, result, ok := strings.Cut(s, ":"); ok {
+				fmt.Fprintf(&b, `<dkim><domain>%s</domain><selector>s</selector><result>%s</result></dkim>`, d, result)
+			}
+		}
+		fmt.Fprintf(&b, `<spf><domain>%s</domain><result>%s</result></spf></auth_results></record>`, r.spfDomain, r.spfResult)
+	}
+	return b.String() + "</feedback>"
+}
+
+// read reads reports into a database, and returns what became of each.
+func read(t *testing.T, db store.Inbox, c Carrier, texts ...string) []Outcome {
+	t.Helper()
+	k := New(t.Context(), db, now)
+	k.Carrier = c
+	var all []Outcome
+	r := &report.Reader{Record: k.Record, Refused: k.Refused, Report: func(x *report.Report) error {
+		o, err := k.End(x)
+		all = append(all, o)
+		return err
+	}}
+	for _, text := range texts {
+		if _, err := r.Read(t.Context(), "r.xml", strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+var (
+	direct  = record{"192.0.2.1", 90, "none", "pass", "pass", "acme.test:pass", "acme.test", "pass", ""}
+	service = record{"198.51.100.9", 10, "none", "pass", "fail", "acme.test:pass,esp.test:pass", "bounce.esp.test", "pass", ""}
+	foreign = record{"198.51.100.200", 5, "none", "fail", "fail", "other.test:pass", "other.test", "pass", ""}
+	list    = record{"203.0.113.5", 4, "none", "fail", "fail", "acme.test:fail,lists.test:pass", "lists.test", "pass", "mailing_list"}
+	forged  = record{"203.0.113.66", 7, "reject", "fail", "fail", "", "acme.test", "fail", ""}
+)
+
+const zone = `
+acme.test. 60 TXT "v=spf1 include:_spf.host.test -all"
+_spf.host.test. 60 TXT "v=spf1 ip4:192.0.2.0/24 -all"
+66.113.0.203.in-addr.arpa. 60 PTR liar.google.test.
+1.2.0.192.in-addr.arpa. 60 PTR mx.acme.test.
+`
+
+// TestSummary names each source and says what it is; messages are counted, not records.
+func TestSummary(t *testing.T) {
+	db := open(t)
+	for i := range 20 {
+		day := today - store.Day(20-i)
+		records := []record{direct, service, foreign, list, forged}
+		read(t, db, Carrier{}, made("rx.test", "acme.test", day, fmt.Sprint(i), records...))
+	}
+	read(t, db, Carrier{}, made("rx.test", "acme.test", today-1, "extra", record{"192.0.2.77", 3, "none", "fail", "fail", "", "x.test", "none", ""}, record{"2001:db8::1", 2, "none", "pass", "fail", "acme.test:pass", "", "none", ""}))
+	dns, err := dnstest.Parse(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Summarize(t.Context(), db, Asked{Domain: "acme.test", Since: today - 30, Until: today, Resolver: dns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Total.Messages != 20*116+5 || s.Reports != 21 || s.Reporters != 1 || s.Days != 20 || s.Policy != "none" {
+		t.Errorf("%+v", s)
+	}
+	want := map[string]string{"_spf.host.test include": ClassKnown, "esp.test dkim": ClassKnown, "other.test dkim": ClassUnknown, "lists.test dkim": ClassList, "203.0.113.0/24 network": ClassForged, "2001:db8::/48 network": ClassNew}
+	for i := range s.Sources {
+		x := &s.Sources[i]
+		if want[x.Name+" "+x.By] != x.Class || x.Rule == "" {
+			t.Errorf("%s %s is %s (%s)", x.Name, x.By, x.Class, x.Rule)
+		}
+		delete(want, x.Name+" "+x.By)
+	}
+	if len(want) > 0 {
+		t.Errorf("missing: %v", want)
+	}
+	if q := s.Readiness[0]; q.Ready || len(q.Blockers) == 0 || len(q.Arithmetic) != 2 {
+		t.Errorf("%+v", q)
+	}
+}
+
+// TestReadiness: forged mail does not count against a policy, and two weeks of reports are
+// needed.
+func TestReadiness(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		days               int
+		records            []record
+		quarantine, reject bool
+		blocker            string
+	}{
+		{"ready", 20, []record{direct, service, forged}, true, true, ""},
+		{"few days", 5, []record{direct}, false, false, "reports of only 5 of the 14 days"},
+		{"nothing known", 20, []record{forged}, false, false, "no known source"},
+		{"lists", 20, []record{direct, list}, true, false, "lists and forwarders"},
+		{"a service that does not sign", 20, []record{direct, foreign}, false, false, "unknown sources"},
+		{"who forges authenticates as somebody else, on one day", 20, []record{direct}, true, true, ""},
+		{"a source that fails at times", 20, []record{direct, {"198.51.100.9", 60, "none", "pass", "fail", "acme.test:pass,esp.test:pass", "esp.test", "pass", ""}, {"198.51.100.9", 40, "none", "fail", "fail", "esp.test:pass", "esp.test", "pass", ""}}, false, false, "esp.test: 1200 of 2000 messages pass"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := open(t)
+			for i := range c.days {
+				read(t, db, Carrier{}, made("rx.test", "acme.test", today-store.Day(c.days-i), fmt.Sprint(i), c.records...))
+			}
+			if strings.HasPrefix(c.name, "who forges") {
+				read(t, db, Carrier{}, made("rx.test", "acme.test", today-1, "x", record{"203.0.113.66", 5000, "none", "fail", "fail", "cheap.test:pass", "cheap.test", "pass", ""}))
+			}
+			s, err := Summarize(t.Context(), db, Asked{Domain: "acme.test", Since: today - 30, Until: today})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q, r := s.Readiness[0], s.Readiness[1]; q.Ready != c.quarantine || r.Ready != c.reject || !strings.Contains(strings.Join(append(q.Blockers, r.Blockers...), "\n"), c.blocker) {
+				t.Errorf("%+v", s.Readiness)
+			}
+		})
+	}
+}
+
+// TestSeenAlready (rspamd#3921, duplicate reports): the same report counts once, in whatever it
+// comes; one with its name and other records is not summed up.
+func TestSeenAlready(t *testing.T) {
+	db := open(t)
+	text := made("rx.test", "acme.test", today-1, "1", direct)
+	other := made("rx.test", "acme.test", today-1, "1", direct, forged)
+	got := read(t, db, Carrier{}, text, text, other, made("rx.test", "acme.test", today-1, "2", direct))
+	for i, want := range []string{store.InboundNew, store.InboundKnown, store.InboundDiffers, store.InboundNew} {
+		if got[i].State != want {
+			t.Errorf("%d: %s, want %s", i, got[i].State, want)
+		}
+	}
+	s, err := Summarize(t.Context(), db, Asked{Domain: "acme.test", Since: today - 30, Until: today})
+	if err != nil || s.Total.Messages != 180 || s.Reports != 2 {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// TestRefused: nothing of a report that is refused stays, also when it was long.
+func TestRefused(t *testing.T) {
+	db := open(t)
+	many := make([]record, rowsPerBatch+10)
+	for i := range many {
+		many[i] = direct
+	}
+	text := made("rx.test", "acme.test", today-1, "1", many...)
+	text = strings.Replace(text, "<domain>acme.test</domain><p>", "<p>", 1)
+	read(t, db, Carrier{}, text)
+	if list, err := db.InboundReports(t.Context(), store.InboundFilter{}); err != nil || len(list) != 0 {
+		t.Errorf("%+v %v", list, err)
+	}
+	good := made("rx.test", "acme.test", today-1, "1", many...)
+	if got := read(t, db, Carrier{}, good); got[0].State != store.InboundNew {
+		t.Errorf("%+v", got)
+	}
+	list, err := db.InboundReports(t.Context(), store.InboundFilter{})
+	n := 0
+	if err != nil || len(list) != 1 || db.InboundRows(t.Context(), list[0].ID, func(*store.InboundRow) error { n++; return nil }) != nil || n != rowsPerBatch+10 {
+		t.Errorf("%d rows, %+v %v", n, list, err)
+	}
+}
+
+// TestUnproven (RFC 9990 §8.2): a report whose mail does not prove its reporter is kept apart,
+// and gives way to the one that the reporter sends.
+func TestUnproven(t *testing.T) {
+	text := made("rx.test", "acme.test", today-1, "1", direct)
+	for _, c := range []struct {
+		name    string
+		carrier Carrier
+		proven  bool
+	}{
+		{"a file", Carrier{}, true},
+		{"not known", Carrier{Mail: true, Domain: "rx.test"}, true},
+		{"pass", Carrier{Mail: true, Domain: "mail.rx.test", DMARC: "pass"}, true},
+		{"fail", Carrier{Mail: true, Domain: "rx.test", DMARC: "fail"}, false},
+		{"none", Carrier{Mail: true, Domain: "rx.test", DMARC: "none"}, false},
+		{"another organization", Carrier{Mail: true, Domain: "attacker.test", DMARC: "pass"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			db := open(t)
+			if got := read(t, db, c.carrier, text); got[0].Proven != c.proven || (got[0].Why == "") != c.proven {
+				t.Errorf("%+v", got)
+			}
+			s, err := Summarize(t.Context(), db, Asked{Domain: "acme.test", Since: today - 30, Until: today})
+			want := int64(0)
+			if c.proven {
+				want = 90
+			}
+			if err != nil || s.Total.Messages != want || s.Unproven == 1 == c.proven {
+				t.Errorf("%+v %v", s, err)
+			}
+			if !c.proven {
+				if got := read(t, db, Carrier{Mail: true, Domain: "rx.test", DMARC: "pass"}, text); got[0].State != store.InboundNew {
+					t.Errorf("%+v", got)
+				}
+			}
+		})
+	}
+}
+
+// TestCarrierOf reads our own result, and nobody else's.
+func TestCarrierOf(t *testing.T) {
+	ours := "Authentication-Results: mx.acme.test; dmarc=fail header.from=rx.test\n"
+	theirs := "Authentication-Results: mx.rx.test; dmarc=pass header.from=rx.test\n"
+	for _, c := range []struct {
+		text string
+		want Carrier
+	}{
+		{"<feedback>", Carrier{}},
+		{"\x1f\x8b", Carrier{}},
+		{"From: a@rx.test\nSubject: x\n\nbody", Carrier{true, "rx.test", ""}},
+		{"From x@y Mon\n" + ours + theirs + "From: a@rx.test\n\nbody", Carrier{true, "rx.test", "fail"}},
+		{theirs + "From: a@rx.test\r\n\r\nbody", Carrier{true, "rx.test", ""}},
+		{ours + strings.Replace(ours, "fail", "pass", 1) + "From: a@rx.test\n\n", Carrier{true, "rx.test", "fail"}},
+	} {
+		if got := CarrierOf([]byte(c.text), "mx.acme.test"); got != c.want {
+			t.Errorf("%q: %+v, want %+v", c.text, got, c.want)
+		}
+	}
+}
+
+// FuzzCarrierOf: whatever a mail holds, a DMARC result is taken from a field that names our server alone.
+func FuzzCarrierOf(f *testing.F) {
+	f.Add([]byte("Authentication-Results: mx.acme.test; dmarc=fail\nFrom: a@rx.test\n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c := CarrierOf(b, "mx.acme.test"); c.DMARC != "" && !bytes.Contains(bytes.ToLower(b), []byte("mx.acme.test")) {
+			t.Errorf("%+v", c)
+		}
+	})
+}

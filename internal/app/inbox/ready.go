@@ -1,0 +1,82 @@
+package inbox
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The bounds of readiness.
+const (
+	leastDays     = 14  // with reports
+	mostFailing   = 1.0 // percent of the mail of known sources
+	mostIndirect  = 1.0 // percent that lists and forwarders pass on, for reject
+	mostUnknown   = 1.0 // percent of unknown sources
+	leastOfSource = 95  // percent of a known source that pass
+	minOfSource   = 10  // messages from which on a source counts alone
+	maxBlockers   = 20
+)
+
+// ready says whether a policy can be published. Forged mail is what it is to refuse, so it
+// does not count.
+func (s *Summary) ready(policy string) Readiness {
+	r := Readiness{Policy: policy, Blockers: []string{}, Arithmetic: []string{}}
+	var by = map[string]*Counts{}
+	for _, c := range Classes {
+		by[c] = &Counts{}
+	}
+	for i := range s.Sources {
+		x := &s.Sources[i]
+		c := by[x.Class]
+		c.Messages, c.DMARC = c.Messages+x.Messages, c.DMARC+x.DMARC
+	}
+	wanted := by[ClassKnown].Messages + by[ClassNew].Messages
+	real := wanted + by[ClassList].Messages + by[ClassUnknown].Messages
+	block := func(format string, args ...any) { r.Blockers = append(r.Blockers, fmt.Sprintf(format, args...)) }
+	share := func(what string, n, of int64, most float64) {
+		p := percent(n, of)
+		r.Arithmetic = append(r.Arithmetic, fmt.Sprintf("%s: %d of %d messages = %.2f %% (at most %.0f %%)", what, n, of, p, most))
+		if p > most {
+			block("%s: %.2f %% of the messages would fail", what, p)
+		}
+	}
+	if s.Days < leastDays {
+		block("there are reports of only %d of the %d days that are needed", s.Days, leastDays)
+	}
+	if wanted == 0 {
+		block("no known source sends mail")
+		return r
+	}
+	share("failing mail of known sources", by[ClassKnown].Failing()+by[ClassNew].Failing(), wanted, mostFailing)
+	share("failing mail of unknown sources", by[ClassUnknown].Failing(), real, mostUnknown)
+	if policy == "reject" {
+		share("failing mail of lists and forwarders", by[ClassList].Failing(), real, mostIndirect)
+	}
+	for i := range s.Sources {
+		x := &s.Sources[i]
+		if (x.Class == ClassKnown || x.Class == ClassNew) && x.Messages >= minOfSource && percent(x.DMARC, x.Messages) < leastOfSource && len(r.Blockers) < maxBlockers {
+			block("%s: %d of %d messages pass; sign its mail with DKIM as the domain, or use a return path of the domain", x.Name, x.DMARC, x.Messages)
+		}
+	}
+	r.Ready = len(r.Blockers) == 0
+	return r
+}
+
+func percent(n, of int64) float64 {
+	if of == 0 {
+		return 0
+	}
+	return 100 * float64(n) / float64(of)
+}
+
+// policyIn is the policy that a report shows.
+func policyIn(meta string) string {
+	var x struct {
+		Policy struct {
+			P string `json:"p"`
+		} `json:"policy"`
+	}
+	if json.Unmarshal([]byte(meta), &x) != nil {
+		return ""
+	}
+	return x.Policy.P
+}

@@ -1,0 +1,295 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"postseal/resolver"
+	"postseal/spf"
+	"postseal/store"
+)
+
+// The classes of sources.
+const (
+	ClassKnown   = "known"   // it sends for the domain
+	ClassNew     = "new"     // known, and first seen in the last week
+	ClassList    = "list"    // it passes on mail of the domain
+	ClassForged  = "forged"  // nothing about it authenticates
+	ClassUnknown = "unknown" // another organization that sends in the name of the domain
+)
+
+// Classes are all of them, in the order in which they are shown.
+var Classes = []string{ClassKnown, ClassNew, ClassUnknown, ClassList, ClassForged}
+
+// Summary says what the reports of a time mean for a domain. Its JSON has the schema
+// postseal.report-summary/1.
+type Summary struct {
+	Schema    string      `json:"schema"`
+	Domain    string      `json:"domain"`
+	Since     string      `json:"since"` // UTC days, both included
+	Until     string      `json:"until"`
+	Reports   int         `json:"reports"`
+	Reporters int         `json:"reporters"`
+	Unproven  int         `json:"unproven"` // reports that do not count
+	Long      int         `json:"long"`     // reports of more than two days, which do not count
+	Days      int         `json:"days"`     // with a report
+	Policy    string      `json:"policy"`   // p of the last report
+	Total     Counts      `json:"total"`
+	Sources   []SourceSum `json:"sources"`
+	Readiness []Readiness `json:"readiness"`
+}
+
+// Counts are numbers of messages, not of records.
+type Counts struct {
+	Messages    int64 `json:"messages"`
+	SPF         int64 `json:"spf"`   // with aligned SPF
+	DKIM        int64 `json:"dkim"`  // with an aligned signature
+	DMARC       int64 `json:"dmarc"` // with one of both
+	Quarantined int64 `json:"quarantined"`
+	Rejected    int64 `json:"rejected"`
+	Listed      int64 `json:"listed"` // that the reporter took for mail of a list or a forwarder
+	Broken      int64 `json:"broken"` // with a signature of the domain that does not verify
+}
+
+func (c *Counts) add(s *store.Source) {
+	c.Messages, c.SPF, c.DKIM, c.DMARC = c.Messages+s.Messages, c.SPF+s.SPF, c.DKIM+s.DKIM, c.DMARC+s.DMARC
+	c.Quarantined, c.Rejected, c.Listed, c.Broken = c.Quarantined+s.Quarantined, c.Rejected+s.Rejected, c.Listed+s.Listed, c.Broken+s.Broken
+}
+
+// Failing is the number of messages that do not pass DMARC.
+func (c *Counts) Failing() int64 { return c.Messages - c.DMARC }
+
+// SourceSum is one source of mail.
+type SourceSum struct {
+	Name  string `json:"name"`
+	By    string `json:"by"`    // what names it: dkim, spf, include, ptr or network
+	Class string `json:"class"` // known, new, list, forged or unknown
+	Rule  string `json:"rule"`  // why it is of this class
+	First string `json:"first"` // the first day with mail of it
+	Last  string `json:"last"`
+	IP    string `json:"ip"` // one of its addresses
+	Nets  int    `json:"networks"`
+	Days  int    `json:"days"` // with mail of it
+	Counts
+}
+
+// Readiness says what a policy would refuse.
+type Readiness struct {
+	Policy     string   `json:"policy"`
+	Ready      bool     `json:"ready"`
+	Blockers   []string `json:"blockers"`
+	Arithmetic []string `json:"arithmetic"`
+}
+
+// Asked says what a summary is about.
+type Asked struct {
+	Domain       string
+	Since, Until store.Day
+	Resolver     resolver.Resolver // names sources; nil names them by network
+}
+
+// newFor is how many days a source is new, and regular how many days of mail make a foreign source
+// one that may send for the domain: who forges mail can authenticate too, as somebody else.
+const (
+	newFor  = 7
+	regular = 3
+)
+
+// Summarize reads what reports say of a domain and the names below it.
+func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
+	s := &Summary{Schema: "postseal.report-summary/1", Domain: q.Domain, Since: q.Since.String(), Until: q.Until.String(), Sources: []SourceSum{}, Readiness: []Readiness{}}
+	list, err := db.Sources(ctx, q.Domain, q.Since, q.Until)
+	if err != nil {
+		return nil, err
+	}
+	first, err := db.FirstDays(ctx, q.Domain)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.countReports(ctx, db, q); err != nil {
+		return nil, err
+	}
+	n := newNamer(ctx, q)
+	sums, days := map[string]*SourceSum{}, map[store.Day]bool{}
+	earliest, last := q.Until, map[*SourceSum]store.Day{}
+	for _, d := range first {
+		earliest = min(earliest, d)
+	}
+	for i := range list {
+		x := &list[i]
+		days[x.Day] = true
+		s.Total.add(x)
+		name, by := n.name(x)
+		sum := sums[by+" "+name]
+		if sum == nil {
+			sum = &SourceSum{Name: name, By: by, IP: x.IP, First: first[x.Source].String()}
+			sums[by+" "+name] = sum
+		}
+		sum.First, sum.Last = min(sum.First, first[x.Source].String()), max(sum.Last, x.Day.String())
+		sum.Nets = n.nets(by, name, x.Source)
+		if last[sum] != x.Day { // sources come by day
+			sum.Days++
+		}
+		last[sum] = x.Day
+		sum.add(x)
+	}
+	s.Days = len(days)
+	for _, sum := range sums {
+		sum.classify(q, earliest)
+		s.Sources = append(s.Sources, *sum)
+	}
+	slices.SortFunc(s.Sources, func(a, b SourceSum) int {
+		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), cmp.Compare(b.Messages, a.Messages), strings.Compare(a.Name, b.Name))
+	})
+	s.Readiness = append(s.Readiness, s.ready("quarantine"), s.ready("reject"))
+	return s, nil
+}
+
+// countReports counts the reports themselves.
+func (s *Summary) countReports(ctx context.Context, db store.Inbox, q Asked) error {
+	list, err := db.InboundReports(ctx, store.InboundFilter{Domain: q.Domain, Since: q.Since.Start(), Kind: "aggregate", Limit: 100_000})
+	if err != nil {
+		return err
+	}
+	reporters := map[string]bool{}
+	last := int64(0)
+	for i := range list {
+		r := &list[i]
+		switch {
+		case r.Begin >= q.Until.End():
+		case !r.Proven:
+			s.Unproven++
+		case r.End-r.Begin > longRange.Milliseconds():
+			s.Long++
+		default:
+			s.Reports++
+			reporters[r.Org] = true
+			if r.Begin >= last {
+				last, s.Policy = r.Begin, policyIn(r.Meta)
+			}
+		}
+	}
+	s.Reporters = len(reporters)
+	return nil
+}
+
+// namer names sources.
+type namer struct {
+	ctx   context.Context
+	q     Asked
+	known map[string][2]string
+	seen  map[string]map[string]bool
+	asked int
+}
+
+func newNamer(ctx context.Context, q Asked) *namer {
+	return &namer{ctx: ctx, q: q, known: map[string][2]string{}, seen: map[string]map[string]bool{}}
+}
+
+// maxAsked bounds the addresses that are looked up for one summary, and askTime the time.
+const (
+	maxAsked = 500
+	askTime  = 5 * time.Second
+)
+
+// nets counts the networks of a source.
+func (n *namer) nets(by, name, source string) int {
+	key := by + " " + name
+	if n.seen[key] == nil {
+		n.seen[key] = map[string]bool{}
+	}
+	n.seen[key][source] = true
+	return len(n.seen[key])
+}
+
+// name is what a source is called: the organization that authenticates it; else the include of
+// the domain's own SPF record that lists its address; else the name of its address; else its
+// network.
+func (n *namer) name(x *store.Source) (name, by string) {
+	if x.Kind != "net" {
+		return x.Source, x.Kind
+	}
+	if k, ok := n.known[x.Source]; ok {
+		return k[0], k[1]
+	}
+	name, by = x.Source, "network"
+	ip, err := netip.ParseAddr(x.IP)
+	if err == nil && n.q.Resolver != nil && n.asked < maxAsked {
+		n.asked++
+		ctx, cancel := context.WithTimeout(n.ctx, askTime)
+		defer cancel()
+		if a, b := n.lookup(ctx, ip); a != "" {
+			name, by = a, b
+		}
+	}
+	n.known[x.Source] = [2]string{name, by}
+	return name, by
+}
+
+func (n *namer) lookup(ctx context.Context, ip netip.Addr) (name, by string) {
+	r := (&spf.Checker{Resolver: n.q.Resolver}).Check(ctx, spf.Request{IP: ip, Sender: "postmaster@" + n.q.Domain, Helo: n.q.Domain})
+	if r.Code == spf.Pass && len(r.Path) > 0 {
+		return r.Path[len(r.Path)-1], "include"
+	}
+	answer, err := n.q.Resolver.Lookup(ctx, reverseName(ip), resolver.PTR)
+	if err != nil || len(answer.Records) == 0 || answer.Records[0].Target == "" {
+		return "", ""
+	}
+	target := answer.Records[0].Target
+	if !n.confirms(ctx, target, ip) { // the owner of an address may give it any name
+		return "", ""
+	}
+	return organization(target), "ptr"
+}
+
+// confirms reports whether a name has an address (RFC 8601 §3, iprev).
+func (n *namer) confirms(ctx context.Context, name string, ip netip.Addr) bool {
+	t := resolver.A
+	if !ip.Is4() {
+		t = resolver.AAAA
+	}
+	answer, err := n.q.Resolver.Lookup(ctx, name, t)
+	return err == nil && slices.ContainsFunc(answer.Records, func(r resolver.RR) bool { return r.Addr == ip })
+}
+
+// reverseName is the name under which the names of an address are found (RFC 1035 §3.5, RFC
+// 3596 §2.5).
+func reverseName(ip netip.Addr) string {
+	if ip.Is4() {
+		b := ip.As4()
+		return fmt.Sprintf("%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0])
+	}
+	b, text := ip.As16(), ""
+	for i := len(b) - 1; i >= 0; i-- {
+		text += fmt.Sprintf("%x.%x.", b[i]&15, b[i]>>4)
+	}
+	return text + "ip6.arpa"
+}
+
+// classify says what a source is, and by which rule.
+func (s *SourceSum) classify(q Asked, earliest store.Day) {
+	switch {
+	case 2*s.DMARC >= s.Messages:
+		s.Class, s.Rule = ClassKnown, fmt.Sprintf("%d of %d messages pass DMARC", s.DMARC, s.Messages)
+	case s.By == "include":
+		s.Class, s.Rule = ClassKnown, "the SPF record of the domain lists it, but most of its mail is not aligned"
+	case 2*s.Listed >= s.Messages:
+		s.Class, s.Rule = ClassList, fmt.Sprintf("reporters took %d of %d messages for mail of a list or a forwarder", s.Listed, s.Messages)
+	case 2*s.Broken >= s.Messages:
+		s.Class, s.Rule = ClassList, fmt.Sprintf("%d of %d messages have a signature of the domain that was broken on the way", s.Broken, s.Messages)
+	case (s.By == "dkim" || s.By == "spf") && s.Days < regular:
+		s.Class, s.Rule = ClassForged, fmt.Sprintf("it authenticates as %s, and came on %d days: a service of the domain would send more often", s.Name, s.Days)
+	case s.By == "dkim" || s.By == "spf":
+		s.Class, s.Rule = ClassUnknown, "it authenticates as "+s.Name+", which is not the domain"
+	default:
+		s.Class, s.Rule = ClassForged, "nothing authenticates its mail"
+	}
+	if s.Class == ClassKnown && s.First > (q.Until-newFor).String() && earliest <= q.Until-newFor {
+		s.Class, s.Rule = ClassNew, s.Rule+"; first seen on "+s.First
+	}
+}
