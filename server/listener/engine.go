@@ -31,8 +31,9 @@ type Service interface {
 // Snapshot is one configuration. It is immutable: a message uses the configuration that was
 // current when it began.
 type Snapshot struct {
-	Token        Token // of the http listener
-	Configured   bool  // Token is that of [listen] http_token_file: local clients need it too
+	Token        Token  // of the http listener
+	Users        []User // who may log in, of [web] users
+	Configured   bool   // Token is that of [listen] http_token_file: local clients need it too
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
@@ -52,7 +53,11 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver,
+	users, err := ReadUsers(c.Web.Users)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Users: users, Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver,
 		AuthservID: c.AuthservID, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header, Clients: c.Clients()}, nil
 }
 

@@ -24,6 +24,8 @@ const (
 	// Reader needs the token or a login, even for local clients. If there is no token, which
 	// only happens when the state directory cannot be used, it is like Host.
 	Reader Access = "reader"
+	// Admin is like Reader, for those whose role is admin: it changes things.
+	Admin Access = "admin"
 )
 
 // Route is one path of the http listener.
@@ -48,9 +50,14 @@ func (w *web) admit(route Route) http.HandlerFunc {
 		case !sameSite(r, route.Page):
 			problem(rw, http.StatusForbidden, "a request from a page of another site")
 			return
+		case claimsUser(s, r):
+			problem(rw, http.StatusBadRequest, "the field of [web] auth_header may come from a trusted proxy only")
+			return
 		case !w.mayUse(s, route.Access, r):
 			w.refuse(rw, r, s, route)
 			return
+		case route.Access == Admin:
+			w.note(s, r)
 		}
 		route.Handler(rw, r)
 	}
@@ -123,16 +130,68 @@ func sameSite(r *http.Request, page bool) bool {
 
 // mayUse reports whether the client of a request has the access.
 func (w *web) mayUse(s *listener.Snapshot, access Access, r *http.Request) bool {
-	text, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	user, known := w.userOf(s, r)
 	switch {
-	case bearer && s.Token.Is(text):
-		return true
-	case s.Token.Set() && w.sessions.valid(r, s.Token):
+	case known && (access != Admin || user.Role == listener.AdminRole):
 		return true
 	case access == Host:
 		return !s.Configured && local(r)
 	}
-	return !s.Token.Set() && local(r)
+	return !known && !s.Token.Set() && local(r)
+}
+
+// userOf returns who makes a request: the holder of the token, who is logged in, or whom a
+// trusted proxy logged in.
+func (w *web) userOf(s *listener.Snapshot, r *http.Request) (listener.User, bool) {
+	text, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if bearer && s.Token.Is(text) {
+		return tokenUser, true
+	}
+	if u, ok := w.sessions.valid(r, s); ok {
+		return u, true
+	}
+	name := r.Header.Get(s.Config.Web.AuthHeader)
+	if s.Config.Web.AuthHeader == "" || name == "" || !fromProxy(s, r) {
+		return listener.User{}, false
+	}
+	u := listener.User{Name: name, Role: listener.ReaderRole}
+	if h := s.Config.Web.RoleHeader; h != "" && r.Header.Get(h) == string(listener.AdminRole) {
+		u.Role = listener.AdminRole
+	}
+	return u, true
+}
+
+// tokenUser is the holder of the token.
+var tokenUser = listener.User{Name: "token", Role: listener.AdminRole}
+
+// fromProxy reports whether a request came from a trusted proxy.
+func fromProxy(s *listener.Snapshot, r *http.Request) bool {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && trustedProxy(s, at.Addr().Unmap())
+}
+
+// claimsUser reports whether a request names a person in the field of the proxy without coming
+// from one.
+func claimsUser(s *listener.Snapshot, r *http.Request) bool {
+	for _, h := range []string{s.Config.Web.AuthHeader, s.Config.Web.RoleHeader} {
+		if h != "" && r.Header.Get(h) != "" && !fromProxy(s, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// note logs what a person changes.
+func (w *web) note(s *listener.Snapshot, r *http.Request) {
+	u, _ := w.userOf(s, r)
+	w.engine.Log.Info("an act in the console", "door", listener.HTTP, "user", listener.Text(orLocal(u.Name)), "client", Client(s, r, false), "act", r.Method+" "+listener.Text(r.URL.Path))
+}
+
+func orLocal(name string) string {
+	if name == "" {
+		return "(local)"
+	}
+	return name
 }
 
 // forwardedBy are the fields in which a proxy says that it forwards a request.
@@ -176,9 +235,17 @@ func trustedProxy(s *listener.Snapshot, addr netip.Addr) bool {
 	return slices.ContainsFunc(s.Config.Web.TrustedProxies, func(p conf.Prefix) bool { return p.Contains(addr) })
 }
 
+// known reports whether a request is of a person, whose role is then too low.
+func (w *web) known(s *listener.Snapshot, r *http.Request) bool {
+	_, ok := w.userOf(s, r)
+	return ok
+}
+
 // refuse tells the client what is missing.
 func (w *web) refuse(rw http.ResponseWriter, r *http.Request, s *listener.Snapshot, route Route) {
 	switch {
+	case w.known(s, r):
+		problem(rw, http.StatusForbidden, "this needs the role admin")
 	case !s.Token.Set():
 		problem(rw, http.StatusForbidden, "only local clients may use it: set [listen] http_token_file")
 	case route.Page:

@@ -56,7 +56,7 @@ func shown(*http.Request) (any, error) { return "private", nil }
 func TestAccess(t *testing.T) {
 	h, w := console(t, "[web]\nhosts = ['mail.mx.test']\ntrusted_proxies = ['127.0.0.1']\n[listen]\nprofiles = true\n")
 	rec := httptest.NewRecorder()
-	w.sessions.begin(rec, request("POST", "/login/enter", ""), w.engine.Current().Token)
+	w.sessions.begin(rec, request("POST", "/login/enter", ""), tokenUser, w.engine.Current().Token)
 	cookie := rec.Result().Cookies()[0]
 	header := func(pairs ...string) func(*http.Request) {
 		return func(r *http.Request) {
@@ -180,7 +180,7 @@ func TestLogin(t *testing.T) {
 		cookie = submit(h, url.Values{"token": {consoleToken}}, nil).Result().Cookies()[0]
 		other := *w.engine.Current()
 		other.Token = listener.Token{}
-		if w.sessions.valid(withCookie(cookie), other.Token) {
+		if valid(w, cookie, &other) {
 			t.Error("a session outlives its token")
 		}
 		cookie = submit(h, url.Values{"token": {consoleToken}}, nil).Result().Cookies()[0]
@@ -192,6 +192,78 @@ func TestLogin(t *testing.T) {
 			t.Error("logged out, and still in")
 		}
 	})
+}
+
+func valid(w *web, c *http.Cookie, s *listener.Snapshot) bool {
+	_, ok := w.sessions.valid(withCookie(c), s)
+	return ok
+}
+
+// TestUsers: people log in with a name; a reader changes nothing; a session ends with the line of
+// its user; a trusted proxy may name a person, and nobody else.
+func TestUsers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	var lines []string
+	for name, role := range map[string]listener.Role{"ann": listener.ReaderRole, "bob": listener.AdminRole} {
+		line, err := listener.UserLine(name, role, name+"-password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := os.WriteFile(file, []byte("# people\n\n"+strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, w := console(t, "[web]\nusers = '"+file+"'\nauth_header = 'X-Remote-User'\nrole_header = 'X-Role'\ntrusted_proxies = ['10.0.0.1']\n")
+	for name, want := range map[string]map[string]int{"ann": {"GET /search": 200, "POST /v1/login-codes": 403}, "bob": {"GET /search": 200, "POST /v1/login-codes": 200}} {
+		rw := submit(h, url.Values{"name": {name}, "token": {name + "-password"}}, func(r *http.Request) { r.RemoteAddr = name[:1] + "1:1" })
+		if rw.Code != 303 {
+			t.Fatalf("%s: %d %s", name, rw.Code, rw.Body)
+		}
+		cookie := rw.Result().Cookies()[0]
+		for route, status := range want {
+			method, path, _ := strings.Cut(route, " ")
+			r := withCookie(cookie)
+			r.Method, r.URL.Path = method, path
+			got := httptest.NewRecorder()
+			h.ServeHTTP(got, r)
+			if got.Code != status {
+				t.Errorf("%s: %s: %d, want %d", name, route, got.Code, status)
+			}
+		}
+		later := *w.engine.Current()
+		later.Users = nil
+		if valid(w, cookie, &later) {
+			t.Errorf("%s: the session outlives its user", name)
+		}
+	}
+	for _, form := range []url.Values{{"name": {"ann"}, "token": {"bob-password"}}, {"name": {"eve"}, "token": {"ann-password"}}, {"name": {""}, "token": {"ann-password"}}, {"name": {"token"}, "token": {""}}} {
+		if rw := submit(h, form, nil); rw.Code == 303 {
+			t.Errorf("%v logs in", form)
+		}
+	}
+	for _, c := range []struct {
+		remote, user, role, method, path string
+		want                             int
+	}{
+		{"10.0.0.1:1", "carol", "", "GET", "/search", 200}, {"10.0.0.1:1", "carol", "admin", "POST", "/v1/login-codes", 200},
+		{"10.0.0.1:1", "carol", "reader", "POST", "/v1/login-codes", 403}, {"10.0.0.1:1", "", "admin", "GET", "/search", 303},
+		{"127.0.0.1:1", "carol", "", "GET", "/search", 400}, {"192.0.2.1:1", "carol", "admin", "GET", "/search", 400}, {"192.0.2.1:1", "", "admin", "GET", "/search", 400},
+	} {
+		r := request(c.method, c.path, "")
+		r.RemoteAddr = c.remote
+		if c.user != "" {
+			r.Header.Set("X-Remote-User", c.user)
+		}
+		if c.role != "" {
+			r.Header.Set("X-Role", c.role)
+		}
+		rw := httptest.NewRecorder()
+		h.ServeHTTP(rw, r)
+		if rw.Code != c.want {
+			t.Errorf("%+v: %d", c, rw.Code)
+		}
+	}
 }
 
 func withCookie(c *http.Cookie) *http.Request {

@@ -3,6 +3,7 @@ package web
 import (
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ func (w *web) loginRoutes() []Route {
 		{Method: http.MethodGet, Path: "/login", Access: Open, Page: true, Handler: w.loginForm},
 		{Method: http.MethodPost, Path: "/login/enter", Access: Open, Page: true, Handler: w.login},
 		{Method: http.MethodPost, Path: "/logout", Access: Reader, Page: true, Handler: w.logout},
-		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Reader, Handler: JSON(w.engine, func(*http.Request) (any, error) {
+		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Admin, Handler: JSON(w.engine, func(*http.Request) (any, error) {
 			return LoginCode{LoginSchema, "/login?code=" + w.sessions.newCode(), int(codeLife.Seconds())}, nil
 		})},
 	}
@@ -67,18 +68,21 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
 {{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>
 <p><button class="btn pri">Open the console</button></p>
-{{else}}<p><label for="token">Token</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>
+{{else}}{{if .Users}}<p><label for="name">Name</label></p><p><input class="fld" id="name" name="name" autocomplete="username" autofocus></p>{{end}}<p><label for="token">{{if .Users}}Password, or the token without a name{{else}}Token{{end}}</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required{{if not .Users}} autofocus{{end}}></p>
 <p><button class="btn pri">Log in</button></p>
 <p class="small">Run <code>postseal ui</code> on the mail server for a link that logs you in. The token is in the file of
 <code>[listen] http_token_file</code>, or in <code>console.token</code> of the state folder.</p>{{end}}
 </form></main></body></html>
 `))
 
-type loginData struct{ Next, Code, Problem string }
+type loginData struct {
+	Next, Code, Problem string
+	Users               bool // people log in with a name
+}
 
 func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	w.showLogin(rw, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code")})
+	w.showLogin(rw, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code"), Users: len(w.engine.Current().Users) > 0})
 }
 
 func (w *web) showLogin(rw http.ResponseWriter, status int, d loginData) {
@@ -112,18 +116,45 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code := r.PostFormValue("code")
-	if !s.Token.Is(r.PostFormValue("token")) && (code == "" || !w.sessions.redeem(code)) {
+	user, ok := w.loggedIn(s, r, code)
+	if !ok {
 		w.engine.Log.Warn("a login to the console failed", "door", listener.HTTP, "client", who)
-		d := loginData{Next: next, Problem: "Wrong token."}
-		if code != "" {
-			d.Problem = "This link has already been used, or is more than five minutes old."
+		d := loginData{Next: next, Users: len(s.Users) > 0, Problem: "This is not the token."}
+		switch {
+		case code != "":
+			d.Problem = "This link was used already, or is older than five minutes."
+		case d.Users:
+			d.Problem = "Name and password do not match."
 		}
 		w.showLogin(rw, http.StatusForbidden, d)
 		return
 	}
-	w.engine.Log.Info("a login to the console", "door", listener.HTTP, "client", who)
-	w.sessions.begin(rw, r, s.Token)
+	w.engine.Log.Info("a login to the console", "door", listener.HTTP, "client", who, "user", listener.Text(user.Name))
+	w.sessions.begin(rw, r, user, s.Token)
 	http.Redirect(rw, r, next, http.StatusSeeOther)
+}
+
+// loggedIn returns who logs in: by a code, the token, or a name and its password. A name that does
+// not exist costs as much as a wrong password.
+func (w *web) loggedIn(s *listener.Snapshot, r *http.Request, code string) (u listener.User, ok bool) {
+	password, name := r.PostFormValue("token"), r.PostFormValue("name")
+	switch {
+	case code != "":
+		return tokenUser, w.sessions.redeem(code)
+	case s.Token.Is(password):
+		return tokenUser, true
+	case len(s.Users) == 0:
+		return u, false
+	}
+	w.hashing.Lock() // a hash takes 19 MiB: one at a time
+	defer w.hashing.Unlock()
+	candidate := s.Users[0]
+	i := slices.IndexFunc(s.Users, func(u listener.User) bool { return u.Name == name })
+	if i >= 0 {
+		candidate = s.Users[i]
+	}
+	same := candidate.Is(password)
+	return candidate, same && i >= 0
 }
 
 func (w *web) logout(rw http.ResponseWriter, r *http.Request) {

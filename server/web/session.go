@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type sessions struct {
 
 type session struct {
 	began, seen time.Time
+	user        listener.User
 	token       listener.Token // it ends when the token changes
 }
 
@@ -50,30 +52,39 @@ func overTLS(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
-// valid reports whether a request belongs to a session, and extends the session.
-func (s *sessions) valid(r *http.Request, token listener.Token) bool {
+// valid returns the user of the session that a request belongs to, and keeps it alive. A session
+// ends when the token changes, or the line of its user.
+func (s *sessions) valid(r *http.Request, now *listener.Snapshot) (u listener.User, ok bool) {
 	c, err := r.Cookie(cookieName(r))
 	if err != nil {
-		return false
+		return u, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	at := s.now()
 	x := s.byID[c.Value]
-	if x == nil || now.Sub(x.seen) > sessionIdle || now.Sub(x.began) > sessionLimit || x.token != token {
+	if x == nil || at.Sub(x.seen) > sessionIdle || at.Sub(x.began) > sessionLimit || !x.holds(now) {
 		delete(s.byID, c.Value)
-		return false
+		return u, false
 	}
-	x.seen = now
-	return true
+	x.seen = at
+	return x.user, true
+}
+
+// holds reports whether the login is still good.
+func (x *session) holds(now *listener.Snapshot) bool {
+	if x.user == tokenUser {
+		return now.Token.Set() && x.token == now.Token
+	}
+	return slices.Contains(now.Users, x.user)
 }
 
 // begin starts a session in the browser of r.
-func (s *sessions) begin(rw http.ResponseWriter, r *http.Request, token listener.Token) {
+func (s *sessions) begin(rw http.ResponseWriter, r *http.Request, user listener.User, token listener.Token) {
 	id := rand.Text()
 	s.mu.Lock()
 	s.evict()
-	s.byID[id] = &session{s.now(), s.now(), token}
+	s.byID[id] = &session{s.now(), s.now(), user, token}
 	s.mu.Unlock()
 	http.SetCookie(rw, &http.Cookie{Name: cookieName(r), Value: id, Path: "/", HttpOnly: true, Secure: overTLS(r), SameSite: http.SameSiteStrictMode})
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"postseal"
@@ -82,6 +83,11 @@ func New(e *listener.Engine, ready func(context.Context) error, more ...Route) *
 		IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
 }
 
+// Routes returns all routes that New serves with more.
+func Routes(e *listener.Engine, more ...Route) []Route {
+	return append((&web{engine: e}).routes(), more...)
+}
+
 // handler serves the routes of w and more.
 func (w *web) handler(more ...Route) http.Handler {
 	mux := http.NewServeMux()
@@ -99,9 +105,9 @@ func (w *web) routes() []Route {
 		Route{Method: http.MethodGet, Path: "/healthz", Access: Open, Handler: w.health},
 		Route{Method: http.MethodGet, Path: "/readyz", Access: Open, Handler: w.readiness},
 		Route{Method: http.MethodPost, Path: "/v1/verify", Access: Host, Handler: w.verify},
-		Route{Method: http.MethodGet, Path: "/debug/pprof/", Access: Reader, Handler: w.profiles(pprof.Index)},
-		Route{Method: http.MethodGet, Path: "/debug/pprof/profile", Access: Reader, Handler: w.profiles(pprof.Profile)},
-		Route{Method: http.MethodGet, Path: "/debug/pprof/trace", Access: Reader, Handler: w.profiles(pprof.Trace)})
+		Route{Method: http.MethodGet, Path: "/debug/pprof/", Access: Admin, Handler: w.profiles(pprof.Index)},
+		Route{Method: http.MethodGet, Path: "/debug/pprof/profile", Access: Admin, Handler: w.profiles(pprof.Profile)},
+		Route{Method: http.MethodGet, Path: "/debug/pprof/trace", Access: Admin, Handler: w.profiles(pprof.Trace)})
 }
 
 func nothing(rw http.ResponseWriter, _ *http.Request) {
@@ -124,6 +130,7 @@ type web struct {
 	ready    func(context.Context) error
 	sessions *sessions
 	logins   *logins
+	hashing  sync.Mutex
 }
 
 // guard ends a request that caused a panic, and only that request.

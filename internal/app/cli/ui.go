@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +34,7 @@ Exit codes: 0 printed, 69 the daemon cannot be reached, 78 no token.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.ui(c.Context(), address) },
 	}
 	c.Flags().StringVar(&address, "address", "", "`ADDRESS` of the http listener (default: [listen] http)")
+	c.AddCommand(a.uiUserCommand())
 	return c
 }
 
@@ -110,4 +113,40 @@ func call(ctx context.Context, method string, at conf.Address, path, token strin
 		return errors.New("it answers " + fmt.Sprintf("%.60q", answer.Status))
 	}
 	return json.NewDecoder(io.LimitReader(answer.Body, longest)).Decode(into)
+}
+
+func (a *app) uiUserCommand() *cobra.Command {
+	role := string(listener.ReaderRole)
+	c := &cobra.Command{
+		Use:   "user NAME",
+		Short: "Print the line of a person for the file of [web] users",
+		Long: `User reads a password from stdin and prints the line that lets NAME log in to the console
+with it: name, role, and an argon2id hash. Append it to the file that [web] users names, and
+reload the daemon. A reader sees and exports; an admin also changes things.
+
+Exit codes: 0 printed.`,
+		Example: `  sudo sh -c 'postseal ui user ann --role admin >> /etc/postseal/users'`,
+		Args:    exactly("NAME"),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.uiUser(args[0], role) },
+	}
+	c.Flags().StringVar(&role, "role", role, "`ROLE` of the person: reader, admin")
+	return c
+}
+
+func (a *app) uiUser(name, role string) error {
+	if err := oneOf("--role", role, string(listener.ReaderRole), string(listener.AdminRole)); err != nil {
+		return err
+	}
+	const longest = 1 << 10
+	a.hint("type the password, then Enter")
+	password, err := bufio.NewReader(io.LimitReader(a.stdin, longest)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return failf(exitNoInput, "the password cannot be read: %v", err)
+	}
+	line, err := listener.UserLine(name, listener.Role(role), strings.TrimRight(password, "\r\n"))
+	if err != nil {
+		return usage("%v", err)
+	}
+	_, err = fmt.Fprintln(a.out, line)
+	return err
 }

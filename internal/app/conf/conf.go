@@ -121,6 +121,16 @@ type Web struct {
 	// Reverse proxies whose `X-Forwarded-For` names the client. A forwarded request always
 	// needs the token or a login, even from this host.
 	TrustedProxies []Prefix `toml:"trusted_proxies"`
+	// A file with the people who may log in to the console, a line `NAME ROLE HASH` for each:
+	// `postseal ui user` prints it. A `reader` sees and exports, an `admin` also changes things.
+	// It is read again at each reload. The token is an admin.
+	Users string `toml:"users"`
+	// The field in which a trusted proxy names the person whom it logged in, such as
+	// `X-Remote-User`. From anyone else it is refused with 400.
+	AuthHeader string `toml:"auth_header"`
+	// The field in which a trusted proxy says the role of that person: `reader` or `admin`.
+	// Without it everyone is a reader.
+	RoleHeader string `toml:"role_header"`
 }
 
 // Network lists known clients.

@@ -164,6 +164,12 @@ func (d *decoder) check(c *Config, now time.Time) {
 	if c.Listen.Public != "" && c.ReplyURL == "" {
 		d.warn("listen.public", "no reply links to it: set reply_url, such as \"https://mx.example.net/r\"")
 	}
+	if (c.Web.AuthHeader != "" || c.Web.RoleHeader != "") && len(c.Web.TrustedProxies) == 0 {
+		d.problem("web.auth_header", "no proxy is trusted to set it: name it in trusted_proxies")
+	}
+	if c.Web.RoleHeader != "" && c.Web.AuthHeader == "" {
+		d.problem("web.role_header", "has no effect without auth_header")
+	}
 	if c.AuthservID != "" && strings.ContainsFunc(c.AuthservID, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>,;:\"/[]?=`, r) }) {
 		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
 	}
@@ -178,7 +184,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 // checkFiles warns of files that the daemon does not work without. It may be checked on another
 // machine, so that they are not errors.
 func (d *decoder) checkFiles(c *Config) {
-	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"web.users", c.Web.Users}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
 		if f.path == "" {
 			continue

@@ -90,7 +90,7 @@ func Routes(s Source) []web.Route {
 		page("/audit/{domain}", u.audit),
 		page("/system", u.system),
 		page("/whatif", u.whatIf),
-		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Reader, Page: true, Handler: u.paste},
+		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Admin, Page: true, Handler: u.paste},
 		asset("style.css", "text/css; charset=utf-8", style),
 		asset("icon.svg", "image/svg+xml", icon),
 	}
