@@ -15,17 +15,17 @@ import (
 	"postseal/internal/app/suggest"
 )
 
-// The library reads TOML and stops at the first value that does not fit a Go type. An
-// administrator wants all of them: decoder binds the tree that the library read to the types,
-// and continues.
+// The library reads TOML but stops at the first value that does not fit a Go type. An
+// administrator wants to see all errors, so decoder binds the tree from the library to the
+// types itself, and continues after an error.
 type decoder struct {
 	file     string
 	places   map[string]place
 	problems []Problem
-	here     bool // it is for this machine: a file that is missing is an error
+	here     bool // the configuration is for this host, so a missing file is an error
 }
 
-// place is where a key and its value stand. A table has no value.
+// place is the position of a key and its value. A table has no value.
 type place struct {
 	key, value unstable.Position
 	text       string // the value as written
@@ -52,12 +52,12 @@ func places(data []byte) map[string]place {
 type walker struct {
 	parser unstable.Parser
 	places map[string]place
-	tables map[string]int // how often an array table was begun
+	tables map[string]int // how often an array table was started
 }
 
 func (w *walker) start(r unstable.Range) unstable.Position { return w.parser.Shape(r).Start }
 
-// header is the path of a [table] or [[table]].
+// header returns the path of a [table] or [[table]].
 func (w *walker) header(e *unstable.Node, array bool) string {
 	path := ""
 	for key := e.Key(); key.Next(); {
@@ -115,7 +115,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// add notes a problem with the value at path, or with the nearest table around it.
+// add reports a problem with the value at path, or with the nearest enclosing table.
 func (d *decoder) add(path string, warning bool, text string) {
 	p := Problem{File: d.file, Warning: warning, Text: label(path) + text}
 	for at := path; at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
@@ -154,8 +154,8 @@ func label(path string) string {
 	return table + ": "
 }
 
-// within is the place of line:column of a string value that may span lines: a multi-line string
-// begins after its quotes, or on the next line when a line break follows them.
+// within returns the position of line:column within a string value that may span lines: a
+// multi-line string starts after its quotes, or on the next line if a line break follows them.
 func (d *decoder) within(path string, at Problem, line, column int) (int, int) {
 	text := d.places[path].text
 	quotes := 1
@@ -241,7 +241,7 @@ func (d *decoder) set(path string, v reflect.Value, tag reflect.StructTag, x any
 	}
 }
 
-// want returns x when it is what a key of this kind takes, else notes the problem.
+// want returns x if it has the right type for this kind of key, or else reports the problem.
 func want[T any](d *decoder, path, what string, x any) (T, bool) {
 	v, ok := x.(T)
 	if !ok {

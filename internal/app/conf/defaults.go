@@ -14,11 +14,11 @@ import (
 	"postseal/store/evidence"
 )
 
-// UsualPath is where the packages put the configuration. Commands about the daemon read it
-// if no other is named and it exists.
+// UsualPath is where the packages install the configuration. Commands about the daemon read it
+// if it exists and no other file is named.
 const UsualPath = "/etc/postseal/postseal.toml"
 
-// The default listeners. 8891 to 8893 are customary for OpenDKIM, and OpenDMARC.
+// The default listeners. OpenDKIM and OpenDMARC usually use 8891 to 8893.
 const (
 	DefaultMilter Address = "127.0.0.1:8895"
 	DefaultPolicy Address = "127.0.0.1:8892"
@@ -30,11 +30,11 @@ func DefaultListen() Listen {
 	return Listen{Milter: DefaultMilter, Policy: DefaultPolicy, HTTP: DefaultHTTP, SocketMode: 0o660}
 }
 
-// SystemState is the state folder of a daemon that root or systemd starts.
+// SystemState is the state directory of a daemon that root or systemd starts.
 const SystemState = "/var/lib/postseal"
 
-// StateDir returns the state folder: $STATE_DIRECTORY, which systemd sets, else SystemState
-// for root, else postseal in $XDG_STATE_HOME. It is "" for a user without a home.
+// StateDir returns the state directory: $STATE_DIRECTORY, which systemd sets, else SystemState
+// for root, else postseal in $XDG_STATE_HOME. It is "" for a user without a home directory.
 func StateDir() string {
 	if dirs := filepath.SplitList(os.Getenv("STATE_DIRECTORY")); len(dirs) > 0 && dirs[0] != "" {
 		return dirs[0]
@@ -51,8 +51,8 @@ func StateDir() string {
 	return ""
 }
 
-// ConsoleToken returns the file of the token that the daemon makes if none is configured, ""
-// without a state folder.
+// ConsoleToken returns the file of the token that the daemon creates if none is configured, or
+// "" without a state directory.
 func ConsoleToken() string {
 	if state := StateDir(); state != "" {
 		return filepath.Join(state, "console.token")
@@ -60,8 +60,8 @@ func ConsoleToken() string {
 	return ""
 }
 
-// RefusalKey returns the file of the key by which replies link to the page of a refusal, "" without
-// a state folder.
+// RefusalKey returns the file of the key with which replies link to the rejection page, or ""
+// without a state directory.
 func RefusalKey() string {
 	if state := StateDir(); state != "" {
 		return filepath.Join(state, "refusal.key")
@@ -69,10 +69,10 @@ func RefusalKey() string {
 	return ""
 }
 
-// BundlesIn returns the folder of bundles in a state folder.
+// BundlesIn returns the bundle directory in a state directory.
 func BundlesIn(state string) string { return filepath.Join(state, "bundles") }
 
-// IsDefaultBundles reports whether dir is the folder of bundles that holds if none is named.
+// IsDefaultBundles reports whether dir is the default bundle directory.
 func IsDefaultBundles(dir string) bool { return dir != "" && dir == defaultBundles() }
 
 func defaultBundles() string {
@@ -82,11 +82,11 @@ func defaultBundles() string {
 	return ""
 }
 
-// listenerKeys are the keys of [listen] that name a listener. public is not one of them: it adds
-// a page to whichever ones listen.
+// listenerKeys are the keys of [listen] that name a listener. public is not one of them: it
+// adds a page to the listeners that exist.
 var listenerKeys = []string{"milter", "policy", "smtp", "submission", "submissions", "http"}
 
-// namesListener reports whether the file names a listener, even one that is off ("").
+// namesListener reports whether the file names a listener, even a disabled one ("").
 func (d *decoder) namesListener() bool {
 	for _, key := range listenerKeys {
 		if _, named := d.places["listen."+key]; named {

@@ -12,9 +12,9 @@ import (
 	"postseal/spf"
 )
 
-// Engine is the configuration of a Verifier, without what the caller has to give: the
-// resolver, the clock, what to tell of defects. Its policy holds the local rules, with counts
-// of their own.
+// Engine returns the configuration of a Verifier, without the parts that the caller supplies:
+// the resolver, the clock, and the function that reports bugs. Its policy holds the local
+// rules, with separate counters.
 func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 	e := postseal.Config{
 		AuthservID: c.AuthservID, Enforce: c.Enforce, Discovery: c.DMARC.Discovery, OnError: c.DNS.OnError, ReplyURL: c.ReplyURL,
@@ -27,13 +27,13 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 	return e, policy
 }
 
-// Clients are the rules on whose mail is checked.
+// Clients returns the rules that decide whose mail is checked.
 func (c *Config) Clients() *clients.Rules {
 	return clients.New(clients.Config{Trusted: Prefixes(c.Network.Trusted), Relays: Prefixes(c.Network.TrustedRelays),
 		CheckAuthenticated: c.Network.CheckAuthenticated, Originating: c.Network.Originating, Local: c.localRules()})
 }
 
-// localRules are what Parse compiled. A Config that was made in Go is compiled here.
+// localRules returns what Parse compiled. A Config that was built in Go is compiled here.
 func (c *Config) localRules() *rules.Set {
 	if c.local == nil && len(c.Exempt)+len(c.Rule) > 0 {
 		c.local, _ = rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, time.Now())
@@ -47,7 +47,7 @@ func (c *Config) LocalRules() int { return c.localRules().Len() }
 func (c *Config) limits() postseal.Limits {
 	voids := c.SPF.VoidLookups
 	if voids == 0 {
-		voids = -1 // none; 0 is the default
+		voids = -1 // "0s" or none; 0 means the default
 	}
 	return postseal.Limits{
 		Header:  message.Limits{HeaderBytes: int(c.Limits.Header), Fields: c.Limits.Fields, FieldBytes: int(c.Limits.Field)},

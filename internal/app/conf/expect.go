@@ -18,11 +18,11 @@ import (
 	"postseal/resolver"
 )
 
-// maxExpected bounds what is read of one file of an [[expect]] entry.
+// maxExpected limits the size of one file of an [[expect]] entry.
 const maxExpected = 64 << 20
 
-// checkExpectations tries every [[expect]] entry. A verdict that comes out otherwise is a
-// problem, with what decided.
+// checkExpectations evaluates every [[expect]] entry. A verdict that differs is a problem,
+// reported with the reason.
 func (d *decoder) checkExpectations(c *Config, now time.Time) {
 	for i := range c.Expect {
 		e, path := &c.Expect[i], fmt.Sprintf("expect[%d]", i)
@@ -50,7 +50,7 @@ func (e *Expect) label() string {
 	return fmt.Sprintf("%.100q: ", e.Name)
 }
 
-// load makes a bundle of the entry.
+// load returns the entry as a bundle.
 func (e *Expect) load(dir string, now time.Time) (*bundle.Bundle, error) {
 	withZone := e.Zone + e.IP + e.Helo + e.From + e.Message + string(e.Author)
 	switch {
@@ -72,7 +72,7 @@ func (e *Expect) load(dir string, now time.Time) (*bundle.Bundle, error) {
 	return e.compose(dir, now)
 }
 
-// compose makes a bundle of zone, envelope and message.
+// compose builds a bundle from zone, envelope and message.
 func (e *Expect) compose(dir string, now time.Time) (*bundle.Bundle, error) {
 	zone, err := readExpected(dir, e.Zone)
 	if err != nil {
@@ -116,7 +116,7 @@ func readExpected(dir, name string) ([]byte, error) {
 	return data, err
 }
 
-// try says how the verdict under c differs from what is expected.
+// try returns how the verdict under c differs from the expected one.
 func (e *Expect) try(c *Config, b *bundle.Bundle) (difference string, err error) {
 	own, err := b.Config()
 	if err != nil {
@@ -141,7 +141,7 @@ func (e *Expect) try(c *Config, b *bundle.Bundle) (difference string, err error)
 	return "", nil
 }
 
-// why names what decided.
+// why returns what decided.
 func why(r *postseal.Report) string {
 	text := string(r.Decision.Reason)
 	if o := r.Decision.Override; o != nil {

@@ -17,16 +17,16 @@ import (
 	"postseal/internal/app/rules"
 )
 
-// maxFile bounds what is read of a configuration.
+// maxFile limits the size of a configuration file.
 const maxFile = 1 << 20
 
-// Problem is what is wrong at one place of a configuration.
+// Problem is an error or warning at one position of a configuration.
 type Problem struct {
 	File    string
-	Line    int // from 1; 0 is the file as a whole
+	Line    int // from 1; 0 means the file as a whole
 	Column  int
 	Text    string
-	Warning bool // everything else holds
+	Warning bool // a warning: everything else applies
 }
 
 // String is "file:line:col: text".
@@ -41,7 +41,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, text)
 }
 
-// Error is every problem of a configuration that cannot be used, one a line.
+// Error contains every problem of an unusable configuration. Its text has one problem per line.
 type Error struct{ Problems []Problem }
 
 // Error lists the problems.
@@ -53,19 +53,18 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Check finds what is wrong with a configuration on this machine. Keys are paths such as
-// "listen.milter".
+// Check finds problems of a configuration on this host. Keys are paths such as "listen.milter".
 type Check func(*Config) []KeyProblem
 
-// KeyProblem is what is wrong with a key.
+// KeyProblem is a problem with a key.
 type KeyProblem struct {
 	Key     string
 	Text    string
 	Warning bool
 }
 
-// Load reads the configuration file path, and tries checks on one that has no errors. The error
-// is an *Error, or that of reading the file. Warnings come with a usable configuration.
+// Load reads the configuration file path, and runs checks if it has no errors. The error is an
+// *Error, or the error of reading the file. Warnings come with a usable configuration.
 func Load(path string, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -145,7 +144,7 @@ func syntax(path string, err error) Problem {
 	return p
 }
 
-// check finds what no single value shows.
+// check finds contradictions between values.
 func (d *decoder) check(c *Config, now time.Time) {
 	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() && c.Listen.HTTPTokenFile == "" {
 		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are: set http_token_file")
@@ -181,8 +180,8 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkRules(c, now)
 }
 
-// checkFiles warns of files that the daemon does not work without. It may be checked on another
-// machine, so that they are not errors.
+// checkFiles warns about missing files that the daemon needs. They are not errors, because the
+// configuration may be checked on another host.
 func (d *decoder) checkFiles(c *Config) {
 	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"web.users", c.Web.Users}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
@@ -236,7 +235,7 @@ func (d *decoder) distinctListeners(c *Config) {
 	}
 }
 
-// checkRules compiles the local policy. A fault within an expression has its own place.
+// checkRules compiles the local policy. An error in an expression has its own position.
 func (d *decoder) checkRules(c *Config, now time.Time) {
 	set, problems := rules.Compile(rules.Config{Exempt: c.Exempt, Rule: c.Rule}, now)
 	c.local = set

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// checkSense warns of what is allowed and most likely not meant.
+// checkSense warns about settings that are allowed but probably not intended.
 func (d *decoder) checkSense(c *Config) {
 	for i, p := range c.Network.Trusted {
 		if p.Bits() == 0 {
@@ -28,8 +28,8 @@ func (d *decoder) checkSense(c *Config) {
 	d.checkEffect(c)
 }
 
-// checkEffect warns of keys that stand in the file and do nothing. A listener that systemd
-// passes is not named in the file: only files that name listeners are judged by them.
+// checkEffect warns about keys that have no effect. A listener that systemd passes is not named
+// in the file, so only files that name listeners are checked against them.
 func (d *decoder) checkEffect(c *Config) {
 	named := d.namesListener()
 	proxy := c.Listen.SMTP != "" || c.Listen.Submission != "" || c.Listen.Submissions != ""
@@ -52,5 +52,5 @@ func (d *decoder) checkEffect(c *Config) {
 	}
 }
 
-// at is the path of an element of a list.
+// at returns the path of an element of a list.
 func at(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }

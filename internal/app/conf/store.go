@@ -24,15 +24,15 @@ func (u *StoreURL) UnmarshalText(text []byte) error {
 	return store.CheckURL(string(text))
 }
 
-// leastHistory is what reports need: the day before and the present one.
+// leastHistory is the minimum for reports: the previous day and the current one.
 const leastHistory = 48 * time.Hour
 
-// StoreIn returns the database in a state folder, JournalIn its journal.
+// StoreIn returns the database in a state directory.
 func StoreIn(state string) StoreURL {
 	return StoreURL(store.SQLitePrefix + filepath.Join(state, "store.db"))
 }
 
-// JournalIn returns the folder of the journal in a state folder.
+// JournalIn returns the journal directory in a state directory.
 func JournalIn(state string) string { return filepath.Join(state, "journal") }
 
 func defaultStore() Store {
@@ -43,12 +43,12 @@ func defaultStore() Store {
 	return s
 }
 
-// IsDefault reports whether the database is the one that holds if none is named.
+// IsDefault reports whether the database is the default one.
 func (s *Store) IsDefault() bool {
 	return s.URLFile == "" && s.URL != "" && s.URL == defaultStore().URL
 }
 
-// Address returns the URL of the database, from URLFile where that is named. "" is none.
+// Address returns the URL of the database, from URLFile if it is set. "" means none.
 func (s *Store) Address() (string, error) {
 	if s.URLFile == "" {
 		return string(s.URL), nil
@@ -64,7 +64,7 @@ func (s *Store) Address() (string, error) {
 	return address, nil
 }
 
-// checkStore finds what no single value of [store] shows.
+// checkStore finds contradictions between the values of [store].
 func (d *decoder) checkStore(c *Config) {
 	s := &c.Store
 	if time.Duration(s.History) < leastHistory {

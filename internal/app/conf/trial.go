@@ -5,7 +5,7 @@ import (
 	"postseal/dmarc"
 )
 
-// Candidate is the configuration that [trial] tries, nil when it is that in force.
+// Candidate returns the configuration that [trial] tests, or nil if it equals the current one.
 func (c *Config) Candidate() *Config {
 	candidate := *c
 	if c.Trial.Enforce != "same" {

@@ -35,7 +35,7 @@ func (d Duration) MarshalText() ([]byte, error) {
 	return []byte(s), nil
 }
 
-// Grace is a time up to a day; "0s" is none.
+// Grace is a time up to a day; "0s" means none.
 type Grace time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -196,10 +196,10 @@ func (d *Domain) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Address is where a listener listens: "unix:PATH" or "HOST:PORT". "" is nowhere.
+// Address is the address of a listener: "unix:PATH" or "HOST:PORT". "" means no listener.
 type Address string
 
-// maxSocketPath is the room for a path in sockaddr_un (unix(7)), its final NUL omitted.
+// maxSocketPath is the maximum length of a path in sockaddr_un (unix(7)), without its final NUL.
 const maxSocketPath = 107
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -225,7 +225,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Network is what net.Listen wants.
+// Network returns the network for net.Listen.
 func (a Address) Network() (network, address string) {
 	if path, ok := strings.CutPrefix(string(a), "unix:"); ok {
 		return "unix", path
@@ -233,7 +233,7 @@ func (a Address) Network() (network, address string) {
 	return "tcp", string(a)
 }
 
-// Loopback reports whether only this machine can reach the address.
+// Loopback reports whether the address can only be reached from this host.
 func (a Address) Loopback() bool {
 	network, address := a.Network()
 	if network == "unix" {
@@ -247,7 +247,7 @@ func (a Address) Loopback() bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// NextHop is where mail goes: HOST:PORT, or mx:DOMAIN[:PORT]. "" is nowhere.
+// NextHop is where mail is sent: HOST:PORT, or mx:DOMAIN[:PORT]. "" means nowhere.
 type NextHop string
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -270,8 +270,8 @@ func (n *NextHop) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Exchangers is the domain whose mail exchangers are meant, and their port. ok is false for
-// a HOST:PORT.
+// Exchangers returns the domain whose mail exchangers are meant, and their port. ok is false
+// for a HOST:PORT.
 func (n NextHop) Exchangers() (name string, port uint16, ok bool) {
 	rest, ok := strings.CutPrefix(string(n), "mx:")
 	if !ok {

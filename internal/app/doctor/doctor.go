@@ -1,5 +1,5 @@
-// Package doctor looks at a running postseal from outside, as Postfix does, and at whether
-// the two see each other.
+// Package doctor checks a running postseal from outside, as Postfix sees it, and whether the
+// two work together.
 package doctor
 
 import (
@@ -13,10 +13,10 @@ import (
 	"postseal/resolver"
 )
 
-// Level is how a check ended.
+// Level is the result of a check.
 type Level string
 
-// The levels. Down: a door of the daemon cannot be reached.
+// The levels. Down: a listener of the daemon cannot be reached.
 const (
 	OK   Level = "ok"
 	Warn Level = "warn"
@@ -33,15 +33,15 @@ type Finding struct {
 	Hint  string `json:"hint"` // how to fix it
 }
 
-// Options say what to look at.
+// Options say what to check.
 type Options struct {
-	// Milter, Policy, HTTP and SMTP are listeners, unix:PATH or HOST:PORT; "" is not there to be
-	// looked at.
+	// Milter, Policy, HTTP and SMTP are listeners, unix:PATH or HOST:PORT; "" means that there
+	// is none to check.
 	Milter, Policy, HTTP, SMTP string
 	NextHop                    string // of the SMTP proxy, HOST:PORT
 	Resolver                   resolver.Resolver
 	Enforce                    postseal.Enforce
-	Postfix                    *postfix.Settings // nil: PostfixError says why
+	Postfix                    *postfix.Settings // if nil, PostfixError says why
 	PostfixError               error
 	Timeout                    time.Duration // of each check; 0 is DefaultTimeout
 }
@@ -49,7 +49,7 @@ type Options struct {
 // DefaultTimeout is enough for a daemon that waits for slow name servers.
 const DefaultTimeout = 10 * time.Second
 
-// Run makes every check, in the order in which mail meets them.
+// Run makes every check, in the order in which mail passes the components.
 func Run(ctx context.Context, o Options) []Finding {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -70,7 +70,7 @@ func one(check string, level Level, hint, format string, args ...any) []Finding 
 
 const startHint = "start it: systemctl enable --now postseal.service, or postseal serve; its log says why it ends"
 
-// checkHTTP asks whether the daemon is ready for work.
+// checkHTTP checks whether the daemon is ready.
 func checkHTTP(ctx context.Context, o *Options) []Finding {
 	if o.HTTP == "" {
 		return one("http", Skip, "", "no http listener is configured")
@@ -85,8 +85,8 @@ func checkHTTP(ctx context.Context, o *Options) []Finding {
 	return one("http", OK, "", "http ready")
 }
 
-// checkResolver asks for the name servers of arpa, as /readyz does: the zone is signed, so
-// who validates says so.
+// checkResolver queries the name servers of arpa, as /readyz does: the zone is signed, so a
+// validating resolver marks the answer.
 func checkResolver(ctx context.Context, o *Options) []Finding {
 	answer, err := o.Resolver.Lookup(ctx, "arpa", resolver.NS)
 	switch {
@@ -101,14 +101,14 @@ func checkResolver(ctx context.Context, o *Options) []Finding {
 	return one("resolver", OK, "", "the resolver answers and validates DNSSEC")
 }
 
-// Resolver asks whether the resolver answers and validates.
+// Resolver checks whether the resolver answers and validates.
 func Resolver(ctx context.Context, r resolver.Resolver) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	return checkResolver(ctx, &Options{Resolver: r})
 }
 
-// checkMode says what becomes of a refused message.
+// checkMode reports what happens to a rejected message.
 func checkMode(_ context.Context, o *Options) []Finding {
 	if o.Enforce == postseal.Observe {
 		return one("mode", Warn, "see what would be: postseal replay; then set enforce", "mode observe: nothing is refused yet")
@@ -116,7 +116,7 @@ func checkMode(_ context.Context, o *Options) []Finding {
 	return one("mode", OK, "", "mode %s", o.Enforce)
 }
 
-// Worst is the gravest level of findings.
+// Worst returns the most severe level of findings.
 func Worst(findings []Finding) Level {
 	worst := OK
 	for _, f := range findings {

@@ -14,7 +14,7 @@ import (
 	"postseal/internal/app/endpoint"
 )
 
-// checkMilter negotiates and leaves.
+// checkMilter negotiates and disconnects.
 func checkMilter(ctx context.Context, o *Options) []Finding {
 	if o.Milter == "" {
 		return one("milter", Skip, "", "no milter listener is configured")
@@ -30,7 +30,7 @@ func checkMilter(ctx context.Context, o *Options) []Finding {
 	return one("milter", OK, "", "milter answers (version 6, header fields octet for octet)")
 }
 
-// checkPolicy asks the policy service for one answer.
+// checkPolicy sends the policy service one request.
 func checkPolicy(ctx context.Context, o *Options) []Finding {
 	if o.Policy == "" {
 		return one("policy", Skip, "", "no policy listener is configured")
@@ -51,8 +51,8 @@ type Probe struct {
 	SMTP     string // HOST:PORT of Postfix
 }
 
-// Send shows what would happen to a forgery of From, which the milter sees as if it came
-// from a stranger, and sends a message through Postfix on loopback.
+// Send shows what would happen to a forgery of From, which the milter sees as if it came from
+// an unknown client, and sends a message through Postfix on loopback.
 func Send(ctx context.Context, o Options, p Probe) []Finding {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -74,7 +74,7 @@ func (p *Probe) fields() [][2]string {
 
 const probeBody = "This message tests whether Postfix and postseal see each other.\r\n"
 
-// stranger is an address for documentation (RFC 5737): nobody authorizes it.
+// stranger is an address for documentation (RFC 5737), which no SPF record should authorize.
 const stranger = "203.0.113.7"
 
 func sendForged(ctx context.Context, listener string, p Probe) []Finding {
@@ -97,7 +97,7 @@ func sendForged(ctx context.Context, listener string, p Probe) []Finding {
 		"%swould be let in\n%s", what, strings.Join(added, "\n"))
 }
 
-// forge goes through one message and returns the fields that the milter adds.
+// forge sends one message to the milter and returns the fields that it adds.
 func forge(s *milter.ClientSession, p Probe) (added []string, end *milter.Action, err error) {
 	steps := []func() (*milter.Action, error){
 		func() (*milter.Action, error) { return s.Conn("unknown", milter.FamilyInet, 40000, stranger) },
@@ -125,7 +125,7 @@ func forge(s *milter.ClientSession, p Probe) (added []string, end *milter.Action
 	return added, action, err
 }
 
-// sendLoopback sends the message through Postfix, as a client of this machine.
+// sendLoopback sends the message through Postfix, as a client on this host.
 func sendLoopback(ctx context.Context, p Probe) []Finding {
 	reply, err := submit(ctx, p)
 	var protocol *textproto.Error

@@ -9,13 +9,13 @@ import (
 	"postseal/internal/app/postfix"
 )
 
-// The commands that fix what is wrong between Postfix and us. Walk in the tests follows each.
+// The commands that fix problems between Postfix and postseal. Walk in the tests follows each.
 const (
 	setupHint  = "postseal setup postfix --apply, then postfix reload"
 	reloadHint = ", then postfix reload"
 )
 
-// checkPostfix asks whether Postfix asks us, and whether everything that it asks is there.
+// checkPostfix checks whether Postfix uses postseal, and whether everything it uses exists.
 func checkPostfix(ctx context.Context, o *Options) []Finding {
 	switch {
 	case errors.Is(o.PostfixError, postfix.ErrNotInstalled):
@@ -29,7 +29,7 @@ func checkPostfix(ctx context.Context, o *Options) []Finding {
 	return append(f, o.postfixWarnings(milter)...)
 }
 
-// namesMilter asks whether smtpd_milters names our milter.
+// namesMilter checks whether smtpd_milters names our milter.
 func (o *Options) namesMilter() (f []Finding, milter string) {
 	if o.Milter == "" {
 		return nil, ""
@@ -47,8 +47,8 @@ func (o *Options) namesMilter() (f []Finding, milter string) {
 	return one("postfix", Fail, setupHint, "smtpd_milters of Postfix does not name %s, where the milter listens", milter), milter
 }
 
-// deadMilters finds the milters of smtpd_milters where nothing listens: Postfix answers 451 to
-// all mail then, or lets it in unchecked.
+// deadMilters finds milters in smtpd_milters that do not answer: Postfix then answers 451 to
+// all mail, or accepts it without a check.
 func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 	s := o.Postfix
 	for _, e := range s.InForce() {
@@ -75,8 +75,8 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 	return f
 }
 
-// namesPolicy looks at a policy service that main.cf asks. That it does not ask ours is the
-// usual case: the milter does the same and more.
+// namesPolicy checks a policy service that main.cf uses. Usually it does not use ours, because
+// the milter does the same and more.
 func (o *Options) namesPolicy(context.Context) []Finding {
 	if o.Policy == "" {
 		return nil
@@ -87,7 +87,7 @@ func (o *Options) namesPolicy(context.Context) []Finding {
 	return nil
 }
 
-// postfixWarnings are the settings with which mail may pass unchecked, or checks go wrong.
+// postfixWarnings reports settings with which mail may not be checked, or checks give wrong results.
 func (o *Options) postfixWarnings(milter string) (f []Finding) {
 	s := o.Postfix
 	if others := s.Others(milter); len(others) > 0 {
@@ -112,7 +112,7 @@ func (o *Options) postfixWarnings(milter string) (f []Finding) {
 	return f
 }
 
-// checkSMTP looks at the SMTP proxy, its next hop, and whether Postfix sends mail through it.
+// checkSMTP checks the SMTP proxy, its next hop, and whether Postfix sends mail through it.
 func checkSMTP(ctx context.Context, o *Options) (f []Finding) {
 	if o.SMTP != "" {
 		if err := endpoint.Answers(ctx, endpoint.SMTP, o.SMTP); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/d--j/go-milter"
 )
 
-// Patience is how long Answers waits where ctx has no deadline.
+// Patience is how long Answers waits if ctx has no deadline.
 const Patience = 10 * time.Second
 
 // Split returns the network and the address of a listener.
@@ -26,7 +26,7 @@ func Split(listener string) (network, address string) {
 	return "tcp", listener
 }
 
-// Dialer returns a function that dials one listener, whatever it is asked for.
+// Dialer returns a function that always dials this listener.
 func Dialer(listener string) func(context.Context, string, string) (net.Conn, error) {
 	network, address := Split(listener)
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -34,7 +34,7 @@ func Dialer(listener string) func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// Cause is the part of a network error that says why.
+// Cause returns the part of a network error that gives the reason.
 func Cause(err error) error {
 	var call *os.SyscallError
 	var operation *net.OpError
@@ -47,7 +47,7 @@ func Cause(err error) error {
 	return err
 }
 
-// Answers asks a listener by its own protocol. The error says why it does not answer.
+// Answers queries a listener with its own protocol. The error says why it does not answer.
 func Answers(ctx context.Context, name, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -88,8 +88,8 @@ func Session(ctx context.Context, listener string, macros milter.Macros) (*milte
 	return client.Session(macros)
 }
 
-// policyRequest asks about a message that will never come, from an address for documentation
-// (RFC 5737) and a domain that does not exist (RFC 6761).
+// policyRequest is about a message that does not exist, from an address for documentation (RFC
+// 5737) and a domain that does not exist (RFC 6761).
 const policyRequest = `request=smtpd_access_policy
 protocol_state=RCPT
 protocol_name=ESMTP
@@ -103,7 +103,7 @@ instance=doctor
 
 `
 
-// AskPolicy asks the policy service for one answer.
+// AskPolicy sends the policy service one request.
 func AskPolicy(ctx context.Context, listener string) (action string, err error) {
 	conn, err := Dialer(listener)(ctx, "", "")
 	if err != nil {
@@ -125,7 +125,7 @@ func AskPolicy(ctx context.Context, listener string) (action string, err error) 
 	return action, lines.Err()
 }
 
-// Ask gets a page of the http listener: its status and the beginning of its text.
+// Ask gets a page of the http listener: its status and the start of its text.
 func Ask(ctx context.Context, listener, path string) (status, text string, err error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: Dialer(listener), DisableKeepAlives: true}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)

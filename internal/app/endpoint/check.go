@@ -14,9 +14,9 @@ import (
 	"postseal/resolver"
 )
 
-// Check finds what keeps the daemon of c from starting on this machine: listeners that cannot
-// be opened, folders that cannot be made, a resolver that does not answer. Listeners of the
-// daemon that runs, and of systemd, are its own.
+// Check finds what prevents the daemon of c from starting on this host: listeners that cannot
+// be opened, directories that cannot be created, a resolver that does not answer. Listeners of
+// the running daemon, and of systemd, do not count.
 func (f *Finder) Check(ctx context.Context, dns resolver.Resolver) conf.Check {
 	return func(c *conf.Config) (list []conf.KeyProblem) {
 		f.Config = c
@@ -46,9 +46,9 @@ func (f *Finder) Check(ctx context.Context, dns resolver.Resolver) conf.Check {
 	}
 }
 
-// own reports whether an address is taken by the daemon that runs, or by systemd for it.
+// own reports whether an address is used by the running daemon, or by systemd for it.
 func (f *Finder) own(ctx context.Context, name, address string) bool {
-	if f.Units[name] == address || os.Getenv("INVOCATION_ID") != "" { // we are part of a unit: serve itself says it
+	if f.Units[name] == address || os.Getenv("INVOCATION_ID") != "" { // we are part of a unit: serve itself reports it
 		return true
 	}
 	for _, l := range f.Record.Listeners {
@@ -56,10 +56,10 @@ func (f *Finder) own(ctx context.Context, name, address string) bool {
 			return Answers(ctx, name, address) == nil
 		}
 	}
-	return f.Units[name] != "" // systemd's socket takes its place
+	return f.Units[name] != "" // systemd's socket replaces it
 }
 
-// openable tries to listen. Nothing is left.
+// openable tries to listen, and closes the listener again.
 func openable(address conf.Address) error {
 	network, path := address.Network()
 	if network == "unix" {
@@ -90,7 +90,7 @@ func socketPath(path string) error {
 	return probeDir(filepath.Dir(path), "the socket cannot be made")
 }
 
-// writable tries to make a folder and a file in it. What it makes it removes again.
+// writable tries to create a directory and a file in it, and removes what it creates.
 func writable(dir string) error {
 	if dir == "" {
 		return nil

@@ -1,5 +1,5 @@
-// Package endpoint knows what listens where: what the running daemon says, what the units of
-// systemd pass to it, and what the configuration names. Setup, doctor and quickstart share it.
+// Package endpoint finds the daemon's listeners: from the running daemon, the systemd units,
+// and the configuration. Setup, doctor and quickstart share it.
 package endpoint
 
 import (
@@ -25,7 +25,7 @@ const (
 	SMTP   = "smtp"
 )
 
-// Record is what a running daemon says of itself in its state folder.
+// Record is what a running daemon writes about itself in its state directory.
 type Record struct {
 	Schema     string     `json:"schema"`
 	Version    string     `json:"version"`
@@ -46,7 +46,7 @@ const (
 	recordSchema = "postseal.daemon/1"
 )
 
-// Write keeps r in the state folder for the other commands.
+// Write stores r in the state directory for other commands.
 func Write(state string, r Record) error {
 	if err := os.MkdirAll(state, 0o750); err != nil {
 		return err
@@ -59,7 +59,7 @@ func Write(state string, r Record) error {
 	return atomicfile.Write(filepath.Join(state, recordName), append(text, '\n'), atomicfile.Options{Mode: 0o640, Prefix: ".daemon-"})
 }
 
-// Remove takes the record away: the daemon has ended.
+// Remove deletes the record, because the daemon has stopped.
 func Remove(state string) error {
 	err := os.Remove(filepath.Join(state, recordName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,8 +68,8 @@ func Remove(state string) error {
 	return err
 }
 
-// Read returns the record of a state folder. It is the zero Record where there is none, and it
-// may be that of a daemon that was killed: see Finder.Find.
+// Read returns the record of a state directory. If there is none it returns the zero Record.
+// The record may come from a daemon that was killed: see Finder.Find.
 func Read(state string) Record {
 	var r Record
 	text, err := os.ReadFile(filepath.Join(state, recordName))
@@ -79,11 +79,11 @@ func Read(state string) Record {
 	return r
 }
 
-// unitDirs are where systemd looks for units (systemd.unit(5)), the first wins.
+// unitDirs are the directories where systemd looks for units (systemd.unit(5)); the first match wins.
 var unitDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 
 // Units returns the address of each socket unit of postseal, by its FileDescriptorName, on a
-// machine that systemd runs.
+// host that runs systemd.
 func Units() map[string]string {
 	found := map[string]string{}
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
@@ -128,7 +128,7 @@ type Finder struct {
 	Units  map[string]string // see Units
 }
 
-// NewFinder returns a Finder for the daemon of c on this machine.
+// NewFinder returns a Finder for the daemon of c on this host.
 func NewFinder(c *conf.Config) *Finder {
 	f := &Finder{Config: c, Units: Units()}
 	for _, state := range []string{conf.StateDir(), conf.SystemState} {
@@ -142,13 +142,12 @@ func NewFinder(c *conf.Config) *Finder {
 // Found is where a listener is.
 type Found struct {
 	Name    string
-	Address string // "" when nothing names this listener
-	Err     error  // why it does not answer; nil when it does
+	Address string // "" if nothing names this listener
+	Err     error  // why it does not answer; nil if it does
 }
 
-// Find returns the first of these addresses that answers: what the daemon says, what systemd
-// passes to it, what the configuration names. If none does, it is the one where the listener
-// should be, with the reason.
+// Find returns the first of these addresses that answers: from the daemon, from systemd, from
+// the configuration. If none does, it returns the expected address, with the reason.
 func (f *Finder) Find(ctx context.Context, name string) Found {
 	var first Found
 	for _, address := range f.candidates(name) {
@@ -164,8 +163,8 @@ func (f *Finder) Find(ctx context.Context, name string) Found {
 	return first
 }
 
-// candidates are the addresses where a listener may be. A unit is one where the daemon that
-// runs says nothing else.
+// candidates returns the addresses where a listener may be. A unit counts only if the running
+// daemon does not say otherwise.
 func (f *Finder) candidates(name string) []string {
 	var list []string
 	add := func(address string) {

@@ -24,7 +24,7 @@ func actionTone(a postseal.Action) Tone {
 	return Warn
 }
 
-// decision is what was decided and by which rule, in the order of the rules.
+// decision explains the decision and the rule for it, in the order of the rules.
 func decision(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
 	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
@@ -47,7 +47,7 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 	return n
 }
 
-// published is what the policy of the Author Domain asks for, or what was decided before it.
+// published returns what the policy of the Author Domain requests, or what was decided before it.
 func published(r *postseal.Report) string {
 	d := &r.Decision
 	words := reason.Values{Author: r.DMARC.AuthorDomain, Methods: "DMARC passes", Fields: strings.Join(postseal.AddedFields(r), ", ")}
@@ -70,8 +70,8 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 	return n
 }
 
-// change is the one thing that the sender has to change so that this message passes, "" when
-// it passes or nothing is asked of it.
+// change returns the one thing that the sender must change so that this message passes, or ""
+// if it passes or nothing is required of it.
 func change(r *postseal.Report) string {
 	d := &r.DMARC
 	switch {
@@ -103,8 +103,8 @@ func change(r *postseal.Report) string {
 	return fmt.Sprintf("sign with DKIM as d=%s, or send from a host that the SPF record of %s lists", d.AuthorDomain, d.AuthorDomain)
 }
 
-// Broken lists the signatures that would make DMARC pass if they verified, and do not. A
-// signature whose key could not be looked up is not among them: it may verify.
+// Broken lists the signatures that would make DMARC pass if they verified, but do not. It omits
+// a signature whose key could not be looked up, because it may verify.
 func Broken(r *postseal.Report) []*dkim.Result {
 	var list []*dkim.Result
 	for i := range r.DKIM {
@@ -115,7 +115,7 @@ func Broken(r *postseal.Report) []*dkim.Result {
 	return list
 }
 
-// wouldAlign reports whether a signature of name aligns, as far as that can be told without
+// wouldAlign reports whether a signature of name aligns, as far as this is known without
 // another tree walk (RFC 9989 §4.4).
 func wouldAlign(r *postseal.Report, name string) bool {
 	d, err := domain.Parse(name)
@@ -132,7 +132,7 @@ func wouldAlign(r *postseal.Report, name string) bool {
 	return r.SameOrganization(name)
 }
 
-// fix says what to do about a signature that would align and does not verify.
+// fix says what to do about a signature that would align but does not verify.
 func fix(s *dkim.Result) string {
 	key := s.Selector + "._domainkey." + s.Domain
 	if s.Reason == dkim.BodyHashMismatch || s.Reason == dkim.SignatureMismatch {

@@ -1,7 +1,6 @@
-// Package explain explains a verdict as a tree: the envelope, SPF term by term, each
-// signature, alignment, the tree walk, the decision step by step with the rule for each, and
-// the one thing that the sender has to change. It needs only a Report, from a Verifier with
-// Config.Trace.
+// Package explain explains a verdict as a tree: the envelope, SPF term by term, each signature,
+// alignment, the tree walk, the decision step by step with the rule for each, and the one thing
+// that the sender must change. It needs only a Report, from a Verifier with Config.Trace.
 package explain
 
 import (
@@ -18,7 +17,7 @@ import (
 	"postseal/spf"
 )
 
-// Tone says how a step speaks for or against the message.
+// Tone says whether a step speaks for or against the message.
 type Tone string
 
 // The tones.
@@ -35,7 +34,7 @@ type Node struct {
 	Text  string  `json:"text,omitempty"`
 	Tone  Tone    `json:"tone,omitempty"`
 	RFC   string  `json:"rfc,omitempty"`  // the rule, such as "7208 §4.6.4"
-	Path  bool    `json:"path,omitempty"` // the verdict went through here
+	Path  bool    `json:"path,omitempty"` // the verdict depends on this step
 	Steps []*Node `json:"steps,omitempty"`
 }
 
@@ -44,20 +43,20 @@ func (n *Node) add(step *Node) *Node {
 	return step
 }
 
-// Explanation is the whole explanation of one verdict.
+// Explanation is the complete explanation of one verdict.
 type Explanation struct {
 	Ref      string          `json:"ref"`
-	At       time.Time       `json:"at"`     // when the message came
-	QueueID  string          `json:"qid"`    // of the mail server, "" when it is not known
-	Client   string          `json:"client"` // its address, "" when it is not known
+	At       time.Time       `json:"at"`     // when the message arrived
+	QueueID  string          `json:"qid"`    // of the mail server, "" if unknown
+	Client   string          `json:"client"` // its address, "" if unknown
 	Action   postseal.Action `json:"action"`
 	Applied  postseal.Action `json:"applied"`
 	Reason   postseal.Reason `json:"reason"`
 	Chapters []*Node         `json:"chapters"`
-	Change   string          `json:"change"` // what the sender has to change, "" when nothing
+	Change   string          `json:"change"` // what the sender must change, "" if nothing
 }
 
-// Of explains r, which config decided.
+// Of explains r, which was decided under config.
 func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	d := &r.Decision
 	s := &Explanation{Ref: r.Ref, At: r.Time.UTC(), Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
@@ -83,7 +82,7 @@ func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	return s.policy(r, config)
 }
 
-// stale names the expired answers that were used.
+// stale lists the expired answers that were used.
 func stale(r *postseal.Report) *Node {
 	n := &Node{Title: "DNS", Text: fmt.Sprintf("no name server answered: %d expired answers were used", r.Stale), Tone: Warn, RFC: "8767 §4"}
 	for _, e := range r.Exchanges() {
@@ -144,7 +143,7 @@ func spfTone(c spf.Code) Tone {
 	return Warn
 }
 
-// sender is one SPF identity, term by term.
+// sender explains one SPF identity, term by term.
 func sender(r *spf.Result) *Node {
 	n := &Node{Title: "SPF " + string(r.Identity), Text: cmp.Or(r.Domain, "no domain") + ": " + string(r.Code), Tone: spfTone(r.Code), RFC: "7208 §4.6", Path: true}
 	levels := []*Node{n}
@@ -161,7 +160,7 @@ func sender(r *spf.Result) *Node {
 	return n
 }
 
-// why is the reason of a result, with problem, which knows more of it, or else the sentence for
+// why returns the reason of a result: problem, which is more specific, or else the sentence for
 // the reason.
 func why[T ~string](r T, problem string, tone Tone) *Node {
 	e, _ := reason.Of(r)
@@ -185,7 +184,7 @@ func term(st *spf.Step) *Node {
 	return n
 }
 
-// signature is one DKIM signature, in the order of verification (RFC 6376 §6.1).
+// signature explains one DKIM signature, in the order of verification (RFC 6376 §6.1).
 func signature(s *dkim.Result) *Node {
 	tone := map[dkim.Code]Tone{dkim.Pass: Good, dkim.Fail: Bad, dkim.PermError: Bad}[s.Code]
 	if tone == Plain {
@@ -230,7 +229,7 @@ func chain(a *arc.Result, trusted bool) *Node {
 	return n
 }
 
-// discovery is the tree walk, query by query.
+// discovery explains the tree walk, query by query.
 func discovery(d *dmarc.Result) *Node {
 	n := &Node{Title: "DMARC policy", Text: cmp.Or(d.AuthorDomain, "no author domain"), RFC: "9989 §4.10"}
 	for i := range d.Walk {

@@ -16,7 +16,7 @@ var CSVColumns = []string{"at", "ref", "qid", "applied", "action", "reason", "au
 	"policy", "policy_domain", "override", "why", "text", "door", "bytes", "ms"}
 
 // CSV writes verdicts in CSV (RFC 4180), with a line of column names first. A value that a
-// spreadsheet would take for a formula begins with an apostrophe.
+// spreadsheet would read as a formula starts with an apostrophe.
 type CSV struct{ w *csv.Writer }
 
 // NewCSV writes the line of column names.
@@ -35,7 +35,7 @@ func (c *CSV) Write(v *Verdict) error {
 	return c.w.Write(fields)
 }
 
-// Flush writes out what there is.
+// Flush writes the buffered lines.
 func (c *CSV) Flush() error {
 	c.w.Flush()
 	return c.w.Error()

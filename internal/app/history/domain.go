@@ -10,13 +10,13 @@ import (
 	"postseal/store"
 )
 
-// DomainSchema is the name of the JSON of a Domain. Changes to it only add.
+// DomainSchema identifies the JSON format of a Domain. New fields may be added.
 const DomainSchema = "postseal.domain/1"
 
-// maxKnown bounds each list of a Domain.
+// maxKnown limits each list of a Domain.
 const maxKnown = 200
 
-// Domain is what this server knows of a domain and the names below it.
+// Domain is what this server knows about a domain and the names below it.
 type Domain struct {
 	Schema    string         `json:"schema"`
 	Domain    string         `json:"domain"`
@@ -29,7 +29,7 @@ type Domain struct {
 	Records   []SeenRecord   `json:"records"`
 }
 
-// DayCount counts the verdicts of a day, as author.
+// DayCount counts the verdicts of a day with the domain as author.
 type DayCount struct {
 	Day        string `json:"day"`
 	Accept     int    `json:"accept"`
@@ -49,7 +49,7 @@ type SeenSelector struct {
 	Last      time.Time `json:"last"`
 }
 
-// SeenRecord is a text that the DNS held for a name.
+// SeenRecord is a text that the DNS returned for a name.
 type SeenRecord struct {
 	Name  string    `json:"name"`
 	Texts []string  `json:"texts"`
@@ -57,8 +57,8 @@ type SeenRecord struct {
 	Last  time.Time `json:"last"`
 }
 
-// About returns what the store knows of a domain. The error is a *store.QueryError for a name
-// that is not a domain name.
+// About returns what the store knows about a domain. The error is a *store.QueryError for a
+// name that is not a domain name.
 func About(ctx context.Context, r store.Reader, name string, now time.Time, budget time.Duration) (*Domain, error) {
 	parsed, err := domain.Parse(name)
 	if err != nil {

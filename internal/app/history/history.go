@@ -1,5 +1,5 @@
-// Package history gives verdicts of the store the form in which the command line, the HTTP
-// API and the pages show them.
+// Package history converts verdicts of the store to the form that the command line, the HTTP
+// API and the pages show.
 package history
 
 import (
@@ -12,7 +12,7 @@ import (
 	"postseal/store"
 )
 
-// Schema is the name of the JSON of a Page. Changes to it only add.
+// Schema identifies the JSON format of a Page. New fields may be added.
 const Schema = "postseal.verdicts/1"
 
 // The sizes of a page.
@@ -24,7 +24,7 @@ const (
 
 // Verdict is one row. Arrays are never null.
 type Verdict struct {
-	ID      string    `json:"id,omitempty"` // the cursor of this row; absent while no database has it
+	ID      string    `json:"id,omitempty"` // the cursor of this row; absent until a database has it
 	Ref     string    `json:"ref"`
 	At      time.Time `json:"at"`
 	QID     string    `json:"qid"`
@@ -33,7 +33,7 @@ type Verdict struct {
 	Applied string    `json:"applied"`
 	Enforce string    `json:"enforce"`
 	Reason  string    `json:"reason"`
-	Text    string    `json:"text"` // why, in a few words
+	Text    string    `json:"text"` // the reason, in a few words
 
 	Author   string   `json:"author"`
 	Authors  []string `json:"authors"`
@@ -44,7 +44,7 @@ type Verdict struct {
 
 	SPF             string      `json:"spf"`
 	SPFDomain       string      `json:"spf_domain"`
-	DKIM            string      `json:"dkim"` // the best result of the signatures
+	DKIM            string      `json:"dkim"` // the best result of all signatures
 	Signatures      []Signature `json:"signatures"`
 	ARC             string      `json:"arc"`
 	IPRev           string      `json:"iprev"`
@@ -71,7 +71,7 @@ type Signature struct {
 	Reason   string `json:"reason"`
 }
 
-// FromRow returns the form of a row.
+// FromRow converts a row.
 func FromRow(r *store.Row) Verdict {
 	v := Verdict{Ref: r.Ref, At: r.At(), QID: r.QID, Door: r.Door, Action: r.Action, Applied: r.Applied, Enforce: r.Enforce, Reason: r.Reason,
 		Author: r.Author, Authors: []string{}, MailFrom: r.MFrom, Helo: r.Helo, List: r.List, SPF: r.SPF, SPFDomain: r.SPFDomain, Signatures: signatures(r.DKIM),
@@ -114,7 +114,7 @@ func signatures(s string) []Signature {
 	return list
 }
 
-// best is pass where a signature passes, else the result of the first.
+// best returns pass if a signature passes, else the result of the first.
 func best(list []Signature) string {
 	if len(list) == 0 {
 		return "none"
@@ -127,7 +127,7 @@ func best(list []Signature) string {
 	return list[0].Result
 }
 
-// text says in a few words what the identifiers came to.
+// text summarizes the results of the identifiers.
 func text(v *Verdict) string {
 	var parts []string
 	switch {
@@ -179,7 +179,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// Cursor returns the text of the id of a row, ParseCursor reads it; "" is not a cursor.
+// Cursor returns the text of the id of a row; "" is not a cursor.
 func Cursor(id int64) string { return strconv.FormatInt(id, 36) }
 
 // ParseCursor reads a cursor.
@@ -194,20 +194,20 @@ func ParseCursor(s string) (int64, error) {
 	return id, nil
 }
 
-// Page is a page of verdicts. Figures are there on the first page, if they were asked for.
+// Page is a page of verdicts. Figures are only on the first page, if requested.
 type Page struct {
 	Schema   string    `json:"schema"`
 	Query    string    `json:"query"`
 	Verdicts []Verdict `json:"verdicts"`
 	Next     string    `json:"next"` // the cursor of the following page; "" on the last
-	// Reached is set when the time was over: what is older was not searched.
+	// Reached is set if the time limit was reached: verdicts older than it were not searched.
 	Reached *time.Time `json:"reached,omitempty"`
 	Count   int        `json:"count"`
 	CountIs string     `json:"count_is"` // exact, at-least or unknown
 	// Histogram counts hours, the oldest first.
 	Histogram []Bar              `json:"histogram"`
 	Top       map[string][]Value `json:"top"`
-	Lost      []Lost             `json:"lost"` // in the days that the search looks at
+	Lost      []Lost             `json:"lost"` // in the days that the search covers
 }
 
 // Bar is an hour: its start, accepted, quarantined, rejected, deferred.
@@ -233,7 +233,7 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "[%s,%d]", text, v.Count), err
 }
 
-// Lost are verdicts that are known to be missing.
+// Lost counts verdicts that are known to be missing.
 type Lost struct {
 	Day    string    `json:"day"`
 	Node   string    `json:"node"`
@@ -243,7 +243,7 @@ type Lost struct {
 	Last   time.Time `json:"last"`
 }
 
-// FromLoss returns the form of a loss.
+// FromLoss converts a loss.
 func FromLoss(l store.Loss) Lost {
 	return Lost{Day: l.Day.String(), Node: l.Node, Reason: l.Reason, Count: l.N, First: store.Time(l.First), Last: store.Time(l.Last)}
 }

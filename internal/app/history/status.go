@@ -7,7 +7,7 @@ import (
 	"postseal/store"
 )
 
-// StatusSchema is the name of the JSON of a Status. Changes to it only add.
+// StatusSchema identifies the JSON format of a Status. New fields may be added.
 const StatusSchema = "postseal.store/1"
 
 // Status is the state of a store.
@@ -31,12 +31,12 @@ type Node struct {
 	Name         string    `json:"name"`
 	Version      string    `json:"version"`
 	ShippedUntil time.Time `json:"shipped_until"`
-	Age          float64   `json:"age_seconds"` // since the database heard of it
+	Age          float64   `json:"age_seconds"` // since the database last heard from it
 	Behind       bool      `json:"behind"`
 	Lost         int64     `json:"lost"`
 }
 
-// behind is how old the state of a node may be: it reports each 10 s.
+// behind is how old the state of a node may be: nodes report every 10 s.
 const behind = time.Minute
 
 // StatusOf returns the state of a store.

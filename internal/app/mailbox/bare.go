@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// bareFile is a regular file, without what os.File prepares for pipes and sockets: that costs
-// more than reading a small message.
+// bareFile is a regular file, without the setup that os.File does for pipes and sockets, which
+// costs more than reading a small message.
 type bareFile int
 
 func openBare(name string) (bareFile, error) {

@@ -6,7 +6,7 @@ import (
 	"postseal/message"
 )
 
-// ErrHeaderEnd is what a HeaderSink ends a message with.
+// ErrHeaderEnd is returned by a HeaderSink at the end of the header section.
 var ErrHeaderEnd = errors.New("the header section has been read")
 
 // HeaderSink is a message.Sink that keeps the header section and then stops the message with

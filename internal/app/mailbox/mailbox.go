@@ -1,5 +1,5 @@
-// Package mailbox reads the messages of mail archives one after another: mbox files with
-// any quoting of From lines, Maildirs, folders of files. It only reads.
+// Package mailbox reads the messages of mail archives one after another: mbox files with any
+// quoting of From lines, Maildirs, and directories of files. It only reads.
 package mailbox
 
 import (
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DefaultMaxMessage is the longest message that is held.
+// DefaultMaxMessage is the size of the longest message that is read into memory.
 const DefaultMaxMessage = 64 << 20
 
 // Errors of a Message.
@@ -30,25 +30,25 @@ var (
 	ErrNoFile   = errors.New("is no regular file")
 )
 
-// Message is one message of an archive, or why there is none at its place.
+// Message is one message of an archive, or the reason why it cannot be read.
 type Message struct {
 	Name   string    // path of its file; in an mbox with "#" and its number, from 1
-	Stored time.Time // when the archive took it, zero when it does not say
-	Line   string    // the From line that it begins with in an mbox, without its line ending
+	Stored time.Time // when the archive received it, zero if unknown
+	Line   string    // the From line before it in an mbox, without its line ending
 	Size   int64     // octets in the archive
-	Raw    []byte    // as it is stored, with the line endings and the quoting of the archive
+	Raw    []byte    // as stored, with the line endings and the quoting of the archive
 	Mbox   bool      // Raw may be quoted: see Unquoted
-	Err    error     // why there is no Raw
+	Err    error     // why Raw is missing
 
-	room    *[]byte  // that Raw lies in, when it can be used again
-	archive *Archive // that it comes from
-	unread  bool     // Raw is for Load to read
-	large   int64    // octets that it takes of Archive.large
+	room    *[]byte  // the buffer of Raw, if it can be reused
+	archive *Archive // the archive of the message
+	unread  bool     // Load must read Raw
+	large   int64    // octets it uses of Archive.large
 }
 
-// Load reads a message of a Maildir, which Messages leaves in its file: so those who work side
-// by side read side by side. A large one waits for its room, until ctx ends. Of a message that
-// is read already it does nothing.
+// Load reads a message of a Maildir, which Messages leaves in its file, so that workers can
+// read in parallel. A large message waits for memory until ctx ends. If the message has already
+// been read, Load does nothing.
 func (m *Message) Load(ctx context.Context) {
 	if !m.unread {
 		return
@@ -74,7 +74,7 @@ func (m *Message) Load(ctx context.Context) {
 	m.read(f, most)
 }
 
-// Release gives the room of Raw to messages that are read later. Nobody may use Raw after it.
+// Release returns the buffer of Raw for other messages. Raw must not be used afterwards.
 func (m *Message) Release() {
 	if m.room != nil {
 		if *m.room = m.Raw; cap(m.Raw) > keptRoom {
@@ -103,16 +103,16 @@ func (m *Message) read(r io.Reader, most int64) {
 	}
 }
 
-// rooms are those of messages that were released.
+// rooms are the buffers of released messages.
 var rooms sync.Pool
 
-// Octets of rooms.
+// Sizes of buffers in octets.
 const (
-	keptRoom  = 1 << 20   // of one that is used again
+	keptRoom  = 1 << 20   // of a buffer that is reused
 	largeRoom = 128 << 20 // of all larger ones that Load reads at the same time
 )
 
-// empty takes a room for Raw.
+// empty gets a buffer for Raw.
 func (m *Message) empty() []byte {
 	r, ok := rooms.Get().(*[]byte)
 	if !ok {
@@ -128,11 +128,11 @@ type Archive struct {
 	MaxMessage int64 // octets; 0 is DefaultMaxMessage
 
 	passed int64
-	large  *semaphore.Weighted // octets of large messages that Load reads
+	large  *semaphore.Weighted // octets of the large messages that Load is reading
 }
 
-// Passed is how many files of folders were skipped until now, because their names are none of
-// mail.
+// Passed is how many files in directories have been skipped so far because their names do not
+// look like mail.
 func (a *Archive) Passed() int64 { return a.passed }
 
 func (a *Archive) most() int64 {
@@ -142,17 +142,17 @@ func (a *Archive) most() int64 {
 	return a.MaxMessage
 }
 
-// Extent is how much there is to read: octets, and files of Maildirs, which are only counted.
-// To ask for the size of each takes a quarter of the time of reading it.
+// Extent is how much there is to read: octets, and files in Maildirs, which are only counted.
+// Getting the size of each would take a quarter of the time of reading it.
 type Extent struct {
 	Octets int64
 	Files  int
 }
 
-// Total is the octets of all, if the files of Maildirs have so many in the mean.
+// Total estimates the octets of everything, if mean is the average size of Maildir files.
 func (e Extent) Total(mean float64) int64 { return e.Octets + int64(float64(e.Files)*mean) }
 
-// Extent is what Messages will read, as far as it can be found.
+// Extent returns what Messages will read, as far as it can be determined.
 func (a *Archive) Extent(ctx context.Context) Extent {
 	var e Extent
 	for _, root := range a.Paths {
@@ -168,8 +168,9 @@ func (a *Archive) Extent(ctx context.Context) Extent {
 	return e
 }
 
-// Messages gives the messages in the order of the paths, in a folder in that of the names.
-// The next one is read when it is asked for; those of Maildirs are left to Message.Load.
+// Messages yields the messages in the order of the paths, and within a directory in the order
+// of the names. It reads the next message when the caller asks for it; messages in Maildirs are
+// read by Message.Load.
 func (a *Archive) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		a.passed, a.large = 0, semaphore.NewWeighted(largeRoom)
@@ -181,7 +182,7 @@ func (a *Archive) Messages() iter.Seq[Message] {
 	}
 }
 
-// file is a file that holds mail, or a place that cannot be read.
+// file is a file that contains mail, or a path that cannot be read.
 type file struct {
 	path    string
 	maildir bool
@@ -189,8 +190,8 @@ type file struct {
 	err     error
 }
 
-// walk calls visit for each file below root in order, until it returns false. Symbolic links
-// within a folder are not followed.
+// walk calls visit for each file below root in order, until it returns false. It does not
+// follow symbolic links within a directory.
 func walk(root string, visit func(file) bool, passed *int64) bool {
 	info, err := os.Stat(root)
 	switch {
@@ -203,7 +204,7 @@ func walk(root string, visit func(file) bool, passed *int64) bool {
 	return walkFolder(root, base == "cur" || base == "new", visit, passed)
 }
 
-// walkFolder takes every file of a folder of a Maildir, else those that are named like mail.
+// walkFolder visits every file in a directory of a Maildir, and otherwise those named like mail.
 func walkFolder(dir string, maildir bool, visit func(file) bool, passed *int64) bool {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -214,7 +215,7 @@ func walkFolder(dir string, maildir bool, visit func(file) bool, passed *int64) 
 	for _, e := range entries {
 		name, path := e.Name(), prefix+e.Name()
 		switch {
-		case e.IsDir() && isMaildir && name == "tmp": // deliveries that are not complete (maildir(5))
+		case e.IsDir() && isMaildir && name == "tmp": // incomplete deliveries (maildir(5))
 		case e.IsDir():
 			if !walkFolder(path, isMaildir && (name == "cur" || name == "new"), visit, passed) {
 				return false
@@ -230,8 +231,8 @@ func walkFolder(dir string, maildir bool, visit func(file) bool, passed *int64) 
 	return true
 }
 
-// namedLikeMail reports whether a file of a folder is mail by its name: .eml, .mbox, or the
-// numbers of MH.
+// namedLikeMail reports whether the name of a file looks like mail: .eml, .mbox, or the numbers
+// of MH.
 func namedLikeMail(name string) bool {
 	if _, err := strconv.ParseUint(name, 10, 32); err == nil {
 		return true
@@ -243,7 +244,7 @@ func namedLikeMail(name string) bool {
 	return strings.EqualFold(name, "mbox")
 }
 
-// messages gives what is in the file. It reports false when yield wants no more.
+// messages yields the messages in the file. It returns false if yield does.
 func (a *Archive) messages(f file, yield func(Message) bool) bool {
 	m := Message{Name: f.path, Err: f.err, archive: a}
 	switch {
@@ -254,7 +255,7 @@ func (a *Archive) messages(f file, yield func(Message) bool) bool {
 		return yield(m)
 	case !f.regular:
 		if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
-			m.Err = ErrNoFile // opening a pipe would wait for its writer
+			m.Err = ErrNoFile // opening a pipe would wait for a writer
 			return yield(m)
 		}
 	}
@@ -278,14 +279,14 @@ func (a *Archive) messages(f file, yield func(Message) bool) bool {
 	return yield(m)
 }
 
-// isMbox reports whether a file begins with a From line (RFC 4155).
+// isMbox reports whether a file starts with a From line (RFC 4155).
 func isMbox(r io.ReaderAt) bool {
 	var head [len(fromLine)]byte
 	n, _ := r.ReadAt(head[:], 0)
 	return string(head[:n]) == fromLine
 }
 
-// maildirTime is the time of delivery in the name of a file, such as "1762072207.M1P2.host".
+// maildirTime returns the time of delivery from the name of a file, such as "1762072207.M1P2.host".
 func maildirTime(name string) time.Time {
 	seconds, _, _ := strings.Cut(name, ".")
 	n, err := strconv.ParseInt(seconds, 10, 64)

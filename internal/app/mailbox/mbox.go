@@ -13,10 +13,10 @@ import (
 
 const fromLine = "From "
 
-// mbox reads a file of messages that each begin with a From line. The four flavours differ
-// in what keeps a line of the body from being taken for one: mboxo writes ">From ", mboxrd
-// one more ">" before any ">From " too, mboxcl adds a Content-Length to mboxo, mboxcl2 has
-// the Content-Length alone.
+// mbox reads a file of messages that each start with a From line. The four variants differ in
+// how they mark a body line that looks like one: mboxo writes ">From ", mboxrd also adds a ">"
+// to any ">From ", mboxcl adds a Content-Length to mboxo, and mboxcl2 only has the
+// Content-Length.
 type mbox struct {
 	name string
 	file io.ReaderAt
@@ -24,19 +24,19 @@ type mbox struct {
 	most int64
 
 	r      *bufio.Reader
-	offset int64 // of what r gives next
+	offset int64 // of the data that r returns next
 	count  int
-	dated  bool // the From lines hold times: a line that does not is none
+	dated  bool // From lines contain times: a line without one is not a From line
 }
 
-// section is what is read of one message.
+// section is the part of one message that has been read.
 type section struct {
 	data    []byte
-	over    bool // longer than what is held: data is dropped
+	over    bool // longer than allowed: data is dropped
 	octets  int64
-	length  int64 // Content-Length, negative is none
+	length  int64 // Content-Length, negative if there is none
 	inBody  bool
-	newLine bool // the next octet begins a line
+	newLine bool // the next octet starts a line
 }
 
 func (b *mbox) messages(yield func(Message) bool) bool {
@@ -82,8 +82,8 @@ func (b *mbox) seek(offset int64) {
 	b.r.Reset(section)
 }
 
-// line returns the next line, or as much of it as the buffer holds: whole is false when it
-// continues. The octets hold until the next call.
+// line returns the next line, or as much of it as the buffer holds: whole is false if it
+// continues. The octets are valid until the next call.
 func (b *mbox) line() (line []byte, whole bool, err error) {
 	line, err = b.r.ReadSlice('\n')
 	b.offset += int64(len(line))
@@ -96,7 +96,7 @@ func (b *mbox) line() (line []byte, whole bool, err error) {
 	return line, true, err
 }
 
-// message reads up to the next From line, which it returns. The error is io.EOF at the end.
+// message reads up to the next From line, and returns that line. The error is io.EOF at the end.
 func (b *mbox) message(s *section) (from []byte, err error) {
 	for {
 		if s.inBody {
@@ -130,8 +130,8 @@ func (b *mbox) message(s *section) (from []byte, err error) {
 	}
 }
 
-// text takes what is at hand of a body, up to a line that may be a From line. It may leave a
-// few octets, and takes no part in what the next line is.
+// text takes the buffered part of a body, up to a line that may be a From line. It may leave a
+// few octets, and does not examine the next line.
 func (b *mbox) text(s *section) {
 	const next = "\n" + fromLine
 	at, _ := b.r.Peek(b.r.Buffered())
@@ -140,7 +140,7 @@ func (b *mbox) text(s *section) {
 	}
 	n := bytes.Index(at, []byte(next)) + 1
 	if n == 0 {
-		n = max(0, len(at)-len(next)+1) // its beginning may be here
+		n = max(0, len(at)-len(next)+1) // the start of one may be here
 	}
 	if n == 0 {
 		return
@@ -151,7 +151,7 @@ func (b *mbox) text(s *section) {
 	b.offset += int64(n)
 }
 
-// add takes a piece of the message.
+// add adds a piece of the message.
 func (s *section) add(piece []byte, most int64) {
 	s.octets += int64(len(piece))
 	if s.octets > most {
@@ -161,7 +161,7 @@ func (s *section) add(piece []byte, most int64) {
 	s.data = append(s.data, piece...)
 }
 
-// trim drops the empty line that belongs to the From line after it.
+// trim removes the empty line that belongs to the From line after it.
 func (s *section) trim() {
 	for _, end := range []string{"\r\n\r\n", "\n\n"} {
 		if bytes.HasSuffix(s.data, []byte(end)) {
@@ -182,7 +182,7 @@ func (s *section) contentLength(line []byte) {
 }
 
 // endsAt reports whether a message may end at offset: the end of the file or a From line
-// follows. Only then is a Content-Length believed, since many are wrong.
+// follows. A Content-Length is only trusted in this case, because many are wrong.
 func (b *mbox) endsAt(offset int64) bool {
 	if offset < 0 || offset > b.size {
 		return false
@@ -211,7 +211,7 @@ func (b *mbox) take(s *section) error {
 	return err
 }
 
-// skipBlank reads on to the From line.
+// skipBlank reads up to the From line.
 func (b *mbox) skipBlank() (from []byte, err error) {
 	for {
 		line, _, err := b.line()
@@ -227,10 +227,10 @@ func (b *mbox) separates(line []byte) bool {
 	return bytes.HasPrefix(line, []byte(fromLine)) && (!b.dated || !FromTime(line).IsZero())
 }
 
-// fromForms are the times of From lines, without the words that differ: the weekday, a zone.
+// fromForms are the time formats of From lines, without the parts that vary: the weekday and a zone.
 var fromForms = []string{"Jan 2 15:04:05 2006", "Jan 2 15:04 2006", "Jan 2 15:04:05 -0700 2006", "Jan 2 15:04:05 2006 -0700"}
 
-// fromText is a From line without its line ending, "" when it is longer than any honest one.
+// fromText returns a From line without its line ending, or "" if it is longer than any real one.
 func fromText(line []byte) string {
 	const longest = 1024
 	if len(line) > longest {
@@ -240,7 +240,7 @@ func fromText(line []byte) string {
 }
 
 // FromTime reads the time of a From line: "From a@b.test Mon Jan  2 15:04:05 2006". Without a
-// zone it is UTC (RFC 4155). It is zero when there is none.
+// zone it is UTC (RFC 4155). It returns the zero time if there is none.
 func FromTime(line []byte) time.Time {
 	const longest = 1024
 	words := strings.Fields(string(line[:min(len(line), longest)]))
@@ -264,9 +264,10 @@ func FromTime(line []byte) time.Time {
 
 var weekdays = map[string]bool{"Mon": true, "Tue": true, "Wed": true, "Thu": true, "Fri": true, "Sat": true, "Sun": true}
 
-// Unquoted are the other readings of a message whose body has lines that may have been
-// quoted: one ">" taken off each ">…From " (mboxrd), then off ">From " alone (mboxo), where
-// that differs. What was quoted cannot be told from what the author wrote: a signature tells.
+// Unquoted returns the other variants of a message whose body lines may be quoted: with one ">"
+// removed from each ">…From " (mboxrd), and with ">From " alone unquoted (mboxo), if that
+// differs. The text does not show what was quoted and what the author wrote, but a signature
+// does.
 func (m *Message) Unquoted() [][]byte {
 	if !m.Mbox {
 		return nil
@@ -282,8 +283,8 @@ func (m *Message) Unquoted() [][]byte {
 	return readings
 }
 
-// unquote takes one ">" off the lines of the body that begin with ">From ", and with deep
-// those with more of it too.
+// unquote removes one ">" from body lines that start with ">From ", and with deep also from
+// those with more than one.
 func unquote(raw []byte, deep bool) (text []byte, changed bool) {
 	if !bytes.Contains(raw, []byte(">"+fromLine)) {
 		return raw, false

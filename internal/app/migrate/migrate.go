@@ -1,5 +1,5 @@
 // Package migrate reads the configuration of opendkim, opendmarc and policyd-spf and writes
-// ours, with every option that behaves otherwise here.
+// ours. It reports every option that behaves differently here.
 package migrate
 
 import (
@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// Effect is what becomes of an option.
+// Effect says what happens to an option.
 type Effect string
 
 // The effects.
 const (
-	Same    Effect = "same"    // it is in the new configuration, or it is what postseal does anyway
-	Differs Effect = "differs" // the closest that there is behaves otherwise
+	Same    Effect = "same"    // it is in the new configuration, or postseal does it anyway
+	Differs Effect = "differs" // the closest equivalent behaves differently
 	Lost    Effect = "lost"    // postseal does not do it
-	Manual  Effect = "manual"  // someone has to look
+	Manual  Effect = "manual"  // needs a manual check
 )
 
-// Note is what becomes of one option.
+// Note says what happens to one option.
 type Note struct {
 	Line   int    `json:"line"` // from 1; 0: the option is not in the file and has its default
 	Option string `json:"option"`
@@ -31,30 +31,30 @@ type Note struct {
 	Effect Effect `json:"effect"`
 	Text   string `json:"text"`
 
-	Program string `json:"program"` // whose option it is
+	Program string `json:"program"` // the program of the option
 }
 
 // Result is the new configuration, with the notes in the order of the file.
 type Result struct {
 	Program string `json:"program"`
-	Config  string `json:"config"` // TOML, the notes as comments in front
+	Config  string `json:"config"` // TOML, with the notes as comments at the top
 	Notes   []Note `json:"notes"`
 }
 
-// program is one whose configuration can be read.
+// program is a program whose configuration can be read.
 type program struct {
 	name    string
-	options map[string]option // by their names in lower case
+	options map[string]option // by names in lower case
 	absent  []string          // options whose defaults behave differently from ours, in this order
 	split   func(line string) (name, value string)
 }
 
-// option says what becomes of a value. value is "" for an option that is absent.
+// option says what happens to a value. value is "" for a missing option.
 type option func(s *settings, value string) (Effect, string)
 
 var programs = []*program{&opendkim, &opendmarc, &policydSPF}
 
-// Programs are the names that Read knows.
+// Programs lists the names that Read knows.
 func Programs() []string {
 	names := make([]string, len(programs))
 	for i, p := range programs {
@@ -63,7 +63,7 @@ func Programs() []string {
 	return names
 }
 
-// Guess names the program by the name of its file, "" when it does not tell.
+// Guess returns the program for the name of its file, or "" if the name does not identify it.
 func Guess(path string) string {
 	base := strings.ToLower(filepath.Base(path))
 	for _, p := range programs {
@@ -84,8 +84,8 @@ type File struct {
 	Data    []byte
 }
 
-// ReadAll translates the configurations of several programs into one. Where two of them set the
-// same key otherwise, the later one counts.
+// ReadAll translates the configurations of several programs into one. If two of them set the
+// same key differently, the later one counts.
 func ReadAll(files ...File) (*Result, error) {
 	s, r, names := &settings{}, &Result{Notes: []Note{}}, []string{}
 	for _, f := range files {
@@ -135,7 +135,7 @@ func (p *program) note(s *settings, line int, name, value string) Note {
 	return n
 }
 
-// write is the new configuration, with what behaves otherwise in comments.
+// write returns the new configuration, with different behavior described in comments.
 func (r *Result) write(s *settings, several bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# From the configuration of %s. What behaves otherwise:\n", r.Program)
@@ -161,7 +161,7 @@ func (r *Result) write(s *settings, several bool) string {
 	return b.String()
 }
 
-// printable keeps outside text within its comment.
+// printable keeps untrusted text within its comment.
 func printable(s string) string {
 	const longest = 120
 	s = strings.Map(func(r rune) rune {
@@ -179,7 +179,7 @@ func printable(s string) string {
 // settings are the keys of the new configuration, in the order of its tables.
 type settings struct {
 	keys    []setting
-	trusted []string // networks beside loopback
+	trusted []string // networks in addition to loopback
 	exempt  []string // spf= of [[exempt]] entries
 	rules   []string // [[rule]] entries, commented out
 }
@@ -205,7 +205,7 @@ func (s *settings) text(table, key, value string) { s.set(table, key, quote(valu
 func quote(s string) string {
 	b, err := json.Marshal(strings.ToValidUTF8(s, "?"))
 	if err != nil {
-		panic(err) // of a string there is no error
+		panic(err) // encoding a string cannot fail
 	}
 	return strings.ReplaceAll(string(b), "\x7f", `\u007f`)
 }
@@ -243,7 +243,7 @@ func (s *settings) String() string {
 	return b.String()
 }
 
-// yes reads a boolean as opendkim and opendmarc do: its first octet counts.
+// yes reads a boolean as opendkim and opendmarc do: only its first octet counts.
 func yes(value string) bool {
 	return value != "" && strings.ContainsRune("TtYy1", rune(value[0]))
 }
@@ -253,7 +253,7 @@ func words(value string) []string {
 	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 }
 
-// networks are the words of a list that are addresses or networks; rest is what is not.
+// networks returns the words of a list that are addresses or networks; rest contains the others.
 func networks(value string) (prefixes, rest []string) {
 	for _, w := range words(value) {
 		if p, err := netip.ParsePrefix(w); err == nil {
@@ -271,8 +271,9 @@ func networks(value string) (prefixes, rest []string) {
 	return slices.Compact(prefixes), rest
 }
 
-// exclude removes the networks that hold what an entry with "!" excludes: what is excluded must
-// not become trusted. An exclusion that is not an address removes everything.
+// exclude removes the networks that contain what an entry with "!" excludes, because an
+// excluded address must not become trusted. An exclusion that is not an address removes
+// everything.
 func exclude(prefixes, rest []string) (left, excluded []string) {
 	left = prefixes
 	for _, w := range rest {
@@ -301,7 +302,7 @@ func overlap(a, b string) bool {
 
 // Options of several programs.
 
-// always is an option that has one outcome whatever its value is.
+// always returns an option with a fixed outcome, whatever its value.
 func always(e Effect, text string) option {
 	return func(*settings, string) (Effect, string) { return e, text }
 }
@@ -326,16 +327,16 @@ func seconds(table, key string) option {
 	}
 }
 
-// milterSocket leaves the socket to the program that has it: both may run for a while, and a
-// socket of two programs belongs to neither.
+// milterSocket leaves the socket to its program: both may run for a while, and two programs
+// cannot share a socket.
 func milterSocket(*settings, string) (Effect, string) {
 	return Differs, "its socket is not taken over: postseal listens at its own (milter 127.0.0.1:8895), and postseal setup postfix names it to Postfix"
 }
 
-// loopback passes unchecked by default; the list of [network] trusted replaces it.
+// loopback is not checked by default; the list of [network] trusted replaces it.
 var loopback = []string{"127.0.0.0/8", "::1"}
 
-// trusted takes clients that pass unchecked, beside those that earlier options named.
+// trusted adds clients whose mail is not checked to those that earlier options named.
 func trusted(s *settings, value string) (Effect, string) {
 	prefixes, rest := networks(value)
 	prefixes, excluded := exclude(prefixes, rest)
@@ -363,7 +364,7 @@ const (
 	noScripts = "there are no scripts: see [[rule]]"
 )
 
-// each gives several options the same outcome.
+// each returns several options with the same outcome.
 func each(into map[string]option, o option, names ...string) {
 	for _, n := range names {
 		into[strings.ToLower(n)] = o

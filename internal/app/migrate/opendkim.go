@@ -70,7 +70,7 @@ func opendkimOptions() map[string]option {
 	return o
 }
 
-// opendkimLost adds what postseal does not do at all, beside signing.
+// opendkimLost adds what postseal does not do, apart from signing.
 func opendkimLost(o map[string]option) {
 	each(o, always(Lost, noReports), "ReportAddress", "ReportBccAddress", "RequestReports", "SendReports", "SMTPURI", "Statistics", "StatisticsName",
 		"StatisticsPrefix", "StatisticsPolicyScript")
@@ -125,7 +125,7 @@ func maximumSignatures(s *settings, value string) (Effect, string) {
 	return Same, "those behind are policy"
 }
 
-// action is the word of On-…, which may be its first letter.
+// action returns the word of On-…, which may be just its first letter.
 func action(value string) string {
 	actions := []string{"accept", "discard", "quarantine", "reject", "tempfail"}
 	i := slices.IndexFunc(actions, func(a string) bool { return value != "" && strings.HasPrefix(a, strings.ToLower(value)) })
@@ -135,10 +135,10 @@ func action(value string) string {
 	return actions[i]
 }
 
-// noADSP: RFC 5617 is historic since 2013.
+// noADSP: RFC 5617 has been historic since 2013.
 const noADSP = "ADSP is historic, DMARC took its place"
 
-// maximumHeaders takes the octets of a header section; 0 is not limit there.
+// maximumHeaders reads the octets of a header section; there, 0 means no limit.
 func maximumHeaders(s *settings, value string) (Effect, string) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 {
@@ -149,8 +149,7 @@ func maximumHeaders(s *settings, value string) (Effect, string) {
 	return Differs, "a larger header section is refused with 552; opendkim lets it pass unsigned"
 }
 
-// onFailure is the outcome of the options that act on signatures; rule writes those that have
-// one.
+// onFailure is the outcome of options that act on signatures; rule writes those that have one.
 func onFailure(_ *settings, value string) (Effect, string) {
 	if action(value) == "accept" {
 		return Same, "a signature alone decides nothing (RFC 6376 §6.1)"

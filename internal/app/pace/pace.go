@@ -1,6 +1,6 @@
-// Package pace keeps the DNS questions of a bulk run within bounds: so many a second, so many
-// outstanding, and so many outstanding below one registrable domain, so that neither our name
-// server nor the servers of one domain are flooded.
+// Package pace limits the DNS queries of a bulk run: per second, in flight, and in flight below
+// one registrable domain, so that neither our name server nor the servers of one domain are
+// flooded.
 package pace
 
 import (
@@ -15,16 +15,16 @@ import (
 	"postseal/resolver"
 )
 
-// Bounds of Options that are not set. Least is what every name server takes: more datagrams
-// at once may not fit its receive buffer (208 KiB on Linux, some 270 datagrams), and each one
-// that is dropped costs a timeout. Between the two the bound follows the answers.
+// Limits used for Options that are not set. Least is what every name server can handle: more
+// datagrams at once may not fit its receive buffer (208 KiB on Linux, about 270 datagrams), and
+// each dropped datagram costs a timeout. Between the two the limit adapts to the answers.
 const (
 	Least   = 128
 	Most    = 512
 	PerZone = 24
 )
 
-// slow is how long an answer takes that was probably lost on the way and asked again.
+// slow is how long an answer takes that was probably lost and queried again.
 const slow = time.Second
 
 // inFlight is how long a question counts as outstanding: one that waits for longer is in no
@@ -33,13 +33,13 @@ const inFlight = 250 * time.Millisecond
 
 // Options are the bounds. Zero values are the defaults.
 type Options struct {
-	Rate    float64 // questions a second; 0: no bound
-	Least   int     // outstanding questions, whatever happens
-	Most    int     // outstanding questions, if every answer comes in time
-	PerZone int     // outstanding questions below one registrable domain
+	Rate    float64 // queries per second; 0: no limit
+	Least   int     // minimum of queries in flight
+	Most    int     // queries in flight, if every answer arrives in time
+	PerZone int     // queries in flight below one registrable domain
 }
 
-// Resolver asks next within the bounds. It is safe for concurrent use if next is.
+// Resolver queries next within the limits. It is safe for concurrent use if next is.
 type Resolver struct {
 	next    resolver.Resolver
 	options Options
@@ -133,7 +133,7 @@ func (r *Resolver) enter(ctx context.Context) error {
 	return nil
 }
 
-// withdraw takes a question out of the queue. One whose turn came meanwhile gives it back.
+// withdraw removes a query from the queue. If its turn came meanwhile, withdraw ends the turn.
 func (r *Resolver) withdraw(turn chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,7 +145,7 @@ func (r *Resolver) withdraw(turn chan struct{}) {
 	r.admit()
 }
 
-// admit gives turns to those who wait. r.mu is held.
+// admit gives turns to waiting queries. r.mu is held.
 func (r *Resolver) admit() {
 	for r.out < int(r.window) && len(r.queue) > 0 {
 		close(r.queue[0])

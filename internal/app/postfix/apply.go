@@ -22,7 +22,7 @@ const (
 	recordName = "main.cf.postseal.json"
 )
 
-// record is what Apply did.
+// record is what Apply has done.
 type record struct {
 	Schema  string   `json:"schema"`
 	Changes []Change `json:"changes"`
@@ -32,14 +32,14 @@ type record struct {
 // ErrNothingToUndo: setup has not been applied to this configuration.
 var ErrNothingToUndo = errors.New("setup was not applied here: nothing to undo")
 
-// added are the endpoints that a change of Milters brought.
+// added returns the endpoints that a change of Milters added.
 func added(c Change) []string {
 	before := MilterList(c.Old)
 	return slices.DeleteFunc(MilterList(c.New), func(e string) bool { return slices.Contains(before, e) })
 }
 
-// Apply saves main.cf and sets every change. What an earlier Apply did can still be
-// undone: its backup is kept, its record is extended.
+// Apply saves main.cf and makes every change. An earlier Apply can still be undone: its backup
+// is kept, and its record is extended.
 func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, err error) {
 	main, backup := s.path("main.cf"), s.path(backupName)
 	octets, err := os.ReadFile(main)
@@ -56,11 +56,11 @@ func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, 
 		return "", err
 	}
 	r.Schema, r.Changes = "postseal.setup/1", append(r.Changes, changes...)
-	// First the record: a crash between the two leaves something to undo, never the reverse.
+	// The record is written first: after a crash between the two there is something to undo, never the reverse.
 	if err := s.writeRecord(r); err != nil {
 		return "", err
 	}
-	// postconf -e would glue a new parameter to a last line without an end.
+	// postconf -e would append a new parameter to an unterminated last line.
 	if len(octets) > 0 && octets[len(octets)-1] != '\n' {
 		if err := s.write(main, append(octets, '\n')); err != nil {
 			return "", err
@@ -81,8 +81,8 @@ func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, 
 	return backup, s.writeRecord(r)
 }
 
-// Undo reverts what Apply did. When nobody has changed main.cf since, the file is put back
-// octet for octet; else each parameter is, if it still has the value that Apply gave it.
+// Undo reverts what Apply did. If main.cf has not changed since, the file is restored octet for
+// octet; otherwise each parameter is, if it still has the value that Apply set.
 func (s *Settings) Undo(ctx context.Context) (kept []Change, err error) {
 	r, err := s.readRecord()
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Settings) Undo(ctx context.Context) (kept []Change, err error) {
 	return kept, errors.Join(os.Remove(s.path(recordName)), os.Remove(s.path(backupName)))
 }
 
-// undoEach goes backwards, so that a parameter that was set twice ends at its first value.
+// undoEach goes backwards, so a parameter that was set twice ends with its first value.
 func (s *Settings) undoEach(ctx context.Context, changes []Change) (kept []Change, err error) {
 	for i := len(changes) - 1; i >= 0; i-- {
 		c := changes[i]
@@ -158,7 +158,7 @@ func (s *Settings) writeRecord(r record) error {
 	return s.write(s.path(recordName), append(octets, '\n'))
 }
 
-// write replaces a file as a whole, with the mode of main.cf.
+// write replaces the whole file, with the mode of main.cf.
 func (s *Settings) write(path string, octets []byte) error {
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(s.path("main.cf")); err == nil {
@@ -172,5 +172,5 @@ func digest(octets []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Quote writes s as one word of a shell.
+// Quote quotes s as one word for the shell.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

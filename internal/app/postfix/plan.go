@@ -23,20 +23,20 @@ const (
 type Change struct {
 	Name     string `json:"name"`
 	Old      string `json:"old"`
-	Explicit bool   `json:"explicit"` // Old stands in main.cf
+	Explicit bool   `json:"explicit"` // Old is the value in main.cf
 	New      string `json:"new"`
 }
 
-// Doors are the listeners of postseal as Postfix names them, "" is a door that Postfix
-// does not use.
+// Doors are the listeners of postseal in Postfix's notation; "" is a listener that Postfix does
+// not use.
 type Doors struct {
 	Milter        string
 	Policy        string
-	DefaultAction string // of the milter: what Postfix does while postseal is away
+	DefaultAction string // of the milter: what Postfix does while postseal is down
 }
 
-// Plan lists what has to change. It is empty when everything is set. That LF is a line ending
-// stays where main.cf says so itself.
+// Plan lists the necessary changes. It is empty if everything is set. If main.cf itself says
+// that LF is a line ending, that is kept.
 func (s *Settings) Plan(d Doors) []Change {
 	var changes []Change
 	if d.Milter != "" && (!s.Uses(d.Milter) || len(s.Former(d.Milter)) > 0) {
@@ -49,14 +49,14 @@ func (s *Settings) Plan(d Doors) []Change {
 		changes = append(changes, s.change(Recipient, s.Recipient, s.withPolicy(d.Policy)))
 	}
 	if s.BareNewline != "" && s.Smuggles() && !s.Explicit[BareNewline] {
-		// "normalize", by the name that the first releases with the parameter know too.
+		// "normalize", under the name that the first releases with the parameter also know.
 		changes = append(changes, s.change(BareNewline, s.BareNewline, "yes"))
 	}
 	return changes
 }
 
-// withMilter is smtpd_milters with ours in place of a former one of ours, else first, since a
-// milter that edits the message before us would break signatures.
+// withMilter returns smtpd_milters with our milter in place of a former one of ours, or else
+// first, because a milter that edits the message earlier would break signatures.
 func (s *Settings) withMilter(d Doors) string {
 	entry := "{ " + d.Milter + ", default_action=" + d.DefaultAction + " }"
 	if s.Uses(d.Milter) {
@@ -77,8 +77,8 @@ func (s *Settings) withMilter(d Doors) string {
 // usualEndpoints are those of the packages and of a daemon without a configuration.
 var usualEndpoints = []string{"unix:postseal/milter.sock", "inet:127.0.0.1:8895"}
 
-// Former lists the endpoints of smtpd_milters that setup wrote once, or that a postseal
-// usually has, and that are not the one of now.
+// Former lists endpoints in smtpd_milters that setup once wrote, or that postseal usually uses,
+// except the current one.
 func (s *Settings) Former(endpoint string) []string {
 	var former []string
 	for _, e := range MilterList(s.Milters) {
@@ -89,15 +89,15 @@ func (s *Settings) Former(endpoint string) []string {
 	return former
 }
 
-// OldProtocol reports whether Postfix speaks a milter protocol that takes header fields
-// without their leading space, which breaks simple canonicalization.
+// OldProtocol reports whether Postfix uses a milter protocol without the leading space of
+// header fields, which breaks simple canonicalization.
 func (s *Settings) OldProtocol() bool {
 	n, err := strconv.Atoi(s.Protocol)
 	return err == nil && n < 6
 }
 
-// Smuggles reports whether a second message can be smuggled within a first: Postfix then ends
-// a message where the server before it does not (CVE-2023-51764).
+// Smuggles reports whether a second message can be smuggled inside a first: Postfix then ends a
+// message where the server before it does not (CVE-2023-51764).
 func (s *Settings) Smuggles() bool {
 	switch strings.ToLower(s.BareNewline) {
 	case "yes", "normalize", "reject":
@@ -115,12 +115,12 @@ func (s *Settings) Uses(endpoint string) bool {
 	return slices.Contains(MilterList(s.inForce(Milters, s.Milters)), endpoint)
 }
 
-// UsesPolicy reports whether smtpd_recipient_restrictions asks the endpoint.
+// UsesPolicy reports whether smtpd_recipient_restrictions uses the endpoint.
 func (s *Settings) UsesPolicy(endpoint string) bool {
 	return slices.Contains(words(s.inForce(Recipient, s.Recipient)), endpoint)
 }
 
-// Without is smtpd_milters without an endpoint.
+// Without returns smtpd_milters without an endpoint.
 func (s *Settings) Without(endpoint string) string {
 	list := s.Milters
 	for _, raw := range milterEntries(s.Milters) {
@@ -131,8 +131,8 @@ func (s *Settings) Without(endpoint string) string {
 	return strings.Join(milterEntries(list), ", ")
 }
 
-// Listener is the listener of an endpoint that Postfix names, as unix:PATH or HOST:PORT; "" for
-// one of another form, such as a $name.
+// Listener returns the listener for an endpoint in Postfix's notation, as unix:PATH or
+// HOST:PORT; "" for other forms, such as a $name.
 func (s *Settings) Listener(endpoint string) string {
 	kind, rest, _ := strings.Cut(endpoint, ":")
 	switch kind {
@@ -149,10 +149,10 @@ func (s *Settings) Listener(endpoint string) string {
 	return ""
 }
 
-// InForce lists the endpoints of smtpd_milters, $names replaced.
+// InForce lists the endpoints of smtpd_milters, with $names replaced.
 func (s *Settings) InForce() []string { return MilterList(s.inForce(Milters, s.Milters)) }
 
-// OnFailure is what Postfix does while the milter of an endpoint is away.
+// OnFailure returns what Postfix does while the milter of an endpoint is down.
 func (s *Settings) OnFailure(endpoint string) string {
 	value := s.inForce(Milters, s.Milters)
 	for _, m := range inBraces.FindAllStringSubmatch(value, -1) {
@@ -171,7 +171,7 @@ var (
 	ownAction = regexp.MustCompile(`\bdefault_action\s*=\s*([a-z]+)`)
 )
 
-// milterEntries gives the entries of smtpd_milters as they are written, braces included.
+// milterEntries yields the entries of smtpd_milters as written, including braces.
 func milterEntries(value string) []string {
 	var list []string
 	for value = strings.TrimLeft(value, ", \t\r\n"); value != ""; value = strings.TrimLeft(value, ", \t\r\n") {
@@ -187,8 +187,8 @@ func milterEntries(value string) []string {
 	return list
 }
 
-// MilterList gives the endpoints of smtpd_milters in order. An entry in braces begins with its
-// endpoint and continues with parameters of its own.
+// MilterList yields the endpoints of smtpd_milters in order. An entry in braces starts with its
+// endpoint, followed by its own parameters.
 func MilterList(value string) []string {
 	var list []string
 	for value = strings.TrimLeft(value, ", \t\r\n"); value != ""; value = strings.TrimLeft(value, ", \t\r\n") {
@@ -209,8 +209,8 @@ func MilterList(value string) []string {
 	return list
 }
 
-// withPolicy asks the policy service right after the check against relaying: what is
-// refused there needs no DNS. The rest of the value stays as it is written.
+// withPolicy adds the policy service directly after the relay check, because rejected relay
+// attempts need no DNS. The rest of the value is unchanged.
 func (s *Settings) withPolicy(endpoint string) string {
 	ask, list := "check_policy_service "+endpoint, strings.TrimSpace(s.Recipient)
 	if list == "" {
@@ -241,8 +241,8 @@ func join(entry, list string) string {
 	return entry + ", " + list
 }
 
-// writers are milters that write Authentication-Results fields of their own, by what
-// their sockets are usually called or numbered.
+// writers are milters that write their own Authentication-Results fields, identified by their
+// usual sockets.
 var writers = []struct{ mark, name string }{
 	{"opendmarc", "opendmarc"}, {":8893", "opendmarc"}, {":54321", "opendmarc"},
 	{"opendkim", "opendkim"}, {":8891", "opendkim"}, {":12301", "opendkim"},
@@ -251,13 +251,13 @@ var writers = []struct{ mark, name string }{
 	{"spf-milter", "spf-milter"},
 }
 
-// AsksPolicyd reports whether smtpd_recipient_restrictions asks a policyd-spf.
+// AsksPolicyd reports whether smtpd_recipient_restrictions uses a policyd-spf.
 func (s *Settings) AsksPolicyd() bool {
 	value := s.inForce(Recipient, s.Recipient)
 	return strings.Contains(value, "policyd-spf") || strings.Contains(value, "policy-spf")
 }
 
-// Others names the other milters of smtpd_milters that write Authentication-Results.
+// Others names the other milters in smtpd_milters that write Authentication-Results.
 func (s *Settings) Others(ours string) []string {
 	var names []string
 	for _, endpoint := range MilterList(s.inForce(Milters, s.Milters)) {

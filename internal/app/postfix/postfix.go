@@ -1,5 +1,5 @@
-// Package postfix reads the configuration of a Postfix and puts postseal into it: what
-// "postseal setup postfix" and "postseal doctor" know of main.cf and master.cf.
+// Package postfix reads the configuration of Postfix and adds postseal to it. "postseal setup
+// postfix" and "postseal doctor" use it for main.cf and master.cf.
 package postfix
 
 import (
@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled: there is no postconf on this machine.
+// ErrNotInstalled means that this host has no postconf.
 var ErrNotInstalled = errors.New("postconf is not installed")
 
-// Settings are those of main.cf that postseal has to do with.
+// Settings are the settings of main.cf that concern postseal.
 type Settings struct {
 	Version       string
 	ConfigDir     string
@@ -24,26 +24,26 @@ type Settings struct {
 	Milters       string   // smtpd_milters, as written
 	Recipient     string   // smtpd_recipient_restrictions, as written
 	DefaultAction string   // milter_default_action
-	BareNewline   string   // smtpd_forbid_bare_newline, "" where Postfix does not know it
+	BareNewline   string   // smtpd_forbid_bare_newline, "" if Postfix does not support it
 	Protocol      string   // milter_protocol
 	Hostname      string   // myhostname
-	Proxies       []string // smtpd_proxy_filter of main.cf and of services of master.cf
+	Proxies       []string // smtpd_proxy_filter of main.cf and of services in master.cf
 	Explicit      map[string]bool
-	Chrooted      bool     // some smtpd of master.cf runs inside QueueDir
-	Overrides     []string // services of master.cf that set smtpd_milters themselves
+	Chrooted      bool     // some smtpd in master.cf runs inside QueueDir
+	Overrides     []string // services in master.cf that set smtpd_milters themselves
 
 	expanded map[string]string // Milters and Recipient without $names
-	wrote    []string          // endpoints that setup wrote into Milters before
+	wrote    []string          // endpoints that setup previously wrote into Milters
 }
 
-// Defaults are the settings of a Postfix as Debian installs it, to show what setup would
-// do where there is none.
+// Defaults are the settings of Postfix as Debian installs it, to show what setup would do if it
+// is not installed.
 func Defaults() Settings {
 	return Settings{ConfigDir: "/etc/postfix", QueueDir: "/var/spool/postfix", MailOwner: "postfix", Protocol: "6", Chrooted: true,
 		Explicit: map[string]bool{}}
 }
 
-// Read asks postconf. dir is the configuration directory, "" the default one.
+// Read runs postconf. dir is the configuration directory, "" the default one.
 func Read(ctx context.Context, dir string) (Settings, error) {
 	s := Settings{Explicit: map[string]bool{}}
 	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", "myhostname", Protocol, proxyFilter, BareNewline, Milters, Recipient)
@@ -79,7 +79,7 @@ func Read(ctx context.Context, dir string) (Settings, error) {
 	return s, s.readServices(ctx, dir)
 }
 
-// inForce is the value of Milters or Recipient without $names.
+// inForce returns the value of Milters or Recipient without $names.
 func (s *Settings) inForce(name, written string) string {
 	if value, ok := s.expanded[name]; ok {
 		return value
@@ -87,7 +87,7 @@ func (s *Settings) inForce(name, written string) string {
 	return written
 }
 
-// readServices looks at the smtpd services of master.cf.
+// readServices reads the smtpd services of master.cf.
 func (s *Settings) readServices(ctx context.Context, dir string) error {
 	services, err := postconf(ctx, dir, "-M")
 	if err != nil {
@@ -121,8 +121,7 @@ func (s *Settings) readServices(ctx context.Context, dir string) error {
 	return nil
 }
 
-// parameters reads the values in force, defaults included, as written or with $names
-// expanded.
+// parameters reads the current values, including defaults, as written or with $names expanded.
 func parameters(ctx context.Context, dir string, expand bool, names ...string) (map[string]string, error) {
 	if expand {
 		names = append([]string{"-x"}, names...)
@@ -168,9 +167,9 @@ func postconf(ctx context.Context, dir string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// Endpoint writes a listener of postseal, "unix:PATH" or "HOST:PORT", as Postfix names it.
-// A unix socket within the queue directory is named relative to it: this holds for a
-// chrooted smtpd and for another one alike.
+// Endpoint returns a listener of postseal, "unix:PATH" or "HOST:PORT", in Postfix's notation. A
+// unix socket within the queue directory is named relative to it, which works with and without
+// a chroot.
 func (s *Settings) Endpoint(listener string) (string, error) {
 	path, unix := strings.CutPrefix(listener, "unix:")
 	if !unix {

@@ -26,8 +26,8 @@ type record struct {
 	Existed bool   `json:"existed"`
 	Before  []byte `json:"before"`
 	After   []byte `json:"after"`
-	NewDir  string `json:"new_dir"` // the folder of Config, when it was made
-	PID     int    `json:"pid"`     // of the daemon that was started without systemd
+	NewDir  string `json:"new_dir"` // the directory of Config, if it was created
+	PID     int    `json:"pid"`     // of a daemon started without systemd
 	Unit    bool   `json:"unit"`    // systemd started it
 	Postfix bool   `json:"postfix"` // main.cf was changed
 }
@@ -54,7 +54,7 @@ func (s *Survey) Apply(ctx context.Context) error {
 		if dir := filepath.Dir(s.ConfigFile); r.NewDir == "" && !exists(dir) {
 			r.NewDir = dir
 		}
-		if err := s.write(r); err != nil { // first: a crash leaves something to undo, never the reverse
+		if err := s.write(r); err != nil { // first: after a crash there is something to undo, never the reverse
 			return err
 		}
 		if err := s.writeConfig(s.after); err != nil {
@@ -118,7 +118,7 @@ func (s *Survey) daemon(ctx context.Context, r *record, changed bool) error {
 
 func (s *Survey) logPath() string { return filepath.Join(s.State, "quickstart.log") }
 
-// startCommand is what starts the daemon: its unit, or itself where there is no systemd.
+// startCommand returns the command that starts the daemon: its unit, or the program itself without systemd.
 func (s *Survey) startCommand() []string {
 	if _, err := os.Stat("/run/systemd/system"); err == nil && len(endpoint.Units()) > 0 {
 		return []string{"systemctl", "enable", "--now", "postseal.service"}
@@ -126,7 +126,7 @@ func (s *Survey) startCommand() []string {
 	return []string{s.Program, "serve", "--config", s.ConfigFile}
 }
 
-// spawn starts the daemon apart from this program, as the user of the packages if there is one.
+// spawn starts the daemon independently of this program, as the user of the packages if there is one.
 func (s *Survey) spawn(cmd *exec.Cmd, r *record) error {
 	if err := os.MkdirAll(s.State, 0o750); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *Survey) spawn(cmd *exec.Cmd, r *record) error {
 	return cmd.Process.Release()
 }
 
-// credential is the user postseal, for root only; nil keeps the user of this program.
+// credential returns the user postseal if root runs this program; nil keeps the current user.
 func (s *Survey) credential() *syscall.Credential {
 	u, err := user.Lookup("postseal")
 	if err != nil || os.Geteuid() != 0 {
@@ -159,8 +159,8 @@ func (s *Survey) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// Undo takes back what Apply did, the last first. kept names what was changed since by hand and
-// is left as it is.
+// Undo reverts what Apply did, in reverse order. kept names files that were changed by hand
+// since; they are left unchanged.
 func (s *Survey) Undo(ctx context.Context) (kept []string, err error) {
 	r, err := s.read()
 	if err != nil {
@@ -213,8 +213,8 @@ func (s *Survey) undoConfig(r *record) (kept []string, err error) {
 	return nil, nil
 }
 
-// undoDaemon ends the daemon that Apply started, or lets one that ran before read its
-// configuration again.
+// undoDaemon stops the daemon that Apply started, or makes one that already ran reload its
+// configuration.
 func (s *Survey) undoDaemon(r *record) error {
 	running := endpoint.Read(s.State).PID
 	switch {
@@ -232,14 +232,14 @@ func (s *Survey) undoDaemon(r *record) error {
 	return nil
 }
 
-// reloadPostfix lets a running Postfix read main.cf again.
+// reloadPostfix makes a running Postfix reload main.cf.
 func (s *Survey) reloadPostfix(ctx context.Context) error {
 	program, err := exec.LookPath("postfix")
 	if err != nil {
 		program = "/usr/sbin/postfix"
 	}
 	if exec.CommandContext(ctx, program, "-c", s.Postfix.ConfigDir, "status").Run() != nil {
-		return nil // it reads it when it starts
+		return nil // it reads main.cf when it starts
 	}
 	if out, err := exec.CommandContext(ctx, program, "-c", s.Postfix.ConfigDir, "reload").CombinedOutput(); err != nil {
 		return fmt.Errorf("postfix reload: %w: %s", err, bytes.TrimSpace(out))

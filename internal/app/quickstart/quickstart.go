@@ -1,5 +1,5 @@
-// Package quickstart puts postseal beside the Postfix of a machine in one go, and takes
-// everything back: what "postseal quickstart" does.
+// Package quickstart sets up postseal with the Postfix of a host in one step, and can undo
+// everything. It implements "postseal quickstart".
 package quickstart
 
 import (
@@ -21,25 +21,25 @@ import (
 // Options say where everything is.
 type Options struct {
 	ConfigFile string // of postseal; it may not exist yet
-	PostfixDir string // configuration of Postfix, "" is its own
-	State      string // the state folder, which keeps what Undo needs
+	PostfixDir string // configuration directory of Postfix, "" is the default
+	State      string // the state directory, which stores what Undo needs
 	Program    string // this program, to start the daemon with
-	SMTP       string // HOST:PORT where Postfix takes test messages
+	SMTP       string // HOST:PORT where Postfix accepts test messages
 	Config     *conf.Config
 	Resolver   resolver.Resolver
 }
 
-// Survey is what stands on the machine.
+// Survey is what was found on the host.
 type Survey struct {
 	Options
 	Postfix postfix.Settings
 	Milter  endpoint.Found
-	before  []byte // of ConfigFile, nil where there is none
-	after   []byte // what ConfigFile is to hold
+	before  []byte // the content of ConfigFile, nil if it does not exist
+	after   []byte // the new content of ConfigFile
 }
 
-// Look looks at Postfix, the resolver, the daemon and other filters, and changes nothing. The
-// error says that there is no Postfix to work with.
+// Look checks Postfix, the resolver, the daemon and other filters, and changes nothing. The
+// error says that there is no Postfix to set up.
 func Look(ctx context.Context, o Options) (*Survey, []doctor.Finding, error) {
 	s := &Survey{Options: o}
 	var err error
@@ -57,7 +57,7 @@ func Look(ctx context.Context, o Options) (*Survey, []doctor.Finding, error) {
 	return s, findings, nil
 }
 
-// others names the filters that do a part of the work already.
+// others names the filters that already do part of the work.
 func (s *Survey) others() (list []doctor.Finding) {
 	for _, name := range s.Postfix.Others("") {
 		list = append(list, doctor.Finding{Check: "others", Level: doctor.Warn, Text: name + " is in smtpd_milters, and stays there: it writes Authentication-Results too",
@@ -84,8 +84,8 @@ func hintOf(name string) string {
 
 var setsID = regexp.MustCompile(`(?m)^[ \t]*authserv_id[ \t]*=`)
 
-// configuration is what the configuration file is to hold: what stands there, with an
-// authserv_id, or a new one that refuses nothing.
+// configuration returns the new configuration file: the existing one with an authserv_id, or a
+// new one that rejects nothing.
 func (s *Survey) configuration() []byte {
 	id := fmt.Sprintf("authserv_id = %q\n", s.Postfix.Hostname)
 	switch {
@@ -139,7 +139,7 @@ func (s *Survey) doors() (postfix.Doors, error) {
 	return postfix.Doors{Milter: milter, DefaultAction: "tempfail"}, err
 }
 
-// Test shows what becomes of a forgery and of a message on loopback, and what doctor says.
+// Test shows what happens to a forgery and to a message on loopback, and the results of doctor.
 func (s *Survey) Test(ctx context.Context) []doctor.Finding {
 	o := doctor.Options{Milter: s.Milter.Address, Resolver: s.Resolver, Enforce: s.Config.Enforce, HTTP: endpoint.NewFinder(s.Config).Find(ctx, endpoint.HTTP).Address}
 	if p, err := postfix.Read(ctx, s.PostfixDir); err == nil {

@@ -7,13 +7,13 @@ import (
 	"postseal/message"
 )
 
-// Client is the client that handed the message to our own network, when one of our relays
-// handed it on: the first hop from the field at index first whose client is outside. A hop is
-// inside when its client is a relay, or has an address that only our own network reaches
-// (RFC 1918, RFC 4193, RFC 6598, loopback, link-local) and that stop does not name. Nothing
-// below the field that names the client is looked at, since strangers wrote it.
+// Client returns the client that sent the message to our own network, if one of our relays
+// forwarded it: the first hop, from the field at index first on, whose client is outside. A hop
+// is inside if its client is a relay, or has an address that only our own network can reach
+// (RFC 1918, RFC 4193, RFC 6598, loopback, link-local) and that stop does not name. Fields
+// below the one that names the client are ignored, because unknown hosts wrote them.
 //
-// Client reports false when the trace of our relays cannot be read: the client is then unknown.
+// Client returns false if the trace fields of our relays cannot be read: the client is then unknown.
 func Client(h *message.Header, first int, relay, stop func(netip.Addr) bool) (Hop, bool) {
 	relays := 0
 	for i := first; i < h.Len(); i++ {
@@ -25,7 +25,7 @@ func Client(h *message.Header, first int, relay, stop func(netip.Addr) bool) (Ho
 		relays++
 		switch {
 		case hop.By == "" || !hop.IP.IsValid():
-			// A client may have spoilt the field with its HELO, so as to be looked for below.
+			// A client may have made the field unreadable with its HELO, so that we look further down.
 			return Hop{}, false
 		case relay(hop.IP), hop.IP.IsLoopback(), inside(hop.IP) && !stop(hop.IP):
 		default:
@@ -44,7 +44,7 @@ func inside(ip netip.Addr) bool {
 	return ip.IsPrivate() || ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip)
 }
 
-// isNote reports whether a Received field says nothing of a hop: "(qmail 1234 invoked from
+// isNote reports whether a Received field does not describe a hop: "(qmail 1234 invoked from
 // network)", which qmail adds above the field that does.
 func isNote(value []byte) bool {
 	text := strings.TrimSpace(string(value[:min(len(value), maxField)]))

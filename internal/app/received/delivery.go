@@ -11,23 +11,23 @@ import (
 	"postseal/message"
 )
 
-// Delivery is how a message came to a host of ours, as its trace fields say.
+// Delivery says how a message reached one of our hosts, according to its trace fields.
 type Delivery struct {
 	Hop
 	ReversePath string
-	PathSource  PathSource // Unknown: ReversePath says nothing
-	Time        time.Time  // of receipt; zero when it cannot be read
+	PathSource  PathSource // Unknown: ReversePath is not set
+	Time        time.Time  // of receipt; zero if it cannot be read
 	Field       int        // index of the Received field in the header section
 }
 
-// PathSource is where a reverse-path was taken from.
+// PathSource says where a reverse-path comes from.
 type PathSource string
 
-// The sources of a reverse-path, the surest first.
+// The sources of a reverse-path, most reliable first.
 const (
 	ReturnPath    PathSource = "return-path"     // the field that final delivery adds (RFC 5321 §4.4)
 	ReceivedField PathSource = "received"        // envelope-from in the Received field, as Exim writes it
-	FromLine      PathSource = "mbox"            // the line that begins the message in an mbox file
+	FromLine      PathSource = "mbox"            // the line before the message in an mbox file
 	XEnvelopeFrom PathSource = "x-envelope-from" // a field that some servers add
 	Unknown       PathSource = "unknown"
 )
@@ -38,10 +38,10 @@ var (
 	ErrNoClient   = errors.New("names no client address")
 )
 
-// NotStampedError reports that no Received field is the host's.
+// NotStampedError reports that the host added no Received field.
 type NotStampedError struct {
 	Host   string
-	Others []string // who stamped the fields, in their order
+	Others []string // the hosts that added the fields, in order
 }
 
 // Error names the host.
@@ -49,15 +49,15 @@ func (e *NotStampedError) Error() string {
 	return fmt.Sprintf("no Received field is stamped by %s", e.Host)
 }
 
-// By takes the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the topmost
-// Received field that host stamped; the reverse-path from the topmost Return-Path above it,
-// else from that field, else from line, the From line of an mbox file without its line ending
-// ("" is none), else from an X-Envelope-From above it. Fields below come from strangers. A hop
-// of the host to itself, through a content filter on loopback, is skipped.
+// By reads the delivery from the trace fields (RFC 5321 §4.4): client and HELO from the topmost
+// Received field that host added; the reverse-path from the topmost Return-Path above it, else
+// from that field, else from line, the From line of an mbox file without its line ending ("" if
+// there is none), else from an X-Envelope-From above it. Fields below come from unknown hosts.
+// A hop of the host to itself, through a content filter on loopback, is skipped.
 func By(h *message.Header, host, line string) (Delivery, error) {
 	p := paths{line: line}
 	var d, local Delivery
-	inside := false // what stands below is still our own
+	inside := false // the fields below are still our own
 	var others []string
 	for i := range h.Len() {
 		f := h.At(i)
@@ -71,7 +71,7 @@ func By(h *message.Header, host, line string) (Delivery, error) {
 			ours := sameHost(hop.By, host)
 			switch {
 			case hop.By == "" && hop.From != "":
-				// A client may have spoilt the field with its HELO, so as to be looked for below.
+				// A client may have made the field unreadable with its HELO, so that we look further down.
 				return Delivery{}, ErrUnreadable
 			case !ours && !inside:
 				others = append(others, hop.By)
@@ -103,8 +103,8 @@ func sameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// Date is the time in a Received field, after its last ";" (RFC 5321 §4.4). It is zero when it
-// cannot be read.
+// Date returns the time in a Received field, after its last ";" (RFC 5321 §4.4). It is zero if
+// it cannot be read.
 func Date(value []byte) time.Time {
 	value = value[max(0, len(value)-maxField):]
 	i := bytes.LastIndexByte(value, ';')
@@ -126,10 +126,10 @@ func Date(value []byte) time.Time {
 	return t
 }
 
-// usualDate is what nearly all hosts write; mail.ParseDate comes to it after many others.
+// usualDate is the form that nearly all hosts write; mail.ParseDate tries many others before it.
 const usualDate = "Mon, 2 Jan 2006 15:04:05 -0700"
 
-// returnPath takes the angle brackets off (RFC 5321 §4.4).
+// returnPath removes the angle brackets (RFC 5321 §4.4).
 func returnPath(value []byte) string {
 	s := strings.TrimSpace(string(value[:min(len(value), maxField)]))
 	if open := strings.IndexByte(s, '<'); open >= 0 {

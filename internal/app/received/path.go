@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// paths are the places that may say the reverse-path.
+// paths are the places that may contain the reverse-path.
 type paths struct {
 	returned, extra *string // Return-Path and X-Envelope-From above the Received field
 	line            string  // of the mbox file
@@ -29,14 +29,14 @@ func (p *paths) choose(d *Delivery, value []byte) {
 	}
 }
 
-// envelopeNote is what servers write of the reverse-path into their Received field: Exim
+// envelopeNote matches how servers write the reverse-path into their Received field: Exim
 // "(envelope-from <a@b>)", Haraka the same without the comment, maddy envelope-sender, chasquid
 // `envelope from "a@b"`, MailCleaner "from <a@b>" at the end.
 var envelopeNote = regexp.MustCompile(`(?i)\benvelope[- ](?:from|sender)[ :=]*(?:<([^<>]*)>|"([^"]*)"|\(([^()]*)\))|\bfrom <([^<>]*)>$`)
 
-// envelopeFrom reads the reverse-path from the value of a Received field, after its from
-// clause, which is the client's own word, and without its for clause. Two that differ are
-// none.
+// envelopeFrom reads the reverse-path from the value of a Received field, without its from
+// clause, which contains the client's text, and without its for clause. Two different ones
+// count as none.
 func envelopeFrom(value []byte) (string, bool) {
 	var text strings.Builder
 	inBy, inFor := false, false
@@ -49,7 +49,7 @@ func envelopeFrom(value []byte) (string, bool) {
 		}
 		// The word after "from" is the client's, even if it is "by".
 		inBy = inBy || n > 2 && keyword == "by"
-		switch keyword { // the for clause holds what the client wrote
+		switch keyword { // the for clause contains the client's text
 		case "for":
 			inFor = true
 		case "via", "with", "id", "from":
@@ -70,9 +70,9 @@ func envelopeFrom(value []byte) (string, bool) {
 	return path, found && (path == "" || strings.Contains(path, "@"))
 }
 
-// Sender reads the reverse-path from the From line of an mbox file (RFC 4155), which ends in
-// an address with a domain, or is MAILER-DAEMON for the null path. Lines of programs that
-// write no sender there ("From - ", "From 123@xxx ") say nothing.
+// Sender reads the reverse-path from the From line of an mbox file (RFC 4155), which ends in an
+// address with a domain, or is MAILER-DAEMON for the null path. Lines of programs that write no
+// sender there ("From - ", "From 123@xxx ") contain no information.
 func Sender(line string) (string, bool) {
 	rest, ok := strings.CutPrefix(line, "From ")
 	if !ok || len(line) > maxField {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// peerOf reads the words of a from clause: the name that the client gave (HELO), and its
-// address from the one place where the kind of server writes it.
+// peerOf reads the from clause: the name that the client gave (HELO), and its address from the
+// one place where this kind of server writes it.
 //
 //	Postfix, Sendmail   from HELO (PTR [ADDR])  from HELO ([ADDR])  from HELO (ident@PTR [ADDR] (may be forged))
 //	Exim                from [ADDR] (port=N helo=HELO ident=IDENT)  from PTR ([ADDR]:port helo=HELO ident=IDENT)
@@ -16,9 +16,9 @@ import (
 //	chasquid            from [ADDR] (HELO)
 //	fetchmail           from HOST [ADDR]
 //
-// HELO, IDENT, PTR, and what later comments hold (the name in a client's certificate, the name
-// of a SASL user) are the client's own text. Whatever fits no line above, and whatever
-// holds a second address where none belongs, leaves the address unknown.
+// HELO, IDENT, PTR, and the content of later comments (the name in a client's certificate, the
+// name of a SASL user) are the client's own text. If a clause matches none of the lines above,
+// or contains a second address where none belongs, the address is unknown.
 func peerOf(from []word, by string) (helo string, ip netip.Addr) {
 	host := from[0].text
 	comments := from[1:]
@@ -26,7 +26,7 @@ func peerOf(from []word, by string) (helo string, ip netip.Addr) {
 	switch {
 	case len(comments) == 0:
 		if by != "exim" && by != "chasquid" {
-			literal = netip.Addr{} // it may be no more than the client's HELO
+			literal = netip.Addr{} // it may be just the client's HELO
 		}
 		return host, literal
 	case !comments[0].comment:
@@ -59,13 +59,13 @@ func orHost(helo, host string) string {
 	return helo
 }
 
-// afterHost is the address in "from HOST [ADDR]", which may have a comment.
+// afterHost returns the address in "from HOST [ADDR]", which may have a comment.
 func afterHost(words []word) netip.Addr {
 	return alone(bracketed(words[0].text), words[1:])
 }
 
-// afterHelo is the address in "(HELO name) (ADDR)" of qmail and "(EHLO name) ([ADDR])" of
-// James, or the host of CommuniGate Pro, when no such comment comes.
+// afterHelo returns the address in "(HELO name) (ADDR)" of qmail and "(EHLO name) ([ADDR])" of
+// James, or the host of CommuniGate Pro if there is no such comment.
 func afterHelo(host netip.Addr, rest []word) netip.Addr {
 	if len(rest) == 0 {
 		return host
@@ -80,7 +80,7 @@ func afterHelo(host netip.Addr, rest []word) netip.Addr {
 	return alone(c.ip, rest[1:])
 }
 
-// alone is ip, unless rest of the from clause holds something that could be an address too.
+// alone returns ip, unless rest of the from clause contains something that could be an address too.
 func alone(ip netip.Addr, rest []word) netip.Addr {
 	for _, w := range rest {
 		if !w.comment || readComment(w.text).kind != plain {
@@ -94,13 +94,13 @@ func alone(ip netip.Addr, rest []word) netip.Addr {
 type kind int
 
 const (
-	plain       kind = iota // holds no address: "using TLSv1.3 with cipher …", a certificate
+	plain       kind = iota // contains no address: "using TLSv1.3 with cipher …", a certificate
 	tcpInfo                 // "PTR [ADDR]" (RFC 5321 §4.4 TCP-info)
 	bareAddress             // "ADDR", "ident@ADDR"
 	eximName                // "[ADDR] helo=HELO ident=IDENT"
 	eximLiteral             // "helo=HELO ident=IDENT"
 	heloName                // "HELO name"
-	unclear                 // holds an address in no known place
+	unclear                 // contains an address in an unknown place
 )
 
 type comment struct {
@@ -109,7 +109,7 @@ type comment struct {
 	helo string
 }
 
-// readComment tells what a comment of a from clause is.
+// readComment identifies a comment in a from clause.
 func readComment(text string) comment {
 	fields := strings.Fields(text)
 	switch {
@@ -139,9 +139,9 @@ func readComment(text string) comment {
 	return comment{}
 }
 
-// isCertificate reports whether text is the comment of Postfix with smtpd_tls_received_header
-// on the client's certificate: two quoted names, which the client may have chosen, and what
-// came of the check.
+// isCertificate reports whether text is the comment that Postfix with smtpd_tls_received_header
+// writes about the client's certificate: two quoted names, which the client may have chosen,
+// and the result of the check.
 func isCertificate(text string) bool {
 	text, found := strings.CutPrefix(text, `Client CN "`)
 	if !found {
@@ -159,14 +159,14 @@ func isHelo(word string) bool {
 	return strings.EqualFold(word, "HELO") || strings.EqualFold(word, "EHLO") || strings.EqualFold(word, "LHLO")
 }
 
-// isAttribute reports whether word begins the attributes of Exim.
+// isAttribute reports whether word starts the attributes of Exim.
 func isAttribute(word string) bool {
 	name, _, ok := strings.Cut(word, "=")
 	return ok && (strings.EqualFold(name, "helo") || strings.EqualFold(name, "ident") || strings.EqualFold(name, "port"))
 }
 
-// attribute is the value of an attribute of Exim. The first counts: after ident= comes what
-// the client's ident server said.
+// attribute returns the value of an attribute of Exim. The first one counts: ident= is followed
+// by text of the client's ident server.
 func attribute(fields []string, name string) string {
 	for _, f := range fields {
 		key, value, ok := strings.Cut(f, "=")
@@ -180,8 +180,8 @@ func attribute(fields []string, name string) string {
 	return ""
 }
 
-// withoutForged takes off "(may be forged)", which Sendmail writes after an address whose
-// reverse DNS does not resolve back to that address.
+// withoutForged removes "(may be forged)", which Sendmail writes after an address whose reverse
+// DNS does not resolve back to it.
 func withoutForged(fields []string) []string {
 	if n := len(fields) - 3; n > 0 && strings.Join(fields[n:], " ") == "(may be forged)" {
 		return fields[:n]
@@ -189,7 +189,7 @@ func withoutForged(fields []string) []string {
 	return fields
 }
 
-// withPort takes ":port" off an address in brackets, as Exim writes it.
+// withPort removes ":port" from an address in brackets, as Exim writes it.
 func withPort(word string) string {
 	end := strings.LastIndexByte(word, ']')
 	if end < 0 || end == len(word)-1 {
@@ -202,7 +202,7 @@ func withPort(word string) string {
 	return word[:end+1]
 }
 
-// bracketed is the address of "[ADDR]", invalid for anything else.
+// bracketed returns the address of "[ADDR]", or an invalid one for anything else.
 func bracketed(word string) netip.Addr {
 	if len(word) < 2 || word[0] != '[' || word[len(word)-1] != ']' {
 		return netip.Addr{}
@@ -211,7 +211,7 @@ func bracketed(word string) netip.Addr {
 	return ip
 }
 
-// bareIP is the address of "ADDR" or "ident@ADDR", invalid for anything else.
+// bareIP returns the address of "ADDR" or "ident@ADDR", or an invalid one for anything else.
 func bareIP(word string) netip.Addr {
 	ip, err := netip.ParseAddr(afterAt(word))
 	if err != nil {
@@ -220,13 +220,13 @@ func bareIP(word string) netip.Addr {
 	return ip.WithZone("").Unmap()
 }
 
-// afterAt takes off "ident@", which may hold an "@" itself.
+// afterAt removes "ident@", which may itself contain an "@".
 func afterAt(word string) string { return word[strings.LastIndexByte(word, '@')+1:] }
 
 // isHost reports whether word could be a host name.
 func isHost(word string) bool { return !strings.ContainsAny(word, "[]()@=:") }
 
-// holdsAddress reports whether text has anything in brackets, or a word, that is an address.
+// holdsAddress reports whether text contains an address, in brackets or as a word.
 func holdsAddress(text string) bool {
 	for _, f := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("[]()<>\"',;= \t\r\n", r) }) {
 		if _, ok := Literal(f); ok {
@@ -236,9 +236,9 @@ func holdsAddress(text string) bool {
 	return false
 }
 
-// software is the kind of server, where that decides how a field is read: "exim", "chasquid" or
-// "". Only what comes before the clauses "id" and "for" counts: a recipient's address may hold
-// a comment.
+// software returns the kind of server, if it affects how a field is read: "exim", "chasquid" or
+// "". Only the text before the clauses "id" and "for" counts, because a recipient's address may
+// contain a comment.
 func software(rest []word) string {
 	for i, w := range rest {
 		name, _, _ := strings.Cut(strings.ToLower(w.text), " ")

@@ -1,5 +1,5 @@
-// Package received reads Received fields (RFC 5321 §4.4): which client a host says it took a
-// message from.
+// Package received reads Received fields (RFC 5321 §4.4): from which client a host says it
+// received a message.
 package received
 
 import (
@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Hop is what a Received field says of its hop.
+// Hop is the content of a Received field.
 type Hop struct {
-	From string     // what the client called itself
-	By   string     // who stamped the field; "" when that is missing or ambiguous
-	IP   netip.Addr // of the client; the zero Addr when the field names none, or not for certain
+	From string     // the HELO name of the client
+	By   string     // who added the field; "" if that is missing or ambiguous
+	IP   netip.Addr // of the client; the zero Addr if the field names none, or is unclear
 	With string     // the protocol, such as "ESMTPS" (RFC 3848)
 
-	Relays int // of ours, that stamped a field since, this one included; set by Client
+	Relays int // number of our own hosts that added a field since, including this one; set by Client
 }
 
 // Authenticated reports whether the protocol word says that the client authenticated
@@ -29,12 +29,11 @@ func (h *Hop) Authenticated() bool {
 	return false
 }
 
-const maxField = 4096 // octets of a field that are looked at
+const maxField = 4096 // octets of a field that are examined
 
-// Parse reads the from and by clauses (RFC 5321 §4.4) of the value of a Received field. The
-// address is taken from the one place where the kind of server that stamped the field writes
-// it (see peerOf). Parse never returns an address that the client chose: where it cannot tell,
-// there is none.
+// Parse reads the from and by clauses (RFC 5321 §4.4) of the value of a Received field. It
+// reads the address from the one place where this kind of server writes it (see peerOf). Parse
+// never returns an address that the client chose: if it cannot tell, it returns none.
 func Parse(value []byte) Hop {
 	var room [16]word
 	all := room[:0]
@@ -53,7 +52,7 @@ func Parse(value []byte) Hop {
 }
 
 // clauses splits the words of a field into the from clause, without its keyword, and the rest,
-// which begins with the keyword "by". The word after "from" belongs to the client, even if it
+// which starts with the keyword "by". The word after "from" belongs to the client, even if it
 // is "by".
 func clauses(all []word) (from, rest []word) {
 	if len(all) < 2 || !all[0].is("from") || all[1].comment {
@@ -67,8 +66,8 @@ func clauses(all []word) (from, rest []word) {
 	return all[1:], nil
 }
 
-// swallowed reports whether a comment of the from clause may have taken the by clause in: the
-// client wrote a "(" into it, and what follows up to some ")" became part of the comment.
+// swallowed reports whether a comment in the from clause may contain the by clause: the client
+// wrote a "(" into it, and everything up to some ")" became part of the comment.
 func swallowed(from []word) bool {
 	for _, w := range from {
 		if w.comment && strings.Contains(w.text, "(") && slices.ContainsFunc(strings.Fields(w.text), func(s string) bool { return strings.EqualFold(s, "by") }) {
@@ -78,8 +77,8 @@ func swallowed(from []word) bool {
 	return false
 }
 
-// stamper is the host of the by clause. With two by clauses there is none: a client that could
-// add one could add anything.
+// stamper returns the host of the by clause. If there are two by clauses it returns "", because
+// a client that could add one could add anything.
 func stamper(rest []word) string {
 	if len(rest) < 2 || !rest[0].is("by") || rest[1].comment {
 		return ""
@@ -92,7 +91,7 @@ func stamper(rest []word) string {
 	return rest[1].text
 }
 
-// after is the word after the first keyword, "" without one.
+// after returns the word after the first keyword, or "".
 func after(rest []word, keyword string) string {
 	for i := 0; i+1 < len(rest); i++ {
 		if rest[i].is(keyword) && !rest[i+1].comment {
@@ -123,7 +122,7 @@ type word struct {
 
 func (w word) is(keyword string) bool { return !w.comment && strings.EqualFold(w.text, keyword) }
 
-// words gives the words and top-level comments of a Received value, up to the date.
+// words yields the words and top-level comments of a Received value, up to the date.
 func words(value string) iter.Seq[word] {
 	return func(yield func(word) bool) {
 		for i := 0; i < len(value) && value[i] != ';'; {
@@ -150,7 +149,7 @@ func words(value string) iter.Seq[word] {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// commentEnd is the offset after the comment that opens at i.
+// commentEnd returns the offset after the comment that opens at i.
 func commentEnd(value string, i int) int {
 	depth := 0
 	for ; i < len(value); i++ {

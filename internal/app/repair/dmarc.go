@@ -9,13 +9,13 @@ import (
 	"postseal/lint"
 )
 
-// dmarcVersion is what was meant by v=DMARC1 at the begin of a text.
+// dmarcVersion matches what was meant as v=DMARC1 at the start of a text.
 var dmarcVersion = regexp.MustCompile(`(?i)^v?\s*[=:]?\s*dmarc\s*v?[1l2i]?(?:\.0)?\s*(?:[;,:|]|\s|$)`)
 
-// dmarcTag is where a tag begins: at a separator, with its name and "=", or ":" in its place.
+// dmarcTag matches the start of a tag: at a separator, with its name and "=", or ":" in its place.
 var dmarcTag = regexp.MustCompile(`(?i)(?:^|[;,|\s])\s*(v|p|sp|np|adkim|aspf|t|psd|fo|rua|ruf|pct|rf|ri|policy|pol|rau|ura|ruaa|ruua|rfu|ruff|fur|adkm|akdim|adikm|asfp|apsf|subpolicy)\s*(?:[=:]+|\s*-\s*)\s*`)
 
-// meantTags are names that have one explanation.
+// meantTags maps names with only one explanation to what was meant.
 var meantTags = map[string]string{"policy": "p", "pol": "p", "rau": "rua", "ura": "rua", "ruaa": "rua", "ruua": "rua", "rfu": "ruf", "ruff": "ruf", "fur": "ruf",
 	"adkm": "adkim", "akdim": "adkim", "adikm": "adkim", "asfp": "aspf", "apsf": "aspf", "subpolicy": "sp"}
 
@@ -24,8 +24,8 @@ var (
 	policies   = []string{"none", "quarantine", "reject"}
 )
 
-// DMARC returns the record that was meant by texts, which stand at one name. It has no error
-// of dmarc.Lint, at least the policy of each text, and every address.
+// DMARC returns the record intended by texts, which are at one name. It has no errors of
+// dmarc.Lint, at least the policy of each text, and every address.
 func DMARC(texts ...string) (string, error) {
 	m := &dmarcModel{values: map[string]string{}}
 	for _, text := range texts {
@@ -40,9 +40,9 @@ func DMARC(texts ...string) (string, error) {
 	return m.record()
 }
 
-// dmarcModel is what the texts mean.
+// dmarcModel is the meaning of the texts.
 type dmarcModel struct {
-	version bool              // a text begins with v=DMARC1, or nearly
+	version bool              // a text starts with v=DMARC1, or nearly
 	values  map[string]string // of the tags with one value
 	rua     []string
 	ruf     []string
@@ -75,10 +75,10 @@ func (m *dmarcModel) read(text string) error {
 	return nil
 }
 
-// hyphened are values before which a hyphen was meant as "=".
+// hyphened are values that follow a hyphen meant as "=".
 var hyphened = regexp.MustCompile(`(?i)^(?:none|quarantine|reject|[rsyn])(?:[\s;,|]|$)`)
 
-// tagMarks finds where tags begin: start, name and value, as FindAllStringSubmatchIndex does.
+// tagMarks finds the starts of tags: start, name and value, as FindAllStringSubmatchIndex does.
 func tagMarks(text string) [][]int {
 	marks := dmarcTag.FindAllStringSubmatchIndex(text, -1)
 	return slices.DeleteFunc(marks, func(at []int) bool {
@@ -86,7 +86,7 @@ func tagMarks(text string) [][]int {
 	})
 }
 
-// tag takes the value of a tag, up to the next one that is known.
+// tag reads the value of a tag, up to the next known one.
 func (m *dmarcModel) tag(name, value string) error {
 	switch name {
 	case "rua", "ruf":
@@ -106,7 +106,7 @@ func (m *dmarcModel) tag(name, value string) error {
 	return m.value(name, strings.ToLower(strings.Trim(first, " ,|.")))
 }
 
-// namedPart is a part that has its own name.
+// namedPart is a part with its own name.
 var namedPart = regexp.MustCompile(`^\s*[A-Za-z_-]+\s*=`)
 
 // destinations reads the addresses of a tag, and what follows them.
@@ -159,7 +159,7 @@ func (m *dmarcModel) value(name, value string) error {
 			return m.set("t", "y") // RFC 9989 Appendix A.6
 		}
 	}
-	return nil // pct, rf and ri mean nothing any more
+	return nil // pct, rf and ri no longer have any effect
 }
 
 func (m *dmarcModel) letter(name, value, allowed string) error {
@@ -192,7 +192,7 @@ func (m *dmarcModel) options(value string) error {
 	return m.set("fo", strings.Join(list, ":"))
 }
 
-// set notes a value, which may be said twice but not in two ways.
+// set records a value, which may occur twice but not with different meanings.
 func (m *dmarcModel) set(name, value string) error {
 	if have := m.values[name]; have != "" && have != value {
 		return unclear(name, "has the values "+have+" and "+value+": which is meant is not clear")
@@ -201,7 +201,7 @@ func (m *dmarcModel) set(name, value string) error {
 	return nil
 }
 
-// loose reads parts that have no known tag in front.
+// loose reads parts without a known tag in front.
 func (m *dmarcModel) loose(text string) error {
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == '|' }) {
 		part = strings.Trim(part, " ,")
@@ -260,7 +260,7 @@ func (m *dmarcModel) record() (string, error) {
 		if !m.version {
 			return "", unclear("", "there is neither a version nor a policy")
 		}
-		m.values["p"] = "none" // as receivers take it (RFC 9989 §4.10.1)
+		m.values["p"] = "none" // as receivers treat it (RFC 9989 §4.10.1)
 	}
 	parts := []string{"v=DMARC1"}
 	for _, name := range dmarcOrder {

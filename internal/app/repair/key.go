@@ -12,15 +12,15 @@ import (
 	"postseal/lint"
 )
 
-// KeyFault is what became of a DKIM key on its way into the DNS.
+// KeyFault is a kind of damage to a DKIM key on its way into the DNS.
 type KeyFault string
 
-// The faults that can be told from the record.
+// The kinds of damage that the record shows.
 const (
-	PrivateKey  KeyFault = "private-key"  // p= holds the private key
-	Truncated   KeyFault = "truncated"    // the key ends before its DER says
+	PrivateKey  KeyFault = "private-key"  // p= contains the private key
+	Truncated   KeyFault = "truncated"    // the key is shorter than its DER says
 	StringOrder KeyFault = "string-order" // the character-strings are in another order
-	PlusLost    KeyFault = "plus-lost"    // "+" became a blank, as in a form
+	PlusLost    KeyFault = "plus-lost"    // "+" became a space, as in a form
 	WrongType   KeyFault = "wrong-type"   // an Ed25519 key without k=ed25519
 	OtherFault  KeyFault = ""
 )
@@ -32,9 +32,9 @@ var (
 	privateMark = regexp.MustCompile(`(?i)PRIVATE\s+KEY`)
 )
 
-// Key returns the key record that was meant by a text whose character-strings have the given
-// lengths, and what became of it. A record that is offered holds a public key that verifies
-// signatures, whole.
+// Key returns the key record intended by a text whose character-strings have the given lengths,
+// and the damage it found. A record that it returns contains a complete public key that can
+// verify signatures.
 func Key(text string, lengths []int) (record string, fault KeyFault, err error) {
 	clean, ok := Clean(text)
 	if !ok {
@@ -60,7 +60,7 @@ type candidate struct {
 	fault KeyFault
 }
 
-// candidates are the texts that may have been meant, the least changed first.
+// candidates returns the texts that may have been meant, the least changed first.
 func candidates(clean, text string, lengths []int) []candidate {
 	list := []candidate{{clean, OtherFault}}
 	if p := valueOf(clean, "p"); strings.Contains(strings.TrimSpace(p), " ") && !pemLine.MatchString(p) {
@@ -69,7 +69,7 @@ func candidates(clean, text string, lengths []int) []candidate {
 	if len(decoded(stripBlanks(valueOf(clean, "p")))) == 32 {
 		list = append(list, candidate{setTag(clean, "k", "ed25519"), WrongType})
 	}
-	const most = 4 // of 4 strings there are 24 orders
+	const most = 4 // 4 strings have 24 orders
 	if n := len(lengths); n > 1 && n <= most {
 		parts, at := make([]string, 0, n), 0
 		for _, l := range lengths {
@@ -86,7 +86,7 @@ func candidates(clean, text string, lengths []int) []candidate {
 	return list
 }
 
-// orders are the permutations of parts.
+// orders yields the permutations of parts.
 func orders(parts []string) [][]string {
 	if len(parts) < 2 {
 		return [][]string{parts}
@@ -101,7 +101,7 @@ func orders(parts []string) [][]string {
 	return list
 }
 
-// valueOf returns the value of a tag as it stands.
+// valueOf returns the value of a tag as written.
 func valueOf(text, tag string) string {
 	marks := keyTag.FindAllStringSubmatchIndex(text, -1)
 	for i, at := range marks {
@@ -130,8 +130,8 @@ func stripBlanks(s string) string {
 	return strings.Join(strings.Fields(s), "")
 }
 
-// buildKey writes the tags of text in order, v= first, without those that mean nothing or
-// forbid every use, and reports whether the result is a key that verifies.
+// buildKey writes the tags of text in order, v= first, without those that have no effect or
+// forbid every use, and reports whether the result is a key that can verify.
 func buildKey(text string) (string, bool) {
 	var tags []string
 	seen := map[string]string{}
@@ -179,7 +179,7 @@ func buildKey(text string) (string, bool) {
 	return record, true
 }
 
-// decoded is what base64 says, as far as it goes.
+// decoded decodes base64 as far as possible.
 func decoded(p string) []byte {
 	p = strings.TrimRight(p, "=")
 	if len(p)%4 == 1 {
@@ -189,7 +189,7 @@ func decoded(p string) []byte {
 	return data
 }
 
-// contents skips the header of a DER SEQUENCE; declared is the length that it says.
+// contents skips the header of a DER SEQUENCE; declared is the length in it.
 func contents(der []byte) (body []byte, declared int) {
 	if len(der) < 4 || der[0] != 0x30 {
 		return nil, 0
@@ -205,8 +205,8 @@ func contents(der []byte) (body []byte, declared int) {
 	return nil, 0
 }
 
-// private reports whether der begins as PKCS #1 or PKCS #8 write a private key: with a version.
-// A public key begins with an algorithm or a modulus.
+// private reports whether der starts like a private key in PKCS #1 or PKCS #8: with a version.
+// A public key starts with an algorithm or a modulus.
 func private(der []byte) bool {
 	body, _ := contents(der)
 	return bytes.HasPrefix(body, []byte{2, 1, 0}) || bytes.HasPrefix(body, []byte{2, 1, 1})

@@ -1,8 +1,8 @@
-// Package repair works out what record was meant by a text that receivers cannot read, or read
-// differently from its owner thinks.
+// Package repair determines which record was meant by a text that receivers cannot read, or
+// read differently from what its owner thinks.
 //
-// It corrects what has one explanation: octets that a word processor, a web page or a zone
-// editor added, separators, misspelled names, terms that ran together. Every sender, policy
+// It corrects mistakes with only one explanation: octets added by a word processor, a web page
+// or a zone editor, separators, misspelled names, terms that ran together. Every sender, policy
 // and address of the text is in the result. If part of the text has no explanation, or several,
 // there is no result, only the reason.
 package repair
@@ -39,18 +39,18 @@ func (e *Error) Error() string {
 
 func unclear(part, why string) *Error { return &Error{Part: part, Why: why} }
 
-// maxText bounds a text that is worked on.
+// maxText limits the size of a text.
 const maxText = 8 << 10
 
 var (
 	markup = regexp.MustCompile(`(?i)</?(a|b|i|u|p|br|div|span|font|code|pre|strong|em|td|tr)\b[^<>]*>`)
-	// A name, a TTL, a class and a type that were pasted with the text.
+	// A name, a TTL, a class and a type that were pasted together with the text.
 	masterFile = regexp.MustCompile(`(?i)^\s*(?:[a-z0-9._*-]+\.?\s+)?(?:\d+\s+)?(?:IN\s+)?TXT\s+`)
 )
 
-// Clean removes what no record means: marks of an encoding, HTML, quotes and backslashes of a
-// zone editor, and writes spaces and hyphens in ASCII. ok is false if octets remain that are
-// neither ASCII nor letters of UTF-8 text.
+// Clean removes what does not belong in a record: encoding marks, HTML, quotes and backslashes
+// of a zone editor. It writes spaces and hyphens in ASCII. ok is false if octets remain that
+// are neither ASCII nor letters of UTF-8 text.
 func Clean(text string) (string, bool) {
 	if len(text) > maxText {
 		return "", false
@@ -63,7 +63,7 @@ func Clean(text string) (string, bool) {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRuneInString(text)
 		if r == utf8.RuneError && n < 2 {
-			if text[0] != 0xa0 { // NBSP of Latin-1
+			if text[0] != 0xa0 { // NBSP in Latin-1
 				return "", false
 			}
 			r = ' '
@@ -75,7 +75,7 @@ func Clean(text string) (string, bool) {
 			b.WriteByte(' ')
 		case unicode.Is(unicode.Pd, r) || r == '−':
 			b.WriteByte('-')
-		case r >= '！' && r <= '～': // full width forms of ASCII
+		case r >= '！' && r <= '～': // full-width forms of ASCII
 			b.WriteRune(r - '！' + '!')
 		default:
 			b.WriteRune(r)
@@ -84,13 +84,13 @@ func Clean(text string) (string, bool) {
 	return strings.TrimSpace(masterFile.ReplaceAllString(b.String(), "")), true
 }
 
-// invisible reports whether r is a mark that has no width: U+FEFF, U+200B to U+200F, U+2060,
+// invisible reports whether r is a character without width: U+FEFF, U+200B to U+200F, U+2060,
 // U+00AD.
 func invisible(r rune) bool {
 	return r == 0xfeff || r >= 0x200b && r <= 0x200f || r >= 0x2060 && r <= 0x2064 || r == 0xad || r == 0x2028
 }
 
-// printable reports whether s can stand in a record, and in a page, without an escape.
+// printable reports whether s can appear in a record, and in a page, without an escape.
 func printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e || strings.IndexByte("\"\\<>`", s[i]) >= 0 {
@@ -109,8 +109,8 @@ func hostName(s string) string {
 	return string(d)
 }
 
-// slip returns the candidate that word is a slip of: nearly as long, and of letters and
-// digits as it is.
+// slip returns the candidate that word is a misspelling of: of nearly the same length, and with
+// the same kinds of characters.
 func slip(word string, candidates []string) string {
 	meant := suggest.Of(word, candidates)
 	if n := len(word) - len(meant); n < -2 || n > 2 {
@@ -148,14 +148,13 @@ func LooksLikeDMARC(text string) bool {
 		strings.HasPrefix(lower, "p=") && (strings.Contains(lower, "rua=") || slip(strings.TrimSpace(lower[2:]), policies) != "")
 }
 
-// LooksLikeSTS, LooksLikeTLSRPT and LooksLikeBIMI report whether text was meant to be a record
-// of theirs.
+// LooksLikeSTS reports whether text was meant to be an MTA-STS record.
 func LooksLikeSTS(text string) bool { return begins(text, stsVersion) }
 
-// LooksLikeTLSRPT is LooksLikeSTS for TLS-RPT.
+// LooksLikeTLSRPT reports whether text was meant to be a TLS-RPT record.
 func LooksLikeTLSRPT(text string) bool { return begins(text, rptVersion) }
 
-// LooksLikeBIMI is LooksLikeSTS for BIMI.
+// LooksLikeBIMI reports whether text was meant to be a BIMI record.
 func LooksLikeBIMI(text string) bool { return begins(text, bimiVersion) }
 
 func begins(text string, version *regexp.Regexp) bool {

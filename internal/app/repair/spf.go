@@ -13,14 +13,14 @@ import (
 
 var (
 	spfVersion = regexp.MustCompile(`(?i)^v?\s*[=:]?\s*spf\s*[12]?(?:\.0)?[;,:]?`)
-	// A mechanism that began where another term had not ended.
+	// A mechanism that starts before the previous term has ended.
 	glued = regexp.MustCompile(`(?i)[+?~-]?(?:include|ip4|ip6|exists|redirect)[:=]`)
-	// An all that stands at the end of another term.
+	// An all at the end of another term.
 	gluedAll = regexp.MustCompile(`(?i)[+?~-]all$`)
 	scheme   = regexp.MustCompile(`(?i)^https?://`)
 )
 
-// spfNames are the terms of RFC 7208, and what was meant by others.
+// spfNames maps the terms of RFC 7208, and misspellings of them, to what was meant.
 var (
 	spfNames   = []string{"include", "ip4", "ip6", "redirect", "exists"}
 	meantTerms = map[string]string{"ipv4": "ip4", "ip": "ip4", "ipv6": "ip6", "incl": "include", "includes": "include", "redir": "redirect", "host": "a",
@@ -28,8 +28,8 @@ var (
 	exactTerms = []string{"include", "ip4", "ip6", "redirect", "exists", "a", "mx", "ptr", "all", "exp"}
 )
 
-// SPF returns the record that was meant by texts, which stand at one name: every sender of
-// all of them, and the first -all or ~all. It has no error of spf.Lint.
+// SPF returns the record intended by texts, which are at one name: every sender of all of them,
+// and the first -all or ~all. It has no errors of spf.Lint.
 func SPF(texts ...string) (string, error) {
 	m := &spfModel{}
 	for _, text := range texts {
@@ -44,9 +44,9 @@ func SPF(texts ...string) (string, error) {
 	return m.record()
 }
 
-// spfModel is what the texts mean.
+// spfModel is the meaning of the texts.
 type spfModel struct {
-	terms    []string // those that name senders
+	terms    []string // terms that name senders
 	all      string
 	redirect string
 	exp      string
@@ -68,9 +68,8 @@ func (m *spfModel) read(text string) error {
 	return nil
 }
 
-// words splits a record into terms: at blanks, commas and semicolons outside of macros, and
-// where terms ran together. A qualifier or a name with ":" that stands alone belongs to the
-// word after it.
+// words splits a record into terms: at spaces, commas and semicolons outside of macros, and
+// where terms ran together. A separate qualifier or name with ":" belongs to the word after it.
 func words(text string) []string {
 	var list []string
 	depth, start := 0, 0
@@ -94,7 +93,7 @@ func words(text string) []string {
 	return apart(joined(list))
 }
 
-// joined puts together what a blank separated.
+// joined joins what a space separated.
 func joined(list []string) []string {
 	var out []string
 	for i := 0; i < len(list); i++ {
@@ -251,7 +250,7 @@ func (m *spfModel) host(name, qualifier, value string) error {
 	return nil
 }
 
-// slashOf finds the slash of a prefix length, which no macro holds.
+// slashOf finds the slash of a prefix length; macros contain none.
 func slashOf(s string) int {
 	from := strings.LastIndexByte(s, '}') + 1
 	if i := strings.IndexByte(s[from:], '/'); i >= 0 {
@@ -260,7 +259,7 @@ func slashOf(s string) int {
 	return -1
 }
 
-// target returns a domain-spec with A-labels. A macro stays as it is.
+// target returns a domain-spec with A-labels. A macro is unchanged.
 func target(s string) (string, error) {
 	s = strings.TrimSuffix(strings.TrimRight(scheme.ReplaceAllString(s, ""), "/"), ".")
 	if strings.Contains(s, "%") && !strings.ContainsAny(s, ":=") { // more terms that ran together
@@ -276,13 +275,13 @@ func target(s string) (string, error) {
 	return host, nil
 }
 
-// address reads what stands after ip4 or ip6.
+// address reads the value of ip4 or ip6.
 func (m *spfModel) address(qualifier, value string) error {
 	host, length, masked := strings.Cut(strings.Trim(value, "[] "), "/")
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	if err != nil {
 		if name := hostName(host); !masked && strings.Contains(name, ".") && strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") {
-			m.add(qualifier + "a:" + name) // the name of a host where its address belongs
+			m.add(qualifier + "a:" + name) // the name of a host instead of its address
 			return nil
 		}
 		return unclear(value, "is not an address")
@@ -311,7 +310,7 @@ func (m *spfModel) address(qualifier, value string) error {
 	return nil
 }
 
-// maskBits counts a netmask, -1 if it is none.
+// maskBits counts the bits of a netmask, -1 if it is not one.
 func maskBits(mask netip.Addr) int {
 	bits, ended := 0, false
 	for _, b := range mask.AsSlice() {
@@ -329,15 +328,15 @@ func maskBits(mask netip.Addr) int {
 	return bits
 }
 
-// add notes a term once.
+// add adds a term once.
 func (m *spfModel) add(term string) {
 	if !slices.ContainsFunc(m.terms, func(t string) bool { return strings.EqualFold(t, term) }) {
 		m.terms = append(m.terms, term)
 	}
 }
 
-// lenient returns the all to write: one that lets everyone pass, or that says nothing, was not
-// meant to.
+// lenient returns the all to write: one that passes everyone, or that is neutral, was not
+// intended.
 func lenient(all string) string {
 	if all == "-all" {
 		return all
@@ -350,7 +349,7 @@ func (m *spfModel) record() (string, error) {
 	list := append([]string{"v=spf1"}, m.terms...)
 	switch {
 	case m.redirect != "" && m.all != "":
-		// Where all stands redirect is ignored (RFC 7208 §5.1); include keeps its senders.
+		// If there is an all, redirect is ignored (RFC 7208 §5.1); include keeps its senders.
 		list = append(list, "include:"+m.redirect, lenient(m.all))
 	case m.redirect != "":
 		list = append(list, "redirect="+m.redirect)
@@ -370,7 +369,7 @@ func (m *spfModel) record() (string, error) {
 	for _, p := range spf.Lint(text) {
 		if p.Severity == lint.Error || p.Severity == lint.Critical {
 			if p.ID == "spf.lookup-limit" {
-				continue // a matter of what the terms lead to
+				continue // depends on the targets of the terms
 			}
 			return "", unclear(text[p.Offset:], "cannot be written so that receivers read it: "+p.Message)
 		}
@@ -378,7 +377,7 @@ func (m *spfModel) record() (string, error) {
 	return text, nil
 }
 
-// trimWord takes off what was glued to a word, but not the end of an address such as "a::".
+// trimWord removes characters attached to a word, but not the end of an address such as "a::".
 func trimWord(word string) string {
 	trimmed := strings.Trim(word, "<>()'.:=")
 	if strings.HasSuffix(strings.TrimRight(word, "<>()'.="), "::") {

@@ -16,8 +16,9 @@ var (
 	bimiTag     = regexp.MustCompile(`(?i)(?:^|[;,\s])\s*(l|a)\s*[=:]\s*([^;\s]*)`)
 )
 
-// STS returns the MTA-STS record that was meant (RFC 8461 §3.1). What an id may not hold is
-// omitted, and the first of several counts: each new id is as good as another.
+// STS returns the intended MTA-STS record (RFC 8461 §3.1). Characters that an id may not
+// contain are omitted, and the first of several ids counts, because any new id is as good as
+// another.
 func STS(texts ...string) (string, error) {
 	if len(texts) == 0 {
 		return "", unclear("", "there is no record")
@@ -41,7 +42,7 @@ func STS(texts ...string) (string, error) {
 	return "v=STSv1; id=" + id[:min(len(id), 32)] + ";", nil
 }
 
-// TLSRPT returns the TLS-RPT record that was meant by texts at one name, with every address (RFC 8460 §3).
+// TLSRPT returns the TLS-RPT record intended by texts at one name, with every address (RFC 8460 §3).
 func TLSRPT(texts ...string) (string, error) {
 	var list []string
 	for _, text := range texts {
@@ -70,7 +71,7 @@ func TLSRPT(texts ...string) (string, error) {
 	return "v=TLSRPTv1; rua=" + strings.Join(list, ","), nil
 }
 
-// BIMI returns the assertion record that was meant, with both locations
+// BIMI returns the intended assertion record, with both locations
 // (draft-brand-indicators-for-message-identification §4.3).
 func BIMI(texts ...string) (string, error) {
 	if len(texts) != 1 {

@@ -14,7 +14,7 @@ var (
 	spacedMail = regexp.MustCompile(`(?i)(mail\s*to)\s*[:;=]\s*`)
 )
 
-// uris reads the destinations of reports in a tag, however they are separated.
+// uris reads the report destinations in a tag, however they are separated.
 func uris(value string) ([]string, error) {
 	value = spacedMail.ReplaceAllString(value, " mailto:")
 	var list []string
@@ -34,7 +34,7 @@ func uris(value string) ([]string, error) {
 	return list, nil
 }
 
-// destination returns the URI that was meant by one address or URL.
+// destination returns the URI that one address or URL was meant to be.
 func destination(s string) (string, error) {
 	s = uriSize.ReplaceAllString(s, "")
 	if lower := strings.ToLower(s); strings.HasPrefix(lower, "https://") {

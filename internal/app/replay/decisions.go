@@ -7,17 +7,17 @@ import (
 	"postseal"
 )
 
-// Decisions are those of several policies, in JSON an object by the policies' names. There are
-// few of them: a map would take more room than the rest of a Record.
+// Decisions holds the decisions of several policies; in JSON it is an object with the policies'
+// names. There are few of them, and a map would use more memory than the rest of a Record.
 type Decisions []Decided
 
-// Decided is what one policy decides.
+// Decided is the decision of one policy.
 type Decided struct {
 	Policy   string
 	Decision postseal.Decision
 }
 
-// Of is the decision of a policy. It reports false when that was not asked.
+// Of returns the decision of a policy, or false if that policy was not requested.
 func (d Decisions) Of(policy string) (postseal.Decision, bool) {
 	i := slices.IndexFunc(d, func(one Decided) bool { return one.Policy == policy })
 	if i < 0 {

@@ -21,38 +21,38 @@ import (
 // Looks is a guess at who sent a message that a policy does not accept.
 type Looks string
 
-// The guesses. Legitimate needs a proof: the author's signature verifies with the change of a
-// list undone, or a chain of those who handled it. List fields alone prove nothing.
+// The guesses. Legitimate needs proof: the author's signature verifies after a list's change is
+// undone, or a chain of the hosts that handled it passes. List fields alone prove nothing.
 const (
 	Legitimate Looks = "legitimate"
 	Forged     Looks = "forged"
 	Unclear    Looks = "unclear"
 )
 
-// Record is what replay knows of a message beside its report.
+// Record is what replay knows about a message in addition to its report.
 type Record struct {
 	Policies Decisions `json:"policies"`
 	Replay   Facts     `json:"replay"`
 }
 
-// Facts are those of one message.
+// Facts are about one message.
 type Facts struct {
-	Received  time.Time `json:"received"`  // the clock of the verdict
+	Received  time.Time `json:"received"`  // the time of the verdict
 	Was       Was       `json:"was"`       // what was done to it
 	Sender    string    `json:"sender"`    // the list, or the network of the client
 	Author    string    `json:"author"`    // the author domain
 	Evidence  []string  `json:"evidence"`  // what speaks for or against it
 	Looks     Looks     `json:"looks"`     // a guess at who sent it
-	Undecided string    `json:"undecided"` // why today's DNS cannot tell; "" when it can
+	Undecided string    `json:"undecided"` // why today's DNS cannot decide it; "" if it can
 }
 
-// Was is what was done to a message when it came, and how we know.
+// Was is what was done to a message when it arrived, and how we know.
 type Was struct {
 	Action postseal.Action `json:"action"`
 	Source string          `json:"source"` // a header field, or "delivered"
 }
 
-// record decides by each policy and gathers the facts.
+// record applies each policy and collects the facts.
 func (o *Options) record(r *postseal.Report, h *message.Header, d *received.Delivery) *Record {
 	record := new(Record)
 	for _, p := range o.Policies {
@@ -69,7 +69,7 @@ func FactsOf(r *postseal.Report) Facts {
 	return Facts{Received: r.Time.UTC(), Author: Author(r), Sender: Sender(r), Evidence: evidence(r), Looks: looks(r)}
 }
 
-// ownResults is our own Authentication-Results field, the topmost; nil when there is none.
+// ownResults returns our own topmost Authentication-Results field; nil if there is none.
 func (o *Options) ownResults(h *message.Header) *authres.Field {
 	for i := range h.Len() {
 		if f := h.At(i); f.Is("Authentication-Results") {
@@ -84,7 +84,7 @@ func (o *Options) ownResults(h *message.Header) *authres.Field {
 	return nil
 }
 
-// was reads what was done. A message that lies in a mailbox was not refused.
+// was reads what was done. A message in a mailbox was not rejected.
 func was(h *message.Header, own *authres.Field) Was {
 	if i := h.Index("X-Postseal-Verdict"); i >= 0 {
 		word, _, _ := strings.Cut(string(h.At(i).Value()), ";")
@@ -103,7 +103,7 @@ func was(h *message.Header, own *authres.Field) Was {
 	return Was{postseal.Accept, "delivered"}
 }
 
-// disposition is what a DMARC result says that was done: in a policy property, as ours, or
+// disposition returns the disposition in a DMARC result: in a policy property, as in ours, or
 // in the comment "dis=quarantine" of OpenDMARC and Gmail.
 func disposition(r *authres.Result) postseal.Action {
 	for _, p := range r.Properties {
@@ -119,7 +119,7 @@ func disposition(r *authres.Result) postseal.Action {
 	return postseal.Accept
 }
 
-// Author is the author domain of a message, for people.
+// Author returns the author domain of a message, for people.
 func Author(r *postseal.Report) string {
 	if len(r.Author.Domains) == 0 {
 		return "(no author domain)"
@@ -127,7 +127,7 @@ func Author(r *postseal.Report) string {
 	return string(r.Author.Domains[0])
 }
 
-// Sender is the list that a message came through, or the network of its client.
+// Sender returns the list that a message came through, or the network of its client.
 func Sender(r *postseal.Report) string {
 	if id := listID(r.Header); id != "" {
 		return id
@@ -144,7 +144,7 @@ func Sender(r *postseal.Report) string {
 	return string(netip.PrefixFrom(ip, bits).Masked().AppendTo(text[:0]))
 }
 
-// listID is the identifier of the List-Id field (RFC 2919 §3), bounded.
+// listID returns the identifier of the List-Id field (RFC 2919 §3), limited in length.
 func listID(h *message.Header) string {
 	const longest = 128
 	i := h.Index("List-Id")
@@ -162,7 +162,7 @@ func listID(h *message.Header) string {
 	return id[:min(len(id), longest)]
 }
 
-// evidence is said in a few words of a closed set, which are appended to words.
+// evidence describes the evidence in a few words of a closed set, which are appended to words.
 func evidence(r *postseal.Report) []string {
 	var words []string
 	if r.Author.Reason != "" {
@@ -191,7 +191,7 @@ func evidence(r *postseal.Report) []string {
 	return words
 }
 
-// dkimEvidence is the best that the author's own signatures say.
+// dkimEvidence returns the best result of the author's own signatures.
 func dkimEvidence(r *postseal.Report) string {
 	word := "no DKIM"
 	for _, s := range r.DKIM {
@@ -227,8 +227,8 @@ func intact(r *postseal.Report) bool {
 	return slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool { return s.Diagnosis.HeaderIntact && r.SameOrganization(s.Domain) })
 }
 
-// sealedList reports whether a list, by the name in its List-Id, sent the message itself, and
-// the chain that it sealed passes. Anyone can run a list: this is a hint.
+// sealedList reports whether a list, according to its List-Id, sent the message itself, and its
+// own ARC chain passes. Anyone can run a list, so this is only a hint.
 func sealedList(r *postseal.Report) bool {
 	list, err := domain.Parse(listID(r.Header))
 	if err != nil || r.ARC.Code != arc.Pass || len(r.ARC.Sealers) == 0 || !sameName(list, r.ARC.Sealers[len(r.ARC.Sealers)-1].Domain) {
@@ -255,7 +255,7 @@ const (
 	noEnvelope = "SPF could decide it, and the archive does not say the envelope"
 )
 
-// undecided says why the DNS of today leaves open what was right when the message came.
+// undecided says why today's DNS leaves the original result open.
 func undecided(r *postseal.Report, own *authres.Field) string {
 	switch r.DMARC.Code {
 	case dmarc.TempError:
@@ -299,7 +299,7 @@ func troubled(exchanges []resolver.Exchange) bool {
 	return slices.ContainsFunc(exchanges, func(e resolver.Exchange) bool { return e.Err != nil })
 }
 
-// trouble is the first kind of failure of the DNS.
+// trouble returns the first kind of DNS failure.
 func trouble(exchanges []resolver.Exchange) string {
 	for i := range exchanges {
 		if err := exchanges[i].Err; err != nil {
@@ -309,7 +309,7 @@ func trouble(exchanges []resolver.Exchange) string {
 	return "temporary error"
 }
 
-// brokenBody reports whether a signature breaks by the body alone.
+// brokenBody reports whether a signature fails only because of the body.
 func brokenBody(r *postseal.Report) bool {
 	return slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool {
 		return s.Reason == dkim.BodyHashMismatch || s.Reason == dkim.LimitBeyondBody

@@ -1,5 +1,5 @@
-// Package replay verifies the messages of an archive again, each by the clock of its
-// receipt, and says what several policies would have done to it.
+// Package replay verifies the messages of an archive again, each as of its time of receipt, and
+// reports what several policies would have done to it.
 package replay
 
 import (
@@ -20,7 +20,7 @@ import (
 	"postseal/message"
 )
 
-// Policy is one that is tried.
+// Policy is a policy to test.
 type Policy struct {
 	Name   string
 	Policy postseal.Policy
@@ -30,33 +30,32 @@ type Policy struct {
 type Options struct {
 	Verifier *postseal.Verifier // its decision is not used
 	Policies []Policy
-	// ReceivedBy is the host whose Received field gives envelope and time. Without it SPF is
+	// ReceivedBy is the host whose Received field gives envelope and time. Without it, SPF is
 	// skipped, and the topmost Received field gives the time.
 	ReceivedBy string
-	AuthservID string                 // of earlier Authentication-Results, beside ReceivedBy
+	AuthservID string                 // of earlier Authentication-Results, in addition to ReceivedBy
 	Since      time.Time              // older messages are skipped
-	Now        time.Time              // the clock of messages whose time of receipt is not known
+	Now        time.Time              // the time for messages whose time of receipt is unknown
 	Clients    *clients.Rules         // whose mail is checked; nil checks all
-	Done       func(name string) bool // by an earlier run; nil is none
-	Workers    int                    // default: the processors
-	// Encode is called by the workers for each message that is verified; Result.Line keeps
-	// what it returns.
+	Done       func(name string) bool // by an earlier run; nil for none
+	Workers    int                    // default: the number of processors
+	// The workers call Encode for each message that is verified; Result.Line holds what it
+	// returns.
 	Encode func(*postseal.Report, *Record) ([]byte, error)
-	// Keep is called by the workers for each message that is verified. It must not keep the
-	// report.
+	// The workers call Keep for each message that is verified. It must not retain the report.
 	Keep func(*postseal.Report, *Record)
 }
 
-// Outcome is what became of one message of the archive.
+// Outcome says what happened to one message of the archive.
 type Outcome string
 
 // The outcomes. All but Verified and Broken are skipped.
 const (
 	Verified  Outcome = "verified"
-	Broken    Outcome = "broken"    // no message, or not readable
+	Broken    Outcome = "broken"    // not a message, or not readable
 	Old       Outcome = "old"       // from before Options.Since
 	Unchecked Outcome = "unchecked" // of our own users and networks
-	Elsewhere Outcome = "elsewhere" // ReceivedBy did not take it from outside, or does not say so
+	Elsewhere Outcome = "elsewhere" // ReceivedBy did not receive it from outside, or does not say so
 	Done      Outcome = "done"      // by an earlier run
 )
 
@@ -72,18 +71,18 @@ type Result struct {
 	Line      []byte
 }
 
-// Bounds of what is in flight.
+// Limits on messages in flight.
 const (
-	batchMessages = 8         // that a worker takes together: each hand-over costs
+	batchMessages = 8         // that a worker takes together, because each hand-over costs
 	windowBatches = 64        // read or verified before the slowest message
-	windowBytes   = 128 << 20 // of messages that wait for a worker
+	windowBytes   = 128 << 20 // of messages waiting for a worker
 )
 
-// gcPercent makes the collector run less often: what replay allocates dies young.
+// gcPercent makes the garbage collector run less often, because most of what replay allocates is short-lived.
 const gcPercent = 400
 
-// Run verifies messages on all workers and gives the results in the order of the messages.
-// It ends early, without an error, when ctx ends: messages in flight are then dropped.
+// Run verifies messages on all workers and yields the results in the order of the messages. If
+// ctx ends, it ends early without an error, and drops messages in flight.
 func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) iter.Seq[Result] {
 	flight := batch.Options[mailbox.Message]{Workers: o.Workers, Group: batchMessages, Ahead: max(windowBatches, 4*o.Workers),
 		Size: func(m *mailbox.Message) int64 { return int64(cap(m.Raw)) }, MaxSize: windowBytes}
@@ -100,11 +99,11 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 // worker verifies one message after the other.
 type worker struct {
 	*Options
-	header message.Header // of the message at hand
-	text   []byte         // the same with CRLF line endings, when it has others
+	header message.Header // of the current message
+	text   []byte         // the same with CRLF line endings, if it has others
 }
 
-// verify comes to the result of one message.
+// verify returns the result of one message.
 func (w *worker) verify(ctx context.Context, m *mailbox.Message, r *Result) {
 	defer m.Release()
 	r.Name, r.Size = m.Name, m.Size
@@ -123,7 +122,7 @@ func (w *worker) verify(ctx context.Context, m *mailbox.Message, r *Result) {
 	}
 }
 
-// read comes to the result of a message that is read.
+// read returns the result of a message that has been read.
 func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
 	text := w.crlf(m.Raw)
 	body, err := readHeader(&w.header, text)
@@ -146,10 +145,10 @@ func (w *worker) read(ctx context.Context, m *mailbox.Message, r *Result) {
 	}
 }
 
-// keptText is how much of the room for a text is kept for the next message.
+// keptText is how much of the text buffer is kept for the next message.
 const keptText = 1 << 20
 
-// crlf is message.CRLF in the room of w.text.
+// crlf is message.CRLF with the buffer w.text.
 func (w *worker) crlf(raw []byte) []byte {
 	if message.HasCRLF(raw) {
 		return raw
@@ -160,8 +159,8 @@ func (w *worker) crlf(raw []byte) []byte {
 
 var errNoHeader = errors.New("has no header fields, so it is no message")
 
-// readHeader reads the header section of text into h, and returns what is after it. It is not
-// limited: the verdict is, as always.
+// readHeader reads the header section of text into h, and returns the rest. It has no limit;
+// the verdict applies its own.
 func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 	h.Reset()
 	whole := message.Limits{HeaderBytes: len(text) + 2, Fields: len(text) + 1, FieldBytes: len(text)}
@@ -179,7 +178,7 @@ func readHeader(h *message.Header, text []byte) (body []byte, err error) {
 	return text[n:], nil
 }
 
-// delivery is how and when the message came. Without ReceivedBy only the time is known.
+// delivery says how and when the message arrived. Without ReceivedBy, only the time is known.
 func (o *Options) delivery(h *message.Header, m *mailbox.Message) (received.Delivery, error) {
 	d := received.Delivery{Field: -1, PathSource: received.Unknown}
 	if o.ReceivedBy != "" {
@@ -198,8 +197,8 @@ func (o *Options) delivery(h *message.Header, m *mailbox.Message) (received.Deli
 	return d, nil
 }
 
-// judge decides as the listeners do, by the host's own Received field. When a relay of ours
-// handed the message on, d then holds the client that the relay's trace fields name.
+// judge decides as the listeners do, by the host's own Received field. If one of our relays
+// forwarded the message, it sets d to the client that the relay's trace fields name.
 func (w *worker) judge(d *received.Delivery) clients.Treatment {
 	if w.Clients == nil || d.Field < 0 {
 		return clients.Checked
@@ -213,8 +212,8 @@ func (w *worker) judge(d *received.Delivery) clients.Treatment {
 	return t
 }
 
-// verdict verifies the message as it was when it came: without the fields that were added
-// since its receipt, the Received field of ReceivedBy included.
+// verdict verifies the message as it was when it arrived: without the fields that were added
+// since its receipt, including the Received field of ReceivedBy.
 func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d *received.Delivery, r *Result) {
 	report, err := w.run(ctx, body, d)
 	if err == nil && brokenBody(report) {
@@ -244,7 +243,7 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 	}
 }
 
-// run is the transaction of the message, with the fields below the one that d comes from.
+// run returns the transaction of the message, with the fields below the one that d comes from.
 func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
 	conn := postseal.Conn{Relays: d.Relays, UnknownSender: d.PathSource == received.Unknown}
 	if d.IP.IsValid() {
@@ -257,7 +256,7 @@ func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*p
 	defer t.Abort()
 	first := d.Field + 1
 	if first == w.header.Len() {
-		first = 0 // nothing but what we added
+		first = 0 // only what we added
 	}
 	for i := first; i < w.header.Len(); i++ {
 		if err := t.Field(w.header.At(i)); err != nil {
@@ -273,7 +272,7 @@ func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*p
 	return t.Finish(ctx)
 }
 
-// maxDiagnosed bounds the messages whose broken signatures are looked into.
+// maxDiagnosed limits the messages whose broken signatures are diagnosed.
 const maxDiagnosed = 1 << 20
 
 func (o *Options) diagnose(ctx context.Context, r *postseal.Report, body []byte) {
@@ -282,5 +281,5 @@ func (o *Options) diagnose(ctx context.Context, r *postseal.Report, body []byte)
 	}
 }
 
-// String names the result for a list of what went wrong.
+// String names the result, for a list of problems.
 func (r Result) String() string { return fmt.Sprintf("%s: %v", r.Name, r.Err) }

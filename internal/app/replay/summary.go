@@ -13,7 +13,7 @@ type Summary struct {
 	Verified  int                 `json:"verified"`
 	Undecided map[string]int      `json:"undecided"` // by reason
 	Passed    map[Outcome]int     `json:"passed"`    // not verified, by outcome
-	Broken    []string            `json:"broken"`    // the first of them
+	Broken    []string            `json:"broken"`    // the first ones
 	Groups    map[string][]*Group `json:"groups"`    // by policy: what it would not accept, the largest first
 
 	groups map[groupKey]*Group
@@ -26,36 +26,36 @@ type Count struct {
 	Quarantine int    `json:"quarantine"`
 	Reject     int    `json:"reject"`
 	Undecided  int    `json:"undecided"`
-	Differs    int    `json:"differs"` // from what was done
+	Differs    int    `json:"differs"` // differently from what was done
 }
 
-// Group is the messages of one sender for one author that a policy would not accept.
+// Group is the messages from one sender with one author that a policy would not accept.
 type Group struct {
 	Sender     string   `json:"sender"`
 	Author     string   `json:"author"`
 	Quarantine int      `json:"quarantine"`
 	Reject     int      `json:"reject"`
-	Evidence   []string `json:"evidence"` // what at least half of them have
-	Looks      Looks    `json:"looks"`    // what all of them do, else unclear
+	Evidence   []string `json:"evidence"` // evidence that at least half of them have
+	Looks      Looks    `json:"looks"`    // shared by all of them, else unclear
 
-	order []string // of words, as they came
+	order []string // of words, in their order of appearance
 	words map[string]int
 	looks map[Looks]int
 }
 
 type groupKey struct{ policy, sender, author string }
 
-// Bounds of a Summary.
+// Limits of a Summary.
 const (
 	maxGroups = 10_000
 	maxBroken = 100
 	maxShown  = 100 // groups of each policy
 )
 
-// others is the sender of what came when there were enough groups.
+// others is the sender of messages that arrived when there were enough groups.
 const others = "(others)"
 
-// NewSummary counts for these policies.
+// NewSummary returns an empty Summary for these policies.
 func NewSummary(policies []Policy) *Summary {
 	s := &Summary{Undecided: map[string]int{}, Passed: map[Outcome]int{}, Broken: []string{}, Groups: map[string][]*Group{},
 		groups: map[groupKey]*Group{}}
@@ -77,7 +77,7 @@ func (s *Summary) Add(r *Result) {
 	}
 }
 
-// Count counts a message that is verified, now or by an earlier run.
+// Count counts a message that was verified, now or by an earlier run.
 func (s *Summary) Count(r *Record) {
 	s.Verified++
 	f := &r.Replay
@@ -153,7 +153,7 @@ func (s *Summary) Finish() {
 	}
 }
 
-// settle says what the messages of the group have in common.
+// settle determines what the messages of the group have in common.
 func (g *Group) settle() {
 	g.Evidence, g.Looks = []string{}, Unclear
 	for _, w := range g.order {
@@ -168,7 +168,7 @@ func (g *Group) settle() {
 	}
 }
 
-// Strictest is the policy that refuses most.
+// Strictest returns the policy that rejects most.
 func (s *Summary) Strictest() string {
 	worst := s.Policies[0]
 	for _, c := range s.Policies {

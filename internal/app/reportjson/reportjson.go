@@ -1,4 +1,4 @@
-// Package reportjson writes the JSON of a report with further fields after its own.
+// Package reportjson writes the JSON of a report with additional fields after its own.
 package reportjson
 
 import (
@@ -9,7 +9,7 @@ import (
 	"postseal"
 )
 
-// Extended is a report whose JSON ends in further fields.
+// Extended is a report whose JSON ends with additional fields.
 type Extended struct {
 	*postseal.Report
 	More []Field

@@ -16,7 +16,7 @@ import (
 	"postseal/spf"
 )
 
-// exemption is a compiled [[exempt]] entry. Zero keys describe any mail.
+// exemption is a compiled [[exempt]] entry. Zero keys match any mail.
 type exemption struct {
 	entry
 	ip     netip.Prefix
@@ -29,11 +29,11 @@ type exemption struct {
 	author domain.Name
 }
 
-// maxSPFOf bounds the domains of spf_of, whose SPF is evaluated for every message.
+// maxSPFOf limits the domains of spf_of, because their SPF is evaluated for every message.
 const maxSPFOf = 20
 
-// exempts finds candidates by the address, or else by a domain or a user: the first of
-// an entry's keys in this order. Entries without any of these keys are looked at one by one.
+// exempts finds candidates by the address, or else by a domain or a user: by the first of an
+// entry's keys in this order. Entries without any of these keys are checked one by one.
 type exempts struct {
 	all    []*exemption
 	byIP   bart.Table[[]*exemption]
@@ -96,7 +96,7 @@ func (b *compiler) exemptKeys(e *exemption, c *Exempt) {
 	}
 }
 
-// clientName is the name of a client, or with below every name below it.
+// clientName is the name of a client or, with below, every name below it.
 type clientName struct {
 	name  domain.Name
 	below bool
@@ -142,7 +142,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return prefix.Masked(), err
 }
 
-// describe names an entry by its keys.
+// describe identifies an entry by its keys.
 func describe(c *Exempt) string {
 	var parts []string
 	for _, k := range []struct{ key, value string }{{"ip", c.IP}, {"client", c.Client}, {"spf_of", c.SPFOf}, {"user", c.User}, {"dkim", c.DKIM},
@@ -179,8 +179,8 @@ func (x *exempts) add(e *exemption) {
 	x.byName[name] = append(x.byName[name], e)
 }
 
-// match returns the first entry of the configuration that describes the message, or else the
-// first that may describe it, which a failed lookup leaves open.
+// match returns the first entry of the configuration that matches the message, or else the
+// first that may match it, depending on a failed lookup.
 func (x *exempts) match(r *postseal.Report, reason postseal.Reason) (first, unknown *exemption) {
 	if len(x.all) == 0 {
 		return nil, nil
@@ -217,18 +217,18 @@ func (x *exempts) match(r *postseal.Report, reason postseal.Reason) (first, unkn
 	return first, unknown
 }
 
-// answer is whether an entry describes a message. The least one of its keys counts.
+// answer says whether an entry matches a message. The weakest of its keys decides.
 type answer int
 
 const (
 	no      answer = iota
-	perhaps        // the DNS does not say now
+	perhaps        // the DNS gives no answer now
 	yes
 )
 
-// matches asks for every key. A domain that signed or sent a message without a single
-// valid author says nothing of that message's author: only the client itself, by address, name
-// or user, excuses it.
+// matches checks every key. If a message has no single valid author, a domain that signed or
+// sent it says nothing about its author: only the client itself, by address, name or user,
+// exempts it.
 func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) answer {
 	switch {
 	case e.expired(r.Time):
@@ -251,8 +251,8 @@ func (e *exemption) matches(r *postseal.Report, reason postseal.Reason) answer {
 	return min(e.knows(r.IPRev), e.lists(r.SPFOf))
 }
 
-// knows answers for the key client. A name that the client claims and whose addresses cannot be
-// looked up is open: its zone is the forwarder's, not the client's.
+// knows checks the key client. If the client claims a name whose addresses cannot be looked up,
+// the answer is open: the zone is the forwarder's, not the client's.
 func (e *exemption) knows(i *postseal.IPRev) answer {
 	switch {
 	case e.client.name == "":
@@ -267,7 +267,7 @@ func (e *exemption) knows(i *postseal.IPRev) answer {
 	return no
 }
 
-// lists answers for the key spf_of, by what the engine found for postseal.Config.SPFOf.
+// lists checks the key spf_of, with what the engine found for postseal.Config.SPFOf.
 func (e *exemption) lists(results []spf.Result) answer {
 	if e.spfOf == "" {
 		return yes
@@ -286,7 +286,7 @@ func (e *exemption) lists(results []spf.Result) answer {
 	return no
 }
 
-// Arriving is what is known of a message before it is there.
+// Arriving is what is known about a message before it arrives.
 type Arriving struct {
 	IP      netip.Addr
 	User    string
@@ -295,11 +295,11 @@ type Arriving struct {
 	SPFOf   []spf.Result // of postseal.Config.SPFOf
 }
 
-// Envelope names the first exemption that may describe a message of this envelope, "" when
-// there is none: at least one of its keys ip, client, spf_of, user and spf is given, and those
-// match. What needs the message (dkim, list_id, author) is not known yet and excludes nothing,
-// since a message that the entry accepts must not be refused before it is there. open reports
-// that it may match only because a lookup failed. The use is not counted.
+// Envelope returns the first exemption that may match a message with this envelope, or "": at
+// least one of its keys ip, client, spf_of, user and spf is set, and those match. Keys that
+// need the message (dkim, list_id, author) are not known yet and exclude nothing, because a
+// message that the entry accepts must not be rejected before it arrives. open reports that it
+// may match only because a lookup failed. The use is not counted.
 func (s *Set) Envelope(m Arriving, now time.Time) (label string, open bool) {
 	ip := m.IP.WithZone("")
 	for _, e := range s.exempts.all {
@@ -321,7 +321,7 @@ func (s *Set) Envelope(m Arriving, now time.Time) (label string, open bool) {
 	return label, open
 }
 
-// signedBy reports a passing signature of name. A signer in test mode has said that its
+// signedBy reports a passing signature of name. A signer in test mode has declared that its
 // signatures mean nothing yet (RFC 6376 §3.6.1).
 func signedBy(r *postseal.Report, name domain.Name) bool {
 	for i := range r.DKIM {
@@ -335,8 +335,8 @@ func signedBy(r *postseal.Report, name domain.Name) bool {
 
 func sameName(s string, name domain.Name) bool { return strings.EqualFold(s, string(name)) }
 
-// listID is the identifier of the List-Id field (RFC 2919 §2), in lower case. With more
-// than one field there is none: which would count is anyone's guess.
+// listID returns the identifier of the List-Id field (RFC 2919 §2), in lower case. With more
+// than one field it returns "", because it is unclear which one counts.
 func listID(h *message.Header) string {
 	if h == nil || h.Count("List-Id") != 1 {
 		return ""

@@ -22,9 +22,9 @@ import (
 	"postseal/internal/core/resultjson"
 )
 
-// Bounds of an expression. Costs are in CEL's units, about one for each step. What an
-// expression may cost is what it costs for the largest message (sizes), between minCost, a
-// few milliseconds, and maxCost, a tenth of a second.
+// Limits of an expression. Costs are in CEL's units, about one per step. The limit for an
+// expression is its cost for the largest message (sizes), between minCost, a few milliseconds,
+// and maxCost, a tenth of a second.
 const (
 	maxSource  = 4096 // octets
 	maxNesting = 50
@@ -32,8 +32,8 @@ const (
 	maxCost    = 1_000_000
 )
 
-// sizes are the bounds of the lists that an expression may go over: what a listener keeps of a
-// message.
+// sizes are the limits of the lists that an expression may iterate over: what a listener stores
+// of a message.
 var sizes = map[string]uint64{"envelope.rcpt": 10_000, "dkim": 200, "dkim.@items.signed_fields": 2000, "spf": 2, "author.domains": 4,
 	"arc.sealers": 50, "dmarc.aligned": 202}
 
@@ -63,7 +63,7 @@ func (bounds) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *c
 type rule struct {
 	entry
 	action  postseal.Action
-	onError postseal.Action // where the expression costs more than it may
+	onError postseal.Action // if the expression costs more than its limit
 	program cel.Program
 }
 
@@ -133,8 +133,8 @@ func (b *compiler) compile(source string) cel.Program {
 	return program
 }
 
-// costLimit is what an expression may cost. One that may cost more for a large message is a
-// warning.
+// costLimit is the cost limit of an expression. An expression that may cost more for a large
+// message is a warning.
 func (b *compiler) costLimit(env *cel.Env, ast *cel.Ast) uint64 {
 	estimate, err := env.EstimateCost(ast, bounds{})
 	if err != nil || estimate.Max > maxCost {
@@ -145,14 +145,14 @@ func (b *compiler) costLimit(env *cel.Env, ast *cel.Ast) uint64 {
 	return max(minCost, estimate.Max)
 }
 
-// isTooCostly reports whether err says that the cost of an expression is spent.
+// isTooCostly reports whether err says that an expression exceeded its cost limit.
 func isTooCostly(err error) bool {
 	cancelled, ok := errors.AsType[interpreter.EvalCancelledError](err)
 	return ok && cancelled.Cause == interpreter.CostLimitExceeded
 }
 
-// eval reports whether the expression is true. An error, such as spf[0] where there is
-// none, is not a match.
+// eval reports whether the expression is true. An error, such as spf[0] without an SPF result,
+// is not a match.
 func (r *rule) eval(v *verdict) (bool, error) {
 	out, _, err := r.program.Eval(v)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"postseal/spf"
 )
 
-// NarrowFor is how long an entry of Narrow holds.
+// NarrowFor is how long an entry of Narrow is valid.
 const NarrowFor = 90 * 24 * time.Hour
 
-// Narrow returns the [[exempt]] entry that accepts a message such as r and as little else as
-// possible: it names who sent the message by what was verified (signature and SPF, else the
-// address), and what such mail has in common (the list, else the author). whole says that the
-// header section of r is as it was received; the evidence that the daemon keeps names the
-// organization of a list only. The error says why no entry helps.
+// Narrow returns the [[exempt]] entry that accepts a message like r and as little else as
+// possible: it identifies the sender by what was verified (signature and SPF, else the
+// address), and by what such mail has in common (the list, else the author). whole says that
+// the header section of r is as it was received; stored evidence only contains the organization
+// of a list. The error says why no entry helps.
 func Narrow(r *postseal.Report, whole bool, now time.Time) (Exempt, error) {
 	if r.Decision.Reason == postseal.MessageLimit {
 		return Exempt{}, errors.New("the header section is over a limit, which no exemption lifts: see [limits]")
@@ -50,8 +50,8 @@ func Narrow(r *postseal.Report, whole bool, now time.Time) (Exempt, error) {
 	return e, nil
 }
 
-// passingSignature is the domain of the passing signature that names the sender best: one of the
-// organization that SPF passed for, else the first.
+// passingSignature returns the domain of the passing signature that identifies the sender best:
+// one of the organization that SPF passed for, else the first.
 func passingSignature(r *postseal.Report) string {
 	first := ""
 	for i := range r.DKIM {
@@ -85,7 +85,7 @@ func narrowWhy(r *postseal.Report) string {
 	}, why[:min(len(why), maxText)])
 }
 
-// Accepts reports whether e alone accepts r, whatever its last day.
+// Accepts reports whether e alone accepts r, ignoring its last day.
 func (e Exempt) Accepts(r *postseal.Report) bool {
 	e.Until = toml.LocalDate{}
 	set, _ := Compile(Config{Exempt: []Exempt{e}}, r.Time)
@@ -102,11 +102,11 @@ func (e Exempt) Problems(now time.Time) []Problem {
 	return problems
 }
 
-// TOML is e as it stands in a configuration file.
+// TOML returns e as written in a configuration file.
 func (e Exempt) TOML() string {
 	text, err := toml.Marshal(e)
 	if err != nil {
-		return "" // strings and a date always marshal
+		return "" // encoding strings and a date cannot fail
 	}
 	return "[[exempt]]\n" + string(text)
 }

@@ -1,7 +1,7 @@
-// Package rules is the operator's local policy: exemptions, and rules in the Common
-// Expression Language (CEL) over the fields of a verdict. It changes what the published
-// policy asks for, before the enforcement mode; every use is counted and recorded as the
-// override reason of RFC 9990 §3.1.1.8.
+// Package rules is the operator's local policy: exemptions, and rules in the Common Expression
+// Language (CEL) over the fields of a verdict. It changes what the published policy requests,
+// before the enforcement mode. Every use is counted and recorded as the override reason of RFC
+// 9990 §3.1.1.8.
 package rules
 
 import (
@@ -54,11 +54,11 @@ type Config struct {
 type Problem struct {
 	Table   string // "exempt" or "rule"
 	Index   int    // of the entry in its table, from 0
-	Key     string // the key at fault, "" is the entry as a whole
-	Line    int    // of the fault within the value of Key, from 1; 0 is the value as a whole
+	Key     string // the key with the problem, "" for the entry as a whole
+	Line    int    // of the error within the value of Key, from 1; 0 is the value as a whole
 	Column  int    // in characters, from 1
 	Text    string
-	Warning bool // the entry is omitted, everything else holds
+	Warning bool // the entry is skipped, everything else applies
 }
 
 // Set is a compiled local policy. It is safe for concurrent use.
@@ -77,10 +77,10 @@ type entry struct {
 	*counts
 }
 
-// counts are how often an entry decided, and how often it could not be evaluated.
+// counts say how often an entry decided, and how often it could not be evaluated.
 type counts struct{ used, failed atomic.Int64 }
 
-// Use tells how often an entry decided.
+// Use says how often an entry decided.
 type Use struct {
 	Table  string // "exempt" or "rule"
 	Entry  string // such as "1 dkim=partner.example"
@@ -100,8 +100,8 @@ func (s *Set) Uses() []Use {
 	return uses
 }
 
-// Compile checks c and compiles it. An entry that expired before now is a warning and omitted;
-// with any other problem the Set is nil.
+// Compile checks c and compiles it. An expired entry is a warning and is skipped; with any
+// other problem the Set is nil.
 func Compile(c Config, now time.Time) (*Set, []Problem) {
 	b := &compiler{now: now, set: &Set{}}
 	for i := range c.Exempt {
@@ -124,7 +124,7 @@ func Compile(c Config, now time.Time) (*Set, []Problem) {
 	return b.set, b.problems
 }
 
-// SPFOf lists the domains of spf_of, for postseal.Config.SPFOf. Those of nil are none.
+// SPFOf lists the domains of spf_of, for postseal.Config.SPFOf. A nil Set has none.
 func (s *Set) SPFOf() []string {
 	if s == nil {
 		return nil
@@ -132,7 +132,7 @@ func (s *Set) SPFOf() []string {
 	return s.exempts.spfOf
 }
 
-// Fresh is the same policy with counts of its own. Fresh of nil is nil.
+// Fresh returns the same policy with new counters. Fresh of nil is nil.
 func (s *Set) Fresh() *Set {
 	if s == nil {
 		return nil
@@ -174,11 +174,11 @@ func (b *compiler) problem(key, format string, args ...any) {
 	b.problems = append(b.problems, Problem{Table: b.table, Index: b.index, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// maxText bounds texts that reach logs and reports.
+// maxText limits texts that reach logs and reports.
 const maxText = 200
 
-// common checks what exemptions and rules have in common. It reports false for an expired
-// entry, which is omitted.
+// common checks what exemptions and rules have in common. It returns false for an expired
+// entry, which is skipped.
 func (b *compiler) common(e *entry, override string, otherwise postseal.OverrideType, why string, until toml.LocalDate) bool {
 	e.index, e.why, e.override, e.counts = b.index, why, otherwise, new(counts)
 	if override != "" {
@@ -211,7 +211,7 @@ func printable(s string) bool {
 	return len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
 }
 
-// comment is the text of the override: which entry, and why it is there.
+// comment returns the text of the override: the entry, and why it exists.
 func (e *entry) comment(table string) string {
 	text := table + " " + e.label
 	if e.why != "" {
@@ -220,12 +220,12 @@ func (e *entry) comment(table string) string {
 	return text
 }
 
-// Policy is a postseal.Policy with local rules between what the author's domain publishes
-// and the enforcement mode.
+// Policy is a postseal.Policy that applies local rules between what the author's domain
+// publishes and the enforcement mode.
 type Policy struct {
 	Base postseal.EnforcePolicy
 	Set  *Set // nil: no local rules
-	// OnError is told of a rule that could not be evaluated, which is not a match.
+	// OnError is called for a rule that could not be evaluated, which does not match.
 	OnError func(entry string, err error)
 }
 
@@ -238,9 +238,9 @@ func (p *Policy) Decide(r *postseal.Report) postseal.Decision {
 	return p.Base.Enforce(r, d)
 }
 
-// local applies the first exemption that matches, else the first rule that is true. An
-// exempt message is past every rule. A message that an exemption may describe, which a failed
-// lookup leaves open, is deferred rather than lost.
+// local applies the first exemption that matches, or else the first rule that is true. Rules do
+// not apply to an exempt message. A message that an exemption may match, depending on a failed
+// lookup, is deferred rather than lost.
 func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
 	e, unknown := p.Set.exempts.match(r, d.Reason)
 	if e != nil {
@@ -265,8 +265,9 @@ func (p *Policy) local(r *postseal.Report, d *postseal.Decision) {
 	}
 }
 
-// firstRule is the first rule that is true, with its action, or that could not be evaluated
-// within its cost, with the action for that: what a sender can make costly must not pass by it.
+// firstRule returns the first rule that is true, with its action, or that exceeds its cost
+// limit, with the action for that case, because a sender must not avoid a rule by making it
+// expensive.
 func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) (*rule, postseal.Action) {
 	if len(p.Set.rules) == 0 {
 		return nil, ""

@@ -9,16 +9,15 @@ import (
 )
 
 // The variables of an expression have the names and types of the verify JSON (schema
-// postseal.verify/1), and besides these the envelope. docs/howto/exempt-and-rules.md
-// lists them.
+// postseal.verify/1), plus the envelope. docs/howto/exempt-and-rules.md lists them.
 
-// Verdict is the decision so far: what the published policy asks for.
+// Verdict is the decision so far: what the published policy requests.
 type Verdict struct {
 	Action string `json:"action"`
 	Reason string `json:"reason"`
 }
 
-// Author is who the From field names.
+// Author is the author named in the From field.
 type Author struct {
 	Domains []string `json:"domains"`
 	Reason  string   `json:"reason"`
@@ -32,19 +31,19 @@ type IPRev struct {
 
 // Client is the other end of the connection.
 type Client struct {
-	IP   string `json:"ip"` // "" is not known
+	IP   string `json:"ip"` // "" if unknown
 	HELO string `json:"helo"`
-	User string `json:"user"` // authenticated, "" is none
+	User string `json:"user"` // authenticated, "" for none
 	TLS  bool   `json:"tls"`
 }
 
-// Envelope is what SMTP said of the message.
+// Envelope is the SMTP envelope of the message.
 type Envelope struct {
 	From string   `json:"from"` // "" is the null reverse-path
 	Rcpt []string `json:"rcpt"`
 }
 
-// verdict resolves the variables of an expression, each made when it is asked for.
+// verdict resolves the variables of an expression. Each is computed when it is used.
 type verdict struct {
 	report   *postseal.Report
 	decision *postseal.Decision

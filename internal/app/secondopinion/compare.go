@@ -13,27 +13,27 @@ import (
 	"postseal/spf"
 )
 
-// The libraries that are asked.
+// The libraries that are consulted.
 const (
 	SPFLibrary  = "blitiri.com.ar/go/spf"
 	DKIMLibrary = "go-msgauth/dkim"
 )
 
-// Opinion is the view of one library beside ours.
+// Opinion is the result of one library compared with ours.
 type Opinion struct {
 	Method   string `json:"method"` // spf or dkim
 	Library  string `json:"library"`
 	Domain   string `json:"domain"`
 	Selector string `json:"selector,omitempty"` // of a signature
 	Ours     string `json:"ours"`               // our result word
-	Theirs   string `json:"theirs"`             // the library's, "" when it was not asked
+	Theirs   string `json:"theirs"`             // the library's, "" if it was not consulted
 	Agrees   bool   `json:"agrees"`
-	Rule     *Rule  `json:"rule,omitempty"`    // what decides a known difference
-	Problem  string `json:"problem,omitempty"` // why the library was not asked, or what it says
+	Rule     *Rule  `json:"rule,omitempty"`    // the rule that settles a known difference
+	Problem  string `json:"problem,omitempty"` // why the library was not consulted, or its message
 }
 
-// Known reports whether the opinions agree, the difference is a known one, or nobody was
-// asked.
+// Known reports whether the opinions agree, the difference is a known one, or the library was
+// not consulted.
 func (o *Opinion) Known() bool { return o.Agrees || o.Rule != nil || o.Theirs == "" }
 
 // String is one line for people.
@@ -53,8 +53,8 @@ func (o *Opinion) String() string {
 	return fmt.Sprintf("%s: %s says %s, postseal %s, for no known reason: please report it", subject, o.Library, o.Theirs, o.Ours)
 }
 
-// Compare asks the libraries about a message that was verified, with the DNS answers that
-// the verdict rests on. msg is nil when it was too long to keep.
+// Compare consults the libraries about a message that was verified, with the DNS answers that
+// the verdict depends on. msg is nil if it was too long to store.
 func Compare(ctx context.Context, next resolver.Resolver, r *postseal.Report, msg []byte) []Opinion {
 	dns := newReplay(next, r.Exchanges())
 	var all []Opinion
@@ -71,7 +71,7 @@ func Compare(ctx context.Context, next resolver.Resolver, r *postseal.Report, ms
 	return append(all, CompareDKIM(ctx, dns, msg, r.DKIM)...)
 }
 
-// CompareSPF asks about one check of the MAIL FROM identity.
+// CompareSPF consults the library about one check of the MAIL FROM identity.
 func CompareSPF(ctx context.Context, r resolver.Resolver, q spf.Request, ours spf.Result) Opinion {
 	dns := &recorder{next: r}
 	o := Opinion{Method: "spf", Library: SPFLibrary, Domain: ours.Domain, Ours: string(ours.Code)}
@@ -84,7 +84,7 @@ func CompareSPF(ctx context.Context, r resolver.Resolver, q spf.Request, ours sp
 	return o
 }
 
-// CompareDKIM asks about every signature of a message.
+// CompareDKIM consults the library about every signature of a message.
 func CompareDKIM(ctx context.Context, r resolver.Resolver, msg []byte, ours []dkim.Result) []Opinion {
 	dns := &recorder{next: r}
 	header, err := guard(msg)
@@ -119,7 +119,7 @@ func (o *Opinion) compare(v *dkimView) {
 	}
 }
 
-// dkimWord is the word of the library, which knows pass, fail and temperror.
+// dkimWord returns the word of the library, which uses only pass, fail and temperror.
 func dkimWord(r dkim.Code) string {
 	switch r {
 	case dkim.Pass:
@@ -130,8 +130,8 @@ func dkimWord(r dkim.Code) string {
 	return "fail"
 }
 
-// replay answers with what was answered before, so that a difference is one of rules and never
-// of the network; only new questions continue.
+// replay answers with the earlier answers, so that a difference comes from a rule and never
+// from the network; only new queries are sent.
 type replay struct {
 	known map[question]*resolver.Exchange
 	next  resolver.Resolver
@@ -162,13 +162,13 @@ type question struct {
 	t    resolver.Type
 }
 
-// recorder keeps what the predicates of the rules need to know of the DNS.
+// recorder stores what the predicates of the rules need to know about the DNS.
 type recorder struct {
 	next   resolver.Resolver
 	mu     sync.Mutex
 	texts  []string // of every TXT answer
 	failed bool     // a lookup of addresses failed
-	manyMX bool     // a name has more MX records than are looked up
+	manyMX bool     // a name has more MX records than the limit
 }
 
 // Lookup implements resolver.Resolver.

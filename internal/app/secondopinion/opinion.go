@@ -14,7 +14,7 @@ import (
 	"postseal/resolver"
 )
 
-// The guards: beyond them a library is not asked.
+// Limits above which a library is not consulted.
 const (
 	maxHeader        = 256 << 10 // octets of the header section
 	maxFields        = 500
@@ -23,11 +23,11 @@ const (
 	maxSignatures    = 10
 )
 
-// ErrUnasked is the reason why a library was not asked.
+// ErrUnasked is the reason why a library was not consulted.
 var ErrUnasked = errors.New("not asked: the input is beyond the guards")
 
-// SPF is the view of blitiri.com.ar/go/spf for the MAIL FROM identity, a result word.
-// The null reverse-path is asked as postmaster of the HELO name.
+// SPF returns the result word of blitiri.com.ar/go/spf for the MAIL FROM identity. The null
+// reverse-path is checked as postmaster of the HELO name.
 func SPF(ctx context.Context, r resolver.Resolver, ip netip.Addr, helo, sender string) string {
 	if sender == "" {
 		sender = "postmaster@" + helo
@@ -37,7 +37,7 @@ func SPF(ctx context.Context, r resolver.Resolver, ip netip.Addr, helo, sender s
 	return string(result)
 }
 
-// Signature is the view of go-msgauth of one DKIM signature.
+// Signature is the result of go-msgauth for one DKIM signature.
 type Signature struct {
 	Domain string
 	Result string // pass, fail or temperror
@@ -54,7 +54,7 @@ func askDKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature,
 		}
 		return texts, err
 	}
-	// A bytes.Reader writes itself in one piece; after a pipe the library is quadratic.
+	// A bytes.Reader writes itself in one piece; after a pipe the library takes quadratic time.
 	found, err := msgauth.VerifyWithOptions(bytes.NewReader(msg), &msgauth.VerifyOptions{LookupTXT: lookup, MaxVerifications: maxSignatures})
 	if err != nil && !errors.Is(err, msgauth.ErrTooManySignatures) {
 		return nil, err
@@ -73,7 +73,7 @@ func askDKIM(ctx context.Context, r resolver.Resolver, msg []byte) ([]Signature,
 	return signatures, nil
 }
 
-// guardSink counts what makes the library slow, and keeps the header section.
+// guardSink counts what makes the library slow, and stores the header section.
 type guardSink struct{ header message.Header }
 
 func (g *guardSink) Field(f message.Field) error {

@@ -1,7 +1,7 @@
-// Package secondopinion asks two independent libraries for their view of a message:
-// blitiri.com.ar/go/spf and github.com/emersion/go-msgauth/dkim. They run behind guards,
-// because both have inputs on which they take quadratic time, and over our own resolver,
-// so that a difference is one of rules and never of the network.
+// Package secondopinion consults two independent libraries about a message:
+// blitiri.com.ar/go/spf and github.com/emersion/go-msgauth/dkim. It guards them with limits,
+// because both take quadratic time on some inputs, and they use our own resolver, so that a
+// difference comes from a rule and never from the network.
 package secondopinion
 
 import (
@@ -13,8 +13,8 @@ import (
 	"postseal/resolver"
 )
 
-// netResolver gives a resolver.Resolver the shape that both libraries know. Both type
-// assert *net.DNSError, so errors are bare ones.
+// netResolver adapts a resolver.Resolver to the interface that both libraries use. Both type
+// assert *net.DNSError, so it does not wrap errors.
 type netResolver struct{ next resolver.Resolver }
 
 func (r netResolver) ask(ctx context.Context, name string, t resolver.Type) ([]resolver.RR, error) {
@@ -54,8 +54,8 @@ func (r netResolver) LookupMX(ctx context.Context, name string) ([]*net.MX, erro
 	return hosts, nil
 }
 
-// LookupIPAddr implements spf.DNSResolver. The library asks for both families at once;
-// one that fails counts only when the other has nothing.
+// LookupIPAddr implements spf.DNSResolver. The library queries both families at once; a failed
+// one counts only if the other has no records.
 func (r netResolver) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, error) {
 	v4, err4 := r.ask(ctx, host, resolver.A)
 	v6, err6 := r.ask(ctx, host, resolver.AAAA)

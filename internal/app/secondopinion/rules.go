@@ -15,14 +15,14 @@ import (
 // Right says whose verdict a rule supports.
 type Right string
 
-// The sides. Both is a choice that the standard leaves to the verifier.
+// The sides. Both means that the standard leaves the choice to the verifier.
 const (
 	Ours Right = "ours"
 	Both Right = "both"
 )
 
-// Rule is what decides a known difference: an input class, the section of the RFC, who is
-// right, and why.
+// Rule settles a known difference: an input class, the section of the RFC, who is right, and
+// why.
 type Rule struct {
 	ID    string `json:"id"`
 	RFC   string `json:"rfc"`
@@ -33,7 +33,7 @@ type Rule struct {
 // String is one line for people.
 func (r *Rule) String() string { return fmt.Sprintf("%s (RFC %s)", r.Why, r.RFC) }
 
-// spfView is what a rule may look at.
+// spfView is what a rule may use.
 type spfView struct {
 	ip      netip.Addr
 	helo    string
@@ -42,7 +42,7 @@ type spfView struct {
 	theirs  string
 	records []string // SPF records that the library read
 	failed  bool     // an address lookup of the library failed
-	manyMX  bool     // a name has more MX records than are looked up
+	manyMX  bool     // a name has more MX records than the limit
 }
 
 type spfClass struct {
@@ -101,8 +101,8 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return v.ours.Reason == spf.RecordTooLong }},
 }
 
-// mayBeTruncated reports whether a term is over 253 octets, or a name that we looked up
-// would be with a label of 63 octets more on its left.
+// mayBeTruncated reports whether a term is over 253 octets, or whether a name that we looked up
+// would be, with another label of 63 octets on its left.
 func (v *spfView) mayBeTruncated() bool {
 	return v.anySpent(func(s spf.Spend) bool {
 		return len(s.Term) > 253 || len(s.Name)+64 > 253 && strings.Contains(s.Term, "%{")
@@ -113,7 +113,7 @@ func (v *spfView) anySpent(is func(spf.Spend) bool) bool {
 	return slices.ContainsFunc(v.ours.Spent, is)
 }
 
-// syntaxReasons are those of a record that is none.
+// syntaxReasons are the reasons for an invalid record.
 var syntaxReasons = map[spf.Reason]bool{spf.UnknownMechanism: true, spf.BadTerm: true, spf.BadDomainSpec: true, spf.BadMacro: true,
 	spf.BadAddress: true, spf.BadPrefix: true, spf.DuplicateModifier: true}
 
@@ -166,7 +166,7 @@ func (v *spfView) anyMacro(letters string) bool {
 	})
 }
 
-// slashInDomain: a, mx and the like with a "/" that begins no prefix length.
+// slashInDomain: a, mx and similar with a "/" that does not start a prefix length.
 func slashInDomain(term string) bool {
 	start := strings.IndexAny(term, ":=")
 	if start < 0 {
@@ -213,7 +213,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// dkimView is what a rule may look at.
+// dkimView is what a rule may use.
 type dkimView struct {
 	ours   *dkim.Result
 	theirs *Signature
@@ -295,10 +295,10 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool { return len(bTag.FindAllString(v.value(), 2)) > 1 }},
 }
 
-// badValue is what postseal says of them.
+// badValue lists what postseal reports for invalid values.
 var badValue = regexp.MustCompile(`no list of field names|no domain name`)
 
-// bTag is what the library takes for the b= tag.
+// bTag matches what the library reads as the b= tag.
 var bTag = regexp.MustCompile(`b\s*=`)
 
 func (v *dkimView) value() string { return string(v.header.At(v.ours.FieldIndex).Value()) }

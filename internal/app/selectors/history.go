@@ -13,17 +13,17 @@ import (
 	"postseal/store"
 )
 
-// History is what a store of verdicts remembers of signatures; store.Reader implements it.
+// History is the record of signatures in a store of verdicts; store.Reader implements it.
 type History interface {
 	// Selectors returns the selectors of a domain and the names below it, newest first.
 	Selectors(ctx context.Context, domain string, limit int) ([]store.Selector, error)
 }
 
-// maxHistory bounds the selectors that are taken of one domain.
+// maxHistory limits the selectors of one domain.
 const maxHistory = 40
 
-// ReadHistory adds the selectors with which mail of d verified, as h remembers them. A
-// signature that never verified proves nothing: anyone can name any selector.
+// ReadHistory adds the selectors with which mail of d verified, according to h. A signature
+// that never verified proves nothing, because anyone can name any selector.
 func (l *List) ReadHistory(ctx context.Context, h History, d domain.Name) error {
 	list, err := h.Selectors(ctx, string(d), maxHistory)
 	if err != nil {
@@ -38,8 +38,8 @@ func (l *List) ReadHistory(ctx context.Context, h History, d domain.Name) error 
 }
 
 // ReadReports learns from the aggregate reports in a file, or in all files below a directory:
-// the selectors of signatures that a receiver verified, with the last day of the report. It
-// returns the number of reports. A file that is not a report is skipped.
+// it adds the selectors of signatures that a receiver verified, with the last day of the
+// report. It returns the number of reports. A file that is not a report is skipped.
 func (l *List) ReadReports(ctx context.Context, path string) (int, error) {
 	if _, err := os.Stat(path); err != nil {
 		return 0, err

@@ -32,7 +32,7 @@ type List struct {
 	seen map[string]int // index into by
 }
 
-// Bounds of what is learnt.
+// Limits on what is learned.
 const (
 	maxLearnt   = 100000
 	maxMessages = 200000
@@ -71,7 +71,7 @@ func (l *List) Of(d domain.Name) []audit.Selector {
 	return append(slices.Clone(l.by[""]), l.by[d]...)
 }
 
-// SyntaxError is a line of a file that names no selector.
+// SyntaxError reports a line that does not name a selector.
 type SyntaxError struct {
 	File string
 	Line int
@@ -172,7 +172,7 @@ func (l *List) readMessages(r io.Reader) error {
 	}
 }
 
-// header takes selectors from signatures, and from what receivers wrote of them.
+// header reads selectors from signatures, and from the fields that receivers added.
 func (l *List) header(r io.Reader) {
 	var h message.Header
 	message.Stream(mailbox.HeaderSink{Header: &h}, message.NewCRLFReader(r), message.Limits{})
@@ -198,7 +198,7 @@ func (l *List) header(r io.Reader) {
 }
 
 func (l *List) results(value []byte, date time.Time) {
-	parsed, _ := authres.Parse(value) // of a broken field, what came before
+	parsed, _ := authres.Parse(value) // of a broken field, the part before the error
 	for _, r := range parsed.Results {
 		if r.Method != "dkim" {
 			continue
@@ -216,7 +216,7 @@ func (l *List) results(value []byte, date time.Time) {
 	}
 }
 
-// plausible reads a Date field; a date of the future, or none, is the zero Time.
+// plausible reads a Date field; it returns the zero Time if there is none or it is in the future.
 func plausible(value string) time.Time {
 	t, err := mail.ParseDate(strings.TrimSpace(value))
 	if err != nil || t.After(time.Now().Add(24*time.Hour)) || t.Year() < 2000 {

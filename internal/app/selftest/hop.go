@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// Hop is a next hop that is as lenient as any server may be: it takes a dot between any two
-// line endings, CRLF, LF or CR, for the end of a message. What is smuggled through a server
-// before it comes out here.
+// Hop is a next hop that is as lenient as any server may be: it accepts a dot between any two
+// line endings, CRLF, LF or CR, as the end of a message. It therefore shows what is smuggled
+// through the server in front of it.
 type Hop struct {
 	listener net.Listener
 	served   sync.WaitGroup
@@ -38,13 +38,13 @@ func NewHop() (*Hop, error) {
 	return h, nil
 }
 
-// Addr is where it listens.
+// Addr returns its address.
 func (h *Hop) Addr() string { return h.listener.Addr().String() }
 
-// Close ends it, once the servers before it have hung up.
+// Close stops it, once the servers in front of it have disconnected.
 func (h *Hop) Close() { h.listener.Close(); h.served.Wait() }
 
-// Take returns the reverse-paths of the messages that came, and forgets them.
+// Take returns the reverse-paths of the messages received so far, and clears them.
 func (h *Hop) Take() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,7 +103,7 @@ func readLenient(r *bufio.Reader) (string, error) {
 	return "", io.ErrShortBuffer
 }
 
-// skipMessage reads to a line that is a dot.
+// skipMessage reads up to a line that is a dot.
 func skipMessage(r *bufio.Reader) error {
 	for {
 		switch line, err := readLenient(r); {

@@ -1,5 +1,5 @@
-// Package selftest runs the known attacks of testdata/vectors/attack: through the engine,
-// or through a Postfix and its doors on loopback.
+// Package selftest runs the known attacks of testdata/vectors/attack, through the engine or
+// through a Postfix and its filters on loopback.
 package selftest
 
 import (
@@ -41,11 +41,11 @@ func Attacks() ([]Attack, error) {
 	return all, nil
 }
 
-// Layer is what stopped an attack.
+// Layer says what stopped an attack.
 type Layer string
 
-// The layers, in the order in which a message meets them. SMTP: a server refused before
-// the message came, or Postfix itself did.
+// The layers, in the order in which a message passes them. SMTP: a server, or Postfix itself,
+// refused it before the message arrived.
 const (
 	SMTP    Layer = "smtp"    // a command was refused
 	Message Layer = "message" // the answer to the message
@@ -64,18 +64,18 @@ type Result struct {
 	RFC     string   `json:"rfc"`
 	Stopped bool     `json:"stopped"`
 	Layer   Layer    `json:"layer"`
-	Reason  string   `json:"reason"` // of the verdict; "" when a server answered
+	Reason  string   `json:"reason"` // of the verdict; "" if a server replied
 	Action  string   `json:"action"` // as applied
 	Removed int      `json:"removed"`
 	Reply   string   `json:"reply"`
-	Problem []string `json:"problem"` // differences from what must come out
+	Problem []string `json:"problem"` // differences from the expected result
 }
 
 func (a *Attack) result() Result {
 	return Result{Attack: a.Name, Comment: a.Bundle.Comment, RFC: a.Bundle.RFC, Layer: None, Problem: []string{}}
 }
 
-// Run puts a through the engine, with the DNS answers and the mode of its vector.
+// Run sends a through the engine, with the DNS answers and the mode of its vector.
 func (a *Attack) Run(ctx context.Context) (Result, error) {
 	report, err := a.Bundle.Run(ctx)
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *Attack) Run(ctx context.Context) (Result, error) {
 	return r, nil
 }
 
-// layerOf is what keeps the forgery from being accepted as authentic.
+// layerOf returns what prevents the forgery from being accepted as authentic.
 func layerOf(r *postseal.Report) Layer {
 	switch {
 	case r.Decision.Reason == postseal.MessageLimit:
@@ -110,7 +110,7 @@ func layerOf(r *postseal.Report) Layer {
 	return None
 }
 
-// Zone is the DNS of all attacks, for the name server of a Postfix that is tested.
+// Zone returns the DNS of all attacks, for the name server of a Postfix under test.
 func Zone(attacks []Attack) string {
 	var zone strings.Builder
 	seen := map[string]bool{}

@@ -15,10 +15,10 @@ import (
 	"postseal/bundle"
 )
 
-// replyTimeout is the patience with one reply: a verdict may wait for the DNS.
+// replyTimeout is the timeout for one reply: a verdict may wait for the DNS.
 const replyTimeout = 60 * time.Second
 
-// Loopback checks that address is HOST:PORT of this machine: attacks go nowhere else.
+// Loopback checks that address is HOST:PORT of this host; attacks are sent nowhere else.
 func Loopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -36,9 +36,9 @@ type Target struct {
 	To      string // the forward-path, without brackets
 }
 
-// Send puts a through t. The attacker's own address is told with XCLIENT where the server
-// takes it; else the message comes from loopback, which the doors may trust. The error is
-// for a server that does not speak SMTP.
+// Send sends a through t. XCLIENT passes the attacker's address if the server accepts it;
+// otherwise the message comes from loopback, which the listeners may trust. The error is for a
+// server that does not speak SMTP.
 func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 	s, err := dial(ctx, t)
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *client) read() (string, error) {
 	return reply, err
 }
 
-// command sends line, whose octets are the attacker's but for line endings.
+// command sends line, whose octets are the attacker's except for the line ending.
 func (c *client) command(line string) (string, error) {
 	line = strings.NewReplacer("\r", "", "\n", "").Replace(line)
 	if _, err := io.WriteString(c.conn, line+"\r\n"); err != nil {
@@ -133,7 +133,7 @@ func (c *client) command(line string) (string, error) {
 	return c.read()
 }
 
-// greet says who the client is, with XCLIENT if it is allowed.
+// greet identifies the client, with XCLIENT if allowed.
 func (c *client) greet(from bundle.Envelope) (string, error) {
 	hello := "EHLO " + from.Helo
 	reply, err := c.command(hello)
@@ -150,7 +150,7 @@ func (c *client) greet(from bundle.Envelope) (string, error) {
 	return c.command(hello)
 }
 
-// data sends the message octet for octet, with the dots that SMTP wants (RFC 5321 §4.5.2).
+// data sends the message octet for octet, with the dots that SMTP requires (RFC 5321 §4.5.2).
 func (c *client) data(message []byte) (string, error) {
 	text := bytes.ReplaceAll(append([]byte("\r\n"), message...), []byte("\r\n."), []byte("\r\n.."))[2:]
 	if !bytes.HasSuffix(text, []byte("\r\n")) {

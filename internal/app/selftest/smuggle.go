@@ -12,18 +12,18 @@ import (
 	"postseal/bundle"
 )
 
-// Data is the layer that keeps a message one: what looks like its end is none (RFC 5321
-// §4.1.1.4), and continues so that it is none for the next server.
+// Data is the layer that keeps a message in one piece: text that looks like its end is not the
+// end (RFC 5321 §4.1.1.4), and is forwarded so that the next server does not accept it as the
+// end either.
 const Data Layer = "data"
 
-// Smuggling is a way to get a second message past a server within the first: an end of the
-// data that one server does not take for the end and another does (CVE-2023-51764, -51765,
-// -51766).
+// Smuggling is a way to get a second message past a server inside the first: an end of data
+// that one server does not accept as the end and another does (CVE-2023-51764, -51765, -51766).
 type Smuggling struct {
 	Name    string
 	Comment string
 	end     string // between the first message and the commands of the second
-	own     bool   // the end is one: the second message is another one, judged on its own
+	own     bool   // it is a real end: the second message is separate and is judged separately
 	chunked bool   // the message is sent with BDAT (RFC 3030)
 }
 
@@ -52,7 +52,7 @@ func Smugglings() []Smuggling {
 	return all
 }
 
-// The two messages: one of nobody's concern, and a forgery.
+// The two messages: a harmless one, and a forgery.
 const (
 	carrier   = "From: a@evil.test\r\nSubject: x\r\n\r\nfirst"
 	Smuggled  = "dana@acme.test" // the sender of the second message
@@ -60,8 +60,8 @@ const (
 	rfcOfData = "5321 §2.3.8, §4.1.1.4"
 )
 
-// Send puts s through t. It is stopped when no second message begins: refused, or still the
-// text of the first.
+// Send sends s through t. It is stopped if no second message starts: it was refused, or is
+// still part of the text of the first.
 func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 	r := Result{Attack: s.Name, Comment: s.Comment, RFC: rfcOfData, Layer: None, Problem: []string{}}
 	c, err := dial(ctx, t)
@@ -84,7 +84,7 @@ func (s *Smuggling) Send(ctx context.Context, t Target) (Result, error) {
 		r.Reply, err = c.command("DATA")
 	}
 	switch {
-	case errors.As(err, new(refusal)): // nothing can be within what is not taken
+	case errors.As(err, new(refusal)): // a rejected message contains nothing
 		r.Layer, r.Stopped, r.Action = SMTP, true, "refused"
 		return r, nil
 	case err != nil:
@@ -101,7 +101,7 @@ func (s *Smuggling) text(t Target) string {
 	return second + "QUIT\r\n"
 }
 
-// judge sends the text and reads all that is said to it.
+// judge sends the text and reads all replies to it.
 func (s *Smuggling) judge(r *Result, c *client, t Target) error {
 	c.conn.SetDeadline(time.Now().Add(replyTimeout))
 	if _, err := io.WriteString(c.conn, s.text(t)); err != nil {
@@ -113,7 +113,7 @@ func (s *Smuggling) judge(r *Result, c *client, t Target) error {
 		switch {
 		case err != nil && len(replies) == 0:
 			return fmt.Errorf("%s: %w", s.Name, err)
-		case err != nil: // the server hung up, having said why
+		case err != nil: // the server disconnected after giving a reason
 			s.conclude(r, replies)
 			return nil
 		}
@@ -128,7 +128,7 @@ func (s *Smuggling) judge(r *Result, c *client, t Target) error {
 	}
 }
 
-// conclude tells from the codes after the first message whether a second one began.
+// conclude determines from the codes after the first message whether a second one started.
 func (s *Smuggling) conclude(r *Result, replies []int) {
 	begun, taken := false, false
 	for _, code := range replies[1:] {

@@ -1,8 +1,8 @@
-// Package suggest finds what a mistyped word was most likely meant to be.
+// Package suggest finds the correct word for a mistyped one.
 package suggest
 
-// Of returns the candidate that word is most likely a slip of, "" when none is
-// near.
+// Of returns the candidate that word is most likely a misspelling of, or "" if none is similar
+// enough.
 func Of(word string, candidates []string) string {
 	best, at := "", 1+len(word)/3
 	for _, c := range candidates {
@@ -13,8 +13,8 @@ func Of(word string, candidates []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete, replace or swap with their
-// neighbour to make b of a (optimal string alignment).
+// distance returns the number of letters to insert, delete, replace or swap with a neighbor to
+// turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	const longest = 64
 	if len(a) > longest || len(b) > longest {

@@ -9,7 +9,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// maxMarks bounds the combining marks on one character, so that text stays in its line.
+// maxMarks limits the combining marks on one character, so that text stays in its line.
 const maxMarks = 2
 
 // Sanitize makes untrusted text safe to show: control characters, bidirectional controls,
@@ -39,7 +39,7 @@ func (s Style) Sanitize(in string, columns int) string {
 	return b.String()
 }
 
-// ellipsis keeps room for the sign of a cut, as long as text continues.
+// ellipsis reserves space for the mark of a cut, as long as text continues.
 func (s Style) ellipsis(rest string) string {
 	switch {
 	case rest == "":
@@ -64,7 +64,7 @@ func countMark(r rune, before int) int {
 	return 0
 }
 
-// show returns what stands for r on the screen, and its columns.
+// show returns the text that represents r on the screen, and its columns.
 func (s Style) show(r rune, raw string) (string, int) {
 	switch {
 	case r == utf8.RuneError && len(raw) == 1:
@@ -91,21 +91,21 @@ func plain(in string) bool {
 	return true
 }
 
-// runeColumns is the width of r. The result must not depend on the locale of the host: what
-// is ambiguous in East Asia takes one column.
+// runeColumns returns the width of r. The result must not depend on the locale of the host:
+// characters of ambiguous width in East Asia take one column.
 func runeColumns(r rune) int { return text.RuneWidth(r) }
 
 func init() { text.OverrideRuneWidthEastAsianWidth(false) }
 
-// Columns is the width of text on the screen. Color escapes count as nothing.
+// Columns returns the width of text on the screen. Color escapes have no width.
 func Columns(s string) int { return text.StringWidthWithoutEscSequences(s) }
 
 // Pad fills s with spaces up to columns.
 func Pad(s string, columns int) string { return text.Pad(s, columns, ' ') }
 
-// Wrap breaks s at spaces into lines of at most columns, and a word that is longer than a line
-// where the line endings. It has no line for an empty s. (text.WrapSoft of go-pretty makes
-// lines too wide where a double-width character crosses the edge.)
+// Wrap breaks s at spaces into lines of at most columns, and breaks a word that is longer than
+// a line. It returns no line for an empty s. (text.WrapSoft of go-pretty makes lines too wide
+// if a double-width character crosses the edge.)
 func Wrap(s string, columns int) []string {
 	var lines []string
 	line := ""
@@ -127,7 +127,7 @@ func Wrap(s string, columns int) []string {
 	return lines
 }
 
-// prefix is the length of the longest start of word with at most columns, at least one
+// prefix returns the length of the longest start of word with at most columns, at least one
 // character.
 func prefix(word string, columns int) int {
 	n := 0

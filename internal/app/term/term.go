@@ -1,5 +1,5 @@
-// Package term writes for people: colour only where it is wanted, symbols that the
-// terminal can show, and no untrusted octet that could steer it.
+// Package term writes for people: color only if wanted, symbols that the terminal can show, and
+// no untrusted octet that could control it.
 package term
 
 import (
@@ -13,7 +13,7 @@ import (
 // Width is the number of columns that text output is laid out for.
 const Width = 92
 
-// Mode is when to use colour.
+// Mode says when to use color.
 type Mode string
 
 // The modes of --color. Auto: on a terminal, unless the environment says otherwise.
@@ -23,15 +23,15 @@ const (
 	Never  Mode = "never"
 )
 
-// Style is what one output can show. The zero value is plain ASCII.
+// Style says what one output can show. The zero value is plain ASCII.
 type Style struct {
 	Color bool
 	UTF8  bool
 }
 
-// Detect finds the style for w. It reads NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM for
-// colour (https://no-color.org, https://bixense.com/clicolors), and LC_ALL, LC_CTYPE and
-// LANG, in this order, for the character set.
+// Detect returns the style for w. It reads NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM for
+// color (https://no-color.org, https://bixense.com/clicolors), and LC_ALL, LC_CTYPE and LANG,
+// in this order, for the character set.
 func Detect(w io.Writer, mode Mode, getenv func(string) string) Style {
 	return Style{Color: wantColor(IsTerminal(w), mode, getenv), UTF8: wantUTF8(getenv)}
 }
@@ -76,10 +76,10 @@ func (s Style) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + reset
 }
 
-// Green marks what is well.
+// Green marks what is in order.
 func (s Style) Green(text string) string { return s.paint("32", text) }
 
-// Yellow marks what deserves a look.
+// Yellow marks what needs attention.
 func (s Style) Yellow(text string) string { return s.paint("33", text) }
 
 // Red marks what failed.
@@ -88,21 +88,21 @@ func (s Style) Red(text string) string { return s.paint("31", text) }
 // Dim marks what can be skipped.
 func (s Style) Dim(text string) string { return s.paint("2", text) }
 
-// Bold marks what to read first.
+// Bold marks the most important text.
 func (s Style) Bold(text string) string { return s.paint("1", text) }
 
-// Tone is the meaning of a line. It is told by a symbol and, where wanted, by colour too.
+// Tone is the meaning of a line, shown by a symbol and, if wanted, by color.
 type Tone uint8
 
 // The tones.
 const (
-	Muted Tone = iota // nothing to say: not there, skipped
+	Muted Tone = iota // neutral: missing or skipped
 	Good
 	Warn
 	Bad
 )
 
-// Paint colours text after its tone.
+// Paint colors text according to its tone.
 func (s Style) Paint(t Tone, text string) string {
 	switch t {
 	case Good:
@@ -115,7 +115,7 @@ func (s Style) Paint(t Tone, text string) string {
 	return s.Dim(text)
 }
 
-// Symbol is the one-column sign of a tone.
+// Symbol returns the one-column symbol of a tone.
 func (s Style) Symbol(t Tone) string {
 	if s.UTF8 {
 		return s.Paint(t, [...]string{"·", "✔", "▲", "✘"}[t])
@@ -125,8 +125,8 @@ func (s Style) Symbol(t Tone) string {
 
 var asciiSigns = strings.NewReplacer("·", "-", "←", "<-", "→", "->", "≠", "!=", "—", "-", "–", "-", "…", "...", "├─", "|-", "└─", "`-", "│", "|", "×", "x", "§", "sec ")
 
-// Text turns our own words into what the terminal can show. It is not for untrusted text:
-// see Sanitize.
+// Text converts our own text to what the terminal can show. It is not for untrusted text: see
+// Sanitize.
 func (s Style) Text(text string) string {
 	if s.UTF8 {
 		return text

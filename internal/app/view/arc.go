@@ -10,8 +10,8 @@ import (
 	"postseal/resolver"
 )
 
-// Chain writes an ARC chain, its sets, and the DNS exchanges it took. trusted says whether
-// its newest sealer is trusted.
+// Chain writes an ARC chain, its sets, and the DNS exchanges of the validation. trusted says
+// whether its newest sealer is trusted.
 func (p *Page) Chain(result *arc.Result, trusted bool, dns []resolver.Exchange) error {
 	if p.JSON() {
 		return p.Object(struct {

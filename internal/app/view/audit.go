@@ -39,7 +39,7 @@ func (v *auditView) show(first bool, code int) {
 	v.foot(code)
 }
 
-// short is the one line of --quiet.
+// short is the single line of --quiet.
 func (v *auditView) short() {
 	r := v.report
 	v.line("%s  %s  %s", v.grade(), term.Pad(v.clean(r.Domain), 40), v.Style.Dim(v.clean(r.GradeReason)))
@@ -103,12 +103,12 @@ func (v *auditView) toneOf(of func(*audit.Finding) bool) term.Tone {
 	return tone
 }
 
-// method begins the line of one mechanism.
+// method starts the line of one mechanism.
 func (v *auditView) method(name string, tone term.Tone, text string) {
 	v.line(" %s %s  %s", v.Style.Bold(term.Pad(name, 6)), v.Style.Symbol(tone), text)
 }
 
-// state is what there is to say when there is no record.
+// state returns the text for a missing record.
 func (v *auditView) state(name string, s audit.Status, area string) bool {
 	switch s.State {
 	case audit.Found:
@@ -333,7 +333,7 @@ func dnssecWord(d *audit.DNSSEC) string {
 	return ""
 }
 
-// sign is a name with the sign of its state.
+// sign returns a name with the symbol of its state.
 func (v *auditView) sign(name string, s audit.State, more, area string) string {
 	tone := v.tone(area)
 	switch {
@@ -419,7 +419,7 @@ func (v *auditView) publish() {
 	}
 }
 
-// caret shows the place in the record.
+// caret marks the position in the record.
 func (v *auditView) caret(f *audit.Finding) {
 	if f.Where.Record == "" || f.Where.Offset > len(f.Where.Record) {
 		return
@@ -449,7 +449,7 @@ func (v *auditView) foot(code int) {
 	v.line("%s", v.Style.Dim(text+strings.Repeat(" ", max(term.Width-term.Columns(text)-len(right), 2))+right))
 }
 
-// thousands writes a number of any size with commas, or as a power where it is too long.
+// thousands writes a number of any size with commas, or as a power if it is too long.
 func thousands(decimal string) string {
 	n, ok := new(big.Int).SetString(decimal, 10)
 	if !ok {

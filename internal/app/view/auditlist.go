@@ -9,14 +9,14 @@ import (
 	"postseal/internal/app/auditview"
 )
 
-// AuditText returns a writer of audits for people. known are the findings of an earlier
-// audit, exit is the exit code for one report alone.
+// AuditText returns a writer of audits for people. known are the findings of an earlier audit,
+// exit is the exit code for one report alone.
 func (p *Page) AuditText(known map[string]bool, exit func(*audit.Report) int) auditview.Writer {
 	return &textSink{Page: p, known: known, exit: exit}
 }
 
-// AuditJSON returns a writer of audits as JSON: one object per domain, or with json and
-// many domains one array.
+// AuditJSON returns a writer of audits as JSON: one object per domain, or with json and many
+// domains one array.
 func (p *Page) AuditJSON(many bool) auditview.Writer {
 	if p.Format == "json" && many {
 		return &arraySink{Page: p}
@@ -24,13 +24,13 @@ func (p *Page) AuditJSON(many bool) auditview.Writer {
 	return &lineSink{p}
 }
 
-// AuditDiff returns a writer of what changed since old, the reports of an earlier audit by
+// AuditDiff returns a writer of the changes since old, the reports of an earlier audit by
 // domain.
 func (p *Page) AuditDiff(old map[string]*audit.Report) auditview.Writer {
 	return &diffSink{Page: p, old: old}
 }
 
-// lineSink writes JSON, one object for one domain or one a line.
+// lineSink writes JSON: one object for one domain, or one per line.
 type lineSink struct{ *Page }
 
 // Report implements auditview.Writer.
@@ -97,7 +97,7 @@ func (s *textSink) Report(r *audit.Report, _ auditview.Source) error {
 // Close implements auditview.Writer.
 func (s *textSink) Close() error { return s.flush() }
 
-// diffSink says what changed since an earlier audit.
+// diffSink shows the changes since an earlier audit.
 type diffSink struct {
 	*Page
 	old map[string]*audit.Report
@@ -106,7 +106,7 @@ type diffSink struct {
 type diffJSON struct {
 	Schema  string         `json:"schema"`
 	Domain  string         `json:"domain"`
-	Known   bool           `json:"known"` // the earlier audit has the domain
+	Known   bool           `json:"known"` // the earlier audit contains the domain
 	Changes []audit.Change `json:"changes"`
 }
 

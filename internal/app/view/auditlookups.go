@@ -11,10 +11,10 @@ import (
 	"postseal/resolver"
 )
 
-// maxUnchecked bounds the failed lookups that are listed without --verbose.
+// maxUnchecked limits the failed lookups that are listed without --verbose.
 const maxUnchecked = 6
 
-// unchecked lists lookups that failed; those without which there is no grade come first.
+// unchecked lists lookups that failed; those that the grade needs come first.
 func (v *auditView) unchecked() {
 	list := slices.Clone(v.report.Unchecked)
 	slices.SortStableFunc(list, func(a, b audit.Unchecked) int { return cmp.Compare(weight(a), weight(b)) })

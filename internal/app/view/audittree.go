@@ -71,8 +71,8 @@ func (v *auditView) step(i int, s *audit.SPFStep) {
 	}
 }
 
-// branches draws the terms of a record that cost something or go wrong; addresses are
-// drawn together.
+// branches draws the terms of a record that cost lookups or have problems; addresses are drawn
+// together.
 func (v *auditView) branches(n *audit.SPFNode, indent string) {
 	rows := v.rows(n)
 	for i, row := range rows {

@@ -30,11 +30,11 @@ type Replayed struct {
 	File        string
 	Bundle      *bundle.Bundle
 	Report      *postseal.Report
-	Differences []string // from what the bundle expects
-	Missing     []string // questions that the bundle does not answer
+	Differences []string // differences from what the bundle expects
+	Missing     []string // queries that the bundle does not answer
 }
 
-// Replayed writes whether the verdict of a bundle holds.
+// Replayed writes whether the verdict of a bundle is still the same.
 func (p *Page) Replayed(r *Replayed) error {
 	if p.JSON() {
 		return p.Object(replayJSON{"postseal.replay-bundle/1", r.File, len(r.Differences) == 0, listOf(r.Differences), listOf(r.Missing), r.Report})

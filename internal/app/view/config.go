@@ -20,8 +20,8 @@ type configCheckJSON struct {
 	Problems []problemJSON `json:"problems"`
 }
 
-// ConfigCheck writes the problems of the configuration file at path. Where text, its
-// content, is given, each problem shows its line.
+// ConfigCheck writes the problems of the configuration file at path. If text, its content, is
+// given, each problem shows its line.
 func (p *Page) ConfigCheck(path string, problems []conf.Problem, valid bool, text []byte) error {
 	if p.JSON() {
 		out := configCheckJSON{Schema: "postseal.config-check/1", Valid: valid, Problems: []problemJSON{}}

@@ -16,7 +16,7 @@ type signaturesJSON struct {
 	Signatures []resultjson.DKIM `json:"signatures"`
 }
 
-// Signatures writes the results of DKIM for a message, and the DNS exchanges they took.
+// Signatures writes the DKIM results of a message, and its DNS exchanges.
 func (p *Page) Signatures(list []dkim.Result, dns []resolver.Exchange) error {
 	if p.JSON() {
 		j := signaturesJSON{"postseal.dkim/1", make([]resultjson.DKIM, 0, len(list))}
@@ -59,12 +59,12 @@ func makeKeyJSON(k *signature.Key) keyJSON {
 	return keyJSON{k.Type, k.Bits, k.Hashes, k.Services, k.TestMode, k.Strict, k.Revoked, string(Unusable(k))}
 }
 
-// Unusable says why no verifier may use k, whatever the signature; "" when one may.
+// Unusable says why no verifier may use k, whatever the signature; "" if one may.
 func Unusable(k *signature.Key) dkim.Reason {
 	return dkim.Reason(k.Usable(k.Type+"-sha256", "", "", dkim.DefaultKeyBits))
 }
 
-// Keys writes the keys at a name, or why there is none, and the DNS exchanges they took.
+// Keys writes the keys at a name, or why there is none, and the DNS exchanges.
 func (p *Page) Keys(at string, keys []*signature.Key, err error, dns []resolver.Exchange) error {
 	if p.JSON() {
 		j := keysJSON{"postseal.key/1", at, make([]keyJSON, 0, len(keys)), ""}

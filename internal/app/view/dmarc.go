@@ -8,8 +8,7 @@ import (
 	"postseal/resolver"
 )
 
-// DMARC writes a result of DMARC, or the policy alone when none was evaluated, and the DNS
-// exchanges it took.
+// DMARC writes a DMARC result, or only the policy if none was evaluated, and the DNS exchanges.
 func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
 	if p.JSON() {
 		return p.Object(struct {

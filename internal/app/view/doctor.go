@@ -7,7 +7,7 @@ import (
 	"postseal/internal/app/term"
 )
 
-// Doctor writes what doctor found.
+// Doctor writes the findings of doctor.
 func (p *Page) Doctor(findings []doctor.Finding) error {
 	if p.JSON() {
 		return p.Object(struct {

@@ -12,7 +12,7 @@ type Exemption struct {
 	Ref    string
 	Entry  rules.Exempt
 	Report *postseal.Report
-	List   bool // the message came from a list whose identifier is not known
+	List   bool // the message came from a list whose identifier is unknown
 }
 
 type exemptionJSON struct {
@@ -47,7 +47,7 @@ func (p *Page) Exempt(e *Exemption) error {
 	return nil
 }
 
-// meaning says in words what an entry accepts.
+// meaning describes in words what an entry accepts.
 func meaning(e *rules.Exempt) string {
 	var parts []string
 	for _, k := range []struct{ value, text string }{{e.IP, "from the address "}, {e.DKIM, "signed by "}, {e.SPF, "whose SPF passes for "},

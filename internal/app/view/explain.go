@@ -10,12 +10,12 @@ import (
 
 var tones = map[explain.Tone]term.Tone{explain.Good: term.Good, explain.Warn: term.Warn, explain.Bad: term.Bad, explain.Plain: term.Muted}
 
-// Explanation is the explanation of a verdict, and what it is evaluated from.
+// Explanation is the explanation of a verdict, and its source.
 type Explanation struct {
 	*explain.Explanation
 	File        string
-	Missing     []string // questions that the bundle does not answer
-	Differences []string // from what the bundle expects
+	Missing     []string // queries that the bundle does not answer
+	Differences []string // differences from what the bundle expects
 }
 
 type explanationJSON struct {
@@ -88,8 +88,8 @@ func (p *Page) steps(steps []*explain.Node, indent string) {
 	}
 }
 
-// step writes one line: its sign, title and text, and at the right edge the rule. What does not
-// fit continues below.
+// step writes one line: its symbol, title and text, and at the right edge the rule. Text that
+// does not fit continues below.
 func (p *Page) step(n *explain.Node, prefix, title string) {
 	sign := p.Style.Symbol(tones[n.Tone])
 	head := prefix + sign + " " + title + "  "

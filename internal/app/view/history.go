@@ -10,7 +10,7 @@ import (
 	"postseal/internal/app/term"
 )
 
-// historyTime is how times are shown: UTC.
+// historyTime is the time format: UTC.
 const historyTime = "2006-01-02 15:04:05"
 
 // Verdicts writes a page of verdicts, the newest first.
@@ -50,7 +50,7 @@ func (p *Page) Verdict(v *history.Verdict) error {
 	return nil
 }
 
-// dashes shows that there is nothing.
+// dashes represents an empty value.
 func dashes(s string) string {
 	if s == "" {
 		return "-"
@@ -71,7 +71,7 @@ func signatureList(list []history.Signature) string {
 	return strings.Join(parts, ",")
 }
 
-// Lost writes what is known to be missing.
+// Lost writes the verdicts that are known to be missing.
 func (p *Page) Lost(l *history.Lost) {
 	n := "an unknown number of verdicts"
 	if l.Count >= 0 {
@@ -114,7 +114,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%d KiB", n>>10)
 }
 
-// KnownDomain writes what this server knows of a domain.
+// KnownDomain writes what this server knows about a domain.
 func (p *Page) KnownDomain(d *history.Domain) error {
 	if p.JSON() {
 		return p.Object(d)

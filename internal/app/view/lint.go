@@ -70,8 +70,8 @@ func (p *Page) problem(problem *lint.Problem, text string) {
 	}
 }
 
-// excerpt is the part of text around offset that fits a line after an indent, and the column of
-// offset.
+// excerpt returns the part of text around offset that fits a line after an indent, and the
+// column of offset.
 func (p *Page) excerpt(text string, offset, indent int) (string, int) {
 	room := term.Width - indent
 	offset = min(offset, len(text))

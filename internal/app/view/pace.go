@@ -12,7 +12,7 @@ import (
 	"postseal/resolver"
 )
 
-// Pace says how far a replay is. Its methods may be called concurrently.
+// Pace shows the progress of a replay. Its methods may be called concurrently.
 type Pace struct {
 	Style term.Style
 	Bar   bool            // draw one
@@ -23,7 +23,7 @@ type Pace struct {
 	bytes    atomic.Int64
 }
 
-// SetExtent says how large the archive is.
+// SetExtent sets the size of the archive.
 func (p *Pace) SetExtent(e mailbox.Extent) { p.extent.Store(&e) }
 
 // Add counts a message of size bytes.
@@ -32,7 +32,7 @@ func (p *Pace) Add(size int64) {
 	p.bytes.Add(size)
 }
 
-// Line says how far the run is after took.
+// Line describes the progress after took.
 func (p *Pace) Line(took time.Duration) string {
 	messages, bytes := p.messages.Load(), p.bytes.Load()
 	parts := []string{"replaying"}

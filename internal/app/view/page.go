@@ -1,5 +1,5 @@
-// Package view shows results: as text for people, and as JSON for programs. It knows
-// nothing of commands and flags: a Page says where results go and what the reader wants.
+// Package view shows results: as text for people, and as JSON for programs. It does not depend
+// on commands and flags: a Page says where results are written and what the reader wants.
 package view
 
 import (
@@ -19,7 +19,7 @@ type Page struct {
 	Format  string // "text", "json", or "jsonl": one object per line
 	Quiet   bool   // one line per result
 	Verbose bool
-	Offline bool // the DNS answers came from a file: their times mean nothing
+	Offline bool // the DNS answers came from a file, so their times mean nothing
 
 	width int // of the result column
 }
@@ -47,25 +47,25 @@ func (p *Page) Object(v any) error {
 
 const (
 	methodWidth  = 6
-	maxUntrusted = 400 // columns of one piece of text with outside words in it
+	maxUntrusted = 400 // columns of one piece of text that contains untrusted words
 )
 
 func (p *Page) line(format string, args ...any) {
 	fmt.Fprintf(p.W, format+"\n", args...)
 }
 
-// clean makes text fit to show: our own signs in what the terminal knows, outside
+// clean makes text safe to show: our own symbols as the terminal supports them, untrusted
 // octets harmless.
 func (p *Page) clean(text string) string { return p.Style.Sanitize(p.Style.Text(text), maxUntrusted) }
 
-// indent is the column where the text of a result begins.
+// indent is the column where the text of a result starts.
 func (p *Page) indent() int { return 3 + methodWidth + 1 + p.width + 2 }
 
 // room is the number of columns of that text.
 func (p *Page) room() int { return term.Width - p.indent() }
 
-// result writes the first line of one method; right stands at the right edge, or below
-// when there is no room for it.
+// result writes the first line of one method; right is at the right edge, or below if it does
+// not fit.
 func (p *Page) result(tone term.Tone, method, result, text, right string) {
 	lead := " " + p.Style.Symbol(tone) + " " + p.Style.Bold(term.Pad(method, methodWidth)) + " " +
 		p.Style.Paint(tone, term.Pad(result, p.width)) + "  "
@@ -105,7 +105,7 @@ func (p *Page) details(parts []string) {
 	}
 }
 
-// pack puts several parts on a line where they fit, and wraps those that fit on none.
+// pack puts several parts on a line if they fit, and wraps parts longer than a line.
 func (p *Page) pack(parts []string, columns int) []string {
 	sep := p.Style.Text(" · ")
 	var lines []string
@@ -125,7 +125,7 @@ func (p *Page) pack(parts []string, columns int) []string {
 	return append(lines, wrap(line, columns)...)
 }
 
-// fit is text as it stands when it fits, else wrapped. It has at least one line.
+// fit returns text unchanged if it fits, else wrapped. It has at least one line.
 func fit(text string, columns int) []string {
 	if term.Columns(text) <= columns {
 		return []string{text}
@@ -146,7 +146,7 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// lifetime is a TTL: 1h, not 1h0m0s.
+// lifetime formats a TTL: 1h, not 1h0m0s.
 func lifetime(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -29,11 +29,11 @@ type Replay struct {
 	*replay.Summary
 	Policies []string // their names, as the user gave them
 	Took     time.Duration
-	Skipped  int64  // files whose names are not of mail
-	Output   string // the file that the objects went to
+	Skipped  int64  // files whose names do not look like mail
+	Output   string // the file that the objects were written to
 }
 
-// Replay writes the summary of a replay. As jsonl there is none.
+// Replay writes the summary of a replay. With jsonl there is none.
 func (p *Page) Replay(r *Replay) error {
 	switch p.Format {
 	case "json":
@@ -77,7 +77,7 @@ func (v *replayView) table() {
 	}
 }
 
-// share is a number of messages, and how many that is of all.
+// share writes a number of messages, and its share of all.
 func (v *replayView) share(n int) string {
 	return fmt.Sprintf("%-8s%5.1f%%", Count(n), 100*float64(n)/float64(max(v.s.Verified, 1)))
 }
@@ -146,7 +146,7 @@ func (v *replayView) counts(title string, numbers map[string]int) {
 	}
 }
 
-// outcomeWords say why messages were skipped.
+// outcomeWords says why messages were skipped.
 var outcomeWords = map[replay.Outcome]string{
 	replay.Old:       "from before --since",
 	replay.Unchecked: "of your own users and networks",

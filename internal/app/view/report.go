@@ -23,11 +23,11 @@ import (
 type Message struct {
 	Report   *postseal.Report
 	Name     string   // of the file
-	Envelope []string // where the envelope was taken from, nil if the user gave it
+	Envelope []string // the source of the envelope, nil if the user gave it
 	Exit     int      // the exit code for this message alone
 	Next     bool     // it is not the first one
 	Trace    bool     // show every step
-	Bundle   bool     // it is evaluated from a bundle
+	Bundle   bool     // it was evaluated from a bundle
 	Second   bool     // show Opinions
 	Opinions []secondopinion.Opinion
 }
@@ -42,7 +42,7 @@ func (p *Page) Message(m *Message) error {
 	return nil
 }
 
-// extended adds to the JSON of the report what the reader asked for.
+// extended adds to the JSON of the report what the reader requested.
 func (m *Message) extended() reportjson.Extended {
 	e := reportjson.Extended{Report: m.Report}
 	if m.Trace {
@@ -91,14 +91,14 @@ func (v *messageView) write() {
 	v.foot()
 }
 
-// one is the line of --quiet.
+// one writes the line of --quiet.
 func (v *messageView) one() {
 	d := v.r.Decision
 	v.line("%s  %s  %s  %s", v.Style.Paint(actionTone(d.Applied), fmt.Sprintf("%-10s", d.Applied)), v.ref(),
 		fmt.Sprintf("%-18s", d.Reason), v.clean(v.Name))
 }
 
-// head tells which message it is: on one line where it fits, else a line a field.
+// head shows which message it is: on one line if it fits, else one line per field.
 func (v *messageView) head() {
 	const gap = 3
 	name := v.Style.Sanitize(v.Name, 60)
@@ -136,8 +136,8 @@ func (v *messageView) subject(room int) string {
 	return v.Style.Dim("Subject:") + " " + v.Style.Sanitize(address.DecodeText(h.At(i).Value(), 4*term.Width), room)
 }
 
-// from shows the first author: the name decoded and the address as it is. Where both
-// have no room the name is cut, never the domain.
+// from shows the first author: the decoded name and the address as it is. If both do not fit,
+// the name is cut, never the domain.
 func (v *messageView) from(room int) string {
 	h := v.r.Header
 	i := h.Index("From")
@@ -175,7 +175,7 @@ func (v *messageView) envelopeLine() {
 	}
 }
 
-// sender is the reverse-path, or that it is not known.
+// sender returns the reverse-path, or says that it is unknown.
 func (v *messageView) sender() string {
 	if v.r.Conn.UnknownSender {
 		return "from not known"
@@ -183,7 +183,7 @@ func (v *messageView) sender() string {
 	return "from <" + v.r.ReversePath + ">"
 }
 
-// resultWidth is that of the longest result word.
+// resultWidth is the width of the longest result word.
 func (p *Page) resultWidth(words ...string) int {
 	width := len("pass")
 	for _, w := range words {
@@ -192,7 +192,7 @@ func (p *Page) resultWidth(words ...string) int {
 	return width
 }
 
-// words are all results that a report shows.
+// words are all results that a report may show.
 func (v *messageView) words() []string {
 	list := append(dkimWords(v.r.DKIM), string(v.r.DMARC.Code))
 	if len(v.r.SPF) == 0 {
@@ -225,7 +225,7 @@ func (v *messageView) spf() {
 	}
 }
 
-// skipped says why there is no SPF.
+// skipped says why there is no SPF result.
 func (v *messageView) skipped() string {
 	if v.r.RemoteIP().IsValid() {
 		return "the reverse-path (MAIL FROM) is not known"
@@ -274,7 +274,7 @@ func (p *Page) signatures(list []dkim.Result) {
 	}
 }
 
-// signatureID leaves room for the algorithm.
+// signatureID leaves space for the algorithm.
 func (p *Page) signatureID(s *dkim.Result) string {
 	return p.Style.Sanitize(s.Name(), p.room()-20)
 }
@@ -306,7 +306,7 @@ func (p *Page) dmarc(r *postseal.Report) {
 	}
 }
 
-// whose says where the policy was found, and with how many questions.
+// whose says where the policy was found, and with how many queries.
 func (p *Page) whose(d *dmarc.Result) string {
 	if d.PolicyDomain == "" {
 		return ""
@@ -380,7 +380,7 @@ func (v *messageView) verdict() {
 	}
 }
 
-// reply shows what an SMTP client would be told.
+// reply shows the reply to the SMTP client.
 func (v *messageView) reply(r *postseal.Reply, indent int) {
 	for i, text := range r.Lines {
 		sep := "-"
@@ -418,7 +418,7 @@ func (v *messageView) foot() {
 	v.line("%s", v.Style.Dim(fmt.Sprintf("%s%*s", text, term.Width-term.Columns(text), right)))
 }
 
-// secondOpinion writes what the other libraries say.
+// secondOpinion writes the results of the other libraries.
 func (v *messageView) secondOpinion() {
 	v.line("")
 	v.line("%s", v.Style.Bold(" SECOND OPINION"))

@@ -14,8 +14,8 @@ import (
 	"postseal/report"
 )
 
-// Reports shows reports one after the other. Records come before their report and may be
-// many, so they wait in a temporary file.
+// Reports shows reports one after another. Records come before their report and may be many, so
+// they wait in a temporary file.
 type Reports struct {
 	page  *Page
 	spool *os.File
@@ -37,7 +37,7 @@ type recordSum struct {
 // shownRecords is how many records the text shows.
 const shownRecords = 10
 
-// NewReports returns a view on p. Its user must call Close.
+// NewReports returns a view on p. The caller must call Close.
 func NewReports(p *Page) (*Reports, error) {
 	spool, err := os.CreateTemp("", "postseal-report-")
 	if err != nil {
@@ -47,10 +47,10 @@ func NewReports(p *Page) (*Reports, error) {
 	return &Reports{page: p, spool: spool, buf: bufio.NewWriter(spool)}, nil
 }
 
-// Close gives the temporary file back.
+// Close removes the temporary file.
 func (v *Reports) Close() error { return v.spool.Close() }
 
-// Record takes a record of the report that comes next.
+// Record adds a record of the next report.
 func (v *Reports) Record(r report.Record) error {
 	if v.page.JSON() {
 		return v.spoolRecord(&r)
@@ -91,7 +91,7 @@ func (v *Reports) spoolRecord(r *report.Record) error {
 	return err
 }
 
-// Report shows r with the records that came.
+// Report shows r with its records.
 func (v *Reports) Report(r *report.Report) error {
 	v.reports++
 	v.messages += r.Messages
@@ -109,13 +109,13 @@ func (v *Reports) Report(r *report.Report) error {
 	return nil
 }
 
-// Refused drops the records that came: their report does not count.
+// Refused discards the records, because their report was rejected.
 func (v *Reports) Refused(*report.Refusal) error {
 	v.refused++
 	return v.reset()
 }
 
-// reset makes room for the records of the next report.
+// reset prepares for the records of the next report.
 func (v *Reports) reset() error {
 	v.sum = recordSum{}
 	v.buf.Reset(v.spool)

@@ -14,7 +14,7 @@ type ruleJSON struct {
 	Fix      string         `json:"fix"`
 }
 
-// Rules writes rules of audit: one in full, several as a list.
+// Rules writes audit rules: one in full, several as a list.
 func (p *Page) Rules(list []audit.Rule) error {
 	if p.JSON() {
 		out := make([]ruleJSON, 0, len(list))

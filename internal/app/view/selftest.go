@@ -5,7 +5,7 @@ import (
 	"postseal/internal/app/term"
 )
 
-// Attacks writes how the attacks of selftest ended, and how many were stopped.
+// Attacks writes the results of the attacks of selftest, and how many were stopped.
 func (p *Page) Attacks(results []selftest.Result, stopped int) error {
 	if p.JSON() {
 		return p.Object(struct {
@@ -24,7 +24,7 @@ func (p *Page) Attacks(results []selftest.Result, stopped int) error {
 	return nil
 }
 
-// attack writes the row of one attack: what it does, what stopped it, and how it ended.
+// attack writes the row of one attack: what it does, what stopped it, and the result.
 func (p *Page) attack(r *selftest.Result) {
 	const name, layer, action = 34, 9, 11
 	tone := term.Good

@@ -8,7 +8,7 @@ import (
 	"postseal/spf"
 )
 
-// SPF writes a result of SPF for a client, and the DNS exchanges it took.
+// SPF writes an SPF result for a client, and the DNS exchanges.
 func (p *Page) SPF(r *spf.Result, client netip.Addr, dns []resolver.Exchange) error {
 	if p.JSON() {
 		return p.Object(struct {

@@ -12,7 +12,7 @@ import (
 	"postseal/spf"
 )
 
-// maxDepth bounds what is shown: 10 lookups lead no deeper.
+// maxDepth limits what is shown: 10 lookups cannot go deeper.
 const maxDepth = 11
 
 type treeJSON struct {
@@ -123,7 +123,7 @@ func (v *treeView) node(n *spftree.Node, indent string, depth int) {
 	}
 }
 
-// caret shows where a record cannot be read.
+// caret marks where a record cannot be read.
 func (v *treeView) caret(n *spftree.Node, indent string) {
 	_, err := spfrecord.Parse(n.Text)
 	var syntax *spfrecord.SyntaxError
@@ -135,7 +135,7 @@ func (v *treeView) caret(n *spftree.Node, indent string) {
 	v.line("%s  %*s%s", indent, column, "", v.Style.Paint(term.Bad, "^"))
 }
 
-// branch writes text, wrapped, in its place in the tree.
+// branch writes text, wrapped, at its position in the tree.
 func (v *treeView) branch(indent, lead, text string) {
 	for _, l := range wrap(text, max(term.Width-term.Columns(indent)-term.Columns(lead), 20)) {
 		v.line("%s%s%s", indent, lead, l)
@@ -143,7 +143,7 @@ func (v *treeView) branch(indent, lead, text string) {
 	}
 }
 
-// addressRun is how many terms from the start are addresses alone, at least 1.
+// addressRun returns how many terms from the start are plain addresses, at least 1.
 func addressRun(terms []spftree.Term) int {
 	n := 0
 	for n < len(terms) && (terms[n].Mechanism == spfrecord.IP4 || terms[n].Mechanism == spfrecord.IP6) && !terms[n].Unused {
@@ -179,8 +179,8 @@ func (v *treeView) term(t *spftree.Term, joint, below string, depth int) {
 	}
 }
 
-// counted writes a line of the tree with the lookups of t at the right edge. From the
-// 11th on they are too many.
+// counted writes a line of the tree with the lookups of t at the right edge. From the 11th on
+// they exceed the limit.
 func (v *treeView) counted(text string, t *spftree.Term) {
 	if t.Lookup == 0 {
 		v.line("%s", text)
@@ -202,7 +202,7 @@ func (v *treeView) counted(text string, t *spftree.Term) {
 	v.line("%s%*s%s", text, gap, "", v.Style.Paint(tone, right))
 }
 
-// termNote says what is to know of a term.
+// termNote describes a term.
 func termNote(t *spftree.Term) (string, term.Tone) {
 	switch {
 	case t.Problem != "":

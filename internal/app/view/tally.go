@@ -16,7 +16,7 @@ import (
 
 // Tally counts the audits of a list. Its methods may be called concurrently.
 type Tally struct {
-	total int // 0: not known
+	total int // 0 if unknown
 	style term.Style
 	bar   bool
 
@@ -28,8 +28,8 @@ type Tally struct {
 	rules    map[string]int // domains with a finding of the rule
 }
 
-// NewTally returns an empty count for a list of total domains, 0 if that is not known. Line
-// draws a bar if bar is set.
+// NewTally returns an empty count for a list of total domains, 0 if unknown. Line draws a bar
+// if bar is set.
 func NewTally(total int, style term.Style, bar bool) *Tally {
 	return &Tally{total: total, style: style, bar: bar, grades: map[audit.Grade]int{}, rules: map[string]int{}}
 }
@@ -61,7 +61,7 @@ func (t *Tally) Done() int {
 	return t.done
 }
 
-// Line says how far the run is after took.
+// Line describes the progress after took.
 func (t *Tally) Line(took time.Duration) string { return t.line(took, t.bar) }
 
 func (t *Tally) line(took time.Duration, bar bool) string {
@@ -88,8 +88,8 @@ func (t *Tally) line(took time.Duration, bar bool) string {
 	return strings.Join(parts, "  ")
 }
 
-// Summary is the outcome of the whole run, which took so long: its pace, the grades and the
-// most frequent rules.
+// Summary describes the result of the whole run, which took the given time: its speed, the
+// grades and the most frequent rules.
 func (t *Tally) Summary(took time.Duration) string {
 	lines := []string{t.line(took, false)}
 	var parts []string

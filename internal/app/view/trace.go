@@ -26,7 +26,7 @@ func (v *messageView) trace() {
 	v.traceHeaders()
 }
 
-// section begins a part of the trace.
+// section starts a part of the trace.
 func (p *Page) section(title, rest string) {
 	p.line("")
 	indent := 1 + len(title) + 2
@@ -81,7 +81,7 @@ func (p *Page) traceDKIM(s *dkim.Result) {
 	const width = 10
 	p.item("reason", width, strings.TrimSuffix(string(s.Reason)+", "+s.Problem, ", "))
 	known := func(title, text string) {
-		if text != "" { // what a malformed field does not say is omitted
+		if text != "" { // values missing from a malformed field are omitted
 			p.item(title, width, text)
 		}
 	}

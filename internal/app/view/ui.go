@@ -2,7 +2,7 @@ package view
 
 import "time"
 
-// UI writes the address of the console, which logs its reader in once.
+// UI writes the URL of the console, which logs its reader in once.
 func (p *Page) UI(url string, life time.Duration) error {
 	p.line("%s", p.clean(url))
 	if !p.Quiet {

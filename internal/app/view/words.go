@@ -29,7 +29,7 @@ func actionTone(a postseal.Action) term.Tone {
 	return term.Warn
 }
 
-// resultTone is that of a result of SPF or DKIM, by its word (RFC 8601 §2.7).
+// resultTone returns the tone of an SPF or DKIM result word (RFC 8601 §2.7).
 func resultTone(word string) term.Tone {
 	switch word {
 	case "pass":
@@ -76,10 +76,10 @@ func explainSPF(s *spf.Result) string {
 	return cmp.Or(s.Problem, reason.Text(s.Reason, reason.Values{})) + where
 }
 
-// qualifiers are written as they stand in a record (RFC 7208 §4.6.2).
+// qualifiers are written as in a record (RFC 7208 §4.6.2).
 var qualifiers = map[spf.Code]string{spf.Fail: "-", spf.SoftFail: "~", spf.Neutral: "?"}
 
-// explainDKIM returns what stands beside a signature.
+// explainDKIM returns the text next to a signature.
 func explainDKIM(s *dkim.Result) string {
 	switch {
 	case s.Code == dkim.Pass && s.CoveredAll:
@@ -92,7 +92,7 @@ func explainDKIM(s *dkim.Result) string {
 	return cmp.Or(s.Problem, reason.Text(s.Reason, reason.Values{}))
 }
 
-// explainARC names who sealed, the newest first.
+// explainARC names the sealers, the newest first.
 func explainARC(a *arc.Result) string {
 	var sealers []string
 	for _, s := range slices.Backward(a.Sealers) {
@@ -110,7 +110,7 @@ func explainARC(a *arc.Result) string {
 	return text
 }
 
-// publishedText shows the tags that matter, where they are not the default.
+// publishedText shows the important tags that differ from their defaults.
 func publishedText(p dmarc.Published) string {
 	if p.P == "" {
 		return ""
@@ -125,8 +125,8 @@ func publishedText(p dmarc.Published) string {
 	return strings.Join(tags, " ")
 }
 
-// explainCompared tell of each identifier how it relates to the Author Domain. Equal ones
-// are told once.
+// explainCompared explains for each identifier how it relates to the Author Domain. Equal ones
+// are explained once.
 func explainCompared(d *dmarc.Result) []string {
 	var relations []string
 	methods := map[string][]string{}
@@ -146,7 +146,7 @@ func explainCompared(d *dmarc.Result) []string {
 	return relations
 }
 
-// explainBroken tell of the signatures that would align if they were good.
+// explainBroken describes the signatures that would align if they verified.
 func explainBroken(r *postseal.Report) []string {
 	var list []string
 	for _, s := range explain.Broken(r) {
@@ -157,7 +157,7 @@ func explainBroken(r *postseal.Report) []string {
 	return list
 }
 
-// compared is the relation of one identifier, without its method.
+// compared explains the relation of one identifier, without its method.
 func compared(d *dmarc.Result, c *dmarc.Compared) string {
 	switch {
 	case c.Alignment == dmarc.AlignmentUnknown:
@@ -182,7 +182,7 @@ func brokenWord(s *dkim.Result) string {
 	return "unusable"
 }
 
-// explainOverride says why what is done differs from the published policy.
+// explainOverride says why the action differs from the published policy.
 func explainOverride(d *postseal.Decision) string {
 	if d.Action != d.Applied {
 		return "downgraded from " + string(d.Action) + " — " + d.Override.Comment
@@ -235,7 +235,7 @@ func alignedMethods(m *dmarc.Result) string {
 	return strings.Join(methods, " and ") + " are aligned"
 }
 
-// explainAnswer says what came of a DNS question.
+// explainAnswer describes the answer to a DNS query.
 func explainAnswer(e *resolver.Exchange) (term.Tone, string) {
 	a := &e.Answer
 	switch {
