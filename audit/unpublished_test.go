@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"postseal/audit"
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 )
 
 // The zone of a company with the mailboxes of a provider, as it will be published.
@@ -27,11 +27,11 @@ mx1.mailbox.test. A 192.0.2.1
 
 // TestUnpublished: names of the zone come from the file, all others from the DNS.
 func TestUnpublished(t *testing.T) {
-	file, err := dnstest.Parse(planned)
+	file, err := dnszone.Parse(planned)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dns, err := dnstest.Parse(provider + strings.Replace(sane[strings.Index(sane, "s1._domainkey"):], "s1._domainkey.a.test", "s1.dkim.mailbox.test", 1) + "_dmarc.a.test. TXT \"v=DMARC1; p=none\"\n")
+	dns, err := dnszone.Parse(provider + strings.Replace(sane[strings.Index(sane, "s1._domainkey"):], "s1._domainkey.a.test", "s1.dkim.mailbox.test", 1) + "_dmarc.a.test. TXT \"v=DMARC1; p=none\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestUnpublished(t *testing.T) {
 
 // TestOffline: a name outside of the zones is not looked up, and that is not a finding.
 func TestOffline(t *testing.T) {
-	file, err := dnstest.Parse(planned)
+	file, err := dnszone.Parse(planned)
 	if err != nil {
 		t.Fatal(err)
 	}

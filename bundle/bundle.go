@@ -23,9 +23,9 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/core/dnszone"
 	"postseal/message"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 )
 
 // Bundle is a parsed bundle.
@@ -237,7 +237,7 @@ const space = " \t\r\n"
 // Config is the configuration of the verdict, with a resolver that answers from the zone
 // of the bundle alone.
 func (b *Bundle) Config() (postseal.Config, error) {
-	zone, err := dnstest.Parse(b.Zone)
+	zone, err := dnszone.Parse(b.Zone)
 	if err != nil {
 		return postseal.Config{}, fmt.Errorf("zone: %w", err)
 	}

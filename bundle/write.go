@@ -11,9 +11,9 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"postseal"
+	"postseal/internal/core/dnszone"
 	"postseal/message"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 	"postseal/spf"
 )
 
@@ -40,7 +40,7 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 		b.redactEnvelope(len(r.SPF) > 0 && r.SPF[0].Code != spf.None)
 		e.DNS = publicExchanges(r, b.Envelope, e.DNS)
 	}
-	b.Zone = dnstest.Format(e.DNS)
+	b.Zone = dnszone.Format(e.DNS)
 	b.Message = o.Message
 	if o.Message == nil {
 		for i := range e.Header.Len() {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
 )
 
@@ -16,7 +16,7 @@ import (
 // goes on: the socket of the first try stays open.
 func TestLateAnswer(t *testing.T) {
 	const timeout = 200 * time.Millisecond
-	slow := serve(t, dnstest.Faults{Delay: timeout * 3 / 2})
+	slow := serve(t, dnszone.Faults{Delay: timeout * 3 / 2})
 	for _, tt := range []struct {
 		name    string
 		servers []string

@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
 )
 
@@ -35,9 +35,9 @@ func longZone() string {
 	return "long.e.test. IN TXT" + strings.Repeat(` "`+strings.Repeat("x", 200)+`"`, 20) + "\n"
 }
 
-func serve(t testing.TB, f dnstest.Faults, text ...string) *dnstest.Server {
+func serve(t testing.TB, f dnszone.Faults, text ...string) *dnszone.Server {
 	t.Helper()
-	z, err := dnstest.Parse(append(text, zoneText, longZone())...)
+	z, err := dnszone.Parse(append(text, zoneText, longZone())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func deaf(t testing.TB) string {
 func TestFaulty(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		faults    dnstest.Faults
+		faults    dnszone.Faults
 		use0x20   bool
 		ask       string
 		streamed  bool
@@ -86,17 +86,17 @@ func TestFaulty(t *testing.T) {
 	}{
 		{name: "none", ask: "a.e.test", questions: 1},
 		{name: "0x20", use0x20: true, ask: "A.e.Test.", questions: 1},
-		{name: "garbage", faults: dnstest.Faults{Garbage: 20}, ask: "a.e.test", questions: 1},
-		{name: "flood", faults: dnstest.Faults{Garbage: 100}, ask: "a.e.test", streamed: true, questions: 1},
-		{name: "wrong ID", faults: dnstest.Faults{WrongID: true}, ask: "a.e.test", questions: 1},
-		{name: "wrong question", faults: dnstest.Faults{WrongQuestion: true}, ask: "a.e.test", questions: 1},
-		{name: "truncated", faults: dnstest.Faults{Truncate: true}, ask: "a.e.test", streamed: true, questions: 1},
+		{name: "garbage", faults: dnszone.Faults{Garbage: 20}, ask: "a.e.test", questions: 1},
+		{name: "flood", faults: dnszone.Faults{Garbage: 100}, ask: "a.e.test", streamed: true, questions: 1},
+		{name: "wrong ID", faults: dnszone.Faults{WrongID: true}, ask: "a.e.test", questions: 1},
+		{name: "wrong question", faults: dnszone.Faults{WrongQuestion: true}, ask: "a.e.test", questions: 1},
+		{name: "truncated", faults: dnszone.Faults{Truncate: true}, ask: "a.e.test", streamed: true, questions: 1},
 		{name: "long", ask: "long.e.test", streamed: true, questions: 1},
-		{name: "no EDNS", faults: dnstest.Faults{NoEDNS: true}, ask: "a.e.test", questions: 2},
-		{name: "no EDNS, truncated", faults: dnstest.Faults{NoEDNS: true}, ask: "long.e.test", streamed: true, questions: 2},
-		{name: "case lost", faults: dnstest.Faults{LowerCase: true}, ask: "a.e.test", questions: 1},
-		{name: "0x20, case lost", faults: dnstest.Faults{LowerCase: true}, use0x20: true, ask: "abcdefghijklmnopqrstuvwxyz.e.test", streamed: true, questions: 1},
-		{name: "slow", faults: dnstest.Faults{Delay: 50 * time.Millisecond}, ask: "a.e.test", questions: 1},
+		{name: "no EDNS", faults: dnszone.Faults{NoEDNS: true}, ask: "a.e.test", questions: 2},
+		{name: "no EDNS, truncated", faults: dnszone.Faults{NoEDNS: true}, ask: "long.e.test", streamed: true, questions: 2},
+		{name: "case lost", faults: dnszone.Faults{LowerCase: true}, ask: "a.e.test", questions: 1},
+		{name: "0x20, case lost", faults: dnszone.Faults{LowerCase: true}, use0x20: true, ask: "abcdefghijklmnopqrstuvwxyz.e.test", streamed: true, questions: 1},
+		{name: "slow", faults: dnszone.Faults{Delay: 50 * time.Millisecond}, ask: "a.e.test", questions: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, c.faults, "abcdefghijklmnopqrstuvwxyz.e.test. IN TXT \"answer\"\n")
@@ -128,7 +128,7 @@ func TestFailures(t *testing.T) {
 		{"bogus.e.test", resolver.Bogus, 6, 1},
 		{"silent.e.test", resolver.Timeout, 0, 2},
 	} {
-		s := serve(t, dnstest.Faults{})
+		s := serve(t, dnszone.Faults{})
 		r := client(t, stub.Config{Timeout: 100 * time.Millisecond, Attempts: 2}, s.Addr())
 		_, err := r.Lookup(t.Context(), c.ask, resolver.A)
 		var e *resolver.Error
@@ -148,7 +148,7 @@ func TestFailures(t *testing.T) {
 // TestNextServer: failures lead to the next server, but a forged answer is final: the
 // next server may not validate.
 func TestNextServer(t *testing.T) {
-	good := serve(t, dnstest.Faults{}, "bad.fine.test. IN TXT \"x\"\n")
+	good := serve(t, dnszone.Faults{}, "bad.fine.test. IN TXT \"x\"\n")
 	for _, c := range []struct {
 		name, fault string
 		want        resolver.Kind
@@ -158,7 +158,7 @@ func TestNextServer(t *testing.T) {
 		{"TIMEOUT", "; FAULT a.e.test TXT TIMEOUT\n", ""},
 		{"BOGUS", "; FAULT a.e.test TXT BOGUS\n", resolver.Bogus},
 	} {
-		bad := serve(t, dnstest.Faults{}, c.fault)
+		bad := serve(t, dnszone.Faults{}, c.fault)
 		r := client(t, stub.Config{Timeout: 100 * time.Millisecond}, bad.Addr(), good.Addr())
 		a, err := r.Lookup(t.Context(), "a.e.test", resolver.TXT)
 		if c.want != "" {
@@ -173,7 +173,7 @@ func TestNextServer(t *testing.T) {
 	if _, err := r.Lookup(t.Context(), "a.e.test", resolver.TXT); err != nil {
 		t.Errorf("first server is not there: %v", err)
 	}
-	r = client(t, stub.Config{Timeout: 300 * time.Millisecond}, serve(t, dnstest.Faults{NoTCP: true}).Addr(), good.Addr())
+	r = client(t, stub.Config{Timeout: 300 * time.Millisecond}, serve(t, dnszone.Faults{NoTCP: true}).Addr(), good.Addr())
 	if a, err := r.Lookup(t.Context(), "long.e.test", resolver.TXT); err != nil || len(a.Records) != 1 {
 		t.Errorf("first server has no TCP: %v", err)
 	}
@@ -181,7 +181,7 @@ func TestNextServer(t *testing.T) {
 
 // TestHoldDown: a silent server costs one timeout, not one for each question.
 func TestHoldDown(t *testing.T) {
-	r := client(t, stub.Config{Timeout: 200 * time.Millisecond}, deaf(t), serve(t, dnstest.Faults{}).Addr())
+	r := client(t, stub.Config{Timeout: 200 * time.Millisecond}, deaf(t), serve(t, dnszone.Faults{}).Addr())
 	start := time.Now()
 	for range 20 {
 		if _, err := r.Lookup(t.Context(), "a.e.test", resolver.TXT); err != nil {
@@ -194,7 +194,7 @@ func TestHoldDown(t *testing.T) {
 }
 
 func TestSecurity(t *testing.T) {
-	s := serve(t, dnstest.Faults{})
+	s := serve(t, dnszone.Faults{})
 	for _, c := range []struct {
 		trusted []string
 		ask     string
@@ -217,7 +217,7 @@ func TestSecurity(t *testing.T) {
 // TestContext: the end of the caller's context ends a question at once, whatever the
 // server does.
 func TestContext(t *testing.T) {
-	for name, addr := range map[string]string{"udp": deaf(t), "tcp": serve(t, dnstest.Faults{NoTCP: true, Truncate: true}).Addr()} {
+	for name, addr := range map[string]string{"udp": deaf(t), "tcp": serve(t, dnszone.Faults{NoTCP: true, Truncate: true}).Addr()} {
 		r := client(t, stub.Config{Timeout: 20 * time.Second}, addr, addr)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		start := time.Now()
@@ -268,7 +268,7 @@ func TestConcurrent(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&text, "n%d.many.test. IN TXT \"%d\"\n", i, i)
 	}
-	r := client(t, stub.Config{Timeout: 10 * time.Second}, serve(t, dnstest.Faults{}, text.String()).Addr())
+	r := client(t, stub.Config{Timeout: 10 * time.Second}, serve(t, dnszone.Faults{}, text.String()).Addr())
 	var work sync.WaitGroup
 	for g := range 16 {
 		work.Go(func() {
@@ -316,7 +316,7 @@ func TestNew(t *testing.T) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	r := client(b, stub.Config{}, serve(b, dnstest.Faults{}).Addr())
+	r := client(b, stub.Config{}, serve(b, dnszone.Faults{}).Addr())
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := r.Lookup(b.Context(), "a.e.test", resolver.TXT); err != nil {

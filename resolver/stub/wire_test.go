@@ -10,8 +10,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
 )
 
@@ -245,7 +245,7 @@ func TestForeignRecords(t *testing.T) {
 // questions become one; NXDOMAIN answers for every type as long as its SOA says (RFC 2308 §5).
 func TestWholeChain(t *testing.T) {
 	zone := "e.test. 900 IN SOA ns.e.test. root.e.test. 1 2 3 4 90\n"
-	s := serve(t, dnstest.Faults{Delay: 50 * time.Millisecond}, zone)
+	s := serve(t, dnszone.Faults{Delay: 50 * time.Millisecond}, zone)
 	now := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	r := resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client(t, stub.Config{}, s.Addr()), 8)), resolver.CacheOptions{Now: func() time.Time { return now }})
 	var work sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 const benchKey = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCvqtPCio9BLodhQbCkB0ToquLIjqoE/3/f8xF7WNoQf/Jqn0ocGzr4NGJ1q/XsHsBfre4lWBBAyTYVLEHBrJOQd0hYhmHlkTNVdetwg52S40iy2io09I0Q0k8KhkdmfuoXWBzP80W8bhmUdkm7VCouCMKq0rgSK9PwhFCmy+QnQwIDAQAB"
@@ -42,11 +42,11 @@ func benchDomains(n int) (zone, list string) {
 // 20 ms: go test ./internal/app/cli -run '^$' -bench AuditMany -benchtime 10000x.
 func BenchmarkAuditMany(b *testing.B) {
 	text, list := benchDomains(b.N)
-	zone, err := dnstest.Parse(text)
+	zone, err := dnszone.Parse(text)
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, err := zone.ServeFaults(dnstest.Faults{Delay: 20 * time.Millisecond})
+	server, err := zone.ServeFaults(dnszone.Faults{Delay: 20 * time.Millisecond})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 // ratioChild says what a process that the benchmark started is to do: "audit LIST SERVER", or
@@ -100,11 +100,11 @@ func ratioSide(b *testing.B, what string) time.Duration {
 // many questions: go test ./internal/app/cli -run '^$' -bench AuditRatio -benchtime 1000x.
 func BenchmarkAuditRatio(b *testing.B) {
 	text, list := benchDomains(b.N)
-	zone, err := dnstest.Parse(text)
+	zone, err := dnszone.Parse(text)
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, err := zone.ServeFaults(dnstest.Faults{Delay: 20 * time.Millisecond})
+	server, err := zone.ServeFaults(dnszone.Faults{Delay: 20 * time.Millisecond})
 	if err != nil {
 		b.Fatal(err)
 	}

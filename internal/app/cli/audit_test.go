@@ -17,7 +17,7 @@ import (
 	"postseal/internal/app/auditview"
 	"postseal/internal/app/batch"
 	"postseal/internal/app/selectors"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 // scriptDomains wants the audits of a file to be of these domains, in this order:
@@ -61,7 +61,7 @@ func (s *stopSink) Close() error { s.closed = true; return nil }
 // is closed.
 func TestInterrupt(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	zone, err := dnstest.Parse("$TTL 60\nx.test. A 192.0.2.1\n")
+	zone, err := dnszone.Parse("$TTL 60\nx.test. A 192.0.2.1\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
 )
 
@@ -75,7 +75,7 @@ const tries = 2
 
 const serverForm = "use an address such as 192.0.2.53, [2001:db8::53]:53 or ns.example.net:5353"
 
-func zones(paths []string) (*dnstest.Zone, error) {
+func zones(paths []string) (*dnszone.Zone, error) {
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
@@ -85,8 +85,8 @@ func zones(paths []string) (*dnstest.Zone, error) {
 			return nil, failf(exitNoInput, "%s: is a directory, not a zone file", p)
 		}
 	}
-	zone, err := dnstest.ParseFiles(paths...)
-	var syntax *dnstest.SyntaxError
+	zone, err := dnszone.ParseFiles(paths...)
+	var syntax *dnszone.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
 		return nil, failf(exitData, "%s", syntax.Error()).or("a zone file has lines like: example.com. 3600 TXT \"v=spf1 -all\"")

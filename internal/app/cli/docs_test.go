@@ -14,7 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"postseal/internal/app/term"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 // pages are the documents of the repository.
@@ -376,7 +376,7 @@ func TestZonePage(t *testing.T) {
 	}
 	for i, b := range blocks {
 		text, _, _ := strings.Cut(b, "```")
-		if _, err := dnstest.Parse(text); err != nil {
+		if _, err := dnszone.Parse(text); err != nil {
 			t.Errorf("block %d: %v\n%s", i+1, err, text)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postseal/internal/app/term"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 const sampleZone = "../../../testdata/zones/mail.zone"
@@ -119,7 +119,7 @@ func TestLayout(t *testing.T) {
 
 // TestResolverAgreesWithZone: a real name server leads to the verdict that its zone does.
 func TestResolverAgreesWithZone(t *testing.T) {
-	zone, err := dnstest.ParseFiles(sampleZone)
+	zone, err := dnszone.ParseFiles(sampleZone)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestResolverAgreesWithZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	truncating, err := zone.ServeFaults(dnstest.Faults{Truncate: true})
+	truncating, err := zone.ServeFaults(dnszone.Faults{Truncate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

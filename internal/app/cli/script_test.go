@@ -18,7 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"postseal/internal/app/term"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 var update = flag.Bool("update", false, "rewrite expected output and generated pages")
@@ -187,7 +187,7 @@ func scriptDNS(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: dns VARIABLE ZONE")
 	}
-	zone, err := dnstest.ParseFiles(ts.MkAbs(args[1]))
+	zone, err := dnszone.ParseFiles(ts.MkAbs(args[1]))
 	ts.Check(err)
 	server, err := zone.Serve()
 	ts.Check(err)

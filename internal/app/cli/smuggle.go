@@ -11,7 +11,7 @@ import (
 	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/selftest"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 	"postseal/server/listener"
 	"postseal/server/proxy"
 )
@@ -58,7 +58,7 @@ func sendAll(ctx context.Context, t selftest.Target, look func(*selftest.Result)
 
 // ownProxy is an SMTP proxy on loopback with the DNS of the attacks.
 func ownProxy(next, zone string) (address string, stop func(), err error) {
-	names, err := dnstest.Parse(zone)
+	names, err := dnszone.Parse(zone)
 	if err != nil {
 		return "", nil, err
 	}

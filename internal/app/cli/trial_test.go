@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"postseal/internal/app/conf"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 	"postseal/server"
 	"postseal/server/listener"
 )
@@ -46,7 +46,7 @@ func TestTrial(t *testing.T) {
 func daemon(t *testing.T, config string) string {
 	t.Helper()
 	t.Setenv("STATE_DIRECTORY", t.TempDir())
-	zone, err := dnstest.Parse("")
+	zone, err := dnszone.Parse("")
 	if err != nil {
 		t.Fatal(err)
 	}

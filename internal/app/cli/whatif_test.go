@@ -14,14 +14,14 @@ import (
 	"postseal"
 	"postseal/bundle"
 	"postseal/internal/app/whatif"
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 	"postseal/store/evidence"
 )
 
 // keepVerdict verifies a message and keeps its evidence.
 func keepVerdict(t *testing.T, dir, from, more string) string {
 	t.Helper()
-	zone, err := dnstest.Parse("bank.test. 60 TXT \"v=spf1 -all\"\n_dmarc.bank.test. 60 TXT \"v=DMARC1; p=reject\"\nlist.test. 60 TXT \"v=spf1 ip4:192.0.2.0/24\"\n" +
+	zone, err := dnszone.Parse("bank.test. 60 TXT \"v=spf1 -all\"\n_dmarc.bank.test. 60 TXT \"v=DMARC1; p=reject\"\nlist.test. 60 TXT \"v=spf1 ip4:192.0.2.0/24\"\n" +
 		"_dmarc.list.test. 60 TXT \"v=DMARC1; p=none\"\n1.2.0.192.in-addr.arpa. 60 PTR out.list.test.\nout.list.test. 60 A 192.0.2.1\n")
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	_ "postseal/internal/app/cli" // so that go test runs again when the daemon changes
-	"postseal/resolver/dnstest"
+	"postseal/internal/core/dnszone"
 )
 
 // times makes the tests longer: make faults. 0 is the short form, of seconds.
@@ -69,7 +69,7 @@ _dmarc.bad.test. 60 TXT "v=DMARC1; p=reject"
 // daemon is a process of postseal serve, and those that follow it.
 type daemon struct {
 	t     *testing.T
-	dns   *dnstest.Server
+	dns   *dnszone.Server
 	hop   *hop
 	file  string
 	cache string   // of the DNS
@@ -87,7 +87,7 @@ type daemon struct {
 // there once.
 func start(t *testing.T, config string, wrap ...string) *daemon {
 	t.Helper()
-	z, err := dnstest.Parse(zone)
+	z, err := dnszone.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
 	}

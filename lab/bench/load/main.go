@@ -11,8 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"postseal/internal/core/dnszone"
 	"postseal/lab/bench/corpus"
-	"postseal/resolver/dnstest"
 )
 
 // load is what is measured.
@@ -54,7 +54,7 @@ func (l *load) tables(others bool) error {
 	const mails = 2000
 	senders := corpus.NewSenders()
 	l.mails = map[string][]*letter{"small": letters(senders.Mails(mails, l.seed, true)), "mixed": letters(senders.Mails(mails, l.seed, false))}
-	zone, err := dnstest.Parse(senders.Zone())
+	zone, err := dnszone.Parse(senders.Zone())
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package dnstest_test
+package dnszone_test
 
 import (
 	"strings"
@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 )
 
 // TestFormat: what was asked of a zone can be asked of its recording, and nothing else.
@@ -23,7 +23,7 @@ func TestFormat(t *testing.T) {
 			asked = append(asked, resolver.Exchange{Name: name, Type: qt, Answer: a, Err: err})
 		}
 	}
-	text := dnstest.Format(asked)
+	text := dnszone.Format(asked)
 	recording := parse(t, text)
 	for _, e := range asked {
 		got, err := recording.Lookup(t.Context(), e.Name, e.Type)
@@ -50,7 +50,7 @@ func TestFormatHostile(t *testing.T) {
 	}
 	e := resolver.Exchange{Name: "a\n; FAULT b.test ANY SERVFAIL\r.test", Type: resolver.TXT,
 		Answer: resolver.Answer{Records: []resolver.RR{{Text: all.String()}}, TTL: time.Minute}}
-	text := dnstest.Format([]resolver.Exchange{e})
+	text := dnszone.Format([]resolver.Exchange{e})
 	if n := strings.Count(text, "\n"); n != 2 {
 		t.Fatalf("%d lines:\n%q", n, text)
 	}
@@ -64,7 +64,7 @@ func TestFormatHostile(t *testing.T) {
 func TestRecordedWords(t *testing.T) {
 	parse(t, "; NODATA is meant here\n; NXDOMAIN too\ne.test. A 192.0.2.1\n")
 	for _, text := range []string{"; RECORDED\n; NODATA e.test TXT", "; RECORDED\n; NXDOMAIN e.test x", "; RECORDED\n; NODATA e.test NOSUCH 3"} {
-		if _, err := dnstest.Parse(text); err == nil {
+		if _, err := dnszone.Parse(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
 	}

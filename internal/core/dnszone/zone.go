@@ -1,4 +1,4 @@
-// Package dnstest answers DNS questions from zone text: in memory, as a
+// Package dnszone answers DNS questions from zone text: in memory, as a
 // resolver.Resolver, or as a real server on loopback, with faults.
 //
 // Zone text is RFC 1035 master format with $ORIGIN and $TTL, plus comment lines that
@@ -10,7 +10,7 @@
 // that it does not answer fails with resolver.Missing. "; NODATA <name> <TYPE> <seconds>"
 // and "; NXDOMAIN <name> <seconds>" are answers without records; "; STALE <name> <TYPE>" marks
 // one that was beyond its TTL.
-package dnstest
+package dnszone
 
 import (
 	"context"

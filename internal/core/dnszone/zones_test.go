@@ -1,15 +1,15 @@
-package dnstest_test
+package dnszone_test
 
 import (
 	"testing"
 
+	"postseal/internal/core/dnszone"
 	"postseal/resolver"
-	"postseal/resolver/dnstest"
 )
 
 // TestDNAME: every name below the owner is an alias, the owner is not (RFC 6672 §2.3).
 func TestDNAME(t *testing.T) {
-	z, err := dnstest.Parse("$TTL 60\na.test. TXT \"own\"\nold.a.test. DNAME new.test.\nold.a.test. TXT \"owner\"\nx.y.new.test. TXT \"moved\"\nx.old.a.test. TXT \"occluded\"\n")
+	z, err := dnszone.Parse("$TTL 60\na.test. TXT \"own\"\nold.a.test. DNAME new.test.\nold.a.test. TXT \"owner\"\nx.y.new.test. TXT \"moved\"\nx.old.a.test. TXT \"occluded\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestHolds(t *testing.T) {
 		{"x.a.test. TXT \"x\"\nb.co.uk. TXT \"x\"\n", []string{"a.test", "y.a.test", "x.a.test", "z.b.co.uk"}, []string{"c.co.uk", "c.test", "_spf.google.com"}},
 		{"", nil, []string{"a.test"}},
 	} {
-		z, err := dnstest.Parse("$TTL 60\n" + test.text)
+		z, err := dnszone.Parse("$TTL 60\n" + test.text)
 		if err != nil {
 			t.Fatal(err)
 		}

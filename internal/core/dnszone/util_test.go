@@ -1,4 +1,4 @@
-package dnstest_test
+package dnszone_test
 
 import "net/netip"
 

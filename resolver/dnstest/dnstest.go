@@ -1,0 +1,60 @@
+// Package dnstest answers DNS questions from zone text: in memory, as a
+// resolver.Resolver, or as a real server on loopback.
+//
+// Zone text is RFC 1035 master format with $ORIGIN and $TTL, plus comment lines that
+// make faults: "; FAULT <name> <TYPE|ANY> SERVFAIL|TIMEOUT|REFUSED|BOGUS", and "; SECURE
+// <name>", which marks the answers of a name as DNSSEC-validated. A name that no zone
+// contains is NXDOMAIN.
+package dnstest
+
+import (
+	"context"
+
+	"postseal/internal/core/dnszone"
+	"postseal/resolver"
+)
+
+// Zone answers from zone text alone. It does not change and is safe for concurrent use.
+type Zone struct{ zone *dnszone.Zone }
+
+// Parse reads one zone from each text. The error names the line and says what is wrong there.
+func Parse(texts ...string) (*Zone, error) { return of(dnszone.Parse(texts...)) }
+
+// ParseFiles reads zone files. The error names the file and the line, or is that of the file
+// system.
+func ParseFiles(paths ...string) (*Zone, error) { return of(dnszone.ParseFiles(paths...)) }
+
+func of(z *dnszone.Zone, err error) (*Zone, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Zone{z}, nil
+}
+
+// Lookup implements resolver.Resolver.
+func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	return z.zone.Lookup(ctx, name, t)
+}
+
+// Peek returns what Lookup does, without waiting; ok is false for a fault.
+func (z *Zone) Peek(name string, t resolver.Type) (a resolver.Answer, ok bool) {
+	return z.zone.Peek(name, t)
+}
+
+// Server answers from a Zone over UDP and TCP, on the same port. It must be closed.
+type Server struct{ server *dnszone.Server }
+
+// Serve starts a server on a free port of 127.0.0.1.
+func (z *Zone) Serve() (*Server, error) {
+	s, err := z.zone.Serve()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{s}, nil
+}
+
+// Addr returns the address and port of the server, for stub.Config.Servers.
+func (s *Server) Addr() string { return s.server.Addr() }
+
+// Close stops the server and waits until it has.
+func (s *Server) Close() error { return s.server.Close() }
