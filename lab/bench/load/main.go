@@ -22,6 +22,7 @@ type load struct {
 	seed     uint64 // of the mail
 	mails    map[string][]*letter
 	dns      string // the name server of ours
+	parts    bool   // of the CPU time
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.IntVar(&l.runs, "runs", 3, "runs of each row, of which the least CPU time is printed")
 	flag.Uint64Var(&l.seed, "seed", 1, "of the mail")
 	idle := flag.Int("idle", 0, "measure this many idle milter sessions instead")
+	flag.BoolVar(&l.parts, "parts", false, "print where the CPU time of a small message goes instead")
 	others := flag.Bool("peers", false, "measure other milters, too (see lab/bench/peers.sh)")
 	flag.Parse()
 	var err error
@@ -68,6 +70,9 @@ func (l *load) tables(others bool) error {
 	}
 	defer s.Close()
 	l.dns = s.Addr()
+	if l.parts {
+		return l.profileParts()
+	}
 	heading()
 	if others {
 		return l.peers()

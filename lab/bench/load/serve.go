@@ -26,6 +26,7 @@ const (
 func be(kind, dir string) error {
 	switch kind {
 	case ours, oursBoth:
+		profileOnSignal(dir)
 		os.Exit(cli.Main([]string{"serve", "--config", configFile(dir)}, os.Stdin, os.Stdout, os.Stderr))
 	}
 	l, err := net.Listen("unix", socketOf(dir, strings.HasPrefix(kind, "policy")))
