@@ -64,7 +64,8 @@ var layers = [][]string{
 	{"internal/app/cli"},
 	{"cmd/postseal"},
 	// What only tests or measures: nothing above imports it.
-	{"lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/differential", "lab/listenertest", "lab/bench/corpus", "lab/bench/traffic", "lab/surface"},
+	{"lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/listenertest", "lab/bench/corpus", "lab/bench/traffic", "lab/surface"},
+	{"lab/differential"},
 	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/soak", "lab/e2e", "lab/packages", "lab/surface/count"},
 }
 

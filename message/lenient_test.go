@@ -40,6 +40,8 @@ func TestLenientAuthor(t *testing.T) {
 		{"quoted name without brackets", `"ceo@bank.test" a@b.test`, "bank.test b.test"},
 		{"quote behind the address", `Foo <a@b.test> "ceo@bank.test"`, "b.test bank.test"},
 		{"quote inside a word", `O"Neil <ceo@bank.test>, "a@b.test`, "bank.test b.test"},
+		{"a label in another script at the end", "ceo@bank.com.\u00e9, \"x\" y", "bank.com.xn--9ca bank.com"},
+		{"letters of another script in the name", "Doe, John <a@b\u00fccher.test>", "xn--bcher-kva.test"},
 		{"two at signs", "ceo@bank.test@b.test", "bank.test b.test"},
 		{"comment not closed", "a@b.test (ceo@bank.test", "b.test bank.test"},
 		{"space at a dot", "a@bank.test .b.test x", "bank.test bank.test.b.test"},

@@ -21,10 +21,11 @@ var authorCases = flag.Int("authors", 4000, "generated From fields that are comp
 
 // TestAuthorReaders: whatever domain another reader shows as the author's is among the Author
 // Domains, or there are none and the message is refused. The readers are Go's net/mail,
-// Python's email package, and what programs do that only look for brackets and "@".
+// Python's email package, four address parsers of npm, and what programs do that only look for
+// brackets and "@".
 func TestAuthorReaders(t *testing.T) {
 	fields := authorFields(*authorCases)
-	python := pythonReader(t, fields)
+	programs := [][][]string{outsideReader(t, fields, "python3", "-B", "drivers/author.py"), outsideReader(t, fields, "node", "drivers/author.js")}
 	compared, refused, several := 0, 0, 0
 	for i, value := range fields {
 		field, ok := message.ParseField([]byte("From: " + value))
@@ -43,8 +44,10 @@ func TestAuthorReaders(t *testing.T) {
 			several++
 		}
 		shown := slices.Concat(netMail(value), brackets(value))
-		if python != nil {
-			shown = append(shown, python[i]...)
+		for _, answers := range programs {
+			if answers != nil {
+				shown = append(shown, answers[i]...)
+			}
 		}
 		for _, name := range shown {
 			n, err := domain.Parse(strings.Trim(name, ". "))
@@ -53,7 +56,7 @@ func TestAuthorReaders(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d From fields: %d with an author, %d of them with several, %d refused; Python: %t", len(fields), compared, several, refused, python != nil)
+	t.Logf("%d From fields: %d with an author, %d of them with several, %d refused; Python: %t, npm: %t", len(fields), compared, several, refused, programs[0] != nil, programs[1] != nil)
 	if compared < len(fields)/4 || several == 0 || refused == 0 {
 		t.Error("the fields show nothing")
 	}
@@ -112,11 +115,10 @@ func brackets(value string) []string {
 	return names
 }
 
-// pythonReader returns what Python shows for each field, nil where there is no Python.
-func pythonReader(t *testing.T, fields []string) [][]string {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Log("skipped: Python's email package, because python3 is not installed")
+// outsideReader returns what a program shows for each field, nil where it cannot run.
+func outsideReader(t *testing.T, fields []string, program string, args ...string) [][]string {
+	if _, err := exec.LookPath(program); err != nil {
+		t.Logf("skipped: %s, because %s is not installed", args[len(args)-1], program)
 		return nil
 	}
 	var in bytes.Buffer
@@ -131,11 +133,16 @@ func pythonReader(t *testing.T, fields []string) [][]string {
 		}
 		in.Write(append(line, '\n'))
 	}
-	cmd := exec.CommandContext(t.Context(), python, "-B", "drivers/author.py")
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Stdin = &in
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v", cmd, err)
+		t.Fatalf("%s: %v: %s", cmd, err, said.String())
+	}
+	if text := strings.TrimSpace(said.String()); text != "" {
+		t.Logf("%s: %s", args[len(args)-1], text)
 	}
 	var all [][]string
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {

@@ -19,7 +19,7 @@ var (
 	seed   = flag.Uint64("seed", 1, "what the cases are made from")
 	kinds  = flag.String("kinds", strings.Join(Kinds(), ","), "kinds of cases to make, separated by commas")
 	shown  = flag.Int("show", 20, "how many unknown disagreements of a verifier to show")
-	record = flag.String("record", "", "write what the run gave into this file, beside the kinds that are in it")
+	record = flag.String("record", "", "write what the run gave into this file, beside the kinds that are in it; cases that follow those of the file are added to them")
 )
 
 const keyDir = "../../testdata/keys"
@@ -72,13 +72,35 @@ func keep(t *testing.T, kind string, tallies []*Tally) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	records[kind] = Record{Date: time.Now().UTC().Format(time.DateOnly), Seed: *seed, First: *first, Cases: *cases, Tallies: tallies}
+	r := Record{Date: time.Now().UTC().Format(time.DateOnly), Seed: *seed, First: *first, Cases: *cases, Tallies: tallies}
+	if before, ok := records[kind]; ok && *first > 0 {
+		if r, err = before.And(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records[kind] = r
 	text, err := json.MarshalIndent(records, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(*record, append(text, '\n'), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRecordAnd: a run in pieces counts like one run.
+func TestRecordAnd(t *testing.T) {
+	piece := func(first, cases, agree int, verifier string) Record {
+		return Record{Date: "2026-11-30", Seed: 1, First: first, Cases: cases, Tallies: []*Tally{{Kind: "spf", Verifier: verifier, Cases: cases, Agree: agree, Classes: map[string]int{"x": cases - agree}}}}
+	}
+	got, err := piece(0, 10, 8, "pyspf").And(piece(10, 5, 5, "pyspf"))
+	if err != nil || got.First != 0 || got.Cases != 15 || got.Tallies[0].Cases != 15 || got.Tallies[0].Agree != 13 || got.Tallies[0].Classes["x"] != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for name, next := range map[string]Record{"a gap": piece(11, 5, 5, "pyspf"), "again": piece(0, 10, 8, "pyspf"), "another verifier": piece(10, 5, 5, "mailauth")} {
+		if _, err := piece(0, 10, 8, "pyspf").And(next); err == nil {
+			t.Errorf("%s is added", name)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ var dkimClasses = []dkimClass{
 			return v.said(dkim.Malformed, "second tag") || v.said(dkim.KeyMalformed, "second tag")
 		}},
 	{Class{"empty-element", "6376 §3.2", both, "an empty element between two semicolons of a key record: we pass over it, the verifier refuses the record"},
-		[]string{"dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.anyKey(matches(emptyTag)) }},
+		[]string{"dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.anyKey(matches(emptyTag)) }},
 	{Class{"limit-beyond-body", "6376 §3.5 l=", ours, "l= must not be more than the body has"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.reason() == dkim.LimitBeyondBody }},
 	{Class{"no-final-line-end", "6376 §3.4.3, §3.4.4", ours, "a last line without CRLF is canonicalized like every other"},

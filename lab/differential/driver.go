@@ -33,7 +33,7 @@ func (a *Answer) detail(i int) string {
 // Program is an independent verifier behind a driver.
 type Program struct {
 	Name    string
-	Kinds   []string // of cases: spf, dkim, arc, dmarc
+	Kinds   []string // of cases: see Kinds
 	command []string // the driver last
 	probe   []string // succeeds where the program is installed
 	install string   // how to get it
@@ -57,7 +57,15 @@ func Programs(drivers, modules string) []Program {
 		{Name: "OpenDKIM", Kinds: []string{"dkim"}, command: []string{"unshare", "-m", "-n", python, "-B", file("opendkim.py")},
 			probe:   []string{"unshare", "-m", "-n", "sh", "-c", "command -v opendkim-testmsg && " + python + " -c 'import dns.message'"},
 			install: "apt-get install opendkim-tools python3-dnspython, and run as root"},
-		{Name: "mailauth", Kinds: []string{"spf", "dkim", "arc", "dmarc"}, command: []string{"node", file("mailauth.js")}, env: []string{"NODE_PATH=" + modules},
+		{Name: "Mail::DMARC", Kinds: []string{"mail"}, command: []string{"perl", file("maildmarc.pl")},
+			probe: []string{"perl", "-MMail::DMARC::PurePerl", "-e1"}, install: "apt-get install libmail-dmarc-perl"},
+		{Name: "OpenDMARC", Kinds: []string{"mail"}, command: []string{"unshare", "-m", "-n", python, "-B", file("opendmarc.py")},
+			probe:   []string{"unshare", "-m", "-n", "sh", "-c", "command -v opendmarc && " + python + " -c 'import dns.message'"},
+			install: "apt-get install opendmarc python3-dnspython, and run as root"},
+		{Name: "rspamd", Kinds: []string{"mail"}, command: []string{"unshare", "-m", "-n", python, "-B", file("rspamd.py")},
+			probe:   []string{"unshare", "-m", "-n", "sh", "-c", "command -v rspamd && " + python + " -c 'import dns.message'"},
+			install: "apt-get install rspamd python3-dnspython, and run as root"},
+		{Name: "mailauth", Kinds: []string{"spf", "dkim", "arc", "dmarc", "mail"}, command: []string{"node", file("mailauth.js")}, env: []string{"NODE_PATH=" + modules},
 			probe: []string{"node", "-e", "require('mailauth/lib/spf')"}, install: "npm install mailauth, and name the node_modules folder in NODE_PATH"},
 	}
 }
@@ -89,6 +97,7 @@ func (p *Program) start() (*driver, error) {
 	d := &driver{cmd: exec.Command(p.command[0], p.command[1:]...), answers: make(chan Answer, 64), failed: make(chan error, 1)}
 	d.cmd.Env = append(os.Environ(), p.env...)
 	d.cmd.Stderr = &d.stderr
+	d.cmd.WaitDelay = 10 * time.Second // a child of the program may hold the pipe
 	var err error
 	if d.in, err = d.cmd.StdinPipe(); err != nil {
 		return nil, err

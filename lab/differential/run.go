@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"postseal/internal/app/secondopinion"
 	"slices"
 	"sync"
+
+	"postseal/internal/app/secondopinion"
 )
 
 // Class is a reviewed kind of disagreement.
@@ -44,12 +45,16 @@ func Classes(kind string) []Class {
 		for _, c := range dmarcClasses {
 			all = append(all, c.Class)
 		}
+	case "mail":
+		for _, c := range mailClasses {
+			all = append(all, c.Class)
+		}
 	}
 	return all
 }
 
 // Kinds are the kinds of cases.
-func Kinds() []string { return []string{"spf", "dkim", "arc", "dmarc"} }
+func Kinds() []string { return []string{"spf", "dkim", "arc", "dmarc", "mail"} }
 
 // Record is what a run gave, as testdata/differential.json keeps it.
 type Record struct {
@@ -58,6 +63,25 @@ type Record struct {
 	First   int      `json:"first"`
 	Cases   int      `json:"cases"`
 	Tallies []*Tally `json:"tallies"`
+}
+
+// And is r and the cases that follow it, by the same verifiers.
+func (r Record) And(next Record) (Record, error) {
+	if r.Seed != next.Seed || r.First+r.Cases != next.First || len(r.Tallies) != len(next.Tallies) {
+		return r, fmt.Errorf("cases from %d of seed %d do not follow %d from %d of seed %d, by as many verifiers", next.First, next.Seed, r.Cases, r.First, r.Seed)
+	}
+	for i, t := range next.Tallies {
+		sum := r.Tallies[i]
+		if sum.Verifier != t.Verifier {
+			return r, fmt.Errorf("%s stands where %s stood", t.Verifier, sum.Verifier)
+		}
+		sum.Cases, sum.Agree, sum.Unknown = sum.Cases+t.Cases, sum.Agree+t.Agree, sum.Unknown+t.Unknown
+		for id, n := range t.Classes {
+			sum.Classes[id] += n
+		}
+	}
+	r.Date, r.Cases = next.Date, r.Cases+next.Cases
+	return r, nil
 }
 
 // Tally counts what one verifier said to the cases of one kind.
@@ -219,5 +243,6 @@ func makers(keyDir string) (map[string]func(seed uint64, n int) job, error) {
 		"dkim":  func(seed uint64, n int) job { return newDKIMJob(MakeDKIM(keys, seed, n)) },
 		"arc":   func(seed uint64, n int) job { return newARCJob(MakeARC(keys, seed, n)) },
 		"dmarc": func(seed uint64, n int) job { return newDMARCJob(MakeDMARC(seed, n)) },
+		"mail":  func(seed uint64, n int) job { return newMailJob(MakeMail(keys, seed, n)) },
 	}, nil
 }

@@ -259,6 +259,20 @@ func (l *lenient) candidate(in []byte, at int, text string, end int) {
 	case err != nil: // no name in any reading: a stray "@" in a display name
 	default:
 		l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
+		l.cut(in, at, text)
+	}
+}
+
+// cut notes what is left of a name without the letters at its end that are not ASCII: readers that
+// look for words drop them, which makes bank.com of "bank.com" and a label in another script.
+func (l *lenient) cut(in []byte, at int, text string) {
+	isWord := func(r rune) bool {
+		return r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' || r == '_'
+	}
+	shorter := strings.TrimRightFunc(text, func(r rune) bool { return !isWord(r) })
+	name, err := domain.Parse(shorter)
+	if err == nil && len(shorter) < len(strings.TrimRight(text, "-.")) && name.Labels() > 1 {
+		l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
 	}
 }
 

@@ -10,6 +10,12 @@ sub use_zone { my ($self, $zone) = @_; $self->{zone} = $zone }
 
 sub errorstring { $_[0]{error} }
 
+# query is send, with undef for an answer without records.
+sub query {
+    my $packet = $_[0]->send(@_[1, 2]);
+    return $packet && $packet->answer ? $packet : undef;
+}
+
 sub send {
     my ($self, $name, $type) = @_;
     $self->{error} = '';
