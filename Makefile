@@ -54,9 +54,12 @@ attack:
 	go test ./internal/app/received ./internal/app/rules -count=1 -run 'FuzzStamp|TestParse|TestClient|TestCost'
 	go test ./server ./server/milter ./server/proxy ./server/web -count=1 -run 'ListenersAgree|RefusedReload|Boot|ForgedBeyondLimit|TestModel|TestSmuggling|TestAccess|TestGuessing'
 	go test ./audit -count=1 -run 'Registry|StaysPublic|TestPort'
+	go test ./resolver ./resolver/stub ./server/listener ./server/policy -count=1 -run 'LimitShares|InFlight|EndsQueued|TestStreams|SPFCache|TestShed|TestInstances'
+	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly' -sessions 150
 
 attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
+	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -sessions 1000
 
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m

@@ -219,6 +219,20 @@ func (c *SPFCheck) Done() bool {
 	}
 }
 
+// Size returns how many octets the check takes in memory, an estimate: the answers of the DNS, which
+// are kept as evidence, and the results once they are there. It may be called at any time.
+func (c *SPFCheck) Size() int {
+	const fixed, lookup = 1 << 10, 128
+	n := fixed + len(c.helo) + len(c.reversePath) + c.ledger.Bytes()
+	if !c.Done() {
+		return n
+	}
+	for i := range c.results {
+		n += lookup * len(c.results[i].Spent)
+	}
+	return n
+}
+
 // fits reports whether the check answers for this client, HELO name and reverse-path.
 func (c *SPFCheck) fits(conn Conn, helo, reversePath string) bool {
 	return !conn.UnknownSender && c.ip == conn.Remote.Addr().Unmap() && c.helo == helo && c.reversePath == reversePath

@@ -156,6 +156,16 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 	return &t.made, nil
 }
 
+// Held returns how many octets the answers of the DNS take that t holds, an estimate. It may be
+// called at any time, from any goroutine.
+func (t *Transaction) Held() int {
+	n := t.ledger.Bytes()
+	if t.shared != nil {
+		n += t.shared.ledger.Bytes()
+	}
+	return n
+}
+
 // report fills in t.made.
 func (t *Transaction) report(ctx context.Context) {
 	w, r := t.work, &t.made

@@ -321,19 +321,8 @@ func (s *shard) missed() {
 	s.mu.Unlock()
 }
 
-// cachedBytes estimates what an entry takes: the fixed part, the records, and what its Memo
-// holds once it is parsed, which is three times the text of a key or policy, and fifteen times
-// that of SPF. TestCacheBytes measures it.
+// cachedBytes estimates what an entry takes. TestCacheBytes measures it.
 func cachedBytes(name string, a Answer) int {
-	const fixed, record = 448, 112
-	n := fixed + len(name) + len(a.Canonical)
-	for i := range a.Records {
-		rr := &a.Records[i]
-		parsed := 3
-		if strings.HasPrefix(rr.Text, "v=spf1") {
-			parsed = 15
-		}
-		n += record + (1+parsed)*len(rr.Text) + 8*len(rr.Strings) + 2*len(rr.Target) + len(rr.Data)
-	}
-	return n
+	const fixed = 448
+	return fixed + len(name) + len(a.Canonical) + answerBytes(&a)
 }

@@ -18,7 +18,15 @@ type Budget struct {
 // The defaults of Budget, for all checks of a message together.
 const (
 	DefaultQueries = 150
-	DefaultBytes   = 256 << 10
+	DefaultBytes   = 384 << 10
+)
+
+// An account asks no more than inFlight questions at a time, and no more than it has room for
+// the answers of: each counts for inFlightBytes before it arrives. The others wait for their turn,
+// without a goroutine of their own.
+const (
+	inFlight      = 8
+	inFlightBytes = 4 << 10
 )
 
 // maxUnanswered is how many questions below one registered domain a message asks before the
@@ -74,6 +82,7 @@ type entry struct {
 	err    error
 	took   time.Duration
 	done   chan struct{}
+	asked  bool // it is in flight, or was; under Ledger.mu
 }
 
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
@@ -102,7 +111,10 @@ type Account struct {
 	budget Budget
 	policy bool
 
-	asked, bytes int // under ledger.mu
+	// Under ledger.mu:
+	asked, bytes int
+	running      int      // questions in flight
+	queue        []*entry // those that wait for their turn
 }
 
 // Account begins a check with a budget of its own.
@@ -153,7 +165,7 @@ func (a *Account) Asked() int {
 
 // For names the SMTP client whose message the questions are for, so that a Limit can share its
 // slots among clients. It is called before the first question.
-func (l *Ledger) For(client netip.Addr) { l.client = networkOf(client) }
+func (l *Ledger) For(client netip.Addr) { l.client = NetworkOf(client) }
 
 // usualQuestions is what an ordinary message asks; up to here a search takes less time than a
 // map.
@@ -302,8 +314,43 @@ func (l *Ledger) begin(name string, t Type, a *Account) *entry {
 		return e
 	}
 	e.done = make(chan struct{})
-	ctx := source{message: l, client: l.client, policy: a.policy}.context(l.context())
-	l.work.Go(func() { l.ask(ctx, e, a) })
+	l.context()
+	if !a.mayAsk() {
+		a.queue = append(a.queue, e)
+		return e
+	}
+	a.running++
+	e.asked = true
+	l.work.Go(func() { a.work(e) })
+	return e
+}
+
+// mayAsk reports whether another question may go out: there is room for its answer, whose size is
+// not known yet. One may always. The lock is held.
+func (a *Account) mayAsk() bool {
+	return a.running == 0 || a.running < inFlight && a.bytes+(a.running+1)*inFlightBytes <= a.budget.Bytes
+}
+
+// work asks one question after the other until none waits, or no more may be in flight.
+func (a *Account) work(e *entry) {
+	for e != nil {
+		a.ledger.ask(e, a)
+		e = a.next()
+	}
+}
+
+// next is the question whose turn it is after one was answered, nil when there is none.
+func (a *Account) next() *entry {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	a.running--
+	if len(a.queue) == 0 || !a.mayAsk() {
+		return nil
+	}
+	a.running++
+	e := a.queue[0]
+	a.queue = a.queue[1:]
+	e.asked = true
 	return e
 }
 
@@ -346,9 +393,14 @@ func (l *Ledger) Cancel() {
 	}
 }
 
-func (l *Ledger) ask(ctx context.Context, e *entry, a *Account) {
+func (l *Ledger) ask(e *entry, a *Account) {
 	defer close(e.done)
 	start := time.Now()
+	ctx := source{message: l, client: l.client, policy: a.policy}.context(l.ctx) // made before the entry was
+	if err := ctx.Err(); err != nil {
+		e.err = e.abandoned(err)
+		return
+	}
 	answer, err := l.lookup(ctx, e)
 	e.took = time.Since(start)
 	if err != nil {
@@ -419,15 +471,21 @@ func (l *Ledger) Exchanges() []Exchange {
 	return all
 }
 
-// recordBytes is what a record takes besides its data.
-const recordBytes = 112
-
-// answerBytes is what the records of a take in memory.
-func answerBytes(a *Answer) int {
+// Bytes returns what the ledger takes in memory, an estimate: its questions, those in flight with what
+// asks them, the answers, and what is made of them.
+func (l *Ledger) Bytes() int {
+	const fixed, asking = 256, 16 << 10 // of an entry, of a question in flight
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	n := 0
-	for i := range a.Records {
-		rr := &a.Records[i]
-		n += recordBytes + len(rr.Text) + 8*len(rr.Strings) + len(rr.Target) + len(rr.Data)
+	for _, e := range l.order {
+		n += fixed + len(e.name)
+		switch {
+		case e.known():
+			n += answerBytes(&e.answer)
+		case e.asked:
+			n += asking
+		}
 	}
 	return n
 }

@@ -1,9 +1,10 @@
 package resolver
 
 import (
+	"cmp"
+	"container/heap"
 	"context"
 	"net/netip"
-	"slices"
 	"sync"
 )
 
@@ -33,12 +34,16 @@ type Limit struct {
 	policies slots
 }
 
-// slots is one set of them.
+// slots is one set of them. A question that waits is parked at the share that it waits for, or ready
+// when it waits for a free slot alone: no step takes longer for the number of those that wait.
 type slots struct {
 	all     int
 	free    int
+	waiting int // of those parked and ready
 	taken   map[share]int
-	waiting map[netip.Prefix][]*turn // by client, first come first
+	parked  map[share][]*turn
+	ready   readyClients
+	clients map[netip.Prefix]*readyClient
 	came    uint64
 }
 
@@ -54,6 +59,7 @@ type turn struct {
 	client netip.Prefix
 	shares [3]share
 	number uint64
+	gone   bool          // its caller went away: it is skipped when its turn comes
 	come   chan struct{} // closed when it has come
 }
 
@@ -67,7 +73,7 @@ func NewLimit(next Resolver, n int) *Limit {
 }
 
 func newSlots(n int) slots {
-	return slots{all: n, free: n, taken: map[share]int{}, waiting: map[netip.Prefix][]*turn{}}
+	return slots{all: n, free: n, taken: map[share]int{}, parked: map[share][]*turn{}, clients: map[netip.Prefix]*readyClient{}}
 }
 
 // Lookup implements Resolver. The end of ctx ends the wait too.
@@ -97,13 +103,7 @@ func (l *Limit) Peek(name string, t Type) (Answer, bool) { return peekNext(l.nex
 func (l *Limit) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for _, s := range [...]*slots{&l.all, &l.policies} {
-		for _, turns := range s.waiting {
-			n += len(turns)
-		}
-	}
-	return n
+	return l.all.waiting + l.policies.waiting
 }
 
 func (l *Limit) enter(ctx context.Context, s *slots, mine *turn) error {
@@ -113,7 +113,8 @@ func (l *Limit) enter(ctx context.Context, s *slots, mine *turn) error {
 	l.mu.Lock()
 	s.came++
 	mine.number = s.came
-	s.waiting[mine.client] = append(s.waiting[mine.client], mine)
+	s.waiting++
+	s.place(mine)
 	s.pass()
 	l.mu.Unlock()
 	select {
@@ -127,7 +128,10 @@ func (l *Limit) enter(ctx context.Context, s *slots, mine *turn) error {
 	case <-mine.come: // both at once: pass the turn on
 		s.release(mine)
 	default:
-		s.remove(mine)
+		mine.gone = true
+		s.waiting--
+		s.wakeAll(mine)
+		s.pass()
 	}
 	return ctx.Err()
 }
@@ -138,10 +142,41 @@ func (l *Limit) leave(s *slots, mine *turn) {
 	s.release(mine)
 }
 
+// most is how many questions of each share may be outstanding, in the order of turn.shares.
+var most = [...]int{maxOfMessage, maxOfClient, maxOfOrganization}
+
+// full returns a share of t that is used up.
+func (s *slots) full(t *turn) (share, bool) {
+	for i, sh := range t.shares {
+		if sh != (share{}) && s.taken[sh] >= most[i] {
+			return sh, true
+		}
+	}
+	return share{}, false
+}
+
+// place parks t, or makes it ready, which it reports.
+func (s *slots) place(t *turn) (ready bool) {
+	if sh, full := s.full(t); full {
+		s.parked[sh] = append(s.parked[sh], t)
+		return false
+	}
+	c := s.clients[t.client]
+	if c == nil {
+		c = &readyClient{client: t.client, outstanding: s.taken[share{client: t.client}]}
+		s.clients[t.client] = c
+		c.turns = append(c.turns, t)
+		heap.Push(&s.ready, c)
+		return true
+	}
+	c.turns = append(c.turns, t)
+	return true
+}
+
 // release gives a slot back.
-func (s *slots) release(mine *turn) {
+func (s *slots) release(t *turn) {
 	s.free++
-	for _, sh := range mine.shares {
+	for _, sh := range t.shares {
 		if sh == (share{}) {
 			continue
 		}
@@ -149,83 +184,128 @@ func (s *slots) release(mine *turn) {
 			delete(s.taken, sh)
 		}
 	}
+	s.recount(t.client)
+	s.wakeAll(t)
 	s.pass()
 }
 
-// pass gives what is free to those whose turn it is.
-func (s *slots) pass() {
-	for s.free > 0 {
-		next := s.next()
-		if next == nil {
-			return
+// wakeAll is for a turn that leaves its shares, or the queue that it stood in for them.
+func (s *slots) wakeAll(t *turn) {
+	for _, sh := range t.shares {
+		if sh != (share{}) {
+			s.wake(sh)
 		}
-		s.remove(next)
-		s.free--
-		for _, sh := range next.shares {
-			if sh != (share{}) {
-				s.taken[sh]++
-			}
-		}
-		close(next.come)
 	}
 }
 
-// next is the first question that may go of the client with the fewest outstanding.
-func (s *slots) next() *turn {
-	var best *turn
-	for client, turns := range s.waiting {
-		first := s.firstOf(turns)
-		switch {
-		case first == nil:
-		case best == nil:
-			best = first
-		default:
-			has, least := s.taken[share{client: client}], s.taken[share{client: best.client}]
-			if has < least || has == least && first.number < best.number {
-				best = first
-			}
-		}
-	}
-	return best
-}
-
-// maxPassedOver bounds the questions of one client that are looked at for one that may go.
-const maxPassedOver = 256
-
-func (s *slots) firstOf(turns []*turn) *turn {
-	for _, t := range turns[:min(len(turns), maxPassedOver)] {
-		if s.mayGo(t) {
-			return t
-		}
-	}
-	return nil
-}
-
-// mayGo reports whether none of the shares of t is used up.
-func (s *slots) mayGo(t *turn) bool {
-	if s.free <= s.all/4 && t.client.IsValid() && s.taken[share{client: t.client}] >= fewOfClient {
-		return false
-	}
-	for i, most := range [...]int{maxOfMessage, maxOfClient, maxOfOrganization} {
-		if sh := t.shares[i]; sh != (share{}) && s.taken[sh] >= most {
-			return false
-		}
-	}
-	return true
-}
-
-// remove takes t out of the queue.
-func (s *slots) remove(t *turn) {
-	turns := s.waiting[t.client]
-	for i := range turns {
-		if turns[i] != t {
+// wake makes one of those ready that are parked at a share; the others follow when that one leaves.
+func (s *slots) wake(sh share) {
+	turns := s.parked[sh]
+	for len(turns) > 0 {
+		t := turns[0]
+		turns = turns[1:]
+		s.store(sh, turns)
+		if t.gone {
 			continue
 		}
-		if len(turns) == 1 {
-			delete(s.waiting, t.client)
+		if s.place(t) {
 			return
 		}
-		s.waiting[t.client] = slices.Delete(turns, i, i+1)
+		if at, _ := s.full(t); at == sh { // it is full again: t is parked here, as the last
+			return
+		}
+		turns = s.parked[sh]
+	}
+}
+
+func (s *slots) store(sh share, turns []*turn) {
+	if len(turns) == 0 {
+		delete(s.parked, sh)
 		return
 	}
+	s.parked[sh] = turns
+}
+
+// pass gives what is free to those whose turn it is: of the ready clients the one with the fewest
+// outstanding. The last quarter is for those that have few.
+func (s *slots) pass() {
+	for s.free > 0 && len(s.ready) > 0 {
+		c := s.ready[0]
+		if s.free <= s.all/4 && c.client.IsValid() && c.outstanding >= fewOfClient {
+			return
+		}
+		t := c.turns[0]
+		c.turns = c.turns[1:]
+		if len(c.turns) == 0 {
+			heap.Pop(&s.ready)
+			delete(s.clients, c.client)
+		} else {
+			heap.Fix(&s.ready, 0)
+		}
+		if !t.gone {
+			s.admit(t)
+		}
+	}
+}
+
+// admit lets t in, or parks it at a share that was used up since it became ready.
+func (s *slots) admit(t *turn) {
+	if sh, full := s.full(t); full {
+		s.parked[sh] = append(s.parked[sh], t)
+		for _, other := range t.shares {
+			if other != sh && other != (share{}) {
+				s.wake(other)
+			}
+		}
+		return
+	}
+	s.free--
+	s.waiting--
+	for _, sh := range t.shares {
+		if sh != (share{}) {
+			s.taken[sh]++
+		}
+	}
+	s.recount(t.client)
+	close(t.come)
+}
+
+// recount moves a client to its place among the ready ones.
+func (s *slots) recount(client netip.Prefix) {
+	if c := s.clients[client]; c != nil {
+		c.outstanding = s.taken[share{client: client}]
+		heap.Fix(&s.ready, c.place)
+	}
+}
+
+// readyClient is a client with questions that wait for a slot alone, first come first.
+type readyClient struct {
+	client      netip.Prefix
+	outstanding int
+	turns       []*turn
+	place       int // in the heap
+}
+
+// readyClients is a heap: the fewest outstanding, then the question that came first.
+type readyClients []*readyClient
+
+func (h readyClients) Len() int { return len(h) }
+func (h readyClients) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[i].outstanding, h[j].outstanding), cmp.Compare(h[i].turns[0].number, h[j].turns[0].number)) < 0
+}
+func (h readyClients) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+func (h *readyClients) Push(x any) {
+	c := x.(*readyClient)
+	c.place = len(*h)
+	*h = append(*h, c)
+}
+func (h *readyClients) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return c
 }

@@ -27,8 +27,8 @@ func sourceOf(ctx context.Context) source {
 	return s
 }
 
-// networkOf is the network that one sender is taken to have: /24 of IPv4, /48 of IPv6.
-func networkOf(client netip.Addr) netip.Prefix {
+// NetworkOf is the network that one sender is taken to have: /24 of IPv4, /48 of IPv6.
+func NetworkOf(client netip.Addr) netip.Prefix {
 	client = client.Unmap().WithZone("")
 	bits := 48
 	if client.Is4() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -20,28 +19,44 @@ import (
 // deferred.
 const cacheShare = 4
 
-// keepMemory keeps to the memory of [limits], or to what the control group has.
+// keepMemory keeps to the memory of [limits], to what the control group has, or to half of that of
+// the machine.
 func (d *Daemon) keepMemory(c conf.Limits) {
 	limit := int64(c.Memory)
 	if limit == 0 {
 		var err error
-		if limit, err = groupLimit(); err != nil {
+		if limit, err = availableMemory(); err != nil {
 			d.log.Warn("the memory limit is unknown: set [limits] memory", "error", listener.Text(err))
 		}
 	}
 	d.memory = listener.NewMemory(limit, os.Getenv("GOMEMLIMIT"))
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	d.metrics.MemoryLimit.Set(float64(limit))
 	if limit > 0 {
 		d.log.Info("memory limit", "octets", limit)
 	}
 }
 
-// gcPercent makes the collector run less often than by default: what a message allocates dies with
-// its verdict. It saves about a tenth of the CPU time of a small message and takes up to 20 MB.
-const gcPercent = 400
+// tuneMemory lets the collector run as often as the memory in use asks for, and ends costly messages
+// where that does not help. The environment goes first.
+func (d *Daemon) tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		d.memory.Tune(d.engine.ShedCostliest)
+	}
+}
+
+// machineShare is what a daemon without a control group keeps to: one part of so many of the memory
+// of the machine, which others need too.
+const machineShare = 2
+
+// availableMemory is the limit of the control group, else half of the memory of the machine, else 0.
+func availableMemory() (int64, error) {
+	limit, err := groupLimit()
+	if limit > 0 || err != nil {
+		return limit, err
+	}
+	total, err := memlimit.FromSystem()
+	return int64(total / machineShare), err
+}
 
 // groupLimit is the lowest memory.max or memory.high (memory.limit_in_bytes in the first
 // version) of the control group and those above it; 0 without one.

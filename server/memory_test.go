@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // TestMemoryHigh: the lowest memory.high of our control group and those above it, as far as
@@ -70,5 +72,21 @@ func TestLower(t *testing.T) {
 		if got := lower(test[0], test[1]); got != test[2] {
 			t.Errorf("lower(%d, %d) = %d, want %d", test[0], test[1], got, test[2])
 		}
+	}
+}
+
+// TestAvailableMemory: there is always a limit, and it is never above what the machine has.
+func TestAvailableMemory(t *testing.T) {
+	total, err := memlimit.FromSystem()
+	if err != nil {
+		t.Skip("the memory of this machine is not known: ", err)
+	}
+	group, err := groupLimit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := availableMemory()
+	if want := int64(total / machineShare); err != nil || group == 0 && got != want || group > 0 && got != group {
+		t.Errorf("availableMemory = %d, %v; the machine has %d, the control group %d", got, err, total, group)
 	}
 }

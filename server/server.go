@@ -107,6 +107,7 @@ func New(o Options) (*Daemon, error) {
 	d.alarms = newAlarms(d, o.Now)
 	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record, d.history.record, d.alarms.record)
 	d.engine.Memory = d.memory
+	d.tuneMemory()
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
 	d.put(p)
@@ -430,6 +431,7 @@ func (d *Daemon) close() {
 	d.trial.close()
 	d.history.close()
 	d.engine.Close()
+	d.memory.Close()
 	for _, end := range append(d.retired, d.names.Load().close) {
 		end()
 	}

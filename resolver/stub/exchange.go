@@ -20,6 +20,9 @@ const (
 	maxAge     = 30 * time.Second // of an unused socket
 	maxForeign = 64               // datagrams that are no answer before TCP is used instead
 	udpBuffer  = 4096
+	// Answers larger than a datagram that are read at the same time: however many questions are
+	// outstanding, they take so many times 64 KiB before they count for a message.
+	maxStreams = 16
 )
 
 // errStream tells that the question must be asked over TCP.
@@ -120,7 +123,7 @@ func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Tim
 	}
 	a, fail, err := s.overUDP(ctx, &s.talk, q, m, deadline)
 	if err == errStream {
-		a, fail, err = s.overTCP(ctx, q, m, deadline)
+		a, fail, err = s.overTCP(ctx, c.streams, q, m, deadline)
 	}
 	if err != nil {
 		return resolver.Answer{}, netFailure(s.server, err)
@@ -204,7 +207,11 @@ func (t *talk) match(m []byte) match {
 	return best
 }
 
-func (s *server) overTCP(ctx context.Context, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+// overTCP asks over a connection of its own. What is read of a large answer waits for its turn in
+// streams.
+func (s *server) overTCP(ctx context.Context, streams chan struct{}, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr.String())
 	if err != nil {
@@ -221,7 +228,16 @@ func (s *server) overTCP(ctx context.Context, q question, m query, deadline time
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
 		return a, nil, err
 	}
-	data := make([]byte, binary.BigEndian.Uint16(size[:]))
+	n := binary.BigEndian.Uint16(size[:])
+	if n > udpBuffer {
+		select {
+		case streams <- struct{}{}:
+			defer func() { <-streams }()
+		case <-ctx.Done():
+			return a, nil, ctx.Err()
+		}
+	}
+	data := make([]byte, n)
 	if _, err := io.ReadFull(conn, data); err != nil {
 		return a, nil, err
 	}

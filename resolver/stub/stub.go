@@ -39,6 +39,7 @@ type Client struct {
 	timeout  time.Duration
 	attempts int
 	use0x20  bool
+	streams  chan struct{} // see maxStreams
 
 	closing context.Context
 	close   context.CancelFunc
@@ -64,7 +65,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{timeout: cfg.Timeout, attempts: cfg.Attempts, use0x20: cfg.Use0x20}
+	c := &Client{timeout: cfg.Timeout, attempts: cfg.Attempts, use0x20: cfg.Use0x20, streams: make(chan struct{}, maxStreams)}
 	if c.timeout == 0 {
 		c.timeout = DefaultTimeout
 	}

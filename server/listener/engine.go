@@ -18,6 +18,7 @@ import (
 	"postseal/internal/app/conf"
 	"postseal/message"
 	"postseal/resolver"
+	"postseal/spf"
 )
 
 // Service is one listener of the daemon. *http.Server implements it too. Serve returns after
@@ -72,7 +73,8 @@ type Engine struct {
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
-	warned    rate.Sometimes // whether memory is low
+	warned    rate.Sometimes // that memory is short
+	flights   flights
 }
 
 // NewEngine starts with the configuration s. Each recorder receives every verdict after it is
@@ -89,17 +91,58 @@ func (e *Engine) Close() { e.SPF.Close() }
 // Current returns the current configuration.
 func (e *Engine) Current() *Snapshot { return e.current.Load() }
 
-// Begin starts the verification of a message. The caller must call Finish or Abort.
-func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *postseal.Transaction {
+// Begin begins the verification of a message. The caller must Finish or Abort it.
+func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *Message {
+	ctx, f := e.begin(ctx, conn)
 	session := s.Verifier.Session(ctx, conn)
 	session.Helo(helo)
+	m := &Message{engine: e, flight: f}
 	if !e.ShareSPF || !conn.Remote.Addr().IsValid() {
-		return session.Mail(reversePath)
+		m.Transaction = session.Mail(reversePath)
+	} else {
+		check := e.SPF.Check(s.Verifier, conn, helo, reversePath)
+		m.Transaction = session.MailWithSPF(reversePath, check)
+		f.breakOff = func() { e.SPF.end(check) }
 	}
-	return session.MailWithSPF(reversePath, e.SPF.Check(s.Verifier, conn, helo, reversePath))
+	f.size = m.Transaction.Held
+	e.flights.begin(f)
+	return m
 }
 
-// Swap puts s in force for messages that begin after it returns.
+// Check is a shared SPF check of an envelope, apart from any message. It must be closed.
+type Check struct {
+	engine *Engine
+	ctx    context.Context // of the caller; ends when the check is shed, too
+	flight *flight
+	check  *postseal.SPFCheck
+}
+
+// StartSPF begins a check, or joins one that runs or ran.
+func (e *Engine) StartSPF(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, sender string) *Check {
+	c := &Check{engine: e, check: e.SPF.Check(s.Verifier, conn, helo, sender)}
+	c.ctx, c.flight = e.begin(ctx, conn)
+	c.flight.breakOff = func() { e.SPF.end(c.check) }
+	c.flight.size = c.check.Size
+	e.flights.begin(c.flight)
+	return c
+}
+
+// Wait waits for the results. The error is ErrShed.
+func (c *Check) Wait() ([]spf.Result, *postseal.IPRev, error) {
+	results, iprev := c.check.Wait(c.ctx)
+	if c.flight.shed.Load() {
+		return nil, nil, ErrShed
+	}
+	return results, iprev, nil
+}
+
+// Of is that of the check.
+func (c *Check) Of() []spf.Result { return c.check.Of() }
+
+// Close ends the wait for the check, which others may still wait for.
+func (c *Check) Close() { c.engine.flights.finish(c.flight) }
+
+// Swap puts s in force for messages that begin from now on.
 func (e *Engine) Swap(s *Snapshot) { e.current.Store(s) }
 
 // Verdict is the outcome of one message at a listener.

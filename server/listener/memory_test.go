@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestShort(t *testing.T) {
 	used := int64(700)
 	e.Memory = &Memory{limit: 1000, now: time.Now, inUse: func() int64 { return used }, collect: func() {}}
 	for range 3 {
-		if !e.Short(SMTP) {
+		if !e.Short(SMTP, netip.Addr{}) {
 			t.Fatal("memory is not short")
 		}
 	}

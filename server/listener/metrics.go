@@ -62,7 +62,7 @@ func NewMetrics(version string) *Metrics {
 	m.ARC = m.counter("arc_total", "ARC chain validation results.", "result")
 	m.Overrides = m.counter("overrides_total", "Messages whose disposition differs from the published policy, by reason type.", "reason")
 	m.Skipped = m.counter("skipped_total", "Messages that were not checked, by listener and reason.", "door", "reason")
-	m.Shed = m.counter("shed_total", "Work refused to stay within the limits: low memory (messages, requests, connections), an idle connection closed for a waiting client (full), a pause for lack of file descriptors (descriptors).", "door", "reason")
+	m.Shed = m.counter("shed_total", "Work refused to stay within the limits: low memory (messages, requests, connections), messages that hold much of it (costly), an idle connection closed for a waiting client (full), a pause for lack of file descriptors (descriptors).", "door", "reason")
 	m.MemoryLimit = m.gauge("memory_limit_bytes", "Memory limit of the daemon, 0 without a limit.")
 	m.Verify = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "postseal", Name: "verify_duration_seconds",
 		Help:    "Time to a verdict: total is since MAIL FROM, answer is since the end of the message.",

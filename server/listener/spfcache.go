@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -13,26 +14,33 @@ import (
 
 // The bounds of an SPFCache.
 const (
-	spfMaxAge     = time.Minute // usually from RCPT TO to the end of the message
-	spfMaxEntries = 2000        // each may hold the answers of one transaction's budget
+	spfMaxAge     = time.Minute // from RCPT TO to the end of the message, as a rule
+	spfMaxEntries = 2000
+	spfMaxBytes   = 64 << 20 // of checks that are done; those that run count for their messages
+	spfWorthwhile = 8 << 20  // of what expired, to be given back to the system at once
 )
 
-// SPFCache shares SPF checks between listeners: the first listener starts the check, and the
-// other joins it. With a milter and a policy service in the same MTA the milter is first,
-// because it receives MAIL FROM before the policy service receives RCPT TO. It is safe for
-// concurrent use.
+// SPFCache shares SPF checks between listeners: whoever comes first begins the check, the
+// other joins it. With a milter and a policy service in the same MTA that is the milter,
+// which hears of MAIL FROM before the policy service hears of RCPT TO. It is bounded in
+// entries and octets, and checks leave it when their time is over. It is safe for concurrent use.
 type SPFCache struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	now    func() time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	now     func() time.Time
+	release func() // gives memory back
 
 	mu     sync.Mutex
-	checks map[spfKey]spfEntry
-	order  []spfKey // oldest first; some may already be missing from checks
+	checks map[spfKey]*spfEntry
+	order  []*spfEntry // by age, oldest first
+	bytes  int         // of the entries that are done
+	freed  int         // what expired since release was called
+	timer  *time.Timer // for the oldest; nil while there is none
 	reused uint64
+	work   sync.WaitGroup
 }
 
-// spfKey is everything that an evaluation depends on, apart from the DNS.
+// spfKey is all that an evaluation depends on, besides the DNS.
 type spfKey struct {
 	v            *postseal.Verifier // another configuration has different limits
 	ip           netip.Addr
@@ -40,13 +48,16 @@ type spfKey struct {
 }
 
 type spfEntry struct {
-	check *postseal.SPFCheck
-	began time.Time
+	key    spfKey
+	check  *postseal.SPFCheck
+	cancel context.CancelFunc
+	began  time.Time
+	bytes  int // 0 until it is done
 }
 
 // NewSPFCache returns an empty cache. Close it after use.
 func NewSPFCache() *SPFCache {
-	c := &SPFCache{now: time.Now, checks: map[spfKey]spfEntry{}}
+	c := &SPFCache{now: time.Now, release: debug.FreeOSMemory, checks: map[spfKey]*spfEntry{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -60,14 +71,41 @@ func (c *SPFCache) Check(v *postseal.Verifier, conn postseal.Conn, helo, sender 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expire(now)
-	if e, ok := c.checks[key]; ok && !troubled(e.check) {
-		c.reused++
-		return e.check
+	if e, ok := c.checks[key]; ok {
+		if !troubled(e.check) {
+			c.reused++
+			return e.check
+		}
+		c.order = slices.DeleteFunc(c.order, func(o *spfEntry) bool { return o == e })
+		c.drop(e)
 	}
-	check := v.StartSPF(c.ctx, conn, helo, sender)
-	c.checks[key] = spfEntry{check, now}
-	c.order = append(c.order, key)
-	return check
+	for len(c.order) >= spfMaxEntries {
+		c.dropOldest()
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	e := &spfEntry{key: key, check: v.StartSPF(ctx, conn, helo, sender), cancel: cancel, began: now}
+	c.checks[key] = e
+	c.order = append(c.order, e)
+	c.watch()
+	c.work.Go(func() { c.settle(e) })
+	return e.check
+}
+
+// settle counts what a check takes once it is done, and makes room for it.
+func (c *SPFCache) settle(e *spfEntry) {
+	e.check.Wait(context.Background()) // it ends with its time limit
+	e.cancel()
+	size := e.check.Size()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checks[e.key] != e {
+		return
+	}
+	e.bytes = size
+	c.bytes += size
+	for c.bytes > spfMaxBytes {
+		c.dropOldest()
+	}
 }
 
 // Reused returns how often a check was joined.
@@ -77,35 +115,78 @@ func (c *SPFCache) Reused() uint64 {
 	return c.reused
 }
 
-// expire removes checks that are too old or too many. A key that was started again occurs in
-// the order twice; its first position does not count.
-func (c *SPFCache) expire(now time.Time) {
-	gone := 0
-	for _, key := range c.order {
-		e, ok := c.checks[key]
-		age := now.Sub(e.began) // below 0 if the clock went back
-		old := ok && (age >= spfMaxAge || age < -spfMaxAge)
-		if ok && !old && len(c.order)-gone < spfMaxEntries {
+// expire drops what is too old, and returns how many octets that were. The lock is held.
+func (c *SPFCache) expire(now time.Time) int {
+	before := c.bytes
+	for len(c.order) > 0 {
+		age := now.Sub(c.order[0].began) // below 0 when the clock went back
+		if age < spfMaxAge && age > -spfMaxAge {
 			break
 		}
-		if old || ok && len(c.order)-gone >= spfMaxEntries {
-			delete(c.checks, key)
-		}
-		gone++
+		c.dropOldest()
 	}
-	c.order = c.order[gone:]
+	return before - c.bytes
+}
+
+func (c *SPFCache) dropOldest() {
+	e := c.order[0]
+	c.order[0] = nil
+	c.order = c.order[1:]
+	c.drop(e)
+}
+
+func (c *SPFCache) drop(e *spfEntry) {
+	delete(c.checks, e.key)
+	c.bytes -= e.bytes
+}
+
+// watch lets checks expire without a further call. The lock is held.
+func (c *SPFCache) watch() {
+	if c.timer == nil && len(c.order) > 0 && c.ctx.Err() == nil {
+		c.timer = time.AfterFunc(max(spfMaxAge-c.now().Sub(c.order[0].began), time.Second), c.tick)
+	}
+}
+
+func (c *SPFCache) tick() {
+	c.mu.Lock()
+	c.freed += c.expire(c.now())
+	worthwhile := c.freed >= spfWorthwhile
+	if worthwhile {
+		c.freed = 0
+	}
+	c.timer = nil
+	c.watch()
+	c.mu.Unlock()
+	if worthwhile {
+		c.release()
+	}
+}
+
+// end breaks off a check that holds too much, for all who wait for it, and drops it.
+func (c *SPFCache) end(check *postseal.SPFCheck) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order = slices.DeleteFunc(c.order, func(e *spfEntry) bool {
+		if e.check != check {
+			return false
+		}
+		e.cancel()
+		c.drop(e)
+		return true
+	})
 }
 
 // forget removes the checks that are done.
 func (c *SPFCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, e := range c.checks {
-		if e.check.Done() {
-			delete(c.checks, key)
+	c.order = slices.DeleteFunc(c.order, func(e *spfEntry) bool {
+		if !e.check.Done() {
+			return false
 		}
-	}
-	c.order = slices.DeleteFunc(c.order, func(key spfKey) bool { _, ok := c.checks[key]; return !ok })
+		c.drop(e)
+		return true
+	})
 }
 
 // troubled reports whether a check is done and has a temperror.
@@ -121,8 +202,9 @@ func troubled(check *postseal.SPFCheck) bool {
 func (c *SPFCache) Close() {
 	c.cancel()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.checks {
-		e.check.Wait(context.Background())
+	if c.timer != nil {
+		c.timer.Stop()
 	}
+	c.mu.Unlock()
+	c.work.Wait()
 }

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
 	"time"
 
@@ -33,7 +34,11 @@ func (s *session) end(data []byte) error {
 	stop := s.wire.progress(progressEvery)
 	r, err := s.mail.finish()
 	stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, listener.ErrShed):
+		s.refuse(listener.LowMemoryReply())
+		return s.wire.flush()
+	case err != nil:
 		return err
 	}
 	qid := s.macros.message.queueID

@@ -28,10 +28,10 @@ type mail struct {
 
 	skip      clients.Treatment // why it is not checked, "" if it is
 	forged    forgery
-	tx        *postseal.Transaction // nil if it is not checked, and until the client is known
-	deferMail bool                  // memory is low: it is not read, and gets 451 at its end
-	held      *message.Header       // from one of our relays: the client is known after the header
-	body      bool                  // the header section has ended
+	tx        *listener.Message // nil if it is not checked, and until the client is known
+	deferMail bool              // memory is low: it is not read, and gets 451 at its end
+	held      *message.Header   // from one of our relays: the client is known after the header
+	body      bool              // the header section has ended
 	field     []byte
 }
 
@@ -43,7 +43,7 @@ func (s *session) newMail(reversePath string) *mail {
 	switch {
 	case t.Unchecked():
 		m.skip = t
-	case m.engine.Short(listener.Milter):
+	case m.engine.Short(listener.Milter, s.client.addr.Addr()):
 		m.deferMail = true
 	case t == clients.Relayed:
 		m.held = new(message.Header)
@@ -61,7 +61,7 @@ func (m *mail) abort() {
 
 // step handles a command between MAIL FROM and the end of the message.
 func (m *mail) step(c command, data []byte) error {
-	if c == cmdHeader && m.keeps() && m.engine.Out(listener.Milter) {
+	if c == cmdHeader && m.keeps() && m.engine.Out(listener.Milter) || m.tx != nil && m.tx.Shed() {
 		m.abort()
 		m.tx, m.held, m.deferMail = nil, nil, true
 	}

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,5 +29,25 @@ func TestInstancesClockStep(t *testing.T) {
 		if now = now.Add(time.Second); s.find(q) == after || len(s.all) != 1 {
 			t.Errorf("step %v: %d answers are kept after their time", step, len(s.all))
 		}
+	}
+}
+
+// TestInstances: however many messages there are, and however long what a client says of them, so
+// many answers are kept, the newest.
+func TestInstances(t *testing.T) {
+	s := newInstances()
+	long := strings.Repeat("x", 16000)
+	var last *instance
+	for i := range instanceMaxEntries + 100 {
+		last = s.find(&request{instance: fmt.Sprint(i), helo: long, sender: long})
+	}
+	if len(s.all) != instanceMaxEntries || len(s.order) != instanceMaxEntries {
+		t.Errorf("%d answers are kept, want %d", len(s.all), instanceMaxEntries)
+	}
+	if s.find(&request{instance: fmt.Sprint(instanceMaxEntries + 99), helo: long, sender: long}) != last {
+		t.Error("the newest is not kept")
+	}
+	if s.find(&request{instance: fmt.Sprint(instanceMaxEntries + 99), helo: long, sender: long[1:]}) == last {
+		t.Error("another sender got the same answer")
 	}
 }

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 	"time"
 )
@@ -21,8 +23,19 @@ type instances struct {
 	order []*instance // oldest first
 }
 
-// instanceKey identifies the message and what its answer depends on.
-type instanceKey struct{ id, client, helo, sender string }
+// instanceKey is the digest of the message's name and of what its answer depends on, which a client
+// can make as long as a line.
+type instanceKey [sha256.Size]byte
+
+func keyOf(q *request) (key instanceKey) {
+	h := sha256.New()
+	for _, part := range [...]string{q.instance, q.client.String(), q.helo, q.sender} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	h.Sum(key[:0])
+	return key
+}
 
 type instance struct {
 	key       instanceKey
@@ -39,7 +52,7 @@ func newInstances() *instances {
 // find returns the instance of q, or a new one if it has no name.
 func (s *instances) find(q *request) *instance {
 	now := s.now()
-	i := &instance{key: instanceKey{q.instance, q.client.String(), q.helo, q.sender}, began: now}
+	i := &instance{key: keyOf(q), began: now}
 	if q.instance == "" {
 		return i
 	}

@@ -93,9 +93,8 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 		return noObjection
 	case snapshot.Clients.Judge(clients.Client{IP: q.client, Authenticated: q.login != ""}) != clients.Checked:
 		return noObjection // it is not checked, or the client is only known with the message
-	case p.engine.Short(listener.Policy):
-		r := listener.LowMemoryReply()
-		return deferral(r.Enhanced, "memory", r.Lines[0])
+	case p.engine.Short(listener.Policy, q.client):
+		return lowMemory()
 	}
 	i := p.instances.find(q)
 	i.once.Do(func() {
@@ -105,17 +104,26 @@ func (p *Policy) answer(ctx context.Context, q *request) answer {
 	return p.instances.give(i)
 }
 
+func lowMemory() answer {
+	r := listener.LowMemoryReply()
+	return deferral(r.Enhanced, "memory", r.Lines[0])
+}
+
 // unjudged is the answer before an evaluation.
 var unjudged = deferral("4.3.0", "internal", "Internal error, try again later")
 
 func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Snapshot) answer {
 	conn := postseal.Conn{Remote: netip.AddrPortFrom(q.client, 0), User: q.login}
-	check := p.engine.SPF.Check(snapshot.Verifier, conn, q.helo, q.sender)
+	check := p.engine.StartSPF(ctx, snapshot, conn, q.helo, q.sender)
+	defer check.Close()
 	var f findings
 	if snapshot.Config.Policy.NullMX == rejects {
 		f.nullMX = nullMX(ctx, snapshot.Resolver, domainOf(q.sender))
 	}
-	f.spf, f.iprev = check.Wait(ctx)
+	var err error
+	if f.spf, f.iprev, err = check.Wait(); err != nil {
+		return lowMemory()
+	}
 	a := judge(snapshot.Config, f, q)
 	would := a.why
 	exempt, open := "", false

@@ -27,10 +27,10 @@ type transaction struct {
 	reversePath string
 	recipients  []string
 
-	verify    *postseal.Transaction // nil if it is not checked, or comes from a relay
-	unchecked clients.Treatment     // why it is not checked, "" if it is
-	relayed   bool                  // the client is known after the header section
-	queueID   string                // of the peer
+	verify    *listener.Message // nil if it is not checked, or comes from a relay
+	unchecked clients.Treatment // why it is not checked, "" if it is
+	relayed   bool              // the client is known after the header section
+	queueID   string            // of the peer
 }
 
 func (t *transaction) abort() {
@@ -61,7 +61,7 @@ func (s *session) onMAIL(arg string) reply {
 	if s.hop != nil && !s.hop.capabilities.has("SIZE") {
 		from = from.without("SIZE") // true if it is our extension
 	}
-	if s.engine.Short(listener.SMTP) {
+	if s.engine.Short(listener.SMTP, s.client().addrPort().Addr()) {
 		return deferMail(451)
 	}
 	if refused := s.forward(); refused.code != 0 {
@@ -195,7 +195,7 @@ func (s *session) broken(err error) reply {
 	case errors.Is(err, errSpoolFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		s.trouble("spool", "the spool is full", err)
 		return say(452, "4.3.1", "Insufficient storage for this message, try again later")
-	case errors.Is(err, errShort):
+	case errors.Is(err, errShort), errors.Is(err, listener.ErrShed):
 		return deferMail(451)
 	}
 	s.trouble("internal", "a message cannot be accepted", err)

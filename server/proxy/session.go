@@ -60,7 +60,7 @@ var handlers = map[string]func(*session, string) reply{
 var foreign = map[string]bool{"GET": true, "POST": true, "PUT": true, "HEAD": true, "OPTIONS": true, "CONNECT": true, "HOST:": true}
 
 func (s *session) run() {
-	if s.engine.Short(listener.SMTP) {
+	if s.engine.Short(listener.SMTP, netip.Addr{}) {
 		s.answer(deferMail(421))
 		s.w.Flush()
 		return

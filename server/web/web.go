@@ -243,7 +243,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		problem(rw, http.StatusBadRequest, err.Error())
 		return
 	}
-	if w.engine.Short(listener.HTTP) {
+	if w.engine.Short(listener.HTTP, netip.Addr{}) {
 		rw.Header().Set("Retry-After", "30")
 		problem(rw, http.StatusServiceUnavailable, "low memory: try again later")
 		return

@@ -378,7 +378,7 @@ type Limits struct {
 	Queries int `toml:"queries" min:"20" max:"10000"`
 	// Memory limit of the daemon: it defers new mail with 451 when memory use comes near it.
 	// `auto` is the limit of the control group, such as `MemoryMax` or `MemoryHigh` of systemd,
-	// if there is one.
+	// or half of the machine's memory if there is none.
 	Memory Memory `toml:"memory"`
 	// Maximum size of a message on the http listener.
 	HTTPMessage Size `toml:"http_message"`

@@ -9,8 +9,8 @@ import (
 
 // MacroString is a parsed macro-string (RFC 7208 §7.1).
 type MacroString struct {
-	Text  string // as written
-	parts []macroPart
+	Text  string      // as written
+	parts []macroPart // none when there is no "%": Text is meant as it is
 }
 
 type macroPart struct {
@@ -46,7 +46,7 @@ func (m *MacroString) Has(letters string) bool {
 func (m *MacroString) Static() (string, bool) {
 	switch len(m.parts) {
 	case 0:
-		return "", true
+		return m.Text, true
 	case 1:
 		return m.parts[0].literal, m.parts[0].letter == 0
 	}
@@ -57,6 +57,9 @@ func (m *MacroString) Static() (string, bool) {
 // spaces.
 func parseMacros(s string, offset int, in where) (*MacroString, error) {
 	m := &MacroString{Text: s}
+	if strings.IndexByte(s, '%') < 0 {
+		return m, checkVisible(s, offset, in)
+	}
 	var literal []byte
 	flush := func() {
 		if len(literal) > 0 {
@@ -67,8 +70,8 @@ func parseMacros(s string, offset int, in where) (*MacroString, error) {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c != '%' {
-			if (c < 0x21 || c > 0x7e) && !(c == ' ' && in == inExplanation) {
-				return nil, &SyntaxError{offset + i, BadMacro, "character that is not visible ASCII"}
+			if err := checkVisible(s[i:i+1], offset+i, in); err != nil {
+				return nil, err
 			}
 			literal = append(literal, c)
 			i++
@@ -96,6 +99,16 @@ func parseMacros(s string, offset int, in where) (*MacroString, error) {
 	}
 	flush()
 	return m, nil
+}
+
+// checkVisible finds a character that a macro-string must not hold. It returns no typed nil.
+func checkVisible(s string, offset int, in where) error {
+	for i := range len(s) {
+		if c := s[i]; (c < 0x21 || c > 0x7e) && !(c == ' ' && in == inExplanation) {
+			return &SyntaxError{offset + i, BadMacro, "character that is not visible ASCII"}
+		}
+	}
+	return nil
 }
 
 // ParseExplanation parses an explain-string of at most 4096 octets (RFC 7208 §6.2, §7.1).
@@ -157,10 +170,10 @@ func parseDomainSpec(s string, offset int) (*MacroString, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(m.parts) == 0 {
+	if s == "" {
 		return nil, &SyntaxError{offset, BadDomainSpec, "empty domain"}
 	}
-	if m.parts[len(m.parts)-1].letter != 0 || endsInEscape(s) {
+	if n := len(m.parts); n > 0 && m.parts[n-1].letter != 0 || endsInEscape(s) {
 		return m, nil
 	}
 	tail := s
@@ -213,6 +226,9 @@ func isTopLabel(s string) bool {
 // fits 253 octets (RFC 7208 §7.3); value gives the text of a letter. While it is made, what
 // lies too far to the left to stay is dropped.
 func (m *MacroString) ExpandName(value func(letter byte) string) string {
+	if s, ok := m.Static(); ok {
+		return TruncateName(s)
+	}
 	var b []byte
 	for i := range m.parts {
 		b = append(b, m.parts[i].text(value)...)
@@ -225,6 +241,9 @@ func (m *MacroString) ExpandName(value func(letter byte) string) string {
 
 // ExpandText replaces the macros of an explanation, as far as maxExpansion.
 func (m *MacroString) ExpandText(value func(letter byte) string) string {
+	if s, ok := m.Static(); ok {
+		return s
+	}
 	var b strings.Builder
 	for i := range m.parts {
 		b.WriteString(m.parts[i].text(value))

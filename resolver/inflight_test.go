@@ -1,0 +1,88 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// slow answers with a record of so many octets when it is told to.
+type slow struct {
+	size   int
+	answer chan struct{}
+	flying atomic.Int32
+	most   atomic.Int32
+}
+
+func (s *slow) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+	s.most.Store(max(s.most.Load(), s.flying.Add(1)))
+	defer s.flying.Add(-1)
+	select {
+	case <-s.answer:
+		return Answer{Records: []RR{{Text: strings.Repeat("x", s.size)}}}, nil
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+}
+
+// TestLedgerInFlight: answers count before they arrive. An account has no more questions in flight
+// than it has room for the answers of, however many it asks at the same time, and what comes
+// beyond its octets is not kept.
+func TestLedgerInFlight(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		budget, size  int
+		most, records int
+	}{
+		{"small answers", 1 << 20, 100, inFlight, 100},
+		{"room for three", 3 * inFlightBytes, 100, 3, 100 * (3 * inFlightBytes) / (100 * (100 + recordBytes))},
+		{"room for none", 10, 100, 1, 0},
+		{"large answers", 100 << 10, 40 << 10, inFlight, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &slow{size: tt.size, answer: make(chan struct{})}
+				l := NewLedger(t.Context(), s, Budget{})
+				a := l.Account(Budget{Queries: 1000, Bytes: tt.budget})
+				for i := range 100 {
+					a.Prefetch(fmt.Sprintf("n%d.test", i), TXT)
+				}
+				synctest.Wait()
+				close(s.answer)
+				got := 0
+				for i := range 100 {
+					if r, err := a.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), TXT); err == nil {
+						got += len(r.Records)
+					}
+				}
+				l.Close()
+				if int(s.most.Load()) != tt.most || got != tt.records {
+					t.Errorf("%d questions were in flight, %d records kept, want %d and %d", s.most.Load(), got, tt.most, tt.records)
+				}
+				if taken := l.Bytes(); taken > tt.budget+100*300 {
+					t.Errorf("the ledger takes %d octets", taken)
+				}
+			})
+		})
+	}
+}
+
+// TestLedgerEndsQueued: questions that wait for their turn end with the ledger.
+func TestLedgerEndsQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{answer: make(chan struct{})}
+		l := NewLedger(t.Context(), s, Budget{})
+		for i := range 30 {
+			l.Prefetch(fmt.Sprintf("n%d.test", i), TXT)
+		}
+		synctest.Wait()
+		l.Cancel()
+		if _, err := l.Lookup(t.Context(), "n29.test", TXT); KindOf(err) != Canceled {
+			t.Errorf("got %v, want canceled", err)
+		}
+		l.Close()
+	})
+}
