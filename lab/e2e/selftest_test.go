@@ -23,9 +23,19 @@ func TestSelftest(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, `enforce = "strict"`, string(zone))
+	t.Run("a daemon with other DNS data gets nothing", func(t *testing.T) {
+		other := newRig(t, "")
+		out := other.postseal(t, 78, "selftest", "--config", other.config, "--postfix", fmt.Sprintf("127.0.0.1:%d", other.doors.milter), "--to", "erin@example.net")
+		if !strings.Contains(out, "nothing was sent") || !strings.Contains(out, "does not know the domains") || !strings.Contains(out, "victim.co.uk") {
+			t.Errorf("it says %s", out)
+		}
+		if n := len(other.sink.all()) + other.postfix.queued(t); n > 0 {
+			t.Errorf("%d messages were delivered", n)
+		}
+	})
 	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
 		t.Run(door, func(t *testing.T) {
-			attacks, smuggled := selftestAt(t, port)
+			attacks, smuggled := selftestAt(t, port, "--config", r.config)
 			checkAttacks(t, r.sink, attacks)
 			for _, s := range smuggled {
 				t.Logf("%s: %s, %s, %s", s.Attack, s.Layer, s.Action, s.Reply)
@@ -36,7 +46,7 @@ func TestSelftest(t *testing.T) {
 		})
 	}
 	t.Run("a Postfix that can be smuggled through", func(t *testing.T) {
-		_, smuggled := selftestAt(t, r.doors.policy)
+		_, smuggled := selftestAt(t, r.doors.policy, "--force")
 		var open []string
 		for _, s := range smuggled {
 			if !s.Stopped && strings.Contains(s.Problem[0], "smtpd_forbid_bare_newline") {
@@ -50,9 +60,10 @@ func TestSelftest(t *testing.T) {
 }
 
 // selftestAt runs the selftest through the Postfix at port.
-func selftestAt(t *testing.T, port int) (attacks, smuggled []selftest.Result) {
+func selftestAt(t *testing.T, port int, flags ...string) (attacks, smuggled []selftest.Result) {
 	t.Helper()
-	out, _ := exec.Command(binary, "selftest", "--postfix", fmt.Sprintf("127.0.0.1:%d", port), "--to", "erin@example.net", "--format", "json").Output()
+	args := append([]string{"selftest", "--postfix", fmt.Sprintf("127.0.0.1:%d", port), "--to", "erin@example.net", "--format", "json"}, flags...)
+	out, _ := exec.Command(binary, args...).Output()
 	var got struct{ Attacks []selftest.Result }
 	if err := json.Unmarshal(out, &got); err != nil || len(got.Attacks) < len(selftest.Smugglings()) {
 		t.Fatalf("%v in %.300s", err, out)

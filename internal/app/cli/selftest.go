@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/app/doctor"
+	"postseal/internal/app/endpoint"
 	"postseal/internal/app/selftest"
 )
 
@@ -14,6 +17,7 @@ type selftestFlags struct {
 	postfix string
 	to      string
 	zone    bool
+	force   bool
 }
 
 func (a *app) selftestCommand() *cobra.Command {
@@ -28,17 +32,23 @@ a second message within a first (smuggling-*) go through a proxy started for the
 next hop that accepts any line ending: message (rejected) or data (it stayed one message).
 
 --postfix sends them through your own Postfix and its listeners instead, only on loopback.
-The attacks use domains that do not exist: a daemon started with the zone of --print-zone
-knows them. Allow XCLIENT for 127.0.0.1 (smtpd_authorized_xclient_hosts), or Postfix treats
-the messages as your own.
+What is not stopped is delivered to --to. The attacks use domains that do not exist: start
+the daemon with the zone of --print-zone, in mode guarded or strict, and allow XCLIENT for
+127.0.0.1 (smtpd_authorized_xclient_hosts). Postfix and the daemon are asked about this
+first; if something is missing, nothing is sent.
 
-Exit codes: 0 all were stopped, 1 one was not, 69 cannot reach Postfix.`,
-		Example: "  postseal selftest\n  postseal selftest --print-zone > attacks.zone\n  postseal selftest --postfix 127.0.0.1:25 --to postmaster",
+Exit codes: 0 all were stopped, 1 one was not, 69 cannot reach Postfix or the daemon,
+78 they are not set up for the test.`,
+		Example: `  postseal selftest
+  postseal selftest --print-zone > attacks.zone
+  postseal serve --zone attacks.zone
+  postseal selftest --postfix 127.0.0.1:25 --to postmaster`,
 		Args:    exactly(),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.selftest(c.Context(), f) },
 	}
 	c.Flags().StringVar(&f.postfix, "postfix", "", "send the attacks to Postfix at `HOST:PORT`, on loopback")
 	c.Flags().StringVar(&f.to, "to", "postmaster", "recipient `ADDRESS` of the messages that --postfix sends")
+	c.Flags().BoolVar(&f.force, "force", false, "send the attacks without asking Postfix and the daemon first")
 	c.Flags().BoolVar(&f.zone, "print-zone", false, "print the DNS of the attacks and do nothing else")
 	return c
 }
@@ -59,6 +69,9 @@ func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 		if err := selftest.Loopback(f.postfix); err != nil {
 			return usage("--postfix: %v", err)
 		}
+		if err := a.readyForAttacks(ctx, attacks, f); err != nil {
+			return err
+		}
 	}
 	results := make([]selftest.Result, 0, len(attacks))
 	for i := range attacks {
@@ -73,6 +86,24 @@ func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 		return err
 	}
 	return a.printAttacks(append(results, smuggled...))
+}
+
+// readyForAttacks asks Postfix and the daemon whether the attacks would show anything.
+func (a *app) readyForAttacks(ctx context.Context, attacks []selftest.Attack, f selftestFlags) error {
+	if f.force {
+		return nil
+	}
+	if err := a.usualConfig(); err != nil {
+		return err
+	}
+	milter := endpoint.NewFinder(a.config).Find(ctx, endpoint.Milter).Address
+	switch err := doctor.Selftest(ctx, attacks, selftest.Target{Address: f.postfix, To: f.to}, milter); {
+	case errors.Is(err, doctor.ErrSelftest):
+		return failf(exitConfig, "nothing was sent: %v", err).or("--force sends the attacks anyway, to %s", f.to)
+	case err != nil:
+		return failf(exitUnavailable, "nothing was sent: %v", err).or("name the configuration of the daemon with --config")
+	}
+	return nil
 }
 
 func (a *app) attack(ctx context.Context, attack *selftest.Attack, f selftestFlags) (selftest.Result, error) {

@@ -70,6 +70,21 @@ func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 	return r, nil
 }
 
+// TakesAddress reports whether t offers XCLIENT to this host. It sends no message.
+func (t Target) TakesAddress(ctx context.Context) (bool, error) {
+	c, err := dial(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	reply, err := c.command("EHLO selftest.test")
+	if err != nil {
+		return false, err
+	}
+	_, _ = c.command("QUIT") // it was asked all there is to ask
+	return strings.Contains(reply, "XCLIENT"), nil
+}
+
 // client is one SMTP connection.
 type client struct {
 	conn   net.Conn
