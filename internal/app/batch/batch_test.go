@@ -181,6 +181,20 @@ func TestProgress(t *testing.T) {
 			})
 		})
 	}
+	t.Run("complete", func(t *testing.T) {
+		for terminal, want := range map[bool]string{true: "\r\x1b[K200ms\r\x1b[K300ms\n", false: ""} {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				p := NewProgress(&out, terminal, func(took time.Duration) string { return took.String() })
+				time.Sleep(300 * time.Millisecond)
+				p.Complete()
+				p.End()
+				if got := out.String(); got != want {
+					t.Errorf("terminal %v: got %q, want %q", terminal, got, want)
+				}
+			})
+		}
+	})
 	t.Run("none", func(t *testing.T) {
 		var p *Progress
 		printed := false

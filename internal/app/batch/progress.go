@@ -24,6 +24,7 @@ type Progress struct {
 	line     func(took time.Duration) string
 	start    time.Time
 	mu       sync.Mutex
+	shown    bool // at least once; guarded by mu
 	stop     chan struct{}
 	stopped  sync.WaitGroup
 }
@@ -55,6 +56,7 @@ func (p *Progress) run() {
 func (p *Progress) show() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.shown = true
 	text := p.line(time.Since(p.start))
 	if p.terminal {
 		fmt.Fprint(p.w, eraseLine+text)
@@ -85,17 +87,36 @@ func (p *Progress) erase() {
 
 // End stops and erases a line on a terminal. It may be called twice.
 func (p *Progress) End() {
-	if p == nil {
+	if p.halt() {
+		p.erase()
+	}
+}
+
+// Complete stops after it showed the line once more, which then says that all is done. A run too
+// short for any progress shows none. End may follow.
+func (p *Progress) Complete() {
+	if !p.halt() || !p.shown {
 		return
+	}
+	p.show()
+	if p.terminal {
+		fmt.Fprintln(p.w)
+	}
+}
+
+// halt ends the showing. It reports false if that had ended before.
+func (p *Progress) halt() bool {
+	if p == nil {
+		return false
 	}
 	select {
 	case <-p.stop:
-		return
+		return false
 	default:
 	}
 	close(p.stop)
 	p.stopped.Wait()
-	p.erase()
+	return true
 }
 
 const barWidth = 28

@@ -99,6 +99,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains in `FILE`, one per line (- is stdin)")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
 	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
+	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
 	flags.BoolVar(&a.flags.resume, "resume", false, "continue where --output ends (with --format jsonl)")
 	flags.StringVar(&f.baseline, "baseline", "", "fail only on findings that are not in `FILE`, the JSON of an earlier audit")
 	flags.StringVar(&f.diff, "diff", "", "list what changed since `FILE`, the JSON of an earlier audit")

@@ -46,6 +46,10 @@ func (a *auditRun) run(ctx context.Context) error {
 	if a.showTotals {
 		defer spareCollector()()
 	}
+	finish, err := a.markOutput()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	onTerminal := term.IsTerminal(a.stderr)
 	tally := view.NewTally(a.total, a.errors, onTerminal)
@@ -59,6 +63,7 @@ func (a *auditRun) run(ctx context.Context) error {
 	for r := range batch.Run(ctx, a.domains, o, func() func(context.Context, *batch.Domain, *audited) { return a.auditOne }) {
 		if r.Err != nil {
 			progress.Print(func() { a.fail(failf(exitData, "%s:%d: %v", r.File, r.Line, r.Err)) })
+			tally.Skip()
 			continue
 		}
 		keys.Check(r.report)
@@ -70,6 +75,12 @@ func (a *auditRun) run(ctx context.Context) error {
 	if err := a.sink.Close(); err != nil {
 		return failf(exitCreate, "the output cannot be written: %v", err)
 	}
+	if ctx.Err() == nil {
+		progress.Complete()
+		if err := finish(); err != nil {
+			return cannotCreate(batch.Mark(a.flags.output), err)
+		}
+	}
 	progress.End()
 	if a.showTotals && !a.flags.quiet {
 		fmt.Fprint(a.stderr, tally.Summary(time.Since(start)))
@@ -78,6 +89,17 @@ func (a *auditRun) run(ctx context.Context) error {
 		return failf(exitTempFail, "interrupted after %s", view.Plural(tally.Done(), "domain", "domains")).or("with --format jsonl and --output, --resume continues from here")
 	}
 	return nil
+}
+
+// markOutput marks the file of --output as not complete, if a list is written to it.
+func (a *auditRun) markOutput() (finish func() error, err error) {
+	if !a.showTotals || a.file == nil {
+		return func() error { return nil }, nil
+	}
+	if finish, err = batch.Begin(a.flags.output); err != nil {
+		return nil, cannotCreate(batch.Mark(a.flags.output), err)
+	}
+	return finish, nil
 }
 
 // spareCollector makes garbage collection less frequent while a bulk run is small, and returns

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/app/batch"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/suggest"
 	"postseal/internal/app/term"
@@ -31,14 +32,15 @@ type app struct {
 	stderr io.Writer
 	getenv func(string) string
 
-	flags  globalFlags
-	config *conf.Config
-	client *stub.Client  // of the network, nil with --zone
-	out    *bufio.Writer // where results are written
-	file   *os.File      // of --output, nil is stdout
-	style  term.Style    // of out
-	errors term.Style    // of stderr
-	code   int           // the most severe exit code so far
+	flags      globalFlags
+	config     *conf.Config
+	client     *stub.Client  // of the network, nil with --zone
+	cacheBytes int           // bound of the DNS cache; 0 is the default
+	out        *bufio.Writer // where results are written
+	file       *os.File      // of --output, nil is stdout
+	style      term.Style    // of out
+	errors     term.Style    // of stderr
+	code       int           // the most severe exit code so far
 }
 
 // Main runs the program and returns its exit code.
@@ -142,6 +144,10 @@ func (a *app) openOutput(path string) error {
 	if path != "" && path != "-" {
 		f, err := a.create(path)
 		if err != nil {
+			var told *failure
+			if errors.As(err, &told) {
+				return told
+			}
 			var p *os.PathError
 			if errors.As(err, &p) {
 				err = p.Err
@@ -170,7 +176,19 @@ func (a *app) create(path string) (*os.File, error) {
 	if a.flags.resume {
 		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	}
+	if err := a.keepUnfinished(path); err != nil {
+		return nil, err
+	}
 	return os.Create(path)
+}
+
+// keepUnfinished returns an error where path holds the output of a run that was interrupted.
+func (a *app) keepUnfinished(path string) error {
+	if a.flags.overwrite || !batch.Unfinished(path) {
+		return nil
+	}
+	return failf(exitCreate, "%s is the output of a run that was interrupted", path).
+		or("--resume continues one of lines (jsonl), --overwrite starts anew; %s marks it", batch.Mark(path))
 }
 
 func (a *app) closeOutput() error {

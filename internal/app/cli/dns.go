@@ -33,7 +33,7 @@ func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolve
 		return nil, usage("--resolver: %s", strings.TrimPrefix(err.Error(), "stub: ")).or("%s", serverForm)
 	}
 	a.client = client
-	return resolver.NewCache(resolver.Coalesce(bounds(client)), resolver.CacheOptions{}), nil
+	return resolver.NewCache(resolver.Coalesce(bounds(client)), resolver.CacheOptions{MaxBytes: a.cacheBytes}), nil
 }
 
 // dns answers the queries of one command, and records them.

@@ -28,6 +28,7 @@ type globalFlags struct {
 
 	dnsTimeoutGiven bool
 	resume          bool // for audit: continue after the end of output
+	overwrite       bool // for audit and replay: replace the output of an interrupted run
 }
 
 const defaultDNSTimeout = 5 * time.Second

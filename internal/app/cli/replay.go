@@ -33,6 +33,7 @@ type replayFlags struct {
 	workers    int
 	resume     bool
 	into       string
+	compact    bool
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -57,15 +58,21 @@ policy and the time of receipt, so that postseal history and the pages show it. 
 that are there already are not written again. The daemon removes days that are older than
 [store] history from its own database, so name another one for an old archive.
 
---output writes one verify object per message, with the decisions of all policies. With
---resume, messages in that file are not verified again. As long as the DNS cache is empty,
-many workers (-j 64) compensate for the time that answers take.
+--output writes one verify object per message, with the decisions of all policies; with
+--compact only these and what the summary counts, a sixth of the size. With --resume,
+messages in that file are not verified again. The output of an interrupted run is not
+overwritten without --overwrite. As long as the DNS cache is empty, many workers (-j 64)
+compensate for the time that answers take.
 
-Exit codes: 0 done, 66 no such input, or no message in it, 75 interrupted.`,
+PATH may be a pipe: memory does not grow with the archive.
+
+Exit codes: 0 done, 66 no such input, or no message in it, 73 the output of an interrupted
+run exists, 75 interrupted.`,
 		Example: `  postseal replay ~/Maildir --received-by mx.example.net --since 30d
   postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
   postseal replay --output replay.jsonl --resume archive.mbox
-  postseal replay --into sqlite:year.db --received-by mx.example.net ~/Maildir`,
+  postseal replay --into sqlite:year.db --received-by mx.example.net ~/Maildir
+  zcat archive.mbox.gz | postseal replay /dev/stdin`,
 		Annotations: map[string]string{ownOutput: "yes"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -83,6 +90,8 @@ Exit codes: 0 done, 66 no such input, or no message in it, 75 interrupted.`,
 	flags.StringVar(&f.since, "since", "", "skip messages received before `TIME`: 30d, 12h, 2026-11-02")
 	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "verify `N` messages concurrently")
 	flags.StringVar(&f.into, "into", "", "write a row for each message to the history at `URL`: sqlite:PATH or postgres://…")
+	flags.BoolVar(&f.compact, "compact", false, "write only decisions and facts to --output, no verify objects")
+	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
 	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends")
 	return a.profiled(c)
 }
@@ -155,13 +164,16 @@ func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Optio
 	}
 	engine, policy := c.Engine()
 	engine.Resolver, engine.Now = dns, clock
-	engine.NoHeaders = !a.wantsLines()
+	engine.NoHeaders = !a.wantsLines() || f.compact
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
 	v, err := postseal.New(engine)
 	if err != nil {
 		return o, usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}
 	o = replay.Options{Verifier: v, ReceivedBy: f.receivedBy, AuthservID: c.AuthservID, Since: since, Now: now, Workers: f.workers, Clients: c.Clients()}
+	if a.wantsLines() {
+		o.Encode = f.encoder()
+	}
 	for _, name := range f.policies {
 		base := policy.Base
 		base.Mode = postseal.Enforce(name)
@@ -171,22 +183,20 @@ func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Optio
 }
 
 func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error {
-	dns, err := a.resolver()
+	if f.compact && !a.wantsLines() {
+		return usage("--compact needs --output FILE or --format jsonl")
+	}
+	dns, err := a.replayResolver()
 	if err != nil {
 		return err
-	}
-	if _, ok := dns.(*resolver.Cache); !ok { // zone files: their records and keys are parsed once
-		dns = resolver.NewCache(dns, resolver.CacheOptions{})
 	}
 	options, err := a.replayOptions(f, dns)
 	if err != nil {
 		return err
 	}
-	archive := &mailbox.Archive{Paths: paths}
-	for _, p := range paths {
-		if _, err := os.Stat(p); err != nil {
-			return openFailure(p, err)
-		}
+	archive, err := archiveOf(paths)
+	if err != nil {
+		return err
 	}
 	summary := replay.NewSummary(options.Policies)
 	lines, done, err := a.openLines(f, summary)
@@ -199,9 +209,6 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		return err
 	}
 	defer into.close()
-	if lines != nil {
-		options.Encode = encodeRecord
-	}
 	start := time.Now()
 	pace, progress := a.replayProgress(ctx, archive, dns)
 	for r := range replay.Run(ctx, archive.Messages(), options) {
@@ -212,11 +219,15 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		pace.Add(r.Size)
 	}
 	took := time.Since(start)
+	if ctx.Err() == nil {
+		pace.End()
+		progress.Complete()
+	}
 	progress.End()
 	summary.Finish()
-	err = errors.Join(lines.close(), into.end(ctx))
-	if err == nil && ctx.Err() == nil && summary.Verified == 0 && len(summary.Passed) == 0 {
-		return failf(exitNoInput, "%s: contains no message", strings.Join(paths, " ")).or("in a directory, replay reads Maildirs and files named *.eml, *.mbox or a number")
+	err = errors.Join(lines.close(ctx.Err() == nil), into.end(ctx))
+	if err == nil && ctx.Err() == nil && summary.Messages() == 0 {
+		return noMessage(paths, summary)
 	}
 	page := a.page()
 	if shown := page.Replay(&view.Replay{Summary: summary, Policies: f.policies, Took: took, Skipped: archive.Passed(), Output: a.flags.output}); err == nil {
@@ -227,9 +238,44 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		into.note(a)
 	}
 	if err == nil && ctx.Err() != nil {
-		err = a.interrupted(f)
+		return a.interrupted(f)
 	}
 	return err
+}
+
+// archiveOf is the archive of paths that exist.
+func archiveOf(paths []string) (*mailbox.Archive, error) {
+	for _, p := range paths {
+		if _, err := os.Stat(p); err != nil {
+			return nil, openFailure(p, err)
+		}
+	}
+	return &mailbox.Archive{Paths: paths}, nil
+}
+
+// replayCache bounds the DNS cache of a replay in bytes: the whole is to stay within 60 MB.
+const replayCache = 8 << 20
+
+// replayResolver answers from a cache, zone files too: their records and keys are parsed once.
+func (a *app) replayResolver() (resolver.Resolver, error) {
+	a.cacheBytes = replayCache
+	dns, err := a.resolver()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := dns.(*resolver.Cache); !ok {
+		dns = resolver.NewCache(dns, resolver.CacheOptions{MaxBytes: replayCache})
+	}
+	return dns, nil
+}
+
+// noMessage is the failure of a replay that found no message in any path.
+func noMessage(paths []string, s *replay.Summary) *failure {
+	f := failf(exitNoInput, "%s: contains no message", strings.Join(paths, " "))
+	if len(s.Broken) > 0 {
+		return f.or("%s", s.Broken[0])
+	}
+	return f.or("in a directory, replay reads Maildirs and files named *.eml, *.mbox or a number")
 }
 
 func (a *app) interrupted(f *replayFlags) *failure {

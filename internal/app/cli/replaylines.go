@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"postseal"
@@ -24,6 +25,7 @@ type lineFile struct {
 	w    *bufio.Writer
 
 	flushed time.Time
+	finish  func() error // takes the mark of an unfinished output away; nil without a file
 }
 
 // wantsLines reports whether replay writes objects.
@@ -44,12 +46,19 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 	flags := os.O_RDWR | os.O_CREATE
 	if !f.resume {
 		flags |= os.O_TRUNC
+		if err := a.keepUnfinished(path); err != nil {
+			return nil, nil, err
+		}
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, nil, cannotCreate(path, err)
 	}
 	lines = &lineFile{path: path, file: file, w: bufio.NewWriterSize(file, 64<<10)}
+	if lines.finish, err = batch.Begin(path); err != nil {
+		file.Close()
+		return nil, nil, cannotCreate(batch.Mark(path), err)
+	}
 	if !f.resume {
 		return lines, nil, nil
 	}
@@ -63,7 +72,7 @@ func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, don
 // readBack counts the objects in the file and removes an incomplete last one.
 func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string) bool, err error) {
 	seed := maphash.MakeSeed()
-	seen := map[uint64]struct{}{} // hashes, because there may be millions of names
+	var seen []uint64 // sorted hashes, because there may be millions of names
 	err = batch.Resume(l.file, func(n int, line []byte) error {
 		var object struct {
 			File string `json:"file"`
@@ -78,7 +87,7 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 			}
 		}
 		s.Count(&object.Record)
-		seen[maphash.String(seed, absolute(object.File))] = struct{}{}
+		seen = append(seen, maphash.String(seed, absolute(object.File)))
 		return nil
 	})
 	var fail *failure
@@ -88,8 +97,9 @@ func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string
 	case err != nil:
 		return nil, cannotCreate(l.path, err)
 	}
+	slices.Sort(seen)
 	return func(name string) bool {
-		_, ok := seen[maphash.String(seed, absolute(name))]
+		_, ok := slices.BinarySearch(seen, maphash.String(seed, absolute(name)))
 		return ok
 	}, nil
 }
@@ -111,6 +121,39 @@ func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// encoder makes the lines of --output.
+func (f *replayFlags) encoder() func(*postseal.Report, *replay.Record) ([]byte, error) {
+	if f.compact {
+		return encodeCompact
+	}
+	return encodeRecord
+}
+
+// compactSchema names the lines of --compact.
+const compactSchema = "postseal.replayed/1"
+
+// compactJSON is what --compact writes of a message: all that the summary counts.
+type compactJSON struct {
+	Schema string `json:"schema"`
+	File   string `json:"file"`
+	Ref    string `json:"ref"`
+	replay.Record
+}
+
+// encodeCompact is the line of a message without its verify object. The reply is left out of
+// decisions: it repeats what the reasons say.
+func encodeCompact(r *postseal.Report, record *replay.Record) ([]byte, error) {
+	short := replay.Record{Policies: slices.Clone(record.Policies), Replay: record.Replay}
+	for i := range short.Policies {
+		short.Policies[i].Decision.Reply = nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(compactJSON{compactSchema, r.File, r.Ref, short})
+	return b.Bytes(), err
+}
+
 // add writes a line, and flushes from time to time so that the data survives a crash. Errors
 // are also returned by close.
 func (l *lineFile) add(line []byte) {
@@ -121,7 +164,8 @@ func (l *lineFile) add(line []byte) {
 	}
 }
 
-func (l *lineFile) close() error {
+// close ends the output. complete says that nothing is missing in it.
+func (l *lineFile) close(complete bool) error {
 	if l == nil {
 		return nil
 	}
@@ -129,6 +173,9 @@ func (l *lineFile) close() error {
 	if l.file != nil {
 		if closed := l.file.Close(); err == nil {
 			err = closed
+		}
+		if err == nil && complete {
+			err = l.finish()
 		}
 	}
 	if err != nil && l.path != "" {

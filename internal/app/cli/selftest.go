@@ -43,8 +43,8 @@ Exit codes: 0 all were stopped, 1 one was not, 69 cannot reach Postfix or the da
   postseal selftest --print-zone > attacks.zone
   postseal serve --zone attacks.zone
   postseal selftest --postfix 127.0.0.1:25 --to postmaster`,
-		Args:    exactly(),
-		RunE:    func(c *cobra.Command, _ []string) error { return a.selftest(c.Context(), f) },
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.selftest(c.Context(), f) },
 	}
 	c.Flags().StringVar(&f.postfix, "postfix", "", "send the attacks to Postfix at `HOST:PORT`, on loopback")
 	c.Flags().StringVar(&f.to, "to", "postmaster", "recipient `ADDRESS` of the messages that --postfix sends")

@@ -3,6 +3,7 @@
 package mailbox
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const DefaultMaxMessage = 64 << 20
 var (
 	ErrTooLarge = errors.New("is too large")
 	ErrEmpty    = errors.New("is empty")
-	ErrNoFile   = errors.New("is no regular file")
+	ErrNoFile   = errors.New("is neither a file nor a pipe")
 )
 
 // Message is one message of an archive, or the reason why it cannot be read.
@@ -255,8 +256,11 @@ func (a *Archive) messages(f file, yield func(Message) bool) bool {
 		return yield(m)
 	case !f.regular:
 		if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
-			m.Err = ErrNoFile // opening a pipe would wait for a writer
-			return yield(m)
+			if info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {
+				m.Err = ErrNoFile
+				return yield(m)
+			}
+			return a.stream(m, yield)
 		}
 	}
 	r, err := os.Open(f.path)
@@ -273,9 +277,36 @@ func (a *Archive) messages(f file, yield func(Message) bool) bool {
 	m.Size = info.Size()
 	if isMbox(r) {
 		b := &mbox{name: f.path, file: r, size: m.Size, most: a.most()}
+		b.seek(0)
 		return b.messages(yield)
 	}
 	m.read(r, a.most())
+	return yield(m)
+}
+
+// stream gives what comes through a pipe that a path names: an mbox, or one message.
+func (a *Archive) stream(m Message, yield func(Message) bool) bool {
+	f, err := os.Open(m.Name)
+	if err != nil {
+		m.Err = err
+		return yield(m)
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, streamBuffer)
+	if head, _ := r.Peek(len(fromLine)); string(head) == fromLine {
+		b := &mbox{name: m.Name, r: r, most: a.most()}
+		return b.messages(yield)
+	}
+	m.Raw, m.Err = io.ReadAll(io.LimitReader(r, a.most()+1))
+	m.Size = int64(len(m.Raw))
+	switch {
+	case m.Err != nil:
+		m.Raw, m.Err = nil, fmt.Errorf("cannot be read: %w", m.Err)
+	case m.Size > a.most():
+		m.Raw, m.Err = nil, ErrTooLarge
+	case m.Size == 0:
+		m.Err = ErrEmpty
+	}
 	return yield(m)
 }
 

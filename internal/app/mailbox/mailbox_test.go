@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -330,9 +333,12 @@ func FuzzMbox(f *testing.F) {
 			data = append([]byte("From "), data...)
 		}
 		b := &mbox{name: "f", file: bytes.NewReader(data), size: int64(len(data)), most: 64}
+		b.seek(0)
 		size := int64(0)
+		var all []string
 		b.messages(func(m Message) bool {
 			size += m.Size
+			all = append(all, fmt.Sprintf("%s %d %q %v", m.Name, m.Size, m.Raw, m.Err))
 			if len(m.Raw) > 64 || m.Raw == nil && m.Err == nil {
 				t.Fatalf("%d octets, error %v", len(m.Raw), m.Err)
 			}
@@ -346,7 +352,47 @@ func FuzzMbox(f *testing.F) {
 		if size != int64(len(data)) {
 			t.Fatalf("the messages have %d octets of %d", size, len(data))
 		}
+		pipe := &mbox{name: "f", r: bufio.NewReaderSize(iotest.HalfReader(bytes.NewReader(data)), streamBuffer), most: 64}
+		var piped []string
+		pipe.messages(func(m Message) bool {
+			piped = append(piped, fmt.Sprintf("%s %d %q %v", m.Name, m.Size, m.Raw, m.Err))
+			return true
+		})
+		if !slices.Equal(all, piped) {
+			t.Fatalf("through a pipe %q, from the file %q", piped, all)
+		}
 	})
+}
+
+// TestPipe: a pipe that a path names is read once, as an mbox or as one message.
+func TestPipe(t *testing.T) {
+	mbox, err := os.ReadFile(writeMbox(t, []string{withLength(mails[5]), mails[0]}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, text string
+		most       int64
+		want       int
+		err        error
+	}{
+		{"mbox", string(mbox), 0, 2, nil},
+		{"one message", mails[0], 0, 1, nil},
+		{"too large", mails[0], 10, 1, ErrTooLarge},
+		{"nothing", "", 0, 1, ErrEmpty},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Skip("no named pipes here: ", err)
+			}
+			go os.WriteFile(path, []byte(tt.text), 0)
+			got := read(tt.most, path)
+			if len(got) != tt.want || !errors.Is(got[0].Err, tt.err) {
+				t.Errorf("%d messages %+v, want %d, %v", len(got), got, tt.want, tt.err)
+			}
+		})
+	}
 }
 
 // TestReadOnly: reading changes neither contents nor times.

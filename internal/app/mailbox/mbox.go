@@ -19,7 +19,7 @@ const fromLine = "From "
 // Content-Length.
 type mbox struct {
 	name string
-	file io.ReaderAt
+	file io.ReaderAt // nil for a pipe, which is read once
 	size int64
 	most int64
 
@@ -28,6 +28,10 @@ type mbox struct {
 	count  int
 	dated  bool // From lines contain times: a line without one is not a From line
 }
+
+// streamBuffer is how far a pipe is read ahead. A Content-Length beyond it is not believed, since
+// what follows cannot be looked at.
+const streamBuffer = 1 << 20
 
 // section is the part of one message that has been read.
 type section struct {
@@ -40,7 +44,6 @@ type section struct {
 }
 
 func (b *mbox) messages(yield func(Message) bool) bool {
-	b.seek(0)
 	line, _, err := b.line()
 	b.dated = !FromTime(line).IsZero()
 	for err == nil {
@@ -121,7 +124,7 @@ func (b *mbox) message(s *section) (from []byte, err error) {
 		case !header:
 		case !s.inBody:
 			s.contentLength(line)
-		case s.length >= 0 && b.endsAt(b.offset+s.length):
+		case s.length >= 0 && b.endsAfter(s.length):
 			if err := b.take(s); err != nil {
 				return nil, err
 			}
@@ -181,32 +184,60 @@ func (s *section) contentLength(line []byte) {
 	}
 }
 
-// endsAt reports whether a message may end at offset: the end of the file or a From line
-// follows. A Content-Length is only trusted in this case, because many are wrong.
-func (b *mbox) endsAt(offset int64) bool {
-	if offset < 0 || offset > b.size {
-		return false
-	}
-	var next [1024]byte
-	n, _ := b.file.ReadAt(next[:], offset)
-	rest := bytes.TrimLeft(next[:n], "\r\n")
+// endsAfter reports whether a message may end after so many octets: the end of the file or a From
+// line follows. A Content-Length is only trusted in this case, because many are wrong.
+func (b *mbox) endsAfter(octets int64) bool {
+	next, last := b.ahead(octets)
+	rest := bytes.TrimLeft(next, "\r\n")
 	if len(rest) == 0 {
-		return offset+int64(n) == b.size
+		return last
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return len(rest) < n && b.separates(line)
+	return len(rest) < len(next) && b.separates(line)
+}
+
+// ahead returns what comes after so many octets; last is set where that is the end of the file.
+func (b *mbox) ahead(octets int64) (next []byte, last bool) {
+	const most = 1024
+	if b.file == nil {
+		if octets > streamBuffer-most {
+			return nil, false
+		}
+		at, err := b.r.Peek(int(octets) + most)
+		if int64(len(at)) < octets {
+			return nil, false
+		}
+		return at[octets:], errors.Is(err, io.EOF)
+	}
+	offset := b.offset + octets
+	if offset < 0 || offset > b.size {
+		return nil, false
+	}
+	var text [most]byte
+	n, _ := b.file.ReadAt(text[:], offset)
+	return text[:n], offset+int64(n) == b.size
 }
 
 // take reads the body of s.length octets.
 func (b *mbox) take(s *section) error {
 	if s.octets+s.length > b.most {
 		s.over, s.data = true, nil
-		b.seek(b.offset + s.length)
-		return nil
+		return b.skip(s.length)
 	}
 	start := len(s.data)
 	s.data = append(s.data, make([]byte, s.length)...)
 	n, err := io.ReadFull(b.r, s.data[start:])
+	b.offset += int64(n)
+	return err
+}
+
+// skip passes over so many octets.
+func (b *mbox) skip(octets int64) error {
+	if b.file != nil {
+		b.seek(b.offset + octets)
+		return nil
+	}
+	n, err := b.r.Discard(int(octets)) // within what was looked at
 	b.offset += int64(n)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"runtime/debug"
 	"time"
@@ -73,13 +74,30 @@ type Result struct {
 
 // Limits on messages in flight.
 const (
-	batchMessages = 8         // that a worker takes together, because each hand-over costs
-	windowBatches = 64        // read or verified before the slowest message
-	windowBytes   = 128 << 20 // of messages waiting for a worker
+	batchMessages = 8       // that a worker takes together, because each hand-over costs
+	windowBatches = 64      // read or verified before the slowest message
+	windowBytes   = 4 << 20 // of messages waiting for a worker
 )
 
-// gcPercent makes the garbage collector run less often, because most of what replay allocates is short-lived.
-const gcPercent = 400
+// gcPercent makes the garbage collector run less often, because most of what replay allocates is
+// short-lived. It applies up to softMemory, so that memory does not grow with the archive; a GOMEMLIMIT of the user counts
+// instead.
+const (
+	gcPercent  = 400
+	softMemory = 28 << 20
+)
+
+// spareCollector sets both and returns what undoes it.
+func spareCollector() (undo func()) {
+	percent, limit := debug.SetGCPercent(gcPercent), debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		debug.SetMemoryLimit(softMemory)
+	}
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
 
 // Run verifies messages on all workers and yields the results in the order of the messages. If
 // ctx ends, it ends early without an error, and drops messages in flight.
@@ -91,7 +109,7 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 		return w.verify
 	})
 	return func(yield func(Result) bool) {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+		defer spareCollector()()
 		results(yield)
 	}
 }

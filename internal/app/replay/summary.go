@@ -77,6 +77,17 @@ func (s *Summary) Add(r *Result) {
 	}
 }
 
+// Messages is how many messages there were, those that were passed over included.
+func (s *Summary) Messages() int {
+	n := s.Verified
+	for outcome, passed := range s.Passed {
+		if outcome != Broken {
+			n += passed
+		}
+	}
+	return n
+}
+
 // Count counts a message that was verified, now or by an earlier run.
 func (s *Summary) Count(r *Record) {
 	s.Verified++

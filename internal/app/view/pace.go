@@ -21,7 +21,11 @@ type Pace struct {
 	extent   atomic.Pointer[mailbox.Extent] // nil until it is known
 	messages atomic.Int64
 	bytes    atomic.Int64
+	all      atomic.Bool // the run is over: sizes of files are estimates until then
 }
+
+// End says that everything is done.
+func (p *Pace) End() { p.all.Store(true) }
 
 // SetExtent sets the size of the archive.
 func (p *Pace) SetExtent(e mailbox.Extent) { p.extent.Store(&e) }
@@ -32,6 +36,9 @@ func (p *Pace) Add(size int64) {
 	p.bytes.Add(size)
 }
 
+// mostShare is the most that is shown while a run goes on: what is left may be more than estimated.
+const mostShare = 0.99
+
 // Line describes the progress after took.
 func (p *Pace) Line(took time.Duration) string {
 	messages, bytes := p.messages.Load(), p.bytes.Load()
@@ -41,6 +48,11 @@ func (p *Pace) Line(took time.Duration) string {
 		total = e.Total(float64(bytes) / float64(max(messages, 1)))
 	}
 	share := min(float64(bytes)/float64(max(total, 1)), 1)
+	if p.all.Load() {
+		share = 1
+	} else if share > mostShare {
+		share = mostShare
+	}
 	if total > 0 {
 		if p.Bar {
 			parts = append(parts, batch.Bar(p.Style, share))

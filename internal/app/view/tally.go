@@ -22,6 +22,7 @@ type Tally struct {
 
 	mu       sync.Mutex
 	done     int
+	skipped  int
 	ungraded int
 	queries  int
 	grades   map[audit.Grade]int
@@ -54,6 +55,13 @@ func (t *Tally) Add(r *audit.Report) {
 	}
 }
 
+// Skip counts an entry of the list that was not audited.
+func (t *Tally) Skip() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.skipped++
+}
+
 // Done is the number of reports counted.
 func (t *Tally) Done() int {
 	t.mu.Lock()
@@ -68,7 +76,8 @@ func (t *Tally) line(took time.Duration, bar bool) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var parts []string
-	share := float64(t.done) / float64(max(t.total, t.done, 1))
+	seen := t.done + t.skipped
+	share := float64(seen) / float64(max(t.total, seen, 1))
 	switch {
 	case t.total == 0:
 		parts = append(parts, Plural(t.done, "domain", "domains"))
@@ -76,7 +85,7 @@ func (t *Tally) line(took time.Duration, bar bool) string {
 		if bar {
 			parts = append(parts, batch.Bar(t.style, share))
 		}
-		parts = append(parts, fmt.Sprintf("%d/%d", t.done, t.total), fmt.Sprintf("%.0f%%", 100*share))
+		parts = append(parts, fmt.Sprintf("%d/%d", seen, t.total), fmt.Sprintf("%.0f%%", 100*share))
 	}
 	parts = append(parts, fmt.Sprintf("%.0f/s", float64(t.done)/max(took.Seconds(), 0.001)))
 	if t.total > 0 && t.done > 0 {

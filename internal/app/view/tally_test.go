@@ -52,6 +52,12 @@ func TestPaceLine(t *testing.T) {
 	for range 100 {
 		p.Add(1)
 	}
+	defer func() {
+		p.End()
+		if got, want := p.Line(20*time.Second), "replaying  100%  200 messages  10/s  eta 0:00"; got != want {
+			t.Errorf("at the end %q, want %q", got, want)
+		}
+	}()
 	if got, want := p.Line(20*time.Second), "replaying  40%  200 messages  10/s  eta 0:30"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
