@@ -168,6 +168,7 @@ func (h *keeper) sweepOnce(ctx context.Context, s store.Store, reports bool) {
 func (h *keeper) close() {
 	h.stop()
 	h.running.Wait()
+	h.reports.Load().close()
 	h.learner.close()
 	h.live.close()
 	if h.writer == nil {

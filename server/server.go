@@ -116,6 +116,7 @@ func New(o Options) (*Daemon, error) {
 		d.close()
 		return nil, err
 	}
+	reports.read()
 	d.history.reports.Store(reports)
 	if err = d.open(c); err != nil {
 		d.close()

@@ -70,6 +70,7 @@ type Engine struct {
 	// ShareSPF is set if several listeners may see the same message.
 	ShareSPF bool
 	Memory   *Memory // nil has no limit
+	Copies   *Copies // nil copies nothing
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
@@ -152,6 +153,11 @@ type Verdict struct {
 	Report   *postseal.Report
 	Snapshot *Snapshot     // the configuration that decided
 	Took     time.Duration // from the end of the message to the answer
+}
+
+// Accepted reports whether the message goes on to its recipients.
+func (v *Verdict) Accepted() bool {
+	return v.Report == nil || v.Report.Decision.Applied == postseal.Accept || v.Report.Decision.Applied == postseal.Quarantine
 }
 
 // Record writes the log line of a message and counts it.

@@ -46,10 +46,13 @@ func (s *session) end(data []byte) error {
 		s.change(s.mail.forged.changes())
 		s.wire.write(replyContinue)
 		s.engine.Unchecked(listener.Milter, qid, s.mail.skip)
+		s.mail.endCopy(listener.Verdict{Listener: listener.Milter, QueueID: qid, Snapshot: s.mail.snapshot}, true)
 		return s.wire.flush()
 	}
 	s.answer(r)
-	s.engine.Record(listener.Verdict{Listener: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)})
+	v := listener.Verdict{Listener: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began)}
+	s.engine.Record(v)
+	s.mail.endCopy(v, v.Accepted())
 	return s.wire.flush()
 }
 

@@ -33,6 +33,8 @@ type mail struct {
 	held      *message.Header   // from one of our relays: the client is known after the header
 	body      bool              // the header section has ended
 	field     []byte
+	copying   bool           // whether it is copied is known
+	copy      *listener.Copy // nil unless the daemon reads the message itself
 }
 
 func (s *session) newMail(reversePath string) *mail {
@@ -53,7 +55,23 @@ func (s *session) newMail(reversePath string) *mail {
 	return m
 }
 
+// beginCopy begins the copy of a message to an address of the daemon itself. Its recipients are
+// known once its header begins.
+func (m *mail) beginCopy() {
+	if !m.copying {
+		m.copying, m.copy = true, m.engine.Copies.Begin(m.snapshot, m.recipients)
+	}
+}
+
+// endCopy hands the copy over, if the message was accepted.
+func (m *mail) endCopy(v listener.Verdict, accepted bool) {
+	m.copy.End(v, accepted)
+	m.copy = nil
+}
+
 func (m *mail) abort() {
+	m.copy.Release()
+	m.copy = nil
 	if m.tx != nil {
 		m.tx.Abort()
 	}
@@ -111,6 +129,9 @@ func (m *mail) header(data []byte) error {
 	}
 	raw = appendCRLF(raw, value)
 	m.field = raw
+	m.beginCopy()
+	m.copy.Write(raw)
+	m.copy.Write([]byte("\r\n"))
 	if f, ok := message.ParseField(raw); ok {
 		return m.take(f)
 	}
@@ -153,6 +174,7 @@ func (m *mail) endHeader() error {
 		return &ProtocolError{"order", "a second end of the header section"}
 	}
 	m.body = true
+	m.copy.Write([]byte("\r\n"))
 	if m.held != nil {
 		if err := m.beginRelayed(); err != nil {
 			return err
@@ -196,6 +218,7 @@ func (m *mail) write(data []byte) error {
 			return err
 		}
 	}
+	m.copy.Write(data)
 	if m.tx == nil {
 		return nil
 	}

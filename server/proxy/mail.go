@@ -258,7 +258,24 @@ func (s *session) passUnchecked(m *spooled) reply {
 		return rewrite(w, m.reader(), c)
 	})
 	s.engine.Unchecked(listener.SMTP, s.queueID(got), t.unchecked)
+	s.copy(m, listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Snapshot: t.snapshot}, got)
 	return got
+}
+
+// copy hands over a message that the next hop took and that the daemon reads itself.
+func (s *session) copy(m *spooled, v listener.Verdict, got reply) {
+	if got.code/100 != 2 {
+		return
+	}
+	c := s.engine.Copies.Begin(v.Snapshot, s.mail.recipients)
+	if c == nil {
+		return
+	}
+	if _, err := io.Copy(c, m.reader()); err != nil {
+		c.Release()
+		return
+	}
+	c.End(v, v.Accepted())
 }
 
 // checked applies the verdict.
@@ -273,7 +290,9 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	}
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
-	s.engine.Record(listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took})
+	v := listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took}
+	s.engine.Record(v)
+	s.copy(m, v, got)
 	return got
 }
 

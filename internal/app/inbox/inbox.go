@@ -8,8 +8,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"time"
 
 	"postseal/domain"
@@ -297,4 +299,45 @@ const (
 // Trim removes what is too old, and what was begun and never ended.
 func Trim(ctx context.Context, db store.Inbox, now time.Time) error {
 	return db.TrimInbound(ctx, store.Millis(now.Add(-keepBegun)), store.Millis(now.Add(-keepRows)), store.DayOf(store.Millis(now))-keepSources)
+}
+
+// Found is what became of one report, or of one that was refused.
+type Found struct {
+	Result   string // report, known, differs, unproven or refused
+	Why      string
+	Kind     string
+	Org      string
+	Domain   string
+	ReportID string
+	Messages int64
+	Warnings []report.Warning
+}
+
+// Read reads and keeps the reports of one input. The error is that of in or of the database:
+// a report that is refused is no error.
+func Read(ctx context.Context, db store.Inbox, now func() time.Time, c Carrier, name string, in io.Reader) (found []Found, err error) {
+	k := New(ctx, db, now)
+	k.Carrier = c
+	r := &report.Reader{Record: k.Record,
+		Refused: func(e *report.Refusal) error {
+			found = append(found, Found{Result: "refused", Why: e.Error()})
+			return k.Refused(e)
+		},
+		Report: func(x *report.Report) error {
+			o, err := k.End(x)
+			f := Found{Result: "report", Why: o.Why, Kind: string(x.Kind), Org: x.Org, Domain: x.Domain, ReportID: x.ID, Messages: x.Messages, Warnings: x.Warnings}
+			switch {
+			case o.State == store.InboundKnown || o.State == store.InboundDiffers:
+				f.Result = o.State
+			case !o.Proven:
+				f.Result = "unproven"
+			}
+			found = append(found, f)
+			return err
+		}}
+	_, err = r.Read(ctx, name, in)
+	if err != nil {
+		err = errors.Join(err, k.Refused(nil)) // what was begun does not stay
+	}
+	return found, err
 }
