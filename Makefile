@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
+.PHONY: report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
 
 build:
 	go build ./cmd/postseal
@@ -27,6 +27,9 @@ test:
 	go test ./...
 
 # Real Postfix and swaks on loopback; needs root and both programs.
+report-kills:
+	POSTSEAL_KILL_POINTS=100000 go test ./internal/app/outbox -run TestKill -count=1 -timeout 30m -v
+
 e2e:
 	go test -tags e2e -count=1 -timeout 15m -v ./lab/e2e
 

@@ -67,7 +67,12 @@ type rig struct {
 
 func newRig(t *testing.T, zone string) *rig {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), sqlite.Options{})
+	return newRigAt(t, zone, filepath.Join(t.TempDir(), "store.db"))
+}
+
+func newRigAt(t *testing.T, zone, path string) *rig {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
