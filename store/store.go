@@ -60,7 +60,7 @@ type Reader interface {
 	Nodes(ctx context.Context) ([]Node, error)
 	Losses(ctx context.Context) ([]Loss, error)
 	// Policies, Selectors and Records return what was learned of a domain and the names
-	// below it, newest first.
+	// below it, newest first. For Policies and Selectors, "" is every domain.
 	Policies(ctx context.Context, domain string, limit int) ([]Policy, error)
 	Selectors(ctx context.Context, domain string, limit int) ([]Selector, error)
 	Records(ctx context.Context, domain string, limit int) ([]Record, error)

@@ -146,6 +146,9 @@ func (d *DB) Losses(ctx context.Context) (losses []store.Loss, err error) {
 // below is a condition for a domain and the names below it.
 const below = " (domain = ?1 OR domain LIKE '%.' || ?1) "
 
+// ofDomain is the same, and holds for every domain where that is "".
+const ofDomain = " (?1 = '' OR" + below + ") "
+
 // Policies implements store.Reader.
 func (d *DB) Policies(ctx context.Context, domain string, limit int) (all []store.Policy, err error) {
 	err = d.each(ctx, func(rows *sql.Rows) error {
@@ -155,7 +158,7 @@ func (d *DB) Policies(ctx context.Context, domain string, limit int) (all []stor
 		copy(p.Hash[:], hash)
 		all = append(all, p)
 		return err
-	}, "SELECT hash, domain, record, discovery, first_seen, last_seen FROM policy WHERE"+below+"ORDER BY last_seen DESC, domain LIMIT ?2", domain, limit)
+	}, "SELECT hash, domain, record, discovery, first_seen, last_seen FROM policy WHERE"+ofDomain+"ORDER BY last_seen DESC, domain LIMIT ?2", domain, limit)
 	return all, err
 }
 
@@ -166,7 +169,7 @@ func (d *DB) Selectors(ctx context.Context, domain string, limit int) (all []sto
 		err := rows.Scan(&s.Domain, &s.Selector, &s.Algorithm, &s.Bits, &s.Verified, &s.First, &s.Last)
 		all = append(all, s)
 		return err
-	}, "SELECT domain, selector, algo, bits, verified, first_seen, last_seen FROM selector WHERE"+below+"ORDER BY last_seen DESC, domain, selector LIMIT ?2", domain, limit)
+	}, "SELECT domain, selector, algo, bits, verified, first_seen, last_seen FROM selector WHERE"+ofDomain+"ORDER BY last_seen DESC, domain, selector LIMIT ?2", domain, limit)
 	return all, err
 }
 

@@ -139,6 +139,28 @@ func TestStoreBackup(t *testing.T) {
 	}
 }
 
+// TestStoreCopy: the copy has the same verdicts; a history that a daemon writes to is not copied.
+func TestStoreCopy(t *testing.T) {
+	from, to := storeOf(t, historyRows()), store.SQLitePrefix+filepath.Join(t.TempDir(), "copy.db")
+	if code, _, stderr := run(nil, "", "store", "copy", from, to, "--now", storetest.Now.Format(time.RFC3339)); code != exitTempFail || !strings.Contains(stderr, "a daemon writes to it") {
+		t.Errorf("in use: exit %d: %s", code, stderr)
+	}
+	later := storetest.Now.Add(time.Hour).Format(time.RFC3339)
+	code, stdout, stderr := run(nil, "", "store", "copy", from, to, "--now", later)
+	if code != exitOK || !strings.Contains(stdout, "2 of 2 verdicts, 3 facts and 1 nodes are copied") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	_, want, _ := run(nil, "", "history", "--store", from, "--now", later)
+	if _, got, _ := run(nil, "", "history", "--store", to, "--now", later); got != want || !strings.Contains(got, "7KQ2-9F3M") {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	for args, want := range map[string]int{from + " " + from: exitUsage, from + " copy.db": exitUsage, from: exitUsage, "sqlite:/nonexistent/x.db " + to: exitNoInput} {
+		if code, _, stderr := run(nil, "", append([]string{"store", "copy"}, strings.Fields(args)...)...); code != want {
+			t.Errorf("%s: exit %d, want %d: %s", args, code, want, stderr)
+		}
+	}
+}
+
 // TestExplainFromHistory: a verdict without evidence is shown as the history has it, by its
 // reference and by its queue id.
 func TestExplainFromHistory(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 func (a *app) storeCommand() *cobra.Command {
 	return a.group("store", "Look after the history of verdicts", a.storeStatusCommand(), a.storeCheckCommand(), a.storePruneCommand(), a.storeMigrateCommand(),
-		a.storeForgetCommand(), a.storeExportCommand(), a.storeBackupCommand())
+		a.storeForgetCommand(), a.storeExportCommand(), a.storeBackupCommand(), a.storeCopyCommand())
 }
 
 func (a *app) storeStatusCommand() *cobra.Command {

@@ -32,6 +32,7 @@ type Node struct {
 	Version      string    `json:"version"`
 	ShippedUntil time.Time `json:"shipped_until"`
 	Age          float64   `json:"age_seconds"` // since the database last heard from it
+	Lag          float64   `json:"lag_seconds"` // since the time up to which its verdicts are stored
 	Behind       bool      `json:"behind"`
 	Lost         int64     `json:"lost"`
 }
@@ -58,8 +59,9 @@ func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, erro
 		return nil, err
 	}
 	for _, n := range nodes {
-		age := now.Sub(store.Time(n.Seen))
-		s.Nodes = append(s.Nodes, Node{n.Slot, n.Name, n.Version, store.Time(n.Shipped), age.Seconds(), age > behind, n.Lost})
+		age, lag := now.Sub(store.Time(n.Seen)), now.Sub(store.Time(n.Shipped))
+		s.Nodes = append(s.Nodes, Node{Slot: n.Slot, Name: n.Name, Version: n.Version, ShippedUntil: store.Time(n.Shipped), Age: age.Seconds(), Lag: lag.Seconds(),
+			Behind: max(age, lag) > behind, Lost: n.Lost})
 	}
 	losses, err := r.Losses(ctx)
 	for _, l := range losses {

@@ -96,7 +96,7 @@ func (p *Page) StoreStatus(s *history.Status) error {
 			tone, note = term.Warn, "  behind"
 		}
 		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  shipped to %s (%s ago)  lost %d", n.Name, n.Slot, dashes(n.Version),
-			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Age*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))
+			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))
 	}
 	for i := range s.Lost {
 		p.Lost(&s.Lost[i])

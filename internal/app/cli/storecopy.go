@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"postseal/store"
+	"postseal/store/engines"
+)
+
+func (a *app) storeCopyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "copy FROM TO",
+		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
+		Long: `Copy brings verdicts, learned facts, losses and the positions of the journals from one
+database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
+url, and start them: they go on where they stopped. What TO has already stays there; a copy
+that was interrupted is continued by another one.
+
+Days whose reports are made stay with FROM, and are not reported again.
+
+Exit codes: 0 done, 64 not two databases, 66 no such database, 69 one of them cannot be
+reached, 75 a daemon writes to FROM, or interrupted.`,
+		Example: "  postseal store copy sqlite:/var/lib/postseal/store.db postgres://postseal@db/postseal",
+		Args:    exactly("FROM", "TO"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.copyStore(c.Context(), args[0], args[1]) },
+	}
+}
+
+func (a *app) copyStore(ctx context.Context, from, to string) error {
+	for _, address := range []string{from, to} {
+		if err := store.CheckURL(address); err != nil {
+			return usage("%s: %v", store.RedactURL(address), err).or("use a value such as sqlite:/var/lib/postseal/store.db")
+		}
+	}
+	if from == to {
+		return usage("store copy: both databases are the same")
+	}
+	clock, err := a.clock()
+	if err != nil {
+		return err
+	}
+	source, err := engines.Open(ctx, from, engines.Options{ReadOnly: true})
+	if err != nil {
+		return storeFailure(from, err)
+	}
+	defer source.Close()
+	target, err := engines.Open(ctx, to, engines.Options{})
+	if err != nil {
+		return storeFailure(to, err)
+	}
+	defer target.Close()
+	c, err := store.Copy(ctx, source, target, clock(), func(rows int) {
+		if rows%100000 == 0 && rows > 0 {
+			a.hint("%d verdicts are copied", rows)
+		}
+	})
+	switch {
+	case errors.Is(err, store.ErrInUse):
+		return failf(exitTempFail, "%s: a daemon writes to it", store.RedactURL(from)).or("stop it, and copy again after half a minute")
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil:
+		return storeFailure(to, err)
+	}
+	a.page().Notef("%d of %d verdicts, %d facts and %d nodes are copied", c.Added, c.Rows, c.Facts, c.Nodes)
+	if c.Unsent > 0 {
+		a.warn("%d reports of the old database are not sent, and the new one does not send them", c.Unsent)
+	}
+	return nil
+}
