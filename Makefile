@@ -64,6 +64,11 @@ attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
 	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -sessions 1000
 
+# Three daemons and one PostgreSQL, over a connection that is cut, slow and gone.
+fleet:
+	go test ./lab/bench/faults -run Fleet -count=1 -v -timeout 60m -times 5
+	go test ./store/postgres ./store/writer -count=3 -timeout 60m
+
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m
 soak:

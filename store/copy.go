@@ -74,21 +74,26 @@ func copyNodes(ctx context.Context, from, to Store, now time.Time) (map[int]int,
 			return nil, ErrInUse
 		}
 	}
+	there, err := to.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]int{}
+	for _, n := range there {
+		known[n.Instance] = n.Slot
+	}
 	slots := map[int]int{}
 	for _, n := range nodes {
+		old := n.Slot
+		if slot, ok := known[n.Instance]; ok { // of an earlier copy: it may be in use there
+			slots[old] = slot
+			continue
+		}
 		n.Boot = rand.Text()
-		claimed, err := to.Claim(ctx, n)
-		if err != nil {
+		if n, err = to.Claim(ctx, n); err != nil {
 			return nil, err
 		}
-		slots[n.Slot] = claimed.Slot
-		if claimed.At == (Position{}) && n.At != (Position{}) {
-			end := n.At
-			n.Slot, n.At = claimed.Slot, claimed.At
-			if _, err := to.Ship(ctx, n, claimed.At, end, &Batch{}); err != nil {
-				return nil, err
-			}
-		}
+		slots[old] = n.Slot
 	}
 	return slots, nil
 }

@@ -15,7 +15,8 @@ type Store interface {
 	Outbox
 	Inbox
 	// Claim leases a slot for n, identified by its instance, and returns the node as the
-	// database has it, with the position up to which its journal is shipped.
+	// database has it, with the position up to which its journal is shipped. Unless n.At is the
+	// zero Position, that becomes the position in the same transaction.
 	Claim(ctx context.Context, n Node) (Node, error)
 	// Ship writes a batch and moves the node's position from from to to, in one transaction.
 	// The error is ErrPosition when the database is at another position or another process

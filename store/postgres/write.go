@@ -24,13 +24,17 @@ func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock+1); err != nil {
 			return err
 		}
+		at := n.At
 		err := tx.QueryRow(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM postseal.node WHERE instance = $1", n.Instance).
 			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
 		if errors.Is(err, pgx.ErrNoRows) {
 			n.Slot, err = newSlot(ctx, tx, n)
 		}
+		if at != (store.Position{}) {
+			n.At = at
+		}
 		if err == nil {
-			_, err = tx.Exec(ctx, "UPDATE postseal.node SET boot = $1, name = $2, version = $3 WHERE slot = $4", n.Boot, n.Name, n.Version, n.Slot)
+			_, err = tx.Exec(ctx, "UPDATE postseal.node SET boot = $1, name = $2, version = $3, segment = $4, pos = $5 WHERE slot = $6", n.Boot, n.Name, n.Version, n.At.Segment, n.At.Offset, n.Slot)
 		}
 		return err
 	})

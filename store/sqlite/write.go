@@ -30,13 +30,17 @@ INSERT OR IGNORE INTO day_info (day) VALUES (%[2]d);`
 // Claim implements store.Store.
 func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 	err := d.write(ctx, func(tx *sql.Tx) error {
+		at := n.At
 		err := tx.QueryRowContext(ctx, "SELECT slot, segment, pos, shipped_until, lost FROM node WHERE instance = ?", n.Instance).
 			Scan(&n.Slot, &n.At.Segment, &n.At.Offset, &n.Shipped, &n.Lost)
 		if errors.Is(err, sql.ErrNoRows) {
 			n.Slot, err = newSlot(ctx, tx, n)
 		}
+		if at != (store.Position{}) {
+			n.At = at
+		}
 		if err == nil {
-			_, err = tx.ExecContext(ctx, "UPDATE node SET boot = ?, name = ?, version = ? WHERE slot = ?", n.Boot, n.Name, n.Version, n.Slot)
+			_, err = tx.ExecContext(ctx, "UPDATE node SET boot = ?, name = ?, version = ?, segment = ?, pos = ? WHERE slot = ?", n.Boot, n.Name, n.Version, n.At.Segment, n.At.Offset, n.Slot)
 		}
 		return err
 	})

@@ -152,6 +152,15 @@ func position(t *testing.T, db store.Store) {
 	if _, err := db.Ship(ctx, n, to, store.Position{Segment: 8}, &store.Batch{Rows: rows[1:2]}); !errors.Is(err, store.ErrPosition) {
 		t.Errorf("by the process that lost the node: %v", err)
 	}
+	moved := store.Position{Segment: 9, Offset: 9}
+	for _, instance := range []string{"three", "one"} { // a new node, and one that is known
+		if n, err := db.Claim(ctx, store.Node{Instance: instance, Boot: "boot3", Name: "mx1", At: moved}); err != nil || n.At != moved {
+			t.Errorf("%s claimed at a position: %+v, %v", instance, n, err)
+		}
+	}
+	if n, err := db.Claim(ctx, store.Node{Instance: "one", Boot: "boot2", Name: "mx1", At: to}); err != nil || n.At != to {
+		t.Errorf("%+v, %v", n, err)
+	}
 	other := Claim(t, db, "two", "boot1")
 	if other.Slot == n.Slot {
 		t.Errorf("two nodes have slot %d", n.Slot)
@@ -163,7 +172,7 @@ func position(t *testing.T, db store.Store) {
 		t.Errorf("%d rows, want 2", got)
 	}
 	nodes, err := db.Nodes(ctx)
-	if err != nil || len(nodes) != 2 || nodes[0].Name != "mx1" {
+	if err != nil || len(nodes) != 3 || nodes[0].Name != "mx1" {
 		t.Errorf("%+v, %v", nodes, err)
 	}
 }

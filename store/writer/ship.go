@@ -69,6 +69,7 @@ type shipper struct {
 	w       *Writer
 	db      store.Store
 	node    store.Node
+	begin   store.Position // where the next claim begins; zero: where the database says
 	claimed time.Time
 	pause   time.Duration
 	told    bool // that the database is away
@@ -76,20 +77,36 @@ type shipper struct {
 
 const instanceFile = "instance"
 
+// newShipper reads who this process is. The file holds the instance, and, while no database has
+// it yet, the position where it begins.
 func newShipper(w *Writer) (*shipper, error) {
 	s := &shipper{w: w, node: store.Node{Boot: random(), Name: w.o.Name, Version: w.o.Version}}
-	path := filepath.Join(w.o.Dir, instanceFile)
-	text, err := os.ReadFile(path)
-	if s.node.Instance = strings.TrimSpace(string(text)); err == nil && len(s.node.Instance) == 32 {
-		return s, nil
+	text, err := os.ReadFile(s.instancePath())
+	id, rest, _ := strings.Cut(string(text), "\n")
+	if s.node.Instance = strings.TrimSpace(id); err != nil || len(s.node.Instance) != 32 {
+		return s, s.newInstance(store.Position{})
 	}
-	return s, s.newInstance()
+	if _, err := fmt.Sscan(rest, &s.begin.Segment, &s.begin.Offset); err != nil {
+		s.begin = store.Position{}
+	}
+	return s, nil
 }
 
-// newInstance gives this process an identity of its own.
-func (s *shipper) newInstance() error {
-	s.node.Instance = random()
-	return atomicfile.Write(filepath.Join(s.w.o.Dir, instanceFile), []byte(s.node.Instance+"\n"), atomicfile.Options{Mode: 0o640, Prefix: ".new-"})
+func (s *shipper) instancePath() string { return filepath.Join(s.w.o.Dir, instanceFile) }
+
+// newInstance gives this process an identity of its own, which begins at a position.
+func (s *shipper) newInstance(at store.Position) error {
+	s.node = store.Node{Instance: random(), Boot: s.node.Boot, Name: s.node.Name, Version: s.node.Version}
+	s.begin = at
+	return s.writeInstance()
+}
+
+func (s *shipper) writeInstance() error {
+	text := s.node.Instance + "\n"
+	if s.begin != (store.Position{}) {
+		text += fmt.Sprintln(s.begin.Segment, s.begin.Offset)
+	}
+	return atomicfile.Write(s.instancePath(), []byte(text), atomicfile.Options{Mode: 0o640, Prefix: ".new-"})
 }
 
 func random() string {
@@ -199,11 +216,20 @@ func (s *shipper) disconnect() {
 }
 
 func (s *shipper) claim(ctx context.Context) error {
-	n, err := s.db.Claim(ctx, s.node)
+	n := s.node
+	n.At = s.begin
+	n, err := s.db.Claim(ctx, n)
 	if err != nil {
 		return err
 	}
-	n.Boot = s.node.Boot
+	if s.begin != (store.Position{}) { // before anything is shipped from there
+		begin := s.begin
+		s.begin = store.Position{}
+		if err := s.writeInstance(); err != nil {
+			s.begin = begin
+			return err
+		}
+	}
 	s.node, s.claimed = n, s.w.o.Now()
 	if info, err := s.db.Info(ctx); err == nil && info.Clock > 0 {
 		skew := s.w.o.Now().Sub(store.Time(info.Clock))
@@ -221,14 +247,16 @@ func (s *shipper) claim(ctx context.Context) error {
 func (s *shipper) step(ctx context.Context) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, shipTime)
 	defer cancel()
-	if s.db == nil || s.claimed.IsZero() {
+	if s.db == nil || s.claimed.IsZero() || s.begin != (store.Position{}) {
 		if err := s.connect(ctx); err != nil {
 			return 0, err
 		}
 	}
 	if begin, ahead := s.w.o.Journal.Ahead(journal.Position(s.node.At)); ahead {
 		s.w.o.Log.Warn("the database is at a later position than the journal, which was removed or lost while the clock was behind: it is read from the start of this process")
-		if err := s.skipTo(ctx, store.Position(begin)); err != nil {
+		if err := s.skipTo(ctx, store.Position(begin)); errors.Is(err, store.ErrPosition) {
+			return batchRows, s.reclaim(ctx)
+		} else if err != nil {
 			return 0, err
 		}
 	}
@@ -274,18 +302,16 @@ func (s *shipper) until(before time.Time, b journal.Batch) int64 {
 // reclaim takes the node back after another process took it, or reads the position anew. A
 // node that is taken twice within a minute belongs to a copy of this host's disk.
 func (s *shipper) reclaim(ctx context.Context) error {
-	if since := s.w.o.Now().Sub(s.claimed); since < cloneTime && s.taken(ctx) {
+	if !s.taken(ctx) {
+		return s.claim(ctx)
+	}
+	// The position that the database has is not of this journal.
+	s.begin = s.node.At
+	if s.w.o.Now().Sub(s.claimed) < cloneTime {
 		s.w.o.Log.Error("another process writes as this one: its disk is a copy of this one's, or it uses the same state folder; this one gets a new identity", "instance", s.node.Instance)
-		at := s.node.At
-		if err := s.newInstance(); err != nil {
+		if err := s.newInstance(s.begin); err != nil {
 			return err
 		}
-		s.node = store.Node{Instance: s.node.Instance, Boot: s.node.Boot, Name: s.node.Name, Version: s.node.Version}
-		if err := s.claim(ctx); err != nil {
-			return err
-		}
-		// What was shipped under the old identity is there: go on behind it.
-		return s.skipTo(ctx, at)
 	}
 	return s.claim(ctx)
 }

@@ -357,13 +357,24 @@ func TestQueueFull(t *testing.T) {
 	s.wantAll(50000, store.LossQueue)
 }
 
-// TestClone: two processes with one identity: the second is found out and gets a new one;
-// rows of both are stored once.
+// TestClone: two processes with one identity: the one that is found out gets a new one; rows of
+// both are stored once, also when the first one had the identity for long.
 func TestClone(t *testing.T) {
+	for _, after := range []time.Duration{0, 2 * cloneTime} {
+		t.Run(after.String(), func(t *testing.T) { testClone(t, after) })
+	}
+}
+
+const cloneTime = time.Minute
+
+func testClone(t *testing.T, after time.Duration) {
 	s := newSite(t)
+	var passed atomic.Int64
+	s.now = func() time.Time { return storetest.Now.Add(time.Duration(passed.Load())) }
 	w := s.start()
 	add(w, 0, 10)
 	eventually(t, "the rows", func() bool { return w.Stats().Shipped == 10 })
+	passed.Store(int64(after))
 	other := newSite(t)
 	other.now = s.now
 	if err := os.MkdirAll(filepath.Join(other.dir, "journal"), 0o750); err != nil {
@@ -388,6 +399,9 @@ func TestClone(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		return strings.Contains(s.log.String()+other.log.String(), "new identity")
 	})
+	add(w, n, 5)
+	add(w2, n+5, 5)
+	n += 10
 	s.end(w)
 	other.end(w2)
 	s.wantAll(n, store.LossFailover)

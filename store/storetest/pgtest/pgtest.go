@@ -51,6 +51,18 @@ func Main(m *testing.M, use **Server) int {
 	return m.Run()
 }
 
+// Begin starts a server for one test.
+func Begin(t testing.TB) *Server {
+	t.Helper()
+	s, err := start()
+	if err != nil {
+		missing = err
+		return Need(t, nil)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
 var missing error
 
 // Need skips the test where there is no PostgreSQL, or fails it where there must be one.
