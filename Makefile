@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
+.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
 
 build:
 	go build ./cmd/postseal
@@ -27,6 +27,9 @@ test:
 	go test ./...
 
 # Real Postfix and swaks on loopback; needs root and both programs.
+bench-reports:
+	POSTSEAL_BENCH=1 go test ./internal/app/outbox -run TestReportSpeed -count=1 -timeout 30m
+
 report-kills:
 	POSTSEAL_KILL_POINTS=100000 go test ./internal/app/outbox -run TestKill -count=1 -timeout 30m -v
 

@@ -96,8 +96,9 @@ func (r *rig) postseal(t *testing.T, code int, args ...string) string {
 
 // daemon is a running postseal serve.
 type daemon struct {
-	config string // path
-	http   string // HOST:PORT
+	config string   // path
+	http   string   // HOST:PORT
+	args   []string // more flags of serve
 
 	mu     sync.Mutex
 	log    bytes.Buffer
@@ -146,7 +147,7 @@ func (d *daemon) logged() string {
 // start runs the daemon and waits until it is ready.
 func (d *daemon) start(t *testing.T) {
 	t.Helper()
-	cmd := exec.Command(binary, "serve", "--config", d.config)
+	cmd := exec.Command(binary, append([]string{"serve", "--config", d.config}, d.args...)...)
 	cmd.Stderr = d
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -34,6 +34,9 @@ func (d *DB) Forget(ctx context.Context, f store.Forgotten) (removed int64, err 
 	if err != nil {
 		return 0, err
 	}
+	if err := d.ForgetReports(ctx, f); err != nil {
+		return 0, err
+	}
 	touched := map[string]bool{}
 	err = d.begin(ctx, func(tx pgx.Tx) error {
 		for _, day := range days {

@@ -50,6 +50,9 @@ func (d *DB) Forget(ctx context.Context, f store.Forgotten) (removed int64, err 
 	if err != nil {
 		return 0, err
 	}
+	if err := d.ForgetReports(ctx, f); err != nil {
+		return 0, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err = d.locked(ctx, func(tx *sql.Tx) error {

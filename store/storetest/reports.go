@@ -262,3 +262,39 @@ func inbox(t *testing.T, db store.Store) {
 		t.Error(fmt.Sprint(names, err))
 	}
 }
+
+// forgetReports: nothing of a domain stays in reports; those that hold an address are built anew
+// before they are sent, and lose their octets after.
+func forgetReports(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	rows, policies := ReportRows(theDay)
+	n := Claim(t, db, "i", "b")
+	Ship(t, db, &n, &store.Batch{Rows: rows, Policies: policies})
+	if _, err := db.CloseDay(ctx, theDay, 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	for i, state := range []string{store.ReportBuilt, store.ReportDone} {
+		r := store.Outgoing{Day: theDay, Domain: fmt.Sprintf("d%d.acme.test", i), ID: fmt.Sprint(i), State: state, Body: []byte("x")}
+		if err := db.AddReports(ctx, []store.Outgoing{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.DayBuilt(ctx, theDay, 5); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Forget(ctx, store.Forgotten{Net: netip.MustParsePrefix("192.0.2.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	days, err := db.ReportDays(ctx, theDay)
+	left, err2 := db.Outgoing(ctx, store.ReportFilter{})
+	done, _, err3 := db.OutgoingReport(ctx, theDay, "d1.acme.test")
+	if err != nil || err2 != nil || err3 != nil || days[0].State != store.DayClosed || len(left) != 1 || len(done.Body) != 0 {
+		t.Errorf("%+v %+v %+v %v %v %v", days, left, done, err, err2, err3)
+	}
+	if _, err := db.Forget(ctx, store.Forgotten{Domain: "acme.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := db.Outgoing(ctx, store.ReportFilter{}); err != nil || len(left) != 0 {
+		t.Errorf("%+v %v", left, err)
+	}
+}

@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) reportCommand() *cobra.Command {
-	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand(), a.reportSummaryCommand())
+	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand(), a.reportSummaryCommand(), a.reportDigestCommand())
 }
 
 func (a *app) reportReadCommand() *cobra.Command {

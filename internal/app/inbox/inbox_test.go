@@ -280,3 +280,36 @@ func FuzzCarrierOf(f *testing.F) {
 		}
 	})
 }
+
+// TestDigest tells of a new source and of one that fails now, and of nothing when all is well.
+func TestDigest(t *testing.T) {
+	digest := func(recent ...record) string {
+		db := open(t)
+		for i := range 35 {
+			records := []record{direct, service, forged}
+			if i >= 28 && len(recent) > 0 {
+				records = recent
+			}
+			read(t, db, Carrier{}, made("rx.test", "acme.test", today-store.Day(35-i), fmt.Sprint(i), records...))
+		}
+		d, err := DigestOf(t.Context(), db, Asked{Since: today - 7, Until: today})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, c := range d.Changes {
+			text += c.Domain + " " + c.What + " " + c.Text + "\n"
+		}
+		return text
+	}
+	if got := digest(); got != "" {
+		t.Errorf("all is well, and it says %s", got)
+	}
+	if got := digest(direct, service, record{"198.51.100.77", 5, "none", "pass", "fail", "acme.test:pass,news.test:pass", "news.test", "pass", ""}); !strings.Contains(got, "acme.test new-source new source news.test") || strings.Count(got, "\n") != 1 {
+		t.Errorf("a new source: %s", got)
+	}
+	broken := record{"198.51.100.9", 10, "none", "fail", "fail", "esp.test:pass", "bounce.esp.test", "pass", ""}
+	if got := digest(direct, broken); !strings.Contains(got, "acme.test failing esp.test (dkim): 0 % of 70 messages pass, 100 % before") {
+		t.Errorf("a source that fails: %s", got)
+	}
+}

@@ -114,3 +114,27 @@ func formula(s string) string {
 	}
 	return s
 }
+
+// Digest writes what changed: nothing where nothing did.
+func (p *Page) Digest(d *inbox.Digest) error {
+	if p.JSON() {
+		return p.Object(d)
+	}
+	for _, c := range d.Changes {
+		text := c.Text
+		if c.Domain != "" {
+			text = c.Domain + ": " + text
+		}
+		for i, l := range wrap(p.clean(text), term.Width-3) {
+			mark := p.Style.Symbol(term.Warn)
+			if c.What == "ready" {
+				mark = p.Style.Symbol(term.Good)
+			}
+			if i > 0 {
+				mark = " "
+			}
+			p.line(" %s %s", mark, l)
+		}
+	}
+	return nil
+}

@@ -242,3 +242,32 @@ func (d *DB) CountFailure(ctx context.Context, day store.Day, domain, what strin
 	})
 	return n, last, err
 }
+
+// ForgetReports removes what reports, outgoing and incoming, hold of a domain and the names below
+// it. Of a network it removes the outgoing reports that were not sent yet, which are then built
+// anew without it, and the octets of those that were.
+func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
+	return d.Write(ctx, func(tx *sql.Tx) error {
+		if f.Domain == "" {
+			return d.forgetBodies(ctx, tx)
+		}
+		for _, text := range []string{"DELETE FROM {inbound_row} WHERE inbound IN (SELECT id FROM {inbound} WHERE " + within + ")",
+			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
+			"DELETE FROM {domain_seen} WHERE " + within, "DELETE FROM {failure_sent} WHERE " + within} {
+			if _, err := d.in(ctx, tx, text, f.Domain, below(f.Domain)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (d *DB) forgetBodies(ctx context.Context, tx *sql.Tx) error {
+	for _, text := range []string{"UPDATE {report_day} SET state = 'closed' WHERE state = 'built' AND day IN (SELECT day FROM {report} WHERE state = 'built')",
+		"DELETE FROM {report} WHERE state = 'built'", "UPDATE {report} SET body = NULL WHERE state IN ('done', 'none')"} {
+		if _, err := d.in(ctx, tx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
