@@ -47,6 +47,7 @@ type Bundle struct {
 	Ref        string // of the verdict, "" in a vector
 	Local      bool   // local rules decided, which the bundle does not hold
 	Zone       string
+	Timings    []Timing // of the DNS queries, nil if they are not known
 	Envelope   Envelope
 	Message    []byte    // with CRLF line ends; nil when there is evidence instead
 	evidence   *evidence // what stands for the message
@@ -164,8 +165,10 @@ func (b *Bundle) file(name string, data []byte) (err error) {
 		}
 	case "evidence":
 		b.evidence, err = parseEvidence(string(data))
+	case "timings":
+		b.Timings, err = parseTimings(string(data))
 	default:
-		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64, header, header.base64, evidence")
+		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64, header, header.base64, evidence, timings")
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 		b.redactEnvelope(len(r.SPF) > 0 && r.SPF[0].Code != spf.None)
 		e.DNS = publicExchanges(r, b.Envelope, e.DNS)
 	}
-	b.Zone = dnszone.Format(e.DNS)
+	b.Zone, b.Timings = dnszone.Format(e.DNS), timingsOf(e.DNS)
 	b.Message = o.Message
 	if o.Message == nil {
 		for i := range e.Header.Len() {
@@ -126,6 +126,9 @@ func (b *Bundle) Format() []byte {
 		}
 	}
 	a := &txtar.Archive{Comment: comment.Bytes(), Files: []txtar.File{{Name: "zone", Data: []byte(b.Zone)}, {Name: "envelope", Data: []byte(b.Envelope.format())}}}
+	if len(b.Timings) > 0 {
+		a.Files = append(a.Files, txtar.File{Name: "timings", Data: []byte(formatTimings(b.Timings))})
+	}
 	if b.evidence != nil {
 		a.Files = append(a.Files, part("header", b.headerText()), txtar.File{Name: "evidence", Data: []byte(b.evidence.format())})
 	}

@@ -41,6 +41,8 @@ type Exchange struct {
 	Answer Answer
 	Err    error
 	Took   time.Duration
+	Began  time.Duration // since the transaction began
+	Cached bool          // the answer was there at once
 }
 
 // Ledger is the view that one transaction has of the DNS: each distinct question is
@@ -51,6 +53,7 @@ type Ledger struct {
 	peeker Peeker // next, when it can peek
 	own    Account
 	parent context.Context
+	start  time.Time
 	client netip.Prefix // see For
 	work   sync.WaitGroup
 
@@ -81,6 +84,7 @@ type entry struct {
 	answer Answer
 	err    error
 	took   time.Duration
+	began  time.Duration
 	done   chan struct{}
 	asked  bool // it is in flight, or was; under Ledger.mu
 }
@@ -88,7 +92,7 @@ type entry struct {
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
 func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
-	l := &Ledger{next: next, parent: ctx, order: make([]*entry, 0, usualQuestions)}
+	l := &Ledger{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
 	l.own = Account{ledger: l, budget: budget.orDefault()}
 	l.peeker, _ = next.(Peeker)
 	return l
@@ -221,7 +225,7 @@ func (e *entry) known() bool {
 
 // add makes an entry for a question that has none. The lock is held.
 func (l *Ledger) add(q question) *entry {
-	e := &entry{question: q}
+	e := &entry{question: q, began: time.Since(l.start)}
 	l.order = append(l.order, e)
 	switch {
 	case l.index != nil:
@@ -465,7 +469,7 @@ func (l *Ledger) Exchanges() []Exchange {
 	all := make([]Exchange, 0, len(l.order))
 	for _, e := range l.order {
 		if e.known() {
-			all = append(all, Exchange{Name: e.name, Type: e.t, Answer: e.answer, Err: e.err, Took: e.took})
+			all = append(all, Exchange{Name: e.name, Type: e.t, Answer: e.answer, Err: e.err, Took: e.took, Began: e.began, Cached: e.done == nil && e.err == nil})
 		}
 	}
 	return all

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"postseal"
 	"postseal/audit"
 	"postseal/bundle"
 	"postseal/internal/app/explain"
+	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/web/ui"
 	"postseal/store"
@@ -59,27 +62,92 @@ func (c console) Audit(r *http.Request) (*audit.Report, error) {
 }
 
 // Explain implements ui.Source.
-func (c console) Explain(ctx context.Context, ref string) (*ui.Explained, error) {
+func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explained, error) {
 	kept, err := c.d.bundles.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	config, err := kept.Config()
+	report, config, err := explained(ctx, kept, nil)
 	if err != nil {
 		return nil, err
 	}
-	config.Trace = true
-	v, err := postseal.New(config)
+	e := &ui.Explained{Explanation: explain.Of(report, config), Differences: kept.Check(report), Missing: bundle.Missing(report),
+		Timings: kept.Timings, Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
+	if !now {
+		return e, nil
+	}
+	again, config, err := explained(ctx, kept, c.d.names.Load().cache)
 	if err != nil {
 		return nil, err
+	}
+	e.Now = &ui.Again{Explanation: explain.Of(again, config), Differences: kept.Check(again), Records: recordChanges(report.Exchanges(), again.Exchanges())}
+	return e, nil
+}
+
+// explained evaluates a bundle again with every step, from its own answers or those of dns.
+func explained(ctx context.Context, kept *bundle.Bundle, dns resolver.Resolver) (*postseal.Report, *postseal.Config, error) {
+	config, err := kept.Config()
+	if err != nil {
+		return nil, nil, err
+	}
+	config.Trace = true
+	if dns != nil {
+		config.Resolver = dns
+	}
+	v, err := postseal.New(config)
+	if err != nil {
+		return nil, nil, err
 	}
 	report, err := kept.RunWith(ctx, v)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	report.Ref = kept.Ref
 	config = v.Config()
-	return &ui.Explained{Explanation: explain.Of(report, &config), Differences: kept.Check(report), Missing: bundle.Missing(report)}, nil
+	return report, &config, nil
+}
+
+// recordChanges compares what two runs were answered.
+func recordChanges(before, after []resolver.Exchange) []ui.RecordChange {
+	list := []ui.RecordChange{}
+	for i := range before {
+		b := &before[i]
+		k := slices.IndexFunc(after, func(e resolver.Exchange) bool { return e.Name == b.Name && e.Type == b.Type })
+		if k < 0 {
+			continue // the run took another way
+		}
+		if was, is := answerText(b), answerText(&after[k]); was != is {
+			list = append(list, ui.RecordChange{Type: b.Type.String(), Name: store.Clean(b.Name), Was: was, Is: is})
+		}
+	}
+	return list
+}
+
+// answerText is an answer in one line, in an order that does not depend on the server.
+func answerText(e *resolver.Exchange) string {
+	const most = 2000
+	switch {
+	case e.Err != nil:
+		return string(resolver.KindOf(e.Err))
+	case e.Answer.NXDomain:
+		return "the name does not exist"
+	case len(e.Answer.Records) == 0:
+		return "no record"
+	}
+	var texts []string
+	for i := range e.Answer.Records {
+		switch r := &e.Answer.Records[i]; {
+		case r.Addr.IsValid():
+			texts = append(texts, r.Addr.String())
+		case r.Target != "":
+			texts = append(texts, r.Target)
+		default:
+			texts = append(texts, r.Text)
+		}
+	}
+	slices.Sort(texts)
+	text := strings.Join(texts, "; ")
+	return strings.ToValidUTF8(text[:min(len(text), most)], "\uFFFD")
 }
 
 // find reads the evidence of a verdict by its reference or queue id.

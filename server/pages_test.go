@@ -106,6 +106,8 @@ func TestConsole(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{"/v/" + ref, "reject.test"},
 		{"/v/" + ref, "What would have to change"},
+		{"/v/" + ref + "?dns=now", "No record that the verdict rests on has changed."},
+		{"/v/" + ref, "queries, "},
 		{"/system", "journal_dir"},
 		{"/audit/reject.test", "findings"},
 		{"/live", "Live"},

@@ -20,6 +20,7 @@ var funcs = template.FuncMap{
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
 	"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
 	"ref":      dashed,
 	"network":  networkOf,
 	"link":     searchLink,

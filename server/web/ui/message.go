@@ -19,9 +19,11 @@ type messageData struct {
 	Evidence *Explained       // nil if none is stored
 	NoStory  string           // why
 	Steps    []step
-	Note     string // what the sender would have to change
-	Like     string // URL of a search for similar verdicts
-	Postman  string // text to copy for the postmaster
+	Note     string     // what the sender would have to change
+	Like     string     // URL of a search for similar verdicts
+	LikeText string     // how many
+	Wait     *waterfall // nil without timings
+	Postman  string     // text to copy for the postmaster
 }
 
 // step is one step of a message's path.
@@ -31,7 +33,7 @@ type step struct{ Name, Tone, Symbol, Words, Detail string }
 func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	d := &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
 	u.findVerdict(r, d)
-	evidence, err := u.source.Explain(r.Context(), r.PathValue("ref"))
+	evidence, err := u.source.Explain(r.Context(), r.PathValue("ref"), r.URL.Query().Get("dns") == "now")
 	var refusal *web.Refusal
 	switch {
 	case err == nil:
@@ -46,6 +48,7 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.describe()
+	u.countLike(r, d)
 	u.show(rw, http.StatusOK, "message", dashed(d.Ref), 0, d)
 }
 
@@ -123,4 +126,27 @@ func policyOf(v *history.Verdict) string {
 		return "no policy"
 	}
 	return v.PolicyDomain + " asks for " + v.Policy
+}
+
+// countLike counts the others of the same author and sender.
+func (u *ui) countLike(r *http.Request, d *messageData) {
+	db, _ := u.source.Store()
+	if d.Evidence != nil {
+		d.Wait = newWaterfall(d.Evidence.Timings)
+	}
+	if db == nil || d.Verdict == nil {
+		return
+	}
+	q, err := store.ParseQuery("author:"+quoted(d.Verdict.Author)+" mailfrom:"+quoted(d.Verdict.MailFrom)+" since:7d", u.source.Now())
+	if err != nil {
+		return
+	}
+	page, err := history.Find(r.Context(), db, q, history.Options{Limit: 1, Figures: true, Budget: budget})
+	switch {
+	case err != nil || page.CountIs == "unknown":
+	case page.CountIs == "at-least":
+		d.LikeText = "more than " + number(page.Count)
+	default:
+		d.LikeText = number(page.Count)
+	}
 }

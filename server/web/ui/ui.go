@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"postseal/audit"
+	"postseal/bundle"
 	"postseal/internal/app/explain"
 	"postseal/server/web"
 	"postseal/store"
@@ -29,7 +30,7 @@ type Source interface {
 	Store() (db store.Reader, why string)
 	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
 	// stored.
-	Explain(ctx context.Context, ref string) (*Explained, error)
+	Explain(ctx context.Context, ref string, now bool) (*Explained, error)
 	// Audit audits a domain now. The error is a *web.Refusal if the request is wrong.
 	Audit(r *http.Request) (*audit.Report, error)
 	// WhatIf compares two policies on the kept evidence. The error is a *web.Refusal if the
@@ -57,8 +58,22 @@ type Frame struct {
 type Explained struct {
 	Explanation *explain.Explanation
 	Differences []string // the difference from the recorded decision, empty if there is none
-	Missing     []string // DNS answers that were not stored
+	Missing     []string // DNS answers that were not kept
+	Timings     []bundle.Timing
+	Recipients  int
+	Until       time.Time // when the evidence is deleted
+	Now         *Again    // with the DNS of now, if it was asked for
 }
+
+// Again is a verdict that was evaluated with the DNS of now.
+type Again struct {
+	Explanation *explain.Explanation
+	Records     []RecordChange // what the DNS answers differently
+	Differences []string       // of the verdict, from what was decided
+}
+
+// RecordChange is a DNS query that is answered differently now. Was and Is are "" for no answer.
+type RecordChange struct{ Type, Name, Was, Is string }
 
 //go:embed pages/*.html
 var pages embed.FS

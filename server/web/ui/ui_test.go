@@ -20,6 +20,7 @@ import (
 
 	"postseal"
 	"postseal/audit"
+	"postseal/bundle"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/whatif"
@@ -62,11 +63,15 @@ func (s *source) WhatIf(r *http.Request) (Comparison, error) {
 	return *s.compared, nil
 }
 func (s *source) Now() time.Time { return now }
-func (s *source) Explain(_ context.Context, ref string) (*Explained, error) {
+func (s *source) Explain(_ context.Context, ref string, again bool) (*Explained, error) {
 	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Explanation.Ref {
 		return nil, &web.Refusal{Status: http.StatusNotFound, Detail: "no verdict of this reference is kept"}
 	}
-	return s.evidence, nil
+	e := *s.evidence
+	if again {
+		e.Now = &Again{Explanation: e.Explanation, Differences: []string{`dkim: got "pass", want "fail"`}, Records: []RecordChange{{"TXT", "_dmarc.acme.test", "v=DMARC1; p=reject", "v=DMARC1; p=none"}, {"TXT", "x.test", hostile, hostile}}}
+	}
+	return &e, nil
 }
 func (s *source) Audit(r *http.Request) (*audit.Report, error) {
 	if r.PathValue("domain") != "acme.test" {
@@ -125,7 +130,8 @@ func filled(t testing.TB) store.Reader {
 }
 
 func told() *Explained {
-	return &Explained{Explanation: &explain.Explanation{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
+	return &Explained{Recipients: 3, Until: now.AddDate(0, 1, 0), Timings: []bundle.Timing{{Type: "TXT", Name: "lists.example.net", Took: 7100 * time.Microsecond}, {Type: "MX", Name: "lists.example.net", Began: 7 * time.Millisecond, Took: 28 * time.Millisecond},
+		{Type: "TXT", Name: "_dmarc.test", Began: 24 * time.Millisecond, Cached: true}, {Type: "TXT", Name: hostile, Began: 25 * time.Millisecond, Took: time.Millisecond}}, Explanation: &explain.Explanation{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
 		Chapters: []*explain.Node{{Title: "SPF", Text: "pass for lists.example.net", Tone: explain.Good, RFC: "7208 §4.6", Steps: []*explain.Node{
 			{Title: "mx", Text: "no match"}, {Title: "include:_spf.host.example", Path: true, Steps: []*explain.Node{{Title: "ip4:198.51.100.64/26", Text: "matches 198.51.100.77", Path: true}}}}},
 			{Title: "Decision", Text: hostile, Tone: explain.Warn}}}}
@@ -190,6 +196,8 @@ func TestPages(t *testing.T) {
 		{"search, failing", failing, "/search?q=x.test", 503, []string{"cannot be searched: disk on fire"}, nil},
 		{"a reference goes to its page", full, "/search?q=" + ref, 303, []string{"/v/" + ref}, nil},
 		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "have lists.example.net sign as", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
+		{"message, its queries", full, "/v/" + ref, 200, []string{"4 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "postseal exempt"}, []string{"With the DNS of now <"}},
+		{"message, the DNS of now", full, "/v/" + ref + "?dns=now", 200, []string{"With the DNS of now", "What differs: dkim", "v=DMARC1; p=none"}, nil},
 		{"message, with a dash", full, "/v/" + strings.ToLower(ref[:4]) + "-" + ref[4:], 200, []string{"Quarantined"}, nil},
 		{"message by queue id", full, "/v/4cXk1", 200, []string{"Accepted"}, nil},
 		{"message without evidence", full, "/v/" + store.RefText(1001), 200, []string{"evidence of this verdict is not kept", "no verdict of this reference is kept"}, nil},
@@ -313,7 +321,7 @@ func (broken) Hours(context.Context, store.Day, *store.Query) ([]store.Hour, err
 // TestHostile: what strangers choose is text on every page that shows it.
 func TestHostile(t *testing.T) {
 	s := &source{db: filled(t), evidence: told(), compared: compared()}
-	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
 		check(t, body)
 	}
