@@ -25,6 +25,8 @@ var wallClock = map[string]string{
 	"server/trial.go":            "shown, not compared",
 	"server/web/refusal/page.go": "shown, not compared",
 	"server/web/ui/funcs.go":     "shown, not compared",
+	"server/web/ui/frame.go":     "shown, not compared",
+	"server/web/ui/waterfall.go": "a duration is rounded",
 	"server/web/ui/live.go":      "the hours of the history are wall time",
 	"server/web/ui/message.go":   "shown, not compared",
 	"server/web/ui/search.go":    "searches are by wall time",

@@ -47,7 +47,7 @@ type keeper struct {
 // newKeeper opens the journal. The daemon starts even if the database is down. An unusable
 // state directory is an error only if the configuration file names it.
 func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
-	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(), stop: func() {}}
+	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(time.Now), stop: func() {}}
 	if h.now == nil {
 		h.now = time.Now
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"postseal/store"
 )
@@ -19,6 +20,7 @@ type live struct {
 	viewers map[*viewer]bool
 	n       atomic.Int32
 	closed  bool
+	streams *streams // for the page Live
 }
 
 // viewer is one client that follows.
@@ -28,13 +30,16 @@ type viewer struct {
 	missed atomic.Int64
 }
 
-func newLive() *live { return &live{viewers: map[*viewer]bool{}} }
+func newLive(now func() time.Time) *live {
+	return &live{viewers: map[*viewer]bool{}, streams: newStreams(now)}
+}
 
-func (l *live) watched() bool { return l.n.Load() > 0 }
+func (l *live) watched() bool { return l.n.Load() > 0 || l.streams.watched() }
 
 // show gives a verdict to the viewers whose search finds it. It never waits.
 func (l *live) show(r store.Row) {
-	if !l.watched() {
+	l.streams.show(&r)
+	if l.n.Load() == 0 {
 		return
 	}
 	l.mu.Lock()
@@ -76,6 +81,7 @@ func (l *live) leave(v *viewer) {
 
 // close ends all viewers.
 func (l *live) close() {
+	l.streams.close()
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()

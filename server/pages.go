@@ -28,6 +28,7 @@ func (d *Daemon) routes() []web.Route {
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
 		get("/v1/verdicts", web.Reader, d.history.verdicts),
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
+		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Handler: web.Stream(d.engine, d.history.stream)},
 		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
 		get("/v1/audit/{domain}", web.Host, d.audit),
 	}...)

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ type liveData struct {
 	Show    string
 	Paused  bool
 	Query   string
+	Stream  string // the query of the address of the stream
 	Problem *store.QueryError
 }
 
@@ -63,6 +65,7 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	if d.Show == "" {
 		d.Show = "exceptions"
 	}
+	d.Stream = "?" + url.Values{"show": {d.Show}, "q": {d.Query}}.Encode()
 	refresh := liveSecond
 	if d.Paused {
 		refresh = 0

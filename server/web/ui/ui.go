@@ -81,6 +81,11 @@ var pages embed.FS
 //go:embed style.css
 var style []byte
 
+//go:generate go run -C build .
+
+//go:embed dist/app.js
+var script []byte
+
 //go:embed icon.svg
 var icon []byte
 
@@ -107,6 +112,7 @@ func Routes(s Source) []web.Route {
 		page("/whatif", u.whatIf),
 		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Admin, Page: true, Handler: u.paste},
 		asset("style.css", "text/css; charset=utf-8", style),
+		asset("app.js", "text/javascript; charset=utf-8", script),
 		asset("icon.svg", "image/svg+xml", icon),
 	}
 }

@@ -1,0 +1,305 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postseal/internal/app/history"
+	"postseal/server/web"
+	"postseal/server/web/ui"
+	"postseal/store"
+)
+
+// The bounds of the stream for the page Live: the pause between two frames, viewers, different
+// views, frames that wait for a viewer, frames and bytes that a viewer can resume from, verdicts of
+// one frame, and how long one connection lasts before the browser asks again.
+const (
+	framePause   = 250 * time.Millisecond
+	maxWatchers  = 200
+	maxViews     = 32
+	waitFrames   = 16
+	ringFrames   = 2000
+	ringBytes    = 2 << 20
+	frameRows    = 200
+	streamLasts  = 10 * time.Minute
+	viewLingers  = time.Minute // that a view without viewers keeps its frames
+	retryMillis  = 3000
+	streamWrites = 30 * time.Second
+)
+
+// streams are the views of the page Live that are watched. Each frame is encoded once for all
+// viewers of a view. A viewer that is too slow loses frames, and is told; mail never waits.
+type streams struct {
+	now     func() time.Time
+	mu      sync.Mutex
+	views   map[string]*liveView
+	n       atomic.Int32 // views, so that nothing is locked while nobody watches
+	closed  bool
+	viewers int
+}
+
+// liveView is one filter with its frames.
+type liveView struct {
+	query *store.Query
+	fold  bool // accepted mail and repeats share a row
+
+	rows    []store.Row // of the next frame
+	counts  [len(actionsOf)]int
+	timer   *time.Timer // runs while a frame is due
+	seq     int64
+	ring    []encodedFrame
+	size    int
+	viewers map[*watcher]bool
+	left    time.Time // when the last viewer left
+}
+
+type encodedFrame struct {
+	seq  int64
+	data []byte
+}
+
+// watcher is one connection.
+type watcher struct {
+	frames chan encodedFrame
+	missed atomic.Int64
+}
+
+var actionsOf = [...]string{"accept", "quarantine", "reject", "defer"}
+
+func newStreams(now func() time.Time) *streams {
+	return &streams{now: now, views: map[string]*liveView{}}
+}
+
+func (s *streams) watched() bool { return s.n.Load() > 0 }
+
+// show takes a verdict for the next frame of each view that finds it. It never waits for a viewer.
+func (s *streams) show(r *store.Row) {
+	if !s.watched() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, v := range s.views {
+		if !v.query.Match(r) {
+			continue
+		}
+		if i := slices.Index(actionsOf[:], r.Applied); i >= 0 {
+			v.counts[i]++
+		}
+		if len(v.rows) < frameRows {
+			v.rows = append(v.rows, *r)
+		}
+		if v.timer == nil {
+			v.timer = time.AfterFunc(framePause, func() { s.flush(key) })
+		}
+	}
+}
+
+// flush sends the frame of a view that is due.
+func (s *streams) flush(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.views[key]
+	if v == nil || s.closed {
+		return
+	}
+	v.timer = nil
+	v.seq++
+	verdicts := make([]history.Verdict, 0, len(v.rows))
+	for i := len(v.rows) - 1; i >= 0; i-- { // the newest first, as on the page
+		verdicts = append(verdicts, history.FromRow(&v.rows[i]))
+	}
+	counts := map[string]int{}
+	for i, n := range v.counts {
+		if n > 0 {
+			counts[actionsOf[i]] = n
+		}
+	}
+	frame := ui.NewFrame(v.seq, s.now(), counts, verdicts, v.fold)
+	v.rows, v.counts = v.rows[:0], [len(actionsOf)]int{}
+	data, err := json.Marshal(frame)
+	if err != nil {
+		return
+	}
+	v.keep(encodedFrame{v.seq, data})
+	if len(v.viewers) == 0 && s.now().Sub(v.left) > viewLingers {
+		delete(s.views, key)
+		s.n.Store(int32(len(s.views)))
+	}
+}
+
+// keep puts a frame into the ring and gives it to the viewers.
+func (v *liveView) keep(f encodedFrame) {
+	v.ring, v.size = append(v.ring, f), v.size+len(f.data)
+	for len(v.ring) > ringFrames || v.size > ringBytes && len(v.ring) > 1 {
+		v.size -= len(v.ring[0].data)
+		v.ring = slices.Delete(v.ring, 0, 1)
+	}
+	for w := range v.viewers {
+		select {
+		case w.frames <- f:
+		default:
+			w.missed.Add(1)
+		}
+	}
+}
+
+// follow adds a viewer, with the frames after the one that it saw last. gap reports that some of
+// those are gone.
+func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *watcher, old []encodedFrame, gap bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.views[key]
+	if s.closed || s.viewers >= maxWatchers || v == nil && len(s.views) >= maxViews && !s.evict() {
+		return nil, nil, false, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
+	}
+	if v == nil {
+		v = &liveView{query: q, fold: fold, viewers: map[*watcher]bool{}}
+		s.views[key] = v
+		s.n.Store(int32(len(s.views)))
+	}
+	w = &watcher{frames: make(chan encodedFrame, waitFrames)}
+	v.viewers[w] = true
+	s.viewers++
+	if last <= 0 {
+		return w, nil, false, nil
+	}
+	i := slices.IndexFunc(v.ring, func(f encodedFrame) bool { return f.seq == last })
+	if i < 0 {
+		return w, nil, last != v.seq, nil
+	}
+	return w, slices.Clone(v.ring[i+1:]), false, nil
+}
+
+// evict makes room for a view: one that nobody watches goes.
+func (s *streams) evict() bool {
+	for key, v := range s.views {
+		if len(v.viewers) == 0 {
+			delete(s.views, key)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *streams) leave(key string, w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.views[key]; v != nil && v.viewers[w] {
+		delete(v.viewers, w)
+		v.left = s.now()
+		s.viewers--
+	}
+}
+
+// close ends all streams.
+func (s *streams) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, v := range s.views {
+		if v.timer != nil {
+			v.timer.Stop()
+		}
+		for w := range v.viewers {
+			close(w.frames)
+		}
+		clear(v.viewers)
+	}
+}
+
+// stream answers GET /v1/live: server-sent events, four frames per second at most.
+func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
+	if err := known(r, "q", "show"); err != nil {
+		return err
+	}
+	show := r.URL.Query().Get("show")
+	terms, ok := ui.ShowTerms(show)
+	if !ok {
+		return badRequest("show is not one of exceptions, all, reject, quarantine, defer")
+	}
+	text := r.URL.Query().Get("q") + terms
+	q, err := store.ParseQuery(text, h.now())
+	var wrong *store.QueryError
+	if errors.As(err, &wrong) {
+		return badRequest("q: %s", wrong.Error())
+	} else if err != nil {
+		return err
+	}
+	last, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) //nolint:errcheck // not a number: from now on
+	key := show + " " + text
+	w, old, gap, err := h.live.streams.follow(key, q, show == "" || show == "exceptions", last)
+	if err != nil {
+		return err
+	}
+	defer h.live.streams.leave(key, w)
+	rw.Header().Set("Content-Type", "text/event-stream")
+	rw.Header().Set("X-Accel-Buffering", "no") // nginx passes each frame on at once
+	events := &events{rw: rw, control: http.NewResponseController(rw)}
+	events.write(fmt.Sprintf("retry: %d\n\n", retryMillis))
+	if gap {
+		events.gap(1)
+	}
+	for _, f := range old {
+		events.frame(f)
+	}
+	events.run(r, w)
+	return nil
+}
+
+// events writes server-sent events. After an error it writes no more.
+type events struct {
+	rw      http.ResponseWriter
+	control *http.ResponseController
+	err     error
+}
+
+func (e *events) run(r *http.Request, w *watcher) {
+	tick, end := time.NewTicker(streamTick), time.NewTimer(streamLasts)
+	defer tick.Stop()
+	defer end.Stop()
+	for e.err == nil {
+		select {
+		case f, open := <-w.frames:
+			if !open {
+				return
+			}
+			e.frame(f)
+			if n := w.missed.Swap(0); n > 0 {
+				e.gap(n)
+			}
+		case <-tick.C:
+			e.write(": still here\n\n")
+		case <-end.C: // the browser comes back, and is asked who it is again
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (e *events) frame(f encodedFrame) { e.write(fmt.Sprintf("id: %d\ndata: %s\n\n", f.seq, f.data)) }
+
+func (e *events) gap(missed int64) {
+	e.write(fmt.Sprintf("event: gap\ndata: {\"missed\":%d}\n\n", missed))
+}
+
+func (e *events) write(s string) {
+	if e.err != nil {
+		return
+	}
+	if err := e.control.SetWriteDeadline(time.Now().Add(streamWrites)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		e.err = err
+		return
+	}
+	if _, e.err = e.rw.Write([]byte(s)); e.err == nil {
+		e.err = e.control.Flush()
+	}
+}

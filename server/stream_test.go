@@ -1,0 +1,207 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postseal/internal/app/conf"
+	"postseal/server/listener"
+	"postseal/server/web"
+	"postseal/server/web/ui"
+	"postseal/store"
+)
+
+func streamRow(i int) store.Row {
+	r := store.Row{Millis: int64(i), Ref: store.RefText(int64(i)), Door: "milter", Action: "accept", Applied: "accept", Author: "bulk.test", MFrom: "bulk.test", IP: netip.MustParseAddr("203.0.113.7"),
+		SPF: "pass", DKIM: "pass:bulk.test/s", DMARC: "pass", Aligned: "both"}
+	if i%10 == 0 {
+		r.Action, r.Applied, r.Author, r.DMARC, r.Reason = "reject", "reject", fmt.Sprintf("bank%d.test", i), "fail", "dmarc.reject"
+	}
+	return r
+}
+
+// TestStreamFrames: each viewer gets every frame once and in order; one that is too slow loses
+// frames and is told; one that comes back goes on after what it saw, or is told what is gone.
+func TestStreamFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreams(time.Now)
+		defer s.close()
+		all := &store.Query{}
+		fast, _, _, err := s.follow("", all, true, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow, _, _, _ := s.follow("", all, true, 0)
+		var got []ui.StreamFrame
+		for i := range 50 {
+			for k := range 5 {
+				r := streamRow(i*5 + k)
+				s.show(&r)
+			}
+			time.Sleep(framePause)
+			synctest.Wait()
+			var f ui.StreamFrame
+			if err := json.Unmarshal((<-fast.frames).data, &f); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, f)
+		}
+		verdicts := 0
+		for i, f := range got {
+			if f.Seq != int64(i+1) {
+				t.Errorf("frame %d has seq %d", i, f.Seq)
+			}
+			verdicts += f.Counts["accept"] + f.Counts["reject"]
+		}
+		if verdicts != 250 || len(slow.frames) != waitFrames || slow.missed.Load() != int64(50-waitFrames) {
+			t.Errorf("%d verdicts, the slow viewer has %d frames and missed %d", verdicts, len(slow.frames), slow.missed.Load())
+		}
+		if f := got[0]; len(f.Rows) != 1 || f.Rows[0].Marks["dmarc"].Tone != "bad" || len(f.Runs) != 1 || f.Runs[0].N != 4 {
+			t.Errorf("%+v", f)
+		}
+		if _, old, gap, _ := s.follow("", all, true, 47); len(old) != 3 || gap || old[0].seq != 48 {
+			t.Errorf("resumed after 47: %d frames, gap %v", len(old), gap)
+		}
+		if _, old, gap, _ := s.follow("", all, true, 4711); len(old) != 0 || !gap {
+			t.Errorf("resumed after what is not there: %d frames, gap %v", len(old), gap)
+		}
+	})
+}
+
+// TestStreamBounds: viewers and views are bounded, and a view that nobody watches makes room.
+func TestStreamBounds(t *testing.T) {
+	s := newStreams(time.Now)
+	defer s.close()
+	var first *watcher
+	for i := range maxViews {
+		w, _, _, err := s.follow(fmt.Sprint(i), &store.Query{}, true, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = w
+		}
+	}
+	if _, _, _, err := s.follow("one more", &store.Query{}, true, 0); err == nil {
+		t.Error("a view too many")
+	}
+	s.leave("0", first)
+	if _, _, _, err := s.follow("one more", &store.Query{}, true, 0); err != nil {
+		t.Error(err)
+	}
+	for range maxWatchers - maxViews {
+		if _, _, _, err := s.follow("1", &store.Query{}, true, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, _, err := s.follow("1", &store.Query{}, true, 0); err == nil {
+		t.Error("a viewer too many")
+	}
+}
+
+// TestStream: a verdict of the daemon comes to the page Live as an event, with the fields of the
+// API; hostile text stays within its event.
+func TestStream(t *testing.T) {
+	d := run(t, listeners)
+	token, err := listener.ReadToken(conf.ConsoleToken())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("http://%s/v1/live?show=all", d.Addr(listener.HTTP)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+token)
+	r, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if got := r.Header.Get("Content-Type"); r.StatusCode != 200 || got != "text/event-stream" {
+		t.Fatalf("%d %s", r.StatusCode, got)
+	}
+	lines := bufio.NewScanner(r.Body)
+	lines.Scan() // retry: it follows
+	d.post("ip=192.0.2.1&helo="+"x%0Adata:%20evil"+"&from=b@reject.test", "From: a@reject.test\n\nx\n")
+	var f ui.StreamFrame
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			if err := json.Unmarshal([]byte(data), &f); err != nil {
+				t.Fatalf("%v in %s", err, data)
+			}
+			break
+		}
+	}
+	if len(f.Rows) != 1 || f.Rows[0].Author != "reject.test" || f.Rows[0].Applied != "reject" || f.Counts["reject"] != 1 {
+		t.Errorf("%+v", f)
+	}
+	for path, want := range map[string]int{"/v1/live?show=some": 400, "/v1/live?q=authr:x": 400, "/v1/live?x=1": 400} {
+		if status, body := d.get(path); status != want {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+}
+
+// TestStreamCost: a hundred viewers of fifty verdicts a second cost at most 3 % of a core beyond
+// what their own clients take, which run in this process too: so twice that is asked here.
+func TestStreamCost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: takes three seconds")
+	}
+	const viewers, rate, seconds = 100, 50, 3
+	h := &keeper{live: newLive(time.Now), now: time.Now}
+	server := httptest.NewServer(web.Stream(nil, h.stream))
+	defer server.Close()
+	var clients sync.WaitGroup
+	for range viewers {
+		r, err := http.Get(server.URL + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.Go(func() {
+			buf := make([]byte, 64<<10)
+			for {
+				if _, err := r.Body.Read(buf); err != nil {
+					r.Body.Close()
+					return
+				}
+			}
+		})
+	}
+	before, began := cpu(t), time.Now()
+	tick := time.NewTicker(time.Second / rate)
+	defer tick.Stop()
+	for i := range rate * seconds {
+		<-tick.C
+		row := streamRow(i)
+		h.live.show(row)
+	}
+	used, took := cpu(t)-before, time.Since(began)
+	h.live.close()
+	clients.Wait()
+	share := float64(used) / float64(took) * 100
+	t.Logf("%.1f %% of a core for %d viewers and %d verdicts a second, clients included", share, viewers, rate)
+	if share > 6 {
+		t.Errorf("%.1f %% of a core, at most 6 with the clients", share)
+	}
+}
+
+// cpu is the time of the processor that this process has used.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

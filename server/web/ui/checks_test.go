@@ -1,0 +1,83 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"postseal/store"
+	"postseal/store/sqlite"
+)
+
+// pageOf is a page that the browser opens.
+type pageOf struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+}
+
+// TestBrowserChecks opens each page in Chromium, light and dark, 1280 and 390 px wide: no request
+// goes to another origin, nothing is on the console, axe finds nothing (WCAG 2.2 AA and best
+// practice), nothing scrolls sideways. Without scripts each page says the same; a message is
+// found, opened and left by the keyboard alone; back and reload show the same. The states empty,
+// off and failing are among the pages. The pictures go to POSTSEAL_SCREENSHOTS.
+func TestBrowserChecks(t *testing.T) {
+	dir, modules, browser := os.Getenv("POSTSEAL_SCREENSHOTS"), os.Getenv("POSTSEAL_NODE_MODULES"), chromium()
+	node, err := exec.LookPath("node")
+	switch {
+	case dir == "" || modules == "":
+		t.Skip("skipped: POSTSEAL_SCREENSHOTS and POSTSEAL_NODE_MODULES (with playwright-core and axe-core) name no directories")
+	case browser == "" || err != nil:
+		t.Skip("skipped: chromium or node is not installed")
+	}
+	empty, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "empty.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Close()
+	ref := store.RefText(1000)
+	message := pageOf{"message", "/v/" + ref}
+	for _, c := range []struct {
+		name   string
+		source *source
+		pages  []pageOf
+	}{
+		{"full", &source{db: filled(t), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
+			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"system", "/system"}}},
+		{"off", &source{why: "[store] url is \"none\""}, []pageOf{{"live-off", "/live?follow=0"}, {"search-off", "/search?q=x.test"}, {"whatif-off", "/whatif"}, {"system-off", "/system"}}},
+		{"empty", &source{db: empty, compared: &Comparison{}}, []pageOf{{"live-empty", "/live?follow=0"}, {"search-empty", "/search?q=x.test"}}},
+		{"failing", &source{db: broken{}, trouble: "No name server answers."}, []pageOf{{"live-failing", "/live?follow=0"}, {"search-failing", "/search?q=x.test"}, {"system-failing", "/system"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(handler(c.source))
+			defer server.Close()
+			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": c.pages, "search": "applied:reject", "keyboard": c.name == "full"})
+		})
+	}
+}
+
+// runChecks runs the plan in the browser, and reports what it found.
+func runChecks(t *testing.T, node, url, dir, browser string, plan map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "testdata/check.mjs", url, dir, browser)
+	cmd.Stdin = bytes.NewReader(text)
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s%s", err, &out, &errors)
+	}
+	var problems []string
+	if err := json.Unmarshal(out.Bytes(), &problems); err != nil {
+		t.Fatalf("%v in %s", err, &out)
+	}
+	for _, p := range problems {
+		t.Error(p)
+	}
+}

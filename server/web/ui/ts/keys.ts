@@ -1,0 +1,73 @@
+// Single keys, never with Ctrl, Alt or Meta and never in a field. One switch turns them off
+// (WCAG 2.1.4).
+const off = "postseal.keys";
+const pages: Record<string, string> = { l: "/live", s: "/search", w: "/whatif", a: "/audit", y: "/system" };
+
+const enabled = (): boolean => localStorage.getItem(off) !== "off";
+
+const rows = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>("main td a[href^='/v/']")];
+
+function move(step: number): void {
+  const list = rows();
+  if (list.length === 0) return;
+  const now = list.indexOf(document.activeElement as HTMLElement);
+  list[Math.min(list.length - 1, Math.max(0, now < 0 ? 0 : now + step))].focus();
+}
+
+// press clicks what a key stands for, if the page has it.
+function press(key: string): boolean {
+  const e = document.querySelector<HTMLElement>(`[data-key="${key}"]`);
+  if (!e || e.hidden) return false;
+  e.click();
+  return true;
+}
+
+function act(key: string): boolean {
+  switch (key) {
+    case "/": {
+      const field = document.getElementById("q") ?? document.getElementById("domain");
+      field?.focus();
+      return field !== null;
+    }
+    case "j":
+      move(1);
+      return true;
+    case "k":
+      move(-1);
+      return true;
+    case "?": {
+      const help = document.getElementById("keys") as HTMLDialogElement | null;
+      if (help?.open) help.close();
+      else help?.showModal();
+      return help !== null;
+    }
+    case "c":
+    case "y":
+    case "p":
+    case "r":
+    case "[":
+    case "]":
+      return press(key);
+  }
+  return false;
+}
+
+export function keys(): void {
+  let going = 0;
+  document.addEventListener("keydown", (e) => {
+    const target = e.target as HTMLElement;
+    if (!enabled() || e.ctrlKey || e.altKey || e.metaKey || target.closest("input, textarea, select, [contenteditable]")) return;
+    if (going > 0 && e.timeStamp - going < 1500 && pages[e.key]) {
+      location.assign(pages[e.key]);
+      return;
+    }
+    going = e.key === "g" ? e.timeStamp : 0;
+    if (act(e.key)) e.preventDefault();
+  });
+  const box = document.getElementById("keys-on") as HTMLInputElement | null;
+  if (!box) return;
+  box.checked = enabled();
+  box.addEventListener("change", () => localStorage.setItem(off, box.checked ? "on" : "off"));
+  document.getElementById("keys-open")?.removeAttribute("hidden");
+  document.getElementById("keys-open")?.addEventListener("click", () => act("?"));
+}

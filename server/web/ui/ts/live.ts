@@ -1,0 +1,140 @@
+// live follows the stream of verdicts. One tab of a browser holds the connection (Web Locks) and
+// gives the frames to the others (BroadcastChannel): on HTTP/1.1 six streams would block all else.
+import { times } from "./times";
+
+interface Mark { symbol: string; tone: string; words: string }
+interface Row {
+  ref: string; at: string; n: number; applied: string; author: string; sender: string; client: string; text: string;
+  marks: { spf: Mark; dkim: Mark; dmarc: Mark };
+}
+interface Run { n: number; at: string; text: string }
+interface Frame { seq: number; counts: Record<string, number>; rows: Row[]; runs: Run[] }
+
+const maxRows = 200;
+const tones: Record<string, string> = { accept: "ok", quarantine: "warn", reject: "bad", defer: "hold" };
+const svg = "http://www.w3.org/2000/svg";
+
+function el(tag: string, className = "", ...children: (Node | string)[]): HTMLElement {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  e.append(...children);
+  return e;
+}
+
+function icon(symbol: string): SVGElement {
+  const s = document.createElementNS(svg, "svg");
+  s.setAttribute("class", "i");
+  s.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(svg, "use");
+  use.setAttribute("href", "#" + symbol);
+  s.append(use);
+  return s;
+}
+
+function time(at: string): HTMLElement {
+  const t = document.createElement("time");
+  t.dateTime = at;
+  t.textContent = new Date(at).toLocaleString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }).replace(",", "");
+  return t;
+}
+
+function mark(m: Mark, method: string): HTMLElement {
+  const span = el("span", m.tone, icon(m.symbol), el("span", "vh", m.words));
+  span.title = m.words;
+  const cell = el("td", "mk", span);
+  cell.dataset.k = method;
+  return cell;
+}
+
+function rowOf(r: Row): HTMLElement {
+  const verdict = el("td", "", el("span", "v " + (tones[r.applied] ?? "none"), icon(tones[r.applied] ?? "none"), r.applied));
+  if (r.n > 1) verdict.append(" ", el("span", "f", "\u00d7" + r.n));
+  const link = el("a", "m nb", r.ref.slice(0, 4) + "-" + r.ref.slice(4)) as HTMLAnchorElement;
+  link.href = "/v/" + encodeURIComponent(r.ref);
+  return el("tr", "fresh", el("td", "q nb", time(r.at)), verdict, el("td", "au", el("b", "", r.author)), el("td", "d", r.sender + " ", el("span", "m f", r.client)),
+    mark(r.marks.spf, "SPF"), mark(r.marks.dkim, "DKIM"), mark(r.marks.dmarc, "DMARC"), el("td", "d w100", r.text), el("td", "end", link));
+}
+
+function runOf(r: Run): HTMLElement {
+  const cell = el("td", "", "accepted: " + r.text);
+  cell.setAttribute("colspan", "7");
+  return el("tr", "run fresh", el("td", "nb", time(r.at)), el("td", "", el("span", "v none", icon("ok"), String(r.n))), cell);
+}
+
+// figures adds the counts of a frame to those of the page. A region that is read aloud changes
+// once in ten seconds at most.
+function figures(counts: Record<string, number>): void {
+  for (const [action, n] of Object.entries(counts)) {
+    for (const e of document.querySelectorAll<HTMLElement>(`[data-count="${action}"]`)) {
+      const sum = Number(e.dataset.n ?? "0") + n;
+      e.dataset.n = String(sum);
+      e.textContent = sum.toLocaleString("en");
+    }
+  }
+}
+
+function show(f: Frame, body: HTMLElement): void {
+  figures(f.counts);
+  const fresh = [...f.rows.map((r) => ({ at: r.at, row: rowOf(r) })), ...f.runs.map((r) => ({ at: r.at, row: runOf(r) }))];
+  fresh.sort((a, b) => (a.at < b.at ? -1 : 1));
+  const focused = document.activeElement;
+  for (const f of fresh) {
+    times(f.row);
+    body.prepend(f.row);
+  }
+  while (body.children.length > maxRows) body.lastElementChild?.remove();
+  if (focused instanceof HTMLElement && focused.isConnected) focused.focus({ preventScroll: true });
+}
+
+export function live(): void {
+  const table = document.querySelector<HTMLElement>("[data-live] tbody");
+  const state = document.getElementById("following");
+  if (!table || !state || !("EventSource" in window)) return;
+  const query = document.querySelector<HTMLElement>("[data-live]")!.dataset.live ?? "";
+  const channel = new BroadcastChannel("postseal.live" + query);
+  let stream: EventSource | undefined;
+  let last = 0;
+  const say = (text: string) => (state.textContent = text);
+  const take = (f: Frame) => {
+    if (f.seq <= last) return;
+    last = f.seq;
+    say("following");
+    show(f, table);
+  };
+  channel.onmessage = (e) => {
+    if (document.hidden) return;
+    if (e.data === "gap") say("some verdicts were left out: reload to see them");
+    else take(e.data as Frame);
+  };
+  const follow = () =>
+    new Promise<void>((done) => {
+      stream = new EventSource("/v1/live" + query);
+      stream.onmessage = (e) => {
+        const f = JSON.parse(e.data) as Frame;
+        take(f);
+        channel.postMessage(f);
+      };
+      stream.addEventListener("gap", () => {
+        say("some verdicts were left out: reload to see them");
+        channel.postMessage("gap");
+      });
+      stream.onopen = () => say("following");
+      stream.onerror = () => say("not connected, trying again");
+      document.addEventListener("visibilitychange", function hidden() {
+        if (!document.hidden) return;
+        document.removeEventListener("visibilitychange", hidden);
+        stream?.close();
+        stream = undefined;
+        done();
+      });
+    });
+  const start = () => {
+    if (document.hidden) return;
+    if (navigator.locks) void navigator.locks.request("postseal.live" + query, follow);
+    else void follow();
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) location.reload(); // one request catches up
+  });
+  start();
+}
