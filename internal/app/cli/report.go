@@ -26,7 +26,7 @@ func (a *app) reportCommand() *cobra.Command {
 }
 
 func (a *app) reportReadCommand() *cobra.Command {
-	address, noStore := "", false
+	address, noStore, box := "", false, imapFlags{}
 	c := &cobra.Command{
 		Use:   "read PATH...|-",
 		Short: "Show what the reports of other mail servers say",
@@ -42,25 +42,37 @@ Reports are kept in the history for "report summary", each once: one that was re
 said to be known and not counted again. Without a history they are only shown; --store names
 one. A report in a mail that your server saw fail DMARC is kept apart and not counted.
 
+imaps://USER@HOST/FOLDER reads an IMAP folder, with the password in --password-file. Mail
+stays where it is, and unread, unless --move-to names a folder: then each mail is moved once
+all its reports are kept.
+
 Exit codes: 0 done, 65 a report was refused, 66 no such input, 69 the database cannot be
 reached.`,
 		Example: `  postseal report read 'google.com!example.com!1538438400!1538524799.zip'
-  postseal report read --format jsonl ~/Maildir > reports.jsonl`,
+  postseal report read --format jsonl ~/Maildir > reports.jsonl
+  postseal report read imaps://dmarc@mail.acme.test/INBOX --password-file pw --move-to Read`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("report read: missing PATH").or("name a report, a mail, an mbox file or a directory, or use - for standard input")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.reportRead(c.Context(), args, address, noStore) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.reportRead(c.Context(), args, address, noStore, box)
+		},
 	}
 	c.Flags().BoolVar(&noStore, "no-store", false, "only show the reports")
+	c.Flags().StringVar(&box.passwordFile, "password-file", "", "the `FILE` with the password of an IMAP user")
+	c.Flags().StringVar(&box.moveTo, "move-to", "", "move mail to this IMAP `FOLDER` once its reports are kept")
 	addStoreFlag(c, &address)
 	return c
 }
 
 // reportRead reads every report in the paths, and keeps them if there is a history.
-func (a *app) reportRead(ctx context.Context, paths []string, address string, noStore bool) error {
+func (a *app) reportRead(ctx context.Context, paths []string, address string, noStore bool, box imapFlags) error {
+	if box.moveTo != "" && noStore {
+		return usage("--move-to cannot be used with --no-store").or("mail is moved once its report is kept")
+	}
 	var keep *inbox.Keeper
 	if !noStore {
 		db, err := a.openInbox(ctx, address)
@@ -76,7 +88,7 @@ func (a *app) reportRead(ctx context.Context, paths []string, address string, no
 			keep = inbox.New(ctx, db, clock)
 		}
 	}
-	in := &reportInput{a: a, keep: keep}
+	in := &reportInput{a: a, keep: keep, imap: box}
 	return a.showReports(func(r *report.Reader) error {
 		in.r = in.keeping(r)
 		for _, path := range paths {
@@ -93,6 +105,8 @@ type reportInput struct {
 	a    *app
 	r    *report.Reader
 	keep *inbox.Keeper // nil keeps nothing
+	imap imapFlags
+	last report.Result // of the last input
 }
 
 // keeping returns a Reader that also keeps what it finds.
@@ -152,8 +166,11 @@ func keepFailure(err error) error {
 
 // readAll reads the reports at path, where "-" is standard input.
 func (in *reportInput) readAll(ctx context.Context, path string) error {
-	if path == "-" {
+	switch {
+	case path == "-":
 		return in.read(ctx, "<stdin>", in.a.stdin)
+	case strings.HasPrefix(path, "imaps://"), strings.HasPrefix(path, "imap://"):
+		return in.readFolder(ctx, path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -212,6 +229,7 @@ func (in *reportInput) read(ctx context.Context, name string, from io.Reader) er
 		from = head
 	}
 	result, err := in.r.Read(ctx, name, from)
+	in.last = result
 	switch {
 	case errors.Is(err, context.Canceled):
 		return failf(exitTempFail, "interrupted")
