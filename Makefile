@@ -94,6 +94,8 @@ bench:
 	go test ./lab/bench -run '^$$' -bench Cold -benchtime 20x
 	for run in 1 2 3 4; do go test ./internal/app/replay -run '^$$' -bench . -benchtime 15000x; done | go run ./lab/bench/ratios
 	go test ./store/journal -run '^$$' -bench Append
+	go test ./store/writer -run '^$$' -bench Daemon -benchtime 50000x
+	go test ./store/writer -run '^$$' -bench Wait -benchtime 5000x
 	POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite ./store/postgres -p 1 -run '^$$' -bench Store -benchtime 100x -timeout 60m
 	go run ./lab/bench/load
 
