@@ -19,6 +19,7 @@ import (
 	"postseal/internal/app/notify"
 	"postseal/internal/app/rules"
 	"postseal/server/listener"
+	"postseal/store"
 )
 
 // The pace of alarms, and the bounds of what could not be sent.
@@ -43,6 +44,8 @@ type alarms struct {
 	dnsDown time.Time // since when; of the goroutine that watches
 	dbDown  time.Time
 	lost    map[string]int64
+	asked   time.Time // when the database was last asked for reports
+	failing []notify.Alarm
 	unsent  []unsent
 
 	stop    context.CancelFunc
@@ -132,6 +135,7 @@ func (a *alarms) alarms(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	all = append(all, a.dns(&c.Notify, now)...)
 	all = append(all, a.spikes(&c.Notify, now)...)
 	all = append(all, a.store(c, now)...)
+	all = append(all, a.reports(now)...)
 	return append(all, endings(c, now)...)
 }
 
@@ -193,6 +197,44 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 			time.Duration(c.Notify.Store), s.Pending, c.Store.Journal)})
 	}
 	return all
+}
+
+// The failures that reports are told of: sweeps in a row, and attempts at one report.
+const (
+	failedSweeps   = 5
+	failedAttempts = 4 // 3 hours and 40 minutes after the first one
+	askReports     = 5 * time.Minute
+)
+
+// reports tells of aggregate reports that cannot be made, and of those that are not accepted.
+func (a *alarms) reports(now time.Time) []notify.Alarm {
+	r := a.d.history.reports.Load()
+	if r == nil || r.sender == nil {
+		return nil
+	}
+	if now.Sub(a.asked) < askReports {
+		return a.failing
+	}
+	a.asked, a.failing = now, nil
+	if n := r.failures.Load(); n >= failedSweeps {
+		a.failing = append(a.failing, notify.Alarm{Name: "reports cannot be sent", Kind: "reports", Text: fmt.Sprintf("Making and sending aggregate reports failed %d times in a row; %d are told. The log says why.", n, failedSweeps)})
+	}
+	db := a.d.history.reader()
+	if db == nil {
+		return a.failing
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	open, err := db.DueDeliveries(ctx, store.Millis(now.Add(24*time.Hour)), 1000)
+	if err != nil {
+		return a.failing // that the store is away is an alarm of its own
+	}
+	open = slices.DeleteFunc(open, func(x store.Delivery) bool { return x.Attempts < failedAttempts })
+	if len(open) > 0 {
+		a.failing = append(a.failing, notify.Alarm{Name: "reports are not accepted", Kind: "reports", Text: fmt.Sprintf("%d reports were not accepted in %d attempts or more, such as that to %s: %q. They expire a day after the first attempt. See postseal report list.",
+			len(open), failedAttempts, open[0].Address, open[0].Reply)})
+	}
+	return a.failing
 }
 
 // endings tell of exemptions and rules whose last day is near.

@@ -109,6 +109,52 @@ func TestAlarmDNS(t *testing.T) {
 	}
 }
 
+// TestAlarmReports: reports that cannot be made, and one that is not accepted in four attempts,
+// are told; one that was put off once is not.
+func TestAlarmReports(t *testing.T) {
+	d := run(t, reportingConfig(t, t.TempDir())+"[notify]\ncommand = ['/bin/true']\n")
+	eventually(t, "the store", func() bool { return d.history.reader() != nil })
+	db := d.history.reader()
+	now := time.Now()
+	day := store.DayOf(store.Millis(now)) - 1
+	ctx := t.Context()
+	if err := db.AddReports(ctx, []store.Outgoing{{Day: day, Domain: "acme.test", ID: "1", File: "f", State: store.ReportBuilt}}); err != nil {
+		t.Fatal(err)
+	}
+	x := store.Delivery{Day: day, Domain: "acme.test", URI: "mailto:d@acme.test", Address: "d@acme.test", State: store.DeliveryDue, Token: "0123456789abcdef"}
+	if err := db.SealReport(ctx, day, "acme.test", "", []store.Delivery{x}); err != nil {
+		t.Fatal(err)
+	}
+	a := newAlarms(d.Daemon, time.Now)
+	kinds := func() (all []string) {
+		now = now.Add(askReports)
+		for _, alarm := range a.reports(now) {
+			all = append(all, alarm.Name+": "+alarm.Text)
+		}
+		return all
+	}
+	for i := range 4 {
+		if got := kinds(); len(got) > 0 {
+			t.Errorf("after %d attempts: %v", i, got)
+		}
+		at := store.Millis(now)
+		if ok, err := db.Lease(ctx, x, at, at+1); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		x.State, x.Reply, x.NextAt = store.DeliveryDue, "451 later", at+2
+		if err := db.EndAttempt(ctx, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.history.reports.Load().failures.Store(failedSweeps)
+	got := strings.Join(kinds(), "\n")
+	for _, want := range []string{"reports cannot be sent", "failed 5 times in a row", "reports are not accepted", `d@acme.test: "451 later"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not told in %q", want, got)
+		}
+	}
+}
+
 type failing struct{}
 
 func (failing) Lookup(context.Context, string, resolver.Type) (resolver.Answer, error) {

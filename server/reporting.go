@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,13 +20,14 @@ import (
 
 // reporting sends aggregate reports, as [report] says.
 type reporting struct {
-	d      *Daemon
-	sender *outbox.Sender // nil sends none
-	result *prometheus.CounterVec
-	inward *prometheus.CounterVec
-	queue  chan received
-	stop   context.CancelFunc
-	done   chan struct{}
+	failures atomic.Int64 // sweeps in a row that failed
+	d        *Daemon
+	sender   *outbox.Sender // nil sends none
+	result   *prometheus.CounterVec
+	inward   *prometheus.CounterVec
+	queue    chan received
+	stop     context.CancelFunc
+	done     chan struct{}
 }
 
 // received is a mail that the daemon reads itself.
@@ -79,8 +81,10 @@ func (r *reporting) sweep(ctx context.Context, db store.Store) {
 	err := r.sender.Sweep(ctx)
 	switch {
 	case err == nil:
+		r.failures.Store(0)
 		r.result.WithLabelValues("ok").Inc()
 	case !errors.Is(err, context.Canceled):
+		r.failures.Add(1)
 		r.result.WithLabelValues("error").Inc()
 		r.d.log.Error("reports could not be sent", "error", listener.Text(err))
 	}

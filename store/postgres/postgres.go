@@ -61,7 +61,7 @@ var _ store.Store = (*DB)(nil)
 // reports is the part of the database that both engines share.
 type reports = sqlreports.DB
 
-var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("$%d", n) }, IP: func(a netip.Addr) any { return a }}
+var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("$%d", n) }, IP: func(a netip.Addr) any { return a }, Action: "(action || '')", ID: "id"}
 
 // Open connects, and migrates the schema. A schema that is newer within the same major
 // version is used as it is.

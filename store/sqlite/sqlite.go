@@ -62,7 +62,7 @@ var _ store.Store = (*DB)(nil)
 // reports is the part of the database that both engines share.
 type reports = sqlreports.DB
 
-var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("?%d", n) }, IP: func(a netip.Addr) any { return a.AsSlice() }, IPLength: "length(ip) = %d", NoIndex: "+"}
+var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprintf("?%d", n) }, IP: func(a netip.Addr) any { return a.AsSlice() }, IPLength: "length(ip) = %d", Action: "+action", ID: "+id"}
 
 // Open opens the file, makes it if it does not exist, and migrates it. A file in a newer
 // schema of the same major version is used as it is.

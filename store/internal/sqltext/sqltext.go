@@ -19,9 +19,9 @@ type Dialect struct {
 	// IPv4 is a condition that holds for addresses of that family alone; "" where the order
 	// of addresses keeps families apart.
 	IPLength string
-	// NoIndex is put before a column whose index is not to be used; "" where the engine knows
-	// better.
-	NoIndex string
+	// Action and ID are those columns in a form that no index fits, for searches where another
+	// index is better; ID is "id" where the engine knows that itself.
+	Action, ID string
 }
 
 // Columns are those of a row, in the order of Values and of Scan.
@@ -60,8 +60,8 @@ const (
 	smallV6 = 40
 )
 
-// hint chooses the index for an engine that keeps no statistics: that of an author, a client or
-// a name rather than that of actions, and that of a small network rather than the order of time.
+// hint chooses the index: that of an author, a client or a name rather than that of actions, and,
+// for an engine that keeps no statistics, that of a small network rather than the order of time.
 func (w *Where) hint(q *store.Query) {
 	for i := range q.Terms {
 		t := &q.Terms[i]
@@ -71,17 +71,17 @@ func (w *Where) hint(q *store.Query) {
 		switch t.Field {
 		case store.FieldIP:
 			if t.Net.Addr().Is4() && t.Net.Bits() >= smallV4 || t.Net.Addr().Is6() && t.Net.Bits() >= smallV6 {
-				w.action = w.d.NoIndex + "action"
+				w.action = w.d.Action
 				if !t.Net.IsSingleIP() {
-					w.id = w.d.NoIndex + "id"
+					w.id = w.d.ID
 				}
 			}
 		case store.FieldAuthor:
 			if len(t.Values) == 1 && !strings.HasPrefix(t.Values[0], "*") {
-				w.action = w.d.NoIndex + "action"
+				w.action = w.d.Action
 			}
 		case store.FieldRef, store.FieldQID, store.FieldName:
-			w.action = w.d.NoIndex + "action"
+			w.action = w.d.Action
 		}
 	}
 }
