@@ -8,14 +8,19 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/app/migrate"
+	"postseal/server/listener"
 	"postseal/spf"
 )
 
-// flagValues are offered by shell completions. A flag without values takes free text, so no
+// actionWords are the actions of a verdict.
+var actionWords = []cobra.Completion{string(postseal.Accept), string(postseal.Quarantine), string(postseal.Reject), string(postseal.Defer)}
+
+// flagValues are offered by shell completions, by the name of the flag, or by command and flag where
+// a name has several meanings. A flag without values takes free text, so no
 // files are offered for it.
 var flagValues = map[string][]cobra.Completion{
 	"color":      {"auto\ton a terminal", "always", "never"},
-	"format":     {"text\tfor people", "json\tindented", "jsonl\tone object a line"},
 	"log-format": {"text\tfor people", "json\tone object a line"},
 	"enforce": {
 		string(postseal.Observe) + "\tact on nothing",
@@ -29,9 +34,17 @@ var flagValues = map[string][]cobra.Completion{
 		withHeader + "\tthe header section as it is",
 		withMessage + "\tthe whole message",
 	},
-	"identity": {string(spf.MailFrom), string(spf.Helo)},
-	"spf":      withSign(spfWords),
-	"dkim":     withSign(dkimWords),
+	"identity":       {string(spf.MailFrom), string(spf.Helo)},
+	"fail-on":        {"info", "warn", "error", "critical", "never\tfindings do not count"},
+	"profile":        {"auto\tby its records", "sending", "receiving", "parked"},
+	"migrate from":   migrateNames(),
+	"default-action": {"tempfail\tdefer mail while postseal is down", "accept\taccept it unchecked"},
+	"role":           {string(listener.ReaderRole), string(listener.AdminRole)},
+	"action":         actionWords,
+	"applied":        actionWords,
+	"replay policy":  {string(postseal.Observe), string(postseal.EnforceQuarantine), string(postseal.Guarded), string(postseal.Strict)},
+	"spf":            withSign(spfWords),
+	"dkim":           withSign(dkimWords),
 }
 
 // fileFlags take file names.
@@ -61,7 +74,10 @@ func (a *app) addCompletions(root *cobra.Command) {
 func addFlagCompletions(c *cobra.Command) {
 	add := func(f *pflag.Flag) {
 		extensions, file := fileFlags[f.Name]
-		values := flagValues[f.Name]
+		values, own := flagValues[c.Name()+" "+f.Name]
+		if !own {
+			values = flagValues[f.Name]
+		}
 		directive := cobra.ShellCompDirectiveNoFileComp
 		if f.Name == "spf" || f.Name == "dkim" {
 			directive |= cobra.ShellCompDirectiveNoSpace
@@ -70,6 +86,8 @@ func addFlagCompletions(c *cobra.Command) {
 		case file && extensions == nil:
 		case file:
 			c.MarkFlagFilename(f.Name, extensions...)
+		case f.Name == "format":
+			c.RegisterFlagCompletionFunc(f.Name, completeFormat)
 		default:
 			c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(values, directive))
 		}
@@ -83,6 +101,19 @@ func addFlagCompletions(c *cobra.Command) {
 		addFlagCompletions(sub)
 	}
 }
+
+// completeFormat offers the formats that the command knows.
+func completeFormat(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	about := map[string]string{"text": "\tfor people", "json": "\tindented", "jsonl": "\tone object a line"}
+	var list []cobra.Completion
+	for _, format := range formatsOf(c) {
+		list = append(list, format+about[format])
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+// migrateNames are the programs of migrate --from.
+func migrateNames() []cobra.Completion { return migrate.Programs() }
 
 // takesFiles reports whether the arguments of c are files.
 func takesFiles(c *cobra.Command) bool {

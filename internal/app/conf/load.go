@@ -85,7 +85,7 @@ func Load(path string, now time.Time, checks ...Check) (c *Config, warnings []Pr
 func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
-		return nil, nil, &Error{[]Problem{syntax(path, err)}}
+		return nil, nil, &Error{[]Problem{syntax(path, data, err)}}
 	}
 	d := &decoder{file: path, places: places(data), here: len(checks) > 0}
 	c = Default()
@@ -120,7 +120,7 @@ func ParsePart(path string, data []byte, now time.Time, keys ...string) (c *Conf
 	}
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
-		return nil, nil, &Error{[]Problem{syntax(path, err)}}
+		return nil, nil, &Error{[]Problem{syntax(path, data, err)}}
 	}
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		if !slices.Contains(keys, key) {
@@ -135,12 +135,13 @@ func (d *decoder) failed() bool {
 	return slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning })
 }
 
-func syntax(path string, err error) Problem {
+func syntax(path string, data []byte, err error) Problem {
 	p := Problem{File: path, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 	var at *toml.DecodeError
 	if errors.As(err, &at) {
 		p.Line, p.Column = at.Position()
 	}
+	p.Text = inWords(data, p.Line, p.Text)
 	return p
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -114,9 +115,13 @@ func (b *compiler) compile(source string) cel.Program {
 	}
 	ast, issues := env.Compile(source)
 	for _, e := range issues.Errors() {
-		b.problem("when", "%s", strings.TrimSpace(e.Message))
+		text, syntax := syntaxInWords(strings.TrimSpace(e.Message))
+		b.problem("when", "%s", text)
 		p := &b.problems[len(b.problems)-1]
 		p.Line, p.Column = max(1, e.Location.Line()), e.Location.Column()+1
+		if syntax {
+			break // what follows comes from the first
+		}
 	}
 	if issues.Err() != nil {
 		return nil
@@ -131,6 +136,36 @@ func (b *compiler) compile(source string) cel.Program {
 		return nil
 	}
 	return program
+}
+
+// syntaxError is how the parser of CEL reports a text that is not an expression.
+var syntaxError = regexp.MustCompile(`(?s)^Syntax error: (token recognition error at:|mismatched input|extraneous input|no viable alternative at input|missing .* at) '(.*?)'( expecting .*)?$`)
+
+// syntaxInWords says what is wrong with the syntax of an expression; syntax is false for any other
+// error, whose text stays.
+func syntaxInWords(message string) (text string, syntax bool) {
+	m := syntaxError.FindStringSubmatch(message)
+	if m == nil {
+		return message, strings.HasPrefix(message, "Syntax error")
+	}
+	found := strings.TrimSpace(m[2])
+	switch word := strings.ToLower(found); {
+	case found == "=":
+		return "= does not compare: write ==", true
+	case word == "and":
+		return "write && for " + found, true
+	case word == "or":
+		return "write || for " + found, true
+	case word == "not":
+		return "write ! for " + found, true
+	case found == "<EOF>":
+		return "the expression ends too early: a value, a quote or a bracket is missing", true
+	case strings.HasPrefix(m[1], "token") && (strings.HasPrefix(found, `"`) || strings.HasPrefix(found, "'")):
+		return "the closing quote of " + found + " is missing", true
+	case strings.HasPrefix(m[1], "token"):
+		return found + " has no meaning here", true
+	}
+	return "an operator such as && or == is missing before " + found, true
 }
 
 // costLimit is the cost limit of an expression. An expression that may cost more for a large

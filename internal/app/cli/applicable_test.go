@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// TestApplicable: help shows the global flags that do something for the command, and every name in
+// the table is a command and its flags.
+func TestApplicable(t *testing.T) {
+	root := Command()
+	for name, flags := range inapplicable {
+		c, _, err := root.Find([]string{name})
+		if name == "help" {
+			continue // made by Execute
+		}
+		if err != nil || c == root {
+			t.Errorf("%s is not a command", name)
+			continue
+		}
+		shown := applicable(c)
+		for _, f := range flags {
+			if root.PersistentFlags().Lookup(f) == nil || shown.Lookup(f) != nil {
+				t.Errorf("%s: --%s is not a global flag that is left out", name, f)
+			}
+		}
+	}
+	_, help, _ := run(nil, "", "version", "--help")
+	for _, f := range append([]string{"config", "no-progress"}, dnsFlags...) {
+		if strings.Contains(help, "--"+f) {
+			t.Errorf("version --help shows --%s:\n%s", f, help)
+		}
+	}
+	if _, help, _ = run(nil, "", "verify", "--help"); !strings.Contains(help, "--zone") || !strings.Contains(help, "--config") {
+		t.Errorf("verify --help:\n%s", help)
+	}
+}
+
+// TestCompletions: every flag whose value is one of a set offers the set, and what is offered is
+// accepted by its command.
+func TestCompletions(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enumerated := regexp.MustCompile(`oneOf\("--([a-z-]+)"`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range enumerated.FindAllStringSubmatch(string(text), -1) {
+			found := m[1] == "format"
+			for name := range flagValues {
+				found = found || name == m[1] || strings.HasSuffix(name, " "+m[1])
+			}
+			if !found {
+				t.Errorf("%s: no completions for --%s", file, m[1])
+			}
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"audit", "--format", ""}, "sarif"},
+		{[]string{"history", "--format", ""}, "csv"},
+		{[]string{"migrate", "--from", ""}, "policyd-spf"},
+		{[]string{"replay", "--policy", ""}, "guarded"},
+		{[]string{"audit", "--profile", ""}, "parked"},
+		{[]string{"audit", "--fail-on", ""}, "critical"},
+		{[]string{"history", "--applied", ""}, "quarantine"},
+		{[]string{"verify", "--enforce", ""}, "strict"},
+	} {
+		_, out, _ := run(nil, "", append([]string{cobra.ShellCompRequestCmd}, tt.args...)...)
+		if !strings.Contains(out, tt.want) {
+			t.Errorf("%v offers %q, want %s in it", tt.args, out, tt.want)
+		}
+	}
+	if _, out, _ := run(nil, "", cobra.ShellCompRequestCmd, "verify", "--format", ""); strings.Contains(out, "sarif") {
+		t.Errorf("verify --format offers %q", out)
+	}
+}

@@ -1,0 +1,46 @@
+package conf
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestInWords: mistakes that people make in TOML are told in words, with what to write instead.
+func TestInWords(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"byte order mark", "\ufeffenforce = 'observe'\n", "f:1:1: starts with a byte order mark (U+FEFF)"},
+		{"UTF-16", "\xff\xfee\x00n\x00", "is UTF-16: save the file as UTF-8"},
+		{"Latin-1", "authserv_id = 'm\xfcller.example'\n", "is not UTF-8"},
+		{"smart quotes", "enforce = “observe”\n", "has the typographic quote “: write the plain quote \""},
+		{"smart single quotes", "enforce = ‘observe’\n", "has the typographic quote ‘: write the plain quote '"},
+		{"word without quotes", "enforce = observe # for a week\n", `f:1:11: text is written in quotes: write enforce = "observe"`},
+		{"name without quotes", "authserv_id = mx.example.net\n", `text is written in quotes: write authserv_id = "mx.example.net"`},
+		{"address without quotes", "[listen]\nmilter = 127.0.0.1:8895\n", `f:2:15: text is written in quotes: write milter = "127.0.0.1:8895"`},
+		{"duration without quotes", "[dns]\ntimeout = 5s\n", `text is written in quotes: write timeout = "5s"`},
+		{"socket without quotes", "[listen]\nmilter = unix:/run/x.sock\n", `text is written in quotes: write milter = "unix:/run/x.sock"`},
+		{"list without quotes", "[dns]\nservers = [127.0.0.1, ::1]\n", `text is written in quotes: write servers = ["127.0.0.1", "::1"]`},
+		{"closing quote", "enforce = 'observe\n", "the closing quote ' is missing"},
+		{"closing double quote", "enforce = \"observe\n", "the closing quote \" is missing"},
+		{"YAML", "enforce: observe\n", `key and value are separated by =, not by a colon: write enforce = "observe"`},
+		{"no value", "enforce =\n", "the value of enforce is missing"},
+		{"anything else", "[listen\n", "f:1:"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := Parse("f", []byte(tt.text), time.Now())
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse(%q) = %v, want %q", tt.text, err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzInWords(f *testing.F) {
+	f.Add([]byte("enforce = observe"), 1)
+	f.Add([]byte("x = [[a"), 1)
+	f.Fuzz(func(t *testing.T, data []byte, line int) {
+		if inWords(data, line, "x") == "" {
+			t.Error("nothing is said")
+		}
+	})
+}
