@@ -7,9 +7,11 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -148,4 +150,33 @@ func defaultText(v reflect.Value) string {
 
 func isUnset(v reflect.Value) bool {
 	return v.IsZero() && v.Kind() != reflect.Bool && v.Kind() != reflect.Int
+}
+
+// TestHowtoConfigurations: every configuration that README and the howtos show can be read.
+func TestHowtoConfigurations(t *testing.T) {
+	pages, err := filepath.Glob("../../../docs/howto/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, page := range append(pages, "../../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, block := range strings.Split(string(text), "```toml\n")[1:] {
+			config, _, _ := strings.Cut(block, "```")
+			if strings.Contains(config, "[[expect]]") {
+				continue // it names files of the reader
+			}
+			name := fmt.Sprintf("%s, configuration %d", filepath.Base(page), i+1)
+			if _, _, err := Parse(name, []byte(config), time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)); err != nil {
+				t.Error(err)
+			}
+			n++
+		}
+	}
+	if n < 5 {
+		t.Errorf("%d configurations only", n)
+	}
 }

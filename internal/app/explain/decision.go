@@ -50,6 +50,9 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 // published returns what the policy of the Author Domain requests, or what was decided before it.
 func published(r *postseal.Report) string {
 	d := &r.Decision
+	if d.Reason == postseal.LocalRule && d.Action == postseal.Accept {
+		return reason.Accepted.Text + ": " + string(d.Action)
+	}
 	words := reason.Values{Author: r.DMARC.AuthorDomain, Methods: "DMARC passes", Fields: strings.Join(postseal.AddedFields(r), ", ")}
 	return reason.Text(d.Reason, words) + ": " + string(d.Action)
 }

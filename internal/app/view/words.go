@@ -203,6 +203,13 @@ func explainVerdict(r *postseal.Report) string {
 		if len(r.SPF) == 0 && m.Reason == dmarc.IdentifierUnknown {
 			words.Cause = "an input of SPF is not known"
 		}
+	case postseal.LocalRule:
+		if d.Action == postseal.Accept {
+			return reason.Accepted.Text
+		}
+		if d.Action == postseal.Defer {
+			return reason.Delayed.Text
+		}
 	case postseal.FieldAdded:
 		words.Fields = strings.Join(postseal.AddedFields(r), ", ")
 	}

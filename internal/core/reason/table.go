@@ -31,6 +31,9 @@ var decisions = map[string]Entry{
 // Delayed is the wording of local.rule when it defers the message.
 var Delayed = Entry{"a local policy of this mail server delays this message", Warn, "", noAction}
 
+// Accepted is the wording of local.rule when it accepts the message.
+var Accepted = Entry{"a local policy of this mail server accepts this message", Good, "", ""}
+
 // messages are the reasons of package message.
 var messages = map[string]Entry{
 	"message.HeaderTooLarge": {"the header section of the message is too large", Bad, "", "shorten the header section of the message"},
