@@ -49,6 +49,7 @@ func IndirectFlow(r *Report) []Signal {
 			}
 		}
 	}
+	add(SignalCalendar, r.from != nil && r.from.calendar.found)
 	add(SignalReceived, received-r.Conn.Relays > 1 && relayed)
 	add(SignalBrokenSignature, slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool {
 		return s.Code == dkim.Fail && r.SameOrganization(s.Domain)
@@ -149,6 +150,61 @@ func byHost(value []byte) string {
 		depth += strings.Count(word, "(") - strings.Count(word, ")")
 	}
 	return ""
+}
+
+// calendarScan looks for an invitation among the parts of a multipart body.
+type calendarScan struct {
+	left  int    // octets that are still looked at
+	tail  []byte // the end of the piece before
+	found bool
+}
+
+const (
+	calendarPart  = "text/calendar"
+	maxCalendarAt = 256 << 10 // the part stands after a text and its HTML form
+)
+
+// begin decides by the header section whether there are parts.
+func (c *calendarScan) begin(h *message.Header) {
+	if i := h.Index("Content-Type"); i >= 0 && !c.found {
+		if v := bytes.ToLower(bytes.TrimSpace(h.At(i).Value())); bytes.HasPrefix(v, []byte("multipart/")) {
+			c.left = maxCalendarAt
+		}
+	}
+}
+
+// write looks at the next piece of the body.
+func (c *calendarScan) write(p []byte) {
+	if c.left <= 0 || c.found {
+		return
+	}
+	p = p[:min(len(p), c.left)]
+	c.left -= len(p)
+	text := append(c.tail, p...)
+	c.found = isCalendarPart(text)
+	c.tail = append(c.tail[:0], text[max(0, len(text)-len("\nContent-Type: \r\n\t")-len(calendarPart)):]...)
+}
+
+// isCalendarPart reports whether text has a line "Content-Type: text/calendar" (RFC 2045 §5.1, in any
+// case of letters).
+func isCalendarPart(text []byte) bool {
+	for {
+		i := bytes.Index(text, []byte("/calendar"))
+		if i < 0 {
+			i = bytes.Index(text, []byte("/CALENDAR"))
+		}
+		if i < 0 {
+			return false
+		}
+		end := i + len("/calendar")
+		start := max(0, end-len(calendarPart))
+		line := bytes.TrimRight(text[:start], " \t\r\n")
+		const name = "\ncontent-type:"
+		if from := len(line) - len(name); from >= 0 && bytes.EqualFold(line[from:], []byte(name)) && bytes.EqualFold(text[start:end], []byte(calendarPart)) {
+			return true
+		}
+		text = text[end:]
+	}
 }
 
 // calendarType returns the type of an invitation, which is sent on in the name of its organizer

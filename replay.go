@@ -25,6 +25,7 @@ type Evidence struct {
 	Author      message.Author
 	Limit       message.Reason // the limit that the header section broke, "" when none
 	Bytes       int64          // of the body
+	Calendar    bool           // the body has an invitation among its parts
 	// Digests are the SHA-256 hashes of what each signature covers of the header section, by the
 	// position of its field.
 	Digests map[int][sha256.Size]byte
@@ -61,7 +62,7 @@ func (r *Report) Evidence() *Evidence {
 		for _, d := range t.digests {
 			e.Digests[d.Field] = d.Sum
 		}
-		e.Bytes, e.DNS = t.bytes, t.exchanges()
+		e.Bytes, e.Calendar, e.DNS = t.bytes, t.calendar.found, t.exchanges()
 		for _, h := range t.hashes {
 			e.Bodies = append(e.Bodies, BodyHash{Canonicalization: h.Canonical.String(), Limit: h.Limit, Sum: h.Sum, Inside: h.Inside, Length: h.Length})
 		}
@@ -87,7 +88,7 @@ func (v *Verifier) Replay(ctx context.Context, e *Evidence) (*Report, error) {
 			return nil, err
 		}
 	}
-	t.made.Limit, t.bytes = e.Limit, e.Bytes
+	t.made.Limit, t.bytes, t.calendar.found = e.Limit, e.Bytes, e.Calendar
 	return t.Finish(ctx)
 }
 

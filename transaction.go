@@ -30,6 +30,7 @@ type Transaction struct {
 	shared *SPFCheck        // of another listener, which goes on without us; nil without one
 
 	bytes     int64
+	calendar  calendarScan
 	headerEnd bool
 	replayed  *Evidence // nil but in a replay
 
@@ -119,6 +120,7 @@ func (t *Transaction) EndHeader() error {
 	w := t.work
 	author := t.findAuthor()
 	t.made.Author = author
+	t.calendar.begin(w.header)
 	section := shared.Section{Header: w.header, Bodies: &w.bodies, Authors: author.Domains, Digests: w.digests}
 	w.dkimWork.EndHeader(section)
 	w.arcWork.EndHeader(section)
@@ -134,6 +136,7 @@ func (t *Transaction) Write(p []byte) (int, error) {
 		return 0, errors.New("postseal: Write before EndHeader, or after the end of the transaction")
 	}
 	t.bytes += int64(len(p))
+	t.calendar.write(p)
 	return t.work.bodies.Write(p)
 }
 

@@ -17,17 +17,18 @@ import (
 
 // evidence is what stands for a message that is not kept.
 type evidence struct {
-	author  message.Author
-	limit   message.Reason
-	bytes   int64
-	bodies  []postseal.BodyHash
-	digests canonical.Digests
+	author   message.Author
+	limit    message.Reason
+	bytes    int64
+	calendar bool
+	bodies   []postseal.BodyHash
+	digests  canonical.Digests
 }
 
 // evidenceOf is the evidence as the engine wants it.
 func (b *Bundle) evidenceOf(conn postseal.Conn) *postseal.Evidence {
 	return &postseal.Evidence{Ref: b.Ref, Time: b.Now, Conn: conn, Helo: b.Envelope.Helo, ReversePath: b.Envelope.From, Recipients: b.Envelope.To,
-		Header: &b.header, Author: b.evidence.author, Limit: b.evidence.limit, Bytes: b.evidence.bytes, Digests: b.evidence.digests, Bodies: b.evidence.bodies}
+		Header: &b.header, Author: b.evidence.author, Limit: b.evidence.limit, Bytes: b.evidence.bytes, Calendar: b.evidence.calendar, Digests: b.evidence.digests, Bodies: b.evidence.bodies}
 }
 
 // headerOnly collects the fields of a header part.
@@ -63,6 +64,9 @@ func (e *evidence) format() string {
 		fmt.Fprintf(&b, "limit %s\n", e.limit)
 	}
 	fmt.Fprintf(&b, "body %d\n", e.bytes)
+	if e.calendar {
+		b.WriteString("calendar part\n")
+	}
 	for _, h := range e.bodies {
 		limit, sum := allOctets, "beyond"
 		if h.Limit >= 0 {
@@ -100,8 +104,8 @@ func parseEvidence(text string) (*evidence, error) {
 }
 
 func (e *evidence) set(key string, values []string) (err error) {
-	if want := map[string]int{"author": 1, "author-reason": 1, "limit": 1, "body": 1, "body-hash": 4, "header-digest": 2}[key]; len(values) != want || want == 0 {
-		return fmt.Errorf("%q with %d values; known are author, author-reason, limit, body, body-hash, header-digest", key, len(values))
+	if want := map[string]int{"author": 1, "author-reason": 1, "limit": 1, "body": 1, "calendar": 1, "body-hash": 4, "header-digest": 2}[key]; len(values) != want || want == 0 {
+		return fmt.Errorf("%q with %d values; known are author, author-reason, limit, body, calendar, body-hash, header-digest", key, len(values))
 	}
 	switch key {
 	case "author":
@@ -116,6 +120,8 @@ func (e *evidence) set(key string, values []string) (err error) {
 		e.limit = message.Reason(values[0])
 	case "body":
 		e.bytes, err = strconv.ParseInt(values[0], 10, 64)
+	case "calendar":
+		e.calendar = values[0] == "part"
 	case "body-hash":
 		return e.bodyHash(values)
 	case "header-digest":

@@ -50,7 +50,7 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 			}
 			b.header.Add(f)
 		}
-		b.evidence = &evidence{author: e.Author, limit: e.Limit, bytes: e.Bytes, bodies: e.Bodies, digests: e.Digests}
+		b.evidence = &evidence{author: e.Author, limit: e.Limit, bytes: e.Bytes, calendar: e.Calendar, bodies: e.Bodies, digests: e.Digests}
 	}
 	b.expect(r)
 	return b

@@ -60,7 +60,7 @@ func (v *Verifier) Diagnose(ctx context.Context, h *message.Header, body []byte,
 		return Diagnosis{Cause: NotDiagnosable}
 	}
 	if p.otherKey() {
-		return Diagnosis{Cause: KeyChanged, Text: "the key in the DNS is not the one that made the signature: it was replaced, or mistyped"}
+		return Diagnosis{Cause: KeyChanged, Text: "the signature was not made with the key in the DNS: the key was replaced or mistyped, or b= was changed"}
 	}
 	header, intact := p.header()
 	if s.Reason == SignatureMismatch {

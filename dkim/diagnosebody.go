@@ -52,12 +52,13 @@ func (p *patient) footer() (Diagnosis, bool) {
 	if p.field.Length != bodyhash.NoLimit {
 		return Diagnosis{}, false // what is added behind l= breaks nothing
 	}
-	ends := lineEnds(p.body)
-	first := max(0, len(ends)-maxFooterLines)
+	all := countLines(p.body)
+	first := max(0, all-maxFooterLines)
 	hash := sha256.New()
 	p.hashed += int64(len(p.body))
 	blank, start := 0, 0
-	for n, end := range ends {
+	for n := range all {
+		end := lineEnd(p.body, start)
 		line := canonicalLine(p.field.BodyCanonical, p.body[start:end])
 		start = end
 		if len(line) == 0 {
@@ -69,11 +70,11 @@ func (p *patient) footer() (Diagnosis, bool) {
 		}
 		hash.Write(line)
 		io.WriteString(hash, "\r\n")
-		if n < first || n == len(ends)-1 {
+		if n < first || n == all-1 {
 			continue
 		}
 		if bytes.Equal(hash.Sum(nil), p.field.BodyHash) {
-			added := len(ends) - 1 - n
+			added := all - 1 - n
 			return Diagnosis{Cause: ListFooter, Text: fmt.Sprintf("%d octets in %s were added at the end, behind line %d: they look like a list footer",
 				len(p.body)-end, lines(added), n+1)}, true
 		}
@@ -88,18 +89,22 @@ func lines(n int) string {
 	return fmt.Sprintf("%d lines", n)
 }
 
-// lineEnds are the offsets behind each CRLF, and the end.
-func lineEnds(body []byte) []int {
-	var ends []int
-	for at := 0; at < len(body); {
-		i := bytes.Index(body[at:], []byte("\r\n"))
-		if i < 0 {
-			return append(ends, len(body))
-		}
-		at += i + 2
-		ends = append(ends, at)
+// countLines is the number of lines, one without CRLF at the end included.
+func countLines(body []byte) int {
+	n := bytes.Count(body, []byte("\r\n"))
+	if len(body) > 0 && !bytes.HasSuffix(body, []byte("\r\n")) {
+		n++
 	}
-	return ends
+	return n
+}
+
+// lineEnd is the offset after the CRLF that ends the line at start, or the end of the body.
+func lineEnd(body []byte, start int) int {
+	i := bytes.Index(body[start:], []byte("\r\n"))
+	if i < 0 {
+		return len(body)
+	}
+	return start + i + 2
 }
 
 // canonicalLine is a line without its end (RFC 6376 §3.4.3, §3.4.4).
@@ -169,7 +174,7 @@ func (p *patient) wrapped() (Diagnosis, bool) {
 	for _, content := range p.parts() {
 		for _, body := range [][]byte{append(bytes.Clone(content), '\r', '\n'), content} {
 			if p.signed(body, p.field.Length) {
-				return Diagnosis{Cause: ListFooter, Text: "the body was made a part of a multipart message, to add something to it"}, true
+				return Diagnosis{Cause: ListFooter, Text: "the body was made a part of a multipart message"}, true
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,6 +108,24 @@ func manyFields(text func(i int) string) func(string) string {
 	return func(string) string { return until(text) + worstFrom }
 }
 
+// alike are n names whose 32-bit FNV-1a hash ends in the same bits.
+func alike(n int) []string { return alikeNames()[:n] }
+
+var alikeNames = sync.OnceValue(func() []string {
+	names := make([]string, 0, 15_000)
+	for i := 0; len(names) < cap(names); i++ {
+		name := "n" + strconv.FormatInt(int64(i), 36)
+		h := uint32(2166136261)
+		for _, c := range []byte(name) {
+			h = (h ^ uint32(c)) * 16777619
+		}
+		if h&(1<<9-1) == 7 {
+			names = append(names, name)
+		}
+	}
+	return names
+})
+
 func tenSignatures(names string, rest string) func(string) string {
 	return func(bh string) string {
 		var b strings.Builder
@@ -163,6 +182,24 @@ var attacks = []attack{
 	})},
 	{name: "ARC, as many sets as fit", header: func(bh string) string {
 		return until(func(i int) string { return arcSet(i+1, bh) }) + worstFrom
+	}},
+	// Each table that is keyed by outside text, with keys that a known hash would put together.
+	{name: "names alike to a hash, signed", header: func(bh string) string {
+		names := alike(1400)
+		return tenSignatures("from:"+strings.Join(names[:990], ":"), strings.Join(names, ": y\r\n")+": y\r\n")(bh)
+	}},
+	{name: "names alike to a hash, forged", header: func(string) string {
+		return "X-Postseal-" + strings.Join(alike(1900), ": y\r\nX-Postseal-") + ": y\r\n" + worstFrom
+	}},
+	{name: "forged fields beyond the limit", header: func(string) string {
+		return strings.Repeat("X: y\r\n", 2000) + "X-Postseal-" + strings.Join(alike(15_000), ": y\r\nX-Postseal-") + ": y\r\n" + worstFrom
+	}, reason: "message.TooManyFields"},
+	{name: "signatures alike in b= and l=", header: func(bh string) string {
+		var b strings.Builder
+		for i := range 190 {
+			b.WriteString(strings.Replace(signatureOf(0, canonicalOf(i), "from", bh, fmt.Sprintf("l=%d; ", 1000+i)), "k0", fmt.Sprintf("k%d", i), 1))
+		}
+		return b.String() + worstFrom
 	}},
 	{name: "tags without end", header: manyFields(func(int) string { return "DKIM-Signature: " + strings.Repeat("a=;", 2000) + "\r\n" })},
 }

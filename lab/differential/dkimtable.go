@@ -83,6 +83,10 @@ var dkimClasses = []dkimClass{
 		}},
 	{Class{"first-tag-b", "6376 §3.7", ours, "b= may be the first tag, right behind the colon: the verifier then does not empty it before hashing"},
 		[]string{"dkimpy"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.fieldMatches(firstB) }},
+	{Class{"base64-space", "6376 §2.10", ours, "white space may stand anywhere in base64string"},
+		[]string{"dkimpy"}, func(v *dkimView) bool {
+			return v.theirs() != "pass" && v.sig().Code == dkim.Pass && strings.Contains(v.detail, "is not valid base64")
+		}},
 	{Class{"base64-padding", "6376 §2.10", ours, "base64string ends in none, one or two =, whatever its length"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && oddPadding(v.field()) }},
 	{Class{"value-syntax", "6376 §6.1.1", ours, "a value that is no base64, number or domain name is a syntax error, and there is no liberty in what to accept"},

@@ -102,7 +102,7 @@ var spfClasses = []spfClass{
 	{Class{"explanation-hex", "7208 §7.3", both, "the nibbles of %{i} have no defined case: the examples have upper case"},
 		[]string{"Mail::SPF"}, func(v *spfView) bool { return v.theirs == "fail" && strings.EqualFold(v.detail, v.ours.Explanation) }},
 	{Class{"explanation-syntax", "7208 §6.2", ours, "an explanation with a syntax error is ignored"},
-		[]string{"Mail::SPF"}, func(v *spfView) bool {
+		[]string{"Mail::SPF", "pyspf"}, func(v *spfView) bool {
 			return v.theirs == "fail" && v.ours.Code == spf.Fail && v.ours.Explanation == "" && v.anyText(matches(badPercent))
 		}},
 	{Class{"explanation-octets", "7208 §6.2", ours, "an explanation that is not ASCII is ignored"},
@@ -128,7 +128,7 @@ var (
 	senderMacro     = regexp.MustCompile(`%\{[slSL]`)
 	reserved        = regexp.MustCompile(`[^A-Za-z0-9._~-]`)
 	badLetter       = regexp.MustCompile(`%\{[^slodiphvSLODIPHV]`)
-	badPercent      = regexp.MustCompile(`%([^{%_-]|$)`)
+	badPercent      = regexp.MustCompile(`%([^{%_-]|$)|%\{[^}]*(\s|$)`)
 	ptrTerm         = regexp.MustCompile(`^[-+~?]?[pP]tr`)
 	upperMacro      = regexp.MustCompile(`%\{[A-Z]`)
 )

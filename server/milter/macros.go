@@ -10,6 +10,7 @@ const maxMacro = 512
 type macros struct {
 	connection struct{ daemon, clientAddr, clientPort, tls string }
 	message    struct{ queueID, user, authType string }
+	connecting bool // they came for a connection that has not been told of yet
 }
 
 // take reads the macros for command c: pairs of name and value, each terminated by NUL. A name
@@ -20,7 +21,7 @@ func (m *macros) take(data []byte) error {
 	}
 	switch command(data[0]) {
 	case cmdConnect:
-		*m = macros{}
+		*m = macros{connecting: true}
 	case cmdMail:
 		m.newMessage()
 	}

@@ -135,6 +135,7 @@ func (m *mail) header(data []byte) error {
 	if f, ok := message.ParseField(raw); ok {
 		return m.take(f)
 	}
+	m.engine.Log.Debug("not a header field, and not read", "door", listener.Milter, "name", listener.Text(string(name)))
 	return nil
 }
 

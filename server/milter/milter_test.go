@@ -243,6 +243,22 @@ func TestAddressFromMacro(t *testing.T) {
 	}
 }
 
+// TestSecondConnect: the macros of one client say nothing of the next, whose connection comes without
+// any.
+func TestSecondConnect(t *testing.T) {
+	s := start(t, "")
+	m := dial(t, s)
+	m.negotiate()
+	m.macros('C', "{client_addr}", "192.0.2.1", "client_port", "25")
+	m.tell('C', "x.test\x00U")
+	m.message("b@pass.test", passes)
+	m.tell('C', "y.test\x00U")
+	m.message("b@pass.test", passes)
+	if log := s.log.String(); strings.Count(log, " ip=192.0.2.1 ") != 1 || strings.Count(log, " spf=skipped ") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 // TestRelay: the client is the one that the relay's trace names.
 func TestRelay(t *testing.T) {
 	const config = "[network]\ntrusted_relays = ['198.51.100.0/24']\ntrusted = ['203.0.113.0/24']\n"

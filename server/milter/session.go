@@ -197,6 +197,10 @@ func (s *session) step(c command, data []byte) error {
 func (s *session) connect(data []byte) error {
 	s.endMail()
 	s.client, s.helo = client{}, ""
+	if !s.macros.connecting { // those are of the client before
+		s.macros = macros{}
+	}
+	s.macros.connecting = false
 	_, rest, err := cstring(data)
 	if err != nil {
 		return err

@@ -94,7 +94,7 @@ const verifiers = {
             answer = { results: ['crash'], details: [String(err.stack || err)] };
         }
         answer.id = c.id;
-        answer.details = answer.details.map(d => String(d).slice(0, 300));
+        answer.details = answer.details.map(d => String(d).slice(0, 600));
         process.stdout.write(JSON.stringify(answer) + '\n');
     }
 })();
