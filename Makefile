@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install
+.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
 
 build:
 	go build ./cmd/postseal
@@ -50,6 +50,15 @@ faults:
 	go test . -run DNSFaults -count=20 -v
 	go test ./lab/bench/faults -count=1 -v -timeout 60m -times 10
 	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
+
+# The pictures of docs/howto/console.md: Chromium, node, npm and ImageMagick draw them.
+pictures:
+	work=$$(mktemp -d) && (cd "$$work" && npm install --silent --no-audit --no-fund playwright-core@1 axe-core@4) && \
+	POSTSEAL_NODE_MODULES=$$work/node_modules POSTSEAL_SCREENSHOTS=$$work go test ./server/web/ui -run TestBrowserChecks/full -count=1 && \
+	convert "$$work/live-light.png" -crop 1280x560+0+0 +repage -colors 48 PNG8:docs/howto/console-live.png && \
+	convert "$$work/search-light.png" -crop 1280x500+0+0 +repage -colors 48 PNG8:docs/howto/console-search.png && \
+	convert "$$work/live-phone-dark.png" -crop 390x700+0+0 +repage -colors 48 PNG8:docs/howto/console-phone.png; \
+	status=$$?; rm -rf "$$work"; exit $$status
 
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:

@@ -46,7 +46,7 @@ func TestBrowserChecks(t *testing.T) {
 		pages  []pageOf
 	}{
 		{"full", &source{db: filled(t), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
-			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"system", "/system"}}},
+			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"system", "/system"}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
 		{"off", &source{why: "[store] url is \"none\""}, []pageOf{{"live-off", "/live?follow=0"}, {"search-off", "/search?q=x.test"}, {"whatif-off", "/whatif"}, {"system-off", "/system"}}},
 		{"empty", &source{db: empty, compared: &Comparison{}}, []pageOf{{"live-empty", "/live?follow=0"}, {"search-empty", "/search?q=x.test"}}},
 		{"failing", &source{db: broken{}, trouble: "No name server answers."}, []pageOf{{"live-failing", "/live?follow=0"}, {"search-failing", "/search?q=x.test"}, {"system-failing", "/system"}}},

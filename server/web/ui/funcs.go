@@ -10,6 +10,7 @@ import (
 	"postseal/audit"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
+	"postseal/internal/app/inbox"
 )
 
 // funcs are the functions of the templates.
@@ -21,6 +22,8 @@ var funcs = template.FuncMap{
 	"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
 	"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
+	"share":    share,
+	"tofix":    func(x inbox.SourceSum) bool { return toFix(&x) },
 	"ref":      dashed,
 	"network":  networkOf,
 	"link":     searchLink,

@@ -110,6 +110,9 @@ func Routes(s Source) []web.Route {
 		page("/audit/{domain}", u.audit),
 		page("/system", u.system),
 		page("/whatif", u.whatIf),
+		page("/reports", u.reports),
+		page("/reports/out", u.reportsOut),
+		page("/reports/{domain}", u.reportsOf),
 		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Admin, Page: true, Handler: u.paste},
 		asset("style.css", "text/css; charset=utf-8", style),
 		asset("app.js", "text/javascript; charset=utf-8", script),
@@ -129,7 +132,7 @@ func asset(name, media string, content []byte) web.Route {
 	}}
 }
 
-var pageNames = []string{"live", "search", "message", "audit", "system", "whatif"}
+var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout"}
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
@@ -152,8 +155,11 @@ type view struct {
 // show renders a page. It is rendered completely before it is sent, so that an error never leaves half a page.
 func (u *ui) show(rw http.ResponseWriter, status int, name, title string, refresh int, data any) {
 	current := name
-	if name == "message" {
+	switch name {
+	case "message":
 		current = "search"
+	case "reportsout":
+		current = "reports"
 	}
 	var b bytes.Buffer
 	v := view{Frame: u.source.Frame(), Title: title, Page: current, Refresh: refresh, Now: u.source.Now().UTC(), Data: data}

@@ -1,7 +1,7 @@
 // Single keys, never with Ctrl, Alt or Meta and never in a field. One switch turns them off
 // (WCAG 2.1.4).
 const off = "postseal.keys";
-const pages: Record<string, string> = { l: "/live", s: "/search", w: "/whatif", a: "/audit", y: "/system" };
+const pages: Record<string, string> = { l: "/live", s: "/search", w: "/whatif", a: "/audit", r: "/reports", y: "/system" };
 
 const enabled = (): boolean => localStorage.getItem(off) !== "off";
 
