@@ -62,15 +62,15 @@ pictures:
 
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:
-	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|Outage|Starved'
+	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved'
 	go test ./resolver -count=1 -run 'SlotsAreShared|Breaker|Accounts|Unanswered|CacheCut|OldMessage|OneFormOfAName'
 	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
 	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Scrub'
 	go test ./internal/app/received ./internal/app/rules -count=1 -run 'FuzzStamp|TestParse|TestClient|TestCost'
 	go test ./server ./server/milter ./server/proxy ./server/web -count=1 -run 'ListenersAgree|RefusedReload|Boot|ForgedBeyondLimit|TestModel|TestSmuggling|TestAccess|TestGuessing'
 	go test ./audit -count=1 -run 'Registry|StaysPublic|TestPort'
-	go test ./resolver ./resolver/stub ./server/listener ./server/policy -count=1 -run 'LimitShares|InFlight|EndsQueued|TestStreams|SPFCache|TestShed|TestInstances'
-	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly' -sessions 150
+	go test ./resolver ./resolver/stub ./server/listener ./server/policy -count=1 -run 'LimitShares|InFlight|EndsQueued|TestStreams|SPFCache|TestShed|TestInstances|CacheRestore|NoServers'
+	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly|OutageRestart' -sessions 150
 
 attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long

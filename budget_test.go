@@ -1,11 +1,14 @@
 package postseal_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postseal"
@@ -157,4 +160,76 @@ func adversarialZone(r *rand.Rand) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// ordered answers from a zone after 5 ms, and notes in which order it was asked.
+type ordered struct {
+	zone  *dnstest.Zone
+	mu    sync.Mutex
+	names []string
+}
+
+func (o *ordered) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	o.mu.Lock()
+	o.names = append(o.names, name)
+	o.mu.Unlock()
+	time.Sleep(5 * time.Millisecond)
+	return o.zone.Lookup(ctx, name, t)
+}
+
+// TestHeloAfterMailFrom: while the MAIL FROM identity is costly, HELO asks nothing but the question that
+// was in flight; it is evaluated after it. With an ordinary MAIL FROM the two go on at the same time.
+func TestHeloAfterMailFrom(t *testing.T) {
+	lines := []string{`cheap.test. TXT "v=spf1 a:h.cheap.test a:i.cheap.test -all"`}
+	record, helo := "v=spf1", "v=spf1"
+	for i := range 10 {
+		record += fmt.Sprintf(" mx:m%d.costly.test", i)
+		helo += fmt.Sprintf(" a:h%d.helo.test", i)
+		lines = append(lines, fmt.Sprintf("h%d.helo.test. A 192.0.2.1", i))
+		for j := range 10 {
+			lines = append(lines, fmt.Sprintf("m%d.costly.test. MX %d h%d.m%d.costly.test.", i, j, j, i), fmt.Sprintf("h%d.m%d.costly.test. A 192.0.2.1", j, i))
+		}
+	}
+	lines = append(lines, "costly.test. TXT "+reference.TXT(record+" -all"), "helo.test. TXT "+reference.TXT(helo+" -all"))
+	zone, err := dnstest.Parse(strings.Join(lines, "\n") + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		sender string
+		within bool // HELO asks while MAIL FROM does
+	}{{"costly.test", false}, {"cheap.test", true}} {
+		t.Run(tt.sender, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := &ordered{zone: zone}
+				v := verifier(t, postseal.Config{Resolver: o})
+				check := v.StartSPF(t.Context(), postseal.Conn{Remote: netip.MustParseAddrPort("203.0.113.1:25")}, "helo.test", "a@"+tt.sender)
+				results, _ := check.Wait(t.Context())
+				if results[0].Code != spf.Fail || results[1].Code != spf.Fail {
+					t.Fatalf("got %s (%s) and %s (%s), want fail of both", results[0].Code, results[0].Problem, results[1].Code, results[1].Problem)
+				}
+				last := 0 // the last question of MAIL FROM
+				for i, name := range o.names {
+					if strings.HasSuffix(name, tt.sender) {
+						last = i
+					}
+				}
+				costly, asked, within := 0, 0, 0
+				for i, name := range o.names {
+					switch {
+					case strings.HasSuffix(name, tt.sender):
+						costly++
+					case strings.HasSuffix(name, "helo.test"):
+						asked++
+						if i < last && (tt.within || costly > 20) {
+							within++
+						}
+					}
+				}
+				if asked != 11 || (within > 1) != tt.within {
+					t.Errorf("HELO asked %d questions, %d of them while MAIL FROM did: %q", asked, within, o.names)
+				}
+			})
+		})
+	}
 }

@@ -70,13 +70,12 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 	for i := range c.results {
 		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: reversePath, Identity: c.results[i].Identity}
 		c.run(accounts[i], func(dns resolver.Resolver) {
-			if i > 0 && dns == accounts[i] && accounts[0].Asked() > costlyCheck {
-				<-c.early
-			}
 			checker := checker
 			checker.Resolver = dns
 			if dns != accounts[i] {
 				checker.Limits.Time = -1
+			} else if i > 0 {
+				checker.Resolver = &afterMailFrom{account: accounts[i], mailFrom: accounts[0], done: c.early}
 			}
 			c.results[i] = checker.Check(c.ctx, q)
 		}, func() {
@@ -123,8 +122,26 @@ func (c *SPFCheck) Of() []spf.Result {
 	return c.unknownOf()
 }
 
-// costlyCheck is how many questions of MAIL FROM make HELO wait for its end.
+// costlyCheck is how many queries of MAIL FROM make HELO wait for its end.
 const costlyCheck = 20
+
+// afterMailFrom asks the questions of HELO one at a time, and none while MAIL FROM is costly and not
+// done: the two together do not flood the name servers that they name.
+type afterMailFrom struct {
+	account, mailFrom *resolver.Account
+	done              <-chan struct{} // closed when MAIL FROM is
+}
+
+// Lookup implements resolver.Resolver.
+func (a *afterMailFrom) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	if a.mailFrom.Asked() > costlyCheck {
+		select {
+		case <-a.done:
+		case <-ctx.Done(): // the ledger says so
+		}
+	}
+	return a.account.Lookup(ctx, name, t)
+}
 
 // run does work at once when the cache has every answer that it needs, else in the background.
 // A goroutine would cost more than such work does: see docs/explain/performance.md.

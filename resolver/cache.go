@@ -101,6 +101,21 @@ func (c *Cache) stale(q question, err error) (Answer, error) {
 	return Answer{}, err
 }
 
+// Restore puts the texts of TXT records into the cache that were seen at a time, as an answer whose TTL
+// ended then: it is used only while no name server answers, for CacheOptions.Stale. It never
+// replaces an answer that the cache has.
+func (c *Cache) Restore(name string, texts []string, seen time.Time) {
+	name, valid := canonical(name)
+	if !valid || len(texts) == 0 {
+		return
+	}
+	a := Answer{Canonical: name, Memo: new(Memo)}
+	for _, text := range texts {
+		a.Records = append(a.Records, RR{Text: text, Strings: []int{len(text)}})
+	}
+	c.shard(name).restore(&cached{question: question{name, TXT}, answer: a, expires: seen, size: cachedBytes(name, a)}, c.opt.Now())
+}
+
 // Peek implements Peeker.
 func (c *Cache) Peek(name string, t Type) (Answer, bool) {
 	name, valid := canonical(name)
@@ -264,6 +279,15 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 	return a, true
 }
 
+// restore stores e, unless an entry for its question is there.
+func (s *shard) restore(e *cached, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[e.question] == nil && s.mayServeStale(e, now) {
+		s.add(e, now)
+	}
+}
+
 // put stores e, unless it is too large or an entry that still holds is there: that one
 // may have been parsed.
 func (s *shard) put(e *cached, now time.Time) Answer {
@@ -275,8 +299,14 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 		}
 		s.remove(old)
 	}
+	s.add(e, now)
+	return e.answer
+}
+
+// add stores e, unless it is too large, and makes room for it.
+func (s *shard) add(e *cached, now time.Time) {
 	if e.size > s.limit {
-		return e.answer
+		return
 	}
 	for s.bytes+e.size > s.limit {
 		s.evict(now)
@@ -285,7 +315,6 @@ func (s *shard) put(e *cached, now time.Time) Answer {
 	s.ring = append(s.ring, e)
 	s.entries[e.question] = e
 	s.bytes += e.size
-	return e.answer
 }
 
 // evict removes the next entry that has expired or was not used for a turn of the hand.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
+	"postseal/resolver/stub"
 	"postseal/server/listener"
 )
 
@@ -19,11 +20,12 @@ const (
 )
 
 // isStarting reports whether err may disappear while the host is starting: /etc/resolv.conf is
-// missing, the name of a name server cannot be resolved, an interface has no address yet.
+// missing or names no server yet, the name of a name server cannot be resolved, an interface has no address yet.
 // Everything else needs a person to fix it.
 func isStarting(err error) bool {
 	var unresolved *net.DNSError
-	return errors.Is(err, fs.ErrNotExist) && errors.Is(err, errNoServers) || errors.As(err, &unresolved) || errors.Is(err, syscall.EADDRNOTAVAIL)
+	noFile := errors.Is(err, fs.ErrNotExist) || errors.Is(err, stub.ErrNoServers)
+	return noFile && errors.Is(err, errNoServers) || errors.As(err, &unresolved) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // errNoServers means that the system configuration names no name server.

@@ -13,6 +13,7 @@ import (
 	"postseal/internal/app/conf"
 	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
+	"postseal/resolver/stub"
 )
 
 func bootOptions(t *testing.T, log *listenertest.Log, config string) Options {
@@ -32,6 +33,7 @@ func TestBoot(t *testing.T) {
 		waits bool
 	}{
 		{"no resolv.conf", fmt.Errorf("%w: %w", errNoServers, &fs.PathError{Op: "open", Path: "/etc/resolv.conf", Err: fs.ErrNotExist}), true},
+		{"an empty resolv.conf", fmt.Errorf("%w: /etc/resolv.conf: %w", errNoServers, stub.ErrNoServers), true},
 		{"a name server that cannot be resolved", fmt.Errorf("dns.test: %w", &net.DNSError{Err: "no such host", Name: "dns.test"}), true},
 		{"an interface that is not up", &net.OpError{Op: "listen", Err: syscall.EADDRNOTAVAIL}, true},
 		{"a network that is none", errors.New("validating: bad network"), false},

@@ -40,14 +40,17 @@ type keeper struct {
 	seen    seenFacts // used only by the goroutine of learner
 	known   knownPolicies
 	reports atomic.Pointer[reporting] // once the daemon is built
+	ctx     context.Context           // ends with stop
 	stop    context.CancelFunc
+	isOpen  chan struct{} // closed when the database is open for the first time
+	opening sync.Once
 	running sync.WaitGroup
 }
 
 // newKeeper opens the journal. The daemon starts even if the database is down. An unusable
 // state directory is an error only if the configuration file names it.
 func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
-	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(time.Now), stop: func() {}}
+	h := &keeper{config: c, log: d.log, now: d.options.Now, live: newLive(time.Now), isOpen: make(chan struct{}), stop: func() {}}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -75,19 +78,21 @@ func (h *keeper) open(d *Daemon, address string) error {
 	if err != nil {
 		return fmt.Errorf("[store] journal_dir: %w", err)
 	}
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	w, err := writer.New(writer.Options{Journal: j, Recovered: recovered, Dir: h.config.JournalDir, Name: Hostname(), Version: d.options.Version, Log: d.log, Now: h.now,
 		Open: func(ctx context.Context) (store.Store, error) {
 			return engines.Open(ctx, address, engines.Options{MaxBytes: int64(h.config.MaxSize)})
 		},
-		Opened: func(s store.Store) { h.opened.Store(&s) },
+		Opened: func(s store.Store) {
+			h.opened.Store(&s)
+			h.opening.Do(func() { close(h.isOpen) })
+		},
 		Closed: func() { h.opened.Store(nil) }})
 	if err != nil {
 		return errors.Join(fmt.Errorf("[store] journal_dir: %w", err), j.Close())
 	}
 	h.writer = w
-	ctx, cancel := context.WithCancel(context.Background())
-	h.stop = cancel
-	h.running.Go(func() { h.sweep(ctx) })
+	h.running.Go(func() { h.sweep(h.ctx) })
 	return nil
 }
 

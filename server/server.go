@@ -118,6 +118,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	reports.read()
 	d.history.reports.Store(reports)
+	d.restoreWhenOpen()
 	if err = d.open(c); err != nil {
 		d.close()
 		return nil, err
@@ -374,6 +375,7 @@ func (d *Daemon) use(c *conf.Config) error {
 		d.log.Warn("changes to [listen], [store], [log], and connections and memory in [limits] take effect after a restart")
 	}
 	if old := d.names.Swap(p.names); old != p.names {
+		d.restore(context.Background(), p.names)
 		d.retire(old)
 	}
 	d.put(p)

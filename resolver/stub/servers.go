@@ -58,8 +58,12 @@ func (s *server) silent() {
 // resolvConf is where the system names its name servers.
 const resolvConf = "/etc/resolv.conf"
 
-// SystemServers lists the name servers of /etc/resolv.conf in their order. A file that
-// names none means the server of this machine (resolv.conf(5)).
+// ErrNoServers is the error for a resolv.conf that names no name server. The C library would then ask
+// this machine (resolv.conf(5)), but as a rule the file is not complete yet.
+var ErrNoServers = errors.New("no nameserver line")
+
+// SystemServers lists the name servers of /etc/resolv.conf in their order. The error wraps
+// ErrNoServers, or that of the file.
 func SystemServers() ([]string, error) {
 	f, err := os.Open(resolvConf)
 	if err != nil {
@@ -85,7 +89,7 @@ func parseConf(r io.Reader) ([]string, error) {
 		return nil, fmt.Errorf("%s: %w", resolvConf, err)
 	}
 	if len(servers) == 0 {
-		servers = []string{"127.0.0.1"}
+		return nil, fmt.Errorf("%s: %w", resolvConf, ErrNoServers)
 	}
 	return servers, nil
 }

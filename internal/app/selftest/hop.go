@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// Hop is a next hop that is as lenient as any server may be: it accepts a dot between any two
-// line endings, CRLF, LF or CR, as the end of a message. It therefore shows what is smuggled
+// Hop is a next hop that is as lenient as all the servers together that fell for smuggling: it drops
+// NUL octets, and accepts a dot between any two line endings, CRLF, LF or CR, as the end of a
+// message, with white space after the dot too. It therefore shows what is smuggled
 // through the server in front of it.
 type Hop struct {
 	listener net.Listener
@@ -89,18 +90,36 @@ func readLenient(r *bufio.Reader) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if c == '\n' {
+		switch c {
+		case 0: // dropped
+		case '\n':
 			return line.String(), nil
+		case '\r':
+			return line.String(), skipLF(r)
+		default:
+			line.WriteByte(c)
 		}
-		if c == '\r' {
-			if next, err := r.Peek(1); err == nil && next[0] == '\n' {
-				r.ReadByte() // it was peeked at
-			}
-			return line.String(), nil
-		}
-		line.WriteByte(c)
 	}
 	return "", io.ErrShortBuffer
+}
+
+// skipLF reads the LF after a CR, with the NUL octets before it, if it has come.
+func skipLF(r *bufio.Reader) error {
+	for n := 1; n <= r.Buffered(); n++ {
+		next, err := r.Peek(n)
+		if err != nil {
+			return err
+		}
+		switch next[n-1] {
+		case 0:
+			continue
+		case '\n':
+			_, err = r.Discard(n)
+			return err
+		}
+		return nil
+	}
+	return nil
 }
 
 // skipMessage reads up to a line that is a dot.
@@ -109,7 +128,7 @@ func skipMessage(r *bufio.Reader) error {
 		switch line, err := readLenient(r); {
 		case err != nil:
 			return err
-		case line == ".":
+		case strings.TrimRight(line, " \t") == ".":
 			return nil
 		}
 	}
