@@ -40,8 +40,13 @@ func (m *Mail) Compose(s *Signer) ([]byte, error) {
 	if s == nil {
 		return plain.Bytes(), nil
 	}
+	return s.Sign(plain.Bytes())
+}
+
+// Sign returns a mail with the signature of the reporter. Its lines end in CRLF.
+func (s *Signer) Sign(mail []byte) ([]byte, error) {
 	var signed bytes.Buffer
-	err := dkim.Sign(&signed, &plain, &dkim.SignOptions{Domain: s.Domain, Selector: s.Selector, Signer: s.Key, Hash: crypto.SHA256,
+	err := dkim.Sign(&signed, bytes.NewReader(mail), &dkim.SignOptions{Domain: s.Domain, Selector: s.Selector, Signer: s.Key, Hash: crypto.SHA256,
 		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
 		// From and Subject once more than they are there: none can be added.
 		HeaderKeys: []string{"From", "From", "To", "Subject", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Auto-Submitted"}})

@@ -211,21 +211,9 @@ func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
 		return usage("--again and --dry-run cannot be used together")
 	}
 	return a.openStore(ctx, f.store, f.dry, func(ctx context.Context, db store.Store) error {
-		if err := a.usualConfig(); err != nil {
-			return err
-		}
-		dns, err := a.resolver()
+		s, err := a.reportSender(db)
 		if err != nil {
 			return err
-		}
-		now, err := a.clock()
-		if err != nil {
-			return err
-		}
-		version, _ := buildVersion()
-		s, err := outbox.FromConfig(a.config, outbox.Parts{DB: db, Resolver: dns, Now: now, Version: version})
-		if err != nil {
-			return failf(exitConfig, "%v", err)
 		}
 		if f.dry {
 			return a.previewReports(ctx, s, f)
@@ -240,6 +228,27 @@ func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
 		}
 		return a.sendNow(ctx, s)
 	})
+}
+
+// reportSender is the sender of the configuration.
+func (a *app) reportSender(db store.Store) (*outbox.Sender, error) {
+	if err := a.usualConfig(); err != nil {
+		return nil, err
+	}
+	dns, err := a.resolver()
+	if err != nil {
+		return nil, err
+	}
+	now, err := a.clock()
+	if err != nil {
+		return nil, err
+	}
+	version, _ := buildVersion()
+	s, err := outbox.FromConfig(a.config, outbox.Parts{DB: db, Resolver: dns, Now: now, Version: version})
+	if err != nil {
+		return nil, failf(exitConfig, "%v", err)
+	}
+	return s, nil
 }
 
 func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) error {

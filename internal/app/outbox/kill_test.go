@@ -23,6 +23,7 @@ import (
 	"postseal/store"
 	"postseal/store/sqlite"
 	"postseal/store/storetest"
+	"postseal/store/storetest/pgtest"
 )
 
 // killPoints is at how many of the places where a process may end TestKill ends one. `make
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m, &server))
 }
 
 const killDays, killDomains = 2, 4

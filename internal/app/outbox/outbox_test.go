@@ -82,6 +82,11 @@ func newRigAt(t *testing.T, zone, path string) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return newRigOver(t, zone, db)
+}
+
+func newRigOver(t *testing.T, zone string, db store.Store) *rig {
+	t.Helper()
 	r := &rig{t: t, now: store.Time(theDay.End()).Add(time.Hour), mail: &mailbox{}, node: storetest.Claim(t, db, "i", "b")}
 	r.Sender = &Sender{Builder: Builder{DB: db, Who: Who{From: "reports@mx.example.net", Org: "mx.example.net", Generator: "postseal test"}, Now: func() time.Time { return r.now },
 		MinMessages: 1, Exclude: []string{"mx.example.net"}, Window: Window{30 * time.Minute, 6 * time.Hour}},
@@ -702,3 +707,19 @@ func TestChatham(t *testing.T) {
 }
 
 var _ resolver.Resolver = (*dnstest.Zone)(nil)
+
+// TestNotice: a notice passes DMARC, and no text in it makes a header field.
+func TestNotice(t *testing.T) {
+	r := newRig(t, usualZone)
+	if err := r.Notice(t.Context(), "postmaster@example.net", "changes\r\nBcc: x@y.test", []string{"a\nb", ".", strings.Repeat("x", 5000)}); err != nil {
+		t.Fatal(err)
+	}
+	text := string(r.mail.mails[0].text)
+	if strings.Contains(text, "\nBcc:") || !strings.Contains(text, "\r\na?b\r\n") {
+		t.Error(text)
+	}
+	r.Signer = nil
+	if err := r.Notice(t.Context(), "postmaster@example.net", "s", nil); err == nil {
+		t.Error("sent without a key")
+	}
+}

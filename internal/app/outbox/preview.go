@@ -2,8 +2,13 @@ package outbox
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"postseal/report"
 	"postseal/store"
@@ -65,4 +70,39 @@ func (s *Sender) unsigned(ctx context.Context, r *store.Outgoing, to string) (*r
 	}
 	return &report.Mail{Identity: report.Identity{Store: info.Store, Domain: r.Domain, Submitter: s.Who.Submitter(), Day: store.Time(r.Day.Start())}, From: s.Who.From, To: to,
 		Date: store.Time(r.BuiltAt), Messages: r.Messages, Body: r.Body}, nil
+}
+
+// Notice mails a text to the operator, from the address of reports. Octets other than ASCII become
+// "?".
+func (s *Sender) Notice(ctx context.Context, to, subject string, lines []string) error {
+	if s.Signer == nil {
+		return errors.New("[report] from and dkim are missing: mail cannot be sent")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "From: <%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n",
+		s.Who.From, to, ascii(subject), s.Now().UTC().Format(time.RFC1123Z), strings.ToLower(rand.Text()), s.Who.Submitter())
+	for _, line := range lines {
+		b.WriteString(ascii(line[:min(len(line), maxLine)]) + "\r\n")
+	}
+	mail, err := s.Signer.Sign([]byte(b.String()))
+	if err != nil {
+		return err
+	}
+	if err := Verify(ctx, s.Resolver, mail); err != nil {
+		return err
+	}
+	defer s.Carrier.Close()
+	return s.Carrier.Send(ctx, s.Who.From, []string{to}, mail)
+}
+
+// maxLine bounds a line of a notice, in octets (RFC 5322 §2.1.1).
+const maxLine = 990
+
+func ascii(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
 }
