@@ -170,6 +170,32 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestCannotRemove: while the oldest bundle cannot be removed, nothing is written beyond the bound.
+func TestCannotRemove(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, evidence.Options{MaxBytes: 10})
+	put(t, f, "A", "", "12345678")
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	path := filepath.Join(dir, entries[0].Name())
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "stays"), 0o755); err != nil { // in the way of a removal
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := f.Put("B", "", []byte("12345678")); err == nil {
+			t.Error("written beyond the bound")
+		}
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%v", entries)
+	}
+}
+
 // TestClockStep: a step of the clock makes no bundle immortal, neither those that seem to
 // come from the future nor those that came after them; one within the age stays.
 func TestClockStep(t *testing.T) {

@@ -104,6 +104,8 @@ func TestDecide(t *testing.T) {
 		{"network", forged, "", `exempt = [{ip = "203.0.113.0/24"}]`, accept, accept, postseal.LocalExempt, "trusted_forwarder: exempt 1 ip=203.0.113.0/24", 1},
 		{"mapped address in the entry", forged, "", `exempt = [{ip = "::ffff:203.0.113.7"}]`, accept, accept, postseal.LocalExempt,
 			"trusted_forwarder: exempt 1 ip=::ffff:203.0.113.7", 1},
+		{"link-local client with a zone", mail{file: "forged", ip: "fe80::1%eth0", helo: "x.test", from: "a@bank.test"}, "", `exempt = [{ip = "fe80::/10"}]`, accept, accept, postseal.LocalExempt,
+			"trusted_forwarder: exempt 1 ip=fe80::/10", 1},
 		{"other network", forged, "", `exempt = [{ip = "203.0.112.0/24"}, {ip = "::/0"}]`, reject, reject, postseal.DMARCReject, "", 0},
 		{"the first entry counts, not the narrowest", forged, "", `exempt = [{ip = "203.0.113.0/24"}, {ip = "203.0.113.7", override = "other"}]`,
 			accept, accept, postseal.LocalExempt, "trusted_forwarder: exempt 1 ip=203.0.113.0/24", 1},
