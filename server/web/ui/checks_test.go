@@ -2,13 +2,22 @@ package ui
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
+	"postseal"
+	"postseal/lab/listenertest"
+	"postseal/resolver/dnstest"
+	"postseal/server/web/refusal"
 	"postseal/store"
 	"postseal/store/sqlite"
 )
@@ -80,4 +89,37 @@ func runChecks(t *testing.T, node, url, dir, browser string, plan map[string]any
 	for _, p := range problems {
 		t.Error(p)
 	}
+}
+
+// TestBrowserRefusal: the public page in Chromium, in the same ways, in several languages; it has
+// no script.
+func TestBrowserRefusal(t *testing.T) {
+	dir, modules, browser := os.Getenv("POSTSEAL_SCREENSHOTS"), os.Getenv("POSTSEAL_NODE_MODULES"), chromium()
+	node, err := exec.LookPath("node")
+	if dir == "" || modules == "" || browser == "" || err != nil {
+		t.Skip("skipped: POSTSEAL_SCREENSHOTS, POSTSEAL_NODE_MODULES, chromium or node is missing")
+	}
+	key, err := refusal.ReadKey(filepath.Join(t.TempDir(), "refusal.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone, err := dnstest.Parse("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(context.Context, string) (*refusal.Facts, error) {
+		return &refusal.Facts{Ref: "V8J8SAPH", At: now, Until: now.AddDate(0, 1, 0), Host: "mx.example.net", Applied: postseal.Reject, Reason: postseal.DMARCReject, Client: "203.0.113.7",
+			ClientName: "host-7.cheap.example", Author: "bank.test", DMARC: "fail", Policy: "reject", SPF: refusal.Check{Domain: "cheap.example", Result: "pass", Term: "ip4:203.0.113.0/24"},
+			PolicyName: "_dmarc.bank.test", Record: "v=DMARC1; p=reject; aspf=s", Reply: []string{"550-5.7.1 Rejected: this message fails DMARC.", "550 5.7.1 Details: https://mx.example.net/r/V8J8SAPH-000000"}}, nil
+	}
+	e := listenertest.Engine(t, zone, "", io.Discard)
+	page := refusal.New(refusal.Options{Engine: e, Key: func() *refusal.Key { return key }, Find: find}).Handler
+	asked := atomic.Int32{}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { // each time another client: the limits have tests of their own
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", asked.Add(1)%250))
+		page.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	path := "/r/V8J8SAPH-" + key.Tag("V8J8SAPH")
+	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{"refusal", path}, {"refusal-de", path + "?lang=de"}, {"refusal-lost", "/r/none"}}})
 }
