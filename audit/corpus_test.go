@@ -214,7 +214,7 @@ func TestRules(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range audit.Rules() {
 		if seen[r.ID] {
-			t.Errorf("%s stands twice", r.ID)
+			t.Errorf("%s occurs twice", r.ID)
 		}
 		seen[r.ID] = true
 		if r.Title == "" || r.Why == "" || r.Fix == "" || r.Severity.Rank() < 0 || !strings.HasSuffix(r.Why, ".") || !strings.HasSuffix(r.Fix, ".") {

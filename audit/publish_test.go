@@ -29,7 +29,7 @@ func TestPublish(t *testing.T) {
 			"_dmarc.a.test TXT v=DMARC1; p=none; sp=reject; rua=mailto:d@a.test,mailto:e@a.test\n"},
 		{"all faults together", spfOK + "_dmarc.a.test. TXT \"v=DMARC1; policy=reject, rau=d@a.test; mailto:e@a.test; pct=50\"\n",
 			"_dmarc.a.test TXT v=DMARC1; p=reject; rua=mailto:d@a.test,mailto:e@a.test\n"},
-		{"an address for nothing", spfOK + "_dmarc.a.test. TXT \"v=DMARC1; p=block; mailto:e@a.test\"\n", "_dmarc.a.test none: \"mailto:e@a.test\" is an address without a tag that says what for\n"},
+		{"an address for nothing", spfOK + "_dmarc.a.test. TXT \"v=DMARC1; p=block; mailto:e@a.test\"\n", "_dmarc.a.test none: \"mailto:e@a.test\" is an address without a tag that says what it is for\n"},
 		{"misspelled tags", spfOK + "_dmarc.a.test. TXT \"v=DMARC1; policy=reject, rau=d@a.test mailto:e@a.test; pct=50\"\n",
 			"_dmarc.a.test TXT v=DMARC1; p=reject; rua=mailto:d@a.test,mailto:e@a.test\n"},
 		{"BOM", "a.test. TXT \"\\239\\187\\191v=spf1 include:x.test include:y.test ~all\"\nx.test. TXT \"v=spf1 ip4:192.0.2.1 ~all\"\ny.test. TXT \"v=spf1 ip4:192.0.2.2 ~all\"\n" + dmarcOK,

@@ -33,7 +33,7 @@ func forgedResults(body []byte, ids []string) bool {
 	return err != nil || f.Version > 1 || anyOf(append(late, f.AuthservID), ids)
 }
 
-// hasStrayLineEnd finds a line end that is no fold: whoever reads the message later might
+// hasStrayLineEnd finds a line ending that is not a fold: whoever reads the message later might
 // see a second field behind it.
 func hasStrayLineEnd(body string) bool {
 	p := scanner{s: body}

@@ -74,7 +74,7 @@ var forgedTests = []struct {
 	{"not UTF-8", "Authentication-Results: m\xffx.test; dmarc=pass", true},
 	{"NUL in the id", "Authentication-Results: mx\x00.test; dmarc=pass", true},
 	{"unreadable behind a foreign id", "Authentication-Results: other.test; dmarc=pass (", true},
-	{"line end that is no fold", "Authentication-Results: other.test; dmarc=pass\r\nX: y", true},
+	{"line ending that is not a fold", "Authentication-Results: other.test; dmarc=pass\r\nX: y", true},
 	{"bare CR", "Authentication-Results: other.test;\rAuthentication-Results: mx.test; dmarc=pass", true},
 	{"Microsoft", "Authentication-Results: mx.microsoft.com 1; spf=pass (sender ip is 192.0.2.1) smtp.mailfrom=a.test; dmarc=pass (p=none) action=none header.from=a.test", false},
 	{"Gmail", "Authentication-Results: mx.google.com;\r\n dkim=pass header.i=@a.test header.s=s header.b=aB/+==;\r\n spf=pass (google.com: domain of a@a.test designates 192.0.2.1 as permitted sender) smtp.mailfrom=a@a.test", false},

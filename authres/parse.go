@@ -107,7 +107,7 @@ func (p *scanner) identity(f *Field) {
 		return
 	}
 	if !utf8.ValidString(id) {
-		p.fail(start, "authserv-id is no UTF-8")
+		p.fail(start, "authserv-id is not UTF-8")
 		return
 	}
 	quoted := p.s[start] == '"'
@@ -126,7 +126,7 @@ func (p *scanner) identity(f *Field) {
 		p.cfws()
 	}
 	if !p.end() && p.peek() != ';' {
-		p.fail(p.pos, `no ";" behind the authserv-id`)
+		p.fail(p.pos, `no ";" after the authserv-id`)
 	}
 }
 
@@ -135,7 +135,7 @@ func (p *scanner) method() string {
 	start := p.pos
 	p.keyword()
 	if p.take('.') && p.keyword() == "" {
-		p.fail(p.pos, "no method behind a dot")
+		p.fail(p.pos, "no method after a dot")
 	}
 	return p.s[start:p.pos]
 }
@@ -144,7 +144,7 @@ func (p *scanner) method() string {
 func (p *scanner) noResult(start, n int) {
 	p.take(';')
 	if p.cfws(); n > 0 || !p.end() {
-		p.fail(start, `"none" beside results`)
+		p.fail(start, `"none" together with results`)
 	}
 }
 
@@ -161,7 +161,7 @@ func (p *scanner) result(r *Result) {
 		p.cfws()
 	}
 	if !p.take('=') {
-		p.fail(p.pos, `no "=" behind a method`)
+		p.fail(p.pos, `no "=" after a method`)
 		return
 	}
 	p.cfws()
@@ -203,13 +203,13 @@ func (p *scanner) property(r *Result) {
 	if p.take('.') {
 		p.cfws()
 		if name = p.keyword(); name == "" {
-			p.fail(p.pos, "no property behind a type")
+			p.fail(p.pos, "no property after a type")
 			return
 		}
 		p.cfws()
 	}
 	if !p.take('=') {
-		p.fail(p.pos, `no "=" behind a property`)
+		p.fail(p.pos, `no "=" after a property`)
 		return
 	}
 	p.cfws()

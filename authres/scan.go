@@ -50,7 +50,7 @@ func (p *scanner) space() bool {
 			p.pos = len(p.s) - len(rest) + 1
 			return true
 		}
-		p.fail(p.pos, "line end that is no fold")
+		p.fail(p.pos, "line ending that is not a fold")
 	}
 	return false
 }

@@ -204,7 +204,7 @@ func parseEnvelope(s string) (Envelope, error) {
 		case "relays":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 0 {
-				return e, fmt.Errorf("relays %q is no count", value)
+				return e, fmt.Errorf("relays %q is not a count", value)
 			}
 			e.Relays = n
 		default:

@@ -39,7 +39,7 @@ func (h headerOnly) EndHeader() error            { return nil }
 
 // Write refuses what is no field.
 func (h headerOnly) Write(p []byte) (int, error) {
-	return 0, fmt.Errorf("%.40q is no header field", p)
+	return 0, fmt.Errorf("%.40q is not a header field", p)
 }
 
 func parseHeader(text []byte) (h message.Header, err error) {
@@ -144,7 +144,7 @@ func (e *evidence) bodyHash(values []string) (err error) {
 	}
 	if values[1] != allOctets {
 		if h.Limit, err = strconv.ParseInt(values[1], 10, 64); err != nil || h.Limit < 0 {
-			return fmt.Errorf("%q is no number of octets", values[1])
+			return fmt.Errorf("%q is not a number of octets", values[1])
 		}
 	}
 	if h.Length, err = strconv.ParseInt(values[2], 10, 64); err != nil {
@@ -160,7 +160,7 @@ func (e *evidence) bodyHash(values []string) (err error) {
 func digest(s string) (sum [sha256.Size]byte, err error) {
 	data, err := base64.StdEncoding.DecodeString(s)
 	if err != nil || len(data) != len(sum) {
-		return sum, fmt.Errorf("%q is no SHA-256 in base64", s)
+		return sum, fmt.Errorf("%q is not a SHA-256 in base64", s)
 	}
 	return [sha256.Size]byte(data), nil
 }

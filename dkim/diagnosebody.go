@@ -192,8 +192,8 @@ var rewritings = []rewriting{
 	{Refolded, `lines that begin with "From " were changed to ">From ", as mail stores do`, func(b []byte) []byte {
 		return bytes.ReplaceAll(bytes.TrimPrefix(b, []byte(">")), []byte("\n>From "), []byte("\nFrom "))
 	}},
-	{Refolded, `the "." that SMTP adds to lines was not taken away`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n.."), []byte("\n.")) }},
-	{Refolded, `a "." at the beginning of lines was taken away`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n."), []byte("\n..")) }},
+	{Refolded, `the "." that SMTP adds to lines was not removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n.."), []byte("\n.")) }},
+	{Refolded, `a "." at the start of lines was removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n."), []byte("\n..")) }},
 	{Refolded, "line ends were written as CR CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\r\n"), []byte("\r\n")) }},
 	{Refolded, "bare line feeds became line ends, or line ends bare line feeds", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
 	{Refolded, "white space at the end of lines was added", trimLines},

@@ -134,7 +134,7 @@ func authors(fields []message.Field) []change {
 		for _, name := range originals {
 			for _, o := range fields {
 				if o.Raw != nil && o.Is(name) {
-					all = append(all, change{FromRewritten, "From was rewritten; the original author stands in " + name, i, value(f, string(o.Value())), nil})
+					all = append(all, change{FromRewritten, "From was rewritten; the original author is in " + name, i, value(f, string(o.Value())), nil})
 				}
 			}
 		}
@@ -220,7 +220,7 @@ func (p *patient) refolds(fields []message.Field) []change {
 		for at, folds := 1, 0; at < len(v) && folds < maxFolds; at++ {
 			if v[at] == ' ' && v[at-1] != '\n' {
 				folds++
-				all = append(all, change{Refolded, "the fold of " + reason.Quote(string(f.Name())) + " was taken away", i, value(f, v[:at]+"\r\n"+v[at:]), nil})
+				all = append(all, change{Refolded, "the fold of " + reason.Quote(string(f.Name())) + " was removed", i, value(f, v[:at]+"\r\n"+v[at:]), nil})
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func (p *patient) folds(fields []message.Field) []change {
 			all = append(all, change{Refolded, "the white space of " + reason.Quote(string(f.Name())) + " was changed", i, again[i].Raw, nil})
 		}
 		if different > 1 {
-			all = append(all, change{Refolded, "the header section was folded anew", 0, nil, again})
+			all = append(all, change{Refolded, "the header section was folded differently", 0, nil, again})
 		}
 	}
 	return all

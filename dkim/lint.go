@@ -31,7 +31,7 @@ func Lint(text string) []lint.Problem {
 		l.add("testing", lint.Warning, "t", "t=y: verifiers may treat the mail as unsigned", "remove t=y when the tests are over", "6376 §3.6.1")
 	}
 	if k.Hashes != "" && signature.Listed(k.Hashes, "sha1") {
-		l.add("sha1", lint.Info, "h", "h= names sha1, which nobody may use any more", "remove h=, or write h=sha256", "8301 §3.1")
+		l.add("sha1", lint.Info, "h", "h= names sha1, which must not be used any more", "remove h=, or write h=sha256", "8301 §3.1")
 	}
 	if _, ok := tagvalue.Get(tags, "g"); ok {
 		l.add("granularity", lint.Info, "g", "g= is a tag of RFC 4871 that verifiers ignore", "remove g=", "6376 §C.2")
@@ -56,7 +56,7 @@ func (l *linter) key(k *signature.Key) {
 		l.add("revoked", lint.Info, "p", "p= is empty: the key is revoked", "publish a key, or leave the record as a mark", "6376 §3.6.1")
 		return
 	case k.Type != "rsa" && k.Type != "ed25519":
-		l.add("key-type", lint.Error, "k", "k= is neither rsa nor ed25519: nobody can verify with it", "use k=rsa or k=ed25519", "6376 §3.6.1")
+		l.add("key-type", lint.Error, "k", "k= is neither rsa nor ed25519: no verifier can use it", "use k=rsa or k=ed25519", "6376 §3.6.1")
 		return
 	case k.Type == "rsa" && k.Bits < signature.MinKeyBits:
 		l.add("key-weak", lint.Error, "p", fmt.Sprintf("an RSA key of %d bits verifies nothing", k.Bits), "make a key of 2048 bits", "8301 §3.2")
@@ -66,7 +66,7 @@ func (l *linter) key(k *signature.Key) {
 		l.add("key-long", lint.Warning, "p", fmt.Sprintf("verifiers need not support %d bits", k.Bits), "make a key of 2048 bits", "8301 §3.2")
 	}
 	if k.Hashes != "" && !signature.Listed(k.Hashes, "sha256") {
-		l.add("hash", lint.Error, "h", "h= leaves sha256 out: nobody can verify with this key", "remove h=, or write h=sha256", "6376 §3.6.1")
+		l.add("hash", lint.Error, "h", "h= does not include sha256: no verifier can use this key", "remove h=, or write h=sha256", "6376 §3.6.1")
 	}
 	if k.Services != "" && !signature.Listed(k.Services, "*") && !signature.Listed(k.Services, "email") {
 		l.add("service", lint.Error, "s", "s= does not allow email: the key verifies no mail", "remove s=, or write s=email", "6376 §3.6.1")

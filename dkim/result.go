@@ -39,7 +39,7 @@ const (
 	QueryUnknown       Reason = "dkim.QueryUnknown"       // q= has no method known here (§3.5)
 	FromNotSigned      Reason = "dkim.FromNotSigned"      // h= does not name From (§5.4)
 	IdentityMismatch   Reason = "dkim.IdentityMismatch"   // i= is not d= or below it (§3.5)
-	Expired            Reason = "dkim.Expired"            // x= is over (§3.5)
+	Expired            Reason = "dkim.Expired"            // x= has expired (§3.5)
 	InFuture           Reason = "dkim.InFuture"           // t= is more than an hour ahead (§3.5)
 	KeyUnavailable     Reason = "dkim.KeyUnavailable"     // the lookup of the key failed (§6.1.2)
 	BudgetSpent        Reason = "dkim.BudgetSpent"        // the keys of the message ask more of the DNS than is spent on one message

@@ -277,7 +277,7 @@ func (x *Verification) finish() []Result {
 func (x *Verification) evaluate(s *candidate, now time.Time) {
 	f := &s.field
 	if f.Expiration >= 0 && now.Add(-expirySkew).Unix() > f.Expiration {
-		s.end(PermError, Expired, "x= is over")
+		s.end(PermError, Expired, "x= has expired")
 		return
 	}
 	sum, inside := x.bodies.Sum(s.body)

@@ -29,7 +29,7 @@ var (
 	ErrLabel     = errors.New("label is empty or longer than 63 octets")
 	ErrLength    = errors.New("domain name is longer than 253 octets")
 	ErrCharacter = errors.New("character that no domain name may hold")
-	ErrIDNA      = errors.New("label is no valid internationalized label")
+	ErrIDNA      = errors.New("label is not a valid internationalized label")
 )
 
 // lookup follows UTS 46 for lookup. It is given only non-ASCII labels, because it

@@ -98,14 +98,14 @@ func (a *aggregateReader) broken(err error) error {
 	case len(a.path) == 0 && (errors.Is(err, io.EOF) || errors.As(err, &syntax)):
 		return a.refusal(NotAReport, "not a report: XML without the element <feedback>")
 	case errors.Is(err, io.EOF):
-		a.warn(NotWellFormed, "", "the report ends within <"+clean(a.top())+">; what came before is kept")
+		a.warn(NotWellFormed, "", "the report ends within <"+clean(a.top())+">; everything before it is kept")
 		return nil
 	case errors.As(err, &syntax):
-		a.warn(NotWellFormed, syntax.Msg, "the XML is damaged here; what came before is kept")
+		a.warn(NotWellFormed, syntax.Msg, "the XML is damaged here; everything before it is kept")
 		return nil
 	}
 	if err = a.x.readError(a.p, err); isDamage(err) {
-		a.warn(NotWellFormed, "", "the archive is damaged; what came before is kept")
+		a.warn(NotWellFormed, "", "the archive is damaged; everything before it is kept")
 		return nil
 	}
 	return err

@@ -78,7 +78,7 @@ func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
 }
 
 // errOpen is the cause of what fails at once.
-var errOpen = errors.New("no name server answers: nobody was asked")
+var errOpen = errors.New("no name server answers: the query was not sent")
 
 // Lookup implements Resolver.
 func (b *Breaker) Lookup(ctx context.Context, name string, t Type) (Answer, error) {

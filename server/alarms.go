@@ -193,7 +193,7 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	case a.dbDown.IsZero():
 		a.dbDown = now
 	case now.Sub(a.dbDown) >= time.Duration(c.Notify.Store):
-		all = append(all, notify.Alarm{Name: "the store does not take verdicts", Kind: "store", Text: fmt.Sprintf("The store has not taken verdicts for %v ([notify] store). Mail goes on; they wait in the journal, which holds %d bytes of at most %d.",
+		all = append(all, notify.Alarm{Name: "the store does not take verdicts", Kind: "store", Text: fmt.Sprintf("The store has not accepted verdicts for %v ([notify] store). Mail is not affected; verdicts wait in the journal, which holds %d bytes of at most %d.",
 			time.Duration(c.Notify.Store), s.Pending, c.Store.Journal)})
 	}
 	return all
@@ -274,7 +274,7 @@ func (a *alarms) save() {
 		err = atomicfile.Write(a.path, append(text, '\n'), atomicfile.Options{Mode: 0o640, Prefix: ".new-"})
 	}
 	if err != nil {
-		a.d.log.Warn("what was told cannot be kept: it may be told again after a restart", "file", a.path, "error", listener.Text(err))
+		a.d.log.Warn("cannot store which notifications were sent: they may be repeated after a restart", "file", a.path, "error", listener.Text(err))
 	}
 }
 

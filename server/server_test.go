@@ -219,7 +219,7 @@ func TestReload(t *testing.T) {
 	d.reread("[[expect]] action: got accept, want reject")
 	d.write("enforce = 'stricter'\nenforc = 1\n" + listeners)
 	d.reread(`level=ERROR msg="reload failed: keeping the previous configuration"`)
-	for _, want := range []string{":2:11: enforce:", `:3:1: there is no key \"enforc\"`} {
+	for _, want := range []string{":2:11: enforce:", `:3:1: unknown key \"enforc\"`} {
 		d.says(0, want)
 	}
 	s.Abort(nil)

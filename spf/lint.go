@@ -82,7 +82,7 @@ func (l *linter) directive(d *spfrecord.Directive) {
 		return
 	}
 	if key := strings.ToLower(d.Text); l.seen[key] {
-		l.add("duplicate", lint.Info, d.Offset, reason.Quote(d.Text)+" stands twice", "remove one of them", "7208 §4.6.4")
+		l.add("duplicate", lint.Info, d.Offset, reason.Quote(d.Text)+" occurs twice", "remove one of them", "7208 §4.6.4")
 	} else {
 		l.seen[key] = true
 	}
@@ -108,7 +108,7 @@ func (l *linter) all(d *spfrecord.Directive) {
 	case spfrecord.Pass:
 		l.add("all-permissive", lint.Critical, d.Offset, "+all lets every host of the internet send for this domain", "end the record in -all or ~all", "7208 §5.1")
 	case spfrecord.Neutral:
-		l.add("all-neutral", lint.Warning, d.Offset, "?all says nothing about other hosts", "end the record in -all or ~all", "7208 §8.2")
+		l.add("all-neutral", lint.Warning, d.Offset, "?all gives receivers no information about other hosts", "end the record in -all or ~all", "7208 §8.2")
 	}
 }
 
@@ -121,7 +121,7 @@ const (
 func (l *linter) ranges(d *spfrecord.Directive) {
 	ip, bits := d.Prefix.Addr(), d.Prefix.Bits()
 	if masked := d.Prefix.Masked(); d.HostBits() {
-		l.add("host-bits", lint.Info, d.Offset, "the address has bits beyond its prefix length: receivers read "+masked.String(), "write "+masked.String(), "7208 §5.6")
+		l.add("host-bits", lint.Info, d.Offset, "the address has host bits set: receivers read "+masked.String(), "write "+masked.String(), "7208 §5.6")
 	}
 	if d.Qualifier == spfrecord.Pass && !private(d.Prefix) && (ip.Is4() && bits < widest4 || ip.Is6() && bits < widest6) {
 		l.add("cidr-wide", lint.Warning, d.Offset, d.Prefix.String()+" is a very wide range", "list the addresses that send", "9989 §7.1")
@@ -140,7 +140,7 @@ func (l *linter) modifiers() {
 	r := l.record
 	if r.Redirect != nil {
 		if r.HasAll {
-			l.add("redirect-unused", lint.Warning, r.Redirect.Offset, "redirect is ignored where all stands", "remove one of them", "7208 §5.1")
+			l.add("redirect-unused", lint.Warning, r.Redirect.Offset, "redirect is ignored if the record has all", "remove one of them", "7208 §5.1")
 		} else {
 			l.lookups++
 		}
@@ -148,13 +148,13 @@ func (l *linter) modifiers() {
 	for i := range r.Unknown {
 		m := &r.Unknown[i]
 		if meant := slipOf(m.Name); meant != "" {
-			l.add("typo", lint.Error, m.Offset, reason.Quote(m.Text)+" is a modifier that nobody knows, and is ignored", "did you mean "+meant+"?", "7208 §6")
+			l.add("typo", lint.Error, m.Offset, reason.Quote(m.Text)+" is an unknown modifier, and is ignored", "did you mean "+meant+"?", "7208 §6")
 			continue
 		}
 		if m.Name == "ra" || m.Name == "rp" || m.Name == "rr" {
 			continue // registered by RFC 6652
 		}
-		l.add("unknown-modifier", lint.Info, m.Offset, reason.Quote(m.Text)+" is a modifier that nobody knows, and is ignored", "remove it", "7208 §6")
+		l.add("unknown-modifier", lint.Info, m.Offset, reason.Quote(m.Text)+" is an unknown modifier, and is ignored", "remove it", "7208 §6")
 	}
 }
 

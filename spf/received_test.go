@@ -49,7 +49,7 @@ func readReceived(t *testing.T, value string) map[string]string {
 			v = regexp.MustCompile(`\\(.)`).ReplaceAllString(v[1:len(v)-1], "$1")
 		}
 		if _, twice := pairs[p[1]]; twice {
-			t.Errorf("%s stands twice", p[1])
+			t.Errorf("%s occurs twice", p[1])
 		}
 		pairs[p[1]] = v
 	}

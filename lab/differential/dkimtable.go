@@ -45,7 +45,7 @@ var dkimClasses = []dkimClass{
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.said(dkim.Malformed, "no time") }},
 	{Class{"time-order", "6376 §3.5 x=", ours, "x= must be after t="},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.said(dkim.Malformed, "not after t=") }},
-	{Class{"duplicate-tag", "6376 §3.2", ours, "a tag that stands twice spoils the whole list"},
+	{Class{"duplicate-tag", "6376 §3.2", ours, "a tag that occurs twice spoils the whole list"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool {
 			return v.said(dkim.Malformed, "second tag") || v.said(dkim.KeyMalformed, "second tag")
 		}},

@@ -179,7 +179,7 @@ type dmarcClass struct {
 
 // dmarcClasses is the reviewed table of differences with mailauth.
 var dmarcClasses = []dmarcClass{
-	{Class{"duplicate-tag", "9989 §4.8", both, "a tag that stands twice: our first one counts, the verifier discards the record"},
+	{Class{"duplicate-tag", "9989 §4.8", both, "a tag that occurs twice: our first one counts, the verifier discards the record"},
 		func(v *dmarcView) bool { return v.anyRecord(hasDuplicate) }},
 	{Class{"unusable-record", "9989 §4.8", both, "a record without policy and rua: we say permerror, the verifier none; neither enforces"},
 		func(v *dmarcView) bool { return v.ours.Reason == dmarc.UnusableRecord && v.results[0] == "none" }},

@@ -242,7 +242,7 @@ func (s *server) overTCP(ctx context.Context, streams chan struct{}, q question,
 		return a, nil, err
 	}
 	if m.match(data) == foreign || truncated(data) {
-		return a, s.malformed(errors.New("the message over TCP is no answer")), nil
+		return a, s.malformed(errors.New("the message over TCP is not an answer")), nil
 	}
 	a, fail = s.read(q, data)
 	return a, fail, nil

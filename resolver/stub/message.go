@@ -249,7 +249,7 @@ func chain(rrs []dns.RR, owner string, t resolver.Type) (end string, ttl time.Du
 		}
 		owner, ttl = alias.Target, min(ttl, lifetime(alias.Hdr.Ttl))
 	}
-	return owner, ttl, errors.New("CNAME chain has no end")
+	return owner, ttl, errors.New("CNAME chain does not end")
 }
 
 func findAlias(rrs []dns.RR, owner string) *dns.CNAME {

@@ -54,7 +54,7 @@ func TestAnswer(t *testing.T) {
 		{name: "chain with DNAME", answers: "test. 9 DNAME z.\nq.test. 60 CNAME q.z.\nq.z. 90 TXT a\n", want: "a", canonical: "q.z", ttl: 60 * time.Second},
 		{name: "chain to NODATA", answers: "q.test. 60 CNAME b.test.\n", authority: soa, canonical: "b.test", ttl: 60 * time.Second},
 		{name: "chain to NXDOMAIN", rcode: nx, answers: "q.test. 600 CNAME b.test.\n", authority: soa, canonical: "b.test", nxdomain: true, ttl: 90 * time.Second},
-		{name: "loop", answers: "q.test. 60 CNAME b.test.\nb.test. 60 CNAME q.test.\n", err: "no end"},
+		{name: "loop", answers: "q.test. 60 CNAME b.test.\nb.test. 60 CNAME q.test.\n", err: "does not end"},
 		{name: "asked for CNAME", t: resolver.CNAME, answers: "q.test. 60 CNAME b.test.\nb.test. 60 CNAME c.test.\n", want: "b.test", ttl: 60 * time.Second},
 		{name: "NODATA", authority: soa, ttl: 90 * time.Second},
 		{name: "NODATA, low TTL", authority: strings.Replace(soa, "600", "30", 1), ttl: 30 * time.Second},

@@ -115,7 +115,7 @@ func parseServer(s string) (netip.AddrPort, error) {
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil || port == 0 {
-		return netip.AddrPort{}, fmt.Errorf("name server %q: %q is no port", s, service)
+		return netip.AddrPort{}, fmt.Errorf("name server %q: %q is not a port", s, service)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()

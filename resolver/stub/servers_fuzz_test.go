@@ -21,7 +21,7 @@ func FuzzConf(f *testing.F) {
 		}
 		for _, s := range servers {
 			if _, err := netip.ParseAddr(s); err != nil {
-				t.Errorf("%q: %q is no address", text, s)
+				t.Errorf("%q: %q is not an address", text, s)
 			}
 		}
 	})

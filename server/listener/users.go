@@ -52,7 +52,7 @@ func ReadUsers(path string) ([]User, error) {
 		switch {
 		case err != nil:
 		case seen[u.Name]:
-			err = fmt.Errorf("%.40q is there twice", u.Name)
+			err = fmt.Errorf("duplicate user %.40q", u.Name)
 		case len(users) >= maxUsers:
 			err = fmt.Errorf("more than %d users", maxUsers)
 		}

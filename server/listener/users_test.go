@@ -15,7 +15,7 @@ func TestUsersFile(t *testing.T) {
 	}
 	for _, c := range []struct{ text, want string }{
 		{good, ""}, {"\n# x\n  " + good + "\r\n", ""}, {"ann reader", "users:1: write NAME ROLE HASH"}, {"\nann root " + strings.Fields(good)[2], `users:2: role "root"`},
-		{"ann reader x", "users:1: the hash is not of the form"}, {good + "\n" + good, `users:2: "ann" is there twice`},
+		{"ann reader x", "users:1: the hash is not of the form"}, {good + "\n" + good, `users:2: duplicate user "ann"`},
 		{strings.Replace(good, "m=19456", "m=4000000", 1), "costs more"}, {strings.Replace(good, "t=2", "t=999", 1), "costs more"}, {strings.Replace(good, "p=1", "p=0", 1), "costs more"},
 		{strings.Replace(good, "argon2id", "argon2i", 1), "not of the form"}, {good[:len(good)-4], "not of the form"},
 	} {

@@ -100,8 +100,8 @@ func TestClockBehind(t *testing.T) {
 	add(w, 10, 10)
 	s.end(w)
 	s.wantAll(20)
-	if !strings.Contains(s.log.String(), "the clock was behind") {
-		t.Errorf("the log does not tell:\n%s", s.log)
+	if !strings.Contains(s.log.String(), "the clock was wrong") {
+		t.Errorf("the log does not say so:\n%s", s.log)
 	}
 }
 

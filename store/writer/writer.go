@@ -258,7 +258,7 @@ func (w *Writer) written(err error) {
 		return
 	}
 	if err != nil {
-		w.o.Log.Error("the journal of verdicts cannot be written: mail goes on, rows will be lost", "error", err.Error())
+		w.o.Log.Error("the journal of verdicts cannot be written: mail is not affected, but rows will be lost", "error", err.Error())
 	} else {
 		w.o.Log.Info("the journal of verdicts can be written again")
 	}

@@ -169,7 +169,7 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	code := exitCode(r)
 	a.setExit(code)
 	for _, m := range bundle.Missing(r) {
-		a.hint("%s has no answer to %s: the verdict may differ for that reason", path, m)
+		a.hint("%s has no answer to %s: the verdict may differ because of this", path, m)
 	}
 	a.hint("%s is a bundle: it supplied the envelope, the clock and the DNS answers", path)
 	return a.page().Message(&view.Message{Report: r, Name: path, Envelope: []string{"bundle"}, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Bundle: true})

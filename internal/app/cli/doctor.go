@@ -25,7 +25,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Check that the daemon, the resolver and Postfix see each other",
-		Long: `Check the doors of the running daemon, the resolver and Postfix's configuration.
+		Long: `Check the listeners of the running daemon, the resolver and Postfix's configuration.
 The listeners are those of --config, by default ` + conf.UsualPath + `.
 --send also shows what would happen to a forgery, and sends a message through Postfix.
 
@@ -48,7 +48,7 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	}
 	for _, flag := range []struct{ name, value string }{{"--send", f.send}, {"--from", f.from}} {
 		if boxes, err := address.Parse([]byte(flag.value)); flag.value != "" && (err != nil || len(boxes) != 1 || boxes[0].Address() != flag.value) {
-			return usage("%s %q is no address such as postmaster@example.net", flag.name, flag.value)
+			return usage("%s %q is not an address such as postmaster@example.net", flag.name, flag.value)
 		}
 	}
 	if _, err := conf.ServerAddress(f.smtp); err != nil {

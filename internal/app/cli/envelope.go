@@ -59,7 +59,7 @@ func noEnvelope(err error) *failure {
 	case !errors.As(err, &other):
 		return f.or("give the envelope with --ip, --helo and --from")
 	case len(other.Others) == 0:
-		return f.or("the message has no Received field at all: give the envelope with --ip, --helo and --from")
+		return f.or("the message has no Received field: supply the envelope with --ip, --helo and --from")
 	}
 	return f.or("there are fields by %s", strings.Join(dedup(other.Others, 5), ", "))
 }

@@ -15,13 +15,13 @@ func (a *app) exemptCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exempt BUNDLE|REF|QUEUE-ID",
 		Short: "Print the [[exempt]] entry that would accept a message",
-		Long: `Exempt prints the [[exempt]] entry that would accept messages such as this one, and as
-little else as possible: it names the sender by what was verified, and the list or the
-author. The evidence is a bundle file, or one that the daemon kept, named as for postseal
+		Long: `Exempt prints the [[exempt]] entry that would accept messages like this one, and as little
+else as possible: it identifies the sender by what was verified, and by the list or the
+author. The evidence is a bundle file, or one that the daemon stored, named as in postseal
 explain. Add the entry to the configuration, then run postseal config check and reload the
 daemon.
 
-Look at the message first: an entry also accepts forgeries that its sender passes on.
+Look at the message first: an entry also accepts forgeries that its sender forwards.
 
 Exit codes: 0 printed, 1 no entry helps, 65 not a bundle, 66 no such bundle.`,
 		Example: `  postseal exempt 7KQ2-9F3M

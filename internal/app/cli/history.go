@@ -108,7 +108,7 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 	}
 	s.add(c.Flags())
 	c.Flags().IntVar(&limit, "limit", history.DefaultLimit, "show at most `N` verdicts; 0 shows all")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with verdicts as they come in")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "continue with new verdicts as they are made")
 	addStoreFlag(c, &address)
 	return c
 }
@@ -133,7 +133,7 @@ func (a *app) storeAddress(address string) (string, error) {
 	case err != nil:
 		return "", failf(exitConfig, "%v", err)
 	case address == "":
-		return "", failf(exitNoInput, "no history is kept: [store] url is none").or("name the database with --store, or the configuration with --config")
+		return "", failf(exitNoInput, "no history is stored: [store] url is none").or("name the database with --store, or the configuration with --config")
 	}
 	if path, ok := strings.CutPrefix(address, store.SQLitePrefix); ok && a.config.Store.IsDefault() && a.flags.config == "" && a.getenv("STATE_DIRECTORY") == "" {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {

@@ -22,7 +22,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Short: "Answer Postfix's policy requests on standard input",
 		Long: `Policy reads requests of Postfix's SMTPD access policy protocol from standard input and
 answers them until it ends: for spawn(8) of Postfix and for tests by hand. [spf] and
-[policy] of the configuration decide what it refuses. postseal serve does the same on a
+[policy] of the configuration decide what it rejects. postseal serve does the same on a
 socket, with one shared cache, and is better if you receive a lot of mail.
 
 It logs each evaluation on standard error; under spawn(8), where standard error is the

@@ -29,8 +29,8 @@ func (a *app) quickstartCommand() *cobra.Command {
 		Long: `Look at Postfix, the resolver and other filters, and print what would be done and why.
 --apply does it: it writes the configuration in mode observe (--config, by default
 ` + conf.UsualPath + `), starts the daemon, sets up Postfix once the milter
-answers, sends test messages and shows what becomes of them. --undo takes everything back,
-octet for octet; what was changed by hand since is left as it is.
+answers, sends test messages and shows what happens to them. --undo restores every file
+octet for octet; parts that were changed by hand since are left unchanged.
 
 Exit codes: 0 printed or done, 1 done, and a test shows that something is wrong, 66 no
 Postfix, 69 the daemon does not answer, 73 a file cannot be written.`,
@@ -131,7 +131,7 @@ func quickstartFailure(err error) error {
 	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "Permission denied"):
 		return failf(exitCreate, "%v", err).or("run it as root: sudo postseal quickstart --apply")
 	case strings.Contains(err.Error(), "does not answer"):
-		return failf(exitUnavailable, "%v", err).or("postseal quickstart --undo takes back what was done so far")
+		return failf(exitUnavailable, "%v", err).or("postseal quickstart --undo reverts what was done so far")
 	}
-	return failf(exitCreate, "%v", err).or("postseal quickstart --undo takes back what was done so far")
+	return failf(exitCreate, "%v", err).or("postseal quickstart --undo reverts what was done so far")
 }

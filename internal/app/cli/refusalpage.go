@@ -21,10 +21,10 @@ func (a *app) setupRefusalCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "refusal [flags]",
 		Short: "Print how to publish the page that explains a rejection to its sender",
-		Long: `Print the lines of the configuration, and of nginx and Caddy, that publish the page of
-refusals. The reply to each rejected message then links to a page that says, in the language of
-the reader, why the message was not delivered and what to do. The page shows no address, subject
-or text of the message, and the http listener stays closed to the internet.
+		Long: `Print the lines for the configuration, and for nginx and Caddy, that publish the rejection
+page. The reply to each rejected message then links to a page that says, in the reader's
+language, why the message was not delivered and what to do. The page shows no address,
+subject or text of the message, and the http listener stays closed to the internet.
 
 Exit codes: 0 printed.`,
 		Example: `  postseal setup refusal --hostname mx.example.net`,
@@ -90,6 +90,6 @@ HOST {
 // hintRefusal explains how rejected senders can learn the reason.
 func (a *app) hintRefusal() {
 	if a.config.ReplyURL == "" {
-		a.hint("to give rejected senders a page that says why, behind nginx or Caddy: postseal setup refusal")
+		a.hint("to give rejected senders a page with the reason, through nginx or Caddy: postseal setup refusal")
 	}
 }

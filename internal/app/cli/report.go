@@ -30,17 +30,18 @@ func (a *app) reportReadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "read PATH...|-",
 		Short: "Show what the reports of other mail servers say",
-		Long: `Read shows DMARC aggregate reports (RFC 9990 and RFC 7489), DMARC failure reports
-(RFC 9991) and TLS reports (RFC 8460). A PATH is a report, a gzip, zlib or zip file, a
-mail, an mbox file, a Maildir or a directory of any of these. What a file is, its content
-says: names and media types are not trusted.
+		Long: `Read shows DMARC aggregate reports (RFC 9990 and RFC 7489), DMARC failure reports (RFC 9991)
+and TLS reports (RFC 8460). A PATH is a report, a gzip, zlib or zip file, a mail, an mbox
+file, a Maildir or a directory of any of these. The content decides how a file is read;
+names and media types are not trusted.
 
 Damaged reports are read as far as they can be; warnings say what was wrong and in which
-line. A report that cannot be trusted is refused and does not stop the others.
+line. A report that cannot be trusted is rejected and does not stop the others.
 
-Reports are kept in the history for "report summary", each once: one that was read before is
-said to be known and not counted again. Without a history they are only shown; --store names
-one. A report in a mail that your server saw fail DMARC is kept apart and not counted.
+Reports are stored in the history for "report summary", each once: a report that was read
+before is marked as known and not counted again. Without a history they are only shown;
+--store names one. A report in a mail that failed DMARC at your server is stored separately
+and not counted.
 
 imaps://USER@HOST/FOLDER reads an IMAP folder, with the password in --password-file. Mail
 stays where it is, and unread, unless --move-to names a folder: then each mail is moved once

@@ -171,24 +171,24 @@ func (a *app) reportSendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send [--dry-run --out DIR]",
 		Short: "Send the reports that are due, or show what would be sent",
-		Long: `Send does at once what the daemon does each minute: it closes the days that are over,
-builds their reports, asks whether their domains still want them, and sends what is due.
+		Long: `Send does immediately what the daemon does every minute: it closes past days, builds their
+reports, checks whether the domains still want them, and sends those that are due.
 
-With --dry-run it sends and stores nothing: it makes the reports about yesterday, or about
---day, and writes their mails to the folder of --out. [report] from need not be set for it.
+With --dry-run it sends and stores nothing: it builds the reports about yesterday, or about
+--day, and writes their mails to the directory of --out. It does not need [report] from.
 
---again DAY,DOMAIN sends a report once more that was sent: the same octets, under the same
-name, so that the receiver knows it for the same.
+--again DAY,DOMAIN sends a report again: the same octets, under the same name, so that the
+receiver recognizes it as the same report.
 
-Exit codes: 0 done, 65 a delivery failed for good, 66 no history, 69 the database cannot be
-reached, 75 a delivery will be tried again, 78 [report] from or dkim is missing.`,
+Exit codes: 0 done, 65 a delivery failed permanently, 66 no history, 69 the database cannot
+be reached, 75 a delivery will be tried again, 78 [report] from or dkim is missing.`,
 		Example: `  postseal report send --dry-run --out /tmp/reports
   postseal report send
   postseal report send --again 2026-11-29,acme.test`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error { return a.reportSend(c.Context(), &s) },
 	}
-	c.Flags().BoolVar(&s.dry, "dry-run", false, "send nothing: write the mails to the folder of --out")
+	c.Flags().BoolVar(&s.dry, "dry-run", false, "send nothing: write the mails to the directory of --out")
 	c.Flags().StringVar(&s.out, "out", "", "with --dry-run: the `DIR` for the mails; it is made if it does not exist")
 	c.Flags().StringVar(&s.day, "day", "", "with --dry-run: the UTC `DAY`, such as 2026-11-29 (default: yesterday)")
 	c.Flags().StringVar(&s.again, "again", "", "send the report about `DAY,DOMAIN` once more")

@@ -20,21 +20,21 @@ func (a *app) reportSummaryCommand() *cobra.Command {
 	address, name, since := "", "", ""
 	c := &cobra.Command{
 		Use:   "summary --domain DOMAIN",
-		Short: "Say what the reports of others mean for a domain",
+		Short: "Summarize what other receivers' reports say about a domain",
 		Long: `Summary shows which sources send mail in the name of a domain and the names below it, from
-the reports that "report read" and the daemon keep: messages, not records, and how many pass
-DMARC, by SPF and by DKIM. A source is named by the organization that authenticates it, else
-by the include of the domain's own SPF record that lists it, else by its confirmed reverse
-name, else by its network. With -v the rule for the class of each source is shown.
+the reports that "report read" and the daemon store: messages, not records, and how many
+pass DMARC, by SPF and by DKIM. A source is named after the organization that authenticates
+it, else by the include of the domain's own SPF record that lists it, else by its confirmed
+reverse name, else by its network. With -v the rule for the class of each source is shown.
 
   known    it sends for the domain: most of its mail passes, or the SPF record lists it
   new      known, and first seen in the last 7 days
   unknown  it authenticates as another organization
-  list     it passes on mail of the domain: reporters say so, or signatures arrive broken
-  forged   nothing authenticates its mail
+  list     it forwards mail of the domain: reporters say so, or signatures arrive broken
+  forged   its mail is not authenticated
 
-Then it says whether p=quarantine and p=reject can be published, with what speaks against it
-and the arithmetic. Days are UTC days.
+Then it says whether you can publish p=quarantine and p=reject, with the reasons against it
+and the calculation. Days are UTC days.
 
 Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal report summary --domain acme.test --since 30d\n  postseal report summary --domain acme.test --format csv --output sources.csv",

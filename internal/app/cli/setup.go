@@ -34,7 +34,7 @@ func (a *app) setupCommand() *cobra.Command {
 	var f setupFlags
 	c := &cobra.Command{
 		Use:   "postfix [flags]",
-		Short: "Put postseal beside Postfix: print, apply or undo the lines of main.cf",
+		Short: "Set up postseal in Postfix: print, apply or undo the lines of main.cf",
 		Long: `Print what makes Postfix ask postseal. --apply does it and saves main.cf first,
 --undo puts main.cf back. The listeners are those of the running daemon, else those that
 systemd passes to it, else those of the configuration. --apply writes only what answers.
@@ -56,7 +56,7 @@ Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not 
 	c.Flags().BoolVar(&f.apply, "apply", false, "change main.cf, after saving it")
 	c.Flags().BoolVar(&f.force, "force", false, "with --apply: write a listener that does not answer, too")
 	c.Flags().BoolVar(&f.undo, "undo", false, "put main.cf back as it was before --apply")
-	return a.group("setup", "Put postseal beside a mail server", c, a.setupRefusalCommand())
+	return a.group("setup", "Set up postseal in a mail server", c, a.setupRefusalCommand())
 }
 
 func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {

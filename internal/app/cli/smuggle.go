@@ -35,7 +35,7 @@ func (a *app) smuggle(ctx context.Context, attacks []selftest.Attack, f selftest
 	return sendAll(ctx, selftest.Target{Address: address, To: f.to}, func(r *selftest.Result) {
 		for _, from := range hop.Take() {
 			if strings.Contains(from, selftest.Smuggled) {
-				r.Stopped, r.Layer, r.Action = false, selftest.None, "let in"
+				r.Stopped, r.Layer, r.Action = false, selftest.None, "accepted"
 				r.Problem = append(r.Problem, "the next hop took a second message, from "+from)
 			}
 		}

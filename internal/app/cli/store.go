@@ -22,7 +22,7 @@ func (a *app) storeStatusCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:     "status",
-		Short:   "Show the database, its nodes and what is missing",
+		Short:   "Show the database, its nodes and the missing verdicts",
 		Long:    "Status shows the database, the daemons that write to it with the time up to which each has\nwritten, and the verdicts that are known to be missing.\n\nExit codes: 0 shown, 66 no history, 69 the database cannot be reached.",
 		Example: "  postseal store status",
 		Args:    exactly(),
@@ -145,10 +145,10 @@ func (a *app) storeForgetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "forget --domain DOMAIN|--ip NETWORK",
 		Short: "Remove everything that is kept of a domain or an address",
-		Long: `Forget removes the verdicts that name a domain or a name below it in any part, or that came
-from an address or network, and what was learned of the domain. The file is rewritten, so
-that nothing of it remains there. Copies are yours to find: backups, exports, the log, the
-journal (up to an hour) and the bundles.
+		Long: `Forget removes the verdicts that name a domain, or a name below it, in any field, or that
+came from an address or network, and everything learned about the domain. The file is
+rewritten, so nothing remains in it. You have to remove copies yourself: backups, exports,
+the log, the journal (up to an hour) and the bundles.
 
 Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal store forget --domain acme.test\n  postseal store forget --ip 192.0.2.25",
@@ -200,7 +200,7 @@ func (a *app) storeExportCommand() *cobra.Command {
 		Use:   "export [QUERY]...",
 		Short: "Write verdicts as JSON lines, the oldest first",
 		Long: `Export writes one object of schema postseal.row/1 per line, the oldest first, for other
-databases and programs. To go on later, give --after the id of the last line.
+databases and programs. To continue later, pass the id of the last line to --after.
 
 Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal store export --since 1d --output day.jsonl\n  postseal store export --after 3758298412711559168",

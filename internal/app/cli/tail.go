@@ -81,7 +81,7 @@ func (a *app) showTail(ctx context.Context, in *bufio.Reader, address string) er
 			Missed int64 `json:"missed"`
 		}
 		if err := json.Unmarshal(line, &v); err != nil {
-			return failf(exitUnavailable, "the daemon at %s sends what is not JSON", address)
+			return failf(exitUnavailable, "the daemon at %s sent something that is not JSON", address)
 		}
 		if v.Missed > 0 {
 			a.warn("%d verdicts were made faster than they can be shown", v.Missed)

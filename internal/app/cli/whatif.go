@@ -21,12 +21,12 @@ func (a *app) whatIfCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "whatif [flags]",
 		Short: "Show which past messages another policy would have handled differently",
-		Long: `Whatif evaluates the evidence that the daemon keeps under two policies and shows whose mail
-would have ended in another way. A policy is live (what was done), a mode (observe, quarantine,
-guarded, strict), a discovery (treewalk, psl), trial (that of [trial]), or with --policy a file
-with enforce, [dmarc], [arc], [[exempt]] and [[rule]]. It does not use the network and applies
-nothing. By default only mail that was not accepted is kept; [bundles] keep = "all" keeps the
-rest too.
+		Long: `Whatif evaluates the daemon's stored evidence under two policies and shows whose mail would
+have been handled differently. A policy is live (what was done), a mode (observe,
+quarantine, guarded, strict), a discovery (treewalk, psl), trial (that of [trial]), or with
+--policy a file with enforce, [dmarc], [arc], [[exempt]] and [[rule]]. It does not use the
+network and has no effect on mail. By default only the evidence of mail that was not
+accepted is stored; [bundles] keep = "all" stores the rest too.
 
 Exit codes: 0 shown, 66 no evidence, 78 the file of --policy has errors.`,
 		Example: `  postseal whatif --b strict --since 30d

@@ -206,7 +206,7 @@ func (d *decoder) unknown(path, key string, fields map[string]int) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	p := Problem{File: d.file, Text: fmt.Sprintf("there is no key %q", key)}
+	p := Problem{File: d.file, Text: fmt.Sprintf("unknown key %q", key)}
 	if path != "" {
 		p.Text += " in " + strings.TrimSuffix(label(path+".x"), " x: ")
 	}

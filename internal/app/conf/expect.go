@@ -81,7 +81,7 @@ func (e *Expect) compose(dir string, now time.Time) (*bundle.Bundle, error) {
 	b := &bundle.Bundle{Now: now, Zone: string(zone), Envelope: bundle.Envelope{Helo: e.Helo, From: strings.Trim(e.From, "<>")}}
 	if e.IP != "" {
 		if b.Envelope.IP, err = netip.ParseAddr(e.IP); err != nil {
-			return nil, fmt.Errorf("ip: %q is no address", e.IP)
+			return nil, fmt.Errorf("ip: %q is not an IP address", e.IP)
 		}
 	}
 	switch {

@@ -148,7 +148,7 @@ func syntax(path string, data []byte, err error) Problem {
 // check finds contradictions between values.
 func (d *decoder) check(c *Config, now time.Time) {
 	if c.Listen.HTTP != "" && !c.Listen.HTTP.Loopback() && c.Listen.HTTPTokenFile == "" {
-		d.warn("listen.http", "others than this machine can reach it, and it asks nobody who they are: set http_token_file")
+		d.warn("listen.http", "other hosts can reach it without authentication: set http_token_file")
 	}
 	d.checkProxy(c)
 	d.distinctListeners(c)
@@ -159,7 +159,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 		d.warn("limits.message", "is shorter than [spf] timeout, and ends SPF before its time")
 	}
 	if c.ReplyURL != "" && !strings.HasPrefix(c.ReplyURL, "https://") && !strings.HasPrefix(c.ReplyURL, "http://") {
-		d.problem("reply_url", "%q is no http or https address", c.ReplyURL)
+		d.problem("reply_url", "%q is not an http or https URL", c.ReplyURL)
 	}
 	if c.Listen.Public != "" && c.ReplyURL == "" {
 		d.warn("listen.public", "no reply links to it: set reply_url, such as \"https://mx.example.net/r\"")
@@ -171,7 +171,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 		d.problem("web.role_header", "has no effect without auth_header")
 	}
 	if c.AuthservID != "" && strings.ContainsFunc(c.AuthservID, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>,;:\"/[]?=`, r) }) {
-		d.problem("authserv_id", "%q is no name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
+		d.problem("authserv_id", "%q is not a name such as \"mx.example.net\" (RFC 8601 §2.2)", c.AuthservID)
 	}
 	d.checkStore(c)
 	d.checkReport(c)
@@ -203,7 +203,7 @@ func (d *decoder) checkProxy(c *Config) {
 		switch {
 		case l.address == "":
 		case c.Proxy.NextHop == "":
-			d.problem("listen."+l.key, "the proxy needs [proxy] next_hop, the mail server behind it")
+			d.problem("listen."+l.key, "the proxy has no next hop: set [proxy] next_hop to the mail server it forwards to")
 		case l.key != "smtp" && !c.Proxy.Auth:
 			d.problem("listen."+l.key, "users cannot log in without [proxy] auth = true")
 		}

@@ -162,7 +162,7 @@ func (d *decoder) checkReport(c *Config) {
 		d.problem("report.dkim.domain", "%q is not the domain of from, %q: reports have to pass DMARC", r.DKIM.Domain, r.From.Domain())
 	}
 	if r.Sends() && c.Store.URL == "" && c.Store.URLFile == "" {
-		d.problem("report.from", "reports are made from the history, and [store] url is none")
+		d.problem("report.from", "reports are made from the history, but [store] url is none")
 	}
 	if time.Duration(r.Wait) > 20*time.Hour {
 		d.problem("report.wait", "is more than 20h: reports are due each day")

@@ -23,7 +23,7 @@ func (d *decoder) checkSense(c *Config) {
 		}
 	}
 	if c.AuthservID != "" && !strings.ContainsAny(c.AuthservID, ". ") {
-		d.warn("authserv_id", "%q has no dot: use the full name of the mail server, which others can tell from their own (RFC 8601 §2.5)", c.AuthservID)
+		d.warn("authserv_id", "%q has no dot: use the full name of the mail server, which others can distinguish from their own (RFC 8601 §2.5)", c.AuthservID)
 	}
 	d.checkEffect(c)
 }
@@ -40,9 +40,9 @@ func (d *decoder) checkEffect(c *Config) {
 	}{
 		{named && !proxy, "has no effect: no [listen] smtp, submission or submissions is named", []string{"proxy.next_hop", "proxy.certificate", "proxy.auth", "proxy.spool_dir"}},
 		{named && c.Listen.HTTP == "", "has no effect: no [listen] http is named", []string{"listen.http_token_file", "listen.profiles"}},
-		{named && c.Listen.Policy == "", "has no effect: only the policy service asks for it, and no [listen] policy is named",
+		{named && c.Listen.Policy == "", "has no effect: only the policy service uses it, and no [listen] policy is named",
 			[]string{"spf.fail", "spf.softfail", "spf.permerror", "spf.temperror", "spf.helo_fail", "policy.received_spf", "policy.null_mx", "policy.iprev"}},
-		{c.Bundles.Dir == "", "has no effect: [bundles] dir keeps nothing", []string{"bundles.keep", "bundles.max_size", "bundles.max_age", "bundles.private"}},
+		{c.Bundles.Dir == "", "has no effect: [bundles] dir stores nothing", []string{"bundles.keep", "bundles.max_size", "bundles.max_age", "bundles.private"}},
 	} {
 		for _, key := range group.keys {
 			if _, there := d.places[key]; there && group.idle {

@@ -20,7 +20,7 @@ type Duration time.Duration
 func (d *Duration) UnmarshalText(text []byte) error {
 	t, err := time.ParseDuration(string(text))
 	if err != nil || t <= 0 {
-		return fmt.Errorf("%q is no duration such as \"5s\" or \"2m\"", text)
+		return fmt.Errorf("invalid duration %q: use a value such as \"5s\" or \"2m\"", text)
 	}
 	*d = Duration(t)
 	return nil
@@ -42,7 +42,7 @@ type Grace time.Duration
 func (g *Grace) UnmarshalText(text []byte) error {
 	t, err := time.ParseDuration(string(text))
 	if err != nil || t < 0 || t > 24*time.Hour {
-		return fmt.Errorf("%q is no duration such as \"0s\" or \"12h\", at most 24h", text)
+		return fmt.Errorf("invalid duration %q: use a value such as \"0s\" or \"12h\", at most 24h", text)
 	}
 	*g = Grace(t)
 	return nil
@@ -73,7 +73,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n <= 0 || n > int64(mostSize/unit) {
-		return fmt.Errorf("%q is no size such as \"64KiB\" or \"25MiB\"", text)
+		return fmt.Errorf("invalid size %q: use a value such as \"64KiB\" or \"25MiB\"", text)
 	}
 	*s = Size(n) * unit
 	return nil
@@ -126,7 +126,7 @@ type Mode os.FileMode
 func (m *Mode) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 8, 32)
 	if err != nil || n == 0 || n > 0o777 {
-		return fmt.Errorf("%q is no file mode such as \"0660\"", text)
+		return fmt.Errorf("invalid file mode %q: use a value such as \"0660\"", text)
 	}
 	*m = Mode(n)
 	return nil
@@ -148,10 +148,10 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	}
 	parsed, err := netip.ParsePrefix(s)
 	if err != nil {
-		return fmt.Errorf("%q is no address or network such as \"192.0.2.0/24\" or \"2001:db8::/32\"", s)
+		return fmt.Errorf("%q is not an address or network such as \"192.0.2.0/24\" or \"2001:db8::/32\"", s)
 	}
 	if masked := parsed.Masked(); masked != parsed {
-		return fmt.Errorf("%q has bits behind the prefix; did you mean %q?", s, masked)
+		return fmt.Errorf("%q has host bits set; did you mean %q?", s, masked)
 	}
 	if parsed.Addr().Is4In6() {
 		if parsed.Bits() < 96 {
@@ -190,7 +190,7 @@ type Domain string
 func (d *Domain) UnmarshalText(text []byte) error {
 	name, err := domain.Parse(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no domain name", text)
+		return fmt.Errorf("%q is not a domain name", text)
 	}
 	*d = Domain(name)
 	return nil
@@ -209,16 +209,16 @@ func (a *Address) UnmarshalText(text []byte) error {
 	switch {
 	case s == "":
 	case unix && path == "":
-		return errors.New("a path is missing behind \"unix:\"")
+		return errors.New("a path is missing after \"unix:\"")
 	case unix && len(path) > maxSocketPath:
 		return fmt.Errorf("the path of a unix socket has at most %d octets", maxSocketPath)
 	case strings.HasPrefix(s, "/"):
-		return fmt.Errorf("%q is no unix:PATH or HOST:PORT; did you mean %q?", s, "unix:"+s)
+		return fmt.Errorf("%q is not unix:PATH or HOST:PORT; did you mean %q?", s, "unix:"+s)
 	case strings.HasPrefix(s, "inet:"):
-		return fmt.Errorf("%q is no unix:PATH or HOST:PORT; did you mean %q?", s, strings.TrimPrefix(s, "inet:"))
+		return fmt.Errorf("%q is not unix:PATH or HOST:PORT; did you mean %q?", s, strings.TrimPrefix(s, "inet:"))
 	case !unix:
 		if err := hostPort(s, 0); err != nil {
-			return fmt.Errorf("%q is no unix:PATH or HOST:PORT: %w", s, err)
+			return fmt.Errorf("%q is not unix:PATH or HOST:PORT: %w", s, err)
 		}
 	}
 	*a = Address(s)
@@ -259,11 +259,11 @@ func (n *NextHop) UnmarshalText(text []byte) error {
 	case isMX:
 		name, port, _ := NextHop(s).Exchangers()
 		if _, err := domain.Parse(name); err != nil || port == 0 {
-			return fmt.Errorf("%q is no mx:DOMAIN or mx:DOMAIN:PORT", s)
+			return fmt.Errorf("%q is not mx:DOMAIN or mx:DOMAIN:PORT", s)
 		}
 	default:
 		if err := hostPort(s, 1); err != nil {
-			return fmt.Errorf("%q is no HOST:PORT or mx:DOMAIN: %w", s, err)
+			return fmt.Errorf("%q is not HOST:PORT or mx:DOMAIN: %w", s, err)
 		}
 	}
 	*n = NextHop(s)
@@ -300,10 +300,10 @@ func hostPort(s string, least uint64) error {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n < least {
-		return fmt.Errorf("%q is no port number", port)
+		return fmt.Errorf("%q is not a port number", port)
 	}
 	if least > 0 && host == "" || strings.ContainsAny(host, " /@") {
-		return fmt.Errorf("%q is no host", host)
+		return fmt.Errorf("%q is not a host", host)
 	}
 	return nil
 }
@@ -325,7 +325,7 @@ func ServerAddress(s string) (string, error) {
 	}
 	host := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
 	if host == "" || strings.ContainsAny(host, " /@") {
-		return "", fmt.Errorf("%q is no HOST[:PORT]", s)
+		return "", fmt.Errorf("%q is not HOST[:PORT]", s)
 	}
 	return net.JoinHostPort(host, "53"), nil
 }

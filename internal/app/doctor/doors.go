@@ -94,7 +94,7 @@ func sendForged(ctx context.Context, listener string, p Probe) []Finding {
 		return one("forgery", OK, "", "%swould be answered\n%s", what, strings.TrimSpace(action.SMTPReply))
 	}
 	return one("forgery", Warn, "its domain may ask for nothing (postseal dmarc policy DOMAIN), or enforce is observe",
-		"%swould be let in\n%s", what, strings.Join(added, "\n"))
+		"%swould be accepted\n%s", what, strings.Join(added, "\n"))
 }
 
 // forge sends one message to the milter and returns the fields that it adds.

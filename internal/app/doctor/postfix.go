@@ -61,9 +61,9 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 			conn.Close()
 			continue
 		}
-		effect, hint := "all mail gets 451", "start its program, or take it out: postconf -e "+postfix.Quote(postfix.Milters+" = "+s.Without(e))+reloadHint
+		effect, hint := "all mail gets 451", "start its program, or remove it: postconf -e "+postfix.Quote(postfix.Milters+" = "+s.Without(e))+reloadHint
 		if s.OnFailure(e) == "accept" {
-			effect = "its check is left out"
+			effect = "its check is skipped"
 		}
 		for _, former := range s.Former(ours) {
 			if former == e {

@@ -125,7 +125,7 @@ func (p *program) read(s *settings, data []byte) (notes []Note) {
 }
 
 func (p *program) note(s *settings, line int, name, value string) Note {
-	n := Note{Line: line, Option: name, Value: value, Effect: Manual, Text: "is no option that " + p.name + " documents"}
+	n := Note{Line: line, Option: name, Value: value, Effect: Manual, Text: "is not an option that " + p.name + " documents"}
 	if o := p.options[strings.ToLower(name)]; o != nil {
 		n.Effect, n.Text = o(s, value)
 	}
@@ -349,7 +349,7 @@ func trusted(s *settings, value string) (Effect, string) {
 		s.list("network", "trusted", slices.Sorted(slices.Values(append(slices.Clone(s.trusted), loopback...))))
 	}
 	if len(excluded) > 0 {
-		return Manual, "there are no exclusions: the networks around " + printable(strings.Join(excluded, " ")) + " are left out; list what is left of them in [network] trusted"
+		return Manual, "there are no exclusions: the networks around " + printable(strings.Join(excluded, " ")) + " are omitted; list the remaining ones in [network] trusted"
 	}
 	if len(rest) > 0 {
 		return Manual, "put the addresses of " + printable(strings.Join(rest, " ")) + " into [network] trusted; host names are not looked up"

@@ -31,25 +31,25 @@ func opendkimOptions() map[string]option {
 		"on-nosignature":            onSignature("On-NoSignature", `dkim.size() == 0`),
 		"on-signatureerror":         onFailure,
 		"on-security":               onFailure,
-		"on-internalerror":          always(Differs, "a defect defers the message (451), whatever this says"),
+		"on-internalerror":          always(Differs, "an internal error defers the message (451), whatever this says"),
 		"include":                   always(Manual, "migrate that file too"),
 		"authservidwithjobid":       always(Lost, "the queue id is in the log line, not in the field"),
 		"alwaysaddarheader":         always(Differs, "every message gets the field, unsigned ones with dkim=none"),
-		"removearall":               always(Differs, "fields that claim our authserv-id are removed whatever they hold, others stay (RFC 8601 §5)"),
+		"removearall":               always(Differs, "fields that claim our authserv-id are removed whatever they contain, others are kept (RFC 8601 §5)"),
 		"removearfrom":              always(Differs, "only fields that claim our authserv-id are removed (RFC 8601 §5)"),
 		"keepauthresults":           always(Differs, "forged fields are always removed (RFC 8601 §5)"),
-		"clockdrift":                always(Differs, "300 s behind the end of a signature, an hour ahead of its time are let pass"),
+		"clockdrift":                always(Differs, "a signature is accepted up to 300 s after it expires, and up to an hour before its time"),
 		"exemptdomains":             always(Lost, "anyone can write a domain into From: name the client, a signature or SPF in an [[exempt]] entry"),
 		"mustbesigned":              always(Manual, "write a [[rule]] over dkim and author.domains"),
 		"trustsignaturesfrom":       always(Lost, "all signatures count alike; DMARC picks those that are aligned"),
 		"stricttestmode":            always(Lost, "t=y of a key changes nothing here, as RFC 6376 §3.6.1 asks"),
 		"allowsha1only":             always(Differs, "rsa-sha1 never verifies (RFC 8301 §3.1)"),
 		"weaksyntaxchecks":          always(Differs, "syntax is read by the letter, with the repairs that docs/reference/decisions.md lists"),
-		"requiredheaders":           always(Differs, "what is refused of a malformed header section is a From field without a single reading"),
+		"requiredheaders":           always(Differs, "of a malformed header section, only an ambiguous From field is rejected"),
 		"bodylengthdb":              always(Lost, noSigning),
 		"noheaderb":                 always(Differs, "header.b is always written (RFC 6008)"),
 		"ignoremalformedmail":       always(Differs, "mail without a readable author is refused as far as enforce goes"),
-		"quarantine":                always(Lost, "what is quarantined is decided by DMARC: [dmarc] quarantine_with"),
+		"quarantine":                always(Lost, "DMARC decides what is quarantined: [dmarc] quarantine_with"),
 		"redirectfailuresto":        always(Lost, "no message is redirected"),
 		"externalignorelist":        always(Same, "nothing is logged of it"),
 		"trustanchorfile":           always(Differs, "DNSSEC is left to the resolver: name a validating one in [dns] servers"),
@@ -122,7 +122,7 @@ func maximumSignatures(s *settings, value string) (Effect, string) {
 		return Manual, "[dkim] max_signatures is between 1 and 100"
 	}
 	s.set("dkim", "max_signatures", strconv.Itoa(n))
-	return Same, "those behind are policy"
+	return Same, "any after that are policy"
 }
 
 // action returns the word of On-…, which may be just its first letter.
@@ -165,7 +165,7 @@ func onSignature(name, when string) option {
 			return onFailure(s, value)
 		}
 		s.rules = append(s.rules, fmt.Sprintf("# %s %s: RFC 6376 §6.1 says not to.\n#[[rule]]\n#name = %s\n#when = %s\n#action = %s\n", name, word, quote(name), quote(when), quote(word)))
-		return Manual, "a signature alone decides nothing (RFC 6376 §6.1): a [[rule]] that does the same stands below, commented out"
+		return Manual, "a signature alone decides nothing (RFC 6376 §6.1): a [[rule]] that does the same is below, commented out"
 	}
 }
 
@@ -178,5 +178,5 @@ func onDNSError(s *settings, value string) (Effect, string) {
 		s.text("dns", "on_error", "auto")
 		return Differs, "a message is deferred where an enforcing DMARC policy waits for the answer, not for any key"
 	}
-	return Lost, "DNS trouble never refuses a message for good"
+	return Lost, "a DNS error never rejects a message permanently"
 }

@@ -22,12 +22,12 @@ func opendmarcOptions() map[string]option {
 		"ignoremailto":               always(Manual, "write a [[rule]] over envelope.rcpt"),
 		"domainwhitelistfile":        always(Manual, "put its domains into [arc] trusted_sealers"),
 		"domainwhitelistsize":        always(Same, "there is no bound to set"),
-		"trustedauthservids":         always(Same, "nobody's word is taken: postseal checks SPF, DKIM and ARC itself"),
+		"trustedauthservids":         always(Same, "no other program's results are trusted: postseal checks SPF, DKIM and ARC itself"),
 		"spfignoreresults":           always(Same, "postseal checks SPF itself"),
 		"spfselfvalidate":            always(Same, "postseal checks SPF itself, with the limits of RFC 7208"),
 		"rejectmultivaluefrom":       always(Differs, "a From with several domains is evaluated for each of up to 4, and the strictest policy holds; more are refused as far as enforce goes"),
 		"requiredfrom":               always(Differs, "a message without a single readable From is refused as far as enforce goes"),
-		"requiredheaders":            always(Differs, "what is refused of a malformed header section is a From field without a single reading"),
+		"requiredheaders":            always(Differs, "of a malformed header section, only an ambiguous From field is rejected"),
 		"rejectstring":               always(Differs, "the reply says who asked, what failed and the reference of the verdict; reply_url adds a page"),
 		"softwareheader":             always(Lost, "no such field is added"),
 		"milterdebug":                always(Same, "see [log] level"),
@@ -78,5 +78,5 @@ func ignoreHosts(s *settings, value string) (Effect, string) {
 
 func domainWhitelist(s *settings, value string) (Effect, string) {
 	s.list("arc", "trusted_sealers", words(strings.ToLower(value)))
-	return Differs, "only the newest sealer of a chain has to be named, and the chain must say that the author passed"
+	return Differs, "only the newest sealer of a chain must be listed, and the chain must say that the author passed"
 }

@@ -27,7 +27,7 @@ func policydOptions() map[string]option {
 		"debuglevel":                debugLevel,
 		"helo_whitelist":            always(Lost, "a HELO name is the client's word: name its address in [network] trusted"),
 		"domain_whitelist_ptr":      always(Lost, "reverse names are their owner's word: name the addresses in [network] trusted"),
-		"no_mail":                   always(Lost, "a record that is \"v=spf1 -all\" and nothing else is no special case: its fail is refused as [spf] fail says"),
+		"no_mail":                   always(Lost, "a record that is only \"v=spf1 -all\" is not a special case: its fail is handled as [spf] fail says"),
 		"reject_not_pass_domains":   always(Manual, "write a [[rule]] over spf"),
 		"hide_receiver":             always(Same, "recipients are never named"),
 		"spf_enhanced_status_codes": always(Same, "the codes of RFC 7372 are always used"),
@@ -73,7 +73,7 @@ func mailFromReject(s *settings, value string) (Effect, string) {
 	case "no_check":
 		fail, text = "header", "SPF is checked, for DMARC, and decides nothing alone"
 	default:
-		return Manual, "is no value that policyd-spf documents"
+		return Manual, "is not a value that policyd-spf documents"
 	}
 	s.text("spf", "fail", fail)
 	s.text("spf", "softfail", soft)
@@ -83,7 +83,7 @@ func mailFromReject(s *settings, value string) (Effect, string) {
 func testOnly(s *settings, value string) (Effect, string) {
 	if value == "0" {
 		s.text("", "enforce", "observe")
-		return Differs, "enforce = \"observe\" acts on nothing, and tells what it would do; [spf] actions hold when it ends"
+		return Differs, "enforce = \"observe\" only reports what it would do; [spf] actions apply when it ends"
 	}
 	return Same, "rejections are on"
 }

@@ -244,7 +244,7 @@ func (p *plan) errors(left int64) []string {
 		parts = append(parts, fmt.Sprintf("the policy changed during the day: %d policies were applied, the last one is shown", p.policies))
 	}
 	if left > 0 {
-		parts = append(parts, fmt.Sprintf("the report would be too large: the records with the fewest messages, %d messages in all, are left out", left))
+		parts = append(parts, fmt.Sprintf("the report would be too large: the records with the fewest messages, %d messages in total, are omitted", left))
 	}
 	if len(parts) == 0 {
 		return nil

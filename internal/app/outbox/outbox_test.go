@@ -561,7 +561,7 @@ func TestSize(t *testing.T) {
 	}
 	r.dayAfter()
 	got := r.reports()
-	if len(got) != 1 || len(got[0].records) != 3 || got[0].report.Messages != 12 || !strings.Contains(got[0].report.Errors[0], "3 messages in all") || r.state("acme.test").LeftOut != 3 {
+	if len(got) != 1 || len(got[0].records) != 3 || got[0].report.Messages != 12 || !strings.Contains(got[0].report.Errors[0], "3 messages in total") || r.state("acme.test").LeftOut != 3 {
 		t.Errorf("%+v %+v", got, r.state("acme.test"))
 	}
 }

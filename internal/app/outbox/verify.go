@@ -31,7 +31,7 @@ func Verify(ctx context.Context, dns resolver.Resolver, mail []byte) error {
 	if len(r.DKIM) > 0 && r.DKIM[0].Code != dkim.Pass {
 		why = fmt.Sprintf("its signature is %s (%s)", r.DKIM[0].Code, r.DKIM[0].Reason)
 	} else if len(r.DKIM) > 0 {
-		why = "its signature passes, but the domain of [report] from has no DMARC policy with which it is aligned"
+		why = "its signature passes, but the domain of [report] from has no DMARC policy that it aligns with"
 	}
 	return fmt.Errorf("not sent: the mail does not pass DMARC here: dmarc=%s, %s", r.DMARC.Code, why)
 }

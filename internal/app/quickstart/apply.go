@@ -110,7 +110,7 @@ func (s *Survey) daemon(ctx context.Context, r *record, changed bool) error {
 		}
 		select {
 		case <-limited.Done():
-			return fmt.Errorf("the daemon does not answer at %s (%v): %s tells why", s.Milter.Address, s.Milter.Err, s.logPath())
+			return fmt.Errorf("the daemon does not answer at %s (%v): see %s for the reason", s.Milter.Address, s.Milter.Err, s.logPath())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

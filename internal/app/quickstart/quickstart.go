@@ -75,9 +75,9 @@ func hintOf(name string) string {
 	case "opendkim":
 		return "keep it to sign (Mode s); postseal verifies. postseal migrate /etc/opendkim.conf shows what to carry over"
 	case "opendmarc":
-		return "take it out once postseal refuses. postseal migrate /etc/opendmarc.conf shows what to carry over"
+		return "remove it once postseal rejects mail. postseal migrate /etc/opendmarc.conf shows what to carry over"
 	case "policyd-spf":
-		return "take it out once postseal refuses. postseal migrate /etc/postfix-policyd-spf-python/policyd-spf.conf shows what to carry over"
+		return "remove it once postseal rejects mail. postseal migrate /etc/postfix-policyd-spf-python/policyd-spf.conf shows what to carry over"
 	}
 	return "let one program write Authentication-Results once postseal refuses"
 }
@@ -92,7 +92,7 @@ func (s *Survey) configuration() []byte {
 	case s.before == nil:
 		return []byte("# Written by postseal quickstart. postseal.toml(5) and docs/reference/config.md list every key.\n" + id +
 			"# Nothing is refused yet: see what would be, then choose \"guarded\".\nenforce = \"observe\"\n" +
-			fmt.Sprintf("# A page that tells rejected senders why: publish it first, as postseal setup refusal says.\n#reply_url = \"https://%s/r\"\n#listen.public = \"127.0.0.1:8897\"\n", s.Postfix.Hostname))
+			fmt.Sprintf("# A page that tells rejected senders the reason: publish it first, as postseal setup refusal says.\n#reply_url = \"https://%s/r\"\n#listen.public = \"127.0.0.1:8897\"\n", s.Postfix.Hostname))
 	case setsID.Match(s.before):
 		return s.before
 	}
@@ -107,7 +107,7 @@ func (s *Survey) Plan() []doctor.Finding {
 	}
 	switch {
 	case s.before == nil:
-		step("write "+s.ConfigFile+fmt.Sprintf(": authserv_id %q, mode observe", s.Postfix.Hostname), "that name stands in Authentication-Results; observe refuses nothing")
+		step("write "+s.ConfigFile+fmt.Sprintf(": authserv_id %q, mode observe", s.Postfix.Hostname), "that name appears in Authentication-Results; observe rejects nothing")
 	case string(s.before) != string(s.after):
 		step("add to "+s.ConfigFile+fmt.Sprintf(": authserv_id = %q", s.Postfix.Hostname), "without it the name of this machine is used, which may not be that of the mail server")
 	}

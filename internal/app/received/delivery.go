@@ -34,7 +34,7 @@ const (
 
 // Errors of By.
 var (
-	ErrUnreadable = errors.New("a Received field has no readable by clause: nothing below it can be trusted")
+	ErrUnreadable = errors.New("a Received field has no readable by clause: the fields below it cannot be trusted")
 	ErrNoClient   = errors.New("names no client address")
 )
 

@@ -216,7 +216,7 @@ func (m *dmarcModel) loose(text string) error {
 		case strings.Contains(part, "@") || strings.Contains(strings.ToLower(part), "mailto") || strings.Contains(part, "//"):
 			meant := slip(name, []string{"rua", "ruf"})
 			if !equals || meant == "" {
-				return unclear(part, "is an address without a tag that says what for")
+				return unclear(part, "is an address without a tag that says what it is for")
 			}
 			if err := m.addresses(meant, part[strings.IndexByte(part, '=')+1:]); err != nil {
 				return err
@@ -278,7 +278,7 @@ func (m *dmarcModel) record() (string, error) {
 	}
 	text := strings.Join(parts, "; ")
 	if !printable(text) {
-		return "", unclear(text, "has octets beyond ASCII")
+		return "", unclear(text, "contains non-ASCII octets")
 	}
 	for _, p := range dmarc.Lint(text) {
 		if p.Severity == lint.Error || p.Severity == lint.Critical {

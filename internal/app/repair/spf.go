@@ -364,7 +364,7 @@ func (m *spfModel) record() (string, error) {
 	}
 	text := strings.Join(list, " ")
 	if !printable(text) {
-		return "", unclear(text, "has octets beyond ASCII")
+		return "", unclear(text, "contains non-ASCII octets")
 	}
 	for _, p := range spf.Lint(text) {
 		if p.Severity == lint.Error || p.Severity == lint.Critical {

@@ -88,13 +88,13 @@ func BIMI(texts ...string) (string, error) {
 	for _, found := range bimiTag.FindAllStringSubmatch(rest, -1) {
 		name, value := strings.ToLower(found[1]), strings.TrimRight(found[2], ",")
 		if old, twice := values[name]; twice && old != value {
-			return "", unclear(name, "stands twice")
+			return "", unclear(name, "occurs twice")
 		}
 		values[name] = value
 		rest = strings.Replace(rest, found[0], "", 1)
 	}
 	if strings.Contains(rest, "//") {
-		return "", unclear(strings.TrimSpace(rest), "is a URL without a tag that says what for")
+		return "", unclear(strings.TrimSpace(rest), "is a URL without a tag that says what it is for")
 	}
 	l, there := values["l"]
 	if !there {

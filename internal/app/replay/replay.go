@@ -175,7 +175,7 @@ func (w *worker) crlf(raw []byte) []byte {
 	return w.text
 }
 
-var errNoHeader = errors.New("has no header fields, so it is no message")
+var errNoHeader = errors.New("has no header fields, so it is not a message")
 
 // readHeader reads the header section of text into h, and returns the rest. It has no limit;
 // the verdict applies its own.

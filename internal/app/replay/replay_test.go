@@ -144,7 +144,7 @@ func TestRecords(t *testing.T) {
 		{"of our own users", strings.Replace(delivered("203.0.113.7", "a@e.test", plain), "ESMTPS", "ESMTPSA", 1), "unchecked <nil>"},
 		{"of this host", delivered("127.0.0.1", "a@e.test", plain), "unchecked <nil>"},
 		{"never came from outside", plain, "elsewhere no Received field is stamped by mx.test"},
-		{"no message", "hello\r\n", "broken has no header fields, so it is no message"},
+		{"no message", "hello\r\n", "broken has no header fields, so it is not a message"},
 	} {
 		got := run(t, options(t), mailbox.Message{Name: test.name, Raw: []byte(test.text)})
 		if line := describe(&got[0]); line != test.want {

@@ -24,7 +24,7 @@ const NarrowFor = 90 * 24 * time.Hour
 // of a list. The error says why no entry helps.
 func Narrow(r *postseal.Report, whole bool, now time.Time) (Exempt, error) {
 	if r.Decision.Reason == postseal.MessageLimit {
-		return Exempt{}, errors.New("the header section is over a limit, which no exemption lifts: see [limits]")
+		return Exempt{}, errors.New("the header section exceeds a limit, which an exemption cannot override: see [limits]")
 	}
 	until := now.Add(NarrowFor).UTC()
 	e := Exempt{Why: narrowWhy(r), Until: toml.LocalDate{Year: until.Year(), Month: int(until.Month()), Day: until.Day()}}

@@ -298,7 +298,7 @@ func (p *Policy) firstRule(r *postseal.Report, d *postseal.Decision) (*rule, pos
 func (b *compiler) domainName(key, value string) domain.Name {
 	name, err := domain.Parse(value)
 	if err != nil {
-		b.problem(key, "%q is no domain name: %v", value, err)
+		b.problem(key, "%q is not a domain name: %v", value, err)
 	}
 	return name
 }

@@ -24,7 +24,7 @@ const (
 )
 
 // ErrUnasked is the reason why a library was not consulted.
-var ErrUnasked = errors.New("not asked: the input is beyond the guards")
+var ErrUnasked = errors.New("not consulted: the input exceeds the limits")
 
 // SPF returns the result word of blitiri.com.ar/go/spf for the MAIL FROM identity. The null
 // reverse-path is checked as postmaster of the HELO name.

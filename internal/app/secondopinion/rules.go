@@ -57,7 +57,7 @@ var spfClasses = []spfClass{
 		func(v *spfView) bool { return strings.Count(v.sender, "@") > 1 }},
 	{Rule{"sender-without-at", "7208 §4.3", Ours, "a sender without a local part is postmaster at its domain: the library takes the HELO name"},
 		func(v *spfView) bool { return v.sender != "" && !strings.Contains(v.sender, "@") }},
-	{Rule{"no-domain", "7208 §4.3", Ours, "a name that is no multi-label domain has no record: the library looks for one"},
+	{Rule{"no-domain", "7208 §4.3", Ours, "a name that is not a multi-label domain has no record: the library looks for one"},
 		func(v *spfView) bool { return v.ours.Reason == spf.NoDomain }},
 	{Rule{"u-label-domain", "8616 §4", Ours, "the library does not turn U-labels into A-labels"},
 		func(v *spfView) bool { return !isASCII(domainOf(v.sender, v.helo)) }},
@@ -229,7 +229,7 @@ type dkimClass struct {
 // dkimClasses is the reviewed table of differences with go-msgauth/dkim.
 // The first that applies names the difference.
 var dkimClasses = []dkimClass{
-	{Rule{"body-first", "6376 §6.1.3", Both, "a body that changed fails whatever the key: postseal says so before it needs the key"},
+	{Rule{"body-first", "6376 §6.1.3", Both, "a changed body fails whatever the key: postseal reports it before it needs the key"},
 		func(v *dkimView) bool {
 			return v.ours.Reason == dkim.BodyHashMismatch && v.theirs.Result == "temperror"
 		}},
@@ -239,15 +239,15 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool {
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "expired")
 		}},
-	{Rule{"body-length", "6376 §3.5 l=", Ours, "l= that covers the whole body is no weakness: the library refuses every l="},
+	{Rule{"body-length", "6376 §3.5 l=", Ours, "l= that covers the whole body is not a weakness: the library refuses every l="},
 		func(v *dkimView) bool {
 			return v.ours.BodyLength >= 0 && v.ours.CoveredAll && v.theirs.Result == "fail"
 		}},
 	{Rule{"strict-identity", "6376 §3.6.1 t=s", Ours, "the key wants i= to be d= itself: the library does not look at t=s"},
 		func(v *dkimView) bool { return v.ours.Reason == dkim.KeyStrictIdentity }},
-	{Rule{"key-records", "6376 §3.6.2.2", Both, "several TXT records stand at one name, for which the RFC defines nothing: the library refuses, postseal tries each key"},
+	{Rule{"key-records", "6376 §3.6.2.2", Both, "there are several TXT records at one name, for which the RFC defines nothing: the library refuses, postseal tries each key"},
 		func(v *dkimView) bool { return len(v.keys) > 1 }},
-	{Rule{"d-case", "6376 §3.5 i=", Ours, "domain names have no case: the library wants i= to end in d= letter for letter"},
+	{Rule{"d-case", "6376 §3.5 i=", Ours, "domain names are case-insensitive: the library requires i= to end in exactly d="},
 		func(v *dkimView) bool {
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "domain mismatch") && v.ours.Reason != dkim.IdentityMismatch
 		}},
@@ -267,19 +267,19 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool {
 			return v.ours.Reason == dkim.Malformed && v.theirs.Result == "pass" && badValue.MatchString(v.ours.Problem)
 		}},
-	{Rule{"base64-padding", "6376 §2.10", Ours, "base64string ends in none, one or two =, whatever its length: the library wants what fits"},
+	{Rule{"base64-padding", "6376 §2.10", Ours, "base64string may end in zero, one or two =, whatever its length: the library requires the number that fits"},
 		func(v *dkimView) bool {
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "illegal base64 data") && v.ours.Code != dkim.Neutral
 		}},
 	{Rule{"canonical-syntax", "6376 §3.5 c=", Ours, "c= is one word, or two with a slash between: the library takes an empty one"},
 		func(v *dkimView) bool { return v.ours.Reason == dkim.CanonicalUnknown && v.theirs.Result == "pass" }},
-	{Rule{"key-folding", "6376 §3.6.1 p=", Ours, "white space may stand inside p=: the library takes spaces only"},
+	{Rule{"key-folding", "6376 §3.6.1 p=", Ours, "white space is allowed inside p=: the library accepts only spaces"},
 		func(v *dkimView) bool {
 			return v.theirs.Err != nil && strings.Contains(v.theirs.Err.Error(), "key syntax error") && v.ours.Reason != dkim.KeyMalformed
 		}},
 	{Rule{"key-version", "6376 §3.6.1 v=", Ours, "v= must be the first tag of a key record, and the list must be one: the library does not look"},
 		func(v *dkimView) bool { return v.ours.Reason == dkim.KeyMalformed && v.theirs.Result == "pass" }},
-	{Rule{"empty-tag", "6376 §3.2", Ours, "nothing between two semicolons is no tag: the library passes over it"},
+	{Rule{"empty-tag", "6376 §3.2", Ours, "the empty text between two semicolons is not a tag: the library skips it"},
 		func(v *dkimView) bool {
 			return v.ours.Reason == dkim.Malformed && v.theirs.Result == "pass" && strings.Contains(v.ours.Problem, "empty tag")
 		}},
@@ -287,11 +287,11 @@ var dkimClasses = []dkimClass{
 		func(v *dkimView) bool {
 			return strings.Contains(v.ours.Selector+"."+v.ours.Domain, "xn--") && strings.IndexFunc(v.value(), func(r rune) bool { return r > 0x7f }) >= 0
 		}},
-	{Rule{"no-field", "5322 §2.2", Both, "a line that is no field begins the body: the library reads on to the empty line"},
+	{Rule{"no-field", "5322 §2.2", Both, "a line that is not a field starts the body: the library reads on to the empty line"},
 		func(v *dkimView) bool {
 			return v.ours.Reason == dkim.BodyHashMismatch && v.theirs.Result == "pass" && v.header.Count("From") == 0
 		}},
-	{Rule{"b-in-value", "6376 §3.7", Ours, "only the tag b is emptied before hashing: the library empties whatever looks like b="},
+	{Rule{"b-in-value", "6376 §3.7", Ours, "only the tag b is emptied before hashing: the library empties everything that looks like b="},
 		func(v *dkimView) bool { return len(bTag.FindAllString(v.value(), 2)) > 1 }},
 }
 

@@ -70,7 +70,7 @@ func (h *Hop) serve(conn net.Conn) {
 			fmt.Fprint(conn, "221 bye\r\n")
 			return
 		case "DATA":
-			fmt.Fprint(conn, "354 go on\r\n")
+			fmt.Fprint(conn, "354 continue\r\n")
 			if skipMessage(r) != nil {
 				return
 			}

@@ -22,10 +22,10 @@ const replyTimeout = 60 * time.Second
 func Loopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("%q is no HOST:PORT", address)
+		return fmt.Errorf("%q is not HOST:PORT", address)
 	}
 	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.Unmap().IsLoopback()) {
-		return fmt.Errorf("%s is not on loopback: attacks are sent to this machine alone", address)
+		return fmt.Errorf("%s is not on loopback: attacks are only sent to this host", address)
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (a *Attack) Send(ctx context.Context, t Target) (Result, error) {
 			return r, fmt.Errorf("%s: %w", a.Name, err)
 		}
 	}
-	r.Action = "let in"
+	r.Action = "accepted"
 	return r, nil
 }
 

@@ -31,12 +31,12 @@ type Smuggling struct {
 func Smugglings() []Smuggling {
 	all := []Smuggling{
 		{Name: "pipelined", Comment: "a forgery in one segment with the message before it", end: "\r\n.\r\n", own: true},
-		{Name: "behind-bare-cr", Comment: "an end of the data behind a bare CR: the second message is one of its own", end: "\r\r\n.\r\n", own: true},
+		{Name: "behind-bare-cr", Comment: "an end of data after a bare CR: the second message is separate", end: "\r\r\n.\r\n", own: true},
 		{Name: "bdat", Comment: "an end of the data and commands within a chunk", end: "\r\n.\r\n", chunked: true},
 		{Name: "nul-dot", Comment: "NUL before the dot", end: "\r\n\x00.\r\n"},
-		{Name: "dot-nul", Comment: "NUL behind the dot", end: "\r\n.\x00\r\n"},
+		{Name: "dot-nul", Comment: "NUL after the dot", end: "\r\n.\x00\r\n"},
 		{Name: "space-dot", Comment: "a space before the dot", end: "\r\n .\r\n"},
-		{Name: "dot-space", Comment: "a space behind the dot", end: "\r\n. \r\n"},
+		{Name: "dot-space", Comment: "a space after the dot", end: "\r\n. \r\n"},
 		{Name: "two-dots", Comment: "a dot that is stuffed", end: "\r\n..\r\n"},
 		{Name: "nel", Comment: "NEL (U+0085) for line ends", end: "\u0085.\u0085"},
 		{Name: "vertical-tab", Comment: "vertical tabs for line ends", end: "\v.\v"},
@@ -137,7 +137,7 @@ func (s *Smuggling) conclude(r *Result, replies []int) {
 	}
 	switch {
 	case taken || begun && !s.own:
-		r.Action = "let in"
+		r.Action = "accepted"
 		r.Problem = append(r.Problem, "a second message began within the first; Postfix: smtpd_forbid_bare_newline = normalize")
 	case s.own, replies[0] >= 400:
 		r.Layer, r.Stopped, r.Action = Message, true, "refused"

@@ -80,7 +80,7 @@ func strict(conn net.Conn) {
 		case data:
 		case piece == "DATA\r\n":
 			data = true
-			fmt.Fprint(conn, "354 go on\r\n")
+			fmt.Fprint(conn, "354 continue\r\n")
 		case piece == "QUIT\r\n":
 			fmt.Fprint(conn, "221 bye\r\n")
 			return

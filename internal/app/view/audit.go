@@ -408,7 +408,7 @@ func (v *auditView) publish() {
 	for _, p := range v.report.Publish {
 		v.line(" %s %s", v.Style.Green("publish"), v.Style.Bold(v.clean(p.Name+"  "+p.Type)))
 		v.line("     %s", v.clean(p.Value))
-		for _, l := range wrap(v.clean("in place of what is there; fixes "+strings.Join(p.Mends, ", ")), term.Width-5) {
+		for _, l := range wrap(v.clean("replaces the existing record; fixes "+strings.Join(p.Mends, ", ")), term.Width-5) {
 			v.line("     %s", v.Style.Dim(l))
 		}
 	}

@@ -93,7 +93,7 @@ func (p *Page) StoreStatus(s *history.Status) error {
 	for _, n := range s.Nodes {
 		tone, note := term.Good, ""
 		if n.Behind {
-			tone, note = term.Warn, "  behind"
+			tone, note = term.Warn, "  not up to date"
 		}
 		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  shipped to %s (%s ago)  lost %d", n.Name, n.Slot, dashes(n.Version),
 			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))

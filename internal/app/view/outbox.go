@@ -21,7 +21,7 @@ func (p *Page) Outgoing(x *outbox.Item) error {
 		p.line("     %s", p.clean("not sent: "+x.Why))
 	}
 	if x.LeftOut > 0 {
-		p.line("     %s", p.clean(count64(x.LeftOut, "message")+" left out because of its size"))
+		p.line("     %s", p.clean(count64(x.LeftOut, "message")+" omitted because of its size"))
 	}
 	for i := range x.Deliveries {
 		d := &x.Deliveries[i]

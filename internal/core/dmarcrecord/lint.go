@@ -63,7 +63,7 @@ func (l *linter) tag(t tag, seen *tagSet) {
 		l.add("duplicate-tag", lint.Error, t.nameOffset, "a second v=; receivers may discard the record", "remove it", "9989 §4.7")
 		return
 	case id == 0:
-		l.add("unknown-tag", lint.Warning, t.nameOffset, `nobody knows the tag "`+clip(t.name)+`"`, "correct or remove it", "9989 §4.7")
+		l.add("unknown-tag", lint.Warning, t.nameOffset, `unknown tag "`+clip(t.name)+`"`, "correct or remove it", "9989 §4.7")
 		return
 	case seen.has(id):
 		l.add("duplicate-tag", lint.Error, t.nameOffset, "a second "+name+"=; some receivers discard the record, others take the first or the last", "keep one", "9989 §4.7")
@@ -86,7 +86,7 @@ func (l *linter) value(name string, t tag) {
 			return
 		}
 		if !slices.Contains(strings.Fields(allowed), lower(t.value)) {
-			l.add("bad-value", lint.Error, t.valueOffset, name+`="`+clip(t.value)+`" is none of `+allowed, "use one of "+allowed, "9989 §4.7")
+			l.add("bad-value", lint.Error, t.valueOffset, name+`="`+clip(t.value)+`" is not one of `+allowed, "use one of "+allowed, "9989 §4.7")
 		}
 		return
 	}
@@ -111,13 +111,13 @@ func (l *linter) uris(name string, t tag) {
 		u, sized, ok := uri(trim(part))
 		switch {
 		case !ok:
-			l.add("bad-uri", lint.Error, offset, `"`+clip(trim(part))+`" is no URI`, "write mailto:reports@example.com", "9989 §4.7")
+			l.add("bad-uri", lint.Error, offset, `"`+clip(trim(part))+`" is not a URI`, "write mailto:reports@example.com", "9989 §4.7")
 		case !strings.HasPrefix(lower(u), "mailto:"):
 			l.add("uri-scheme", lint.Warning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
 		case seen[lower(u)]:
 			l.add("same-address", lint.Info, offset, `the address "`+clip(u)+`" is in `+name+" twice: reports may come twice", "remove one of them", "9989 §4.7")
 		case sized:
-			l.add("obsolete-size", lint.Info, offset, "the size limit behind ! is obsolete and ignored", "remove it", "9989 §4.7")
+			l.add("obsolete-size", lint.Info, offset, "the size limit after ! is obsolete and ignored", "remove it", "9989 §4.7")
 		}
 		seen[lower(u)] = true
 		offset += len(part) + 1
@@ -137,7 +137,7 @@ func (l *linter) whole(text string, seen tagSet) {
 		l.add("testing", lint.Info, 0, "t=y: receivers apply the policy one level lower", "remove t=y when the tests are over", "9989 §4.7")
 	}
 	if len(r.RUA) == 0 {
-		l.add("rua-missing", lint.Info, len(text), "without rua nobody tells you who sends as you", "add rua=mailto:…", "9989 §4.7")
+		l.add("rua-missing", lint.Info, len(text), "without rua you do not learn who sends as you", "add rua=mailto:…", "9989 §4.7")
 	}
 	if seen.has(tagFO) && !seen.has(tagRUF) {
 		l.add("fo-without-ruf", lint.Info, 0, "fo means nothing without ruf", "remove fo, or add ruf", "9989 §4.7")

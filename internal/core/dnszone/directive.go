@@ -58,7 +58,7 @@ func (z *Zone) faultDirective(words []string, origin string) string {
 		return fmt.Sprintf("FAULT: %q is not one of SERVFAIL, TIMEOUT, REFUSED, BOGUS", words[3])
 	}
 	if _, ok := resolver.ParseType(words[2]); !ok && words[2] != "ANY" {
-		return fmt.Sprintf("FAULT: %q is no record type", words[2])
+		return fmt.Sprintf("FAULT: %q is not a record type", words[2])
 	}
 	for _, name := range owners(words[1], origin) {
 		z.faults[name+" "+words[2]] = kind
@@ -73,7 +73,7 @@ func (z *Zone) staleDirective(words []string) string {
 		return "STALE needs a name and a type"
 	}
 	if _, ok := resolver.ParseType(words[2]); !ok {
-		return fmt.Sprintf("STALE: %q is no record type", words[2])
+		return fmt.Sprintf("STALE: %q is not a record type", words[2])
 	}
 	z.stale[key(words[1])+" "+words[2]] = true
 	return ""
@@ -87,7 +87,7 @@ func (z *Zone) absenceDirective(words []string) string {
 	}
 	seconds, err := strconv.ParseUint(words[want-1], 10, 31)
 	if err != nil {
-		return fmt.Sprintf("%s: %q is no number of seconds", words[0], words[want-1])
+		return fmt.Sprintf("%s: %q is not a number of seconds", words[0], words[want-1])
 	}
 	ttl := time.Duration(seconds) * time.Second
 	if words[0] == "NXDOMAIN" {
@@ -95,7 +95,7 @@ func (z *Zone) absenceDirective(words []string) string {
 		return ""
 	}
 	if _, ok := resolver.ParseType(words[2]); !ok {
-		return fmt.Sprintf("NODATA: %q is no record type", words[2])
+		return fmt.Sprintf("NODATA: %q is not a record type", words[2])
 	}
 	z.nodata[key(words[1])+" "+words[2]] = ttl
 	return ""

@@ -118,7 +118,7 @@ var arcReasons = map[string]Entry{
 	"arc.InvalidInstance":   {"an ARC field has an invalid i=", Bad, "8617 §4.2.1", ""},
 	"arc.IncompleteSet":     {"a set lacks one of its three fields", Bad, "8617 §5.2", ""},
 	"arc.DuplicateField":    {"a set has a field twice", Bad, "8617 §5.2", ""},
-	"arc.ChainFailed":       {"the newest sealer says that the chain fails (cv=fail)", Bad, "8617 §5.2", ""},
+	"arc.ChainFailed":       {"the newest sealer reports that the chain fails (cv=fail)", Bad, "8617 §5.2", ""},
 	"arc.WrongChainStatus":  {"cv= of a seal is wrong for its place in the chain", Bad, "8617 §5.2", ""},
 	"arc.SealCoversHeader":  {"an ARC-Seal has h=", Bad, "8617 §4.1.3", ""},
 	"arc.SealSigned":        {"an ARC-Message-Signature signs ARC-Seal fields", Bad, "8617 §4.1.2", ""},

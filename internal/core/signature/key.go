@@ -86,7 +86,7 @@ func (k *Key) setPublic(p tagvalue.Tag) error {
 	data, ok := decodeBase64(nil, p.Value)
 	switch {
 	case !ok:
-		return &SyntaxError{p.ValueOffset, KeyMalformed, "p= is no base64"}
+		return &SyntaxError{p.ValueOffset, KeyMalformed, "p= is not base64"}
 	case len(data) == 0:
 		k.Revoked = true
 		return nil
@@ -113,7 +113,7 @@ func (k *Key) setRSA(der []byte, offset int) error {
 		ok = err == nil
 	}
 	if !ok {
-		return &SyntaxError{offset, KeyMalformed, "p= is no RSA public key"}
+		return &SyntaxError{offset, KeyMalformed, "p= is not an RSA public key"}
 	}
 	k.Public, k.Bits = key, key.N.BitLen()
 	return nil

@@ -36,7 +36,7 @@ func Choose(a resolver.Answer, name string, most int) (*Record, Fault) {
 
 // NotADomain is the Fault of a name that IsDomain does not take.
 func NotADomain(name string) Fault {
-	return Fault{None, NoDomain, reason.Quote(name) + " is no domain that could have a record"}
+	return Fault{None, NoDomain, reason.Quote(name) + " is not a domain that could have a record"}
 }
 
 // LookupFault is the Fault of a lookup that failed with err while ctx was in force.

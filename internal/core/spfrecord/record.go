@@ -129,7 +129,7 @@ func (r *Record) modifier(s string, equals, offset int) error {
 	case known == nil:
 		r.Unknown = append(r.Unknown, m)
 	case *known != nil:
-		return &SyntaxError{offset, DuplicateModifier, m.Name + " stands twice"}
+		return &SyntaxError{offset, DuplicateModifier, m.Name + " occurs twice"}
 	default:
 		*known = &m
 	}
@@ -242,7 +242,7 @@ func (d *Directive) address(s string, offset int) error {
 	text, length, hasLength := strings.Cut(s[1:], "/")
 	ip, err := netip.ParseAddr(text)
 	if err != nil || ip.Zone() != "" || ip.Is4() != (d.Mechanism == IP4) {
-		return &SyntaxError{offset + 1, BadAddress, reason.Quote(text) + " is no " + map[Mechanism]string{IP4: "IPv4", IP6: "IPv6"}[d.Mechanism] + " address"}
+		return &SyntaxError{offset + 1, BadAddress, reason.Quote(text) + " is not an " + map[Mechanism]string{IP4: "IPv4", IP6: "IPv6"}[d.Mechanism] + " address"}
 	}
 	bits := ip.BitLen()
 	if hasLength {
