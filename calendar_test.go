@@ -12,7 +12,7 @@ import (
 )
 
 // TestCalendarPart: a forwarded meeting has its invitation among the parts of a multipart body, in
-// whatever pieces it comes; the words elsewhere are none.
+// whatever pieces it comes; elsewhere the words have no effect.
 func TestCalendarPart(t *testing.T) {
 	zone, err := dnstest.Parse("_dmarc.acme.test. 60 TXT \"v=DMARC1; p=reject\"\nlists.test. 60 TXT \"v=spf1 ip4:192.0.2.7 -all\"\n")
 	if err != nil {

@@ -18,9 +18,10 @@ func capsZone(more ...string) []string {
 		`evil.test. TXT "v=spf1 +all"`, key("evil.test")}, more...)
 }
 
-// TestCaps drives each limit of a message over its bound, with a forgery after what fills it: none
-// is let in, in the mode in which an unknown would be accepted. Where the filler can stand in honest
-// mail, or can be added to it on the way, honest mail with the same filler passes.
+// TestCaps drives each limit of a message over its bound, with a forgery after the filler: no
+// forgery is accepted, in the mode in which an unknown would be accepted. If the filler can
+// occur in honest mail, or can be added to it on the way, honest mail with the same filler
+// passes.
 func TestCaps(t *testing.T) {
 	const forged = "From: Dana <dana@victim.test>\r\nTo: x@rcpt.test\r\nSubject: s\r\nDate: Mon, 5 Jan 2026 00:00:00 +0000\r\n\r\nhello\r\n"
 	signed := func(d, text string) string { return reference.DKIM(d, "s", reference.Ed25519(d)).Sign(text) }

@@ -34,7 +34,7 @@ var wallClock = map[string]string{
 	"server/listener/log.go":     "written down, not compared",
 }
 
-// TestWallClock keeps the wall clock out of the doors and the library.
+// TestWallClock keeps the wall clock out of the listeners and the library.
 func TestWallClock(t *testing.T) {
 	numbers := map[string]bool{"Unix": true, "UnixNano": true, "UnixMilli": true, "UnixMicro": true, "UTC": true, "Local": true, "In": true, "Round": true}
 	used := map[string]bool{}

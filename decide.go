@@ -146,9 +146,9 @@ func (p *EnforcePolicy) lower(d *Decision, to Action, t OverrideType, comment st
 	d.Applied, d.Override = to, &Override{Type: t, Comment: comment}
 }
 
-// guard lowers reject to quarantine unless the failure is corroborated and nothing speaks for
-// a list or a forwarder that is authenticated. Anyone can authenticate a domain of their own,
-// so this never leads to accept.
+// guard lowers reject to quarantine unless the failure is corroborated and nothing speaks for a
+// list or a forwarder that is authenticated. Anyone can authenticate their own domain, so this
+// never leads to accept.
 func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 	if d.Reason != DMARCReject {
 		return
@@ -162,11 +162,10 @@ func (p *EnforcePolicy) guard(r *Report, d *Decision) {
 	}
 }
 
-// SameOrganization reports whether the domain name belongs to the organization of an author:
-// it is within the Organizational Domain that DMARC found (RFC 9989 §4.10.2), or the public
-// suffix list puts both under one registrable domain. It asks no DNS, so a subdomain that
-// declares itself another organization is not noticed. A name that is no domain belongs to
-// none.
+// SameOrganization reports whether the domain name belongs to the organization of an author: it
+// is within the Organizational Domain that DMARC found (RFC 9989 §4.10.2), or the public suffix
+// list puts both under one registrable domain. It asks no DNS, so a subdomain that declares
+// itself another organization is not noticed. A name that is not a domain belongs to none.
 func (r *Report) SameOrganization(name string) bool {
 	d, err := domain.Parse(name)
 	if err != nil {

@@ -21,7 +21,7 @@ type draft struct {
 	signed   []string // d= of signatures that hold
 	broken   []string // d= of signatures that do not
 	traits   string   // header fields of lists and forwarders
-	policy   string   // tags of the author's record behind v=
+	policy   string   // tags of the author's record after v=
 	iprev    bool
 	down     string // a name whose TXT lookup fails
 	enforce  postseal.Enforce
@@ -288,8 +288,8 @@ func checkReply(t *testing.T, name string, reply *postseal.Reply, ref string) {
 	}
 }
 
-// TestReplyTag: the tag follows the reference in the URL of a reply; an URL that does not fit is
-// left out as a whole.
+// TestReplyTag: the tag follows the reference in the URL of a reply; an URL that does not fit
+// is omitted as a whole.
 func TestReplyTag(t *testing.T) {
 	z, err := dnstest.Parse("_dmarc.bank.test. 60 TXT \"v=DMARC1; p=reject\"\nbank.test. 60 TXT \"v=spf1 -all\"\n")
 	if err != nil {

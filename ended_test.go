@@ -101,7 +101,7 @@ func TestCancelledQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A seal alone is no chain, but its key is asked for as it arrives.
+	// A seal alone is not a chain, but its key is asked for as it arrives.
 	text := "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=acme.test; s=x; b=AAAA\r\nFrom: a@acme.test\r\n\r\n"
 	r, err := VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "acme.test", "a@acme.test", strings.NewReader(text))
 	if err != nil {

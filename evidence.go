@@ -48,10 +48,10 @@ var onceFields = []string{"subject", "date", "to", "cc", "reply-to", "sender", "
 // OnceFields returns the names of the fields that AddedFields looks at, in lower case.
 func OnceFields() []string { return slices.Clone(onceFields) }
 
-// AddedFields lists the fields that a signature covers and that are there again without
-// being covered, when nothing but such signatures makes DMARC pass: somebody may have put
-// them above a message that another signed (RFC 6376 §8.15). Copies that are equal after
-// canonicalization add nothing. From is the author's matter.
+// AddedFields lists the fields that a signature covers and that occur again without being
+// covered, if DMARC passes only because of such signatures: they may have been added above a
+// message that someone else signed (RFC 6376 §8.15). Copies that are equal after
+// canonicalization add nothing. From is checked as the author.
 func AddedFields(r *Report) []string {
 	for _, a := range r.DMARC.Aligned {
 		if a.Method != "dkim" {

@@ -257,8 +257,8 @@ func sendDuring(t *testing.T, f fault, address string) {
 	}
 }
 
-// TestDNSFaultsUnbound is the same with a real resolver behind the faults, and with the
-// resolver killed in between.
+// TestDNSFaultsUnbound is the same with a real resolver between the faults and the engine, and
+// with the resolver killed during the test.
 func TestDNSFaultsUnbound(t *testing.T) {
 	program, err := exec.LookPath("unbound")
 	if err != nil {
@@ -283,7 +283,7 @@ func TestDNSFaultsUnbound(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { sendDuring(t, fault{}, address) })
 }
 
-// freeAddress is one on which nobody listens, neither with UDP nor with TCP.
+// freeAddress is an address without a listener, for UDP and TCP.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 20 {
@@ -312,7 +312,7 @@ func waitLimit() string {
 	return " wait-limit: 0\n"
 }
 
-// unbound starts a resolver that asks server alone; of names below evil it asks silent, "" is none.
+// unbound starts a resolver that queries only server; for names below evil it queries silent, "" for none.
 func unbound(t *testing.T, program, server, silent string) (address string, stop func()) {
 	t.Helper()
 	address = freeAddress(t)

@@ -153,7 +153,7 @@ func (f *verdictField) fill(r *Report, id string) {
 }
 
 // signatures names the signatures in the order of the message; of more than maxSignatures those
-// that rank highest, with a note of how many are left out.
+// that rank highest, with a note of how many are omitted.
 func (f *verdictField) signatures(r *Report) {
 	if len(r.DKIM) == 0 {
 		f.result("dkim", "none")

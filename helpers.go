@@ -51,9 +51,9 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// Apply writes the message of src, which must have CRLF line ends, to dst with the changes
-// carried out: the forged fields are gone, the new ones are above all others. The longest field is
-// kept in memory. The error is that of src or dst.
+// Apply writes the message of src, which must have CRLF line endings, to dst with the changes
+// carried out: the forged fields are gone, the new ones are above all others. The longest field
+// is kept in memory. The error is that of src or dst.
 func (c HeaderChanges) Apply(dst io.Writer, src io.Reader) error {
 	for _, f := range c.Add {
 		if _, err := fmt.Fprintf(dst, "%s:%s\r\n", f.Name, f.Value); err != nil {

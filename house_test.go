@@ -30,8 +30,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite generated pages")
 
-// layers is the house: a package may import those of lower layers, and of its own only
-// what allowed names. See docs/explain/architecture.md.
+// layers is the architecture: a package may import packages of lower layers, and of its own
+// only those that allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
 	{"domain", "internal/core/reason", "internal/core/tagvalue", "internal/core/publicip", "lint"},
 	{"internal/core/address"},
@@ -164,8 +164,7 @@ var rfcs = []int{
 	8914, 8996, 9091, 9106, 9110, 9112, 9457, 9499, 9520, 9562, 9715, 9989, 9990, 9991,
 }
 
-// TestHouse holds the house numbers: file and function length, a doc comment on every
-// exported name.
+// TestHouse checks file and function length, and a doc comment on every exported name.
 func TestHouse(t *testing.T) {
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {

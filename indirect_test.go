@@ -55,7 +55,7 @@ s._domainkey.lists.test. 60 TXT ` + reference.TXT(reference.Record(reference.Ed2
 		{"Received of others", "x@lists.test", strings.ReplaceAll(trace, "mx.lists.test", "mx.other.test"), false, ""},
 		{"one Received", "x@lists.test", "Received: from a by mx.lists.test with ESMTP; x\n", false, ""},
 		{"by in a comment", "x@lists.test", "Received: from a (by mx.lists.test)\nReceived: b\n", false, ""},
-		// The author's own organization is no intermediary.
+		// The author's own organization is not an intermediary.
 		{"subdomain of the author", "x@sub.acme.test", "Precedence: list\n", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 )
 
 // TestIndirectMail: mail made by a real Mailman 3.3.8 and a real Postfix forwarder, with and
-// without postsrsd 1.10. An honest message of an author with p=reject is quarantined, except
-// where the forwarder authenticates nothing, which nobody can tell from a forgery.
+// without postsrsd 1.10. An honest message of an author with p=reject is quarantined, unless
+// the forwarder authenticates nothing, because that looks the same as a forgery.
 func TestIndirectMail(t *testing.T) {
 	zone, err := dnstest.Parse(`_dmarc.bank.example. 60 TXT "v=DMARC1; p=reject"
 bank.example. 60 TXT "v=spf1 ip4:198.51.100.0/24 -all"

@@ -10,7 +10,7 @@ import (
 	"postseal/message"
 )
 
-// VerifyReader is Session, Helo and Session.Verify in one. If all line ends of the header
+// VerifyReader is Session, Helo and Session.Verify in one. If all line endings of the header
 // section are LF, as in files on disk, r is read with CRLF in their place. A mixture is kept
 // octet for octet, and the message is refused for it. Session.Verify never changes an octet.
 // The error is that of r or ctx, or says what is missing.
@@ -30,7 +30,7 @@ func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath
 
 var errNoReader = errors.New("postseal: the reader is nil")
 
-// headerBytes bounds what is looked at to tell the form of the line ends.
+// headerBytes bounds what is looked at to tell the form of the line endings.
 func (v *Verifier) headerBytes() int {
 	if n := v.config.Limits.Header.HeaderBytes; n > 0 {
 		return n
@@ -38,8 +38,8 @@ func (v *Verifier) headerBytes() int {
 	return message.DefaultHeaderBytes
 }
 
-// withCRLF reads the header section ahead, up to a bound, and gives r CRLF line ends if it has
-// none there.
+// withCRLF reads the header section ahead, up to a bound, and gives r CRLF line endings if it
+// has none there.
 func withCRLF(r io.Reader, most int) io.Reader {
 	in := bufio.NewReader(r)
 	var head []byte

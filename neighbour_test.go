@@ -17,7 +17,7 @@ import (
 // long makes the tests that look for races and attacks take minutes: make attack-long.
 var long = flag.Bool("long", false, "look for races and attacks for minutes")
 
-// slow answers after a time of its own, so that questions are in flight when contexts end.
+// slow answers after its own time, so that questions are in flight when contexts end.
 type slow struct {
 	resolver.Resolver
 	most time.Duration

@@ -84,7 +84,7 @@ type Config struct {
 	// SPFOf are domains whose SPF is evaluated for the client whatever MAIL FROM says: the results
 	// are Report.SPFOf, in this order, for a Policy that knows a forwarder by its own record.
 	SPFOf []string
-	// OnPanic is told of a recovered defect; the verdict is then Defer.
+	// OnPanic is called with a recovered panic; the verdict is then Defer.
 	OnPanic func(recovered any)
 }
 
@@ -194,7 +194,7 @@ type Conn struct {
 	Remote netip.AddrPort // the client; the zero value means not known: SPF and iprev are skipped, and SPF is unknown to DMARC
 	Local  netip.AddrPort
 	TLS    bool
-	User   string // the authenticated user, "" is none
+	User   string // the authenticated user, or ""
 	// Relays is how many hosts of our own handed the message on since the client did: each
 	// stamped a Received field on top, which says nothing of lists and forwarders.
 	Relays int

@@ -234,7 +234,7 @@ func TestPanicOfTheResolver(t *testing.T) {
 	}
 }
 
-// TestPanicDefers: a defect is a temporary failure, and it is told.
+// TestPanicDefers: a bug is a temporary failure, and it is told.
 func TestPanicDefers(t *testing.T) {
 	told := make(chan any, 10)
 	v := verifier(t, postseal.Config{Policy: panicPolicy{}, OnPanic: func(p any) { told <- p }})

@@ -11,9 +11,9 @@ import (
 	"postseal/resolver"
 )
 
-// Evidence is what a verdict depends on beside the configuration. From it Replay gives the
-// same verdict on any machine. The text of the header section may be reduced to what is
-// not private: Author and Digests stand for it.
+// Evidence is everything that a verdict depends on except the configuration. From it Replay
+// gives the same verdict on any machine. The text of the header section may be reduced to what
+// is not private: Author and Digests replace it.
 type Evidence struct {
 	Ref         string
 	Time        time.Time

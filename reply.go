@@ -12,7 +12,7 @@ import (
 
 // maxReplyLine is the most octets of text in a line of a reply, codes not counted: the bound of
 // smtpreply.Milter. maxUntrusted bounds each piece of untrusted text in it, of which there are
-// two at most. A longer reply URL is left out, because half a URL helps no one.
+// two at most. A longer reply URL is omitted, because half a URL helps no one.
 const (
 	maxReplyLine = 236
 	maxUntrusted = 80

@@ -30,7 +30,7 @@ type Reason string
 const (
 	DMARCPass       Reason = "dmarc.pass"
 	DMARCNone       Reason = "dmarc.none"        // no policy record, nothing to enforce
-	DMARCPolicyNone Reason = "dmarc.policy-none" // failed, and the policy is none
+	DMARCPolicyNone Reason = "dmarc.policy-none" // failed, with policy none
 	DMARCQuarantine Reason = "dmarc.quarantine"
 	DMARCReject     Reason = "dmarc.reject"
 	DMARCTempError  Reason = "dmarc.temperror"
@@ -38,7 +38,7 @@ const (
 	AuthorMalformed Reason = "author.malformed"    // no single Author Domain can be named
 	MessageLimit    Reason = "message.limit"       // the header is over a limit
 	FieldAdded      Reason = "message.field-added" // DMARC passes by a signature, and a field that it covers once is there again
-	InternalError   Reason = "internal.error"      // a defect of ours; the client is asked to come back
+	InternalError   Reason = "internal.error"      // a bug in postseal; the client is asked to come back
 	LocalExempt     Reason = "local.exempt"        // exempt by the operator, see Override
 	LocalRule       Reason = "local.rule"          // a rule of the operator, see Override
 )
@@ -78,7 +78,7 @@ type Reply struct {
 // Decision is what to do, and why.
 type Decision struct {
 	Action   Action    `json:"action"`  // what the published policy and local rules ask for
-	Applied  Action    `json:"applied"` // the same after the enforcement mode: what a door does
+	Applied  Action    `json:"applied"` // the action after the enforcement mode: what a listener does
 	Reply    *Reply    `json:"reply,omitempty"`
 	Reason   Reason    `json:"reason"`
 	Override *Override `json:"override,omitempty"`
@@ -101,7 +101,7 @@ type IPRev struct {
 	Name string    `json:"name"` // the name that resolves back, or the first claimed one
 }
 
-// HeaderField is a field to add: its value is folded with CRLF and has no line end.
+// HeaderField is a field to add: its value is folded with CRLF and has no line ending.
 type HeaderField struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -159,7 +159,7 @@ type Report struct {
 	NoMail     Signal // SignalNullMX or SignalNoMailHost where the author domain was asked and takes no mail
 	Headers    HeaderChanges
 	Cost       Cost
-	Stale      int // DNS answers beyond their TTL that the verdict rests on, while nobody answered (RFC 8767)
+	Stale      int // expired DNS answers that the verdict depends on, used while no name server answered (RFC 8767)
 
 	from *Transaction // that made the report, nil for one made by hand
 }

@@ -22,10 +22,10 @@ import (
 	"postseal/resolver/stub"
 )
 
-// TestSilentSenders: forty connections, each from a network of its own, send forgeries of a
+// TestSilentSenders: forty connections, each from its own network, send forgeries of a
 // protected domain, one after the other, with ten signatures whose name servers never answer. A
-// real resolver is asked. No forgery is accepted, no honest message changes its verdict, and honest
-// mail takes at most 2 s more than before.
+// real resolver is asked. No forgery is accepted, no honest message changes its verdict, and
+// honest mail takes at most 2 s more than before.
 func TestSilentSenders(t *testing.T) {
 	program, err := exec.LookPath("unbound")
 	if err != nil {

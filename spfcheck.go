@@ -89,7 +89,7 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 	return c
 }
 
-// startOf begins SPF of the domains of Config.SPFOf, each with a budget of its own: nothing that a
+// startOf begins SPF of the domains of Config.SPFOf, each with its own budget: nothing that a
 // sender makes us ask is missed by them.
 func (c *SPFCheck) startOf(checker spf.Checker, budget resolver.Budget) {
 	c.of = c.unknownOf()
@@ -198,8 +198,8 @@ func (c *SPFCheck) recovered(work func()) {
 // noIdentity is the result without a client address.
 var noIdentity = spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
 
-// First waits for the result that DMARC uses: MAIL FROM, or postmaster@HELO for the null
-// path. Without a client address it is none; when ctx ends before, temperror.
+// First waits for the result that DMARC uses: MAIL FROM, or postmaster@HELO for the null path.
+// Without a client address its code is None; if ctx ends first, temperror.
 func (c *SPFCheck) First(ctx context.Context) spf.Result {
 	if len(c.results) == 0 {
 		return noIdentity

@@ -89,9 +89,9 @@ func checkStale(t *testing.T, name string, v *postseal.Verifier, r *postseal.Rep
 	}
 }
 
-// TestOutage: while no name server answers, a forgery of a domain whose policy was seen is refused
-// or put off, whichever name below it is forged; honest mail whose records were seen passes; only a
-// domain that was never seen is accepted unchecked.
+// TestOutage: while no name server answers, a forgery of a domain whose policy was seen is
+// refused or deferred, whichever name below it is forged; honest mail whose records were seen
+// passes; only a domain that was never seen is accepted unchecked.
 func TestOutage(t *testing.T) {
 	zone, err := dnstest.Parse("$TTL 60\nacme.test. TXT \"v=spf1 ip4:192.0.2.25 -all\"\nacme.test. A 192.0.2.25\n_dmarc.acme.test. TXT \"v=DMARC1; p=reject\"\n" +
 		"monitor.test. TXT \"v=spf1 -all\"\n_dmarc.monitor.test. TXT \"v=DMARC1; p=none\"\n_dmarc.new.test. TXT \"v=DMARC1; p=reject\"\n")

@@ -20,14 +20,14 @@ import (
 	"postseal/spf"
 )
 
-// Transaction is one mail transaction (RFC 5321 §3.3): it takes the message as a
-// message.Sink, in pieces of any size, and ends with Finish or Abort. It is used by one
-// goroutine; its own questions run beside it and end with it.
+// Transaction is one mail transaction (RFC 5321 §3.3): it takes the message as a message.Sink,
+// in pieces of any size, and ends with Finish or Abort. It is used by one goroutine; its own
+// queries run in parallel and end with it.
 type Transaction struct {
 	v      *Verifier
 	work   *work            // nil after the end
 	ledger *resolver.Ledger // every question, also after the end
-	shared *SPFCheck        // of another listener, which goes on without us; nil without one
+	shared *SPFCheck        // of another listener, which continues without us; nil without one
 
 	bytes     int64
 	calendar  calendarScan
@@ -75,8 +75,8 @@ func (t *Transaction) Rcpt(forwardPath string) {
 	t.made.Recipients = append(t.made.Recipients, bare(forwardPath))
 }
 
-// SPF waits for the result of the MAIL FROM identity, for an answer before the message
-// comes. Without a client address, or when ctx ends first, it is none or temperror.
+// SPF waits for the result of the MAIL FROM identity, for an answer before the message arrives.
+// Without a client address its code is None; if ctx ends first, temperror.
 func (t *Transaction) SPF(ctx context.Context) spf.Result {
 	if t.shared != nil {
 		return t.shared.First(ctx)
@@ -130,7 +130,7 @@ func (t *Transaction) EndHeader() error {
 	return nil
 }
 
-// Write takes the next piece of the body, with CRLF line ends.
+// Write takes the next piece of the body, with CRLF line endings.
 func (t *Transaction) Write(p []byte) (int, error) {
 	if !t.headerEnd || t.work == nil {
 		return 0, errors.New("postseal: Write before EndHeader, or after the end of the transaction")
@@ -267,8 +267,8 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 	return v.policy.Decide(&again)
 }
 
-// Verify runs one whole transaction. r is taken octet for octet and must have CRLF line ends:
-// message.NewCRLFReader makes them, as VerifyReader does. The error is that of r.
+// Verify runs one whole transaction. r is taken octet for octet and must have CRLF line
+// endings: message.NewCRLFReader makes them, as VerifyReader does. The error is that of r.
 func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {
 	if r == nil {
 		return nil, errNoReader

@@ -71,10 +71,10 @@ func sharesOf(all resolver.Budget) shares {
 		helo: small, keys: small, chain: small}
 }
 
-// policyBudget is that of DMARC, which has bounds of its own besides: 8 names a walk, 4 authors,
-// 10 identifiers. Nothing that a sender makes us ask may keep the policy of the author from being
-// found, so it is so large that it is never spent; an answer at a _dmarc name of more octets than
-// one policy has is none.
+// policyBudget is the budget of DMARC, which has bounds of its own besides: 8 names per walk, 4
+// authors, 10 identifiers. Nothing that a sender makes us query may keep the policy of the
+// author from being found, so it is so large that it is never used up; an answer at a _dmarc
+// name of more octets than one policy has counts as no record.
 var policyBudget = resolver.Budget{Queries: math.MaxInt, Bytes: math.MaxInt, Answer: 4 << 10}
 
 // begin starts everything that needs no header field.

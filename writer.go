@@ -7,9 +7,9 @@ import (
 	"postseal/message"
 )
 
-// MessageWriter takes the octets of the whole message, with CRLF line ends, in pieces of
-// any size, for those who do not get its header fields one by one. Close ends the message.
-// A header section beyond a limit ends in the verdict, not in an error.
+// MessageWriter takes the octets of the whole message, with CRLF line endings, in pieces of any
+// size, for those who do not get its header fields one by one. Close ends the message. A header
+// section beyond a limit ends in the verdict, not in an error.
 func (t *Transaction) MessageWriter() io.WriteCloser {
 	if t.work != nil {
 		t.work.splitter = t.split()

@@ -35,7 +35,7 @@ const (
 	SealCoversHeader  Reason = "arc.SealCoversHeader"  // an ARC-Seal with h= (§4.1.3)
 	SealSigned        Reason = "arc.SealSigned"        // h= of an ARC-Message-Signature names ARC-Seal (§4.1.2)
 	FromNotSigned     Reason = "arc.FromNotSigned"     // h= does not name From (RFC 6376 §5.4)
-	AlgorithmUnknown  Reason = "arc.AlgorithmUnknown"  // a= is no algorithm that may verify (RFC 8301 §3.1)
+	AlgorithmUnknown  Reason = "arc.AlgorithmUnknown"  // a= is not an algorithm that may verify (RFC 8301 §3.1)
 	BodyHashMismatch  Reason = "arc.BodyHashMismatch"  // the body changed after the newest signature (§5.2)
 	SignatureMismatch Reason = "arc.SignatureMismatch" // the newest ARC-Message-Signature does not verify (§5.2)
 	SealMismatch      Reason = "arc.SealMismatch"      // an ARC-Seal does not verify (§5.2)
@@ -43,7 +43,7 @@ const (
 	Expired           Reason = "arc.Expired"           // x= of the newest signature is over (RFC 6376 §3.5)
 	KeyUnusable       Reason = "arc.KeyUnusable"       // a key that is not there, cannot be looked up or cannot be used (§5.2.1)
 	TooCostly         Reason = "arc.TooCostly"         // the keys of the chain cost more than is spent on one message
-	InternalError     Reason = "arc.InternalError"     // a defect of ours
+	InternalError     Reason = "arc.InternalError"     // a bug in postseal
 )
 
 var reasons = [...]Reason{NoChain, Valid, TooManySets, Malformed, InvalidInstance, IncompleteSet, DuplicateField, ChainFailed,

@@ -86,9 +86,9 @@ func parseSeal(tags []tagvalue.Tag) (f *signature.Field, status string, reason R
 	return f, cv.Value, reasonOf(err)
 }
 
-// parseMessageSignature: an ARC-Message-Signature cannot cover an ARC-Seal, which is made
-// after it. RFC 8617 §4.1.2 asks sealers not to cover the other two fields either, lest the
-// signature break; one that holds is none the worse for it, and §5.2 does not ask.
+// parseMessageSignature: an ARC-Message-Signature cannot cover an ARC-Seal, which is made after
+// it. RFC 8617 §4.1.2 asks sealers not to cover the other two fields either, so that the
+// signature does not break; but covering them does no harm, and §5.2 does not check it.
 func parseMessageSignature(tags []tagvalue.Tag) (*signature.Field, Reason) {
 	tags = only(tags, "a", "b", "bh", "c", "d", "h", "l", "q", "s", "t", "x")
 	for i := range tags {

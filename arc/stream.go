@@ -51,7 +51,7 @@ func (x *Validation) EndHeader() error {
 	return nil
 }
 
-// Write implements message.Sink: p is the next piece of the body, with CRLF line ends. The
+// Write implements message.Sink: p is the next piece of the body, with CRLF line endings. The
 // error is for a call before EndHeader or after Finish.
 func (x *Validation) Write(p []byte) (int, error) {
 	if x.text == nil || !x.headerEnd || x.finished != nil {
@@ -72,7 +72,7 @@ func (x *Validation) Finish() Result {
 	return *x.finished
 }
 
-// Verify validates the chain of a whole message with CRLF line ends. The error is that of r
+// Verify validates the chain of a whole message with CRLF line endings. The error is that of r
 // or ctx, a *message.LimitError, or says what is missing.
 func (v *Verifier) Verify(ctx context.Context, r io.Reader) (Result, error) {
 	switch {

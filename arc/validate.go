@@ -19,7 +19,7 @@ import (
 	"postseal/resolver"
 )
 
-// expirySkew is the clock skew that is let pass, as for DKIM.
+// expirySkew is the clock skew that is allowed, as for DKIM.
 const expirySkew = 300 * time.Second
 
 // Verifier validates chains. It is safe for concurrent use when its Resolver is.
@@ -30,9 +30,9 @@ type Verifier struct {
 	AllowPartialBody bool
 }
 
-// Validation is the work on one message, which it takes as a message.Sink: the header
-// fields, the end of the header section, the body with CRLF line ends. Finish gives the
-// result. It is used by one goroutine.
+// Validation is the work on one message, which it takes as a message.Sink: the header fields,
+// the end of the header section, the body with CRLF line endings. Finish gives the result. It
+// is used by one goroutine.
 type Validation struct {
 	v      Verifier
 	ctx    context.Context

@@ -118,7 +118,7 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
-// TestKeys: one key on two domains of a list, told of the second.
+// TestKeys: one key on two domains of a list is reported at the second.
 func TestKeys(t *testing.T) {
 	zone := sane + strings.NewReplacer("a.test", "b.test", "x.test", "y.test", "$TTL 300\n", "", "198.51.100.1", "198.51.100.2", "1.100.51.198", "2.100.51.198").Replace(sane)
 	var keys audit.Keys

@@ -21,7 +21,7 @@ type Result struct {
 	Version    int    // of the method; 0 when absent
 	Value      string // the result word; lower case
 	Reason     string
-	Comment    string // the comment behind the result word, its white space made single spaces
+	Comment    string // the comment after the result word, its white space made single spaces
 	Properties []Property
 }
 
@@ -39,10 +39,10 @@ const (
 	maxComment = 200
 )
 
-// Value is the body of the field (RFC 8601 §2.2): it begins with a space, is folded with
-// CRLF and a tab before column 78 where it can be (RFC 5322 §2.1.1), and ends without a
-// line end. Whatever the strings hold, it has no other control octet, and no value leaves
-// its quotes or its comment.
+// Value is the body of the field (RFC 8601 §2.2): it begins with a space, is folded with CRLF
+// and a tab before column 78 where it can be (RFC 5322 §2.1.1), and ends without a line ending.
+// Whatever the strings hold, it has no other control octet, and no value leaves its quotes or
+// its comment.
 func (f Field) Value() string { return string(f.AppendValue(make([]byte, 0, 1<<10))) }
 
 // AppendValue appends what Value returns to dst.
@@ -83,7 +83,7 @@ func (w *writer) space() int {
 }
 
 // fit ends the word that began at start. A word that reaches too far, with room for the ";"
-// behind it, goes to a new line.
+// after it, goes to a new line.
 func (w *writer) fit(start int) {
 	w.column += len(w.buf) - start
 	if w.column+1 >= maxColumn {

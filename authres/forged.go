@@ -34,7 +34,7 @@ func forgedResults(body []byte, ids []string) bool {
 }
 
 // hasStrayLineEnd finds a line ending that is not a fold: whoever reads the message later might
-// see a second field behind it.
+// see a second field after it.
 func hasStrayLineEnd(body string) bool {
 	p := scanner{s: body}
 	for {
@@ -104,9 +104,9 @@ func fullStops(s string) string {
 	}, s)
 }
 
-// receivers names who wrote a Received-SPF field (RFC 7208 §9.1): each receiver key, or
-// when there is none the name before ":" in the comment behind the result. ok is false
-// when the field cannot be read.
+// receivers names who wrote a Received-SPF field (RFC 7208 §9.1): each receiver key, or when
+// there is none the name before ":" in the comment after the result. ok is false when the field
+// cannot be read.
 func receivers(body string) (names []string, ok bool) {
 	if len(body) > maxLength || hasStrayLineEnd(body) {
 		return nil, false

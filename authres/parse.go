@@ -24,16 +24,15 @@ const (
 	maxVersion    = 999_999
 )
 
-// Parse reads the body of an Authentication-Results field (RFC 8601 §2.2). What stands in
-// a comment, or in quotes, is no result. Of comments only the first behind each result
-// word is kept.
+// Parse reads the body of an Authentication-Results field (RFC 8601 §2.2). What stands in a
+// comment, or in quotes, is not a result. Of comments only the first after each result word is
+// kept.
 //
-// What others write is read too: a field that ends behind its authserv-id or behind a ";",
-// a value that lacks the quotes it needs or is missing, and, passed over, a pair without a
-// ptype such as action=none or envelope-from=a@example.com; the method gateway.spf of Gmail;
-// pairs behind the authserv-id (Yahoo), and an authserv-id between the results (Outlook). The
-// error is a *SyntaxError;
-// the Field then holds what came before it.
+// What others write is read too: a field that ends after its authserv-id or after a ";", a
+// value that lacks the quotes it needs or is missing, and, skipped, a pair without a ptype such
+// as action=none or envelope-from=a@example.com; the method gateway.spf of Gmail; pairs after
+// the authserv-id (Yahoo), and an authserv-id between the results (Outlook). The error is a
+// *SyntaxError; the Field then holds what came before it.
 func Parse(body []byte) (Field, error) {
 	f, _, err := parse(body)
 	return f, err
@@ -148,8 +147,8 @@ func (p *scanner) noResult(start, n int) {
 	}
 }
 
-// result reads what follows a method, up to the ";" or the end. A pair whose value is no
-// word is no result: r.Value stays empty.
+// result reads what follows a method, up to the ";" or the end. A pair whose value is not a
+// word is not a result: r.Value stays empty.
 func (p *scanner) result(r *Result) {
 	if r.Method == "" {
 		p.fail(p.pos, "no method")

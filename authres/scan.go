@@ -3,7 +3,7 @@ package authres
 import "strings"
 
 // scanner reads the lexical parts of a field body. The first failure stays in bad, and
-// everything behind it fails too.
+// everything after it fails too.
 type scanner struct {
 	s       string
 	pos     int
@@ -37,8 +37,8 @@ func (p *scanner) take(c byte) bool {
 	return false
 }
 
-// space passes one octet of white space or one line end that folds (RFC 5322 §3.2.2). A
-// line end may have lost its CR: some MTAs hand fields over so.
+// space passes one octet of white space or one line ending that folds (RFC 5322 §3.2.2). A line
+// ending may have lost its CR: some MTAs hand fields over so.
 func (p *scanner) space() bool {
 	switch p.peek() {
 	case ' ', '\t':
@@ -105,7 +105,7 @@ func (p *scanner) skipComment() {
 
 func isControl(c byte) bool { return c < 0x20 && c != '\t' || c == 0x7f }
 
-// quotedPair reads "\" and the octet behind it (RFC 5322 §3.2.1).
+// quotedPair reads "\" and the octet after it (RFC 5322 §3.2.1).
 func (p *scanner) quotedPair() byte {
 	if p.pos+1 >= len(p.s) || isControl(p.s[p.pos+1]) {
 		p.fail(p.pos, `"\" before nothing that can be quoted`)

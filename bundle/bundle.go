@@ -3,8 +3,8 @@
 // a bug report and a replay.
 //
 // The file is a txtar archive. Its comment holds "key: value" lines, its files are zone,
-// envelope, and message (line ends are read as CRLF) or message.base64 (octet for octet),
-// or instead of the message header and evidence: see Of and docs/reference/bundle.md.
+// envelope, and message (line endings are read as CRLF) or message.base64 (octet for octet), or
+// instead of the message header and evidence: see Of and docs/reference/bundle.md.
 package bundle
 
 import (
@@ -31,7 +31,7 @@ import (
 // Bundle is a parsed bundle.
 type Bundle struct {
 	Expect     []string // "dkim=pass", in the order of the file
-	Reason     string   // a reason that the report must carry, "" is none
+	Reason     string   // a reason that the report must have, or ""
 	RFC        string
 	Comment    string
 	Now        time.Time
@@ -49,7 +49,7 @@ type Bundle struct {
 	Zone       string
 	Timings    []Timing // of the DNS queries, nil if they are not known
 	Envelope   Envelope
-	Message    []byte    // with CRLF line ends; nil when there is evidence instead
+	Message    []byte    // with CRLF line endings; nil when there is evidence instead
 	evidence   *evidence // what stands for the message
 	header     message.Header
 }

@@ -37,7 +37,7 @@ type headerOnly struct{ *message.Header }
 func (h headerOnly) Field(f message.Field) error { h.Add(f); return nil }
 func (h headerOnly) EndHeader() error            { return nil }
 
-// Write refuses what is no field.
+// Write refuses what is not a field.
 func (h headerOnly) Write(p []byte) (int, error) {
 	return 0, fmt.Errorf("%.40q is not a header field", p)
 }

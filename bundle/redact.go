@@ -11,7 +11,7 @@ import (
 	"postseal/message"
 )
 
-// What stands for what is left out.
+// What stands for what is omitted.
 const (
 	omitted     = "omitted"
 	omittedUTF8 = "ömitted"

@@ -17,11 +17,11 @@ import (
 	"postseal/spf"
 )
 
-// Options say what goes into a bundle beside what the verdict needs.
+// Options say what a bundle contains in addition to what the verdict needs.
 type Options struct {
 	// Private keeps local parts, subjects and all other text of the header section.
 	Private bool
-	// Message is the whole message with CRLF line ends, to be kept too; it implies Private.
+	// Message is the whole message with CRLF line endings, to be kept too; it implies Private.
 	Message []byte
 }
 
@@ -72,8 +72,8 @@ func (b *Bundle) expect(r *postseal.Report) {
 var factOrder = []string{"spf", "helo", "dkim", "arc", "dmarc", "iprev", "author", "policy", "policy-domain", "org", "removed",
 	"action", "applied", "decision", "override", "reply", "enhanced"}
 
-// publicExchanges leaves out the questions whose names hold the local part of the sender, or all
-// of a reverse-path that is left out.
+// publicExchanges omits the questions whose names hold the local part of the sender, or all of
+// a reverse-path that is omitted.
 func publicExchanges(r *postseal.Report, kept Envelope, all []resolver.Exchange) []resolver.Exchange {
 	private := map[string]bool{}
 	note := func(name string) { private[strings.ToLower(strings.TrimSuffix(name, "."))] = true }

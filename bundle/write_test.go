@@ -20,8 +20,8 @@ import (
 	"postseal/resolver/dnstest"
 )
 
-// facts is the JSON of a report without what a re-run cannot have: its cost, and the local
-// part of i=, which a bundle leaves out.
+// facts is the JSON of a report without what a re-run cannot have: its cost, and the local part
+// of i=, which a bundle omits.
 func facts(t *testing.T, r *postseal.Report, private bool) map[string]any {
 	t.Helper()
 	data, err := json.Marshal(r)
@@ -41,7 +41,7 @@ func facts(t *testing.T, r *postseal.Report, private bool) map[string]any {
 	for _, s := range m["dkim"].([]any) {
 		if s := s.(map[string]any); !private {
 			delete(s, "auid")
-			delete(s, "problem") // may say where in a text that is left out
+			delete(s, "problem") // may say where in a text that is omitted
 			names, _ := s["signed_fields"].([]any)
 			for i, name := range names {
 				if !isWord(name.(string)) {
@@ -67,7 +67,7 @@ func rerun(t *testing.T, v *postseal.Verifier, r *postseal.Report, msg []byte) {
 			t.Fatalf("%s: %v\n%s", name, err, text)
 		}
 		if missing := Missing(again); len(missing) > 0 {
-			if name != "default" || len(r.SPF[0].LocalPartNames) == 0 { // those names are left out
+			if name != "default" || len(r.SPF[0].LocalPartNames) == 0 { // those names are omitted
 				t.Errorf("%s: missing %q", name, missing)
 			}
 			continue
@@ -78,14 +78,14 @@ func rerun(t *testing.T, v *postseal.Verifier, r *postseal.Report, msg []byte) {
 		again.File = r.File
 		private := o.Private || o.Message != nil
 		want, got := facts(t, r, private), facts(t, again, private)
-		if !private { // local parts are left out
+		if !private { // local parts are omitted
 			if slices.ContainsFunc(r.Headers.Remove, func(h postseal.HeaderRef) bool { return !isWord(h.Name) }) {
 				delete(want["headers"].(map[string]any), "remove")
 				delete(got["headers"].(map[string]any), "remove")
 			}
 			delete(want, "envelope")
 			delete(got, "envelope")
-			if e := b.Envelope; e.From == omitted || strings.Contains(e.From, "@(") || strings.Contains(e.Helo, "@") { // names that are not domains are left out
+			if e := b.Envelope; e.From == omitted || strings.Contains(e.From, "@(") || strings.Contains(e.Helo, "@") { // names that are not domains are omitted
 				delete(want, "spf") // its words are among what the bundle expects
 				delete(got, "spf")
 				delete(want["headers"].(map[string]any), "add")
@@ -204,8 +204,7 @@ func TestSamplesRerun(t *testing.T) {
 	})
 }
 
-// TestPrivacy: a bundle that nobody asked more of holds no local part, no subject and no
-// octet of the body.
+// TestPrivacy: by default a bundle contains no local part, no subject and no octet of the body.
 func TestPrivacy(t *testing.T) {
 	const secret = "Zq7Secret"
 	header := "From: \"" + secret + "\" <" + secret + "@acme.test>\r\nSubject: " + secret + "\r\nTo: " + secret + "@example.net (" + secret + ")\r\n" +
@@ -234,8 +233,8 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
-// TestBeyondLimitRerun: the bundle of a message beyond a limit comes to its verdict, although the
-// fields beyond the limit are not kept.
+// TestBeyondLimitRerun: the bundle of a message beyond a limit comes to its verdict, although
+// the fields over the limit are not kept.
 func TestBeyondLimitRerun(t *testing.T) {
 	v := sampleVerifier(t)
 	msg := []byte("From: a@acme.test\r\n" + strings.Repeat("X: y\r\n", 2500) + "X-Postseal-Verdict: accept\r\n\r\nbody\r\n")

@@ -218,8 +218,8 @@ func TestDiagnoseKey(t *testing.T) {
 	}
 }
 
-// TestDiagnoseForged: mail that nobody signed is never a list's, whatever it looks like: a
-// signature made up, one of another message, a genuine one with another author.
+// TestDiagnoseForged: unsigned mail is never attributed to a list, whatever it looks like: an
+// invented signature, one of another message, a genuine one with another author.
 func TestDiagnoseForged(t *testing.T) {
 	c := newClinic(t)
 	signed := c.sign(t, "rsa", "relaxed", "relaxed", genuine)

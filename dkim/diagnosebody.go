@@ -47,10 +47,10 @@ func (p *patient) length() (Diagnosis, bool) {
 // maxFooterLines is how many lines at the end of a body may have been added.
 const maxFooterLines = 400
 
-// footer hashes the body once and looks at each line end near its end.
+// footer hashes the body once and looks at each line ending near its end.
 func (p *patient) footer() (Diagnosis, bool) {
 	if p.field.Length != bodyhash.NoLimit {
-		return Diagnosis{}, false // what is added behind l= breaks nothing
+		return Diagnosis{}, false // what is added after l= breaks nothing
 	}
 	all := countLines(p.body)
 	first := max(0, all-maxFooterLines)
@@ -130,7 +130,7 @@ func canonicalLine(c bodyhash.Canonicalization, line []byte) []byte {
 // maxBannerLines is how many lines at the start of a body may have been added.
 const maxBannerLines = 30
 
-// banner leaves out first lines, as gateways put them there ("This mail is from outside").
+// banner omits first lines, as gateways put them there ("This mail is from outside").
 func (p *patient) banner() (Diagnosis, bool) {
 	rest := p.body
 	for n := 1; n <= maxBannerLines; n++ {
@@ -181,7 +181,7 @@ func (p *patient) wrapped() (Diagnosis, bool) {
 	return Diagnosis{}, false
 }
 
-// rewriting is one way in which a body is written anew.
+// rewriting is one way in which a body is written again.
 type rewriting struct {
 	cause Cause
 	text  string
@@ -194,11 +194,11 @@ var rewritings = []rewriting{
 	}},
 	{Refolded, `the "." that SMTP adds to lines was not removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n.."), []byte("\n.")) }},
 	{Refolded, `a "." at the start of lines was removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n."), []byte("\n..")) }},
-	{Refolded, "line ends were written as CR CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\r\n"), []byte("\r\n")) }},
-	{Refolded, "bare line feeds became line ends, or line ends bare line feeds", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
+	{Refolded, "line endings were written as CR CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\r\n"), []byte("\r\n")) }},
+	{Refolded, "bare line feeds became line endings, or line endings bare line feeds", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
 	{Refolded, "white space at the end of lines was added", trimLines},
 	{Refolded, "tabs became spaces", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("        "), []byte("\t")) }},
-	{Refolded, "a last line end is missing", func(b []byte) []byte { return append(bytes.Clone(b), '\r', '\n') }},
+	{Refolded, "the last line ending is missing", func(b []byte) []byte { return append(bytes.Clone(b), '\r', '\n') }},
 	{Recoded, "the body was recoded to quoted-printable after signing", func(b []byte) []byte {
 		out, err := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(b)))
 		if err != nil {
@@ -221,7 +221,7 @@ var rewritings = []rewriting{
 		return crlf(out)
 	}},
 	{Recoded, "the body was recoded from base64 after signing", inBase64},
-	{Recoded, "the body was recoded from base64 after signing, and its line ends were changed", func(b []byte) []byte {
+	{Recoded, "the body was recoded from base64 after signing, and its line endings were changed", func(b []byte) []byte {
 		return inBase64(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
 	}},
 	{Recoded, "the body was recoded from UTF-8 to ISO 8859-1, or the other way", latin},
@@ -264,8 +264,8 @@ func inBase64(b []byte) []byte {
 	return out.Bytes()
 }
 
-// latin reads b as ISO 8859-1 when it is no UTF-8, and as UTF-8 when it can be written in
-// ISO 8859-1.
+// latin reads b as ISO 8859-1 when it is not UTF-8, and as UTF-8 when it can be written in ISO
+// 8859-1.
 func latin(b []byte) []byte {
 	text := string(b)
 	if strings.ToValidUTF8(text, "") != text {

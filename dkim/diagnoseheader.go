@@ -93,7 +93,7 @@ var bracket = regexp.MustCompile(`^(\s*(?:(?i:re|aw|fwd?|sv):\s*)*)(\[[^\]]{1,60
 // maxPrefixWords is how many first words of a Subject may be a prefix.
 const maxPrefixWords = 6
 
-// subjects are the Subject without what may be a prefix: something in brackets, behind any
+// subjects are the Subject without what may be a prefix: something in brackets, after any
 // "Re:", or the first words.
 func subjects(fields []message.Field) []change {
 	var all []change
@@ -167,8 +167,8 @@ func (p *patient) copies(fields []message.Field) []change {
 	return []change{{FieldModified, "changed after signing, by the copies of the signer: " + strings.Join(changed, ", "), 0, nil, again}}
 }
 
-// copiedFields reads z=: the fields as the signer had them, by name, of each name the last.
-// A verdict never depends on it (RFC 6376 §3.5). What cannot be read is left out.
+// copiedFields reads z=: the fields as the signer had them, by name, of each name the last. A
+// verdict never depends on it (RFC 6376 §3.5). What cannot be read is omitted.
 func copiedFields(value string) map[string]string {
 	copied := map[string]string{}
 	for part := range strings.SplitSeq(value, "|") {
@@ -254,8 +254,8 @@ func (p *patient) folds(fields []message.Field) []change {
 
 var encodedFields = []string{"Subject", "From", "To", "Cc", "Reply-To"}
 
-// encodings are fields with their encoded words (RFC 2047) decoded, or their text encoded,
-// and with the quotes of a display name added or taken away.
+// encodings are fields with their encoded words (RFC 2047) decoded, or their text encoded, and
+// with the quotes of a display name added or removed.
 func encodings(fields []message.Field) []change {
 	var all []change
 	for i, f := range fields {

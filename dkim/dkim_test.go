@@ -202,7 +202,7 @@ func TestTags(t *testing.T) {
 	}
 }
 
-// TestEmptyBody: relaxed makes nothing of it, simple a line end (RFC 6376 §3.4.3, §3.4.4).
+// TestEmptyBody: relaxed makes nothing of it, simple a line ending (RFC 6376 §3.4.3, §3.4.4).
 func TestEmptyBody(t *testing.T) {
 	key := rsaKey(t)
 	z := zone(t, keyAt("s._domainkey.acme.test", reference.Record(key)))
@@ -245,7 +245,7 @@ func TestPartialBody(t *testing.T) {
 		{text, false, "pass Valid"},
 		{text + "evil\r\n", false, "policy BodyNotCovered"},
 		{text + "evil\r\n", true, "pass Valid"},
-		{text + "\r\n\r\n", false, "pass Valid"}, // blank lines at the end are no part of the body
+		{text + "\r\n\r\n", false, "pass Valid"}, // blank lines at the end are not part of the body
 	} {
 		got := verify(t, dkim.Verifier{Resolver: z, AllowPartialBody: tt.partial}, tt.text)
 		if outcome(got) != tt.want || got[0].BodyLength != bodyLength || got[0].CoveredAll == strings.HasSuffix(tt.text, "evil\r\n") {

@@ -67,7 +67,7 @@ func fuzzed(from, subject, body string) string {
 	return "From:" + fold(from) + " a@acme.test\r\nSubject:" + fold(subject) + "\r\nsubject :" + fold(subject+from) + "\r\n\r\n" + body
 }
 
-// fold makes a line end of any text a fold.
+// fold makes a line ending of any text a fold.
 func fold(s string) string {
 	s = strings.NewReplacer("\r", "", "\n", "\r\n ").Replace(s)
 	return strings.TrimSuffix(s, "\r\n ")

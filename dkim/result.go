@@ -33,9 +33,9 @@ const (
 	Malformed          Reason = "dkim.Malformed"          // no tag-list, or a tag with no valid value (§3.2, §3.5)
 	MissingTag         Reason = "dkim.MissingTag"         // a required tag is not there (§3.5)
 	UnknownVersion     Reason = "dkim.UnknownVersion"     // v= is not 1 (§6.1.1)
-	AlgorithmUnknown   Reason = "dkim.AlgorithmUnknown"   // a= is no algorithm known here (§3.3)
+	AlgorithmUnknown   Reason = "dkim.AlgorithmUnknown"   // a= is not an algorithm known here (§3.3)
 	AlgorithmForbidden Reason = "dkim.AlgorithmForbidden" // rsa-sha1 must not verify (RFC 8301 §3.1)
-	CanonicalUnknown   Reason = "dkim.CanonicalUnknown"   // c= is no canonicalization known here (§3.4)
+	CanonicalUnknown   Reason = "dkim.CanonicalUnknown"   // c= is not a canonicalization known here (§3.4)
 	QueryUnknown       Reason = "dkim.QueryUnknown"       // q= has no method known here (§3.5)
 	FromNotSigned      Reason = "dkim.FromNotSigned"      // h= does not name From (§5.4)
 	IdentityMismatch   Reason = "dkim.IdentityMismatch"   // i= is not d= or below it (§3.5)
@@ -44,7 +44,7 @@ const (
 	KeyUnavailable     Reason = "dkim.KeyUnavailable"     // the lookup of the key failed (§6.1.2)
 	BudgetSpent        Reason = "dkim.BudgetSpent"        // the keys of the message ask more of the DNS than is spent on one message
 	KeyMissing         Reason = "dkim.KeyMissing"         // there is no key record (§6.1.2)
-	KeyMalformed       Reason = "dkim.KeyMalformed"       // the record is no key (§3.6.1)
+	KeyMalformed       Reason = "dkim.KeyMalformed"       // the record is not a key (§3.6.1)
 	KeyRevoked         Reason = "dkim.KeyRevoked"         // p= is empty (§3.6.1)
 	KeyTypeMismatch    Reason = "dkim.KeyTypeMismatch"    // k= is not the type of a= (§6.1.2)
 	KeyHashForbidden   Reason = "dkim.KeyHashForbidden"   // h= of the key does not allow sha256 (§3.6.1)
@@ -57,7 +57,7 @@ const (
 	PublicSuffix       Reason = "dkim.PublicSuffix"       // d= is a public suffix (§6.1.1, §8.14)
 	TooManySignatures  Reason = "dkim.TooManySignatures"  // beyond Limits.Signatures (§6.1)
 	TooManyFields      Reason = "dkim.TooManyFields"      // h= names more than Limits.SignedFields
-	InternalError      Reason = "dkim.InternalError"      // a defect of ours
+	InternalError      Reason = "dkim.InternalError"      // a bug in postseal
 )
 
 var reasons = [...]Reason{Valid, BodyHashMismatch, SignatureMismatch, LimitBeyondBody, Malformed, MissingTag, UnknownVersion,
@@ -88,7 +88,7 @@ type Result struct {
 	B                string    // the first octets of b=, enough to tell the signatures apart (RFC 6008 §4)
 	Problem          string    // what went wrong, for a person; outside text in it is quoted
 	FieldIndex       int       // of the field in the header section, from 0 at the top
-	Diagnosis        Diagnosis // why it broke, where somebody asked: see Verifier.Diagnose
+	Diagnosis        Diagnosis // why it broke, if requested: see Verifier.Diagnose
 }
 
 // Name returns "d=example.com s=selector" for people: only what the field says, and "unreadable

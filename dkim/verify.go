@@ -56,7 +56,7 @@ func (l Limits) orDefault() Limits {
 // organization are, and as many again; each further one is listed, and that is all.
 const maxParsed = 200
 
-// Clock skew that is let pass: RFC 6376 §3.5 allows some.
+// Allowed clock skew: RFC 6376 §3.5 permits some.
 const (
 	expirySkew = 300 * time.Second
 	futureSkew = time.Hour
@@ -73,9 +73,9 @@ type Verifier struct {
 	AllowPartialBody bool
 }
 
-// Verification is the work on one message, which it takes as a message.Sink: the header
-// fields, the end of the header section, the body with CRLF line ends. Finish gives the
-// results. It is used by one goroutine.
+// Verification is the work on one message, which it takes as a message.Sink: the header fields,
+// the end of the header section, the body with CRLF line endings. Finish gives the results. It
+// is used by one goroutine.
 type Verification struct {
 	v          Verifier
 	ctx        context.Context
@@ -185,7 +185,7 @@ func (s *candidate) end(result Code, reason Reason, problem string) {
 func (s *candidate) describe() {
 	f := &s.field
 	s.Domain, s.Selector, s.AUID, s.Algorithm = string(f.Domain), string(f.Selector), f.AUID, f.Algorithm
-	if s.Domain != "" || s.Selector != "" || s.Algorithm != "" { // else the list could not be read, and c= is no default
+	if s.Domain != "" || s.Selector != "" || s.Algorithm != "" { // else the list could not be read, and c= is not a default
 		s.Canonicalization = canonicalNames[f.HeaderCanonical][f.BodyCanonical]
 	}
 	s.BodyLength = f.Length
@@ -428,7 +428,7 @@ func common(a, b string) int {
 	return n
 }
 
-// firstOctets returns the first octets of a value that are no white space.
+// firstOctets returns the first octets of a value that are not white space.
 func firstOctets(value string, most int) string {
 	if n := min(most, len(value)); !strings.ContainsAny(value[:n], " \t\r\n") {
 		return value[:n]

@@ -13,8 +13,8 @@ import (
 	"postseal/resolver/dnstest"
 )
 
-// records makes zone text of lines "name tags": a DMARC Policy Record, v=DMARC1 left
-// out, at _dmarc.name. Other lines, with a ";" or a "\t", are zone text.
+// records makes zone text of lines "name tags": a DMARC Policy Record, v=DMARC1 omitted, at
+// _dmarc.name. Other lines, with a ";" or a "\t", are zone text.
 func records(lines ...string) string {
 	var b strings.Builder
 	for _, l := range lines {
@@ -63,7 +63,7 @@ func (c *counter) total() (n int) {
 	return n
 }
 
-// ids reads "method:domain", with "?" behind it for an unknown one.
+// ids reads "method:domain", with "?" after it for an unknown one.
 func ids(list ...string) []dmarc.Identifier {
 	var all []dmarc.Identifier
 	for _, s := range list {

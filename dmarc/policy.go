@@ -1,7 +1,7 @@
 package dmarc
 
-// Policy is a Domain Owner Assessment Policy (RFC 9989 §3.2.8). The zero value is no
-// policy at all.
+// Policy is a Domain Owner Assessment Policy (RFC 9989 §3.2.8). The zero value is not a policy
+// at all.
 type Policy string
 
 // The policies of RFC 9989 §4.7, tag p.

@@ -33,7 +33,7 @@ type Step struct {
 
 	record *dmarcrecord.Record
 	exists bool // the answer proves that Domain exists
-	told   bool // the Resolver was told of the question
+	told   bool // the Resolver was told about the query
 }
 
 // found is what the TXT records at one name amount to; kept with the answer.

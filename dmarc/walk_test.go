@@ -20,7 +20,7 @@ var walkTests = []struct {
 	effect  dmarc.Policy
 	queries int
 	org     map[string]string
-	result  map[string]dmarc.Code // by DKIM identifier; "" is none
+	result  map[string]dmarc.Code // by DKIM identifier; "" for none
 }{
 	{name: "T1", zone: []string{"example.com p=reject", "signing.example.com p=reject"},
 		author: "example.com", policy: "example.com", effect: "reject", queries: 2,

@@ -19,8 +19,8 @@ const (
 	MaxLabel = 63
 )
 
-// Name is a domain name made by Parse: lower-case A-labels, no trailing dot, only
-// letters, digits, hyphens and underscores. The zero value is no name.
+// Name is a domain name made by Parse: lower-case A-labels, no trailing dot, only letters,
+// digits, hyphens and underscores. The zero value is not a name.
 type Name string
 
 // Errors of Parse; each is wrapped with the name at fault, quoted.

@@ -55,7 +55,7 @@ func FindAuthor(h *Header) Author {
 type authorSearch struct {
 	author    Author
 	froms     int
-	bare      bool // a bare line end somewhere
+	bare      bool // a bare line ending somewhere
 	malformed bool
 	tooMany   bool
 	homeless  bool // an address without a domain name, or no address

@@ -77,7 +77,7 @@ func TestFindAuthor(t *testing.T) {
 	}
 }
 
-// A fold that a milter gave us wrong must not be seen as a field of its own.
+// A fold that a milter gave us wrong must not be seen as its own field.
 func TestFindAuthorOfAddedFields(t *testing.T) {
 	var h Header
 	for _, raw := range []string{"From: a@x.com", "X: y\r\nFrom: b@evil.com"} {

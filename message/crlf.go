@@ -6,14 +6,13 @@ import (
 	"sync"
 )
 
-// NewCRLFReader returns a reader of r with CRLF line ends (RFC 5322 §2.1), for files
-// that lost them on disk. The first line end decides for the whole input: after a CRLF
-// every octet is passed as it is, after a bare LF the input has the LF form and each LF
-// without a CR before it becomes CRLF. A CR alone is never touched. Memory is one
-// buffer.
+// NewCRLFReader returns a reader of r with CRLF line endings (RFC 5322 §2.1), for files that
+// lost them on disk. The first line ending decides for the whole input: after a CRLF every
+// octet is passed as it is, after a bare LF the input has the LF form and each LF without a CR
+// before it becomes CRLF. A CR alone is never touched. Memory is one buffer.
 func NewCRLFReader(r io.Reader) io.Reader { return &crlfReader{src: r} }
 
-// CRLF is what NewCRLFReader makes of text: text itself when it has CRLF line ends.
+// CRLF is what NewCRLFReader makes of text: text itself when it has CRLF line endings.
 func CRLF(text []byte) []byte {
 	if HasCRLF(text) {
 		return text
@@ -98,7 +97,7 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 
 const crlfBlock = 16 << 10 // octets that are read together
 
-// fill reads on. The first line end that it comes to decides the form.
+// fill reads on. The first line ending that it comes to decides the form.
 func (c *crlfReader) fill(buf []byte) {
 	n, err := c.src.Read(buf)
 	c.rest, c.err = buf[:n], err
@@ -179,7 +178,7 @@ func (c *crlfReader) convert(p []byte) int {
 			continue
 		}
 		if c.prev != '\r' {
-			p[n], c.prev = '\r', '\r' // the LF itself follows, now behind a CR
+			p[n], c.prev = '\r', '\r' // the LF itself follows, now after a CR
 			n++
 			continue
 		}

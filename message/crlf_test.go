@@ -44,7 +44,7 @@ func TestCRLFReader(t *testing.T) {
 	}
 }
 
-// TestAppendCRLF puts line ends at each place of texts that are longer than the steps of the
+// TestAppendCRLF puts line endings at each place of texts that are longer than the steps of the
 // wide routine, with too little room at first.
 func TestAppendCRLF(t *testing.T) {
 	for length := range 140 {
@@ -76,7 +76,7 @@ func slowCRLF(in string) string {
 	return b.String()
 }
 
-// FuzzCRLFReader: the line ends do not depend on how the text comes, and agree with a slow
+// FuzzCRLFReader: the line endings do not depend on how the text comes, and agree with a slow
 // twin.
 func FuzzCRLFReader(f *testing.F) {
 	for _, tt := range crlfTests {

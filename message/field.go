@@ -13,9 +13,9 @@ type Field struct {
 	Colon int    // offset of the colon in Raw
 }
 
-// ParseField finds the colon of raw. ok is false when raw is no header field: no
-// colon, an empty name, or a name with octets outside 33–126 (RFC 5322 §2.2); white
-// space between name and colon is let through (§4.5.3 obs-optional).
+// ParseField finds the colon of raw. ok is false when raw is not a header field: no colon, an
+// empty name, or a name with octets outside 33–126 (RFC 5322 §2.2); white space between name
+// and colon is allowed (§4.5.3 obs-optional).
 func ParseField(raw []byte) (f Field, ok bool) {
 	colon := bytes.IndexByte(raw, ':')
 	if colon <= 0 {
@@ -43,7 +43,7 @@ func (f Field) Name() []byte {
 	return f.Raw[:end]
 }
 
-// Value is everything behind the colon, folds included (RFC 5322 §2.2.3).
+// Value is everything after the colon, folds included (RFC 5322 §2.2.3).
 func (f Field) Value() []byte { return f.Raw[f.Colon+1:] }
 
 // Is reports whether the field has this name, in any case (RFC 5322 §1.2.2).

@@ -34,10 +34,10 @@ func (h *Header) Len() int {
 	return len(h.fields)
 }
 
-// Size returns the octets of all fields, without their line ends.
+// Size returns the octets of all fields, without their line endings.
 func (h *Header) Size() int { return len(h.Octets()) }
 
-// Octets returns all fields, one behind the other without their line ends. They belong to h.
+// Octets returns all fields, one after the other without their line endings. They belong to h.
 func (h *Header) Octets() []byte {
 	if h == nil {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"postseal/internal/core/address"
 )
 
-// TestLenientAuthor: fields outside the grammar (RFC 5322 §3.4) that mail programs read all
-// the same. Every domain that one of them shows is an Author Domain; "" is refused.
+// TestLenientAuthor: fields outside the grammar (RFC 5322 §3.4) that mail programs read anyway.
+// Every domain that one of them shows is an Author Domain; "" is refused.
 func TestLenientAuthor(t *testing.T) {
 	tests := []struct{ name, from, domains string }{
 		{"dots in the local part", "a..b@b.test", "b.test"},

@@ -54,8 +54,8 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// room returns the octets, CRLF included, that one more field may have behind used
-// octets, and the reason that holds for a longer one.
+// room returns the octets, CRLF included, that one more field may have after used octets, and
+// the reason that holds for a longer one.
 func (l Limits) room(used int) (octets int, over Reason) {
 	if left := l.HeaderBytes - used; left < l.FieldBytes+2 {
 		return left, HeaderTooLarge

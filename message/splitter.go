@@ -51,9 +51,10 @@ func NewSplitter(dst Sink, lim Limits) *Splitter {
 	return &Splitter{dst: dst, lim: lim.orDefault(), first: true, colon: -1}
 }
 
-// PastLimits makes s go on at a limit, for a Sink that must see every field, such as one that looks
-// for forged ones (RFC 8601 §5). No call returns a *LimitError then: the Sink applies Limits.Check
-// itself, and bounds what it keeps. A field longer than FieldBytes is cut to one octet more.
+// PastLimits makes s continue at a limit, for a Sink that must see every field, such as one
+// that looks for forged ones (RFC 8601 §5). No call returns a *LimitError then: the Sink
+// applies Limits.Check itself, and bounds what it keeps. A field longer than FieldBytes is cut
+// to one octet more.
 func (s *Splitter) PastLimits() { s.past = true }
 
 // Write takes the next piece of the message. The first error, of a limit (*LimitError)
@@ -89,7 +90,7 @@ func (s *Splitter) resume(p []byte) []byte {
 	old := len(s.buf)
 	k := min(len(p), most)
 	if i := bytes.IndexByte(p[:k], '\n'); i >= 0 {
-		k = min(len(p), i+2) // with the octet that tells whether the field goes on
+		k = min(len(p), i+2) // with the octet that tells whether the field continues
 	}
 	s.buf = append(s.buf, p[:k]...)
 	n := s.next(s.buf)
@@ -126,7 +127,7 @@ func (s *Splitter) unit(p []byte) []byte {
 // and the colon in any case.
 func (s *Splitter) most() int { return max(s.lim.FieldBytes, s.colon) + 1 }
 
-// cut leaves out the middle of a field that is too long and not complete. Its last two octets stay,
+// cut omits the middle of a field that is too long and not complete. Its last two octets stay,
 // which tell where it ends.
 func (s *Splitter) cut(field []byte) (head, tail []byte) {
 	most := s.most()
@@ -173,8 +174,8 @@ func (s *Splitter) next(data []byte) int {
 	return end
 }
 
-// name looks for the colon that ends the field name. It reports false when the line is
-// no field: see ParseField.
+// name looks for the colon that ends the field name. It reports false when the line is not a
+// field: see ParseField.
 func (s *Splitter) name(data []byte) bool {
 	for ; s.scan < len(data); s.scan++ {
 		c := data[s.scan]
@@ -221,7 +222,7 @@ func (s *Splitter) fieldEnd(data []byte) (end int, complete bool) {
 	}
 }
 
-// noField handles a line that is no field.
+// noField handles a line that is not a field.
 func (s *Splitter) noField(data []byte) int {
 	if !s.first || !bytes.HasPrefix(data, []byte("From ")) && !bytes.HasPrefix(data, []byte(">From ")) {
 		s.endHeader()
@@ -295,8 +296,8 @@ func (s *Splitter) finish() {
 	}
 }
 
-// Stream splits the message of r, which must have CRLF line ends (see NewCRLFReader),
-// into dst, by the rules of Splitter. The error is that of r, of dst, or a *LimitError.
+// Stream splits the message of r, which must have CRLF line endings (see NewCRLFReader), into
+// dst, by the rules of Splitter. The error is that of r, of dst, or a *LimitError.
 func Stream(dst Sink, r io.Reader, lim Limits) error {
 	return NewSplitter(dst, lim).Stream(r)
 }

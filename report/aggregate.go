@@ -172,7 +172,7 @@ func appendWithin[T any](list *[]T, limit int) bool {
 	if len(*list) > limit {
 		return false
 	}
-	*list = append(*list, *new(T)) // one beyond the limit takes what is not kept
+	*list = append(*list, *new(T)) // one over the limit takes what is not kept
 	return len(*list) <= limit
 }
 
@@ -182,8 +182,8 @@ func (a *aggregateReader) in(parent, name string) bool {
 	return n >= 2 && a.path[n-1] == name && a.path[n-2] == parent
 }
 
-// close ends the innermost element of that name. Elements in it that were not closed end
-// with it; an end tag without its element is passed over.
+// close ends the innermost element of that name. Elements in it that were not closed end with
+// it; an end tag without its element is skipped.
 func (a *aggregateReader) close(name string) error {
 	if a.top() != name {
 		a.warn(NotWellFormed, "</"+name+">", "this end tag does not belong to <"+clean(a.top())+">")
@@ -210,7 +210,7 @@ func (a *aggregateReader) close(name string) error {
 	return err
 }
 
-// leaf takes the text of an element. Unknown ones are passed over (RFC 9990 §3.1.1).
+// leaf takes the text of an element. Unknown ones are skipped (RFC 9990 §3.1.1).
 func (a *aggregateReader) leaf(parent, name, text string) {
 	switch parent {
 	case "report_metadata", "date_range":

@@ -34,9 +34,9 @@ type Destination struct {
 const maxDestinations = 5
 
 // Destinations says for each mailto URI of uris, the rua tag of the policy at policyDomain,
-// whether reports may go there. A host of another organization must agree to it in the DNS,
-// and may name another address at the same host (RFC 9990 §4). Other URI schemes are left
-// out, since RFC 9990 defines none.
+// whether reports may go there. A host of another organization must agree to it in the DNS, and
+// may name another address at the same host (RFC 9990 §4). Other URI schemes are omitted, since
+// RFC 9990 defines none.
 func Destinations(ctx context.Context, dns resolver.Resolver, policyDomain string, uris []string) []Destination {
 	c := consent{ctx: ctx, dns: dns, policyDomain: policyDomain}
 	list := []Destination{}

@@ -39,7 +39,7 @@ func (x *input) failure(p place, media string, in *bufio.Reader) error {
 }
 
 // feedbackFields returns the fields by name in lower case with "_" for "-". Of a field that
-// is there twice the values are joined with "; ".
+// occurs twice the values are joined with "; ".
 func feedbackFields(h *textproto.Header) map[string]string {
 	fields := map[string]string{}
 	for f := h.Fields(); f.Next() && len(fields) < maxWarnings; {
@@ -53,7 +53,7 @@ func feedbackFields(h *textproto.Header) map[string]string {
 	return fields
 }
 
-// readFeedback takes over the fields that have a place of their own, and checks them.
+// readFeedback takes over the fields that have their own place, and checks them.
 func (r *Report) readFeedback() {
 	f := r.Feedback
 	r.Org = f["user_agent"]

@@ -23,7 +23,7 @@ const (
 	BadSourceIP    Fault = "source-ip"
 	BadValue       Fault = "value"
 	NoRecords      Fault = "no-records"
-	TooMany        Fault = "too-many" // rows, signatures or files over a limit were left out
+	TooMany        Fault = "too-many" // rows, signatures or files over a limit were omitted
 	WrongMediaType Fault = "media-type"
 
 	NotAReport Fault = "not-a-report"

@@ -35,7 +35,7 @@ type reportJSON struct {
 	Dropped   int               `json:"warnings_dropped,omitempty"`
 }
 
-// WriteJSON writes r as one JSON object of schema postseal.report/1 and a line end. records
+// WriteJSON writes r as one JSON object of schema postseal.report/1 and a line ending. records
 // holds its records as JSON values with commas between them.
 func (r *Report) WriteJSON(w io.Writer, records io.Reader) error {
 	head, err := json.Marshal(reportJSON{Schema: Schema, Kind: r.Kind, Source: r.Source, Org: r.Org, Email: r.Email, Contact: r.Contact,

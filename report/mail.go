@@ -191,7 +191,7 @@ func (a *alphabet) Read(p []byte) (int, error) {
 	return kept, err
 }
 
-// pad completes the last group of four. A single character left over is no octet: it is
+// pad completes the last group of four. A single character left over is not an octet: it is
 // completed to one.
 func (a *alphabet) pad(p []byte) (int, error) {
 	missing := (4 - a.count%4) % 4

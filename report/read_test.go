@@ -210,7 +210,7 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// TestIgnored: a mail without a report is no error.
+// TestIgnored: a mail without a report is not an error.
 func TestIgnored(t *testing.T) {
 	for _, c := range []struct{ name, octets string }{
 		{"an answer of a holiday", "From: a@b.test\r\nSubject: away\r\n\r\nI am away.\r\n"},
@@ -327,7 +327,7 @@ func TestTotal(t *testing.T) {
 	}
 }
 
-// TestMany: what is over a limit of number is left out, and a warning says so.
+// TestMany: what is over a limit of number is omitted, and a warning says so.
 func TestMany(t *testing.T) {
 	many := row("192.0.2.1", "3")
 	many = strings.Replace(many, "<auth_results>", "<auth_results>"+strings.Repeat("<dkim><domain>a.test</domain><result>pass</result></dkim>", 12), 1)

@@ -17,7 +17,7 @@ type BreakerOptions struct {
 	Interval time.Duration    // between two probes while it is open, 1 s
 	Patience time.Duration    // with a probe, 2 s
 	Now      func() time.Time // time.Now
-	Changed  func(open bool)  // told of each change; may be nil
+	Changed  func(open bool)  // called for each change; may be nil
 }
 
 // The defaults of BreakerOptions.
@@ -28,11 +28,11 @@ const (
 	DefaultBreakerPatience = 2 * time.Second
 )
 
-// probeName is a name that every resolver knows, in a zone that is no sender's: whether it
+// probeName is a name that every resolver knows, in a zone that is not a sender's: whether it
 // is answered says how the resolver is, and nothing that a sender does (RFC 3172).
 const probeName = "arpa"
 
-// Breaker fails questions at once while nobody answers, so that a dead resolver costs no
+// Breaker fails questions at once while no name server answers, so that a dead resolver costs no
 // message its time, and no question is piled on one that is coming back. When so many
 // questions in a row were not answered, or one has waited for Silence and none was answered
 // meanwhile, it probes, and opens only if two probes in a row fail and no question is answered

@@ -144,7 +144,7 @@ func TestBreakerConcurrent(t *testing.T) {
 	eventually(t, "an answer", func() bool { return kind(b, "z.test") == "" })
 }
 
-// TestBreakerProbeDoesNotWait: the probe has a way of its own, since questions for silent name
+// TestBreakerProbeDoesNotWait: the probe has its own way, since questions for silent name
 // servers may have taken all slots.
 func TestBreakerProbeDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

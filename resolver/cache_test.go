@@ -325,8 +325,8 @@ func TestCacheHitAllocates(t *testing.T) {
 	}
 }
 
-// TestCacheStale: records answer for a while after their end when nobody else does, marked;
-// an absence does not, and nothing does without the option.
+// TestCacheStale: expired records answer for a while if no name server does, marked; negative
+// answers never do, and nothing does without the option.
 func TestCacheStale(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -13,8 +13,8 @@ type Coalesced struct {
 	flights map[question]*flight
 }
 
-// flight is a question on its way. Its context is nobody's: it ends when the last of
-// those who wait has gone.
+// flight is a query in progress. Its context belongs to no caller: it ends when the last
+// waiting caller has gone.
 type flight struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
@@ -28,8 +28,8 @@ func Coalesce(next Resolver) *Coalesced {
 	return &Coalesced{next: next, flights: make(map[question]*flight)}
 }
 
-// Lookup implements Resolver. The end of ctx ends the wait, and the question itself if
-// nobody else waits for it.
+// Lookup implements Resolver. The end of ctx ends the wait, and also the query if no other
+// caller waits for it.
 func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
 	name, valid := canonical(name)
 	if !valid {
@@ -93,7 +93,7 @@ func (c *Coalesced) leave(q question, f *flight) {
 	defer c.mu.Unlock()
 	if f.waiting--; f.waiting == 0 {
 		f.cancel()
-		c.land(q, f) // who asks from now on starts anew
+		c.land(q, f) // who asks from now on starts again
 	}
 }
 

@@ -162,7 +162,7 @@ func TestLimitOrder(t *testing.T) {
 	}
 }
 
-// TestPeekThrough: the middlewares know what the resolver behind them knows.
+// TestPeekThrough: the middlewares know what the resolver below them knows.
 func TestPeekThrough(t *testing.T) {
 	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{})
 	ask(t, cache, "e.test", resolver.TXT)

@@ -12,7 +12,7 @@ import (
 type Budget struct {
 	Queries int // distinct questions
 	Bytes   int // octets that the records of all answers take in memory
-	Answer  int // the same of one answer; one that is larger has no records. 0 is no bound of its own
+	Answer  int // the same of one answer; one that is larger has no records. 0 is not its own bound
 }
 
 // The defaults of Budget, for all checks of a message together.
@@ -22,16 +22,15 @@ const (
 )
 
 // An account asks no more than inFlight questions at a time, and no more than it has room for
-// the answers of: each counts for inFlightBytes before it arrives. The others wait for their turn,
-// without a goroutine of their own.
+// the answers of: each counts for inFlightBytes before it arrives. The others wait for their
+// turn, without their own goroutine.
 const (
 	inFlight      = 8
 	inFlightBytes = 4 << 10
 )
 
-// maxUnanswered is how many questions below one registered domain a message asks before the
-// first answer that holds records: nobody is to be flooded with questions for names that are not
-// there.
+// maxUnanswered is how many queries below one registered domain a message makes until an answer
+// contains records, so that no domain is flooded with queries for names that do not exist.
 const maxUnanswered = 40
 
 // Exchange is one question of a transaction and what came of it.
@@ -66,7 +65,7 @@ type Ledger struct {
 
 	canceled bool
 	limit    time.Duration   // see Within
-	within   context.Context // see Within, nil is none
+	within   context.Context // see Within, nil for none
 	timer    *time.Timer
 	unbind   func() bool
 }
@@ -80,7 +79,7 @@ type question struct {
 // outcome may be read once done is closed.
 type entry struct {
 	question
-	org    string // see organization; "" as long as nobody asked
+	org    string // see organization; "" until it is needed
 	answer Answer
 	err    error
 	took   time.Duration
@@ -108,8 +107,8 @@ func (b Budget) orDefault() Budget {
 	return b
 }
 
-// Account is the view that one check has of a Ledger: it has a budget of its own, so that no
-// check can spend what another needs. What one check asked costs the others nothing.
+// Account is the view that one check has of a Ledger: it has its own budget, so that no check
+// can spend what another needs. What one check asked costs the others nothing.
 type Account struct {
 	ledger *Ledger
 	budget Budget
@@ -121,7 +120,7 @@ type Account struct {
 	queue        []*entry // those that wait for their turn
 }
 
-// Account begins a check with a budget of its own.
+// Account begins a check with its own budget.
 func (l *Ledger) Account(b Budget) *Account { return &Account{ledger: l, budget: b.orDefault()} }
 
 // PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
@@ -269,7 +268,7 @@ func (l *Ledger) keep(e *entry, answer Answer, a *Account) {
 	e.answer = answer
 }
 
-// refuses reports whether a question is beyond the budget of a, or beyond what one message asks
+// refuses reports whether a question is over the budget of a, or beyond what one message asks
 // below one registered domain. The lock is held.
 func (l *Ledger) refuses(q question, a *Account) bool {
 	return l.closed || a.asked >= a.budget.Queries || !a.policy && len(l.order) >= maxUnanswered && l.unanswered(q.name) >= maxUnanswered
@@ -387,7 +386,7 @@ func (l *Ledger) bind() {
 	l.unbind = context.AfterFunc(l.within, l.Cancel)
 }
 
-// Cancel ends what is in flight; later questions that nobody knows the answer to fail.
+// Cancel ends the queries in flight; later queries without a known answer fail.
 func (l *Ledger) Cancel() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -462,7 +461,7 @@ func (l *Ledger) Close() {
 }
 
 // Exchanges returns the questions in the order in which they were first asked; those still in
-// flight are left out.
+// flight are omitted.
 func (l *Ledger) Exchanges() []Exchange {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -246,14 +246,14 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestUnanswered: below one registered domain a message asks 40 questions before the first answer
-// that holds records, and as many as its budget allows after it.
+// TestUnanswered: below one registered domain a message makes 40 queries until an answer
+// contains records, and then as many as its budget allows.
 func TestUnanswered(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		next    *fake
 		domain  string
-		refused int // the first question that is, 0 is none
+		refused int // the first query that is answered, 0 for none
 	}{
 		{"nothing there", absent(time.Minute), "victim.test", 40},
 		{"records", static(time.Minute), "victim.test", 0},

@@ -54,7 +54,7 @@ type share struct {
 	organization string
 }
 
-// turn is a question that waits, or was let in.
+// turn is a query that is waiting, or was admitted.
 type turn struct {
 	client netip.Prefix
 	shares [3]share

@@ -58,8 +58,8 @@ func ParseType(s string) (Type, bool) {
 // Security is the DNSSEC status of an answer (RFC 4035 §4.3), as far as a trusted resolver tells it.
 type Security uint8
 
-// Indeterminate: nobody trusted spoke. Insecure: a trusted resolver answered without
-// AD. Secure: a trusted resolver set AD (RFC 4035 §3.2.3).
+// Indeterminate: no trusted server answered. Insecure: a trusted resolver answered without AD.
+// Secure: a trusted resolver set AD (RFC 4035 §3.2.3).
 const (
 	Indeterminate Security = iota
 	Insecure
@@ -89,7 +89,7 @@ type Answer struct {
 	Canonical string        // the owner of Records after CNAMEs; the name asked for without any
 	TTL       time.Duration // minimum over the chain; negative TTL from the SOA (RFC 2308 §5)
 	Security  Security
-	Stale     bool  // its TTL is over, and nobody answers (RFC 8767): see CacheOptions.Stale
+	Stale     bool  // its TTL has expired, and no name server answers (RFC 8767): see CacheOptions.Stale
 	Memo      *Memo // non-nil when the answer is kept somewhere: see Parsed
 }
 
@@ -105,8 +105,8 @@ type Resolver interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)
 }
 
-// Prefetcher is a Resolver that can be told of a question before its answer is
-// needed. Prefetch never blocks.
+// Prefetcher is a Resolver that can start a query before its answer is needed. Prefetch never
+// blocks.
 type Prefetcher interface {
 	Prefetch(name string, t Type)
 }
@@ -127,9 +127,9 @@ type Peeker interface {
 // Kind is the way in which a question failed.
 type Kind string
 
-// The kinds of failure. OverBudget: the transaction has spent its questions. Canceled:
-// the caller went away. Missing: a recording holds no answer. Down: nobody was asked, since
-// no name server answers (Breaker).
+// The kinds of failure. OverBudget: the transaction has used up its queries. Canceled: the
+// caller has gone. Missing: a recording contains no answer. Down: the query was not sent,
+// because no name server answers (Breaker).
 const (
 	Timeout    Kind = "timeout"
 	ServFail   Kind = "servfail"
@@ -149,7 +149,7 @@ type Error struct {
 	Name string
 	Type Type
 	Kind Kind
-	EDE  uint16 // extended DNS error (RFC 8914), 0 is none
+	EDE  uint16 // extended DNS error (RFC 8914), 0 for none
 	Err  error  // cause, may be nil
 }
 

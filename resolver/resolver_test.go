@@ -192,7 +192,7 @@ func TestParsed(t *testing.T) {
 	work.Wait()
 }
 
-// prefetcher notes what it is told of.
+// prefetcher records the queries it is told to start.
 type prefetcher struct {
 	fake
 	told []string

@@ -15,9 +15,9 @@ func answerBytes(a *Answer) int {
 	return n
 }
 
-// parsedBytes estimates what a Memo, or an evaluation, holds of a TXT record once it is parsed: an
-// SPF record takes the same for each term and macro, however short they are; a key or a policy
-// three times its text. What is none of these is not parsed.
+// parsedBytes estimates the memory that a Memo, or an evaluation, needs for a TXT record once
+// it is parsed: an SPF record takes the same for each term and macro, however short they are; a
+// key or a policy three times its text. Other texts are not parsed.
 func parsedBytes(text string) int {
 	const term, macro = 144, 64
 	switch {

@@ -39,8 +39,8 @@ func NetworkOf(client netip.Addr) netip.Prefix {
 }
 
 // organization is the registered domain that a canonical name is below, which pays for its name
-// servers: the part after the last label with an underscore decides. What is no domain is its
-// own organization.
+// servers: the part after the last label with an underscore decides. What is not a domain is
+// its own organization.
 func organization(name string) string {
 	host := name
 	for i := len(name) - 1; i >= 0; i-- {

@@ -30,7 +30,7 @@ const (
 	maxUnsent   = 100
 )
 
-// alarms looks for what [notify] tells of, and tells it.
+// alarms looks for the problems that [notify] reports, and reports them.
 type alarms struct {
 	d       *Daemon
 	now     func() time.Time
@@ -174,7 +174,7 @@ func (a *alarms) spikes(n *conf.Notify, now time.Time) (all []notify.Alarm) {
 	return all
 }
 
-// store tells of verdicts that got lost since the last look, and of a database that is away.
+// store reports verdicts that got lost since the last look, and a database that cannot be reached.
 func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	w := a.d.history.writer
 	if w == nil {
@@ -199,14 +199,14 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	return all
 }
 
-// The failures that reports are told of: sweeps in a row, and attempts at one report.
+// The failures of reports that are notified: sweeps in a row, and attempts at one report.
 const (
 	failedSweeps   = 5
 	failedAttempts = 4 // 3 hours and 40 minutes after the first one
 	askReports     = 5 * time.Minute
 )
 
-// reports tells of aggregate reports that cannot be made, and of those that are not accepted.
+// reports notifies about aggregate reports that cannot be made, and of those that are not accepted.
 func (a *alarms) reports(now time.Time) []notify.Alarm {
 	r := a.d.history.reports.Load()
 	if r == nil || r.sender == nil {
@@ -237,7 +237,7 @@ func (a *alarms) reports(now time.Time) []notify.Alarm {
 	return a.failing
 }
 
-// endings tell of exemptions and rules whose last day is near.
+// endings reports exemptions and rules whose last day is near.
 func endings(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	add := func(what, until string, last time.Time) {
 		if left := last.AddDate(0, 0, 1).Sub(now); left > 0 && left <= time.Duration(c.Notify.Exemptions) {

@@ -110,7 +110,7 @@ func TestAlarmDNS(t *testing.T) {
 }
 
 // TestAlarmReports: reports that cannot be made, and one that is not accepted in four attempts,
-// are told; one that was put off once is not.
+// are told; one that was deferred once is not.
 func TestAlarmReports(t *testing.T) {
 	d := run(t, reportingConfig(t, t.TempDir())+"[notify]\ncommand = ['/bin/true']\n")
 	eventually(t, "the store", func() bool { return d.history.reader() != nil })

@@ -24,8 +24,8 @@ func (m *mute) Lookup(_ context.Context, name string, t resolver.Type) (resolver
 	return resolver.Answer{NXDomain: true}, nil
 }
 
-// TestNoNameServer: while nobody answers, questions fail at once, and the log and the
-// metrics tell.
+// TestNoNameServer: while no name server answers, queries fail at once, and the log and the
+// metrics say so.
 func TestNoNameServer(t *testing.T) {
 	m, log := listener.NewMetrics("test"), new(listenertest.Log)
 	server := new(mute)

@@ -7,8 +7,8 @@ import (
 	"postseal/server/listener"
 )
 
-// localPolicy shows how often each entry of the local policy in force decided, so that one
-// that nobody needs any more can be seen. The labels are the operator's own words.
+// localPolicy shows how often each entry of the local policy in force decided, so that unused
+// ones can be found. The labels are the operator's own words.
 type localPolicy struct{ engine *listener.Engine }
 
 var (

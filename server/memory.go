@@ -73,7 +73,7 @@ func groupLimit() (int64, error) {
 	return lower(int64(most), high), err
 }
 
-// lower is the lower of two limits, 0 is none.
+// lower is the lower of two limits, 0 for none.
 func lower(a, b int64) int64 {
 	if a == 0 || b == 0 {
 		return max(a, b)

@@ -39,8 +39,8 @@ type received struct {
 // receivedQueue bounds the mails that wait to be read.
 const receivedQueue = 64
 
-// newReporting reads the key of reports. A key that cannot be read ends the start: mail goes
-// on either way, and nobody would notice that reports are missing.
+// newReporting reads the key of reports. A key that cannot be read prevents the start: mail
+// would continue, and the missing reports would go unnoticed.
 func newReporting(d *Daemon, c *conf.Config) (*reporting, error) {
 	r := &reporting{d: d, result: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "report_sweeps_total", Help: "Runs of the sender of reports, by result: ok or error."}, []string{"result"})}
 	r.inward = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "reports_read_total", Help: "Mails to the addresses of [report] read and to the senders of our reports, by what was in them: report, known, unproven, refused, bounce, nothing, dropped."}, []string{"result"})
@@ -65,7 +65,7 @@ func (r *reporting) Lookup(ctx context.Context, name string, t resolver.Type) (r
 	return r.d.names.Load().cache.Lookup(ctx, name, t)
 }
 
-// sweep does what is due. It runs once a minute, in the goroutine that keeps the history.
+// sweep does what is due. It runs once per minute, in the goroutine that keeps the history.
 func (r *reporting) sweep(ctx context.Context, db store.Store) {
 	if r == nil || r.sender == nil || r.d.names.Load() == nil {
 		return
@@ -150,7 +150,7 @@ func (r *reporting) readOne(ctx context.Context, x received) {
 	defer x.copy.Release()
 	defer func() {
 		if p := recover(); p != nil {
-			r.d.log.Error("a defect of postseal, please report it", "where", "reports", "panic", listener.Text(p))
+			r.d.log.Error("a bug in postseal, please report it", "where", "reports", "panic", listener.Text(p))
 		}
 	}()
 	db, mail := r.d.history.reader(), x.copy.Bytes()

@@ -40,7 +40,7 @@ type streams struct {
 	now     func() time.Time
 	mu      sync.Mutex
 	views   map[string]*liveView
-	n       atomic.Int32 // views, so that nothing is locked while nobody watches
+	n       atomic.Int32 // views, so that nothing is locked without viewers
 	closed  bool
 	viewers int
 }
@@ -178,7 +178,7 @@ func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *
 	return w, slices.Clone(v.ring[i+1:]), false, nil
 }
 
-// evict makes room for a view: one that nobody watches goes.
+// evict makes room for a view: one without viewers is removed.
 func (s *streams) evict() bool {
 	for key, v := range s.views {
 		if len(v.viewers) == 0 {

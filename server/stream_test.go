@@ -31,7 +31,7 @@ func streamRow(i int) store.Row {
 }
 
 // TestStreamFrames: each viewer gets every frame once and in order; one that is too slow loses
-// frames and is told; one that comes back goes on after what it saw, or is told what is gone.
+// frames and is told; one that comes back continues after what it saw, or is told what is gone.
 func TestStreamFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreams(time.Now)
@@ -78,7 +78,7 @@ func TestStreamFrames(t *testing.T) {
 	})
 }
 
-// TestStreamBounds: viewers and views are bounded, and a view that nobody watches makes room.
+// TestStreamBounds: viewers and views are bounded, and a view without viewers makes room.
 func TestStreamBounds(t *testing.T) {
 	s := newStreams(time.Now)
 	defer s.close()

@@ -66,8 +66,8 @@ type Request struct {
 	Identity Identity   // default MailFrom
 }
 
-// Check is check_host() for one identity (RFC 7208 §4). The outcome is always a Result;
-// without an address or a domain it is none.
+// Check is check_host() for one identity (RFC 7208 §4). The outcome is always a Result; without
+// an address or a domain its code is None.
 func (c *Checker) Check(ctx context.Context, q Request) Result {
 	if c == nil {
 		c = new(Checker)

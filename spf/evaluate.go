@@ -126,9 +126,9 @@ func (e *evaluation) spend(name, term, target string) *outcome {
 	return nil
 }
 
-// void counts a void lookup of the term spent last. A term counts once, for its own
-// answer: the limit is on terms, and an mx whose hosts have no address of the client's
-// family is no error of its owner (RFC 7208 §4.6.4, §11.1).
+// void counts a void lookup of the term spent last. A term counts once, for its own answer: the
+// limit is on terms, and an mx whose hosts have no address of the client's family is not an
+// error of its owner (RFC 7208 §4.6.4, §11.1).
 func (e *evaluation) void() *outcome {
 	last := &e.spent[len(e.spent)-1]
 	last.Void = true
@@ -174,7 +174,7 @@ func (e *evaluation) matchAddress(d *spfrecord.Directive, to string) (bool, *out
 
 // voidAddress counts an address lookup without records. The one that would end the evaluation
 // counts only if the name has no address of the other family either: a term for hosts of one
-// family is no error of the owner, who cannot know which family a client has.
+// family is not an error of the owner, who cannot know which family a client has.
 func (e *evaluation) voidAddress(to string, a resolver.Answer) *outcome {
 	if a.NXDomain || e.voids < max(e.limits.VoidLookups, 0) {
 		return e.void()
@@ -259,7 +259,7 @@ func (e *evaluation) matchExists(to string) (bool, *outcome) {
 	return true, nil
 }
 
-// matchPTR: a failed lookup is no match (RFC 7208 §5.5).
+// matchPTR: a failed lookup is not a match (RFC 7208 §5.5).
 func (e *evaluation) matchPTR(target string) (bool, *outcome) {
 	names, void := e.reverseNames()
 	if void {

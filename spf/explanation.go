@@ -43,7 +43,7 @@ func cutAtWord(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	text = text[:most-len(mark)+1] // the space may stand right behind the last word
+	text = text[:most-len(mark)+1] // the space may stand right after the last word
 	if i := strings.LastIndexByte(text, ' '); i > 0 {
 		return strings.TrimRight(text[:i], " ") + mark
 	}

@@ -76,7 +76,7 @@ func validTerm(term string, known map[string]int) bool {
 	return abnfPlain.MatchString(term) || abnfTarget.MatchString(term)
 }
 
-// zeroMacros: a number of parts is not zero (§7.1). "%%{d0}" is no macro.
+// zeroMacros: a number of parts is not zero (§7.1). "%%{d0}" is not a macro.
 func zeroMacros(term string) bool { return zeroMacro.MatchString(strings.ReplaceAll(term, "%%", "")) }
 
 func upTo(number string, most int) bool {

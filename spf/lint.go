@@ -44,7 +44,7 @@ func Lint(text string) []lint.Problem {
 	return l.problems
 }
 
-// syntaxFix says how to mend the term at offset, with the most likely slip.
+// syntaxFix says how to fix the term at offset, with the most likely slip.
 func syntaxFix(text string, offset int) string {
 	start := strings.LastIndexByte(text[:min(offset, len(text))], ' ') + 1
 	term, _, _ := strings.Cut(text[start:], " ")

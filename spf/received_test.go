@@ -97,8 +97,8 @@ func TestReceivedSPFPairs(t *testing.T) {
 	}
 }
 
-// TestReceivedSPFMechanism: the mechanism that matched, "default" when none did, and no
-// client-ip that is none (RFC 7208 §9.1).
+// TestReceivedSPFMechanism: the mechanism that matched, "default" if none did, and no invalid
+// client-ip (RFC 7208 §9.1).
 func TestReceivedSPFMechanism(t *testing.T) {
 	c := zoneChecker(t, `d.test. TXT "v=spf1 ip4:198.51.100.1"`)
 	q := spf.Request{IP: netip.MustParseAddr("192.0.2.1"), Helo: "h", Sender: "a@d.test"}

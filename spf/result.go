@@ -48,7 +48,7 @@ const (
 	TooManyMX         Reason = "spf.TooManyMX"         // an mx with more than 10 names, of which the first 10 do not match (§4.6.4)
 	IncludeNoRecord   Reason = "spf.IncludeNoRecord"   // the target of include has no record (§5.2)
 	RedirectNoRecord  Reason = "spf.RedirectNoRecord"  // the target of redirect has no record (§6.1)
-	UnknownMechanism  Reason = "spf.UnknownMechanism"  // a mechanism that nobody knows (§4.6.1)
+	UnknownMechanism  Reason = "spf.UnknownMechanism"  // an unknown mechanism (§4.6.1)
 	BadTerm           Reason = "spf.BadTerm"           // a term that follows no rule of §4.6.1
 	BadDomainSpec     Reason = "spf.BadDomainSpec"     // no domain-spec (§7.1)
 	BadMacro          Reason = "spf.BadMacro"          // a macro that follows no rule of §7.1
@@ -56,7 +56,7 @@ const (
 	BadPrefix         Reason = "spf.BadPrefix"         // a prefix length out of range (§5.6)
 	DuplicateModifier Reason = "spf.DuplicateModifier" // redirect or exp twice (§6)
 	RecordTooLong     Reason = "spf.RecordTooLong"     // a record longer than Limits.RecordBytes
-	InternalError     Reason = "spf.InternalError"     // a defect of ours
+	InternalError     Reason = "spf.InternalError"     // a bug in postseal
 )
 
 var reasons = [...]Reason{Match, Default, NoDomain, NoRecord, MultipleRecords, DNSFailure, BudgetSpent, TimeLimit, TooManyLookups, TooManyVoids,

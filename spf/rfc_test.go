@@ -116,7 +116,7 @@ fred.mobile-users                   A 127.0.0.2
 	}
 }
 
-// expansion is what a macro-string comes to as an explanation, or "" when it is none.
+// expansion is what a macro-string expands to as an explanation, or "".
 func expansion(t *testing.T, macro, ip, sender string) string {
 	t.Helper()
 	_, domain, _ := strings.Cut(sender, "@")

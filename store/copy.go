@@ -26,10 +26,10 @@ const inUse = 30 * time.Second
 const copyRows = 1000
 
 // Copy brings the history of a database into another one: verdicts, learned facts, losses, what
-// became of each day, and the positions of the nodes, so that a daemon goes on in the other
+// became of each day, and the positions of the nodes, so that a daemon continues in the other
 // database where it stopped. Copying again adds what is missing. No daemon may write to from:
-// the error is ErrInUse otherwise. Days that are closed stay so: their reports are the matter of
-// the old database. progress is called now and then with the rows so far.
+// the error is ErrInUse otherwise. Days that are closed stay so: their reports are the matter
+// of the old database. progress is called now and then with the rows so far.
 func Copy(ctx context.Context, from, to Store, now time.Time, progress func(rows int)) (c Copied, err error) {
 	slots, err := copyNodes(ctx, from, to, now)
 	if err != nil {

@@ -63,7 +63,7 @@ type Term struct {
 }
 
 // Query is a parsed search: all terms hold, and the verdict is of Since or later and before
-// Until, in milliseconds since 1970; 0 is no bound.
+// Until, in milliseconds since 1970; 0 is not a bound.
 type Query struct {
 	Text         string
 	Terms        []Term

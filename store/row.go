@@ -60,7 +60,7 @@ type Row struct {
 // At returns the time of the verdict.
 func (r *Row) At() time.Time { return Time(r.Millis) }
 
-// Hash tells records apart: the first octets of a SHA-256. The zero Hash is none.
+// Hash distinguishes records: the first octets of a SHA-256. The zero Hash means none.
 type Hash [8]byte
 
 // MarshalText implements encoding.TextMarshaler.

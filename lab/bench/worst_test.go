@@ -42,8 +42,8 @@ const (
 	worstHeader = 120 << 10 // octets of fields that stay below the limit
 )
 
-// hugeKey is an RSA key of 8192 bits, the largest that is used, with the largest exponent
-// that crypto/rsa takes. Nobody knows its private half: what a verifier computes is the same.
+// hugeKey is an RSA key of 8192 bits, the largest that is used, with the largest exponent that
+// crypto/rsa accepts. Its private half is unknown: what a verifier computes is the same.
 var hugeKey = sync.OnceValue(func() string {
 	random := rand.NewChaCha8([32]byte{1})
 	n := make([]byte, 1024)
@@ -250,8 +250,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// measure runs a from begin to verdict, without what a door does: once for what is held, then
-// for the time.
+// measure runs a from begin to verdict, without the work of a listener: once for the memory
+// held, then for the time.
 func (a *attack) measure(tb testing.TB, size, runs int) cost {
 	header, body := a.build(size)
 	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Enforce: postseal.Strict, Resolver: worstZone(), Now: func() time.Time { return time.Unix(1767571200, 0) }})

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The canonicalizations of RFC 6376 §3.4, once more: plain and slow, so that a defect of
+// The canonicalizations of RFC 6376 §3.4, once more: plain and slow, so that a bug of
 // internal/core/bodyhash or internal/core/canonical cannot hide in the signatures of the cases.
 
 var (

@@ -248,7 +248,7 @@ func citedSections(t *testing.T) string {
 	return b.String()
 }
 
-// byNumber orders "§4.10" behind "§4.9".
+// byNumber orders "§4.10" after "§4.9".
 func byNumber(a, b string) int {
 	x, y := strings.Split(strings.TrimPrefix(a, "§"), "."), strings.Split(strings.TrimPrefix(b, "§"), ".")
 	return slices.CompareFunc(x, y, func(a, b string) int {

@@ -195,8 +195,8 @@ func (m *dkimMaker) seal(key *testKey, t *tags, names []string, relaxed bool) st
 	return before + m.folded(base64.StdEncoding.EncodeToString(key.sign(digest[:]))) + after
 }
 
-// layout writes the tags in their order and returns what stands before and behind the
-// value of b=.
+// layout writes the tags in their order and returns what stands before and after the value of
+// b=.
 func (m *dkimMaker) layout(t *tags) (before, after string) {
 	name := pick(m.random, []string{"DKIM-Signature: ", "DKIM-Signature: ", "DKIM-Signature: ", "dkim-signature:", "DKIM-SIGNATURE:\t", "DKIM-Signature:\r\n "})
 	var b strings.Builder

@@ -27,7 +27,7 @@ func newDKIMJob(c *DKIMCase) *dkimJob {
 	return j
 }
 
-// unknownCanonical is c= with a word for the header that is none.
+// unknownCanonical is c= with an unknown word for the header.
 var unknownCanonical = regexp.MustCompile(`^(?i:dkim-signature)(.|\s)*[;\s:]c\s*=\s*(nofws|Relaxed|/)`)
 
 // bodyHash is the bh= tag of a signature field.

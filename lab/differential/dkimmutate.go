@@ -149,7 +149,7 @@ func (m *dkimMaker) mutateSignature() {
 	}
 }
 
-// octet changes one octet of s; line ends stay.
+// octet changes one octet of s; line endings stay.
 func (m *dkimMaker) octet(s string) string {
 	if s == "" {
 		return "x"

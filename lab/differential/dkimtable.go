@@ -41,7 +41,7 @@ var dkimClasses = []dkimClass{
 		[]string{"dkimpy", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.sig().Code != dkim.Pass }},
 	{Class{"local-policy", "6376 §6.3", both, "the signature verifies, and a local rule of ours refuses it: l=, a time in the future"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.sig().Code == dkim.Policy && v.theirs() == "pass" }},
-	{Class{"time-syntax", "6376 §3.5 t=, x=", both, "a time has 1 to 12 digits; a verifier may take a longer one for infinite, or ignore what is none"},
+	{Class{"time-syntax", "6376 §3.5 t=, x=", both, "a time has 1 to 12 digits; a verifier may take a longer one for infinite, or ignore an invalid one"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.said(dkim.Malformed, "no time") }},
 	{Class{"time-order", "6376 §3.5 x=", ours, "x= must be after t="},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.said(dkim.Malformed, "not after t=") }},
@@ -49,7 +49,7 @@ var dkimClasses = []dkimClass{
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool {
 			return v.said(dkim.Malformed, "second tag") || v.said(dkim.KeyMalformed, "second tag")
 		}},
-	{Class{"empty-element", "6376 §3.2", both, "an empty element between two semicolons of a key record: we pass over it, the verifier refuses the record"},
+	{Class{"empty-element", "6376 §3.2", both, "an empty element between two semicolons of a key record: we skip it, the verifier refuses the record"},
 		[]string{"dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.anyKey(matches(emptyTag)) }},
 	{Class{"limit-beyond-body", "6376 §3.5 l=", ours, "l= must not be more than the body has"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.reason() == dkim.LimitBeyondBody }},
@@ -81,7 +81,7 @@ var dkimClasses = []dkimClass{
 		[]string{"OpenDKIM", "dkimpy"}, func(v *dkimView) bool {
 			return v.theirs() != "pass" && (v.fieldMatches(endsInB) || len(spacedB.FindAllString(v.field(), 2)) > 1)
 		}},
-	{Class{"first-tag-b", "6376 §3.7", ours, "b= may be the first tag, right behind the colon: the verifier then does not empty it before hashing"},
+	{Class{"first-tag-b", "6376 §3.7", ours, "b= may be the first tag, right after the colon: the verifier then does not empty it before hashing"},
 		[]string{"dkimpy"}, func(v *dkimView) bool { return v.theirs() != "pass" && v.fieldMatches(firstB) }},
 	{Class{"base64-space", "6376 §2.10", ours, "white space may stand anywhere in base64string"},
 		[]string{"dkimpy"}, func(v *dkimView) bool {
@@ -89,7 +89,7 @@ var dkimClasses = []dkimClass{
 		}},
 	{Class{"base64-padding", "6376 §2.10", ours, "base64string ends in none, one or two =, whatever its length"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool { return v.theirs() != "pass" && oddPadding(v.field()) }},
-	{Class{"value-syntax", "6376 §6.1.1", ours, "a value that is no base64, number or domain name is a syntax error, and there is no liberty in what to accept"},
+	{Class{"value-syntax", "6376 §6.1.1", ours, "a value that is not base64, number or domain name is a syntax error, and there is no liberty in what to accept"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool {
 			return v.theirs() == "pass" && (v.reason() == dkim.Malformed || v.reason() == dkim.KeyMalformed) && badValue.MatchString(v.sig().Problem)
 		}},
@@ -109,7 +109,7 @@ var dkimClasses = []dkimClass{
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.reason() == dkim.UnknownVersion }},
 	{Class{"required-tag", "6376 §3.5", ours, "v, a, b, bh, d, h and s must stand"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM"}, func(v *dkimView) bool { return v.reason() == dkim.MissingTag }},
-	{Class{"word-case", "6376 §3.2", ours, "values have case: RSA-SHA256 and Relaxed are no known words"},
+	{Class{"word-case", "6376 §3.2", ours, "values have case: RSA-SHA256 and Relaxed are not known words"},
 		[]string{"Mail::DKIM", "dkimpy", "OpenDKIM", "mailauth"}, func(v *dkimView) bool {
 			return v.reason() == dkim.AlgorithmUnknown && v.fieldMatches(upperAlgorithm) || v.reason() == dkim.CanonicalUnknown && v.fieldMatches(upperCanonical)
 		}},

@@ -2,7 +2,6 @@
 // independent verifiers: dkimpy, pyspf, Mail::DKIM, Mail::SPF, OpenDKIM, mailauth and the
 // two Go libraries of internal/app/secondopinion.
 //
-// A disagreement is a defect of ours, or it is in a class: a predicate over the case with
-// the section that decides. One that no class names fails the run. See
-// docs/howto/differential.md.
+// A disagreement is a bug in postseal, or it is in a class: a predicate over the case with the
+// section that decides. One that no class names fails the run. See docs/howto/differential.md.
 package differential

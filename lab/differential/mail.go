@@ -108,7 +108,7 @@ type mailJob struct {
 func newMailJob(c *MailCase) *mailJob {
 	r, err := c.Verify(context.Background())
 	if err != nil {
-		panic(err) // a defect: the message is in memory
+		panic(err) // a bug: the message is in memory
 	}
 	return &mailJob{MailCase: c, ours: r}
 }

@@ -103,8 +103,8 @@ func newTally(kind, verifier string) *Tally {
 	return &Tally{Kind: kind, Verifier: verifier, Classes: map[string]int{}}
 }
 
-// verdict is the outcome of one comparison: agreement, a class, or a text that shows a
-// disagreement nobody knows.
+// verdict is the outcome of one comparison: agreement, a class, or a text that shows an unknown
+// disagreement.
 type verdict struct {
 	agrees bool
 	class  string

@@ -21,9 +21,9 @@ type spfClass struct {
 // spfClasses is the reviewed table: the first class of a verifier that applies names the
 // disagreement.
 var spfClasses = []spfClass{
-	{Class{"sender-at", "5321 §4.1.2", ours, "a quoted local part may hold an @: the domain begins behind the last one"},
+	{Class{"sender-at", "5321 §4.1.2", ours, "a quoted local part may hold an @: the domain begins after the last one"},
 		[]string{"pyspf"}, func(v *spfView) bool { return v.theirs == "none" && strings.Count(v.Sender, "@") > 1 }},
-	{Class{"trailing-dot", "7208 §4.3", ours, "a zero-length label at the end is no fault of a domain"},
+	{Class{"trailing-dot", "7208 §4.3", ours, "a zero-length label at the end is not a fault of a domain"},
 		[]string{"pyspf", "mailauth"}, func(v *spfView) bool { return v.theirs == "none" && strings.HasSuffix(v.Sender, ".") }},
 	{Class{"trailing-dot-in-macro", "7208 §7.2", both, "%{s} and %{o} show the domain of a sender as it is checked: the verifier leaves a dot at its end"},
 		[]string{"Mail::SPF"}, func(v *spfView) bool {
@@ -35,7 +35,7 @@ var spfClasses = []spfClass{
 		[]string{"Mail::SPF"}, (*spfView).ip6HoldsMapped},
 	{Class{"host-voids", "7208 §4.6.4", both, "void lookups of the hosts of an mx are counted by the verifier, and not by us: the limit is on terms"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.voidHost() }},
-	{Class{"p-macro-voids", "7208 §4.6.4", both, "the void PTR lookup of %{p} is counted by the verifier, and not by us: it is no term"},
+	{Class{"p-macro-voids", "7208 §4.6.4", both, "the void PTR lookup of %{p} is counted by the verifier, and not by us: it is not a term"},
 		[]string{"mailauth", "pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(pMacro)) }},
 	{Class{"explanation-voids", "7208 §4.6.4", ours, "the lookups of an explanation count for no limit"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.voidLimit() && v.anyTerm(matches(expModifier)) }},
@@ -47,7 +47,7 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return strings.Contains(v.detail, "c,r,t macros") && v.ours.Reason != spf.BadMacro
 		}},
-	{Class{"trivial-recursion", "7208 §4.6.4", ours, "a record that includes itself is no syntax error: a match before it counts, the lookup limit ends it"},
+	{Class{"trivial-recursion", "7208 §4.6.4", ours, "a record that includes itself is not a syntax error: a match before it counts, the lookup limit ends it"},
 		[]string{"pyspf"}, func(v *spfView) bool { return strings.Contains(v.detail, "trivial recursion") }},
 	{Class{"upper-case-r", "7208 §7.1", ours, "strings of ABNF have no case (RFC 5234 §2.3): %{IR} reverses as %{ir} does"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.anyTerm(matches(upperR)) }},
@@ -55,7 +55,7 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool { return v.ours.Reason == spf.BadDomainSpec && v.anyTerm(matches(bareExists)) }},
 	{Class{"zero-parts", "7208 §7.1", ours, "a macro that keeps no part is a syntax error"},
 		[]string{"pyspf", "Mail::SPF"}, func(v *spfView) bool { return v.ours.Reason == spf.BadMacro && v.anyTerm(matches(zeroParts)) }},
-	{Class{"macro-transformers", "7208 §7.1", ours, "behind the letter of a macro stand digits, r and delimiters, in this order, and a brace"},
+	{Class{"macro-transformers", "7208 §7.1", ours, "after the letter of a macro stand digits, r and delimiters, in this order, and a brace"},
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return v.ours.Reason == spf.BadMacro && badMacroSyntax.MatchString(v.ours.Problem)
 		}},
@@ -71,11 +71,11 @@ var spfClasses = []spfClass{
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return strings.Contains(v.detail, "invalid-macro-char") && v.anyTerm(matches(endsInEscape))
 		}},
-	{Class{"modifier-twice", "7208 §6", ours, "only redirect and exp must not stand twice: an unknown modifier is ignored, however often"},
+	{Class{"modifier-twice", "7208 §6", ours, "only redirect and exp must not occur twice: an unknown modifier is ignored, however often"},
 		[]string{"pyspf"}, func(v *spfView) bool {
 			return v.theirs == "permerror" && strings.Contains(v.detail, "at most once") && v.ours.Reason != spf.DuplicateModifier
 		}},
-	{Class{"ptr-failure", "7208 §5.5", ours, "a failed lookup of ptr is no match, and no temperror"},
+	{Class{"ptr-failure", "7208 §5.5", ours, "a failed lookup of ptr is not a match, and not a temperror"},
 		[]string{"pyspf"}, func(v *spfView) bool { return v.theirs == "temperror" && v.anyTerm(matches(ptrTerm)) }},
 	{Class{"explanation-failure", "7208 §6.2", ours, "a failed lookup for an explanation changes no result"},
 		[]string{"pyspf"}, func(v *spfView) bool {
@@ -83,7 +83,7 @@ var spfClasses = []spfClass{
 		}},
 	{Class{"mx-limit", "7208 §4.6.4", both, "of an mx with more than ten hosts the first ten are looked up, by preference and name, as the order of an answer has no meaning; other verifiers take ten in the order of the answer, or none"},
 		[]string{"Mail::SPF", "mailauth", "pyspf"}, func(v *spfView) bool { return v.ours.Reason == spf.TooManyMX || v.manyMX() }},
-	{Class{"odd-names", "7208 §4.8", both, "what an expanded name that is no host name comes to is left open: we ask for it"},
+	{Class{"odd-names", "7208 §4.8", both, "what an expanded name that is not a host name comes to is left open: we ask for it"},
 		[]string{"mailauth"}, func(v *spfView) bool { return v.anyName(func(n string) bool { return !strings.Contains(n, ".") }) }},
 	{Class{"unqueryable-name", "7208 §4.8", both, "what an expanded name that cannot be asked for comes to is left open: for us it is a void lookup"},
 		[]string{"pyspf", "mailauth", "Mail::SPF"}, (*spfView).unqueryable},

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// mail is what a client sends: envelope, and message with CRLF line ends.
+// mail is what a client sends: envelope, and message with CRLF line endings.
 type mail struct {
 	ip   string // of the client, by XCLIENT
 	name string // its verified name, "" is unknown

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestHold: quarantine may mean Postfix's hold queue; the message lies there with our
-// verdict, and other mail goes on.
+// TestHold: quarantine may mean Postfix's hold queue; the message lies there with our verdict,
+// and other mail continues.
 func TestHold(t *testing.T) {
 	r := newRig(t, "[dmarc]\nquarantine_with = \"hold\"")
 	got, err := deliver(r.doors.milter, cheap.with("held", letter("hello@shop.example", "held")))

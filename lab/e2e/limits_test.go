@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestHugeHeader: a header section beyond the limits ends in a reply that says so, through
-// the milter, the milter with the policy service, and the proxy; the connection is not
-// dropped, and honest mail goes on. Postfix itself cuts a field before it shows it to a milter
-// (60,000 octets in 3.7), so that a milter sees one that fits.
+// TestHugeHeader: a header section over the limits ends in a reply that says so, through the
+// milter, the milter with the policy service, and the proxy; the connection is not dropped, and
+// honest mail continues. Postfix itself cuts a field before it shows it to a milter (60,000
+// octets in 3.7), so that a milter sees one that fits.
 func TestHugeHeader(t *testing.T) {
 	r := newRig(t, `enforce = "strict"`)
 	const field, fields, section = "a header field of the message is too large", "the message has too many header fields", "the header section of the message is too large"

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// outcome is what a client was told of its message.
+// outcome is the reply that a client got for its message.
 type outcome struct {
 	code int
 	err  error
 }
 
-// load sends messages one after the other over several clients until told to stop, each
-// with a recipient of its own, and remembers what was answered. It never tries again.
+// load sends messages one after the other over several clients until told to stop, each with
+// its own recipient, and remembers what was answered. It never tries again.
 type load struct {
 	port    int
 	prefix  string

@@ -25,7 +25,7 @@ when   = 'author.domains.exists(d, d.within("nodmarc.example")) && client.helo.w
 action = "reject"
 `
 
-// TestLocalPolicy: exemptions, rules and relays of ours, through each door.
+// TestLocalPolicy: exemptions, rules and relays of ours, through each listener.
 func TestLocalPolicy(t *testing.T) {
 	r := newRig(t, localPolicy)
 	relay := mail{ip: "198.51.100.200", name: "relay.example.net", helo: "relay.example.net", from: "bounce@acme.test"}

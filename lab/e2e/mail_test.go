@@ -21,7 +21,7 @@ type signature struct {
 	simple           bool
 }
 
-// sign adds a signature on top of a message with CRLF line ends.
+// sign adds a signature on top of a message with CRLF line endings.
 func sign(t testing.TB, text string, s signature) string {
 	t.Helper()
 	octets, err := os.ReadFile(fmt.Sprintf("../../testdata/keys/%s._domainkey.%s.pem", s.selector, s.domain))
@@ -46,7 +46,7 @@ func sign(t testing.TB, text string, s signature) string {
 	return signed.String()
 }
 
-// compose writes a message with CRLF line ends: header lines, a blank line, a body.
+// compose writes a message with CRLF line endings: header lines, a blank line, a body.
 func compose(header, body string) string {
 	return strings.ReplaceAll(strings.TrimSpace(header)+"\n\n"+body, "\n", "\r\n")
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// doors are the ports of Postfix, each with postseal behind another door, and those of the
+// doors are the ports of Postfix, each with postseal after another door, and those of the
 // daemon.
 type doors struct {
 	milter, policy, both, proxy int
@@ -74,9 +74,10 @@ smtpd_forbid_bare_newline_exclusions =
 local_header_rewrite_clients =
 `
 
-// masterCF has a service for each door. What "postseal setup postfix" wrote into main.cf
-// stands for both, the others take one door out of it. The smtpd in front are chrooted, as
-// in Debian. The second takes a line end of LF, as Postfix does by default before 3.9.
+// masterCF has a service for each listener. The settings that "postseal setup postfix" wrote
+// into main.cf apply to both; the other services remove one listener. The smtpd in front are
+// chrooted, as in Debian. The second accepts LF as a line ending, as Postfix does by default
+// before 3.9.
 const masterCF = `127.0.0.1:%[1]d inet n - y - - smtpd
   -o smtpd_recipient_restrictions=reject_unauth_destination
 127.0.0.1:%[2]d inet n - y - - smtpd

@@ -15,8 +15,8 @@ import (
 	"postseal/internal/app/selftest"
 )
 
-// TestSelftest sends every known attack through Postfix and each of its doors: what the
-// engine refuses is refused, and what it lets in arrives with its mark.
+// TestSelftest sends every known attack through Postfix and each of its listeners: what the
+// engine rejects is rejected, and what it accepts arrives with its mark.
 func TestSelftest(t *testing.T) {
 	zone, err := exec.Command(binary, "selftest", "--print-zone").Output()
 	if err != nil {
@@ -76,8 +76,8 @@ func selftestAt(t *testing.T, port int, flags ...string) (attacks, smuggled []se
 // say: it writes a space for a bare CR in the header section.
 var defused = map[string]string{"from-behind-bare-cr": "dmarc=none header.from=evil.test"}
 
-// checkAttacks compares what Postfix did with what the engine does in the mode of the rig. What
-// is let in arrives with a mark: the verdict, or dmarc=fail or temperror.
+// checkAttacks compares what Postfix did with what the engine does in the mode of the rig.
+// Accepted mail arrives with a mark: the verdict, or dmarc=fail or temperror.
 func checkAttacks(t *testing.T, s *sink, results []selftest.Result) {
 	t.Helper()
 	attacks, err := selftest.Attacks()

@@ -21,7 +21,7 @@ type arrived struct {
 	text string // as transferred, with CRLF
 }
 
-// sink is the mailbox server behind Postfix.
+// sink is the mailbox server after Postfix.
 type sink struct {
 	port   int
 	server *smtp.Server

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// verdictCase is one message that gets the same verdict at each door.
+// verdictCase is one message that gets the same verdict at each listener.
 type verdictCase struct {
 	name    string
 	mail    func(t *testing.T) mail
@@ -100,8 +100,8 @@ var verdictCases = []verdictCase{
 	}, 250, nil, "accept", []string{"dkim=pass header.d=acme.test", "dmarc=pass"}, nil},
 }
 
-// TestVerdicts sends every case through the milter, the milter behind the policy service,
-// and the proxy. One engine: one verdict, whichever door.
+// TestVerdicts sends every case through the milter, the milter after the policy service, and
+// the proxy. One engine: one verdict, whichever door.
 func TestVerdicts(t *testing.T) {
 	r := newRig(t, "")
 	for _, door := range []struct {
@@ -165,7 +165,7 @@ func (c *verdictCase) checkArrived(t *testing.T, a arrived, m mail) {
 	}
 }
 
-// TestSwaks: what people see of a refusal, through each door that reads the message.
+// TestSwaks: what people see of a rejection, through each listener that reads the message.
 func TestSwaks(t *testing.T) {
 	r := newRig(t, `reply_url = "https://mx.example.net/r"`)
 	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {

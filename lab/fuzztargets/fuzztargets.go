@@ -55,8 +55,8 @@ func targets(dir string, f *ast.File) []Target {
 	return all
 }
 
-// holds is the doc comment of fn from behind its name: "FuzzX: no text panics." or
-// "FuzzX holds that no text panics."
+// holds is the doc comment of fn from after its name: "FuzzX: no text panics." or "FuzzX holds
+// that no text panics."
 func holds(fn *ast.FuncDecl) string {
 	text := strings.Join(strings.Fields(fn.Doc.Text()), " ")
 	text = strings.TrimPrefix(text, fn.Name.Name)

@@ -58,8 +58,8 @@ func asciiLower(s string) string {
 	return string(b)
 }
 
-// Split takes a message with CRLF line ends apart: its fields, without their last CRLF,
-// and its body.
+// Split takes a message with CRLF line endings apart: its fields, without their last CRLF, and
+// its body.
 func Split(message string) (fields []string, body string) {
 	for message != "" && !strings.HasPrefix(message, "\r\n") {
 		end := 0

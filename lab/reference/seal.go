@@ -19,7 +19,7 @@ type Set struct {
 	Assessment       func(field string) string // changes the ARC-Authentication-Results
 }
 
-// SealAll adds sets to a message with CRLF line ends, the first one first.
+// SealAll adds sets to a message with CRLF line endings, the first one first.
 func SealAll(message string, sets ...Set) string {
 	for _, s := range sets {
 		message = s.seal(message)

@@ -76,7 +76,7 @@ func (c Change) Hashing(n int) Change {
 	return func(s Signature) Signature { s = c(s); s.Length = n; return s }
 }
 
-// Sign returns message, which has CRLF line ends, with the field on top.
+// Sign returns message, which has CRLF line endings, with the field on top.
 func (s Signature) Sign(message string) string {
 	fields, body := Split(message)
 	return s.make(fields, body) + "\r\n" + message

@@ -54,7 +54,7 @@ func (c *OpenCase) Run(ctx context.Context) Verdict {
 }
 
 // accepts reports whether got is one of the values that a case lists for field. For results,
-// each signature has a list of its own. Lists of domains have no order.
+// each signature has its own list. Lists of domains have no order.
 func accepts(field string, values json.RawMessage, got any) (bool, error) {
 	switch got := got.(type) {
 	case nil:

@@ -16,7 +16,7 @@ const (
 	adjudicatedList = "../../testdata/suites-adjudicated.txt" // required cases
 	otherList       = "../../testdata/suites-other.txt"       // the others of the module that we disagree with
 	recordList      = "../../testdata/suites.tsv"
-	defaultSuites   = "../../../shared/suites/open" // beside the repository
+	defaultSuites   = "../../../shared/suites/open" // next to the repository
 )
 
 func moduleDir(t *testing.T) string {

@@ -31,8 +31,8 @@ func TestNoInternalTypes(t *testing.T) {
 	}
 }
 
-// TestConstantsCarryTheirType: an exported string constant of a library package has a type of
-// its own, except for the name of a schema.
+// TestConstantsCarryTheirType: an exported string constant of a library package has its own
+// type, except for the name of a schema.
 func TestConstantsCarryTheirType(t *testing.T) {
 	for _, p := range load(t) {
 		for _, name := range p.Types.Scope().Names() {

@@ -14,7 +14,7 @@ import (
 const (
 	recentAnswers = 64                   // times of one server that are kept
 	leastAnswers  = 16                   // before that many, nothing is known of a server
-	percentile    = 95                   // of the answers are no reason to ask another one
+	percentile    = 95                   // of the answers are no reason to query another server
 	leastWait     = 5 * time.Millisecond // below, asking twice gains nothing
 	maxLosses     = 3                    // in a row; a server that loses so often counts as silent
 )
@@ -67,9 +67,9 @@ func (p *pace) patience() (wait time.Duration, ok bool) {
 	return max(times[n*percentile/100], leastWait), true
 }
 
-// reserve is the server that may be asked beside the one at i: the next that is neither
-// silent nor has spoken. Where the first is trusted to validate, the other must be too, or
-// delaying an answer would be a way around DNSSEC.
+// reserve is the server that may be queried in addition to the one at i: the next that is
+// neither silent nor has answered. If the first is trusted to validate, the other must be too,
+// or delaying an answer would be a way around DNSSEC.
 func reserve(order []turn, i int) *turn {
 	for j := i + 1; j < len(order); j++ {
 		s := &order[j]

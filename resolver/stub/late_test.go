@@ -12,8 +12,8 @@ import (
 	"postseal/resolver/stub"
 )
 
-// TestLateAnswer: an answer that comes after the time of its try counts, as long as the question
-// goes on: the socket of the first try stays open.
+// TestLateAnswer: an answer that comes after the time of its try counts, as long as the
+// question continues: the socket of the first try stays open.
 func TestLateAnswer(t *testing.T) {
 	const timeout = 200 * time.Millisecond
 	slow := serve(t, dnszone.Faults{Delay: timeout * 3 / 2})

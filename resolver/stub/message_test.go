@@ -175,7 +175,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// TestWhole: a message that ends between two records is no answer.
+// TestWhole: a message that ends between two records is not an answer.
 func TestWhole(t *testing.T) {
 	m := message(t, dns.RcodeSuccess, true, "q.test. 60 TXT a\nq.test. 60 TXT b\n", "test. 600 IN SOA ns.test. root.test. 1 2 3 4 90\n")
 	m.SetQuestion("q.test.", dns.TypeTXT)
@@ -257,8 +257,8 @@ func TestParseConf(t *testing.T) {
 	}
 }
 
-// FuzzRead: no message makes the reader panic, or yields records beside NXDOMAIN or
-// beside another owner.
+// FuzzRead: no message makes the reader panic, or yields records together with NXDOMAIN or with
+// another owner.
 func FuzzRead(f *testing.F) {
 	const soa = "test. 600 IN SOA ns.test. root.test. 1 2 3 4 90\n"
 	for _, answers := range []string{"", "q.test. 60 TXT \"a\" \"b\\200\"\n", "q.test. 60 CNAME b.test.\nb.test. 9 TXT x\n", "q.test. 60 CNAME q.test.\n", "q.test. 1 MX 10 m.test.\n"} {

@@ -33,8 +33,8 @@ type server struct {
 	pool    pool
 }
 
-// usable reports whether s is to be asked in its turn. Of the questions after a hold-down
-// one is let through to try the server again.
+// usable reports whether s is to be asked in its turn. Of the questions after a hold-down one
+// is allowed to try the server again.
 func (s *server) usable(now time.Time) bool {
 	down := s.down.Load()
 	if down == nil {

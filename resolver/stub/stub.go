@@ -1,10 +1,9 @@
 // Package stub is the network client of the resolver contract: it asks recursive name
 // servers over UDP, and over TCP when an answer does not fit (RFC 1035, RFC 7766).
 //
-// An answer counts only if it comes from the server and port that was asked, to the
-// random port that asked, with the random ID and the question (RFC 5452 §9); anything
-// else is not seen. A second server is asked beside the first when that takes longer than
-// usual.
+// An answer counts only if it comes from the queried server and port, to the random port of the
+// query, with the random ID and the question (RFC 5452 §9); anything else is ignored. A second
+// server is queried in parallel when that takes longer than usual.
 package stub
 
 import (
@@ -29,7 +28,7 @@ type Config struct {
 	Servers  []string      // "192.0.2.53", "[2001:db8::53]:53", "ns.example.net:5353", in the order of preference
 	Timeout  time.Duration // of one try at one server; 0 is DefaultTimeout
 	Attempts int           // rounds over the servers; 0 is DefaultAttempts
-	Trusted  []string      // addresses or prefixes whose AD bit counts (RFC 4035 §4.9.3); nil is loopback, empty is nobody
+	Trusted  []string      // addresses or prefixes whose AD bit counts (RFC 4035 §4.9.3); nil is loopback, empty means none
 	Use0x20  bool          // random letter case in questions; a server that does not keep it is asked over TCP
 }
 
@@ -145,7 +144,7 @@ type failure struct {
 // hand out what a validating one found forged.
 func (f *failure) final() bool { return f.kind == resolver.Bogus }
 
-// spoke reports whether the server answered, so that asking it again is no use.
+// spoke reports whether the server answered, so that asking it again is not use.
 func (f *failure) spoke() bool {
 	return f.kind == resolver.ServFail || f.kind == resolver.Refused || f.kind == resolver.Malformed
 }
@@ -204,7 +203,7 @@ func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *fail
 	return resolver.Answer{}, worst
 }
 
-// over reports whether ctx has ended, or is about to: its timer may lag behind.
+// over reports whether ctx has ended, or is about to: its timer may be late.
 func over(ctx context.Context) bool {
 	d, ok := ctx.Deadline()
 	return ctx.Err() != nil || ok && !time.Now().Before(d)

@@ -63,7 +63,7 @@ func client(t testing.TB, cfg stub.Config, servers ...string) *stub.Client {
 	return c
 }
 
-// deaf is the address of a socket that nobody reads.
+// deaf is the address of a socket that is never read.
 func deaf(t testing.TB) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")

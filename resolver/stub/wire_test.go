@@ -219,8 +219,8 @@ func TestSpoofed(t *testing.T) {
 	}
 }
 
-// TestForeignRecords: records that nobody asked for are not taken, whatever section they
-// stand in (RFC 5452 §6, RFC 2181 §5.4.1).
+// TestForeignRecords: records that were not queried are ignored, whatever section they are in
+// (RFC 5452 §6, RFC 2181 §5.4.1).
 func TestForeignRecords(t *testing.T) {
 	lie := func(name string) dns.RR {
 		return &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60}, Txt: []string{"lie"}}

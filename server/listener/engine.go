@@ -155,7 +155,7 @@ type Verdict struct {
 	Took     time.Duration // from the end of the message to the answer
 }
 
-// Accepted reports whether the message goes on to its recipients.
+// Accepted reports whether the message continues to its recipients.
 func (v *Verdict) Accepted() bool {
 	return v.Report == nil || v.Report.Decision.Applied == postseal.Accept || v.Report.Decision.Applied == postseal.Quarantine
 }

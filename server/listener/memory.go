@@ -21,7 +21,7 @@ import (
 // collector runs then.
 const (
 	softShare   = 0.8
-	costlyShare = 0.45 // what costs more than ordinary messages do is put off
+	costlyShare = 0.45 // what costs more than ordinary messages do is deferred
 	shortShare  = 0.6
 	outShare    = 0.7
 )
@@ -63,7 +63,7 @@ func NewMemory(limit int64, environment string) *Memory {
 
 // Tune sets how often the collector runs, from now until Close: rarely while little is in use,
 // often when much is, so that what is resident stays near what is in use. collected is called
-// after each collection, in a goroutine of its own.
+// after each collection, in its own goroutine.
 func (m *Memory) Tune(collected func()) {
 	m.percent = rarely
 	debug.SetGCPercent(rarely)
@@ -102,7 +102,7 @@ func percentFor(used int64) int {
 // collection is what the next collection finds.
 type collection struct{ m *Memory }
 
-// afterCollection is done anew after each collection.
+// afterCollection is done again after each collection.
 func (m *Memory) afterCollection(collected func()) {
 	runtime.SetFinalizer(&collection{m}, func(*collection) {
 		if m.closed.Load() {
@@ -221,8 +221,8 @@ func LowMemoryReply() *postseal.Reply {
 	return &postseal.Reply{Code: 451, Enhanced: "4.3.2", Lines: slices.Clone(smtpreply.LowMemory)}
 }
 
-// Short reports whether a listener has to put off what a client begins, since memory is short, and
-// counts what it puts off. Clients whose messages hold the most are put off first.
+// Short reports whether a listener has to defer what a client begins, since memory is short,
+// and counts what it defers. Clients whose messages hold the most are deferred first.
 func (e *Engine) Short(door string, client netip.Addr) bool {
 	return (e.Memory.short() || e.costly(client)) && e.shed(door)
 }

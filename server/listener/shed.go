@@ -24,9 +24,9 @@ const (
 // shedEvery is the time between looks at what messages hold.
 const shedEvery = 50 * time.Millisecond
 
-// ErrShed is the error of a message that was put off because it holds more memory than there is
-// for it. It gets LowMemoryReply.
-var ErrShed = errors.New("memory is short: the message is put off")
+// ErrShed is the error of a message that was deferred because it holds more memory than there
+// is for it. It gets LowMemoryReply.
+var ErrShed = errors.New("low memory: the message is deferred")
 
 // flights are the messages and SPF checks that run.
 type flights struct {
@@ -117,7 +117,7 @@ type Message struct {
 	flight *flight
 }
 
-// Shed reports whether the message is put off, so that nothing more of it needs to be read.
+// Shed reports whether the message is deferred, so that nothing more of it needs to be read.
 func (m *Message) Shed() bool { return m.flight.shed.Load() }
 
 // Finish is that of the transaction, or ErrShed.
@@ -163,7 +163,7 @@ func (e *Engine) ShedCostliest() {
 	}
 }
 
-// costly reports whether mail of this client is to be put off before that of others.
+// costly reports whether mail of this client is to be deferred before that of others.
 func (e *Engine) costly(client netip.Addr) bool {
 	if e.Memory.overCostly() <= 0 {
 		return false

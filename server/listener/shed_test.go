@@ -45,8 +45,9 @@ func TestShedCostliest(t *testing.T) {
 	}
 }
 
-// TestShedMessage: a costly message, and a costly request for the same check, end without a verdict;
-// new mail of its network is put off, that of others is not. Once memory is there again, so is mail.
+// TestShedMessage: a costly message, and a costly request for the same check, end without a
+// verdict; new mail of its network is deferred, that of others is not. Once memory is there
+// again, so is mail.
 func TestShedMessage(t *testing.T) {
 	var log bytes.Buffer
 	e := engine(t, &log)

@@ -10,7 +10,7 @@ const maxMacro = 512
 type macros struct {
 	connection struct{ daemon, clientAddr, clientPort, tls string }
 	message    struct{ queueID, user, authType string }
-	connecting bool // they came for a connection that has not been told of yet
+	connecting bool // they came for a connection that has not been announced yet
 }
 
 // take reads the macros for command c: pairs of name and value, each terminated by NUL. A name

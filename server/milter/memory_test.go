@@ -9,8 +9,8 @@ import (
 	"postseal/server/listener"
 )
 
-// TestMemoryShort: a message gets 451 at its end, whatever the MTA agreed to hear before,
-// and is not verified; the next one too. One that passes unchecked does so.
+// TestMemoryShort: a message gets 451 at its end, whatever the MTA agreed to hear before, and
+// is not verified; the next one too. One that is not checked does so.
 func TestMemoryShort(t *testing.T) {
 	for _, config := range []string{"", "[network]\ntrusted_relays = ['192.0.2.1']"} {
 		s := start(t, config)

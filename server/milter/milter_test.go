@@ -184,7 +184,7 @@ func TestHelo(t *testing.T) {
 	}
 }
 
-// TestUnchecked: who passes unchecked, and what is removed from their mail.
+// TestUnchecked: who is not checked, and what is removed from their mail.
 func TestUnchecked(t *testing.T) {
 	forged := "Authentication-Results: mx.test; dkim=pass\n" + rejected
 	for _, test := range []struct {

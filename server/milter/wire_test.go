@@ -239,7 +239,7 @@ func TestLinger(t *testing.T) {
 	}
 }
 
-// TestPanic: a defect ends the session with a temporary failure, never the process.
+// TestPanic: a bug ends the session with a temporary failure, never the process.
 func TestPanic(t *testing.T) {
 	s := start(t, "")
 	m := connect(t, s, "192.0.2.1")

@@ -301,7 +301,7 @@ func FuzzSpeak(f *testing.F) {
 	})
 }
 
-// panicking is a resolver with a defect.
+// panicking is a resolver with a bug.
 type panicking struct{ resolver.Resolver }
 
 func (panicking) Lookup(context.Context, string, resolver.Type) (resolver.Answer, error) {

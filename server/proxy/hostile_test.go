@@ -108,7 +108,7 @@ func (h *liar) play(script []byte) {
 
 var lastLine = regexp.MustCompile(`(^|\n)[0-9]{3}( [^\n]*)?\n$`)
 
-// whole reports whether a piece ends a reply, so that nobody waits for the rest of it.
+// whole reports whether a piece ends a reply, so that no one waits for the rest of it.
 func whole(piece []byte) bool {
 	return lastLine.Match(bytes.ReplaceAll(piece, []byte("\r"), nil))
 }

@@ -207,8 +207,8 @@ func (c *modelClient) read() string {
 	}
 }
 
-// step does one thing at random. It reports the Subject of a message that it sent with what it
-// was told of it, and whether the session continues.
+// step does one thing at random. It returns the Subject of a message that it sent with the
+// reply to it, and whether the session continues.
 func (c *modelClient) step() (subject, code string, alive bool) {
 	switch c.dice.IntN(8) {
 	case 0, 1:

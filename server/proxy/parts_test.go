@@ -216,7 +216,7 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		in = strings.ReplaceAll(strings.ReplaceAll(in, "\r", ""), "\n", "\r\n") // as readData lets pass
+		in = strings.ReplaceAll(strings.ReplaceAll(in, "\r", ""), "\n", "\r\n") // as readData allows
 		if in != "" && !strings.HasSuffix(in, "\r\n") {
 			in += "\r\n"
 		}

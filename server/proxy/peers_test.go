@@ -200,8 +200,8 @@ func certificate(t *testing.T) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, &tls.Config{RootCAs: roots, ServerName: "mx.example.net"}
 }
 
-// TestSubmission: over STARTTLS and over implicit TLS the next hop authenticates; then mail
-// passes unchecked and unchanged.
+// TestSubmission: over STARTTLS and over implicit TLS the next hop authenticates; then mail is
+// not checked and unchanged.
 func TestSubmission(t *testing.T) {
 	serverTLS, clientTLS := certificate(t)
 	hop := newSink(t)

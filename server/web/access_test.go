@@ -199,8 +199,8 @@ func valid(w *web, c *http.Cookie, s *listener.Snapshot) bool {
 	return ok
 }
 
-// TestUsers: people log in with a name; a reader changes nothing; a session ends with the line of
-// its user; a trusted proxy may name a person, and nobody else.
+// TestUsers: people log in with a name; a reader changes nothing; a session ends with the line
+// of its user; only a trusted proxy may name a person.
 func TestUsers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users")
 	var lines []string

@@ -243,7 +243,7 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// TestPanic: a defect is an answer of 500, logged and counted.
+// TestPanic: a bug is an answer of 500, logged and counted.
 func TestPanic(t *testing.T) {
 	var log strings.Builder
 	h, e := handler(t, &log, nil)

@@ -79,8 +79,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestBounds: the oldest go first, by size and by age, also at the next start; a file of
-// somebody else stays.
+// TestBounds: the oldest are removed first, by size and by age, also at the next start; files
+// of other programs are kept.
 func TestBounds(t *testing.T) {
 	dir := t.TempDir()
 	clock := &stand{now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)}

@@ -9,8 +9,8 @@ import (
 // lock keeps other processes from the file until it is closed.
 func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
-// allocate gives a file its octets on the disk, so that writing to them cannot fail for want
-// of room. A file system that cannot do so gets them at the time of writing.
+// allocate gives a file its octets on the disk, so that writing to them cannot fail for lack of
+// room. A file system that cannot do so gets them at the time of writing.
 func allocate(f *os.File, size int64) error {
 	err := syscall.Fallocate(int(f.Fd()), 0, 0, size)
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {

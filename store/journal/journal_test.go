@@ -122,7 +122,7 @@ func TestBound(t *testing.T) {
 		t.Errorf("%d octets are pending", pending)
 	}
 	j.Release(b.End)
-	if err := j.Append(record(n)); err != nil { // released segments go early for want of room
+	if err := j.Append(record(n)); err != nil { // released segments go early for lack of room
 		t.Fatal(err)
 	}
 	got, _ = readAll(t, j, b.End, 100)

@@ -60,9 +60,9 @@ func parse(data []byte) (r Record, n int) {
 // Batch is what Read found.
 type Batch struct {
 	Records []Record
-	End     Position // where the next Read goes on
-	// Damaged counts records that cannot be read. Gone reports that the segment of the
-	// position is not there, and reading went on with the next one.
+	End     Position // where the next Read continues
+	// Damaged counts records that cannot be read. Gone reports that the segment of the position
+	// is not there, and reading continued with the next one.
 	Damaged int
 	Gone    bool
 }

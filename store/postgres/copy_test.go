@@ -13,8 +13,8 @@ import (
 	"postseal/store/storetest/pgtest"
 )
 
-// TestCopy: a history moves from SQLite to PostgreSQL with all that it holds, once, and a daemon
-// goes on where it stopped.
+// TestCopy: a history moves from SQLite to PostgreSQL with all that it holds, once, and a
+// daemon continues where it stopped.
 func TestCopy(t *testing.T) {
 	to := open(t, migrated(t, pgtest.Need(t, server), server.Addr))
 	defer to.Close()

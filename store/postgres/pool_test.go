@@ -96,8 +96,8 @@ GRANT USAGE ON SCHEMA postseal TO %[1]s_read;
 GRANT SELECT ON ALL TABLES IN SCHEMA postseal TO %[1]s_read;
 ALTER DEFAULT PRIVILEGES FOR ROLE %[1]s IN SCHEMA postseal GRANT SELECT ON TABLES TO %[1]s_read;`
 
-// TestRoles: a role that is no superuser and owns no database does all that the daemon does; a
-// role for dashboards reads, days that are made later included, and writes nothing.
+// TestRoles: a role that is not a superuser and owns no database does all that the daemon does;
+// a role for dashboards reads, days that are made later included, and writes nothing.
 func TestRoles(t *testing.T) {
 	s := pgtest.Need(t, server)
 	super := s.Database(t, s.Addr)

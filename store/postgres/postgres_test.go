@@ -23,7 +23,7 @@ func open(t testing.TB, address string) *postgres.DB {
 	return db
 }
 
-// migrated is a database of its own in the newest schema, without the time to make that.
+// migrated is its own database in the newest schema, without the time to make that.
 func migrated(t testing.TB, s *pgtest.Server, addr string) string {
 	t.Helper()
 	return s.Prepared(t, addr, func(address string) { open(t, address).Close() })

@@ -117,7 +117,7 @@ func (d *DB) forgetDays() {
 	clear(d.days)
 }
 
-// makeDays makes the partitions that rows need, in a transaction of its own.
+// makeDays makes the partitions that rows need, in its own transaction.
 func (d *DB) makeDays(ctx context.Context, rows []store.Row) error {
 	for i := range rows {
 		day := store.DayOf(rows[i].Millis)

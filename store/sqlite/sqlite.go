@@ -1,5 +1,5 @@
-// Package sqlite is the history of one host, in one file. A table per UTC day keeps the
-// indexes small and makes dropping a day cheap; one connection writes, others read beside it
+// Package sqlite is the history of one host, in one file. A table per UTC day keeps the indexes
+// small and makes dropping a day cheap; one connection writes, others read at the same time
 // (write-ahead log).
 package sqlite
 
@@ -38,7 +38,7 @@ const pageSize = 4096
 // Options bound a database. The zero value has no bound.
 type Options struct {
 	MaxBytes int64 // of the file; when it is reached, the oldest days go
-	ReadOnly bool  // for a command beside the daemon: nothing is created or migrated
+	ReadOnly bool  // for a command that runs at the same time as the daemon: nothing is created or migrated
 }
 
 // DB is a database. It implements store.Store.

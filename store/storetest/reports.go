@@ -263,8 +263,8 @@ func inbox(t *testing.T, db store.Store) {
 	}
 }
 
-// forgetReports: nothing of a domain stays in reports; those that hold an address are built anew
-// before they are sent, and lose their octets after.
+// forgetReports: nothing of a domain stays in reports; those that hold an address are built
+// again before they are sent, and lose their octets after.
 func forgetReports(t *testing.T, db store.Store) {
 	ctx := t.Context()
 	rows, policies := ReportRows(theDay)

@@ -19,7 +19,7 @@ import (
 // Now is the clock of the cases.
 var Now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-// Run runs every case against a database that open makes anew for each of them.
+// Run runs every case against a database that open makes again for each of them.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, c := range []struct {
 		name string
@@ -341,7 +341,7 @@ func figures(t *testing.T, db store.Store) {
 	}
 }
 
-// texts: what the encoder lets through comes back octet for octet.
+// texts: what the encoder accepts comes back octet for octet.
 func texts(t *testing.T, db store.Store) {
 	row := Rows(1, 1, 5)[0]
 	hostile := store.Clean("' OR 1=1; DROP TABLE verdict; --\" \x00\r\n\t\\ % _ <script> \u202e \U0001F600 \xff")
@@ -359,8 +359,7 @@ func texts(t *testing.T, db store.Store) {
 	}
 }
 
-// oneMillisecond: rows of one time all have an id of their own, also when the clock steps
-// back.
+// oneMillisecond: rows of one time all have their own id, also when the clock steps back.
 func oneMillisecond(t *testing.T, db store.Store) {
 	rows := Rows(600, 1, 6)
 	for i := range rows {

@@ -11,8 +11,8 @@ import (
 	"postseal/store/journal"
 )
 
-// TestDiskFull: the state folder is a small file system that fills up. Mail goes on; what is
-// lost is counted to the row; when there is room again all goes on without a restart.
+// TestDiskFull: the state folder is a small file system that fills up. Mail continues; what is
+// lost is counted to the row; when there is room again all continues without a restart.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=24m"); err != nil {

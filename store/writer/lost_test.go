@@ -105,7 +105,7 @@ func TestClockBehind(t *testing.T) {
 	}
 }
 
-// skewed is a database with a clock of its own.
+// skewed is a database with its own clock.
 type skewed struct {
 	store.Store
 	clock time.Time

@@ -112,7 +112,7 @@ func TestCutConnections(t *testing.T) {
 	for began := time.Now(); proxy.cuts.Load() < 8 && time.Since(began) < 15*time.Second; time.Sleep(20 * time.Millisecond) {
 		for range 10 {
 			v := row(rows)
-			v.Millis -= int64(rows) // each has a time of its own
+			v.Millis -= int64(rows) // each has its own time
 			w.Add(v)
 			rows++
 		}

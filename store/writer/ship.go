@@ -94,7 +94,7 @@ func newShipper(w *Writer) (*shipper, error) {
 
 func (s *shipper) instancePath() string { return filepath.Join(s.w.o.Dir, instanceFile) }
 
-// newInstance gives this process an identity of its own, which begins at a position.
+// newInstance gives this process its own identity, which begins at a position.
 func (s *shipper) newInstance(at store.Position) error {
 	s.node = store.Node{Instance: random(), Boot: s.node.Boot, Name: s.node.Name, Version: s.node.Version}
 	s.begin = at
@@ -253,7 +253,7 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 		}
 	}
 	if begin, ahead := s.w.o.Journal.Ahead(journal.Position(s.node.At)); ahead {
-		s.w.o.Log.Warn("the database is at a later position than the journal, which was removed or lost while the clock was behind: it is read from the start of this process")
+		s.w.o.Log.Warn("the database is ahead of the journal, which was removed or lost, or the clock was wrong: the journal is read from the start of this process")
 		if err := s.skipTo(ctx, store.Position(begin)); errors.Is(err, store.ErrPosition) {
 			return batchRows, s.reclaim(ctx)
 		} else if err != nil {
@@ -299,7 +299,7 @@ func (s *shipper) until(before time.Time, b journal.Batch) int64 {
 	return s.node.Shipped
 }
 
-// reclaim takes the node back after another process took it, or reads the position anew. A
+// reclaim takes the node back after another process took it, or reads the position again. A
 // node that is taken twice within a minute belongs to a copy of this host's disk.
 func (s *shipper) reclaim(ctx context.Context) error {
 	if !s.taken(ctx) {

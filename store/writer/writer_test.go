@@ -236,8 +236,8 @@ func TestDatabaseDown(t *testing.T) {
 // faulty is a database that fails now and then.
 type faulty struct {
 	store.Store
-	before func(*store.Batch) error // nil goes on
-	after  func() error             // what the caller is told of a commit
+	before func(*store.Batch) error // nil continues
+	after  func() error             // what the caller learns about a commit
 }
 
 func (f *faulty) Ship(ctx context.Context, n store.Node, from, to store.Position, b *store.Batch) (store.Shipped, error) {

@@ -21,7 +21,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestWriteFails: what cannot take its place leaves nothing behind.
+// TestWriteFails: a file that cannot replace the old one leaves nothing over.
 func TestWriteFails(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "a", "full"), 0o755); err != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// BenchmarkAuditLong audits a list of any length in a process of its own: of 100 domains one has
-// servers that fail, one servers that never answer, one servers that take 300 ms; the answers of
-// the others take 20 ms. It reports the most memory that the process had, and fails if a domain
-// is missing or judged that could not be looked up: make bench-audit.
+// BenchmarkAuditLong audits a list of any length in its own process: of 100 domains one has
+// servers that fail, one servers that never answer, one servers that take 300 ms; the answers
+// of the others take 20 ms. It reports the most memory that the process had, and fails if a
+// domain is missing or judged that could not be looked up: make bench-audit.
 func BenchmarkAuditLong(b *testing.B) {
 	server := startAnyDomain(b)
 	path := filepath.Join(b.TempDir(), "domains.txt")

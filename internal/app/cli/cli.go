@@ -188,7 +188,7 @@ func (a *app) keepUnfinished(path string) error {
 		return nil
 	}
 	return failf(exitCreate, "%s is the output of a run that was interrupted", path).
-		or("--resume continues one of lines (jsonl), --overwrite starts anew; %s marks it", batch.Mark(path))
+		or("--resume continues one of lines (jsonl), --overwrite starts again; %s marks it", batch.Mark(path))
 }
 
 func (a *app) closeOutput() error {

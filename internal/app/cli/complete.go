@@ -21,7 +21,7 @@ var actionWords = []cobra.Completion{string(postseal.Accept), string(postseal.Qu
 // files are offered for it.
 var flagValues = map[string][]cobra.Completion{
 	"color":      {"auto\ton a terminal", "always", "never"},
-	"log-format": {"text\tfor people", "json\tone object a line"},
+	"log-format": {"text\tfor people", "json\tone object per line"},
 	"enforce": {
 		string(postseal.Observe) + "\tact on nothing",
 		string(postseal.EnforceQuarantine) + "\tnever above quarantine",
@@ -104,7 +104,7 @@ func addFlagCompletions(c *cobra.Command) {
 
 // completeFormat offers the formats that the command knows.
 func completeFormat(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	about := map[string]string{"text": "\tfor people", "json": "\tindented", "jsonl": "\tone object a line"}
+	about := map[string]string{"text": "\tfor people", "json": "\tindented", "jsonl": "\tone object per line"}
 	var list []cobra.Completion
 	for _, format := range formatsOf(c) {
 		list = append(list, format+about[format])

@@ -150,14 +150,14 @@ const jsonIntro = `# JSON
 
 Generated from the schemas in [schema](schema), which the tests hold every output against.
 
-- ` + "`--format json`" + ` is indented, ` + "`--format jsonl`" + ` is one object a line. The text form may change at any
+- ` + "`--format json`" + ` is indented, ` + "`--format jsonl`" + ` is one object per line. The text form may change at any
   time; read the JSON.
-- Every object names its ` + "`schema`" + `. Fields are only added: let pass those that you do not know.
+- Every object names its ` + "`schema`" + `. Fields are only added: ignore those that you do not know.
 - Arrays are never null. What is not known is "" or 0; what does not apply is absent where it
   says so.
 - Result words are those of RFC 8601. A ` + "`reason`" + ` is one of a closed set: [reasons.md](reasons.md).
   A ` + "`problem`" + ` is for people.
-- Domain names are A-labels in lower case, without the last dot.
+- Domain names are A-labels in lower case, without the trailing dot.
 
 ` + "```" + `
 postseal verify --format jsonl *.eml | jq -r 'select(.decision.applied == "reject") | .file'

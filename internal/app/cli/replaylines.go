@@ -140,7 +140,7 @@ type compactJSON struct {
 	replay.Record
 }
 
-// encodeCompact is the line of a message without its verify object. The reply is left out of
+// encodeCompact is the line of a message without its verify object. The reply is omitted of
 // decisions: it repeats what the reasons say.
 func encodeCompact(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	short := replay.Record{Policies: slices.Clone(record.Policies), Replay: record.Replay}

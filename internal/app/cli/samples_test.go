@@ -107,7 +107,7 @@ func TestLayout(t *testing.T) {
 				}
 				most := term.Width
 				if len(extra) == 1 && extra[0] == "--quiet" {
-					most = 500 // one line a message: the file name stands whole
+					most = 500 // one line per message, with the full file name
 				}
 				if err := layout(got, most, lang != "C"); err != nil {
 					t.Errorf("LANG=%s %v: %v", lang, args, err)

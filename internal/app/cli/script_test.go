@@ -195,7 +195,7 @@ func scriptDNS(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], server.Addr())
 }
 
-// scriptDeaf makes an address where nobody answers: deaf VARIABLE.
+// scriptDeaf creates an address without a listener: deaf VARIABLE.
 func scriptDeaf(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: deaf VARIABLE")

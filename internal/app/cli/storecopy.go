@@ -16,7 +16,7 @@ func (a *app) storeCopyCommand() *cobra.Command {
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
 		Long: `Copy brings verdicts, learned facts, losses and the positions of the journals from one
 database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
-url, and start them: they go on where they stopped. What TO has already stays there; a copy
+url, and start them: they continue where they stopped. What TO has already stays there; a copy
 that was interrupted is continued by another one.
 
 Days whose reports are made stay with FROM, and are not reported again.

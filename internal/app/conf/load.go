@@ -130,7 +130,7 @@ func ParsePart(path string, data []byte, now time.Time, keys ...string) (c *Conf
 	return Parse(path, data, now)
 }
 
-// failed reports whether there is a problem that is no warning.
+// failed reports whether there is a problem that is not a warning.
 func (d *decoder) failed() bool {
 	return slices.ContainsFunc(d.problems, func(p Problem) bool { return !p.Warning })
 }

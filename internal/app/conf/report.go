@@ -36,7 +36,7 @@ type Report struct {
 	Window Window `toml:"window"`
 	// How long after the end of a UTC day verdicts that other hosts still have are waited for.
 	Wait Duration `toml:"wait"`
-	// Domains with fewer messages a day get no report.
+	// Domains with fewer messages per day get no report.
 	MinMessages int `toml:"min_messages" min:"1" max:"1000000"`
 	// Domains about which no report is sent, with the names below them. The domain of `from`
 	// and [dmarc] protected never get one.
@@ -77,7 +77,7 @@ func defaultReport() Report {
 // Sends reports whether reports are sent.
 func (r *Report) Sends() bool { return r.From != "" && r.DKIM.KeyFile != "" }
 
-// MailAddress is the address of a mailbox. "" is none.
+// MailAddress is the address of a mailbox. "" means none.
 type MailAddress string
 
 // UnmarshalText implements encoding.TextUnmarshaler.

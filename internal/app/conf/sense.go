@@ -9,7 +9,7 @@ import (
 func (d *decoder) checkSense(c *Config) {
 	for i, p := range c.Network.Trusted {
 		if p.Bits() == 0 {
-			d.warn(at("network.trusted", i), "the mail of every client passes unchecked: name your own networks")
+			d.warn(at("network.trusted", i), "the mail of every client is accepted without a check: list your own networks")
 		}
 	}
 	for i, p := range c.Network.TrustedRelays {

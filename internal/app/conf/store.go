@@ -11,7 +11,7 @@ import (
 	"postseal/store/journal"
 )
 
-// StoreURL names a database: sqlite:PATH or postgres://…. "" is none.
+// StoreURL names a database: sqlite:PATH or postgres://…. "" means none.
 type StoreURL string
 
 // UnmarshalText implements encoding.TextUnmarshaler.

@@ -96,7 +96,7 @@ func (o *Options) postfixWarnings(milter string) (f []Finding) {
 	}
 	for _, service := range s.Overrides {
 		f = append(f, one("postfix", Warn, "postconf -P '"+service+"/"+postfix.Milters+"' shows it; postconf -PX takes it out"+reloadHint,
-			"the service %s of master.cf sets smtpd_milters itself: its mail may pass unchecked", service)...)
+			"the service %s of master.cf sets smtpd_milters itself: its mail may not be checked", service)...)
 	}
 	if milter != "" && s.Uses(milter) && s.OnFailure(milter) == "accept" {
 		f = append(f, one("postfix", Warn, "default_action=tempfail defers it instead", "while postseal is away, Postfix accepts mail unchecked")...)
@@ -107,7 +107,7 @@ func (o *Options) postfixWarnings(milter string) (f []Finding) {
 	}
 	if s.Smuggles() {
 		f = append(f, one("postfix", Warn, postfix.BareNewline+" = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
-			"Postfix takes LF for a line end: a second message can be smuggled within a first")...)
+			"Postfix accepts LF as a line ending: a second message can be smuggled inside a first")...)
 	}
 	return f
 }

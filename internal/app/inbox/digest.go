@@ -24,7 +24,7 @@ type Change struct {
 	Text   string `json:"text"`
 }
 
-// Bounds of what a digest tells of.
+// Limits of a digest.
 const (
 	leastNew     = 10 // messages of a new source
 	leastDropped = 5  // percentage points that a known source lost

@@ -313,8 +313,8 @@ type Found struct {
 	Warnings []report.Warning
 }
 
-// Read reads and keeps the reports of one input. The error is that of in or of the database:
-// a report that is refused is no error.
+// Read reads and keeps the reports of one input. The error is that of in or of the database: a
+// report that is refused is not an error.
 func Read(ctx context.Context, db store.Inbox, now func() time.Time, c Carrier, name string, in io.Reader) (found []Found, err error) {
 	k := New(ctx, db, now)
 	k.Carrier = c

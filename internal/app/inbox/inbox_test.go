@@ -250,7 +250,7 @@ func TestUnproven(t *testing.T) {
 	}
 }
 
-// TestCarrierOf reads our own result, and nobody else's.
+// TestCarrierOf reads our own result, and no one else's.
 func TestCarrierOf(t *testing.T) {
 	ours := "Authentication-Results: mx.acme.test; dmarc=fail header.from=rx.test\n"
 	theirs := "Authentication-Results: mx.rx.test; dmarc=pass header.from=rx.test\n"
@@ -281,7 +281,7 @@ func FuzzCarrierOf(f *testing.F) {
 	})
 }
 
-// TestDigest tells of a new source and of one that fails now, and of nothing when all is well.
+// TestDigest reports a new source and one that fails now, and nothing if all is well.
 func TestDigest(t *testing.T) {
 	digest := func(recent ...record) string {
 		db := open(t)

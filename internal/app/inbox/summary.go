@@ -93,8 +93,9 @@ type Asked struct {
 	Resolver     resolver.Resolver // names sources; nil names them by network
 }
 
-// newFor is how many days a source is new, and regular how many days of mail make a foreign source
-// one that may send for the domain: who forges mail can authenticate too, as somebody else.
+// newFor is how many days a source is new, and regular how many days of mail make a foreign
+// source one that may send for the domain: a forger can authenticate too, as another
+// organization.
 const (
 	newFor  = 7
 	regular = 3

@@ -231,7 +231,7 @@ func (b *mbox) take(s *section) error {
 	return err
 }
 
-// skip passes over so many octets.
+// skip skips so many octets.
 func (b *mbox) skip(octets int64) error {
 	if b.file != nil {
 		b.seek(b.offset + octets)

@@ -79,7 +79,7 @@ func opendkimLost(o map[string]option) {
 	each(o, always(Lost, "there is no LDAP"), "LDAPAuthMechanism", "LDAPAuthName", "LDAPAuthRealm", "LDAPAuthUser", "LDAPBindPassword", "LDAPBindUser",
 		"LDAPDisableCache", "LDAPKeepaliveIdle", "LDAPKeepaliveInterval", "LDAPKeepaliveProbes", "LDAPTimeout", "LDAPUseTLS")
 	each(o, always(Lost, "VBR is not checked"), "VBR-Certifiers", "VBR-PurgeFields", "VBR-TrustedCertifiers", "VBR-TrustedCertifiersOnly", "VBR-Type")
-	each(o, always(Lost, "for tests and defects there are verify --bundle and [bundles]"), "CaptureUnknownErrors", "DiagnosticDirectory", "KeepTemporaryFiles",
+	each(o, always(Lost, "for tests and bug reports, use verify --bundle and [bundles]"), "CaptureUnknownErrors", "DiagnosticDirectory", "KeepTemporaryFiles",
 		"MilterDebug", "ResolverTracing", "TestDNSData", "TestPublicKeys")
 }
 
@@ -98,7 +98,7 @@ func internalHosts(s *settings, value string) (Effect, string) {
 	if effect != Same {
 		return effect, text
 	}
-	return Differs, "their mail passes unchecked and is not signed here"
+	return Differs, "their mail is not checked, and not signed here"
 }
 
 func nameservers(s *settings, value string) (Effect, string) {

@@ -61,7 +61,7 @@ func holdQuarantined(s *settings, value string) (Effect, string) {
 func ignoreAuthenticated(s *settings, value string) (Effect, string) {
 	switch {
 	case value == "":
-		return Differs, "mail of authenticated users passes unchecked; [network] check_authenticated = true checks it too"
+		return Differs, "mail of authenticated users is not checked; [network] check_authenticated = true checks it too"
 	case yes(value):
 		return Same, "the default"
 	}
@@ -71,7 +71,7 @@ func ignoreAuthenticated(s *settings, value string) (Effect, string) {
 
 func ignoreHosts(s *settings, value string) (Effect, string) {
 	if value == "" {
-		return Differs, "all of 127.0.0.0/8 and ::1 pass unchecked, not 127.0.0.1 alone"
+		return Differs, "all of 127.0.0.0/8 and ::1 is not checked, not only 127.0.0.1"
 	}
 	return trusted(s, value)
 }

@@ -119,13 +119,13 @@ func voidLimit(s *settings, value string) (Effect, string) {
 
 func skipAddresses(s *settings, value string) (Effect, string) {
 	if value == "" {
-		return Same, "loopback passes unchecked"
+		return Same, "loopback is not checked"
 	}
 	if effect, text := trusted(s, value); effect != Same {
 		return effect, text
 	}
 	if len(s.trusted) == 0 {
-		return Same, "loopback passes unchecked"
+		return Same, "loopback is not checked"
 	}
 	return Differs, "these clients pass all checks, not SPF alone"
 }

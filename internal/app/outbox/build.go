@@ -213,7 +213,7 @@ func (x *making) add(r *store.ReportRow) error {
 	return x.w.Record(&rec)
 }
 
-// begin begins a report that leaves out some messages because of its size.
+// begin begins a report that omits some messages because of its size.
 func (m *maker) begin(ctx context.Context, p *plan, left int64) error {
 	id := report.Identity{Store: m.store, Submitter: m.b.Who.Submitter(), Domain: p.domain, Day: store.Time(m.day.Start())}
 	x := &making{plan: p, out: store.Outgoing{Day: m.day, Domain: p.domain, ID: id.ReportID(), File: id.FileName(), Policy: p.policy, State: store.ReportBuilt,
@@ -299,8 +299,7 @@ func (m *maker) finish() error {
 	return m.f(&x.out)
 }
 
-// end makes the reports that are too large again: what they leave out stands before their
-// records.
+// end makes the reports that are too large again: what they omit stands before their records.
 func (m *maker) end(ctx context.Context) error {
 	if err := m.finish(); err != nil {
 		return err

@@ -218,7 +218,7 @@ func TestDay(t *testing.T) {
 }
 
 // TestExactRows (Mail::DMARC shows the identities of the first message for all): two authors
-// behind one address with equal results are two records, with all their signatures.
+// after one address with equal results are two records, with all their signatures.
 func TestExactRows(t *testing.T) {
 	r := newRig(t, usualZone)
 	a, b := passing("acme.test"), passing("acme.test")
@@ -550,7 +550,7 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// TestSize: a report that would be too large leaves out its smallest rows and says so.
+// TestSize: a report that would be too large omits its smallest rows and says so.
 func TestSize(t *testing.T) {
 	r := newRig(t, usualZone)
 	r.MaxRecords = 3

@@ -364,8 +364,8 @@ const (
 )
 
 // Strike notes that a delivery failed for good. After two reports in a row its address gets
-// none for 30 days, then 60 and up to 240. A report that was taken in between, and did not
-// come back, begins the count anew.
+// none for 30 days, then 60 and up to 240. A report that was taken in between, and did not come
+// back, begins the count again.
 func Strike(ctx context.Context, db store.Outbox, failed store.Delivery, why string, now time.Time) error {
 	target := strings.ToLower(failed.Address)
 	x, _, err := db.Suppression(ctx, target)

@@ -46,7 +46,7 @@ func ask(ctx context.Context, r *pace.Resolver, n int, name func(i int) string) 
 
 func everywhere(i int) string { return fmt.Sprintf("d%d.test", i) }
 
-// TestRate: never more than so many questions a second.
+// TestRate: never more than N queries per second.
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{delay: time.Millisecond}

@@ -16,7 +16,7 @@ import (
 	"postseal/internal/app/atomicfile"
 )
 
-// The files that Apply leaves beside main.cf for Undo.
+// The files that Apply leaves next to main.cf for Undo.
 const (
 	backupName = "main.cf.before-postseal"
 	recordName = "main.cf.postseal.json"

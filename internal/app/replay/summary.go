@@ -77,7 +77,7 @@ func (s *Summary) Add(r *Result) {
 	}
 }
 
-// Messages is how many messages there were, those that were passed over included.
+// Messages is how many messages there were, those that were skipped included.
 func (s *Summary) Messages() int {
 	n := s.Verified
 	for outcome, passed := range s.Passed {

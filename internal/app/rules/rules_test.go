@@ -256,7 +256,7 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
-// TestRuleErrors: a rule that cannot be evaluated is counted and told of.
+// TestRuleErrors: a rule that cannot be evaluated is counted and reported.
 func TestRuleErrors(t *testing.T) {
 	for _, when := range []string{
 		`spf[7].result == "fail"`,

@@ -38,8 +38,8 @@ func Smugglings() []Smuggling {
 		{Name: "space-dot", Comment: "a space before the dot", end: "\r\n .\r\n"},
 		{Name: "dot-space", Comment: "a space after the dot", end: "\r\n. \r\n"},
 		{Name: "two-dots", Comment: "a dot that is stuffed", end: "\r\n..\r\n"},
-		{Name: "nel", Comment: "NEL (U+0085) for line ends", end: "\u0085.\u0085"},
-		{Name: "vertical-tab", Comment: "vertical tabs for line ends", end: "\v.\v"},
+		{Name: "nel", Comment: "NEL (U+0085) as line endings", end: "\u0085.\u0085"},
+		{Name: "vertical-tab", Comment: "vertical tabs as line endings", end: "\v.\v"},
 	}
 	names := strings.NewReplacer("\r\n", "crlf-", "\r", "cr-", "\n", "lf-", ".", "dot-")
 	for _, end := range []string{"\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r", "\r.\n", "\r\n.\r\r\n", "\r\r\n.\r\r\n", "\n\r.\r\n", "\n\r.\n\r", "\n\n.\r\n", "\r\n.\r\x00\n"} {

@@ -36,7 +36,7 @@ func (p *Pace) Add(size int64) {
 	p.bytes.Add(size)
 }
 
-// mostShare is the most that is shown while a run goes on: what is left may be more than estimated.
+// mostShare is the most that is shown while a run continues: what is left may be more than estimated.
 const mostShare = 0.99
 
 // Line describes the progress after took.

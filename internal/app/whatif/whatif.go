@@ -29,7 +29,7 @@ const (
 	maxRefs     = 5
 )
 
-// Others is the sender of changes beyond the bound.
+// Others is the sender of changes over the bound.
 const Others = "(others)"
 
 // Report is the result of a run.

@@ -22,8 +22,8 @@ type Mailbox struct {
 	Local  string      // local part
 	Domain domain.Name // "" when the address has a domain literal or no domain
 
-	// Literal is the domain literal with its brackets (RFC 5321 §4.1.3), which is no
-	// name in the DNS.
+	// Literal is the domain literal with its brackets (RFC 5321 §4.1.3), which is not a name in
+	// the DNS.
 	Literal string
 }
 
@@ -65,17 +65,15 @@ const tooManyMailboxes = "too many mailboxes"
 // a local part, source routes, empty list elements, dots in a display name. An empty
 // group gives no mailbox. The time is linear in len(value).
 //
-// Three faults that leave no doubt about the domain are let through, for much honest mail
-// has them: octets that are no UTF-8 in a display name or a comment, an address as
-// unquoted display name of an address with the same domain, and square brackets without
-// quotes in a display name.
+// Three faults that leave no doubt about the domain are allowed, for much honest mail has them:
+// octets that are not UTF-8 in a display name or a comment, an address as unquoted display name
+// of an address with the same domain, and square brackets without quotes in a display name.
 //
-// What two readers could read differently is an error (*Error): two addresses
-// without a comma, an address of another domain as unquoted display name, anything behind
-// the closing angle bracket, an encoded word as address (RFC 2047 §5), a semicolon between
-// mailboxes, invalid UTF-8 in an address, control characters; and a domain with white
-// space or a comment inside, unless only one label stands before it: "a@bank.test
-// .evil.test".
+// What two readers could read differently is an error (*Error): two addresses without a comma,
+// an address of another domain as unquoted display name, anything after the closing angle
+// bracket, an encoded word as address (RFC 2047 §5), a semicolon between mailboxes, invalid
+// UTF-8 in an address, control characters; and a domain with white space or a comment inside,
+// unless only one label stands before it: "a@bank.test .evil.test".
 func Parse(value []byte) ([]Mailbox, error) {
 	p := addressParser{in: value, names: true}
 	var list []Mailbox
@@ -219,7 +217,7 @@ func (p *addressParser) words() (words int, isLocal, ok bool) {
 			isLocal = isLocal && wantWord
 			wantWord = false
 			words++
-		case c == '[' || c == ']': // of a display name: a domain literal stands behind "@" only
+		case c == '[' || c == ']': // of a display name: a domain literal stands after "@" only
 			p.pos++
 			p.brackets = true
 			isLocal = false
@@ -256,8 +254,8 @@ func (p *addressParser) plainLocal() bool {
 	return (i < 0 || !bytes.Contains(p.local[i+2:], []byte("?="))) && utf8.Valid(p.local)
 }
 
-// repeated parses the angle-addr behind an address that stands for a display name, if
-// there is one. Whichever of the two a reader takes, the domain must be the same.
+// repeated parses the angle-addr after an address that stands for a display name, if there is
+// one. Whichever of the two a reader takes, the domain must be the same.
 func (p *addressParser) repeated(m *Mailbox) bool {
 	if !p.cfws() {
 		return false

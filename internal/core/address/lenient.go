@@ -21,7 +21,7 @@ type lenient struct {
 	at       int // where the part begins that is read
 	tokens   int
 	found    []lenientAddress
-	literal  bool // a domain literal, which is no name in the DNS
+	literal  bool // a domain literal, which is not a name in the DNS
 	unusable bool // a domain that readers could complete in different ways
 }
 
@@ -121,7 +121,7 @@ func encodedDisplay(in []byte) int {
 	return encodedWord(bytes.ReplaceAll(in[:min(end, maxWord)], []byte("@"), []byte("a")))
 }
 
-// addresses scans what is no display text. It goes backwards: what follows an item decides.
+// addresses scans what is not a display text. It goes backwards: what follows an item decides.
 func (l *lenient) addresses() {
 	const closed = 'A' // an "@" before a ">"
 	behind := false
@@ -167,8 +167,8 @@ func (l *lenient) addresses() {
 	}
 }
 
-// isElement reports whether a quoted string is a list element of its own: a local part
-// without a domain, which may hold the text that a reader shows as the author's address.
+// isElement reports whether a quoted string is its own list element: a local part without a
+// domain, which may hold the text that a reader shows as the author's address.
 func (l *lenient) isElement(item lenientItem) bool {
 	before := bytes.TrimRight(l.in[:item.from], " \t\r\n")
 	after := skipSpace(l.in, item.to)

@@ -41,7 +41,7 @@ func (p *addressParser) cfws() bool {
 	return true
 }
 
-// quotedPair steps on the octet behind a backslash (§3.2.1).
+// quotedPair steps on the octet after a backslash (§3.2.1).
 func (p *addressParser) quotedPair() bool {
 	p.pos++
 	if c, ok := p.peek(); !ok || c == '\r' || c == '\n' {
@@ -89,16 +89,16 @@ func (p *addressParser) quotedString() bool {
 	return p.fail("quoted string is not closed")
 }
 
-// encodedWord returns the length of the encoded word that in begins with, or 0. RFC
-// 2047 §5 allows no specials in the one of a display name; many senders leave the
-// punctuation that cannot change where an address lies. What could is no encoded word.
+// encodedWord returns the length of the encoded word that in begins with, or 0. RFC 2047 §5
+// allows no specials in the one of a display name; many senders leave the punctuation that
+// cannot change where an address lies. What could is not an encoded word.
 func encodedWord(in []byte) int {
 	const most = maxWord
 	if !bytes.HasPrefix(in, []byte("=?")) {
 		return 0
 	}
 	in = in[:min(len(in), most)]
-	marks := 0 // question marks behind the charset and the encoding
+	marks := 0 // question marks after the charset and the encoding
 	for i := 2; i < len(in); i++ {
 		switch c := in[i]; {
 		case c == '?' && marks < 2:

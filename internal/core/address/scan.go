@@ -2,7 +2,7 @@ package address
 
 // Reading is what Scan came to.
 type Reading struct {
-	Err      *Error // why the value is no list of mailboxes; nil if it is one
+	Err      *Error // why the value is not a list of mailboxes; nil if it is one
 	TooMany  bool   // there are more than MaxMailboxes
 	Brackets bool   // a display name has square brackets without quotation marks
 	Count    int    // mailboxes that were found

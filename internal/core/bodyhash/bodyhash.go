@@ -31,7 +31,7 @@ const NoLimit = -1
 // Set is the body hashes that the signatures of one message ask for. Ask for all before
 // the first Write. The zero value is ready to use.
 type Set struct {
-	streams [2]*stream // one per Canonicalization, nil when nobody asked
+	streams [2]*stream // one per Canonicalization, nil if not requested
 	wanted  []want
 	assumed []Hash // instead of a body
 	small   []byte // pieces that wait for more, at most gathered octets
@@ -166,9 +166,9 @@ type snapshot struct {
 	taken bool
 }
 
-// stream is one canonicalization. What it holds back is counted, not kept: blank lines
-// that are dropped at the end of the body, a CR that may begin a line end, and white
-// space that relaxed drops at the end of a line.
+// stream is one canonicalization. What it holds back is counted, not kept: blank lines that are
+// dropped at the end of the body, a CR that may begin a line ending, and white space that
+// relaxed drops at the end of a line.
 type stream struct {
 	hash      hash.Hash
 	total     [sha256.Size]byte // hash of the whole body, once it is closed
@@ -298,7 +298,7 @@ func (s *stream) lineEnd() {
 	s.blank++
 }
 
-// writeSimple passes everything but the line ends at the end of p, which may be trailing
+// writeSimple passes everything but the line endings at the end of p, which may be trailing
 // blank lines, and a last CR, which may begin one (RFC 6376 §3.4.3).
 func (s *stream) writeSimple(p []byte) {
 	if s.cr && len(p) > 0 && p[0] == '\n' {
@@ -326,7 +326,7 @@ func (s *stream) writeSimple(p []byte) {
 }
 
 // close drops the blank lines at the end and adds the one CRLF that each algorithm wants:
-// simple always (RFC 6376 §3.4.3), relaxed only behind content (§3.4.4).
+// simple always (RFC 6376 §3.4.3), relaxed only after content (§3.4.4).
 func (s *stream) close() {
 	if s.cr { // a bare CR at the very end is content
 		s.begin()

@@ -21,7 +21,7 @@ func (s *stream) writeRelaxed(p []byte) {
 	}
 }
 
-// held takes white space and line ends up to the next content, and returns how many octets
+// held takes white space and line endings up to the next content, and returns how many octets
 // they are. No CR is held back then, unless it ends p.
 func (s *stream) held(p []byte) int {
 	for i := 0; i < len(p); {
@@ -67,8 +67,8 @@ func blankLines(p []byte) int {
 // shortRun is the length from which a run is worth a search for its end.
 const shortRun = 32
 
-// octets takes the first octets of p one by one until a run that is not short lies behind it,
-// and returns how many it took. It stops behind content, with nothing held back.
+// octets takes the first octets of p one by one until a run that is not short lies after it,
+// and returns how many it took. It stops after content, with nothing held back.
 func (s *stream) octets(p []byte) int {
 	run := 0 // where the octets begin that came out as they went in
 	for i := 0; i < len(p); i++ {
@@ -115,8 +115,8 @@ func whiteSpace(p []byte) int {
 	return n
 }
 
-// relaxedRun returns the length of a prefix of p, whose first octet is content, that is
-// its own canonical form and ends in content: what may be dropped stays behind it.
+// relaxedRun returns the length of a prefix of p, whose first octet is content, that is its own
+// canonical form and ends in content: what may be dropped stays after it.
 func relaxedRun(p []byte) int {
 	n := scan(p)
 	for n > 1 && (p[n-1] == ' ' || p[n-1] == '\r' || p[n-1] == '\n' && p[n-2] == '\r') {

@@ -5,10 +5,10 @@ import (
 	"math/bits"
 )
 
-// scan returns the index of the first octet of p that relaxed canonicalization may change:
-// a tab, a space before another space or a CR, a CR that is not before an LF. What comes
-// behind the last octet is not known, so that one is never judged. It is len(p) or less by
-// at most one when there is none (RFC 6376 §3.4.4).
+// scan returns the index of the first octet of p that relaxed canonicalization may change: a
+// tab, a space before another space or a CR, a CR that is not before an LF. What comes after
+// the last octet is not known, so that one is never judged. It is len(p) or less by at most one
+// when there is none (RFC 6376 §3.4.4).
 func scan(p []byte) int {
 	i := scanWide(p)
 	for ; i+1 < len(p); i++ {

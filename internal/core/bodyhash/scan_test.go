@@ -47,7 +47,7 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// FuzzScan: the scanners, by words and wide, pass over nothing that the one by octets finds.
+// FuzzScan: the scanners, by words and wide, skip nothing that the one by octets finds.
 func FuzzScan(f *testing.F) {
 	for _, b := range bodies {
 		f.Add([]byte(b))

@@ -116,7 +116,7 @@ type Index struct {
 	header *message.Header
 	number map[string]int32 // of a name in lower case
 	last   []int32          // by number: the lowest field of that name
-	above  []int32          // by field: the next one of the same name above, -1 is none
+	above  []int32          // by field: the next one of the same name above, -1 for none
 }
 
 // NewIndex indexes h.

@@ -1,6 +1,6 @@
 package dmarcrecord
 
-// Policy is a dmarc.Policy; the zero value is no policy at all.
+// Policy is a dmarc.Policy; the zero value is not a policy at all.
 type Policy string
 
 // The policies of RFC 9989 §4.7, tag p.

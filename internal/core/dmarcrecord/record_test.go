@@ -9,7 +9,7 @@ import (
 	"postseal/internal/core/dmarcrecord"
 )
 
-// TestRecords: what of a record counts (RFC 9989 §4.7, §4.8, §4.10.1). "none" is no record,
+// TestRecords: what of a record counts (RFC 9989 §4.7, §4.8, §4.10.1). "none" is not a record,
 // "unusable" one that gives no policy.
 func TestRecords(t *testing.T) {
 	for text, want := range map[string]string{
@@ -118,8 +118,8 @@ func describe(text string) string {
 	return strings.Join(parts, " ")
 }
 
-// FuzzRecord: no text panics, what is read is of the closed sets, and what is appended
-// behind ";" changes nothing that was there (the first of two tags counts).
+// FuzzRecord: no text panics, what is read is of the closed sets, and what is appended after
+// ";" changes nothing that was there (the first of two tags counts).
 func FuzzRecord(f *testing.F) {
 	for _, seed := range []string{"v=DMARC1; p=reject; rua=mailto:a@b.test!10m,https://c.test; fo=1:d:s; t=y; psd=n", "V = DMARC1;p=reject", "v=DMARC1;;;=;p", "v=DMARC1; rua=mailto:%zz@", "v=DMARC1;fo=:"} {
 		f.Add(seed)

@@ -99,7 +99,7 @@ func tagID(name string) tagSet {
 	return 0
 }
 
-// space is WSP (RFC 5234 §B.1), and the line ends that some publish in it.
+// space is WSP (RFC 5234 §B.1), and the line endings that some publish in it.
 const space = " \t\r\n"
 
 func trim(s string) string { return strings.Trim(s, space) }

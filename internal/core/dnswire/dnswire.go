@@ -71,9 +71,8 @@ func digits(s string) bool {
 	return true
 }
 
-// Escape is the inverse of Unescape for a dotted name, and adds the trailing dot that
-// miekg/dns wants. Every octet that is no letter, digit, hyphen, underscore or dot is
-// written as \DDD.
+// Escape is the inverse of Unescape for a dotted name, and adds the trailing dot that miekg/dns
+// wants. Every octet that is not a letter, digit, hyphen, underscore or dot is written as \DDD.
 func Escape(name string) string {
 	b := make([]byte, 0, len(name)+1)
 	for i := 0; i < len(name); i++ {

@@ -13,7 +13,7 @@ import (
 func TestName(t *testing.T) {
 	for in, want := range map[string]string{
 		".": "", "": "", "E.Test.": "e.test", `\065\.b.`: "a.b", `a\ b.test.`: "a b.test", `\200\255.`: "\xc8\xff", `x\`: `x\`, `\12`: "12",
-		"\u212a.test.": "\u212a.test", // the Kelvin sign is no k
+		"\u212a.test.": "\u212a.test", // the Kelvin sign is not a k
 		"\xff\xfeA":    "\xff\xfea",
 	} {
 		if got := dnswire.Name(in); got != want {

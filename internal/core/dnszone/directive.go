@@ -13,8 +13,8 @@ import (
 var faultKinds = map[string]resolver.Kind{"SERVFAIL": resolver.ServFail, "TIMEOUT": resolver.Timeout,
 	"REFUSED": resolver.Refused, "BOGUS": resolver.Bogus, "MALFORMED": resolver.Malformed, "NETWORK": resolver.Network}
 
-// directive reads a comment that means something and returns what is wrong with it.
-// $GENERATE is no part of RFC 1035, and makes a million records of a line.
+// directive reads a comment that means something and returns what is wrong with it. $GENERATE
+// is not part of RFC 1035, and makes a million records of a line.
 func (z *Zone) directive(line, origin string) string {
 	const generate = "$GENERATE"
 	line = strings.TrimSpace(line)
@@ -101,9 +101,8 @@ func (z *Zone) absenceDirective(words []string) string {
 	return ""
 }
 
-// owners are the names that the one of FAULT or SECURE may stand for: without a last dot it is
-// written in full by some and relative to $ORIGIN by others, and one that nobody asks for does
-// no harm.
+// owners are the names that the one of FAULT or SECURE may refer to: without a trailing dot,
+// some write it in full and others relative to $ORIGIN. An unused one does no harm.
 func owners(name, origin string) []string {
 	if name == "@" {
 		return []string{key(origin)}

@@ -96,7 +96,7 @@ var lookups = []lookup{
 	{name: "deep.e.test", t: resolver.TXT, want: resolver.Answer{Canonical: "deep.e.test", TTL: 120 * time.Second, Security: resolver.Insecure}},
 	{name: "x.e.test", t: resolver.TXT, want: resolver.Answer{NXDomain: true, Canonical: "x.e.test", TTL: 120 * time.Second, Security: resolver.Insecure}},
 	{name: "com", t: resolver.TXT, want: resolver.Answer{NXDomain: true, Canonical: "com", TTL: 60 * time.Second, Security: resolver.Insecure}},
-	// Wildcards (RFC 4592): any depth, but not beside an existing name.
+	// Wildcards (RFC 4592): any depth, but not if the name exists.
 	{name: "q.wild.e.test", t: resolver.TXT, want: resolver.Answer{Records: texts("wildcard"), Canonical: "q.wild.e.test", TTL: 300 * time.Second, Security: resolver.Insecure}},
 	{name: "p.q.wild.e.test", t: resolver.TXT, want: resolver.Answer{Records: texts("wildcard"), Canonical: "p.q.wild.e.test", TTL: 300 * time.Second, Security: resolver.Insecure}},
 	{name: "q.wild.e.test", t: resolver.A, want: resolver.Answer{Canonical: "q.wild.e.test", TTL: 120 * time.Second, Security: resolver.Insecure}},

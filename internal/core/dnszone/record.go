@@ -9,9 +9,9 @@ import (
 	"postseal/resolver"
 )
 
-// Format writes exchanges as text that Parse answers from in the same way: see RECORDED in
-// the package comment. Failures that say nothing of the DNS, such as a spent budget, are
-// left out. Names and data are escaped: no octet of the DNS can end a line.
+// Format writes exchanges as text that Parse answers from in the same way: see RECORDED in the
+// package comment. Failures that say nothing of the DNS, such as a spent budget, are omitted.
+// Names and data are escaped: no octet of the DNS can end a line.
 func Format(exchanges []resolver.Exchange) string {
 	w := recorder{written: map[string]bool{}, aliases: map[string]time.Duration{}}
 	w.text.WriteString("; RECORDED\n")
@@ -128,11 +128,11 @@ func characterStrings(rr *resolver.RR) string {
 
 func quote(s string) string { return `"` + escape(s, `"\`) + `"` }
 
-// escapeName is name in presentation form, with its last dot.
+// escapeName is name in presentation form, with its trailing dot.
 func escapeName(name string) string { return escape(name, `"\;()@$`) + "." }
 
-// escape writes octets that are not visible ASCII as \DDD, and special ones behind a
-// backslash (RFC 1035 §5.1).
+// escape writes octets that are not visible ASCII as \DDD, and special ones after a backslash
+// (RFC 1035 §5.1).
 func escape(s, special string) string {
 	var b strings.Builder
 	for i := range len(s) {

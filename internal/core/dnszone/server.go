@@ -23,7 +23,7 @@ type Faults struct {
 	Truncate      bool          // every UDP answer is truncated
 	NoEDNS        bool          // a query with EDNS is a format error
 	LowerCase     bool          // the case of the question is not kept
-	NoTCP         bool          // nobody answers over TCP
+	NoTCP         bool          // no answer over TCP
 }
 
 // Server answers from a Zone over UDP and TCP, on the same port. It must be closed.
@@ -38,7 +38,7 @@ type Server struct {
 	overTCP  atomic.Int64
 }
 
-// anyPort is where servers are that nobody gives an address.
+// anyPort is the port of servers without a configured address.
 const anyPort = "127.0.0.1:0"
 
 // Serve starts a server on 127.0.0.1, without faults but those of the zone.
@@ -193,8 +193,8 @@ func refuse(m *dns.Msg, kind resolver.Kind) *dns.Msg {
 	return m
 }
 
-// fill writes the records on the way p, or the SOA that tells of their absence (RFC 2308
-// §2.1). Records of a wildcard get the name asked for (RFC 4592 §3.3).
+// fill writes the records on the way p, or the SOA for a negative answer (RFC 2308 §2.1).
+// Records of a wildcard get the queried name (RFC 4592 §3.3).
 func (s *Server) fill(m *dns.Msg, owner string, p path) {
 	for _, alias := range p.aliases {
 		m.Answer = append(m.Answer, named(alias.set.raw[0], owner))

@@ -6,10 +6,10 @@
 // <name>", which marks the answers of a name as DNSSEC-validated. A name that no zone
 // holds is NXDOMAIN.
 //
-// Text with a line "; RECORDED" is the answers that somebody got, and no zone: a question
-// that it does not answer fails with resolver.Missing. "; NODATA <name> <TYPE> <seconds>"
-// and "; NXDOMAIN <name> <seconds>" are answers without records; "; STALE <name> <TYPE>" marks
-// one that was beyond its TTL.
+// Text with a line "; RECORDED" contains recorded answers, not a zone: a query that it does not
+// answer fails with resolver.Missing. "; NODATA <name> <TYPE> <seconds>" and "; NXDOMAIN <name>
+// <seconds>" are answers without records; "; STALE <name> <TYPE>" marks one that was used after
+// its TTL expired.
 package dnszone
 
 import (
@@ -57,7 +57,7 @@ type rrset struct {
 	raw     []dns.RR
 }
 
-// SyntaxError is a line that is no zone text.
+// SyntaxError is a line that is not a zone text.
 type SyntaxError struct {
 	File      string
 	Line, Col int
@@ -170,7 +170,7 @@ func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolv
 	return a, nil
 }
 
-// extendedError is what a validating server tells beside a failure (RFC 8914 §4).
+// extendedError is the extended error that a validating server adds to a failure (RFC 8914 §4).
 func extendedError(kind resolver.Kind) uint16 {
 	if kind == resolver.Bogus {
 		return dns.ExtendedErrorCodeDNSBogus
@@ -178,7 +178,7 @@ func extendedError(kind resolver.Kind) uint16 {
 	return 0
 }
 
-// Peek implements resolver.Peeker: every answer is known at once, a fault is none.
+// Peek implements resolver.Peeker: every answer is available at once, except a fault.
 func (z *Zone) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
 	a, kind := z.answer(name, t)
 	return a, kind == ""

@@ -1,6 +1,6 @@
-// Package publicip tells addresses of the public internet from those of the special-purpose
-// registries of IANA (RFC 6890), so that a name in somebody else's zone cannot lead a
-// connection into a private network.
+// Package publicip distinguishes addresses of the public internet from those of the
+// special-purpose registries of IANA (RFC 6890), so that a name in an untrusted zone cannot
+// direct a connection into a private network.
 package publicip
 
 import "net/netip"

@@ -83,7 +83,7 @@ func ParseTags(tags []tagvalue.Tag, required ...string) (*Field, error) {
 	return s, nil
 }
 
-// fill takes all tags, those behind the first fault too. Its error is that of the first.
+// fill takes all tags, those after the first fault too. Its error is that of the first.
 func (s *Field) fill(tags []tagvalue.Tag, required ...string) *SyntaxError {
 	var first *SyntaxError
 	for _, t := range tags {
@@ -246,7 +246,7 @@ func fieldNames(names []string, value string) ([]string, bool) {
 	var room [512]byte
 	list := room[:0] // without white space
 	count := 1
-	empty, ended := true, false // the name at hand: nothing of it yet, white space behind it
+	empty, ended := true, false // the name at hand: nothing of it yet, white space after it
 	for i := range len(value) {
 		c := value[i]
 		switch {

@@ -180,7 +180,7 @@ const maxKeys = 3
 // KeySet is what a name's records came to, kept with a cached answer.
 type KeySet struct {
 	Keys   []*Key // at most three
-	err    error  // why the first record is none, when no record is a key
+	err    error  // why the first record is unusable, if no record is a key
 	signer atomic.Pointer[signer]
 }
 
@@ -190,8 +190,9 @@ type signer struct {
 	isPublicSuffix bool
 }
 
-// IsPublicSuffix reports whether nobody signs for d alone (RFC 6376 §8.14). What the list says
-// of it is kept with the keys: they are nearly always asked for by one d=.
+// IsPublicSuffix reports whether d is a public suffix, for which no organization signs (RFC
+// 6376 §8.14). The answer is stored with the keys, because they are nearly always looked up for
+// one d=.
 func (s *KeySet) IsPublicSuffix(d domain.Name) bool {
 	if known := s.signer.Load(); known != nil && known.domain == d {
 		return known.isPublicSuffix

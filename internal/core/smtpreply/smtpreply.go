@@ -32,8 +32,8 @@ func Clean(text string, most int) string {
 // ErrCode reports a reply or enhanced code that no MTA would take.
 var ErrCode = errors.New("smtpreply: the codes must be 4yz or 5yz, with an enhanced code of the same class")
 
-// Format writes a reply of several lines with CRLF between and behind them, each line with
-// both codes (RFC 2034 §4).
+// Format writes a reply of several lines with CRLF between and after them, each line with both
+// codes (RFC 2034 §4).
 func Format(code int, enhanced string, lines []string) (string, error) {
 	if err := checkCodes(code, enhanced); err != nil {
 		return "", err

@@ -28,7 +28,7 @@ type where uint8
 const (
 	inDomainSpec where = iota
 	inExplanation
-	inUnknown // a modifier that nobody evaluates
+	inUnknown // a modifier that is never evaluated
 )
 
 // Has reports whether the string has one of these macro letters (RFC 7208 §7.2).

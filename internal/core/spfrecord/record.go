@@ -56,7 +56,7 @@ type Record struct {
 	HasAll     bool       // all disables Redirect (RFC 7208 §5.1)
 }
 
-// SyntaxError is where and why a record is none (RFC 7208 §4.6).
+// SyntaxError says where and why a record is invalid (RFC 7208 §4.6).
 type SyntaxError struct {
 	Offset int // in the text of the record
 	Reason Reason

@@ -14,7 +14,7 @@ import (
 	"postseal/spf"
 )
 
-// maxTree bounds the records of one Tree, far above what the lookup limit lets through.
+// maxTree limits the records of one Tree, far above what the lookup limit allows.
 const maxTree = 100
 
 // Tree is what a domain's record may come to for any client: every include and redirect
@@ -54,7 +54,7 @@ type Term struct {
 	Void6     bool           // a void lookup for an IPv6 client
 	Problem   string
 	Err       error // the lookup that failed, with Problem: nothing is known
-	Unused    bool  // behind all: never evaluated, not followed
+	Unused    bool  // after all: never evaluated, not followed
 	Child     *Node // include, redirect
 }
 

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// SealedResults reads the instance, which stands first in an ARC-Authentication-Results,
-// and returns the authres-payload behind it (RFC 8617 §4.1.1). The payload may be anything
-// (§3.4).
+// SealedResults reads the instance, which stands first in an ARC-Authentication-Results, and
+// returns the authres-payload after it (RFC 8617 §4.1.1). The payload may be anything (§3.4).
 func SealedResults(value []byte) (n int, payload []byte, ok bool) {
 	rest, ok := strings.CutPrefix(skipCFWS(string(value)), "i")
 	if !ok {
@@ -34,8 +33,8 @@ func Instance(s string) (int, bool) {
 	return int(n), err == nil && len(s) <= 2 && n >= 1
 }
 
-// skipCFWS drops white space and comments from the beginning of s (RFC 5322 §3.2.2). What
-// is no comment stays.
+// skipCFWS drops white space and comments from the beginning of s (RFC 5322 §3.2.2). What is
+// not a comment stays.
 func skipCFWS(s string) string {
 	for {
 		s = strings.TrimLeft(s, " \t\r\n")

@@ -17,7 +17,7 @@ type Tag struct {
 	NameOffset, ValueOffset int
 }
 
-// Error is text that is no tag list.
+// Error is text that is not a tag list.
 type Error struct {
 	Offset int
 	Msg    string
@@ -28,8 +28,8 @@ func (e *Error) Error() string { return fmt.Sprintf("octet %d: %s", e.Offset, e.
 
 const fws = " \t\r\n"
 
-// Split yields the tags of s as they stand, without any check: a part without "=" is a
-// tag with an empty name and the part as its value. Empty parts are left out.
+// Split yields the tags of s as they stand, without any check: a part without "=" is a tag with
+// an empty name and the part as its value. Empty parts are omitted.
 func Split(s string) iter.Seq[Tag] {
 	return func(yield func(Tag) bool) {
 		for start := 0; start <= len(s); {
@@ -111,8 +111,8 @@ func Append(tags []Tag, s string) ([]Tag, *Error) {
 }
 
 // ParseRecord parses the text of a DNS record, whose owner is its only author: unlike Parse it
-// passes over empty tags, and takes a hyphen in the names of tags that nothing knows. Neither
-// can change what another tag says. The error is an *Error.
+// skips empty tags, and takes a hyphen in the names of tags that nothing knows. Neither can
+// change what another tag says. The error is an *Error.
 func ParseRecord(s string) ([]Tag, error) {
 	var tags []Tag
 	for t := range Split(s) {

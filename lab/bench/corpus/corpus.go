@@ -20,7 +20,7 @@ import (
 // Signers is how many keys of each algorithm there are, and the most signatures of a Shape.
 const Signers = 4
 
-// The keys, made anew in each process, and the zone that publishes them.
+// The keys, made again in each process, and the zone that publishes them.
 var (
 	RSAKeys [Signers]*rsa.PrivateKey
 	EdKeys  [Signers]ed25519.PrivateKey

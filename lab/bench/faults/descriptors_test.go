@@ -27,8 +27,8 @@ func (d *daemon) processor() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// TestDescriptors: clients take all descriptors. Nothing is let in unchecked, the daemon
-// waits without spinning, says so, and serves as before when they are gone.
+// TestDescriptors: clients take all descriptors. No mail is accepted without a check, the
+// daemon waits without spinning, reports it, and serves as before when they are gone.
 func TestDescriptors(t *testing.T) {
 	if _, err := exec.LookPath("prlimit"); err != nil {
 		t.Skip("SKIPPED: prlimit is not here")

@@ -1,5 +1,5 @@
-// Package faults runs the real daemon as a process and takes from it what it needs: its
-// life, its disk, its file descriptors, its memory, the patience of its clients. Whatever
-// happens, no forgery is let in, nothing that was taken is lost, and nothing half written is
-// left. It has tests alone.
+// Package faults runs the real daemon as a process and takes away what it needs: its life, its
+// disk, its file descriptors, its memory, its clients' patience. Whatever happens, no forgery
+// is accepted, no accepted message is lost, and nothing is left half written. It contains only
+// tests.
 package faults

@@ -323,8 +323,8 @@ func startHostile(t *testing.T, limits string) (*hostile, *daemon) {
 	return h, d
 }
 
-// TestShedCostly: where memory fills up, the messages that hold much of it are put off. Honest mail
-// is not.
+// TestShedCostly: where memory fills up, the messages that hold much of it are deferred. Honest
+// mail is not.
 func TestShedCostly(t *testing.T) {
 	h, d := startHostile(t, "[limits]\nconnections = 700\nmemory = '192MiB'\n")
 	var done sync.WaitGroup

@@ -62,13 +62,13 @@ func message(from, subject string, size int) string {
 	return "From: a@" + from + "\r\nTo: b@here.test\r\nSubject: " + subject + "\r\n\r\n" + body
 }
 
-// load is mail through every door, of which every second is a forgery.
+// load is mail through every listener; every second message is a forgery.
 type load struct {
 	d        *daemon
 	size     int
 	next     atomic.Int64
 	done     map[string]*atomic.Int64 // by door: honest mail that was taken
-	deferred atomic.Int64             // 4xx of any door
+	deferred atomic.Int64             // 4xx of any listener
 	broken   atomic.Int64             // connections that failed
 	wrong    chan string              // what must not be
 
@@ -81,7 +81,7 @@ type load struct {
 
 var doors = []string{"milter", "policy", "smtp", "http"}
 
-// begin puts so many clients at each door.
+// begin connects N clients to each listener.
 func begin(d *daemon, clients, size int) *load {
 	l := newLoad(d, size)
 	for range clients {
@@ -118,7 +118,7 @@ func (l *load) failed(_ string, err error) {
 		return
 	}
 	l.broken.Add(1)
-	time.Sleep(time.Millisecond) // nobody listens: no reason to ask without a pause
+	time.Sleep(time.Millisecond) // no listener: no reason to retry without a pause
 }
 
 func (l *load) say(format string, args ...any) {
@@ -159,7 +159,7 @@ func (l *load) check() {
 	}
 }
 
-// each waits until so many more honest messages came through every door.
+// each waits until N more honest messages have passed every listener.
 func (l *load) each(more int64) {
 	l.d.t.Helper()
 	for _, door := range doors {
@@ -287,7 +287,7 @@ func (l *load) policy() error {
 		}
 	}
 	c.(*net.TCPConn).CloseWrite()
-	io.Copy(io.Discard, c) // the door has seen the end in order
+	io.Copy(io.Discard, c) // the listener has seen the end cleanly
 	return nil
 }
 

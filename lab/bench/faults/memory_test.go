@@ -14,7 +14,7 @@ import (
 const small = 64 << 20
 
 // TestMemory: with little memory, hundreds of large messages that come at the same time are
-// put off, not the kernel's reason to kill; honest mail is served after them. As root the
+// deferred, not the kernel's reason to kill; honest mail is served after them. As root the
 // limit is that of a control group, which kills.
 func TestMemory(t *testing.T) {
 	group, why := newGroup(t)
@@ -64,8 +64,8 @@ func TestMemory(t *testing.T) {
 	d.stop()
 }
 
-// crowd sends messages from so many clients at the same time, each of which waits with the
-// end of its message until all have sent the rest: all are in memory, or put off.
+// crowd sends messages from so many clients at the same time, each of which waits with the end
+// of its message until all have sent the rest: all are in memory, or deferred.
 func (l *load) crowd(clients, rounds int) {
 	for range rounds {
 		var ready, done sync.WaitGroup

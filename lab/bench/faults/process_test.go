@@ -174,7 +174,7 @@ func (d *daemon) run() time.Duration {
 	return time.Since(began)
 }
 
-// follow reads the log and takes from it where the doors are.
+// follow reads the log to find the addresses of the listeners.
 func (d *daemon) follow(r io.Reader, ready chan struct{}) {
 	addrs := map[string]string{}
 	lines := bufio.NewScanner(r)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestReload: hundreds of reloads under load, of good configurations, of broken ones and of
-// files that are half there. No session is broken off; the last good one holds; nothing is
-// left behind.
+// TestReload: hundreds of reloads under load, of valid configurations, broken ones and
+// incomplete files. No session is aborted; the last valid one stays in force; nothing is left
+// over.
 func TestReload(t *testing.T) {
 	d := start(t, "")
 	tasks, files := d.tasks(), d.files()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// half is what a client of each door says before it says no more.
+// half is what a client of each listener sends before it stops.
 var half = map[string][]string{
 	"milter": {"", "\x00\x00\x00\x0dO\x00\x00\x00\x06", "\x00\x0f\xff\xffB"},
 	"policy": {"", "request=smtpd_access_policy\nsender="},
@@ -15,9 +15,9 @@ var half = map[string][]string{
 	"http":   {"", "POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-"},
 }
 
-// TestSlow: thousands of clients that say half of something, or nothing, hold on to every
-// door. No more than the configured number is served at a time, honest mail comes through
-// all the while, and memory and descriptors come back.
+// TestSlow: thousands of clients that send half of something, or nothing, occupy every
+// listener. No more than the configured number is served at a time, honest mail gets through
+// all the while, and memory and descriptors return to normal.
 func TestSlow(t *testing.T) {
 	if *times == 0 {
 		t.Skip("SKIPPED: it takes 20 s and more: -times 1")
@@ -60,7 +60,7 @@ func TestSlow(t *testing.T) {
 		for door, says := range half {
 			c, err := net.DialTimeout("tcp", d.addr(door), time.Second)
 			if err != nil {
-				continue // its queue is full: nobody gets in faster
+				continue // its queue is full: no client gets in faster
 			}
 			c.Write([]byte(says[round%len(says)]))
 			held = append(held, c)

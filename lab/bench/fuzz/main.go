@@ -1,6 +1,6 @@
-// Command fuzz runs the fuzz targets of the tree for a time each, several at once, and
-// prints one line a target. What was run is noted in a file, so that a run that was
-// interrupted goes on where it ended.
+// Command fuzz runs the fuzz targets of the tree for a time each, several at once, and prints
+// one line a target. What was run is noted in a file, so that a run that was interrupted
+// continues where it ended.
 package main
 
 import (

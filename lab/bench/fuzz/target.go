@@ -46,8 +46,8 @@ const minimize = "500x"
 func fuzz(ctx context.Context, t fuzztargets.Target, d time.Duration) outcome {
 	cmd := exec.CommandContext(ctx, "go", "test", "./"+t.Dir, "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", d.String(),
 		"-fuzzminimizetime", minimize, "-parallel", "1", "-timeout", "0")
-	// A group of its own, so that the interrupt reaches the fuzzer, its worker and go at once
-	// and only from here.
+	// Its own group, so that the interrupt reaches the fuzzer, its worker and go at once and
+	// only from here.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = graceTime

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// child is a server in a process of its own.
+// child is a server in its own process.
 type child struct {
 	cmd *exec.Cmd
 	dir string
@@ -103,7 +103,7 @@ func (c *child) stop() {
 	os.RemoveAll(c.dir)
 }
 
-// usage is read from /proc: see proc(5). Its clock ticks a hundred times a second.
+// usage is read from /proc: see proc(5). Its clock ticks a hundred times per second.
 func (c *child) usage() (u usage) {
 	all := processes()
 	family := map[int]bool{c.cmd.Process.Pid: true}

@@ -1,7 +1,7 @@
-// Program load measures what a listener costs: it starts a server in a process of its own, sends it
+// Program load measures what a listener costs: it starts a server in its own process, sends it
 // mail as Postfix does, a connection for each message, and prints CPU time and memory of that
-// process, and latencies. "bare" servers only speak the protocol: the difference to them is ours.
-// The mail is that of corpus.Senders, and every verdict of ours is checked.
+// process, and latencies. "bare" servers only speak the protocol: the difference to them is
+// ours. The mail is that of corpus.Senders, and every verdict of ours is checked.
 package main
 
 import (

@@ -104,7 +104,7 @@ func (m *mta) reply() (command byte, data []byte, err error) {
 	return head[4], data, err
 }
 
-// connect tells of the client.
+// connect describes the client.
 func (m *mta) connect(l *letter) {
 	m.macros('C', "j", "mx.example.net", "{daemon_name}", "smtp", "{client_addr}", l.Client.String(), "{client_port}", "43210")
 	family, address := "4", l.Client.String()

@@ -1,6 +1,7 @@
 // Program ratios reads the output of go test -bench on standard input and prints the engine
-// beside the floor and replay beside the engine, of each row the least of its runs. With -check
-// it compares the ratios with recorded ones: ratios hold on any machine, times do not.
+// compared with the floor and replay compared with the engine, for each row the least of its
+// runs. With -check it compares the ratios with recorded ones: ratios hold on any machine,
+// times do not.
 package main
 
 import (
@@ -78,12 +79,12 @@ func (p pair) ratio() float64 { return p.row.ns / p.base.ns }
 // engines are the rows of the engine that have a floor.
 func engines(rows map[string]row) []pair { return pairs(rows, "Engine/", "Floor/", "") }
 
-// replays are the rows of replay, beside the engine on messages that are ready for it.
+// replays are the rows of replay, compared with the engine on messages that are ready for it.
 func replays(rows map[string]row) []pair {
 	return append(pairs(rows, "Replay/maildir/", "Engine/smtp/", "replay/maildir/"), pairs(rows, "Replay/mbox/", "Engine/smtp/", "replay/mbox/")...)
 }
 
-// pairs are the rows whose name is the prefix of, each with the row of the same name behind the
+// pairs are the rows whose name is the prefix of, each with the row of the same name after the
 // prefix by; as begins their name.
 func pairs(rows map[string]row, of, by, as string) (all []pair) {
 	for _, name := range slices.Sorted(maps.Keys(rows)) {

@@ -55,7 +55,7 @@ type soak struct {
 	ended  chan error
 	stop   context.CancelFunc
 	counts [5]atomic.Int64 // of loads
-	wrong  atomic.Int64    // forgeries that were let in
+	wrong  atomic.Int64    // forgeries that were accepted
 	kept   string          // the folder of bundles
 }
 

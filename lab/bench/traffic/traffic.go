@@ -1,5 +1,5 @@
-// Package traffic is what the soak and the faults send to a daemon and what they find behind
-// it: sessions of an MTA, the next hop, the folder of bundles.
+// Package traffic is what the soak and the faults send to a daemon and what they find after it:
+// sessions of an MTA, the next hop, the folder of bundles.
 package traffic
 
 import (
@@ -39,8 +39,8 @@ type given struct{ net.Conn }
 
 func (g given) Dial(string, string) (net.Conn, error) { return g.Conn, nil }
 
-// Send sends a message of so many octets from a domain, and returns what is to be done with
-// it. The session goes on with the next message.
+// Send sends a message of so many octets from a domain, and returns what is to be done with it.
+// The session continues with the next message.
 func Send(m *milter.ClientSession, domain string, size int) (*milter.Action, error) {
 	steps := []func() (*milter.Action, error){
 		func() (*milter.Action, error) { return m.Mail("a@"+domain, "") },
@@ -67,7 +67,7 @@ func Send(m *milter.ClientSession, domain string, size int) (*milter.Action, err
 	return action, err
 }
 
-// Accepted reports whether a message goes on its way.
+// Accepted reports whether a message continues its way.
 func Accepted(a *milter.Action) bool {
 	return a.Type == milter.ActionAccept || a.Type == milter.ActionContinue
 }
@@ -95,7 +95,7 @@ func (t taker) Data(r io.Reader) error               { return t(r) }
 // Bundles is what a folder of bundles holds.
 type Bundles struct {
 	Whole, Octets int
-	Unfinished    int // what a process left behind that was killed, or what is being written just now
+	Unfinished    int // left by a process that was killed, or being written now
 }
 
 // CountBundles reads every bundle of a folder. The error names those that are broken.

@@ -26,7 +26,7 @@ var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPaddi
 // misread are letters that people write for others.
 var misread = strings.NewReplacer("-", "", "O", "0", "I", "1", "L", "1")
 
-// Key makes the tags by which a reply links to its page. A reference has 40 bits and is no
+// Key makes the tags by which a reply links to its page. A reference has 40 bits and is not a
 // secret: it is in header fields and logs. The tag adds 30 bits that only the reply has.
 type Key struct{ secret [keyLen]byte }
 

@@ -147,7 +147,7 @@ func compared() *Comparison {
 			{Sender: "203.0.113.0/24", Author: "bank.test", From: "accept", To: "reject", N: 61, Looks: "forged", Evidence: []string{hostile}, Refs: []string{store.RefText(1001)}}}}}
 }
 
-// handler serves the pages without the door in front of them.
+// handler serves the pages without the listener in front of them.
 func handler(s Source) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range Routes(s) {

@@ -243,9 +243,9 @@ func (d *DB) CountFailure(ctx context.Context, day store.Day, domain, what strin
 	return n, last, err
 }
 
-// ForgetReports removes what reports, outgoing and incoming, hold of a domain and the names below
-// it. Of a network it removes the outgoing reports that were not sent yet, which are then built
-// anew without it, and the octets of those that were.
+// ForgetReports removes what reports, outgoing and incoming, hold of a domain and the names
+// below it. Of a network it removes the outgoing reports that were not sent yet, which are then
+// built again without it, and the octets of those that were.
 func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
 	return d.Write(ctx, func(tx *sql.Tx) error {
 		if f.Domain == "" {

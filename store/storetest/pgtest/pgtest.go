@@ -1,5 +1,5 @@
-// Package pgtest starts a PostgreSQL of Debian for tests: unprivileged, in a folder of its
-// own, on a unix socket and loopback.
+// Package pgtest starts a PostgreSQL of Debian for tests: unprivileged, in its own folder, on a
+// unix socket and loopback.
 package pgtest
 
 import (
@@ -179,7 +179,7 @@ func (s *Server) stop() {
 	os.RemoveAll(s.dir)
 }
 
-// unprivileged gives the folder to nobody where root runs the tests: initdb refuses root.
+// unprivileged gives the directory to an unprivileged user if root runs the tests: initdb refuses root.
 func (s *Server) unprivileged() error {
 	if os.Geteuid() != 0 {
 		return nil

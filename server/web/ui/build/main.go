@@ -1,5 +1,5 @@
 // Command build bundles the scripts of the console: ts/app.ts and what it imports become
-// dist/app.js, the same octets on every machine. It is a module of its own, so that esbuild is no
+// dist/app.js, the same octets on every machine. It is its own module, so that esbuild is not a
 // dependency of postseal. Run it with "go generate ./server/web/ui".
 package main
 
