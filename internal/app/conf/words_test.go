@@ -35,6 +35,7 @@ func TestInWords(t *testing.T) {
 	}
 }
 
+// FuzzInWords: any file with an error gets a message.
 func FuzzInWords(f *testing.F) {
 	f.Add([]byte("enforce = observe"), 1)
 	f.Add([]byte("x = [[a"), 1)
