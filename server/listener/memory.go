@@ -122,7 +122,7 @@ func (m *Memory) afterCollection(collected func()) {
 // from a load that has ended, and is given back once.
 const (
 	idleAfter = 10 * time.Second
-	idleBytes = 64 << 20
+	idleBytes = 32 << 20
 )
 
 // whenIdle gives memory back when no collection follows the one that just ended, unless that was
