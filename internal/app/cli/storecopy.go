@@ -16,10 +16,10 @@ func (a *app) storeCopyCommand() *cobra.Command {
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
 		Long: `Copy brings verdicts, learned facts, losses and the positions of the journals from one
 database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
-url, and start them: they continue where they stopped. What TO has already stays there; a copy
-that was interrupted is continued by another one.
+url, and start them: they continue where they stopped. Rows that TO already has are kept. To
+continue an interrupted copy, run the command again.
 
-Days whose reports are made stay with FROM, and are not reported again.
+Days with finished reports stay in FROM, and are not reported again.
 
 Exit codes: 0 done, 64 not two databases, 66 no such database, 69 one of them cannot be
 reached, 75 a daemon writes to FROM, or interrupted.`,
