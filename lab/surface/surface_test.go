@@ -2,9 +2,11 @@ package surface
 
 import (
 	"go/ast"
+	"go/doc"
 	"go/parser"
 	"go/token"
 	"go/types"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -28,6 +30,29 @@ func TestNoInternalTypes(t *testing.T) {
 				t.Error(leak)
 			}
 		})
+	}
+}
+
+// TestExamples: the documentation of each library package shows how it is used, in an example
+// that is run.
+func TestExamples(t *testing.T) {
+	for _, pkg := range Packages {
+		files, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parsed []*ast.File
+		for _, name := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed = append(parsed, f)
+		}
+		run := func(e *doc.Example) bool { return e.Output != "" }
+		if !slices.ContainsFunc(doc.Examples(parsed...), run) {
+			t.Errorf("package %q has no example with output", pkg)
+		}
 	}
 }
 

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
-	"postseal/resolver/stub"
 )
 
 // A Zone answers without a network.
@@ -33,34 +31,6 @@ acme.test. 300 MX 10 mx.acme.test.
 	// 10 mx.acme.test 5m0s <nil>
 	// 0 false <nil>
 	// servfail
-}
-
-// A client of the network can be tested against a server on loopback.
-func ExampleZone_Serve() {
-	dns, err := dnstest.Parse(`acme.test. 300 TXT "v=spf1 -all"`)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	server, err := dns.Serve()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer server.Close()
-	client, err := stub.New(stub.Config{Servers: []string{server.Addr()}, Timeout: 5 * time.Second})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer client.Close()
-	a, err := client.Lookup(context.Background(), "acme.test", resolver.TXT)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(a.Records[0].Text)
-	// Output: v=spf1 -all
 }
 
 // TestErrors: what cannot be read is an error, and no Zone.
