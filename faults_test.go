@@ -17,6 +17,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/stub"
 )
@@ -238,7 +239,7 @@ func sendDuring(t *testing.T, f fault, address string) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	v := verifier(t, postseal.Config{Resolver: resolver.NewCache(resolver.Coalesce(resolver.NewBreaker(client, resolver.BreakerOptions{})), resolver.CacheOptions{}), Enforce: postseal.Strict})
+	v := verifier(t, postseal.Config{Resolver: resolver.NewCache(middleware.Coalesce(middleware.NewBreaker(client, middleware.BreakerOptions{})), resolver.CacheOptions{}), Enforce: postseal.Strict})
 	for _, m := range mails {
 		text := sample(t, "invoice")
 		if strings.Contains(m.name, "forged") {

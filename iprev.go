@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 
+	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 )
 
@@ -13,7 +15,7 @@ const maxReverseNames = 10
 // checkIPRev looks up the names of ip and whether one of them resolves back to it (RFC
 // 8601 §3). A reverse zone without names is permerror (§2.7.3).
 func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
-	answer, err := r.Lookup(ctx, resolver.ReverseName(ip), resolver.PTR)
+	answer, err := r.Lookup(ctx, dnsdata.ReverseName(ip), resolver.PTR)
 	if err != nil {
 		return IPRev{Code: unknownReverse(err)}
 	}
@@ -26,7 +28,7 @@ func checkIPRev(ctx context.Context, r resolver.Resolver, ip netip.Addr) IPRev {
 		t = resolver.AAAA
 	}
 	for _, rr := range names {
-		resolver.Prefetch(r, rr.Target, t)
+		middleware.Prefetch(r, rr.Target, t)
 	}
 	result := IPRev{Code: IPRevFail, Name: names[0].Target}
 	for _, rr := range names {

@@ -17,6 +17,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/resolver/stub"
@@ -60,7 +61,7 @@ func TestSilentSenders(t *testing.T) {
 // silentField is a verifier on a resolver that has silent servers below evil.
 type silentField struct {
 	verifier         *postseal.Verifier
-	breaker          *resolver.Breaker
+	breaker          *middleware.Breaker
 	refused, waiting atomic.Int64
 }
 
@@ -86,8 +87,8 @@ func newSilentField(t *testing.T, program string) *silentField {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	f := &silentField{breaker: resolver.NewBreaker(resolver.NewLimit(client, 0), resolver.BreakerOptions{Probe: client})}
-	f.verifier = verifier(t, postseal.Config{Enforce: postseal.Strict, Resolver: resolver.NewCache(resolver.Coalesce(f.breaker), resolver.CacheOptions{Stale: time.Hour})})
+	f := &silentField{breaker: middleware.NewBreaker(middleware.NewLimit(client, 0), middleware.BreakerOptions{Probe: client})}
+	f.verifier = verifier(t, postseal.Config{Enforce: postseal.Strict, Resolver: resolver.NewCache(middleware.Coalesce(f.breaker), resolver.CacheOptions{Stale: time.Hour})})
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -18,7 +19,7 @@ type SPFCheck struct {
 	ip          netip.Addr
 	helo        string
 	reversePath string
-	ledger      *resolver.Ledger
+	ledger      *middleware.Ledger
 
 	work    sync.WaitGroup
 	asks    bool          // some of work waits for the DNS
@@ -53,7 +54,7 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 }
 
 // newSPFCheck begins the check of a transaction, which asks by ledger.
-func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCheck {
+func newSPFCheck(s *Session, reversePath string, ledger *middleware.Ledger) *SPFCheck {
 	c := &SPFCheck{v: s.v, ctx: s.ctx, ledger: ledger, ip: s.conn.Remote.Addr().Unmap(), helo: s.helo, reversePath: reversePath,
 		early: make(chan struct{})}
 	if !c.ip.IsValid() {
@@ -66,7 +67,7 @@ func newSPFCheck(s *Session, reversePath string, ledger *resolver.Ledger) *SPFCh
 	checker := s.v.spf
 	checker.Now = s.now
 	shares := sharesOf(s.v.config.Limits.DNS)
-	accounts := [...]*resolver.Account{ledger.Account(shares.mailFrom), ledger.Account(shares.helo)}
+	accounts := [...]*middleware.Account{ledger.Account(shares.mailFrom), ledger.Account(shares.helo)}
 	for i := range c.results {
 		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: reversePath, Identity: c.results[i].Identity}
 		c.run(accounts[i], func(dns resolver.Resolver) {
@@ -128,7 +129,7 @@ const costlyCheck = 20
 // afterMailFrom asks the questions of HELO one at a time, and none while MAIL FROM is costly and not
 // done: the two together do not flood the name servers that they name.
 type afterMailFrom struct {
-	account, mailFrom *resolver.Account
+	account, mailFrom *middleware.Account
 	done              <-chan struct{} // closed when MAIL FROM is
 }
 
@@ -145,7 +146,7 @@ func (a *afterMailFrom) Lookup(ctx context.Context, name string, t resolver.Type
 
 // run does work at once when the cache has every answer that it needs, else in the background.
 // A goroutine would cost more than such work does: see docs/explain/performance.md.
-func (c *SPFCheck) run(account *resolver.Account, work func(dns resolver.Resolver), done func()) {
+func (c *SPFCheck) run(account *middleware.Account, work func(dns resolver.Resolver), done func()) {
 	dns := &atHand{account: account}
 	if c.recovered(func() { work(dns) }); !dns.missed {
 		done()
@@ -160,7 +161,7 @@ func (c *SPFCheck) run(account *resolver.Account, work func(dns resolver.Resolve
 
 // atHand answers what is known without waiting, and notes when it does not.
 type atHand struct {
-	account *resolver.Account
+	account *middleware.Account
 	missed  bool
 }
 

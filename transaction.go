@@ -13,6 +13,7 @@ import (
 	"postseal/domain"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/smtpreply"
 	"postseal/message"
@@ -25,9 +26,9 @@ import (
 // queries run in parallel and end with it.
 type Transaction struct {
 	v      *Verifier
-	work   *work            // nil after the end
-	ledger *resolver.Ledger // every question, also after the end
-	shared *SPFCheck        // of another listener, which continues without us; nil without one
+	work   *work              // nil after the end
+	ledger *middleware.Ledger // every question, also after the end
+	shared *SPFCheck          // of another listener, which continues without us; nil without one
 
 	bytes     int64
 	calendar  calendarScan

@@ -10,6 +10,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/message"
 	"postseal/resolver"
@@ -47,8 +48,8 @@ func (t *Transaction) release() {
 	t.work = nil
 }
 
-func newLedger(ctx context.Context, v *Verifier, conn Conn) *resolver.Ledger {
-	l := resolver.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS)
+func newLedger(ctx context.Context, v *Verifier, conn Conn) *middleware.Ledger {
+	l := middleware.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS)
 	l.For(conn.Remote.Addr())
 	return l
 }

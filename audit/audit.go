@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postseal/domain"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 )
 
@@ -47,7 +48,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
-	dns := resolver.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
+	dns := middleware.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
 		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Tried: []string{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
@@ -61,7 +62,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 type run struct {
 	*Auditor
 	ctx     context.Context
-	dns     *resolver.Ledger
+	dns     *middleware.Ledger
 	name    domain.Name
 	options Options
 	report  *Report

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postseal/internal/app/repair"
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -341,7 +342,7 @@ func (p *policyReader) line(line string, offset int) {
 			p.problem("max-age", offset, fmt.Sprintf("max_age is %d seconds: an attacker has to block the policy for less than a day", n))
 		}
 	case "mx":
-		if name := strings.TrimPrefix(value, "*."); !resolver.ValidName(name) || strings.ContainsAny(name, "*: ") {
+		if name := strings.TrimPrefix(value, "*."); !dnsdata.ValidName(name) || strings.ContainsAny(name, "*: ") {
 			p.problem("policy", offset, "mx "+quote(value)+" is not a host name")
 		} else if len(p.policy.MX) < maxPolicyMX {
 			p.policy.MX = append(p.policy.MX, strings.TrimSuffix(value, "."))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -124,7 +125,7 @@ func (r *run) notHost(name string, at Where) bool {
 // fcrdns checks that each address has a name that resolves back to it (RFC 8601 §3).
 func (r *run) fcrdns(h *MXHost, at Where) string {
 	for _, ip := range h.Addresses {
-		r.dns.Prefetch(resolver.ReverseName(ip), resolver.PTR)
+		r.dns.Prefetch(dnsdata.ReverseName(ip), resolver.PTR)
 	}
 	result := "pass"
 	for _, ip := range h.Addresses {
@@ -140,7 +141,7 @@ func (r *run) fcrdns(h *MXHost, at Where) string {
 }
 
 func (r *run) leadsBack(ip netip.Addr) (back, known bool) {
-	a, state := r.ask("mx", resolver.ReverseName(ip), resolver.PTR, false)
+	a, state := r.ask("mx", dnsdata.ReverseName(ip), resolver.PTR, false)
 	if state == Failed {
 		return false, false
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postseal/domain"
+	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/spfrecord"
 	"postseal/internal/core/spftree"
 	"postseal/resolver"
@@ -50,7 +51,7 @@ func (r *run) macroTarget(t *spftree.Term, at Where) {
 		}
 	}
 	suffix = strings.TrimSuffix(suffix, ".")
-	if !strings.Contains(suffix, ".") || !resolver.ValidName(suffix) {
+	if !strings.Contains(suffix, ".") || !dnsdata.ValidName(suffix) {
 		return
 	}
 	a, state := r.ask("spf", suffix, resolver.TXT, false)

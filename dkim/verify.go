@@ -12,6 +12,7 @@ import (
 
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/reason"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/signature"
@@ -142,7 +143,7 @@ func (x *Verification) field(f message.Field) {
 	}
 	if x.prefetched < x.limits.Signatures {
 		x.prefetched++
-		resolver.Prefetch(x.v.Resolver, s.keyName, resolver.TXT)
+		middleware.Prefetch(x.v.Resolver, s.keyName, resolver.TXT)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"postseal/domain"
 	"postseal/internal/core/dmarcrecord"
+	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 )
 
@@ -78,7 +80,7 @@ func (x *Evaluation) prefetch(name domain.Name) {
 		return
 	}
 	st.told = true
-	resolver.Prefetch(x.evaluator.Resolver, st.Name, resolver.TXT)
+	middleware.Prefetch(x.evaluator.Resolver, st.Name, resolver.TXT)
 }
 
 // step finds the step at name, which was asked for or not. It stays where it is until the
@@ -104,7 +106,7 @@ func (x *Evaluation) asked(name domain.Name) Step {
 
 func (x *Evaluation) ask(st *Step) {
 	st.Outcome = FoundNone
-	if !resolver.ValidName(st.Name) {
+	if !dnsdata.ValidName(st.Name) {
 		return // such a name cannot exist; an error would let a sender force a deferral
 	}
 	a, err := x.evaluator.Resolver.Lookup(x.ctx, st.Name, resolver.TXT)

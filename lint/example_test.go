@@ -9,14 +9,12 @@ import (
 
 // The packages of the mechanisms report Problems of the text of a record, without asking the DNS.
 func Example() {
-	for _, p := range dmarc.Lint("v=DMARC1; p=rejct; rua=mailto:reports@acme.test") {
+	for _, p := range dmarc.Lint("v=DMARC1; p=reject; fo=x; ruf=mailto:reports@acme.test") {
 		if p.Severity == lint.Error {
 			fmt.Printf("%s at octet %d: %s\n%s (RFC %s)\n", p.ID, p.Offset, p.Message, p.Fix, p.RFC)
 		}
 	}
 	// Output:
-	// dmarc.policy-dropped at octet 0: no valid p, or an invalid sp or np: receivers act as if p=none
-	// correct p, sp and np (RFC 9989 §4.10.1)
-	// dmarc.bad-value at octet 12: p="rejct" is none of none quarantine reject
-	// use one of none quarantine reject (RFC 9989 §4.7)
+	// dmarc.bad-value at octet 23: fo has other options than 0, 1, d, s
+	// use them with ":" between (RFC 9989 §4.7)
 }

@@ -59,7 +59,7 @@ func ExampleFindAuthor() {
 	// [] "message.NoFrom"
 }
 
-// Files often have LF line ends; signatures are made over CRLF.
+// Files often have LF as line ending; signatures are made over CRLF.
 func ExampleNewCRLFReader() {
 	text, err := io.ReadAll(message.NewCRLFReader(strings.NewReader("Subject: hi\n\nhello\n")))
 	fmt.Printf("%q %v\n", text, err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"postseal/internal/core/dnsdata"
 )
 
 // CacheOptions bounds a Cache. Zero fields take the defaults.
@@ -68,30 +70,30 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 	c := &Cache{next: next, opt: opt, seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range c.shards {
 		c.shards[i].limit, c.shards[i].grace = opt.MaxBytes/n, opt.Stale
-		c.shards[i].entries = make(map[question]*cached)
+		c.shards[i].entries = make(map[cacheKey]*cached)
 	}
 	return c
 }
 
 // Lookup implements Resolver. The TTL of an answer is what is left of it.
 func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	name, valid := canonical(name)
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
 		return Answer{NXDomain: true}, nil
 	}
-	if a, ok := c.peek(question{name, t}); ok {
+	if a, ok := c.peek(cacheKey{name, t}); ok {
 		return a, nil
 	}
 	c.shard(name).missed()
 	a, err := c.next.Lookup(ctx, name, t)
 	if err != nil {
-		return c.stale(question{name, t}, err)
+		return c.stale(cacheKey{name, t}, err)
 	}
 	return c.keep(name, t, a), nil
 }
 
 // stale is the answer to a question that failed with err.
-func (c *Cache) stale(q question, err error) (Answer, error) {
+func (c *Cache) stale(q cacheKey, err error) (Answer, error) {
 	switch KindOf(err) {
 	case Timeout, ServFail, Refused, Network, Down:
 		if a, ok := c.shard(q.name).stale(q, c.opt.Now()); ok {
@@ -105,7 +107,7 @@ func (c *Cache) stale(q question, err error) (Answer, error) {
 // ended then: it is used only while no name server answers, for CacheOptions.Stale. It never
 // replaces an answer that the cache has.
 func (c *Cache) Restore(name string, texts []string, seen time.Time) {
-	name, valid := canonical(name)
+	name, valid := dnsdata.Canonical(name)
 	if !valid || len(texts) == 0 {
 		return
 	}
@@ -113,31 +115,31 @@ func (c *Cache) Restore(name string, texts []string, seen time.Time) {
 	for _, text := range texts {
 		a.Records = append(a.Records, RR{Text: text, Strings: []int{len(text)}})
 	}
-	c.shard(name).restore(&cached{question: question{name, TXT}, answer: a, expires: seen, size: cachedBytes(name, a)}, c.opt.Now())
+	c.shard(name).restore(&cached{cacheKey: cacheKey{name, TXT}, answer: a, expires: seen, size: cachedBytes(name, a)}, c.opt.Now())
 }
 
-// Peek implements Peeker.
+// Peek returns what the cache knows without waiting; ok is false if it knows nothing.
 func (c *Cache) Peek(name string, t Type) (Answer, bool) {
-	name, valid := canonical(name)
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
 		return Answer{NXDomain: true}, true
 	}
-	return c.peek(question{name, t})
+	return c.peek(cacheKey{name, t})
 }
 
-func (c *Cache) peek(q question) (Answer, bool) {
+func (c *Cache) peek(q cacheKey) (Answer, bool) {
 	now := c.opt.Now()
 	if a, ok := c.shard(q.name).get(q, now); ok {
 		return a, true
 	}
-	if a, ok := c.shard(q.name).get(question{q.name, anyType}, now); ok {
+	if a, ok := c.shard(q.name).get(cacheKey{q.name, anyType}, now); ok {
 		return a, true
 	}
 	for parent := above(q.name); parent != ""; parent = above(parent) {
 		if parent[0] == '_' {
 			continue
 		}
-		if a, ok := c.shard(parent).get(question{parent, anyType}, now); ok && a.Security == Secure {
+		if a, ok := c.shard(parent).get(cacheKey{parent, anyType}, now); ok && a.Security == Secure {
 			a.Canonical = q.name
 			return a, true
 		}
@@ -167,13 +169,19 @@ func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	if ttl <= 0 {
 		return a
 	}
-	q := question{name, t}
+	q := cacheKey{name, t}
 	if a.NXDomain && len(a.Records) == 0 && !a.Aliased(name) {
 		q.t = anyType
 	}
 	a.TTL, a.Memo = ttl, new(Memo)
 	now := c.opt.Now()
-	return c.shard(name).put(&cached{question: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
+	return c.shard(name).put(&cached{cacheKey: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
+}
+
+// cacheKey is a question.
+type cacheKey struct {
+	name string
+	t    Type
 }
 
 // CacheStats counts what a Cache did and holds.
@@ -202,7 +210,7 @@ func (c *Cache) Stats() CacheStats {
 // algorithm, which spares what was used since the hand passed last.
 type shard struct {
 	mu      sync.Mutex
-	entries map[question]*cached
+	entries map[cacheKey]*cached
 	ring    []*cached
 	hand    int
 	bytes   int
@@ -214,7 +222,7 @@ type shard struct {
 
 // cached is an entry.
 type cached struct {
-	question
+	cacheKey
 	answer  Answer
 	expires time.Time
 	size    int
@@ -244,7 +252,7 @@ func (e *cached) at(now time.Time) (Answer, bool) {
 }
 
 // get returns what holds. What will never be an answer again is removed.
-func (s *shard) get(q question, now time.Time) (Answer, bool) {
+func (s *shard) get(q cacheKey, now time.Time) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
@@ -267,7 +275,7 @@ func (s *shard) mayServeStale(e *cached, now time.Time) bool {
 }
 
 // stale is an answer whose end is no longer ago than the grace.
-func (s *shard) stale(q question, now time.Time) (Answer, bool) {
+func (s *shard) stale(q cacheKey, now time.Time) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[q]
@@ -283,7 +291,7 @@ func (s *shard) stale(q question, now time.Time) (Answer, bool) {
 func (s *shard) restore(e *cached, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[e.question] == nil && s.mayServeStale(e, now) {
+	if s.entries[e.cacheKey] == nil && s.mayServeStale(e, now) {
 		s.add(e, now)
 	}
 }
@@ -293,7 +301,7 @@ func (s *shard) restore(e *cached, now time.Time) {
 func (s *shard) put(e *cached, now time.Time) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.entries[e.question]; old != nil {
+	if old := s.entries[e.cacheKey]; old != nil {
 		if a, ok := old.at(now); ok {
 			return a
 		}
@@ -313,7 +321,7 @@ func (s *shard) add(e *cached, now time.Time) {
 	}
 	e.place = len(s.ring)
 	s.ring = append(s.ring, e)
-	s.entries[e.question] = e
+	s.entries[e.cacheKey] = e
 	s.bytes += e.size
 }
 
@@ -340,7 +348,7 @@ func (s *shard) remove(e *cached) {
 	s.ring[e.place], moved.place = moved, e.place
 	s.ring[last] = nil
 	s.ring = s.ring[:last]
-	delete(s.entries, e.question)
+	delete(s.entries, e.cacheKey)
 	s.bytes -= e.size
 }
 

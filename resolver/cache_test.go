@@ -11,29 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"postseal/internal/core/middleware"
+	"postseal/lab/fakedns"
 	"postseal/resolver"
 )
-
-type clock struct{ now time.Time }
-
-func newClock() *clock { return &clock{time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time          { return c.now }
-func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
-func fixed(a resolver.Answer) *fake      { return failing(a, nil) }
-func absent(ttl time.Duration) *fake     { return fixed(resolver.Answer{NXDomain: true, TTL: ttl}) }
-func ask(t testing.TB, r resolver.Resolver, name string, typ resolver.Type) resolver.Answer {
-	t.Helper()
-	a, err := r.Lookup(t.Context(), name, typ)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func failing(a resolver.Answer, err error) *fake {
-	return &fake{answer: func(context.Context, string, resolver.Type) (resolver.Answer, error) { return a, err }}
-}
 
 func TestCacheTTL(t *testing.T) {
 	records := []resolver.RR{{Text: "x", Strings: []int{1}}}
@@ -53,44 +34,44 @@ func TestCacheTTL(t *testing.T) {
 		{"long negative TTL", resolver.Answer{TTL: 24 * time.Hour}, resolver.CacheOptions{}, time.Hour},
 		{"long negative TTL, bound", resolver.Answer{TTL: 24 * time.Hour}, resolver.CacheOptions{MaxTTL: time.Minute}, time.Minute},
 	} {
-		now := newClock()
+		now := fakedns.NewClock()
 		c.opt.Now = now.Now
-		next := fixed(c.answer)
+		next := fakedns.Fixed(c.answer)
 		cache := resolver.NewCache(next, c.opt)
-		if got := ask(t, cache, "e.test", resolver.TXT); got.TTL != max(c.lives, 0) || (got.Memo != nil) != (c.lives > 0) {
+		if got := fakedns.Ask(t, cache, "e.test", resolver.TXT); got.TTL != max(c.lives, 0) || (got.Memo != nil) != (c.lives > 0) {
 			t.Errorf("%s: first answer %+v", c.name, got)
 		}
 		if c.lives > 0 {
-			now.advance(c.lives - 500*time.Millisecond)
-			a := ask(t, cache, "E.test.", resolver.TXT)
-			if want := time.Duration(0); next.count() != 1 || a.TTL != want || a.NXDomain != c.answer.NXDomain || len(a.Records) != len(c.answer.Records) {
-				t.Errorf("%s: just before the end: asked %d times, %+v", c.name, next.count(), a)
+			now.Advance(c.lives - 500*time.Millisecond)
+			a := fakedns.Ask(t, cache, "E.test.", resolver.TXT)
+			if want := time.Duration(0); next.Count() != 1 || a.TTL != want || a.NXDomain != c.answer.NXDomain || len(a.Records) != len(c.answer.Records) {
+				t.Errorf("%s: just before the end: asked %d times, %+v", c.name, next.Count(), a)
 			}
-			now.advance(500 * time.Millisecond)
+			now.Advance(500 * time.Millisecond)
 		}
 		if _, ok := cache.Peek("e.test", resolver.TXT); ok {
 			t.Errorf("%s: known after its end", c.name)
 		}
-		ask(t, cache, "e.test", resolver.TXT)
-		if next.count() != 2 {
-			t.Errorf("%s: asked %d times, want 2", c.name, next.count())
+		fakedns.Ask(t, cache, "e.test", resolver.TXT)
+		if next.Count() != 2 {
+			t.Errorf("%s: asked %d times, want 2", c.name, next.Count())
 		}
 	}
 }
 
 func TestCacheRemainingTTL(t *testing.T) {
-	now := newClock()
-	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{Now: now.Now})
+	now := fakedns.NewClock()
+	cache := resolver.NewCache(fakedns.Static(time.Minute), resolver.CacheOptions{Now: now.Now})
 	for left := 60; left > 0; left -= 20 {
-		if a := ask(t, cache, "e.test", resolver.TXT); a.TTL != time.Duration(left)*time.Second {
+		if a := fakedns.Ask(t, cache, "e.test", resolver.TXT); a.TTL != time.Duration(left)*time.Second {
 			t.Errorf("TTL = %v, want %d s", a.TTL, left)
 		}
-		now.advance(20 * time.Second)
+		now.Advance(20 * time.Second)
 	}
-	now.advance(-2 * time.Hour) // a clock set back must not make an answer live longer than its TTL says
-	ask(t, cache, "f.test", resolver.TXT)
-	now.advance(-time.Hour)
-	if a := ask(t, cache, "f.test", resolver.TXT); a.TTL > time.Minute {
+	now.Advance(-2 * time.Hour) // a clock set back must not make an answer live longer than its TTL says
+	fakedns.Ask(t, cache, "f.test", resolver.TXT)
+	now.Advance(-time.Hour)
+	if a := fakedns.Ask(t, cache, "f.test", resolver.TXT); a.TTL > time.Minute {
 		t.Errorf("TTL = %v", a.TTL)
 	}
 }
@@ -100,7 +81,7 @@ func TestCacheRemainingTTL(t *testing.T) {
 // with an underscore, is said of the name alone: an attacker who asks for x._domainkey.acme.test
 // must not hide the keys of acme.test where a name server denies empty non-terminals.
 func TestCacheCut(t *testing.T) {
-	now := newClock()
+	now := fakedns.NewClock()
 	for _, tt := range []struct {
 		cut, asked string
 		security   resolver.Security
@@ -120,67 +101,67 @@ func TestCacheCut(t *testing.T) {
 		{"_domainkey.e.test", "_domainkey.e.test", resolver.Insecure, true},
 	} {
 		t.Run(tt.cut+" "+tt.asked+" "+tt.security.String(), func(t *testing.T) {
-			next := fixed(resolver.Answer{NXDomain: true, TTL: time.Minute, Security: tt.security})
+			next := fakedns.Fixed(resolver.Answer{NXDomain: true, TTL: time.Minute, Security: tt.security})
 			cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
-			ask(t, cache, tt.cut, resolver.TXT)
+			fakedns.Ask(t, cache, tt.cut, resolver.TXT)
 			for _, typ := range []resolver.Type{resolver.MX, resolver.TXT} {
 				a, ok := cache.Peek(tt.asked, typ)
 				if ok != tt.known || ok && (!a.NXDomain || a.Aliased(strings.TrimSuffix(tt.asked, "."))) {
 					t.Errorf("%s: %t, %+v", typ, ok, a)
 				}
 			}
-			now.advance(time.Minute)
+			now.Advance(time.Minute)
 			if _, ok := cache.Peek(tt.asked, resolver.TXT); ok {
 				t.Error("the cut outlived its TTL")
 			}
 		})
 	}
 
-	next := fixed(resolver.Answer{NXDomain: true, Canonical: "target.test", TTL: time.Minute})
+	next := fakedns.Fixed(resolver.Answer{NXDomain: true, Canonical: "target.test", TTL: time.Minute})
 	cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
-	ask(t, cache, "alias.test", resolver.TXT)
-	if a := ask(t, cache, "alias.test", resolver.TXT); next.count() != 1 || !a.NXDomain {
-		t.Errorf("aliased NXDOMAIN: asked %q", next.asked)
+	fakedns.Ask(t, cache, "alias.test", resolver.TXT)
+	if a := fakedns.Ask(t, cache, "alias.test", resolver.TXT); next.Count() != 1 || !a.NXDomain {
+		t.Errorf("aliased NXDOMAIN: asked %q", next.Asked)
 	}
-	ask(t, cache, "alias.test", resolver.MX)
-	ask(t, cache, "a.alias.test", resolver.TXT)
-	if next.count() != 3 {
-		t.Errorf("aliased NXDOMAIN: asked %q, want a question for another type and for a name below", next.asked)
+	fakedns.Ask(t, cache, "alias.test", resolver.MX)
+	fakedns.Ask(t, cache, "a.alias.test", resolver.TXT)
+	if next.Count() != 3 {
+		t.Errorf("aliased NXDOMAIN: asked %q, want a question for another type and for a name below", next.Asked)
 	}
 
-	next = fixed(resolver.Answer{TTL: time.Minute})
+	next = fakedns.Fixed(resolver.Answer{TTL: time.Minute})
 	cache = resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
-	ask(t, cache, "e.test", resolver.TXT)
-	ask(t, cache, "e.test", resolver.MX)
-	ask(t, cache, "a.e.test", resolver.TXT)
-	if next.count() != 3 {
-		t.Errorf("NODATA: asked %q", next.asked)
+	fakedns.Ask(t, cache, "e.test", resolver.TXT)
+	fakedns.Ask(t, cache, "e.test", resolver.MX)
+	fakedns.Ask(t, cache, "a.e.test", resolver.TXT)
+	if next.Count() != 3 {
+		t.Errorf("NODATA: asked %q", next.Asked)
 	}
 }
 
 func TestCacheFailure(t *testing.T) {
-	next := failing(resolver.Answer{}, &resolver.Error{Kind: resolver.ServFail})
+	next := fakedns.Failing(resolver.Answer{}, &resolver.Error{Kind: resolver.ServFail})
 	cache := resolver.NewCache(next, resolver.CacheOptions{})
 	for range 2 {
 		if _, err := cache.Lookup(t.Context(), "e.test", resolver.TXT); resolver.KindOf(err) != resolver.ServFail {
 			t.Errorf("Lookup = %v", err)
 		}
 	}
-	if next.count() != 2 {
-		t.Errorf("asked %d times, want 2", next.count())
+	if next.Count() != 2 {
+		t.Errorf("asked %d times, want 2", next.Count())
 	}
-	if a, err := cache.Lookup(t.Context(), strings.Repeat("a", 64)+".test", resolver.TXT); err != nil || !a.NXDomain || next.count() != 2 {
+	if a, err := cache.Lookup(t.Context(), strings.Repeat("a", 64)+".test", resolver.TXT); err != nil || !a.NXDomain || next.Count() != 2 {
 		t.Errorf("impossible name: %+v, %v", a, err)
 	}
 }
 
 func TestCacheMemo(t *testing.T) {
-	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{})
-	first := ask(t, cache, "e.test", resolver.TXT)
-	if first.Memo == nil || ask(t, cache, "e.test", resolver.TXT).Memo != first.Memo {
+	cache := resolver.NewCache(fakedns.Static(time.Minute), resolver.CacheOptions{})
+	first := fakedns.Ask(t, cache, "e.test", resolver.TXT)
+	if first.Memo == nil || fakedns.Ask(t, cache, "e.test", resolver.TXT).Memo != first.Memo {
 		t.Error("an entry has more than one Memo")
 	}
-	if ask(t, cache, "f.test", resolver.TXT).Memo == first.Memo {
+	if fakedns.Ask(t, cache, "f.test", resolver.TXT).Memo == first.Memo {
 		t.Error("two entries share a Memo")
 	}
 }
@@ -189,32 +170,32 @@ func TestCacheMemo(t *testing.T) {
 // one huge answer drive out everything.
 func TestCacheBound(t *testing.T) {
 	for _, limit := range []int{1, 20 << 10, 1 << 20} {
-		next := static(time.Hour)
+		next := fakedns.Static(time.Hour)
 		cache := resolver.NewCache(next, resolver.CacheOptions{MaxBytes: limit})
 		for i := range 5000 {
-			ask(t, cache, fmt.Sprintf("n%d.test", i), resolver.TXT)
+			fakedns.Ask(t, cache, fmt.Sprintf("n%d.test", i), resolver.TXT)
 			if limit > 1000 {
-				ask(t, cache, "popular.test", resolver.TXT)
+				fakedns.Ask(t, cache, "popular.test", resolver.TXT)
 			}
 		}
 		s := cache.Stats()
 		if s.Bytes > limit || limit > 1000 && s.Bytes < limit/2 {
 			t.Errorf("limit %d: %+v", limit, s)
 		}
-		if limit > 1000 && next.count() != 5001 {
-			t.Errorf("limit %d: asked %d times: what is used was driven out", limit, next.count())
+		if limit > 1000 && next.Count() != 5001 {
+			t.Errorf("limit %d: asked %d times: what is used was driven out", limit, next.Count())
 		}
 	}
 	huge := strings.Repeat("x", 60<<10)
-	cache := resolver.NewCache(&fake{answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
+	cache := resolver.NewCache(&fakedns.Fake{Answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
 		a := resolver.Answer{Records: []resolver.RR{{Text: "x"}}, TTL: time.Hour}
 		if name == "huge.test" {
 			a.Records[0].Text = huge
 		}
 		return a, nil
 	}}, resolver.CacheOptions{MaxBytes: 50 << 10})
-	ask(t, cache, "e.test", resolver.TXT)
-	if a := ask(t, cache, "huge.test", resolver.TXT); a.Records[0].Text != huge {
+	fakedns.Ask(t, cache, "e.test", resolver.TXT)
+	if a := fakedns.Ask(t, cache, "huge.test", resolver.TXT); a.Records[0].Text != huge {
 		t.Error("a huge answer is lost")
 	}
 	if s := cache.Stats(); s.Entries != 1 || s.Evictions != 0 {
@@ -228,7 +209,7 @@ func TestCacheEstimate(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{MaxBytes: limit})
+	cache := resolver.NewCache(fakedns.Static(time.Hour), resolver.CacheOptions{MaxBytes: limit})
 	for i := range 30000 {
 		a, err := cache.Lookup(context.Background(), fmt.Sprintf("name-%d.e.test", i), resolver.TXT)
 		if err != nil {
@@ -247,7 +228,7 @@ func TestCacheEstimate(t *testing.T) {
 
 // TestCacheConcurrent runs everything at once, for the race detector.
 func TestCacheConcurrent(t *testing.T) {
-	next := &fake{answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
+	next := &fakedns.Fake{Answer: func(_ context.Context, name string, _ resolver.Type) (resolver.Answer, error) {
 		a := resolver.Answer{Canonical: name, TTL: time.Duration(1+len(name)%3) * time.Millisecond}
 		switch name[0] {
 		case 'x':
@@ -259,7 +240,7 @@ func TestCacheConcurrent(t *testing.T) {
 		}
 		return a, nil
 	}}
-	cache := resolver.NewCache(resolver.Coalesce(resolver.NewLimit(next, 4)), resolver.CacheOptions{MaxBytes: 40 << 10})
+	cache := resolver.NewCache(middleware.Coalesce(middleware.NewLimit(next, 4)), resolver.CacheOptions{MaxBytes: 40 << 10})
 	var work sync.WaitGroup
 	for range 8 {
 		work.Go(func() {
@@ -283,8 +264,8 @@ func TestCacheConcurrent(t *testing.T) {
 }
 
 func BenchmarkCacheHit(b *testing.B) {
-	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
-	ask(b, cache, "_dmarc.example.test", resolver.TXT)
+	cache := resolver.NewCache(fakedns.Static(time.Hour), resolver.CacheOptions{})
+	fakedns.Ask(b, cache, "_dmarc.example.test", resolver.TXT)
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -293,11 +274,11 @@ func BenchmarkCacheHit(b *testing.B) {
 }
 
 func BenchmarkCacheHitParallel(b *testing.B) {
-	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
+	cache := resolver.NewCache(fakedns.Static(time.Hour), resolver.CacheOptions{})
 	names := make([]string, 1000)
 	for i := range names {
 		names[i] = fmt.Sprintf("_dmarc.n%d.test", i)
-		ask(b, cache, names[i], resolver.TXT)
+		fakedns.Ask(b, cache, names[i], resolver.TXT)
 	}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -308,8 +289,8 @@ func BenchmarkCacheHitParallel(b *testing.B) {
 }
 
 func BenchmarkCacheCut(b *testing.B) {
-	cache := resolver.NewCache(absent(time.Hour), resolver.CacheOptions{})
-	ask(b, cache, "e.test", resolver.TXT)
+	cache := resolver.NewCache(fakedns.Absent(time.Hour), resolver.CacheOptions{})
+	fakedns.Ask(b, cache, "e.test", resolver.TXT)
 	b.ReportAllocs()
 	for b.Loop() {
 		cache.Peek("_dmarc.a.b.c.d.e.test", resolver.TXT)
@@ -317,8 +298,8 @@ func BenchmarkCacheCut(b *testing.B) {
 }
 
 func TestCacheHitAllocates(t *testing.T) {
-	cache := resolver.NewCache(static(time.Hour), resolver.CacheOptions{})
-	ask(t, cache, "e.test", resolver.TXT)
+	cache := resolver.NewCache(fakedns.Static(time.Hour), resolver.CacheOptions{})
+	fakedns.Ask(t, cache, "e.test", resolver.TXT)
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() { cache.Lookup(ctx, "e.test", resolver.TXT) }); n != 0 {
 		t.Errorf("a hit allocates %v times", n)
@@ -345,21 +326,21 @@ func TestCacheStale(t *testing.T) {
 		{"NODATA", resolver.Answer{}, resolver.Timeout, time.Hour, time.Minute, false},
 		{"NXDOMAIN", resolver.Answer{NXDomain: true}, resolver.Timeout, time.Hour, time.Minute, false},
 	} {
-		now := newClock()
+		now := fakedns.NewClock()
 		c.a.TTL = time.Minute
-		next := fixed(c.a)
+		next := fakedns.Fixed(c.a)
 		cache := resolver.NewCache(next, resolver.CacheOptions{Stale: c.grace, Now: now.Now})
-		if a := ask(t, cache, "e.test", resolver.TXT); a.Stale {
+		if a := fakedns.Ask(t, cache, "e.test", resolver.TXT); a.Stale {
 			t.Errorf("%s: a fresh answer is stale", c.name)
 		}
-		next.answer = failing(resolver.Answer{}, &resolver.Error{Kind: c.kind}).answer
-		now.advance(time.Minute + c.after)
+		next.Answer = fakedns.Failing(resolver.Answer{}, &resolver.Error{Kind: c.kind}).Answer
+		now.Advance(time.Minute + c.after)
 		a, err := cache.Lookup(t.Context(), "e.test", resolver.TXT)
 		if (err == nil) != c.want || a.Stale != c.want || a.TTL != 0 {
 			t.Errorf("%s: %+v, %v, want stale %v", c.name, a, err, c.want)
 		}
-		next.answer = fixed(resolver.Answer{Records: []resolver.RR{{Text: "new"}}, TTL: time.Minute}).answer
-		if a := ask(t, cache, "e.test", resolver.TXT); a.Stale || a.Records[0].Text != "new" {
+		next.Answer = fakedns.Fixed(resolver.Answer{Records: []resolver.RR{{Text: "new"}}, TTL: time.Minute}).Answer
+		if a := fakedns.Ask(t, cache, "e.test", resolver.TXT); a.Stale || a.Records[0].Text != "new" {
 			t.Errorf("%s: afterwards %+v", c.name, a)
 		}
 	}

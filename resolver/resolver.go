@@ -1,5 +1,4 @@
-// Package resolver is the DNS contract of the evaluators and its middlewares: cache,
-// coalescing, limits, and the ledger of one transaction.
+// Package resolver is the DNS contract of the evaluators, and a cache.
 //
 // An answer has four outcomes that are never mixed up: records, no record of that
 // type (NODATA), no such name (NXDOMAIN), and failure with its kind. The first three
@@ -12,6 +11,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"postseal/internal/core/dnsdata"
 )
 
 // Type is a DNS resource record type (RFC 1035 §3.2.2).
@@ -95,7 +96,9 @@ type Answer struct {
 
 // Aliased reports whether a CNAME led to this answer. An NXDOMAIN of an aliased
 // answer belongs to the target: the name that was asked for exists (RFC 6604 §3).
-func (a Answer) Aliased(name string) bool { return a.Canonical != "" && !equalFold(a.Canonical, name) }
+func (a Answer) Aliased(name string) bool {
+	return a.Canonical != "" && !dnsdata.EqualFold(a.Canonical, name)
+}
 
 // Resolver answers one question. name is dotted raw octets without trailing dot, in
 // any case and not escaped. A name that cannot exist (a label over 63 octets or empty,
@@ -103,25 +106,6 @@ func (a Answer) Aliased(name string) bool { return a.Canonical != "" && !equalFo
 // deferral. The error is an *Error, or wraps the error of ctx.
 type Resolver interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)
-}
-
-// Prefetcher is a Resolver that can start a query before its answer is needed. Prefetch never
-// blocks.
-type Prefetcher interface {
-	Prefetch(name string, t Type)
-}
-
-// Prefetch tells r of a question if it wants to know.
-func Prefetch(r Resolver, name string, t Type) {
-	if p, ok := r.(Prefetcher); ok {
-		p.Prefetch(name, t)
-	}
-}
-
-// Peeker is a Resolver that may know an answer without waiting. ok is false when it
-// does not.
-type Peeker interface {
-	Peek(name string, t Type) (a Answer, ok bool)
 }
 
 // Kind is the way in which a question failed.
@@ -181,73 +165,4 @@ func KindOf(err error) Kind {
 		return Canceled
 	}
 	return Network
-}
-
-// ValidName reports whether name can exist in the DNS: no empty label, no label over
-// 63 octets, at most 253 octets (RFC 1035 §2.3.4). One trailing dot is allowed.
-func ValidName(name string) bool {
-	if n := len(name); n > 0 && name[n-1] == '.' {
-		name = name[:n-1]
-	}
-	if name == "" || len(name) > 253 {
-		return false
-	}
-	label := 0
-	for i := 0; i < len(name); i++ {
-		if name[i] != '.' {
-			if label++; label > 63 {
-				return false
-			}
-			continue
-		}
-		if label == 0 {
-			return false
-		}
-		label = 0
-	}
-	return label > 0
-}
-
-// canonical is the one form of a name within this package: lower case, without the one trailing
-// dot that it may have. ok is false when the name cannot exist.
-func canonical(name string) (c string, ok bool) {
-	if !ValidName(name) {
-		return name, false
-	}
-	if name[len(name)-1] == '.' {
-		name = name[:len(name)-1]
-	}
-	for i := 0; i < len(name); i++ {
-		if lower(name[i]) != name[i] {
-			return lowered(name), true
-		}
-	}
-	return name, true
-}
-
-func lowered(name string) string {
-	b := []byte(name)
-	for i, c := range b {
-		b[i] = lower(c)
-	}
-	return string(b)
-}
-
-func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := 0; i < len(a); i++ {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }

@@ -8,67 +8,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
+	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/middleware"
+	"postseal/lab/fakedns"
 	"postseal/resolver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fake is a Resolver made of a function, which counts its questions.
-type fake struct {
-	answer func(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error)
-	mu     sync.Mutex
-	asked  []string
-}
-
-func (f *fake) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	f.mu.Lock()
-	f.asked = append(f.asked, name+" "+t.String())
-	f.mu.Unlock()
-	return f.answer(ctx, name, t)
-}
-
-func (f *fake) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.asked)
-}
-
-// static answers each question with one TXT record that repeats it.
-func static(ttl time.Duration) *fake {
-	return &fake{answer: func(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-		text := name + " " + t.String()
-		return resolver.Answer{Records: []resolver.RR{{Text: text, Strings: []int{len(text)}}}, Canonical: name, TTL: ttl, Security: resolver.Insecure}, nil
-	}}
-}
-
-// held answers only when open is closed or ctx ends.
-func held(open <-chan struct{}) *fake {
-	f := static(time.Minute)
-	next := f.answer
-	f.answer = func(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-		select {
-		case <-open:
-			return next(ctx, name, t)
-		case <-ctx.Done():
-			return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(ctx.Err()), Err: ctx.Err()}
-		}
-	}
-	return f
-}
-
-// eventually waits for what other goroutines do.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in 5 s: %s", what)
-		}
-	}
-}
 
 func TestType(t *testing.T) {
 	for _, typ := range []resolver.Type{resolver.A, resolver.NS, resolver.CNAME, resolver.SOA, resolver.PTR, resolver.MX, resolver.TXT,
@@ -137,7 +86,7 @@ func TestValidName(t *testing.T) {
 		"e.test": true, "e.test.": true, "x": true, "\xff\x00 .test": true, label + ".test": true, long: true, long + ".": true,
 		"": false, ".": false, "..": false, ".e.test": false, "e..test": false, "e.test..": false, label + "a.test": false, "a" + long: false,
 	} {
-		if got := resolver.ValidName(name); got != want {
+		if got := dnsdata.ValidName(name); got != want {
 			t.Errorf("ValidName(%.20q, %d octets) = %v, want %v", name, len(name), got, want)
 		}
 	}
@@ -149,7 +98,7 @@ func TestReverseName(t *testing.T) {
 		"::ffff:192.0.2.1": "1.2.0.192.in-addr.arpa",
 		"2001:db8::cb01":   "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
 	} {
-		if got := resolver.ReverseName(netip.MustParseAddr(ip)); got != want {
+		if got := dnsdata.ReverseName(netip.MustParseAddr(ip)); got != want {
 			t.Errorf("ReverseName(%s) = %q, want %q", ip, got, want)
 		}
 	}
@@ -194,7 +143,7 @@ func TestParsed(t *testing.T) {
 
 // prefetcher records the queries it is told to start.
 type prefetcher struct {
-	fake
+	fakedns.Fake
 	told []string
 }
 
@@ -204,8 +153,8 @@ func (p *prefetcher) Prefetch(name string, t resolver.Type) {
 
 func TestPrefetch(t *testing.T) {
 	p := new(prefetcher)
-	resolver.Prefetch(p, "e.test", resolver.MX)
-	resolver.Prefetch(static(0), "e.test", resolver.MX)
+	middleware.Prefetch(p, "e.test", resolver.MX)
+	middleware.Prefetch(fakedns.Static(0), "e.test", resolver.MX)
 	if len(p.told) != 1 || p.told[0] != "e.test MX" {
 		t.Errorf("told of %q", p.told)
 	}

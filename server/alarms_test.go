@@ -12,6 +12,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/conf"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/store"
@@ -90,7 +91,7 @@ func TestAlarmDNS(t *testing.T) {
 	d := run(t, listeners+storeTable(dir)+"[notify]\ncommand = ['/bin/true']\n")
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	a := newAlarms(d.Daemon, func() time.Time { return now })
-	silent := resolver.NewBreaker(failing{}, resolver.BreakerOptions{Probe: failing{}})
+	silent := middleware.NewBreaker(failing{}, middleware.BreakerOptions{Probe: failing{}})
 	d.names.Load().breaker = silent
 	for i := range 100 {
 		silent.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/stub"
 	"postseal/server/listener"
@@ -21,9 +22,9 @@ import (
 // names answers DNS queries under one [dns] table.
 type names struct {
 	config  conf.DNS
-	servers []string          // the servers it queries, for the log
-	direct  resolver.Resolver // without a cache
-	breaker *resolver.Breaker // in front of the servers
+	servers []string            // the servers it queries, for the log
+	direct  resolver.Resolver   // without a cache
+	breaker *middleware.Breaker // in front of the servers
 	cache   *resolver.Cache
 	close   func()
 }
@@ -38,8 +39,8 @@ func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Lo
 	n.direct = &metered{next: n.direct, metrics: m, told: rate.Sometimes{First: 1, Interval: time.Minute}, failed: func(err error) {
 		log.Warn("a query to the name servers got no answer", "resolver", strings.Join(n.servers, ","), "error", listener.Text(err))
 	}}
-	bounded := resolver.NewLimit(n.direct, c.Outstanding)
-	n.breaker = resolver.NewBreaker(bounded, resolver.BreakerOptions{Probe: n.direct, Changed: func(open bool) {
+	bounded := middleware.NewLimit(n.direct, c.Outstanding)
+	n.breaker = middleware.NewBreaker(bounded, middleware.BreakerOptions{Probe: n.direct, Changed: func(open bool) {
 		if open {
 			log.Error("no name server answers: queries fail immediately until one does", "resolver", strings.Join(n.servers, ","))
 		} else {
@@ -50,7 +51,7 @@ func (n *names) guard(memory *listener.Memory, m *listener.Metrics, log *slog.Lo
 	if most := memory.Limit() / cacheShare; most > 0 && octets > most {
 		octets = most
 	}
-	n.cache = resolver.NewCache(resolver.Coalesce(n.breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
+	n.cache = resolver.NewCache(middleware.Coalesce(n.breaker), resolver.CacheOptions{MaxBytes: int(octets), Stale: time.Duration(c.Stale)})
 }
 
 // given answers with r instead of name servers.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/core/middleware"
 	"postseal/lab/listenertest"
 	"postseal/resolver"
 	"postseal/server/listener"
@@ -42,7 +43,7 @@ func TestNoNameServer(t *testing.T) {
 		}
 		return resolver.KindOf(err)
 	}
-	for i := range resolver.DefaultBreakerFailures {
+	for i := range middleware.DefaultBreakerFailures {
 		if got := ask(i); got != resolver.Timeout {
 			t.Fatalf("question %d: %s", i, got)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/conf"
+	"postseal/internal/core/middleware"
 	"postseal/lab/listenertest"
 	"postseal/message"
 	"postseal/resolver"
@@ -73,6 +74,6 @@ func TestOnePatience(t *testing.T) {
 		if !strings.Contains(log.String(), "no name server answers") {
 			t.Errorf("the log does not say why:\n%s", log)
 		}
-		time.Sleep(resolver.DefaultBreakerPatience) // the last probe ends
+		time.Sleep(middleware.DefaultBreakerPatience) // the last probe ends
 	})
 }

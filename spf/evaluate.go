@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/reason"
 	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
@@ -213,7 +215,7 @@ func (e *evaluation) matchMX(d *spfrecord.Directive, to string) (bool, *outcome)
 	hosts := e.mailHosts(mx.Records)
 	for i := range hosts {
 		if hosts[i].Target != "" { // null MX (RFC 7505)
-			resolver.Prefetch(e.dns, hosts[i].Target, e.family())
+			middleware.Prefetch(e.dns, hosts[i].Target, e.family())
 		}
 	}
 	for i := range hosts {
@@ -275,13 +277,13 @@ func (e *evaluation) matchPTR(target string) (bool, *outcome) {
 
 // reverseNames returns the first ten names of the PTR answer (RFC 7208 §4.6.4).
 func (e *evaluation) reverseNames() (names []string, void bool) {
-	a, err := e.lookup(resolver.ReverseName(e.ip), resolver.PTR)
+	a, err := e.lookup(dnsdata.ReverseName(e.ip), resolver.PTR)
 	if err != nil {
 		return nil, false
 	}
 	for i := range a.Records[:min(len(a.Records), e.limits.Names)] {
 		names = append(names, a.Records[i].Target)
-		resolver.Prefetch(e.dns, a.Records[i].Target, e.family())
+		middleware.Prefetch(e.dns, a.Records[i].Target, e.family())
 	}
 	return names, len(a.Records) == 0
 }
@@ -309,7 +311,7 @@ func within(name, target string) bool {
 // prefetch asks at once for what the record will most likely need: the static targets up
 // to the first directive that matches without a lookup.
 func (e *evaluation) prefetch(r *spfrecord.Record, name string) {
-	if _, ok := e.dns.(resolver.Prefetcher); !ok {
+	if _, ok := e.dns.(middleware.Prefetcher); !ok {
 		return
 	}
 	left := e.limits.Lookups - e.lookups
@@ -330,7 +332,7 @@ func (e *evaluation) prefetch(r *spfrecord.Record, name string) {
 	}
 	if r.Redirect != nil && left > 0 {
 		if target, ok := r.Redirect.Value.Static(); ok {
-			resolver.Prefetch(e.dns, spfrecord.TruncateName(target), resolver.TXT)
+			middleware.Prefetch(e.dns, spfrecord.TruncateName(target), resolver.TXT)
 		}
 	}
 }
@@ -338,13 +340,13 @@ func (e *evaluation) prefetch(r *spfrecord.Record, name string) {
 func (e *evaluation) prefetchTerm(m spfrecord.Mechanism, target string) {
 	switch m {
 	case spfrecord.Include:
-		resolver.Prefetch(e.dns, target, resolver.TXT)
+		middleware.Prefetch(e.dns, target, resolver.TXT)
 	case spfrecord.A:
-		resolver.Prefetch(e.dns, target, e.family())
+		middleware.Prefetch(e.dns, target, e.family())
 	case spfrecord.MX:
-		resolver.Prefetch(e.dns, target, resolver.MX)
+		middleware.Prefetch(e.dns, target, resolver.MX)
 	case spfrecord.Exists:
-		resolver.Prefetch(e.dns, target, resolver.A)
+		middleware.Prefetch(e.dns, target, resolver.A)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 	"postseal/spf"
@@ -23,7 +24,7 @@ func TestSameFromEveryResolver(t *testing.T) {
 		for _, ip := range []string{"192.0.2.1", "192.0.2.7", "192.0.2.9", "192.0.2.26", "198.51.100.1", "2001:db8::1"} {
 			q := spf.Request{IP: netip.MustParseAddr(ip), Helo: "h.test", Sender: "a-b@" + d + ".test"}
 			want := (&spf.Checker{Resolver: &asked{Resolver: z}}).Check(t.Context(), q)
-			ledger := resolver.NewLedger(t.Context(), &asked{Resolver: z}, resolver.Budget{})
+			ledger := middleware.NewLedger(t.Context(), &asked{Resolver: z}, resolver.Budget{})
 			if got := (&spf.Checker{Resolver: ledger}).Check(t.Context(), q); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s from %s, by a ledger: got %+v, want %+v", d, ip, got, want)
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/internal/core/middleware"
 	"postseal/lab/bench/corpus"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
@@ -48,7 +49,7 @@ func chainZone(tb testing.TB) *dnstest.Zone {
 
 func coldVerifier(tb testing.TB, next resolver.Resolver) *postseal.Verifier {
 	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Now: func() time.Time { return clock },
-		Resolver: resolver.NewCache(resolver.Coalesce(next), resolver.CacheOptions{})})
+		Resolver: resolver.NewCache(middleware.Coalesce(next), resolver.CacheOptions{})})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func BenchmarkColdMany(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		v, err := postseal.New(postseal.Config{Resolver: resolver.NewCache(resolver.Coalesce(resolver.NewLimit(slow{zone, 20 * time.Millisecond}, 1000)), resolver.CacheOptions{})})
+		v, err := postseal.New(postseal.Config{Resolver: resolver.NewCache(middleware.Coalesce(middleware.NewLimit(slow{zone, 20 * time.Millisecond}, 1000)), resolver.CacheOptions{})})
 		if err != nil {
 			b.Fatal(err)
 		}

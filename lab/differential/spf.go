@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 	"postseal/spf"
 )
@@ -317,7 +318,7 @@ func (m *spfMaker) reverse(c *SPFCase) {
 		if n > 4 && i < n-1 {
 			name = fmt.Sprintf("n%d.test", i)
 		}
-		m.zone.Add(resolver.ReverseName(ip), "PTR", name)
+		m.zone.Add(dnsdata.ReverseName(ip), "PTR", name)
 		if m.chance(50) {
 			m.zone.Add(name, addressType(ip), ip.String())
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
 	"postseal/spf"
@@ -235,5 +236,5 @@ func (v *spfView) voidHost() bool {
 
 // unqueryable: a term expanded to no name.
 func (v *spfView) unqueryable() bool {
-	return v.anyName(func(n string) bool { return !resolver.ValidName(n) })
+	return v.anyName(func(n string) bool { return !dnsdata.ValidName(n) })
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -67,7 +68,7 @@ func latin1(s string) string {
 
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	if !resolver.ValidName(name) {
+	if !dnsdata.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, nil
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))

@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -170,7 +171,7 @@ func target(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	name = target(name)
-	if !resolver.ValidName(name) {
+	if !dnsdata.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, nil
 	}
 	for range 10 {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"strconv"
 	"strings"
@@ -173,5 +174,5 @@ func System() (*resolver.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client, resolver.DefaultOutstanding)), resolver.CacheOptions{}), nil
+	return resolver.NewCache(middleware.Coalesce(middleware.NewLimit(client, middleware.DefaultOutstanding)), resolver.CacheOptions{}), nil
 }

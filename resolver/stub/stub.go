@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -108,7 +109,7 @@ func (c *Client) begin() bool {
 // Lookup implements resolver.Resolver. Servers are asked in turn until one answers; a
 // server that says no (SERVFAIL, REFUSED) is asked once, a silent one in each round.
 func (c *Client) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	if !resolver.ValidName(name) {
+	if !dnsdata.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, nil
 	}
 	if !c.begin() {

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"postseal/internal/core/dnszone"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/stub"
 )
@@ -247,7 +248,7 @@ func TestWholeChain(t *testing.T) {
 	zone := "e.test. 900 IN SOA ns.e.test. root.e.test. 1 2 3 4 90\n"
 	s := serve(t, dnszone.Faults{Delay: 50 * time.Millisecond}, zone)
 	now := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
-	r := resolver.NewCache(resolver.Coalesce(resolver.NewLimit(client(t, stub.Config{}, s.Addr()), 8)), resolver.CacheOptions{Now: func() time.Time { return now }})
+	r := resolver.NewCache(middleware.Coalesce(middleware.NewLimit(client(t, stub.Config{}, s.Addr()), 8)), resolver.CacheOptions{Now: func() time.Time { return now }})
 	var work sync.WaitGroup
 	for range 50 {
 		work.Go(func() {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/resolver"
+	"postseal/internal/core/middleware"
 )
 
 // What an ordinary message, and the ordinary messages of one network, hold of the DNS. Beyond it
@@ -142,7 +142,7 @@ func (m *Message) Abort() {
 
 // begin registers what a message holds. ctx is that of its questions.
 func (e *Engine) begin(ctx context.Context, conn postseal.Conn) (context.Context, *flight) {
-	f := &flight{network: resolver.NetworkOf(conn.Remote.Addr()), size: func() int { return 0 }, breakOff: func() {}}
+	f := &flight{network: middleware.NetworkOf(conn.Remote.Addr()), size: func() int { return 0 }, breakOff: func() {}}
 	ctx, f.end = context.WithCancel(ctx)
 	return ctx, f
 }
@@ -169,5 +169,5 @@ func (e *Engine) costly(client netip.Addr) bool {
 		return false
 	}
 	e.ShedCostliest()
-	return e.flights.costly(resolver.NetworkOf(client))
+	return e.flights.costly(middleware.NetworkOf(client))
 }

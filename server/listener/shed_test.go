@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"postseal"
-	"postseal/resolver"
+	"postseal/internal/core/middleware"
 )
 
 // TestShedCostliest: the messages that hold the most end first, as many as are needed, and ordinary
@@ -61,7 +61,7 @@ func TestShedMessage(t *testing.T) {
 	defer request.Close()
 	ordinary := e.Begin(t.Context(), e.Current(), postseal.Conn{Remote: netip.MustParseAddrPort("198.51.100.1:25")}, "mx.e.test", "a@e.test")
 	for one := range e.flights.all {
-		if one.network == resolver.NetworkOf(conn.Remote.Addr()) {
+		if one.network == middleware.NetworkOf(conn.Remote.Addr()) {
 			one.size = func() int { return ordinaryNetwork }
 		}
 	}

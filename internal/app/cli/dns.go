@@ -9,6 +9,7 @@ import (
 
 	"postseal/internal/app/conf"
 	"postseal/internal/core/dnszone"
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/resolver/stub"
 )
@@ -19,7 +20,7 @@ func (a *app) resolver() (resolver.Resolver, error) {
 	if len(a.flags.zones) > 0 {
 		return zones(a.flags.zones)
 	}
-	return a.network(func(client resolver.Resolver) resolver.Resolver { return resolver.NewLimit(client, outstanding) })
+	return a.network(func(client resolver.Resolver) resolver.Resolver { return middleware.NewLimit(client, outstanding) })
 }
 
 // network queries the name servers within limits, with query sharing and a cache.
@@ -33,11 +34,11 @@ func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolve
 		return nil, usage("--resolver: %s", strings.TrimPrefix(err.Error(), "stub: ")).or("%s", serverForm)
 	}
 	a.client = client
-	return resolver.NewCache(resolver.Coalesce(bounds(client)), resolver.CacheOptions{MaxBytes: a.cacheBytes}), nil
+	return resolver.NewCache(middleware.Coalesce(bounds(client)), resolver.CacheOptions{MaxBytes: a.cacheBytes}), nil
 }
 
 // dns answers the queries of one command, and records them.
-func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
+func (a *app) dns(ctx context.Context) (*middleware.Ledger, clockFunc, error) {
 	r, err := a.resolver()
 	if err != nil {
 		return nil, nil, err
@@ -46,11 +47,11 @@ func (a *app) dns(ctx context.Context) (*resolver.Ledger, clockFunc, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return resolver.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
+	return middleware.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
 }
 
 // done ends the queries of one command, and reports if name servers did not answer.
-func (a *app) done(dns *resolver.Ledger) {
+func (a *app) done(dns *middleware.Ledger) {
 	var down outage
 	down.watch(dns.Exchanges())
 	dns.Close()

@@ -8,6 +8,7 @@ import (
 	"postseal"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/middleware"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -103,7 +104,7 @@ func Default() *Config {
 		Listen:  DefaultListen(),
 		Network: Network{Trusted: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, TrustedRelays: []Prefix{}, Originating: []string{"ORIGINATING"}},
 		DNS: DNS{Servers: []Server{}, Timeout: Duration(5 * time.Second), OnError: postseal.OnErrorAuto, Validating: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")},
-			Cache: resolver.DefaultCacheBytes, Stale: Grace(24 * time.Hour), Outstanding: resolver.DefaultOutstanding},
+			Cache: resolver.DefaultCacheBytes, Stale: Grace(24 * time.Hour), Outstanding: middleware.DefaultOutstanding},
 		SPF: SPF{Fail: "header", SoftFail: "header", PermError: "header", TempError: "header", HeloFail: "header",
 			Lookups: spf.DefaultLookups, VoidLookups: spf.DefaultVoidLookups, Timeout: Duration(spf.DefaultTime)},
 		Policy: Policy{ReceivedSPF: true, NullMX: "reject", IPRev: "accept"},

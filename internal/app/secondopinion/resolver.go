@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 )
 
@@ -78,7 +79,7 @@ func (r netResolver) LookupAddr(ctx context.Context, addr string) ([]string, err
 	if err != nil {
 		return nil, &net.DNSError{Err: "no address", Name: addr, IsNotFound: true}
 	}
-	records, err := r.ask(ctx, resolver.ReverseName(ip), resolver.PTR)
+	records, err := r.ask(ctx, dnsdata.ReverseName(ip), resolver.PTR)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/dnswire"
 	"postseal/resolver"
 )
@@ -185,7 +186,7 @@ func (z *Zone) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
 }
 
 func (z *Zone) answer(name string, t resolver.Type) (resolver.Answer, resolver.Kind) {
-	if !resolver.ValidName(name) {
+	if !dnsdata.ValidName(name) {
 		return resolver.Answer{NXDomain: true}, ""
 	}
 	p := z.walk(dnswire.Lower(strings.TrimSuffix(name, ".")), t)

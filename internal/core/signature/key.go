@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"postseal/domain"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/tagvalue"
 	"postseal/resolver"
 )
@@ -225,7 +226,7 @@ func KeyName(selector, d domain.Name) string { return string(selector) + "._doma
 
 // PrefetchKey tells r that the keys of a selector will be looked up.
 func PrefetchKey(r resolver.Resolver, selector, d domain.Name) {
-	resolver.Prefetch(r, KeyName(selector, d), resolver.TXT)
+	middleware.Prefetch(r, KeyName(selector, d), resolver.TXT)
 }
 
 // LookupKey asks for the keys of a selector, at most three. Its errors are those of LookupKeys.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/reason"
 	"postseal/resolver"
 )
@@ -86,7 +87,7 @@ func parseAnswer(a resolver.Answer) *parsedAnswer {
 // IsDomain reports whether s is a domain that check_host() evaluates: a name of several labels
 // (RFC 7208 §4.3). An address is not one.
 func IsDomain(s string) bool {
-	if !resolver.ValidName(s) || strings.IndexByte(strings.TrimSuffix(s, "."), '.') < 0 {
+	if !dnsdata.ValidName(s) || strings.IndexByte(strings.TrimSuffix(s, "."), '.') < 0 {
 		return false
 	}
 	if !isDigit(s[len(s)-1]) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postseal/domain"
+	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
@@ -147,7 +148,7 @@ func (x *explorer) prefetchAll(r *spfrecord.Record, name string) {
 			continue
 		}
 		for _, t := range asks[d.Mechanism] {
-			resolver.Prefetch(x.dns, target, t)
+			middleware.Prefetch(x.dns, target, t)
 		}
 	}
 }

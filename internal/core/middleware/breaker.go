@@ -1,17 +1,20 @@
-package resolver
+package middleware
 
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // BreakerOptions say when a Breaker opens. Zero fields take the defaults.
 type BreakerOptions struct {
 	// Probe is asked whether the resolver answers; the next resolver by default. It must not wait
 	// after the questions of messages: give it what is below the Limit.
-	Probe    Resolver
+	Probe    resolver.Resolver
 	Failures int              // in a row that make it doubt, 20
 	Silence  time.Duration    // after which a question without an answer makes it doubt, if none was answered meanwhile, 1 s
 	Interval time.Duration    // between two probes while it is open, 1 s
@@ -40,7 +43,7 @@ const probeName = "arpa"
 // resolver once, in whatever order it asks its questions. While the breaker is open one probe an
 // interval goes out; the first answer closes it. It is safe for concurrent use.
 type Breaker struct {
-	next Resolver
+	next resolver.Resolver
 	opt  BreakerOptions
 
 	mu       sync.Mutex
@@ -52,7 +55,7 @@ type Breaker struct {
 }
 
 // NewBreaker puts a Breaker before next.
-func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
+func NewBreaker(next resolver.Resolver, opt BreakerOptions) *Breaker {
 	if opt.Probe == nil {
 		opt.Probe = next
 	}
@@ -81,16 +84,16 @@ func NewBreaker(next Resolver, opt BreakerOptions) *Breaker {
 var errOpen = errors.New("no name server answers: the query was not sent")
 
 // Lookup implements Resolver.
-func (b *Breaker) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	name, valid := canonical(name)
+func (b *Breaker) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
-		return Answer{NXDomain: true}, nil
+		return resolver.Answer{NXDomain: true}, nil
 	}
 	if b.mayProbe(false) {
 		b.probeBriefly(ctx)
 	}
 	if b.Open() {
-		return Answer{}, &Error{Name: name, Type: t, Kind: Down, Err: errOpen}
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Down, Err: errOpen}
 	}
 	defer b.watch(ctx)()
 	a, err := b.next.Lookup(ctx, name, t)
@@ -145,7 +148,9 @@ func (b *Breaker) watch(ctx context.Context) (stop func()) {
 }
 
 // Peek implements Peeker, if next does.
-func (b *Breaker) Peek(name string, t Type) (Answer, bool) { return peekNext(b.next, name, t) }
+func (b *Breaker) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
+	return peekNext(b.next, name, t)
+}
 
 // Open reports whether questions fail at once.
 func (b *Breaker) Open() bool {
@@ -193,7 +198,7 @@ func (b *Breaker) probe(ctx context.Context, patience time.Duration) {
 func (b *Breaker) ask(ctx context.Context, patience time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := b.opt.Probe.Lookup(limited, probeName, NS)
+	_, err := b.opt.Probe.Lookup(limited, probeName, resolver.NS)
 	return err
 }
 
@@ -207,10 +212,10 @@ func (b *Breaker) count(err error) {
 		b.answers++
 		return
 	}
-	switch KindOf(err) {
-	case Timeout, Network:
+	switch resolver.KindOf(err) {
+	case resolver.Timeout, resolver.Network:
 		b.failures++
-	case ServFail, Refused, Malformed:
+	case resolver.ServFail, resolver.Refused, resolver.Malformed:
 		b.answers++
 	}
 }

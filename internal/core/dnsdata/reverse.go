@@ -1,4 +1,4 @@
-package resolver
+package dnsdata
 
 import (
 	"net/netip"

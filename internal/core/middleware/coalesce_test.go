@@ -1,4 +1,4 @@
-package resolver_test
+package middleware_test
 
 import (
 	"context"
@@ -8,13 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"postseal/internal/core/middleware"
+	"postseal/lab/fakedns"
 	"postseal/resolver"
 )
 
 func TestCoalesce(t *testing.T) {
 	open := make(chan struct{})
-	next := held(open)
-	c := resolver.Coalesce(next)
+	next := fakedns.Held(open)
+	c := middleware.Coalesce(next)
 	var work sync.WaitGroup
 	for i := range 20 {
 		work.Go(func() {
@@ -25,15 +27,15 @@ func TestCoalesce(t *testing.T) {
 		})
 	}
 	work.Go(func() { c.Lookup(t.Context(), "e.test", resolver.MX) })
-	eventually(t, "two questions are out", func() bool { return next.count() == 2 })
+	fakedns.Eventually(t, "two questions are out", func() bool { return next.Count() == 2 })
 	time.Sleep(10 * time.Millisecond)
 	close(open)
 	work.Wait()
-	if n := next.count(); n > 4 { // a late one of the 21 may have missed the flight
+	if n := next.Count(); n > 4 { // a late one of the 21 may have missed the flight
 		t.Errorf("asked %d times", n)
 	}
-	n := next.count()
-	if ask(t, c, "e.test", resolver.TXT); next.count() != n+1 {
+	n := next.Count()
+	if fakedns.Ask(t, c, "e.test", resolver.TXT); next.Count() != n+1 {
 		t.Error("an answer was kept")
 	}
 }
@@ -43,18 +45,18 @@ func TestCoalesce(t *testing.T) {
 func TestCoalesceLeaves(t *testing.T) {
 	open := make(chan struct{})
 	ended := make(chan error, 1)
-	next := held(open)
-	inner := next.answer
-	next.answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
+	next := fakedns.Held(open)
+	inner := next.Answer
+	next.Answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
 		a, err := inner(ctx, name, typ)
 		ended <- err
 		return a, err
 	}
-	c := resolver.Coalesce(next)
+	c := middleware.Coalesce(next)
 	first, cancel := context.WithCancel(t.Context())
 	errs := make(chan error)
 	go func() { _, err := c.Lookup(first, "e.test", resolver.TXT); errs <- err }()
-	eventually(t, "the question is out", func() bool { return next.count() == 1 })
+	fakedns.Eventually(t, "the question is out", func() bool { return next.Count() == 1 })
 	second := make(chan error)
 	go func() { _, err := c.Lookup(context.Background(), "e.test", resolver.TXT); second <- err }()
 	time.Sleep(20 * time.Millisecond)
@@ -63,12 +65,12 @@ func TestCoalesceLeaves(t *testing.T) {
 		t.Errorf("who left got %v", err)
 	}
 	close(open)
-	if err := <-second; err != nil || next.count() != 1 {
-		t.Errorf("who stayed got %v, asked %d times", err, next.count())
+	if err := <-second; err != nil || next.Count() != 1 {
+		t.Errorf("who stayed got %v, asked %d times", err, next.Count())
 	}
 	<-ended
 
-	next.answer = func(ctx context.Context, _ string, _ resolver.Type) (resolver.Answer, error) {
+	next.Answer = func(ctx context.Context, _ string, _ resolver.Type) (resolver.Answer, error) {
 		<-ctx.Done()
 		ended <- ctx.Err()
 		return resolver.Answer{}, ctx.Err()
@@ -81,16 +83,16 @@ func TestCoalesceLeaves(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the question that nobody waits for ended with %v", err)
 	}
-	if _, err := c.Lookup(ctx, "e.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.count() != 2 {
-		t.Errorf("with an ended context: %v, asked %d times", err, next.count())
+	if _, err := c.Lookup(ctx, "e.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.Count() != 2 {
+		t.Errorf("with an ended context: %v, asked %d times", err, next.Count())
 	}
 }
 
 func TestLimit(t *testing.T) {
 	const limit = 3
 	open := make(chan struct{})
-	next := held(open)
-	l := resolver.NewLimit(next, limit)
+	next := fakedns.Held(open)
+	l := middleware.NewLimit(next, limit)
 	var work sync.WaitGroup
 	for i := range 10 {
 		work.Go(func() {
@@ -98,10 +100,10 @@ func TestLimit(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		eventually(t, "each in its place", func() bool { return next.count()+l.Waiting() == i+1 })
+		fakedns.Eventually(t, "each in its place", func() bool { return next.Count()+l.Waiting() == i+1 })
 	}
-	if next.count() != limit {
-		t.Errorf("%d questions are out, want %d", next.count(), limit)
+	if next.Count() != limit {
+		t.Errorf("%d questions are out, want %d", next.Count(), limit)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
@@ -110,10 +112,10 @@ func TestLimit(t *testing.T) {
 	}
 	close(open)
 	work.Wait()
-	if next.count() != 10 || l.Waiting() != 0 {
-		t.Errorf("asked %d times, %d wait", next.count(), l.Waiting())
+	if next.Count() != 10 || l.Waiting() != 0 {
+		t.Errorf("asked %d times, %d wait", next.Count(), l.Waiting())
 	}
-	if _, err := l.Lookup(ctx, "late.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.count() != 10 {
+	if _, err := l.Lookup(ctx, "late.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.Count() != 10 {
 		t.Errorf("with an ended context: %v", err)
 	}
 }
@@ -121,30 +123,30 @@ func TestLimit(t *testing.T) {
 // TestLimitOrder: first come, first served; and places are not lost however callers leave.
 func TestLimitOrder(t *testing.T) {
 	turn := make(chan struct{})
-	next := static(time.Minute)
-	inner := next.answer
-	next.answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
+	next := fakedns.Static(time.Minute)
+	inner := next.Answer
+	next.Answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
 		<-turn
 		return inner(ctx, name, typ)
 	}
-	l := resolver.NewLimit(next, 1)
+	l := middleware.NewLimit(next, 1)
 	var work sync.WaitGroup
 	for i := range 6 {
 		work.Go(func() { l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT) })
-		eventually(t, "each in its place", func() bool { return next.count()+l.Waiting() == i+1 })
+		fakedns.Eventually(t, "each in its place", func() bool { return next.Count()+l.Waiting() == i+1 })
 	}
 	for i := range 6 {
-		eventually(t, "the next one", func() bool { return next.count() == i+1 })
+		fakedns.Eventually(t, "the next one", func() bool { return next.Count() == i+1 })
 		turn <- struct{}{}
 	}
 	work.Wait()
-	for i, got := range next.asked {
+	for i, got := range next.Asked {
 		if want := fmt.Sprintf("n%d.test TXT", i); got != want {
 			t.Errorf("place %d: %s, want %s", i, got, want)
 		}
 	}
 
-	quick := resolver.NewLimit(static(0), 2)
+	quick := middleware.NewLimit(fakedns.Static(0), 2)
 	for range 8 {
 		work.Go(func() {
 			for i := range 300 {
@@ -155,8 +157,8 @@ func TestLimitOrder(t *testing.T) {
 		})
 	}
 	work.Wait()
-	held := resolver.NewLimit(quick, 0)
-	ask(t, held, "e.test", resolver.TXT)
+	held := middleware.NewLimit(quick, 0)
+	fakedns.Ask(t, held, "e.test", resolver.TXT)
 	if quick.Waiting() != 0 {
 		t.Errorf("%d wait for nobody", quick.Waiting())
 	}
@@ -164,14 +166,14 @@ func TestLimitOrder(t *testing.T) {
 
 // TestPeekThrough: the middlewares know what the resolver below them knows.
 func TestPeekThrough(t *testing.T) {
-	cache := resolver.NewCache(static(time.Minute), resolver.CacheOptions{})
-	ask(t, cache, "e.test", resolver.TXT)
-	for name, p := range map[string]resolver.Peeker{"coalesce": resolver.Coalesce(cache), "limit": resolver.NewLimit(cache, 1)} {
+	cache := resolver.NewCache(fakedns.Static(time.Minute), resolver.CacheOptions{})
+	fakedns.Ask(t, cache, "e.test", resolver.TXT)
+	for name, p := range map[string]middleware.Peeker{"coalesce": middleware.Coalesce(cache), "limit": middleware.NewLimit(cache, 1)} {
 		if _, ok := p.Peek("e.test", resolver.TXT); !ok {
 			t.Errorf("%s does not know", name)
 		}
 	}
-	for name, p := range map[string]resolver.Peeker{"coalesce": resolver.Coalesce(static(0)), "limit": resolver.NewLimit(static(0), 1)} {
+	for name, p := range map[string]middleware.Peeker{"coalesce": middleware.Coalesce(fakedns.Static(0)), "limit": middleware.NewLimit(fakedns.Static(0), 1)} {
 		if _, ok := p.Peek("e.test", resolver.TXT); ok {
 			t.Errorf("%s knows", name)
 		}

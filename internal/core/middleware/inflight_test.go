@@ -1,4 +1,4 @@
-package resolver
+package middleware
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // slow answers with a record of so many octets when it is told to.
@@ -17,14 +20,14 @@ type slow struct {
 	most   atomic.Int32
 }
 
-func (s *slow) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+func (s *slow) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	s.most.Store(max(s.most.Load(), s.flying.Add(1)))
 	defer s.flying.Add(-1)
 	select {
 	case <-s.answer:
-		return Answer{Records: []RR{{Text: strings.Repeat("x", s.size)}}}, nil
+		return resolver.Answer{Records: []resolver.RR{{Text: strings.Repeat("x", s.size)}}}, nil
 	case <-ctx.Done():
-		return Answer{}, ctx.Err()
+		return resolver.Answer{}, ctx.Err()
 	}
 }
 
@@ -38,23 +41,23 @@ func TestLedgerInFlight(t *testing.T) {
 		most, records int
 	}{
 		{"small answers", 1 << 20, 100, inFlight, 100},
-		{"room for three", 3 * inFlightBytes, 100, 3, 100 * (3 * inFlightBytes) / (100 * (100 + recordBytes))},
+		{"room for three", 3 * inFlightBytes, 100, 3, 100 * (3 * inFlightBytes) / (100 * (100 + dnsdata.RecordBytes("", 0, "", nil)))},
 		{"room for none", 10, 100, 1, 0},
 		{"large answers", 100 << 10, 40 << 10, inFlight, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &slow{size: tt.size, answer: make(chan struct{})}
-				l := NewLedger(t.Context(), s, Budget{})
-				a := l.Account(Budget{Queries: 1000, Bytes: tt.budget})
+				l := NewLedger(t.Context(), s, resolver.Budget{})
+				a := l.Account(resolver.Budget{Queries: 1000, Bytes: tt.budget})
 				for i := range 100 {
-					a.Prefetch(fmt.Sprintf("n%d.test", i), TXT)
+					a.Prefetch(fmt.Sprintf("n%d.test", i), resolver.TXT)
 				}
 				synctest.Wait()
 				close(s.answer)
 				got := 0
 				for i := range 100 {
-					if r, err := a.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), TXT); err == nil {
+					if r, err := a.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT); err == nil {
 						got += len(r.Records)
 					}
 				}
@@ -74,13 +77,13 @@ func TestLedgerInFlight(t *testing.T) {
 func TestLedgerEndsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{answer: make(chan struct{})}
-		l := NewLedger(t.Context(), s, Budget{})
+		l := NewLedger(t.Context(), s, resolver.Budget{})
 		for i := range 30 {
-			l.Prefetch(fmt.Sprintf("n%d.test", i), TXT)
+			l.Prefetch(fmt.Sprintf("n%d.test", i), resolver.TXT)
 		}
 		synctest.Wait()
 		l.Cancel()
-		if _, err := l.Lookup(t.Context(), "n29.test", TXT); KindOf(err) != Canceled {
+		if _, err := l.Lookup(t.Context(), "n29.test", resolver.TXT); resolver.KindOf(err) != resolver.Canceled {
 			t.Errorf("got %v, want canceled", err)
 		}
 		l.Close()

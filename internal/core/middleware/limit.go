@@ -1,4 +1,4 @@
-package resolver
+package middleware
 
 import (
 	"cmp"
@@ -6,6 +6,9 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // DefaultOutstanding is how many questions of a Limit are outstanding at most, if it is
@@ -28,7 +31,7 @@ const (
 // has the fewest, first come first served where they have the same. It is safe for concurrent
 // use.
 type Limit struct {
-	next     Resolver
+	next     resolver.Resolver
 	mu       sync.Mutex
 	all      slots // but those for policies
 	policies slots
@@ -65,7 +68,7 @@ type turn struct {
 
 // NewLimit puts a Limit of n questions before next; n of 0 or less is
 // DefaultOutstanding.
-func NewLimit(next Resolver, n int) *Limit {
+func NewLimit(next resolver.Resolver, n int) *Limit {
 	if n <= 0 {
 		n = DefaultOutstanding
 	}
@@ -77,10 +80,10 @@ func newSlots(n int) slots {
 }
 
 // Lookup implements Resolver. The end of ctx ends the wait too.
-func (l *Limit) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	name, valid := canonical(name)
+func (l *Limit) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
-		return Answer{NXDomain: true}, nil
+		return resolver.Answer{NXDomain: true}, nil
 	}
 	from := sourceOf(ctx)
 	s := &l.all
@@ -88,16 +91,18 @@ func (l *Limit) Lookup(ctx context.Context, name string, t Type) (Answer, error)
 		s = &l.policies
 	}
 	mine := &turn{client: from.client, come: make(chan struct{})}
-	mine.shares = [3]share{{message: from.message}, {client: from.client}, {organization: organization(name)}}
+	mine.shares = [3]share{{message: from.message}, {client: from.client}, {organization: dnsdata.Organization(name)}}
 	if err := l.enter(ctx, s, mine); err != nil {
-		return Answer{}, question{name, t}.abandoned(err)
+		return resolver.Answer{}, question{name, t}.abandoned(err)
 	}
 	defer l.leave(s, mine)
 	return l.next.Lookup(ctx, name, t)
 }
 
 // Peek implements Peeker, if next does.
-func (l *Limit) Peek(name string, t Type) (Answer, bool) { return peekNext(l.next, name, t) }
+func (l *Limit) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
+	return peekNext(l.next, name, t)
+}
 
 // Waiting returns how many questions wait for their turn.
 func (l *Limit) Waiting() int {

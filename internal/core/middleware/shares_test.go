@@ -1,4 +1,4 @@
-package resolver_test
+package middleware_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postseal/internal/core/middleware"
 	"postseal/resolver"
 )
 
@@ -59,13 +60,13 @@ func TestSlotsAreShared(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				limit := resolver.NewLimit(&silentBelow{}, 0)
+				limit := middleware.NewLimit(&silentBelow{}, 0)
 				ctx, end := context.WithCancel(t.Context())
 				var all sync.WaitGroup
 				for i := range 40 {
 					all.Go(func() {
 						for n := 0; ctx.Err() == nil; n++ {
-							l := resolver.NewLedger(ctx, limit, resolver.Budget{})
+							l := middleware.NewLedger(ctx, limit, resolver.Budget{})
 							l.For(netip.MustParseAddr(tt.network(i)))
 							for j := range 10 {
 								l.Prefetch(fmt.Sprintf("s%d._domainkey.%s", n, tt.domain(i, j)), resolver.TXT)
@@ -77,7 +78,7 @@ func TestSlotsAreShared(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second)
 				for i := range 100 {
-					l := resolver.NewLedger(t.Context(), limit, resolver.Budget{})
+					l := middleware.NewLedger(t.Context(), limit, resolver.Budget{})
 					l.For(netip.MustParseAddr("198.51.100.1"))
 					began := time.Now()
 					if _, err := l.PolicyAccount(resolver.Budget{}).Lookup(t.Context(), fmt.Sprintf("_dmarc.honest%d.test", i), resolver.TXT); err != nil || time.Since(began) > 30*time.Millisecond {

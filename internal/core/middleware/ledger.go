@@ -1,4 +1,7 @@
-package resolver
+// Package middleware has what stands between the evaluators and a resolver: the ledger of one
+// transaction with its budgets, questions that are asked once for all who wait, the limit of those
+// that are outstanding, and the breaker for a resolver that does not answer.
+package middleware
 
 import (
 	"context"
@@ -6,19 +9,9 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-)
 
-// Budget bounds the questions of one check. Zero fields take the defaults.
-type Budget struct {
-	Queries int // distinct questions
-	Bytes   int // octets that the records of all answers take in memory
-	Answer  int // the same of one answer; one that is larger has no records. 0 is not its own bound
-}
-
-// The defaults of Budget, for all checks of a message together.
-const (
-	DefaultQueries = 150
-	DefaultBytes   = 384 << 10
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // An account asks no more than inFlight questions at a time, and no more than it has room for
@@ -33,22 +26,11 @@ const (
 // contains records, so that no domain is flooded with queries for names that do not exist.
 const maxUnanswered = 40
 
-// Exchange is one question of a transaction and what came of it.
-type Exchange struct {
-	Name   string
-	Type   Type
-	Answer Answer
-	Err    error
-	Took   time.Duration
-	Began  time.Duration // since the transaction began
-	Cached bool          // the answer was there at once
-}
-
 // Ledger is the view that one transaction has of the DNS: each distinct question is
 // asked once, counted against the budget of the check that asks, and kept as evidence. It is safe
 // for concurrent use and must be closed.
 type Ledger struct {
-	next   Resolver
+	next   resolver.Resolver
 	peeker Peeker // next, when it can peek
 	own    Account
 	parent context.Context
@@ -72,7 +54,7 @@ type Ledger struct {
 
 type question struct {
 	name string
-	t    Type
+	t    resolver.Type
 }
 
 // entry is a question of a ledger. done is nil when the outcome was known at once; else the
@@ -80,7 +62,7 @@ type question struct {
 type entry struct {
 	question
 	org    string // see organization; "" until it is needed
-	answer Answer
+	answer resolver.Answer
 	err    error
 	took   time.Duration
 	began  time.Duration
@@ -90,19 +72,19 @@ type entry struct {
 
 // NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
-func NewLedger(ctx context.Context, next Resolver, budget Budget) *Ledger {
+func NewLedger(ctx context.Context, next resolver.Resolver, budget resolver.Budget) *Ledger {
 	l := &Ledger{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
-	l.own = Account{ledger: l, budget: budget.orDefault()}
+	l.own = Account{ledger: l, budget: budgetOr(budget)}
 	l.peeker, _ = next.(Peeker)
 	return l
 }
 
-func (b Budget) orDefault() Budget {
+func budgetOr(b resolver.Budget) resolver.Budget {
 	if b.Queries == 0 {
-		b.Queries = DefaultQueries
+		b.Queries = resolver.DefaultQueries
 	}
 	if b.Bytes == 0 {
-		b.Bytes = DefaultBytes
+		b.Bytes = resolver.DefaultBytes
 	}
 	return b
 }
@@ -111,7 +93,7 @@ func (b Budget) orDefault() Budget {
 // can spend what another needs. What one check asked costs the others nothing.
 type Account struct {
 	ledger *Ledger
-	budget Budget
+	budget resolver.Budget
 	policy bool
 
 	// Under ledger.mu:
@@ -120,31 +102,31 @@ type Account struct {
 	queue        []*entry // those that wait for their turn
 }
 
-// Account begins a check with its own budget.
-func (l *Ledger) Account(b Budget) *Account { return &Account{ledger: l, budget: b.orDefault()} }
+// Account begins a check with a budget of its own.
+func (l *Ledger) Account(b resolver.Budget) *Account { return &Account{ledger: l, budget: budgetOr(b)} }
 
 // PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
 // and the bound of questions below one registered domain is not for them.
-func (l *Ledger) PolicyAccount(b Budget) *Account {
+func (l *Ledger) PolicyAccount(b resolver.Budget) *Account {
 	a := l.Account(b)
 	a.policy = true
 	return a
 }
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
-func (a *Account) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+func (a *Account) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	return a.ledger.wait(ctx, a.ledger.begin(name, t, a), name, t)
 }
 
 // Prefetch implements Prefetcher.
-func (a *Account) Prefetch(name string, t Type) { a.ledger.begin(name, t, a) }
+func (a *Account) Prefetch(name string, t resolver.Type) { a.ledger.begin(name, t, a) }
 
 // Peek implements Peeker: it knows what was asked before and what the next resolver knows, which
 // then counts as asked.
-func (a *Account) Peek(name string, t Type) (Answer, bool) {
-	name, valid := canonical(name)
+func (a *Account) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
-		return Answer{NXDomain: true}, true
+		return resolver.Answer{NXDomain: true}, true
 	}
 	l, q := a.ledger, question{name, t}
 	l.mu.Lock()
@@ -154,7 +136,7 @@ func (a *Account) Peek(name string, t Type) (Answer, bool) {
 		e = l.peek(q, a)
 	}
 	if e == nil || !e.known() || e.err != nil {
-		return Answer{}, false
+		return resolver.Answer{}, false
 	}
 	return e.answer, true
 }
@@ -188,14 +170,14 @@ func (l *Ledger) find(q question) *entry {
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
-func (l *Ledger) Prefetch(name string, t Type) { l.begin(name, t, &l.own) }
+func (l *Ledger) Prefetch(name string, t resolver.Type) { l.begin(name, t, &l.own) }
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
-func (l *Ledger) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+func (l *Ledger) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	return l.wait(ctx, l.begin(name, t, &l.own), name, t)
 }
 
-func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answer, error) {
+func (l *Ledger) wait(ctx context.Context, e *entry, name string, t resolver.Type) (resolver.Answer, error) {
 	if e.known() {
 		return e.answer, e.err
 	}
@@ -203,9 +185,9 @@ func (l *Ledger) wait(ctx context.Context, e *entry, name string, t Type) (Answe
 	case <-e.done:
 		return e.answer, e.err
 	case <-ctx.Done():
-		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(ctx.Err()), Err: ctx.Err()}
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(ctx.Err()), Err: ctx.Err()}
 	case <-l.ctx.Done(): // made before the entry was, and never changed
-		return Answer{}, &Error{Name: name, Type: t, Kind: KindOf(l.ctx.Err()), Err: l.ctx.Err()}
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(l.ctx.Err()), Err: l.ctx.Err()}
 	}
 }
 
@@ -254,13 +236,13 @@ func (l *Ledger) peek(q question, a *Account) *entry {
 }
 
 // keep stores the answer to e, unless it is more than a may have. The lock is held.
-func (l *Ledger) keep(e *entry, answer Answer, a *Account) {
-	size := answerBytes(&answer)
+func (l *Ledger) keep(e *entry, answer resolver.Answer, a *Account) {
+	size := bytesOf(&answer)
 	switch {
 	case a.budget.Answer > 0 && size > a.budget.Answer:
 		answer.Records = nil
 	case a.bytes+size > a.budget.Bytes:
-		e.err = &Error{Name: e.name, Type: e.t, Kind: OverBudget}
+		e.err = &resolver.Error{Name: e.name, Type: e.t, Kind: resolver.OverBudget}
 		return
 	default:
 		a.bytes += size
@@ -277,10 +259,10 @@ func (l *Ledger) refuses(q question, a *Account) bool {
 // unanswered counts the questions below the registered domain of a name; 0 once one of their
 // answers held records. The lock is held.
 func (l *Ledger) unanswered(name string) int {
-	org, n := organization(name), 0
+	org, n := dnsdata.Organization(name), 0
 	for _, e := range l.order {
 		if e.org == "" {
-			e.org = organization(e.name)
+			e.org = dnsdata.Organization(e.name)
 		}
 		if e.org != org {
 			continue
@@ -293,11 +275,11 @@ func (l *Ledger) unanswered(name string) int {
 	return n
 }
 
-func (l *Ledger) begin(name string, t Type, a *Account) *entry {
-	name, valid := canonical(name)
+func (l *Ledger) begin(name string, t resolver.Type, a *Account) *entry {
+	name, valid := dnsdata.Canonical(name)
 	q := question{name, t}
 	if !valid {
-		return &entry{question: q, answer: Answer{NXDomain: true}}
+		return &entry{question: q, answer: resolver.Answer{NXDomain: true}}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -305,7 +287,7 @@ func (l *Ledger) begin(name string, t Type, a *Account) *entry {
 		return e
 	}
 	if l.refuses(q, a) {
-		return &entry{question: q, err: &Error{Name: q.name, Type: t, Kind: OverBudget}}
+		return &entry{question: q, err: &resolver.Error{Name: q.name, Type: t, Kind: resolver.OverBudget}}
 	}
 	if e := l.peek(q, a); e != nil {
 		return e
@@ -313,7 +295,7 @@ func (l *Ledger) begin(name string, t Type, a *Account) *entry {
 	e := l.add(q)
 	a.asked++
 	if l.canceled {
-		e.err = &Error{Name: q.name, Type: t, Kind: Canceled, Err: context.Canceled}
+		e.err = &resolver.Error{Name: q.name, Type: t, Kind: resolver.Canceled, Err: context.Canceled}
 		return e
 	}
 	e.done = make(chan struct{})
@@ -416,10 +398,10 @@ func (l *Ledger) ask(e *entry, a *Account) {
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
-func (l *Ledger) lookup(ctx context.Context, e *entry) (a Answer, err error) {
+func (l *Ledger) lookup(ctx context.Context, e *entry) (a resolver.Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Error{Name: e.name, Type: e.t, Kind: ServFail, Err: fmt.Errorf("panic: %v", p)}
+			err = &resolver.Error{Name: e.name, Type: e.t, Kind: resolver.ServFail, Err: fmt.Errorf("panic: %v", p)}
 		}
 	}()
 	return l.next.Lookup(ctx, e.name, e.t)
@@ -461,14 +443,14 @@ func (l *Ledger) Close() {
 }
 
 // Exchanges returns the questions in the order in which they were first asked; those still in
-// flight are omitted.
-func (l *Ledger) Exchanges() []Exchange {
+// flight are left out.
+func (l *Ledger) Exchanges() []resolver.Exchange {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := make([]Exchange, 0, len(l.order))
+	all := make([]resolver.Exchange, 0, len(l.order))
 	for _, e := range l.order {
 		if e.known() {
-			all = append(all, Exchange{Name: e.name, Type: e.t, Answer: e.answer, Err: e.err, Took: e.took, Began: e.began, Cached: e.done == nil && e.err == nil})
+			all = append(all, resolver.Exchange{Name: e.name, Type: e.t, Answer: e.answer, Err: e.err, Took: e.took, Began: e.began, Cached: e.done == nil && e.err == nil})
 		}
 	}
 	return all
@@ -485,10 +467,20 @@ func (l *Ledger) Bytes() int {
 		n += fixed + len(e.name)
 		switch {
 		case e.known():
-			n += answerBytes(&e.answer)
+			n += bytesOf(&e.answer)
 		case e.asked:
 			n += asking
 		}
+	}
+	return n
+}
+
+// bytesOf is what the records of a take in memory, an estimate.
+func bytesOf(a *resolver.Answer) int {
+	n := 0
+	for i := range a.Records {
+		rr := &a.Records[i]
+		n += dnsdata.RecordBytes(rr.Text, len(rr.Strings), rr.Target, rr.Data)
 	}
 	return n
 }

@@ -1,4 +1,4 @@
-package resolver_test
+package middleware_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postseal/internal/core/middleware"
+	"postseal/lab/fakedns"
 	"postseal/resolver"
 )
 
@@ -40,10 +42,10 @@ func kind(r resolver.Resolver, name string) resolver.Kind {
 }
 
 func TestBreaker(t *testing.T) {
-	now := newClock()
+	now := fakedns.NewClock()
 	var changes []bool
 	s := new(sick)
-	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 5, Interval: time.Second, Now: now.Now, Changed: func(open bool) { changes = append(changes, open) }})
+	b := middleware.NewBreaker(s, middleware.BreakerOptions{Failures: 5, Interval: time.Second, Now: now.Now, Changed: func(open bool) { changes = append(changes, open) }})
 	s.dead.Store(true)
 	for i := range 5 {
 		if got := kind(b, fmt.Sprintf("a%d.test", i)); got != resolver.Timeout || b.Open() {
@@ -61,7 +63,7 @@ func TestBreaker(t *testing.T) {
 	if got := s.asked.Load(); got != 7 {
 		t.Errorf("%d questions while it is open, want none", got-7)
 	}
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	if got := kind(b, "d.test"); got != resolver.Down || s.probes.Load() != 3 {
 		t.Errorf("got %s with %d probes, want another probe that fails", got, s.probes.Load())
 	}
@@ -69,7 +71,7 @@ func TestBreaker(t *testing.T) {
 	if got := kind(b, "e.test"); got != resolver.Down {
 		t.Errorf("got %s before the interval is over, want down", got)
 	}
-	now.advance(time.Second)
+	now.Advance(time.Second)
 	if got := kind(b, "f.test"); got != "" || b.Open() {
 		t.Errorf("got %s, open %v, want an answer", got, b.Open())
 	}
@@ -80,15 +82,15 @@ func TestBreaker(t *testing.T) {
 
 // TestBreakerSenders: name servers of senders that are silent, however many, open nothing.
 func TestBreakerSenders(t *testing.T) {
-	now := newClock()
+	now := fakedns.NewClock()
 	s := new(sick)
 	s.senders.Store(true)
-	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 5, Now: now.Now})
+	b := middleware.NewBreaker(s, middleware.BreakerOptions{Failures: 5, Now: now.Now})
 	for i := range 100 {
 		if got := kind(b, fmt.Sprintf("a%d.evil.test", i)); got != resolver.Timeout {
 			t.Fatalf("question %d: %s, want a timeout", i, got)
 		}
-		now.advance(time.Second)
+		now.Advance(time.Second)
 	}
 	if b.Open() || s.probes.Load() == 0 || s.probes.Load() > 20 {
 		t.Errorf("open %v after %d probes, want closed and few", b.Open(), s.probes.Load())
@@ -98,18 +100,18 @@ func TestBreakerSenders(t *testing.T) {
 // TestBreakerNeutral: what says nothing of the resolver counts for nothing.
 func TestBreakerNeutral(t *testing.T) {
 	for _, k := range []resolver.Kind{resolver.Bogus, resolver.Canceled, resolver.OverBudget, resolver.Missing} {
-		next := failing(resolver.Answer{}, &resolver.Error{Kind: k})
-		b := resolver.NewBreaker(next, resolver.BreakerOptions{Failures: 2})
+		next := fakedns.Failing(resolver.Answer{}, &resolver.Error{Kind: k})
+		b := middleware.NewBreaker(next, middleware.BreakerOptions{Failures: 2})
 		for range 10 {
 			if got := kind(b, "a.test"); got != k || b.Open() {
 				t.Errorf("%s: got %s, open %v", k, got, b.Open())
 			}
 		}
-		if next.count() != 10 {
-			t.Errorf("%s: %d questions, want 10 and no probe", k, next.count())
+		if next.Count() != 10 {
+			t.Errorf("%s: %d questions, want 10 and no probe", k, next.Count())
 		}
 	}
-	if a, err := resolver.NewBreaker(new(sick), resolver.BreakerOptions{}).Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
+	if a, err := middleware.NewBreaker(new(sick), middleware.BreakerOptions{}).Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
 		t.Errorf("a name that cannot exist: %+v, %v", a, err)
 	}
 }
@@ -118,7 +120,7 @@ func TestBreakerNeutral(t *testing.T) {
 func TestBreakerCanceledProbe(t *testing.T) {
 	s := new(sick)
 	s.dead.Store(true)
-	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 1, Now: newClock().Now})
+	b := middleware.NewBreaker(s, middleware.BreakerOptions{Failures: 1, Now: fakedns.NewClock().Now})
 	kind(b, "a.test")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -129,7 +131,7 @@ func TestBreakerCanceledProbe(t *testing.T) {
 
 func TestBreakerConcurrent(t *testing.T) {
 	s := new(sick)
-	b := resolver.NewBreaker(s, resolver.BreakerOptions{Failures: 3, Interval: time.Microsecond})
+	b := middleware.NewBreaker(s, middleware.BreakerOptions{Failures: 3, Interval: time.Microsecond})
 	var work sync.WaitGroup
 	for i := range 8 {
 		work.Go(func() {
@@ -141,7 +143,7 @@ func TestBreakerConcurrent(t *testing.T) {
 	}
 	work.Wait()
 	s.dead.Store(false)
-	eventually(t, "an answer", func() bool { return kind(b, "z.test") == "" })
+	fakedns.Eventually(t, "an answer", func() bool { return kind(b, "z.test") == "" })
 }
 
 // TestBreakerProbeDoesNotWait: the probe has its own way, since questions for silent name
@@ -149,7 +151,7 @@ func TestBreakerConcurrent(t *testing.T) {
 func TestBreakerProbeDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		direct := &silentSenders{}
-		b := resolver.NewBreaker(resolver.NewLimit(direct, 4), resolver.BreakerOptions{Probe: direct, Failures: 5})
+		b := middleware.NewBreaker(middleware.NewLimit(direct, 4), middleware.BreakerOptions{Probe: direct, Failures: 5})
 		var work sync.WaitGroup
 		for i := range 100 {
 			work.Go(func() {
@@ -219,7 +221,7 @@ func TestBreakerSilence(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := resolver.NewBreaker(tt.next, resolver.BreakerOptions{})
+				b := middleware.NewBreaker(tt.next, middleware.BreakerOptions{})
 				var other sync.WaitGroup
 				if tt.other != "" {
 					other.Go(func() {
@@ -239,8 +241,30 @@ func TestBreakerSilence(t *testing.T) {
 				if took := time.Since(began); tt.open && (got != resolver.Down || took > 100*time.Millisecond) {
 					t.Errorf("the next question: %s after %v, want down at once", got, took)
 				}
-				time.Sleep(resolver.DefaultBreakerPatience) // the last probe ends
+				time.Sleep(middleware.DefaultBreakerPatience) // the last probe ends
 			})
 		})
+	}
+}
+
+// TestBreakerClockStep: a breaker that is open probes at once after a step back, not an
+// hour later.
+func TestBreakerClockStep(t *testing.T) {
+	for _, step := range []time.Duration{-72 * time.Hour, -time.Hour, time.Hour, 72 * time.Hour} {
+		now := fakedns.NewClock()
+		s := new(sick)
+		b := middleware.NewBreaker(s, middleware.BreakerOptions{Failures: 2, Interval: time.Second, Now: now.Now})
+		s.dead.Store(true)
+		for i := range 3 {
+			kind(b, fmt.Sprintf("a%d.test", i))
+		}
+		if !b.Open() {
+			t.Fatal("the breaker is closed")
+		}
+		s.dead.Store(false)
+		now.Advance(step)
+		if got := kind(b, "b.test"); got != "" || b.Open() {
+			t.Errorf("step %v: got %q, open %v, want an answer", step, got, b.Open())
+		}
 	}
 }

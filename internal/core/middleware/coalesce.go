@@ -1,14 +1,17 @@
-package resolver
+package middleware
 
 import (
 	"context"
 	"sync"
+
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // Coalesced asks identical questions that are in flight at the same time once. It is
 // safe for concurrent use.
 type Coalesced struct {
-	next    Resolver
+	next    resolver.Resolver
 	mu      sync.Mutex
 	flights map[question]*flight
 }
@@ -19,25 +22,25 @@ type flight struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiting int // under Coalesced.mu
-	answer  Answer
+	answer  resolver.Answer
 	err     error
 }
 
 // Coalesce puts a Coalesced before next.
-func Coalesce(next Resolver) *Coalesced {
+func Coalesce(next resolver.Resolver) *Coalesced {
 	return &Coalesced{next: next, flights: make(map[question]*flight)}
 }
 
 // Lookup implements Resolver. The end of ctx ends the wait, and also the query if no other
 // caller waits for it.
-func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
-	name, valid := canonical(name)
+func (c *Coalesced) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+	name, valid := dnsdata.Canonical(name)
 	if !valid {
-		return Answer{NXDomain: true}, nil
+		return resolver.Answer{NXDomain: true}, nil
 	}
 	q := question{name, t}
 	if err := ctx.Err(); err != nil {
-		return Answer{}, q.abandoned(err)
+		return resolver.Answer{}, q.abandoned(err)
 	}
 	f := c.join(ctx, q)
 	select {
@@ -45,23 +48,25 @@ func (c *Coalesced) Lookup(ctx context.Context, name string, t Type) (Answer, er
 		return f.answer, f.err
 	case <-ctx.Done():
 		c.leave(q, f)
-		return Answer{}, q.abandoned(ctx.Err())
+		return resolver.Answer{}, q.abandoned(ctx.Err())
 	}
 }
 
 // abandoned is the error of a caller whose context ended.
 func (q question) abandoned(err error) error {
-	return &Error{Name: q.name, Type: q.t, Kind: KindOf(err), Err: err}
+	return &resolver.Error{Name: q.name, Type: q.t, Kind: resolver.KindOf(err), Err: err}
 }
 
 // Peek implements Peeker, if next does.
-func (c *Coalesced) Peek(name string, t Type) (Answer, bool) { return peekNext(c.next, name, t) }
+func (c *Coalesced) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
+	return peekNext(c.next, name, t)
+}
 
-func peekNext(next Resolver, name string, t Type) (Answer, bool) {
+func peekNext(next resolver.Resolver, name string, t resolver.Type) (resolver.Answer, bool) {
 	if p, ok := next.(Peeker); ok {
 		return p.Peek(name, t)
 	}
-	return Answer{}, false
+	return resolver.Answer{}, false
 }
 
 func (c *Coalesced) join(asker context.Context, q question) *flight {

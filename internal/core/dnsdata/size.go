@@ -1,18 +1,12 @@
-package resolver
+package dnsdata
 
 import "strings"
 
-// recordBytes is what a record takes besides its data.
-const recordBytes = 112
-
-// answerBytes is what the records of a take in memory, an estimate: as they are, and parsed.
-func answerBytes(a *Answer) int {
-	n := 0
-	for i := range a.Records {
-		rr := &a.Records[i]
-		n += recordBytes + len(rr.Text) + parsedBytes(rr.Text) + 8*len(rr.Strings) + 2*len(rr.Target) + len(rr.Data)
-	}
-	return n
+// RecordBytes is what a record takes in memory, an estimate: as it is, and parsed. text are the
+// strings of a TXT record, so many as parts.
+func RecordBytes(text string, parts int, target string, data []byte) int {
+	const fixed = 112
+	return fixed + len(text) + parsedBytes(text) + 8*parts + 2*len(target) + len(data)
 }
 
 // parsedBytes estimates the memory that a Memo, or an evaluation, needs for a TXT record once

@@ -1,11 +1,8 @@
-package resolver
+package middleware
 
 import (
 	"context"
 	"net/netip"
-	"strings"
-
-	"postseal/domain"
 )
 
 // source says for whom a question is asked, so that a Limit can share its slots. It goes with
@@ -36,22 +33,4 @@ func NetworkOf(client netip.Addr) netip.Prefix {
 	}
 	p, _ := client.Prefix(bits) // of no address: the zero Prefix
 	return p
-}
-
-// organization is the registered domain that a canonical name is below, which pays for its name
-// servers: the part after the last label with an underscore decides. What is not a domain is
-// its own organization.
-func organization(name string) string {
-	host := name
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] != '_' {
-			continue
-		}
-		_, host, _ = strings.Cut(name[i:], ".")
-		break
-	}
-	if d, err := domain.Parse(host); err == nil {
-		return string(d.Registrable())
-	}
-	return host
 }

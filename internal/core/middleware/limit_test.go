@@ -1,4 +1,4 @@
-package resolver
+package middleware
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postseal/internal/core/dnsdata"
+	"postseal/resolver"
 )
 
 // countingShares holds each question for a random time and counts what is outstanding of each share.
@@ -21,9 +24,9 @@ type countingShares struct {
 	r    *rand.Rand
 }
 
-func (c *countingShares) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
+func (c *countingShares) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	from := sourceOf(ctx)
-	shares := [3]share{{message: from.message}, {client: from.client}, {organization: organization(name)}}
+	shares := [3]share{{message: from.message}, {client: from.client}, {organization: dnsdata.Organization(name)}}
 	c.mu.Lock()
 	c.all++
 	if c.all > c.n {
@@ -46,7 +49,7 @@ func (c *countingShares) Lookup(ctx context.Context, name string, t Type) (Answe
 	for _, sh := range shares {
 		c.of[sh]--
 	}
-	return Answer{NXDomain: true}, ctx.Err()
+	return resolver.Answer{NXDomain: true}, ctx.Err()
 }
 
 // TestLimitShares: whoever asks what, and goes away when, no share has more outstanding than it may,
@@ -72,7 +75,7 @@ func TestLimitShares(t *testing.T) {
 				work.Go(func() {
 					ctx, cancel := context.WithTimeout(from.context(t.Context()), patience)
 					defer cancel()
-					if _, err := l.Lookup(ctx, fmt.Sprintf("n.o%d.test", org), A); err != nil && patience == time.Hour {
+					if _, err := l.Lookup(ctx, fmt.Sprintf("n.o%d.test", org), resolver.A); err != nil && patience == time.Hour {
 						t.Errorf("seed %d: %v", seed, err)
 					}
 				})

@@ -1,4 +1,4 @@
-package resolver_test
+package middleware_test
 
 import (
 	"context"
@@ -10,12 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postseal/internal/core/middleware"
+	"postseal/lab/fakedns"
 	"postseal/resolver"
 )
 
 func TestLedgerAsksOnce(t *testing.T) {
-	next := static(time.Minute)
-	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	next := fakedns.Static(time.Minute)
+	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
 	defer l.Close()
 	l.Prefetch("E.test.", resolver.TXT)
 	var work sync.WaitGroup
@@ -30,7 +32,7 @@ func TestLedgerAsksOnce(t *testing.T) {
 	if _, err := l.Lookup(t.Context(), "e.test", resolver.MX); err != nil {
 		t.Error(err)
 	}
-	if got := strings.Join(next.asked, ", "); got != "e.test TXT, e.test MX" || l.Queries() != 2 {
+	if got := strings.Join(next.Asked, ", "); got != "e.test TXT, e.test MX" || l.Queries() != 2 {
 		t.Errorf("asked %s, counted %d", got, l.Queries())
 	}
 	var got []string
@@ -45,22 +47,22 @@ func TestLedgerAsksOnce(t *testing.T) {
 // TestLedgerImpossibleName: no sender can spend the budget, or force a failure, with
 // names that cannot exist.
 func TestLedgerImpossibleName(t *testing.T) {
-	next := static(time.Minute)
-	l := resolver.NewLedger(t.Context(), next, resolver.Budget{Queries: 1})
+	next := fakedns.Static(time.Minute)
+	l := middleware.NewLedger(t.Context(), next, resolver.Budget{Queries: 1})
 	defer l.Close()
 	for range 3 {
 		if a, err := l.Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
 			t.Errorf("Lookup = %+v, %v", a, err)
 		}
 	}
-	if next.count() != 0 || l.Queries() != 0 {
-		t.Errorf("asked %q, counted %d", next.asked, l.Queries())
+	if next.Count() != 0 || l.Queries() != 0 {
+		t.Errorf("asked %q, counted %d", next.Asked, l.Queries())
 	}
 }
 
 func TestLedgerBudget(t *testing.T) {
-	next := static(time.Minute)
-	l := resolver.NewLedger(t.Context(), next, resolver.Budget{Queries: 3})
+	next := fakedns.Static(time.Minute)
+	l := middleware.NewLedger(t.Context(), next, resolver.Budget{Queries: 3})
 	defer l.Close()
 	for i := range 5 {
 		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -71,12 +73,12 @@ func TestLedgerBudget(t *testing.T) {
 	if _, err := l.Lookup(t.Context(), "n0.test", resolver.TXT); err != nil {
 		t.Errorf("a question asked before: %v", err)
 	}
-	if next.count() != 3 {
-		t.Errorf("asked %q", next.asked)
+	if next.Count() != 3 {
+		t.Errorf("asked %q", next.Asked)
 	}
 
-	next = static(time.Minute)
-	l = resolver.NewLedger(t.Context(), next, resolver.Budget{Bytes: 300})
+	next = fakedns.Static(time.Minute)
+	l = middleware.NewLedger(t.Context(), next, resolver.Budget{Bytes: 300})
 	defer l.Close()
 	for i := range 4 {
 		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -87,8 +89,8 @@ func TestLedgerBudget(t *testing.T) {
 }
 
 func TestLedgerContext(t *testing.T) {
-	next := held(nil)
-	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	next := fakedns.Held(nil)
+	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err := l.Lookup(ctx, "e.test", resolver.TXT)
@@ -106,41 +108,44 @@ func TestLedgerContext(t *testing.T) {
 		t.Errorf("Lookup after Close = %v", err)
 	}
 	l.Prefetch("g.test", resolver.TXT)
-	if next.count() != 1 {
-		t.Errorf("asked %q", next.asked)
+	if next.Count() != 1 {
+		t.Errorf("asked %q", next.Asked)
 	}
 }
 
 // TestLedgerWarm: what a cache knows needs no goroutine, and is still counted and kept.
 func TestLedgerWarm(t *testing.T) {
-	next := static(time.Minute)
+	next := fakedns.Static(time.Minute)
 	cache := resolver.NewCache(next, resolver.CacheOptions{})
 	if _, err := cache.Lookup(t.Context(), "e.test", resolver.TXT); err != nil {
 		t.Fatal(err)
 	}
-	l := resolver.NewLedger(t.Context(), cache, resolver.Budget{})
+	l := middleware.NewLedger(t.Context(), cache, resolver.Budget{})
 	defer l.Close()
 	if a, err := l.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || a.Memo == nil {
 		t.Errorf("Lookup = %+v, %v", a, err)
 	}
-	if len(l.Exchanges()) != 1 || l.Queries() != 1 || next.count() != 1 {
-		t.Errorf("%d exchanges, %d queries, asked %q", len(l.Exchanges()), l.Queries(), next.asked)
+	if len(l.Exchanges()) != 1 || l.Queries() != 1 || next.Count() != 1 {
+		t.Errorf("%d exchanges, %d queries, asked %q", len(l.Exchanges()), l.Queries(), next.Asked)
 	}
 }
 
 // TestLedgerWithin: the time and the context of Within end what is in flight and what is
 // asked later, but hide no answer that is known.
 func TestLedgerWithin(t *testing.T) {
-	for name, bound := range map[string]func(l *resolver.Ledger, end context.CancelFunc, ctx context.Context){
-		"time":    func(l *resolver.Ledger, _ context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Minute) },
-		"context": func(l *resolver.Ledger, end context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Hour); end() },
+	for name, bound := range map[string]func(l *middleware.Ledger, end context.CancelFunc, ctx context.Context){
+		"time": func(l *middleware.Ledger, _ context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Minute) },
+		"context": func(l *middleware.Ledger, end context.CancelFunc, ctx context.Context) {
+			l.Within(ctx, time.Hour)
+			end()
+		},
 	} {
 		for _, before := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, asked before %v", name, before), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					l := resolver.NewLedger(t.Context(), silent{}, resolver.Budget{})
+					l := middleware.NewLedger(t.Context(), silent{}, resolver.Budget{})
 					defer l.Close()
 					if before {
 						l.Prefetch("e.test", resolver.TXT)
@@ -174,23 +179,25 @@ func (silent) Lookup(ctx context.Context, _ string, _ resolver.Type) (resolver.A
 func TestOneFormOfAName(t *testing.T) {
 	chains := map[string]func(r resolver.Resolver) resolver.Resolver{
 		"ledger": func(r resolver.Resolver) resolver.Resolver {
-			return resolver.NewLedger(t.Context(), r, resolver.Budget{})
+			return middleware.NewLedger(t.Context(), r, resolver.Budget{})
 		},
 		"cache":     func(r resolver.Resolver) resolver.Resolver { return resolver.NewCache(r, resolver.CacheOptions{}) },
-		"coalesced": func(r resolver.Resolver) resolver.Resolver { return resolver.Coalesce(r) },
-		"limit":     func(r resolver.Resolver) resolver.Resolver { return resolver.NewLimit(r, 1) },
-		"breaker":   func(r resolver.Resolver) resolver.Resolver { return resolver.NewBreaker(r, resolver.BreakerOptions{}) },
+		"coalesced": func(r resolver.Resolver) resolver.Resolver { return middleware.Coalesce(r) },
+		"limit":     func(r resolver.Resolver) resolver.Resolver { return middleware.NewLimit(r, 1) },
+		"breaker": func(r resolver.Resolver) resolver.Resolver {
+			return middleware.NewBreaker(r, middleware.BreakerOptions{})
+		},
 		"all": func(r resolver.Resolver) resolver.Resolver {
-			return resolver.NewLedger(t.Context(), resolver.NewCache(resolver.Coalesce(resolver.NewLimit(r, 1)), resolver.CacheOptions{}), resolver.Budget{})
+			return middleware.NewLedger(t.Context(), resolver.NewCache(middleware.Coalesce(middleware.NewLimit(r, 1)), resolver.CacheOptions{}), resolver.Budget{})
 		},
 	}
 	for name, chain := range chains {
 		t.Run(name, func(t *testing.T) {
-			next := static(time.Minute)
+			next := fakedns.Static(time.Minute)
 			r := chain(next)
 			for _, impossible := range []string{"", ".", "e.test..", ".e.test", "e..test", "e.test...", strings.Repeat("a", 64) + ".test"} {
-				if a, err := r.Lookup(t.Context(), impossible, resolver.TXT); err != nil || !a.NXDomain || next.count() != 0 {
-					t.Fatalf("%q: %+v, %v, asked %q", impossible, a, err, next.asked)
+				if a, err := r.Lookup(t.Context(), impossible, resolver.TXT); err != nil || !a.NXDomain || next.Count() != 0 {
+					t.Fatalf("%q: %+v, %v, asked %q", impossible, a, err, next.Asked)
 				}
 			}
 			for _, same := range []string{"e.test", "e.test.", "E.Test"} {
@@ -198,9 +205,9 @@ func TestOneFormOfAName(t *testing.T) {
 					t.Fatalf("%q: %+v, %v", same, a, err)
 				}
 			}
-			for _, asked := range next.asked {
-				if asked != next.asked[0] {
-					t.Errorf("asked %q", next.asked)
+			for _, asked := range next.Asked {
+				if asked != next.Asked[0] {
+					t.Errorf("asked %q", next.Asked)
 				}
 			}
 		})
@@ -210,15 +217,15 @@ func TestOneFormOfAName(t *testing.T) {
 // TestOldMessage: a message that began long ago sees an entry that came since, and does not
 // remove it.
 func TestOldMessage(t *testing.T) {
-	now := newClock()
-	next := static(time.Minute)
+	now := fakedns.NewClock()
+	next := fakedns.Static(time.Minute)
 	cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
-	old := resolver.NewLedger(t.Context(), cache, resolver.Budget{})
+	old := middleware.NewLedger(t.Context(), cache, resolver.Budget{})
 	defer old.Close()
-	now.advance(time.Hour)
-	ask(t, cache, "e.test", resolver.TXT)
-	if _, err := old.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || next.count() != 1 {
-		t.Errorf("asked %q, %v", next.asked, err)
+	now.Advance(time.Hour)
+	fakedns.Ask(t, cache, "e.test", resolver.TXT)
+	if _, err := old.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || next.Count() != 1 {
+		t.Errorf("asked %q, %v", next.Asked, err)
 	}
 	if _, ok := cache.Peek("e.test", resolver.TXT); !ok {
 		t.Error("the entry was removed")
@@ -227,8 +234,8 @@ func TestOldMessage(t *testing.T) {
 
 // TestAccounts: what one check spends is missed by no other, and what one asked is free for all.
 func TestAccounts(t *testing.T) {
-	next := static(time.Minute)
-	l := resolver.NewLedger(t.Context(), next, resolver.Budget{})
+	next := fakedns.Static(time.Minute)
+	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
 	defer l.Close()
 	one, other := l.Account(resolver.Budget{Queries: 2}), l.Account(resolver.Budget{Queries: 1})
 	for i := range 4 {
@@ -241,8 +248,8 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("other, %s: %v", name, err)
 		}
 	}
-	if one.Asked() != 2 || other.Asked() != 1 || next.count() != 3 {
-		t.Errorf("one asked %d, the other %d, in all %q", one.Asked(), other.Asked(), next.asked)
+	if one.Asked() != 2 || other.Asked() != 1 || next.Count() != 3 {
+		t.Errorf("one asked %d, the other %d, in all %q", one.Asked(), other.Asked(), next.Asked)
 	}
 }
 
@@ -251,16 +258,16 @@ func TestAccounts(t *testing.T) {
 func TestUnanswered(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		next    *fake
+		next    *fakedns.Fake
 		domain  string
 		refused int // the first query that is answered, 0 for none
 	}{
-		{"nothing there", absent(time.Minute), "victim.test", 40},
-		{"records", static(time.Minute), "victim.test", 0},
-		{"other domains", absent(time.Minute), "", 0},
+		{"nothing there", fakedns.Absent(time.Minute), "victim.test", 40},
+		{"records", fakedns.Static(time.Minute), "victim.test", 0},
+		{"other domains", fakedns.Absent(time.Minute), "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := resolver.NewLedger(t.Context(), tt.next, resolver.Budget{})
+			l := middleware.NewLedger(t.Context(), tt.next, resolver.Budget{})
 			defer l.Close()
 			for i := range 100 {
 				name := fmt.Sprintf("a%d.%s", i, tt.domain)
