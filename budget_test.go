@@ -178,7 +178,7 @@ func (o *ordered) Lookup(ctx context.Context, name string, t resolver.Type) (res
 }
 
 // TestHeloAfterMailFrom: while the MAIL FROM identity is costly, HELO asks nothing but the question that
-// was in flight; it is evaluated after it. With an ordinary MAIL FROM the two go on at the same time.
+// was in flight; it is evaluated after it. With an ordinary MAIL FROM the two run at the same time.
 func TestHeloAfterMailFrom(t *testing.T) {
 	lines := []string{`cheap.test. TXT "v=spf1 a:h.cheap.test a:i.cheap.test -all"`}
 	record, helo := "v=spf1", "v=spf1"

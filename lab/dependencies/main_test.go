@@ -14,7 +14,7 @@ func TestLastSign(t *testing.T) {
 	away := errors.New("no network")
 	for _, tt := range []struct {
 		name      string
-		used, new int // years ago; 0 is no update
+		used, new int // years ago; 0 for no update
 		head      int
 		err       error
 		want      int

@@ -27,7 +27,7 @@ func TestSmugglingSeen(t *testing.T) {
 			t.Errorf("%s: %+v, and the server took %d second messages", s.Name, r, came)
 		}
 		split += came
-		// What every other server takes as text: white space before the dot, other octets for line ends, a
+		// What every other server takes as text: white space before the dot, other octets as line endings, a
 		// dot that is stuffed, and the chunk of a server that does not offer BDAT.
 		safe := map[string]bool{"smuggling-space-dot": true, "smuggling-nel": true, "smuggling-vertical-tab": true, "smuggling-two-dots": true, "smuggling-bdat": true}
 		if (came == 0) != safe[s.Name] {
