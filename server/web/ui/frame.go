@@ -53,7 +53,7 @@ func NewFrame(seq int64, at time.Time, counts map[string]int, verdicts []history
 		}
 		for key, method := range map[string]string{"spf": "SPF", "dkim": "DKIM", "dmarc": "DMARC"} {
 			m := markOf(l.Verdict, method)
-			row.Marks[key] = StreamMark{m.Symbol, m.Tone, m.Words}
+			row.Marks[key] = StreamMark(m)
 		}
 		f.Rows = append(f.Rows, row)
 	}
