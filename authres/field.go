@@ -43,10 +43,10 @@ const (
 // and a tab before column 78 where it can be (RFC 5322 §2.1.1), and ends without a line ending.
 // Whatever the strings hold, it has no other control octet, and no value leaves its quotes or
 // its comment.
-func (f Field) Value() string { return string(f.AppendValue(make([]byte, 0, 1<<10))) }
+func (f Field) Value() string { return string(f.appendValue(make([]byte, 0, 1<<10))) }
 
-// AppendValue appends what Value returns to dst.
-func (f *Field) AppendValue(dst []byte) []byte {
+// appendValue appends what Value returns to dst.
+func (f *Field) appendValue(dst []byte) []byte {
 	w := writer{buf: dst, column: len("Authentication-Results:")}
 	start := w.space()
 	w.value(f.AuthservID)

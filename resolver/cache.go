@@ -12,10 +12,9 @@ import (
 
 // CacheOptions bounds a Cache. Zero fields take the defaults.
 type CacheOptions struct {
-	MaxBytes       int           // octets in memory, an estimate; 32 MiB
-	MinTTL         time.Duration // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
-	MaxTTL         time.Duration // and at most so long; 1 day (RFC 8767 §4)
-	MaxNegativeTTL time.Duration // the same for absence; 1 hour (RFC 2308 §5)
+	MaxBytes int           // octets in memory, an estimate; 32 MiB
+	MinTTL   time.Duration // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
+	MaxTTL   time.Duration // and at most so long, absences at most 1 hour; 1 day (RFC 8767 §4, RFC 2308 §5)
 	// Stale is how long after their end records still answer, marked, while no name server
 	// does (RFC 8767 §4); 0 is not at all. An absence never does: it could hide a policy.
 	Stale time.Duration
@@ -56,9 +55,6 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 	}
 	if opt.MaxTTL <= 0 {
 		opt.MaxTTL = DefaultMaxTTL
-	}
-	if opt.MaxNegativeTTL <= 0 {
-		opt.MaxNegativeTTL = min(opt.MaxTTL, DefaultMaxNegativeTTL)
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -163,7 +159,7 @@ func (c *Cache) shard(name string) *shard {
 func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	longest := c.opt.MaxTTL
 	if len(a.Records) == 0 {
-		longest = c.opt.MaxNegativeTTL
+		longest = min(c.opt.MaxTTL, DefaultMaxNegativeTTL)
 	}
 	ttl := max(min(a.TTL, longest), c.opt.MinTTL)
 	if ttl <= 0 {

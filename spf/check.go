@@ -16,8 +16,6 @@ import (
 type Limits struct {
 	Lookups     int           // terms that cost a lookup, 10
 	VoidLookups int           // terms whose lookup is void, 2; negative allows none
-	Names       int           // names of one mx or PTR answer, 10
-	RecordBytes int           // octets of a record, 8192
 	Time        time.Duration // 20 s; negative for a Resolver that answers without waiting
 }
 
@@ -36,12 +34,6 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.VoidLookups == 0 {
 		l.VoidLookups = DefaultVoidLookups
-	}
-	if l.Names == 0 {
-		l.Names = DefaultNames
-	}
-	if l.RecordBytes == 0 {
-		l.RecordBytes = DefaultRecordBytes
 	}
 	if l.Time == 0 {
 		l.Time = DefaultTime
@@ -233,7 +225,7 @@ func (e *evaluation) record(name string) (*spfrecord.Record, *outcome) {
 	if err != nil {
 		return nil, e.dnsFailure(err)
 	}
-	r, fault := spfrecord.Choose(a, name, e.limits.RecordBytes)
+	r, fault := spfrecord.Choose(a, name, DefaultRecordBytes)
 	if r == nil {
 		return nil, e.fault(fault)
 	}

@@ -239,14 +239,14 @@ func (e *evaluation) matchMX(d *spfrecord.Directive, to string) (bool, *outcome)
 // mailHosts returns the first ten MX records, by preference and name so that the order of an
 // answer does not decide (RFC 7208 §4.6.4). A host that is named twice counts twice.
 func (e *evaluation) mailHosts(records []resolver.RR) []resolver.RR {
-	if len(records) <= e.limits.Names {
+	if len(records) <= DefaultNames {
 		return records
 	}
 	sorted := slices.Clone(records)
 	slices.SortFunc(sorted, func(a, b resolver.RR) int {
 		return cmp.Or(cmp.Compare(a.Preference, b.Preference), strings.Compare(a.Target, b.Target))
 	})
-	return sorted[:e.limits.Names]
+	return sorted[:DefaultNames]
 }
 
 // matchExists asks for A whatever the client's family (RFC 7208 §5.7).
@@ -281,7 +281,7 @@ func (e *evaluation) reverseNames() (names []string, void bool) {
 	if err != nil {
 		return nil, false
 	}
-	for i := range a.Records[:min(len(a.Records), e.limits.Names)] {
+	for i := range a.Records[:min(len(a.Records), DefaultNames)] {
 		names = append(names, a.Records[i].Target)
 		middleware.Prefetch(e.dns, a.Records[i].Target, e.family())
 	}

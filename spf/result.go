@@ -55,7 +55,7 @@ const (
 	BadAddress        Reason = "spf.BadAddress"        // ip4 or ip6 with no such address (§5.6)
 	BadPrefix         Reason = "spf.BadPrefix"         // a prefix length out of range (§5.6)
 	DuplicateModifier Reason = "spf.DuplicateModifier" // redirect or exp twice (§6)
-	RecordTooLong     Reason = "spf.RecordTooLong"     // a record longer than Limits.RecordBytes
+	RecordTooLong     Reason = "spf.RecordTooLong"     // a record longer than DefaultRecordBytes
 	InternalError     Reason = "spf.InternalError"     // a bug in postseal
 )
 
