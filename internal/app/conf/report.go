@@ -46,8 +46,6 @@ type Report struct {
 	// Addresses of yours whose mail holds reports of others: what comes to them through the
 	// milter or the proxy is read into the history on its way.
 	Read []MailAddress `toml:"read"`
-	// Failure reports (RFC 9991).
-	Failure FailureReports `toml:"failure"`
 }
 
 // ReportKey is the key that signs reports. All three keys are needed to send any.
@@ -60,18 +58,9 @@ type ReportKey struct {
 	KeyFile string `toml:"key_file"`
 }
 
-// FailureReports tell the owner of a domain of single messages that fail DMARC (RFC 9991).
-// They hold header fields of the message, redacted, and never its body.
-type FailureReports struct {
-	// Send failure reports.
-	Enabled bool `toml:"enabled"`
-	// The policy domains that get them; no other does.
-	Domains []Domain `toml:"domains"`
-}
-
 func defaultReport() Report {
 	return Report{SmartHost: "127.0.0.1:25", Window: "00:30-06:00", Wait: Duration(6 * time.Hour), MinMessages: 1, Exclude: []Domain{}, Bcc: []MailAddress{},
-		Read: []MailAddress{}, Failure: FailureReports{Domains: []Domain{}}}
+		Read: []MailAddress{}}
 }
 
 // Sends reports whether reports are sent.
@@ -166,9 +155,6 @@ func (d *decoder) checkReport(c *Config) {
 	}
 	if time.Duration(r.Wait) > 20*time.Hour {
 		d.problem("report.wait", "is more than 20h: reports are due each day")
-	}
-	if r.Failure.Enabled && !r.Sends() {
-		d.problem("report.failure.enabled", "failure reports need [report] from and dkim")
 	}
 }
 
