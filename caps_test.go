@@ -68,7 +68,7 @@ func TestCaps(t *testing.T) {
 			"s._domainkey.victim.test. TXT " + reference.TXT("v=DKIM1; p="), "s._domainkey.victim.test. TXT " + reference.TXT("v=DKIM1; p=AAAA"), "s._domainkey.victim.test. TXT x"}},
 		{name: "ARC Sets", forged: chain(52)},
 		{name: "the work of a chain", forged: chain(50)},
-		{name: "names of the DNS Tree Walk", forged: strings.Replace(forged, "dana@victim.test", "dana@"+deep, 1), honest: strings.Replace(signed("victim.test", strings.Replace(forged, "dana@victim.test", "dana@"+deep, 1)), "", "", 0)},
+		{name: "names of the DNS Tree Walk", forged: strings.Replace(forged, "dana@victim.test", "dana@"+deep, 1), honest: signed("victim.test", strings.Replace(forged, "dana@victim.test", "dana@"+deep, 1))},
 		{name: "identifiers that DMARC aligns", forged: func() string {
 			text := forged
 			for i := range 12 {

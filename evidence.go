@@ -9,6 +9,7 @@ import (
 	"postseal/dmarc"
 	"postseal/domain"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/flow"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -41,13 +42,6 @@ const (
 	SignalProtected    Signal = "protected"           // the author domain is one of those that are protected
 )
 
-// onceFields may be there once and are shown to readers, or tell how the body is shown (RFC
-// 5322 §3.6, 2045 §5).
-var onceFields = []string{"subject", "date", "to", "cc", "reply-to", "sender", "content-type"}
-
-// OnceFields returns the names of the fields that AddedFields looks at, in lower case.
-func OnceFields() []string { return slices.Clone(onceFields) }
-
 // AddedFields lists the fields that a signature covers and that occur again without being
 // covered, if DMARC passes only because of such signatures: they may have been added above a
 // message that someone else signed (RFC 6376 §8.15). Copies that are equal after
@@ -75,7 +69,7 @@ func AddedFields(r *Report) []string {
 
 func notCovered(h *message.Header, signed []string) []string {
 	var names []string
-	for _, name := range onceFields {
+	for _, name := range flow.OnceFields {
 		covered := 0
 		for _, s := range signed {
 			if strings.EqualFold(s, name) {

@@ -39,7 +39,7 @@ var layers = [][]string{
 	{"internal/core/dnswire", "internal/core/middleware"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "internal/core/dnszone"},
 	{"resolver/dnstest"},
-	{"internal/core/shared", "internal/core/signature", "internal/core/spfrecord", "internal/core/dmarcrecord"},
+	{"internal/core/shared", "internal/core/signature", "internal/core/spfrecord", "internal/core/dmarcrecord", "internal/core/flow"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc", "internal/core/spftree"},
 	{"internal/core/resultjson"},

@@ -3,11 +3,11 @@ package postseal
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/domain"
+	"postseal/internal/core/flow"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -32,20 +32,20 @@ func IndirectFlow(r *Report) []Signal {
 	for n := range r.Header.Len() {
 		switch f := r.Header.At(n); {
 		case f.Is("List-Id"):
-			add(SignalListID, i.owns(FlowEvidence(f)))
+			add(SignalListID, i.owns(flow.Evidence(f)))
 		case f.Is("List-Post"):
 			add(SignalListPost, true)
 		case f.Is("Precedence"):
-			add(SignalPrecedence, FlowEvidence(f) != "")
+			add(SignalPrecedence, flow.Evidence(f) != "")
 		case f.Is("Sender"):
-			add(SignalSender, i.owns(FlowEvidence(f)))
+			add(SignalSender, i.owns(flow.Evidence(f)))
 		case f.Is("Resent-From"), f.Is("Resent-Sender"):
-			add(SignalResent, i.owns(FlowEvidence(f)))
+			add(SignalResent, i.owns(flow.Evidence(f)))
 		case f.Is("Content-Type"), f.Is("Content-Class"):
-			add(SignalCalendar, FlowEvidence(f) != "")
+			add(SignalCalendar, flow.Evidence(f) != "")
 		case f.Is("Received"):
 			if received++; received > r.Conn.Relays {
-				relayed = relayed || i.owns(FlowEvidence(f))
+				relayed = relayed || i.owns(flow.Evidence(f))
 			}
 		}
 	}
@@ -101,57 +101,6 @@ func (i *intermediaries) owns(name string) bool {
 	return name != "" && slices.Contains(i.organizations, domain.Name(name))
 }
 
-// FlowEvidence returns what IndirectFlow reads of a field: the organization that a List-Id,
-// Sender, Resent-From, Resent-Sender or Received field names, the word of a Precedence field
-// that means a list, or the type of a calendar message; "" where it reads nothing.
-func FlowEvidence(f message.Field) string {
-	switch {
-	case f.Is("List-Id"), f.Is("Sender"), f.Is("Resent-From"), f.Is("Resent-Sender"):
-		return organization(lastName(f.Value()))
-	case f.Is("Received"):
-		return organization(byHost(f.Value()))
-	case f.Is("Precedence"):
-		if v := string(bytes.ToLower(bytes.TrimSpace(f.Value()))); v == "list" || v == "bulk" {
-			return v
-		}
-	case f.Is("Content-Type"), f.Is("Content-Class"):
-		return calendarType(f.Value())
-	}
-	return ""
-}
-
-func organization(name string) string {
-	d, err := domain.Parse(name)
-	if err != nil {
-		return ""
-	}
-	return string(d.Registrable())
-}
-
-// lastName is the name in the angle brackets of a List-Id (RFC 2919 §3), or the domain of an
-// address: what stands after the last "<" and "@", up to ">".
-func lastName(value []byte) string {
-	value = value[bytes.LastIndexByte(value, '<')+1:]
-	if end := bytes.IndexByte(value, '>'); end >= 0 {
-		value = value[:end]
-	}
-	return strings.TrimSpace(string(value[bytes.LastIndexByte(value, '@')+1:]))
-}
-
-// byHost is the name of the host that stamped a Received field (RFC 5321 §4.4), "" without
-// one.
-func byHost(value []byte) string {
-	depth, before := 0, ""
-	for word := range strings.FieldsSeq(string(value)) {
-		if depth == 0 && strings.EqualFold(before, "by") {
-			return strings.Trim(word, ";,")
-		}
-		before = word
-		depth += strings.Count(word, "(") - strings.Count(word, ")")
-	}
-	return ""
-}
-
 // calendarScan looks for an invitation among the parts of a multipart body.
 type calendarScan struct {
 	left  int    // octets that are still looked at
@@ -205,17 +154,4 @@ func isCalendarPart(text []byte) bool {
 		}
 		text = text[end:]
 	}
-}
-
-// calendarType returns the type of an invitation, which is sent on in the name of its organizer
-// (RFC 6047 §2.4).
-func calendarType(value []byte) string {
-	const mime, exchange = "text/calendar", "urn:content-classes:calendarmessage"
-	switch v := strings.ToLower(strings.TrimSpace(string(value))); {
-	case strings.HasPrefix(v, mime):
-		return mime
-	case v == exchange:
-		return exchange
-	}
-	return ""
 }

@@ -25,6 +25,10 @@ func makeRef(r *Report) string {
 	for i := range r.Header.Len() {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(r.Header.At(i).Raw)))
 	}
-	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, crc32.Checksum(r.Header.Octets(), castagnoli)))
+	sum := uint32(0)
+	for i := range r.Header.Len() {
+		sum = crc32.Update(sum, castagnoli, r.Header.At(i).Raw)
+	}
+	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, sum))
 	return string(crockford.AppendEncode(buf[:0], digest[:5]))
 }

@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"postseal"
 	"postseal/domain"
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/flow"
 	"postseal/message"
 )
 
@@ -86,7 +86,7 @@ func (x *redaction) field(f message.Field) []byte {
 	case "from":
 		value = x.from()
 	case "precedence", "content-type", "content-class", "list-id", "sender", "resent-from", "resent-sender", "received":
-		value = flow(f)
+		value = flowText(f)
 	case "authentication-results", "received-spf":
 		value = x.results(f)
 	case "arc-authentication-results":
@@ -102,10 +102,10 @@ type redaction struct {
 	authservID string
 }
 
-// flow keeps of a field what speaks for a list or a forwarder: the organization it names, or
+// flowText keeps of a field what speaks for a list or a forwarder: the organization it names, or
 // one of a few words.
-func flow(f message.Field) string {
-	v := postseal.FlowEvidence(f)
+func flowText(f message.Field) string {
+	v := flow.Evidence(f)
 	switch {
 	case v == "":
 		return " " + omitted
@@ -153,7 +153,7 @@ const maxVariants = 50
 
 // isOnce reports whether AddedFields looks at fields of this name.
 func isOnce(f message.Field) bool {
-	return slices.ContainsFunc(postseal.OnceFields(), func(name string) bool { return f.Is(name) })
+	return slices.ContainsFunc(flow.OnceFields, func(name string) bool { return f.Is(name) })
 }
 
 // from names the author domains alone.

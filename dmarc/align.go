@@ -38,7 +38,7 @@ func (a *aligner) compare(ids []Identifier) []Compared {
 		if list[i].Alignment != AlignmentUnknown || slices.Contains(names[:i], names[i]) {
 			continue
 		}
-		if ahead < a.evaluator.maxIdentifiers() && a.author.fixed == "" {
+		if ahead < DefaultIdentifiers && a.author.fixed == "" {
 			ahead++
 			for n := range walkNames(name) {
 				a.prefetch(n)
@@ -106,7 +106,7 @@ func (a *aligner) relaxed(before []Compared, c *Compared, name domain.Name) {
 			return
 		}
 	}
-	if a.walked == a.evaluator.maxIdentifiers() {
+	if a.walked == DefaultIdentifiers {
 		c.Alignment = AlignmentNo // what the sender spent is not unknown
 		return
 	}

@@ -17,10 +17,9 @@ const DefaultIdentifiers = 10
 // Evaluator evaluates messages. It holds no state and is safe for concurrent use if its
 // Resolver is.
 type Evaluator struct {
-	Resolver       resolver.Resolver
-	Discovery      Discovery // default TreeWalk
-	NoGuard        bool      // follow RFC 9989 §4.10.2 to the letter, unsafe as by §11.8
-	MaxIdentifiers int       // default DefaultIdentifiers
+	Resolver  resolver.Resolver
+	Discovery Discovery // default TreeWalk
+	NoGuard   bool      // follow RFC 9989 §4.10.2 to the letter, unsafe as by §11.8
 }
 
 func (e *Evaluator) discovery() Discovery {
@@ -28,13 +27,6 @@ func (e *Evaluator) discovery() Discovery {
 		return PSL
 	}
 	return TreeWalk
-}
-
-func (e *Evaluator) maxIdentifiers() int {
-	if e.MaxIdentifiers > 0 {
-		return e.MaxIdentifiers
-	}
-	return DefaultIdentifiers
 }
 
 // Evaluate applies DMARC to a message of author (RFC 9989 §5.3). ids are what SPF and

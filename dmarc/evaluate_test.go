@@ -3,6 +3,7 @@ package dmarc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -267,15 +268,22 @@ func TestPublicSuffixList(t *testing.T) {
 
 // More identifiers than are looked up make a temperror, never a fail; SPF comes first.
 func TestMaxIdentifiers(t *testing.T) {
-	e := &dmarc.Evaluator{Resolver: zone(t, "example.com p=reject", "a.example.com p=none; psd=n", "b.example.com p=none; psd=n", "c.example.com p=none; psd=n"), MaxIdentifiers: 2}
-	if r := evaluate(t, e, "example.com", "dkim:a.example.com", "dkim:b.example.com", "dkim:a.example.com"); r.Code != dmarc.Fail {
-		t.Errorf("two identifiers: %s %s", r.Code, r.Problem)
+	records := []string{"example.com p=reject"}
+	var ids []string
+	for i := range dmarc.DefaultIdentifiers + 1 {
+		name := fmt.Sprintf("d%d.example.com", i)
+		records = append(records, name+" p=none; psd=n")
+		ids = append(ids, "dkim:"+name)
 	}
-	r := evaluate(t, e, "example.com", "dkim:a.example.com", "dkim:b.example.com", "dkim:c.example.com")
+	e := &dmarc.Evaluator{Resolver: zone(t, records...)}
+	if r := evaluate(t, e, "example.com", append(slices.Clone(ids[:dmarc.DefaultIdentifiers]), ids[0])...); r.Code != dmarc.Fail {
+		t.Errorf("as many as are looked up: %s %s", r.Code, r.Problem)
+	}
+	r := evaluate(t, e, "example.com", ids...)
 	if r.Code != dmarc.Fail || r.Reason != dmarc.NotAligned {
-		t.Errorf("three identifiers: %s %s %q", r.Code, r.Reason, r.Problem)
+		t.Errorf("one more: %s %s %q", r.Code, r.Reason, r.Problem)
 	}
-	list := []string{"dkim:a.example.com", "dkim:b.example.com", "spf:d.example.com", "dkim:other.example", "dkim:example.com"}
+	list := append(slices.Clone(ids[:dmarc.DefaultIdentifiers]), "spf:d.example.com", "dkim:other.example", "dkim:example.com")
 	if r := evaluate(t, e, "example.com", list...); r.Code != dmarc.Pass || len(r.Aligned) != 2 || r.Compared[0].Method != "spf" {
 		t.Errorf("SPF last: %s, aligned %v, compared %v", r.Code, r.Aligned, r.Compared)
 	}

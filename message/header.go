@@ -35,14 +35,11 @@ func (h *Header) Len() int {
 }
 
 // Size returns the octets of all fields, without their line endings.
-func (h *Header) Size() int { return len(h.Octets()) }
-
-// Octets returns all fields, one after the other without their line endings. They belong to h.
-func (h *Header) Octets() []byte {
+func (h *Header) Size() int {
 	if h == nil {
-		return nil
+		return 0
 	}
-	return h.octets
+	return len(h.octets)
 }
 
 // At returns field i, counted from 0 at the top. The octets belong to h.
@@ -70,22 +67,4 @@ func (h *Header) Index(name string) int {
 		}
 	}
 	return -1
-}
-
-// Reset empties h and keeps its memory, up to a bound.
-func (h *Header) Reset() {
-	if cap(h.octets) > maxKept || cap(h.fields) > maxKept/64 {
-		*h = Header{}
-		return
-	}
-	h.octets, h.fields = h.octets[:0], h.fields[:0]
-}
-
-// maxKept is how many octets a Header keeps for its next use.
-const maxKept = 64 << 10
-
-// Assign makes h a copy of other, in the memory of h where that is enough.
-func (h *Header) Assign(other *Header) {
-	h.octets = append(h.octets[:0], other.octets...)
-	h.fields = append(h.fields[:0], other.fields...)
 }

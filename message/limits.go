@@ -90,10 +90,10 @@ func (l Limits) exceeded(r Reason) *LimitError {
 // then is the fields before the one at fault.
 type LimitError struct {
 	Reason Reason
-	Limit  int // the limit that was exceeded
+	limit  int
 }
 
 // Error names the reason and the limit.
 func (e *LimitError) Error() string {
-	return string(e.Reason) + ": limit is " + strconv.Itoa(e.Limit)
+	return string(e.Reason) + ": limit is " + strconv.Itoa(e.limit)
 }

@@ -13,7 +13,6 @@ import (
 // CacheOptions bounds a Cache. Zero fields take the defaults.
 type CacheOptions struct {
 	MaxBytes int           // octets in memory, an estimate; 32 MiB
-	MinTTL   time.Duration // answers are kept at least so long; 0, and an answer with TTL 0 is not kept
 	MaxTTL   time.Duration // and at most so long, absences at most 1 hour; 1 day (RFC 8767 §4, RFC 2308 §5)
 	// Stale is how long after their end records still answer, marked, while no name server
 	// does (RFC 8767 §4); 0 is not at all. An absence never does: it could hide a policy.
@@ -161,7 +160,7 @@ func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	if len(a.Records) == 0 {
 		longest = min(c.opt.MaxTTL, DefaultMaxNegativeTTL)
 	}
-	ttl := max(min(a.TTL, longest), c.opt.MinTTL)
+	ttl := min(a.TTL, longest)
 	if ttl <= 0 {
 		return a
 	}

@@ -28,7 +28,6 @@ func TestCacheTTL(t *testing.T) {
 		{"NODATA", resolver.Answer{TTL: time.Minute}, resolver.CacheOptions{}, time.Minute},
 		{"NXDOMAIN", resolver.Answer{NXDomain: true, TTL: time.Minute}, resolver.CacheOptions{}, time.Minute},
 		{"TTL 0", resolver.Answer{Records: records}, resolver.CacheOptions{}, 0},
-		{"TTL 0, least TTL", resolver.Answer{Records: records}, resolver.CacheOptions{MinTTL: time.Second}, time.Second},
 		{"long TTL", resolver.Answer{Records: records, TTL: 1 << 31 * time.Second}, resolver.CacheOptions{}, 24 * time.Hour},
 		{"long TTL, bound", resolver.Answer{Records: records, TTL: 1 << 31 * time.Second}, resolver.CacheOptions{MaxTTL: time.Minute}, time.Minute},
 		{"long negative TTL", resolver.Answer{TTL: 24 * time.Hour}, resolver.CacheOptions{}, time.Hour},

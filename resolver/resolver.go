@@ -46,16 +46,6 @@ func (t Type) String() string {
 	return fmt.Sprintf("TYPE%d", uint16(t))
 }
 
-// ParseType is the inverse of Type.String for the types named in this package.
-func ParseType(s string) (Type, bool) {
-	for t, name := range typeNames {
-		if name == s {
-			return t, true
-		}
-	}
-	return 0, false
-}
-
 // Security is the DNSSEC status of an answer (RFC 4035 §4.3), as far as a trusted resolver tells it.
 type Security uint8
 

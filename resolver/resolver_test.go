@@ -22,15 +22,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestType(t *testing.T) {
 	for _, typ := range []resolver.Type{resolver.A, resolver.NS, resolver.CNAME, resolver.SOA, resolver.PTR, resolver.MX, resolver.TXT,
 		resolver.AAAA, resolver.DS, resolver.DNSKEY, resolver.TLSA, resolver.SPF, resolver.CAA} {
-		if got, ok := resolver.ParseType(typ.String()); !ok || got != typ {
-			t.Errorf("ParseType(%q) = %v, %v, want %v", typ.String(), got, ok, typ)
+		if name := typ.String(); strings.HasPrefix(name, "TYPE") {
+			t.Errorf("type %d is named %s", typ, name)
 		}
 	}
 	if got := resolver.Type(65280).String(); got != "TYPE65280" {
 		t.Errorf("String = %q", got)
-	}
-	if _, ok := resolver.ParseType("TYPE1"); ok {
-		t.Error("TYPE1 is named")
 	}
 }
 

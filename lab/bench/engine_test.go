@@ -47,7 +47,7 @@ func warm(tb testing.TB) *postseal.Verifier {
 		tb.Fatal(err)
 	}
 	v, err := postseal.New(postseal.Config{AuthservID: "mx.example.net", Now: func() time.Time { return clock },
-		Resolver: resolver.NewCache(zone, resolver.CacheOptions{MinTTL: 24 * time.Hour})})
+		Resolver: resolver.NewCache(zone, resolver.CacheOptions{})})
 	if err != nil {
 		tb.Fatal(err)
 	}

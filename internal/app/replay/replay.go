@@ -180,7 +180,7 @@ var errNoHeader = errors.New("has no header fields, so it is not a message")
 // readHeader reads the header section of text into h, and returns the rest. It has no limit;
 // the verdict applies its own.
 func readHeader(h *message.Header, text []byte) (body []byte, err error) {
-	h.Reset()
+	*h = message.Header{}
 	whole := message.Limits{HeaderBytes: len(text) + 2, Fields: len(text) + 1, FieldBytes: len(text)}
 	s := message.NewSplitter(mailbox.HeaderSink{Header: h}, whole)
 	n, err := s.Write(text)

@@ -11,7 +11,7 @@ import (
 )
 
 var faultKinds = map[string]resolver.Kind{"SERVFAIL": resolver.ServFail, "TIMEOUT": resolver.Timeout,
-	"REFUSED": resolver.Refused, "BOGUS": resolver.Bogus, "MALFORMED": resolver.Malformed, "NETWORK": resolver.Network}
+	"REFUSED": resolver.Refused, "CANCELED": resolver.Canceled, "BOGUS": resolver.Bogus, "MALFORMED": resolver.Malformed, "NETWORK": resolver.Network}
 
 // directive reads a comment that means something and returns what is wrong with it. $GENERATE
 // is not part of RFC 1035, and makes a million records of a line.
@@ -57,7 +57,7 @@ func (z *Zone) faultDirective(words []string, origin string) string {
 	if !ok {
 		return fmt.Sprintf("FAULT: %q is not one of SERVFAIL, TIMEOUT, REFUSED, BOGUS", words[3])
 	}
-	if _, ok := resolver.ParseType(words[2]); !ok && words[2] != "ANY" {
+	if _, ok := parseType(words[2]); !ok && words[2] != "ANY" {
 		return fmt.Sprintf("FAULT: %q is not a record type", words[2])
 	}
 	for _, name := range owners(words[1], origin) {
@@ -72,7 +72,7 @@ func (z *Zone) staleDirective(words []string) string {
 	if len(words) != 3 {
 		return "STALE needs a name and a type"
 	}
-	if _, ok := resolver.ParseType(words[2]); !ok {
+	if _, ok := parseType(words[2]); !ok {
 		return fmt.Sprintf("STALE: %q is not a record type", words[2])
 	}
 	z.stale[key(words[1])+" "+words[2]] = true
@@ -94,7 +94,7 @@ func (z *Zone) absenceDirective(words []string) string {
 		z.nxdomain[key(words[1])] = ttl
 		return ""
 	}
-	if _, ok := resolver.ParseType(words[2]); !ok {
+	if _, ok := parseType(words[2]); !ok {
 		return fmt.Sprintf("NODATA: %q is not a record type", words[2])
 	}
 	z.nodata[key(words[1])+" "+words[2]] = ttl
@@ -123,3 +123,16 @@ func absolute(name, origin string) string {
 
 // key is a name as the maps of a Zone have it.
 func key(name string) string { return dnswire.Name(name) }
+
+// knownTypes are the record types that a directive may name.
+var knownTypes = []resolver.Type{resolver.A, resolver.NS, resolver.CNAME, resolver.SOA, resolver.PTR, resolver.MX, resolver.TXT, resolver.AAAA,
+	resolver.DS, resolver.DNSKEY, resolver.TLSA, resolver.SPF, resolver.CAA}
+
+func parseType(name string) (resolver.Type, bool) {
+	for _, t := range knownTypes {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return 0, false
+}

@@ -68,7 +68,7 @@ func TestDisk(t *testing.T) {
 	if n == 0 {
 		t.Error("no bundle is left")
 	}
-	t.Logf("full, with room, full by its own bundles, read-only: %v bundles written, %v not, %d left, all whole; %d lines of the log", written(), failed(), n, d.logged("could not be kept"))
+	t.Logf("full, with room, full by its own bundles, read-only: %v bundles written, %v not, %d left, all whole; %d lines of the log", written(), failed(), n, d.logged("the bundle of a verdict could not be stored"))
 	d.stop()
 
 	// What was being written as the file system became read-only goes with the next start.

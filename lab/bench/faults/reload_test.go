@@ -15,7 +15,7 @@ func TestReload(t *testing.T) {
 	tasks, files := d.tasks(), d.files()
 	l := begin(d, 2, 2000)
 	l.each(3)
-	read := func() int { return d.logged(`"reloaded"`) + d.logged("the configuration is not read") }
+	read := func() int { return d.logged(`"reloaded"`) + d.logged("reload failed") }
 	reloads := often(60, 400)
 	for i := range reloads {
 		before := read()
@@ -58,7 +58,7 @@ func TestReload(t *testing.T) {
 	if d.files() > files+more || d.tasks() > tasks+more {
 		t.Errorf("%d descriptors and %d goroutines before, %d and %d after", files, tasks, d.files(), d.tasks())
 	}
-	taken, refused := d.logged(`"reloaded"`), d.logged("the configuration is not read")
+	taken, refused := d.logged(`"reloaded"`), d.logged("reload failed")
 	t.Logf("%d signals: %d times put in force, %d lines of what was refused; taken over milter %d, policy %d, smtp %d, http %d, none broken off; goroutines %d before, %d after, descriptors %d and %d",
 		reloads, taken, refused, l.done["milter"].Load(), l.done["policy"].Load(), l.done["smtp"].Load(), l.done["http"].Load(), tasks, d.tasks(), files, d.files())
 	d.stop()
