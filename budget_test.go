@@ -180,7 +180,10 @@ func (o *ordered) Lookup(ctx context.Context, name string, t resolver.Type) (res
 // TestHeloAfterMailFrom: while the MAIL FROM identity is costly, HELO asks nothing but the question that
 // was in flight; it is evaluated after it. With an ordinary MAIL FROM the two run at the same time.
 func TestHeloAfterMailFrom(t *testing.T) {
-	lines := []string{`cheap.test. TXT "v=spf1 a:h.cheap.test a:i.cheap.test -all"`}
+	lines := []string{`i3.cheap.test. TXT "v=spf1 -all"`}
+	for i, next := range []string{"i1", "i2", "i3"} { // one after the other
+		lines = append(lines, fmt.Sprintf(`%scheap.test. TXT "v=spf1 include:%s.cheap.test -all"`, []string{"", "i1.", "i2."}[i], next))
+	}
 	record, helo := "v=spf1", "v=spf1"
 	for i := range 10 {
 		record += fmt.Sprintf(" mx:m%d.costly.test", i)
