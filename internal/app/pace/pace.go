@@ -77,25 +77,31 @@ func New(next resolver.Resolver, o Options) *Resolver {
 func (r *Resolver) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	z := r.zones.of(zoneOf(name))
 	leaveZone, err := z.enter(ctx)
-	if err == nil {
-		defer leaveZone()
-		err = r.enter(ctx)
-	}
 	if err != nil {
-		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(err), Err: err}
+		return resolver.Answer{}, notAsked(name, t, err)
+	}
+	if err := r.enter(ctx); err != nil {
+		leaveZone(false)
+		return resolver.Answer{}, notAsked(name, t, err)
 	}
 	start := time.Now()
 	early := time.AfterFunc(inFlight, r.leave)
 	a, err := r.next.Lookup(ctx, name, t)
-	took, timedOut := time.Since(start), err != nil && resolver.KindOf(err) == resolver.Timeout
-	if lost := z.note(took, timedOut, ctx.Err() == nil); lost {
+	waited := ctx.Err() == nil
+	timedOut := waited && err != nil && resolver.KindOf(err) == resolver.Timeout
+	if lost := z.note(time.Since(start), timedOut, waited); lost {
 		r.shrink()
 	}
+	leaveZone(timedOut)
 	if early.Stop() {
 		r.grow()
 		r.leave()
 	}
 	return a, err
+}
+
+func notAsked(name string, t resolver.Type, err error) error {
+	return &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(err), Err: err}
 }
 
 func zoneOf(name string) domain.Name {

@@ -42,7 +42,7 @@ func (s *zones) of(name domain.Name) *zone {
 		return z
 	}
 	if z = s.old[name]; z == nil {
-		z = &zone{first: make(chan struct{}, min(firstQuestions, s.perZone)), all: make(chan struct{}, s.perZone), spoke: make(chan struct{})}
+		z = &zone{all: make(chan struct{}, s.perZone), spoke: make(chan struct{})}
 	}
 	if s.newer == nil || len(s.newer) >= keptZones {
 		s.newer, s.old = make(map[domain.Name]*zone, keptZones), s.newer
@@ -53,27 +53,34 @@ func (s *zones) of(name domain.Name) *zone {
 
 // zone is what is known of the servers of one registrable domain.
 type zone struct {
-	first chan struct{} // turns until they have answered
 	all   chan struct{} // turns
 	spoke chan struct{} // closed with the first answer
 
-	mu       sync.Mutex
-	fast     bool // an answer came in time
-	timeouts int  // as long as there is no answer
+	mu    sync.Mutex
+	trial *trial // nil before the first question, and once they spoke
+	fast  bool   // an answer came in time
+}
+
+// trial is the first questions: as many turns as they are, kept by those that got no answer.
+type trial struct {
+	turns    chan struct{}
+	failed   chan struct{} // closed when none of them was answered
+	timeouts int
 	last     time.Time
 }
 
-// enter waits for a turn, and returns what gives it back.
-func (z *zone) enter(ctx context.Context) (leave func(), err error) {
+// enter waits for a turn, and returns what gives it back when a question has ended.
+func (z *zone) enter(ctx context.Context) (leave func(timedOut bool), err error) {
 	if z == nil {
-		return func() {}, nil
+		return func(bool) {}, nil
 	}
 	select {
 	case z.all <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	leave = func() { <-z.all }
+	leave = func(bool) { <-z.all }
+	t := z.currentTrial()
 	select {
 	case <-z.spoke:
 		return leave, nil
@@ -82,27 +89,30 @@ func (z *zone) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case <-z.spoke:
 		return leave, nil
-	case z.first <- struct{}{}:
-		leave = func() { <-z.first; <-z.all }
+	case t.turns <- struct{}{}:
+		return func(timedOut bool) {
+			if !timedOut {
+				<-t.turns
+			}
+			<-z.all
+		}, nil
+	case <-t.failed:
+		err = errSilent
 	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
+		err = ctx.Err()
 	}
-	if z.silent() {
-		leave()
-		return nil, errSilent
-	}
-	return leave, nil
+	leave(false)
+	return nil, err
 }
 
-// silent reports whether the servers are not asked now.
-func (z *zone) silent() bool {
+// currentTrial is the trial that goes on or failed of late.
+func (z *zone) currentTrial() *trial {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.timeouts >= firstQuestions && time.Since(z.last) >= silence {
-		z.timeouts = 0
+	if t := z.trial; t == nil || t.timeouts >= cap(t.turns) && time.Since(t.last) >= silence {
+		z.trial = &trial{turns: make(chan struct{}, min(firstQuestions, cap(z.all))), failed: make(chan struct{})}
 	}
-	return z.timeouts >= firstQuestions
+	return z.trial
 }
 
 // note notes what became of a question that was waited for as long as it took, and reports whether
@@ -124,8 +134,12 @@ func (z *zone) note(took time.Duration, timedOut, waited bool) (lost bool) {
 	case timedOut && spoke:
 		return z.fast
 	case timedOut:
-		z.timeouts++
-		z.last = time.Now()
+		if t := z.trial; t != nil {
+			if t.timeouts++; t.timeouts == cap(t.turns) {
+				close(t.failed)
+			}
+			t.last = time.Now()
+		}
 		return false
 	case !spoke:
 		close(z.spoke)
