@@ -105,7 +105,7 @@ func (z *zone) enter(ctx context.Context) (leave func(timedOut bool), err error)
 	return nil, err
 }
 
-// currentTrial is the trial that goes on or failed of late.
+// currentTrial is the trial that runs, or failed a short while ago.
 func (z *zone) currentTrial() *trial {
 	z.mu.Lock()
 	defer z.mu.Unlock()
