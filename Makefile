@@ -63,9 +63,9 @@ pictures:
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:
 	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved'
-	go test ./resolver -count=1 -run 'SlotsAreShared|Breaker|Accounts|Unanswered|CacheCut|OldMessage|OneFormOfAName'
+	go test ./resolver ./internal/core/middleware -count=1 -run 'SlotsAreShared|Breaker|Accounts|Unanswered|CacheCut|OldMessage|OneFormOfAName'
 	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
-	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Scrub'
+	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Redact|HeloComesBack'
 	go test ./internal/app/received ./internal/app/rules -count=1 -run 'FuzzStamp|TestParse|TestClient|TestCost'
 	go test ./server ./server/milter ./server/proxy ./server/web -count=1 -run 'ListenersAgree|RefusedReload|Boot|ForgedBeyondLimit|TestModel|TestSmuggling|TestAccess|TestGuessing'
 	go test ./audit -count=1 -run 'Registry|StaysPublic|TestPort'

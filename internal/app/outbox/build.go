@@ -153,6 +153,7 @@ func (b *Builder) noteSeen(ctx context.Context, day store.Day) error {
 			seen = append(seen, p.domain)
 		}
 	}
+	slices.Sort(seen) // several builders take the rows in one order, or they wait for each other
 	return b.DB.SawOK(ctx, seen, day.End()-1)
 }
 
