@@ -29,6 +29,8 @@ func TestCalendarPart(t *testing.T) {
 	}{
 		"part":             {multipart, part("Content-Type: text/calendar; method=REQUEST"), true},
 		"other letters":    {multipart, part("CONTENT-TYPE:TEXT/CALENDAR"), true},
+		"mixed letters":    {multipart, part("content-Type: Text/Calendar"), true},
+		"after a link":     {multipart, part("CONTENT-TYPE: TEXT/CALENDAR\r\nX: https://a.test/calendar"), true},
 		"folded":           {multipart, part("Content-Type:\r\n\ttext/calendar"), true},
 		"no multipart":     {"Content-Type: text/plain\r\n", part("Content-Type: text/calendar"), false},
 		"no Content-Type":  {"", part("Content-Type: text/calendar"), false},

@@ -68,7 +68,8 @@ func (l *lateFields) see(f message.Field, stored *message.Header, authservID str
 	if !f.Is("Authentication-Results") && !f.Is("Received-SPF") && !authres.Forged(f, nil) {
 		return
 	}
-	if l.beyond = l.beyond || len(l.refs) >= maxLate || len(l.counts) >= maxLate; l.beyond {
+	if len(l.refs) >= maxLate || len(l.counts) >= maxLate {
+		l.beyond = true
 		return
 	}
 	if l.counts == nil {

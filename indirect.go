@@ -104,7 +104,7 @@ func (i *intermediaries) owns(name string) bool {
 // calendarScan looks for an invitation among the parts of a multipart body.
 type calendarScan struct {
 	left  int    // octets that are still looked at
-	tail  []byte // the end of the piece before
+	tail  []byte // the end of what was looked at
 	found bool
 }
 
@@ -129,29 +129,31 @@ func (c *calendarScan) write(p []byte) {
 	}
 	p = p[:min(len(p), c.left)]
 	c.left -= len(p)
-	text := append(c.tail, p...)
-	c.found = isCalendarPart(text)
-	c.tail = append(c.tail[:0], text[max(0, len(text)-len("\nContent-Type: \r\n\t")-len(calendarPart)):]...)
+	const most = len("\nContent-Type: \r\n\t") + len(calendarPart) // octets that are looked at across two pieces
+	seam := append(c.tail, p[:min(len(p), most)]...)
+	c.found = hasCalendarPart(seam) || hasCalendarPart(p)
+	if len(p) > most {
+		seam = p
+	}
+	c.tail = append(c.tail[:0], seam[max(0, len(seam)-most):]...)
 }
 
-// isCalendarPart reports whether text has a line "Content-Type: text/calendar" (RFC 2045 §5.1, in any
-// case of letters).
-func isCalendarPart(text []byte) bool {
+// hasCalendarPart reports whether text has a line "Content-Type: text/calendar" (RFC 2045 §5.1), in
+// any case of letters, after a line ending.
+func hasCalendarPart(text []byte) bool {
+	const name = "content-type:"
 	for {
-		i := bytes.Index(text, []byte("/calendar"))
-		if i < 0 {
-			i = bytes.Index(text, []byte("/CALENDAR"))
-		}
+		i := bytes.IndexByte(text, '\n')
 		if i < 0 {
 			return false
 		}
-		end := i + len("/calendar")
-		start := max(0, end-len(calendarPart))
-		line := bytes.TrimRight(text[:start], " \t\r\n")
-		const name = "\ncontent-type:"
-		if from := len(line) - len(name); from >= 0 && bytes.EqualFold(line[from:], []byte(name)) && bytes.EqualFold(text[start:end], []byte(calendarPart)) {
+		text = text[i+1:]
+		if hasPrefixFold(text, name) && hasPrefixFold(bytes.TrimLeft(text[len(name):], " \t\r\n"), calendarPart) {
 			return true
 		}
-		text = text[end:]
 	}
+}
+
+func hasPrefixFold(text []byte, prefix string) bool {
+	return len(text) >= len(prefix) && bytes.EqualFold(text[:len(prefix)], []byte(prefix))
 }

@@ -8,9 +8,8 @@ import (
 	"postseal/resolver"
 )
 
-// askNoMail looks whether the author domain takes mail, which that of an honest author
-// does. It costs questions, so they are
-// asked only where the answer may decide: the policy is reject, the mode is guarded, and
+// askNoMail looks whether the author domain takes mail, as that of an honest author does. The
+// queries are made only if the answer may decide: the policy is reject, the mode is guarded, and
 // nothing else speaks for or against a forgery. What cannot be looked up corroborates nothing.
 func (t *Transaction) askNoMail(r *Report) {
 	fails := r.DMARC.Code == dmarc.Fail && r.DMARC.Policy == dmarc.PolicyReject

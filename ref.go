@@ -22,12 +22,11 @@ func makeRef(r *Report) string {
 	for _, s := range [...]string{"", r.Helo, r.ReversePath} {
 		buf = append(append(buf, 0), s...)
 	}
-	for i := range r.Header.Len() {
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(r.Header.At(i).Raw)))
-	}
 	sum := uint32(0)
 	for i := range r.Header.Len() {
-		sum = crc32.Update(sum, castagnoli, r.Header.At(i).Raw)
+		raw := r.Header.At(i).Raw
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(raw)))
+		sum = crc32.Update(sum, castagnoli, raw)
 	}
 	digest := sha256.Sum256(binary.BigEndian.AppendUint32(buf, sum))
 	return string(crockford.AppendEncode(buf[:0], digest[:5]))

@@ -90,8 +90,8 @@ func newSPFCheck(s *Session, reversePath string, ledger *middleware.Ledger) *SPF
 	return c
 }
 
-// startOf begins SPF of the domains of Config.SPFOf, each with its own budget: nothing that a
-// sender makes us ask is missed by them.
+// startOf begins SPF of the domains of Config.SPFOf, each with its own budget, so that no query
+// that a sender causes is at their expense.
 func (c *SPFCheck) startOf(checker spf.Checker, budget resolver.Budget) {
 	c.of = c.unknownOf()
 	for i := range c.of {
@@ -245,8 +245,10 @@ func (c *SPFCheck) Size() int {
 	if !c.Done() {
 		return n
 	}
-	for i := range c.results {
-		n += lookup * len(c.results[i].Spent)
+	for _, results := range [...][]spf.Result{c.results, c.of} {
+		for i := range results {
+			n += lookup * len(results[i].Spent)
+		}
 	}
 	return n
 }

@@ -78,8 +78,9 @@ func sharesOf(all resolver.Budget) shares {
 // name of more octets than one policy has counts as no record.
 var policyBudget = resolver.Budget{Queries: math.MaxInt, Bytes: math.MaxInt, Answer: 4 << 10}
 
-// begin starts everything that needs no header field.
-func (t *Transaction) begin(shared *SPFCheck, s *Session) {
+// begin starts everything that needs no header field. SPF is that of other, if it is for the same
+// client, HELO name and reverse-path.
+func (t *Transaction) begin(other *SPFCheck, s *Session) {
 	t.ledger = newLedger(s.ctx, s.v, s.conn)
 	shares := sharesOf(s.v.config.Limits.DNS)
 	verifier, validator, evaluator := s.v.dkim, s.v.arc, s.v.dmarc
@@ -88,13 +89,13 @@ func (t *Transaction) begin(shared *SPFCheck, s *Session) {
 	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget)
 	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.Header,
 		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: evaluator.Begin(s.ctx)}
-	w.dkimWork, w.arcWork = driven(w.dkim, w.arc)
+	w.dkimWork, w.arcWork = shared.DKIM(w.dkim), shared.ARC(w.arc)
 	t.work = w
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(t.made.ReversePath)
 	}
-	if shared != nil && shared.fits(s.conn, s.helo, t.made.ReversePath) {
-		t.shared = shared
+	if other != nil && other.fits(s.conn, s.helo, t.made.ReversePath) {
+		t.shared = other
 	} else {
 		w.check = newSPFCheck(s, t.made.ReversePath, t.ledger)
 	}
@@ -126,8 +127,4 @@ func (t *Transaction) check() *SPFCheck {
 		return t.shared
 	}
 	return t.work.check
-}
-
-func driven(d *dkim.Verification, a *arc.Validation) (shared.Verifying, shared.Verifying) {
-	return shared.DKIM(d), shared.ARC(a)
 }
