@@ -2,69 +2,40 @@ package arc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 
-	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/shared"
 	"postseal/message"
 )
 
-// text is what a Sink has taken of a message.
-type text struct {
-	header message.Header
-	bodies bodyhash.Set
-}
-
-func (x *Validation) own() *text {
-	if x.text == nil {
-		x.text = new(text)
-	}
-	return x.text
-}
-
 // Field implements message.Sink: a key is asked for as the field that needs it arrives. The error is a
 // *message.LimitError for a field over the default limits, or for a call after EndHeader.
-func (x *Validation) Field(f message.Field) error {
-	if x.headerEnd {
-		return errors.New("arc: Field after EndHeader")
-	}
-	h := &x.own().header
-	if reason := (message.Limits{}).Check(h, f); reason != "" {
-		return &message.LimitError{Reason: reason}
-	}
-	h.Add(f)
-	x.field(f)
-	return nil
-}
+func (x *Validation) Field(f message.Field) error { return x.sink().Field(f) }
 
 // EndHeader implements message.Sink: it checks the structure of the chain. The error is for a
 // second call.
-func (x *Validation) EndHeader() error {
-	if x.headerEnd {
-		return errors.New("arc: EndHeader twice")
-	}
-	t := x.own()
-	x.endHeader(shared.Section{Header: &t.header, Bodies: &t.bodies})
-	return nil
-}
+func (x *Validation) EndHeader() error { return x.sink().EndHeader() }
 
 // Write implements message.Sink: p is the next piece of the body, with CRLF line endings. The
 // error is for a call before EndHeader or after Finish.
-func (x *Validation) Write(p []byte) (int, error) {
-	if x.text == nil || !x.headerEnd || x.finished != nil {
-		return 0, errors.New("arc: Write before EndHeader or after Finish")
+func (x *Validation) Write(p []byte) (int, error) { return x.sink().Write(p) }
+
+func (x *Validation) sink() *shared.Sink {
+	if x.own == nil {
+		x.own = shared.NewSink("arc", driven{x})
 	}
-	return x.text.bodies.Write(p)
+	return x.own
 }
 
 // Finish ends the message and validates the chain (RFC 8617 §5.2). It waits for the keys.
 func (x *Validation) Finish() Result {
 	if x.finished == nil {
-		if !x.headerEnd {
+		if x.bodies == nil { // the header section has not ended
 			_ = x.EndHeader()
+		}
+		if x.own != nil {
+			x.own.Close()
 		}
 		r := x.finish()
 		x.finished = &r
@@ -75,15 +46,10 @@ func (x *Validation) Finish() Result {
 // Verify validates the chain of a whole message with CRLF line endings. The error is that of r
 // or ctx, a *message.LimitError, or says what is missing.
 func (v *Verifier) Verify(ctx context.Context, r io.Reader) (Result, error) {
-	switch {
-	case v == nil || v.Resolver == nil:
-		return Result{}, fmt.Errorf("arc: %w", shared.ErrNoResolver)
-	case r == nil:
-		return Result{}, errors.New("arc: the reader is nil")
-	case ctx.Err() != nil:
-		return Result{}, ctx.Err()
-	}
 	x := v.Begin(ctx)
+	if err := shared.Ready(ctx, "arc", x.v.Resolver, r); err != nil {
+		return Result{}, err
+	}
 	if err := message.Stream(x, r, message.Limits{}); err != nil {
 		return Result{Code: Fail, Reason: Malformed}, err
 	}
@@ -94,7 +60,7 @@ func (v *Verifier) Verify(ctx context.Context, r io.Reader) (Result, error) {
 	return result, nil
 }
 
-// driven is a Validation in the hands of package postseal.
+// driven is a Validation in the hands of package postseal, or of a shared.Sink.
 type driven struct{ x *Validation }
 
 func (d driven) Field(f message.Field)      { d.x.field(f) }

@@ -44,9 +44,8 @@ type Validation struct {
 
 	assumed canonical.Digests
 
-	text      *text // nil while package postseal drives
-	headerEnd bool
-	finished  *Result
+	own      *shared.Sink // nil while package postseal drives
+	finished *Result
 }
 
 // fault is the first thing that is wrong.
@@ -154,7 +153,7 @@ func (x *Validation) place(k kind, n, index int) *set {
 // and asks for the body hashes. The section must hold the fields that field saw.
 func (x *Validation) endHeader(section shared.Section) {
 	h := section.Header
-	x.bodies, x.assumed, x.headerEnd = section.Bodies, section.Digests, true
+	x.bodies, x.assumed = section.Bodies, section.Digests
 	if len(x.sets) == 0 && x.fault.reason == "" {
 		return
 	}

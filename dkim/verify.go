@@ -85,12 +85,11 @@ type Verification struct {
 	prefetched int
 	work       int // of keys that were tried
 	signatures []candidate
-	bodies     *bodyhash.Set
+	bodies     *bodyhash.Set // nil until the header section has ended
 	assumed    canonical.Digests
 
-	text      *text // nil while package postseal drives
-	headerEnd bool
-	finished  []Result
+	own      *shared.Sink // nil while package postseal drives
+	finished []Result
 }
 
 // candidate is a signature on its way to a result.
@@ -209,7 +208,7 @@ var canonicalNames = [2][2]string{
 // that field saw.
 func (x *Verification) endHeader(section shared.Section) {
 	h, author := section.Header, section.Authors
-	x.bodies, x.assumed, x.headerEnd = section.Bodies, section.Digests, true
+	x.bodies, x.assumed = section.Bodies, section.Digests
 	if len(x.signatures) > maxParsed {
 		x.readLate(h, author)
 	}
