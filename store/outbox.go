@@ -107,6 +107,9 @@ type ReportFilter struct {
 type Outbox interface {
 	// ReportDays lists the days from since on, newest first.
 	ReportDays(ctx context.Context, since Day) ([]ReportDay, error)
+	// PendingDays lists the days from since on and before a day whose reports are not built yet,
+	// oldest first, without Late.
+	PendingDays(ctx context.Context, since, before Day) ([]ReportDay, error)
 	// CloseDay ends a day. It reports false where another process was faster.
 	CloseDay(ctx context.Context, d Day, at int64, waitedFor string) (bool, error)
 	// Reported counts the messages of a day that are in reports, by policy domain and policy,
@@ -142,7 +145,8 @@ type Outbox interface {
 	// DueDeliveries lists what may be attempted now: what is due, and what a process that is
 	// gone had begun.
 	DueDeliveries(ctx context.Context, now int64, limit int) ([]Delivery, error)
-	// Lease begins an attempt. It reports false where another process was faster.
+	// Lease begins an attempt. It reports false if the delivery is not due at now: another
+	// process was faster.
 	Lease(ctx context.Context, x Delivery, now, until int64) (bool, error)
 	// EndAttempt notes the state, reply and times of x. Once no delivery of its report is open
 	// the report is done.
@@ -162,7 +166,4 @@ type Outbox interface {
 	Lift(ctx context.Context, target string) (bool, error)
 	// TrimReports removes bodies of reports that were done, and reports of days, before a day.
 	TrimReports(ctx context.Context, bodiesBefore, reportsBefore Day) error
-	// CountFailure adds one to a counter of failure reports (RFC 9991), and returns its value
-	// and when it was last reset to be sent.
-	CountFailure(ctx context.Context, d Day, domain, what string, at int64) (n int64, last int64, err error)
 }

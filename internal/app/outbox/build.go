@@ -47,6 +47,21 @@ type Builder struct {
 	Exclude     []string // policy domains that get no report, with the names below them
 	MaxBytes    int      // of the gzip, 10 MiB if 0
 	MaxRecords  int64    // 1,000,000 if 0
+
+	store   string // identifier of storeOf, the last DB that was asked for it
+	storeOf store.Store
+}
+
+// identity names the report about a domain and day.
+func (b *Builder) identity(ctx context.Context, day store.Day, domain string) (report.Identity, error) {
+	if b.storeOf != b.DB {
+		info, err := b.DB.Info(ctx)
+		if err != nil {
+			return report.Identity{}, err
+		}
+		b.store, b.storeOf = info.Store, b.DB
+	}
+	return report.Identity{Store: b.store, Submitter: b.Who.Submitter(), Domain: domain, Day: store.Time(day.Start())}, nil
 }
 
 // Bounds of a report.
@@ -100,15 +115,11 @@ func plans(list []store.Reported) map[string]*plan {
 // Each makes the reports of a day, also those that are not sent for a reason, and gives each
 // to f, which keeps its body. Nothing is written.
 func (b *Builder) Each(ctx context.Context, day store.Day, f func(*store.Outgoing) error) error {
-	info, err := b.DB.Info(ctx)
-	if err != nil {
-		return err
-	}
 	list, err := b.DB.Reported(ctx, day)
 	if err != nil {
 		return err
 	}
-	m := &maker{b: b, day: day, store: info.Store, plans: plans(list), f: f}
+	m := &maker{b: b, day: day, plans: plans(list), f: f}
 	if err := b.DB.ReportRows(ctx, day, "", func(r *store.ReportRow) error { return m.row(ctx, r) }); err != nil {
 		return err
 	}
@@ -161,11 +172,10 @@ func (b *Builder) noteSeen(ctx context.Context, day store.Day) error {
 type maker struct {
 	b     *Builder
 	day   store.Day
-	store string
 	plans map[string]*plan
 	f     func(*store.Outgoing) error
 	now   *making
-	large []large // to be made again without their smallest rows
+	large []*making // to be made again without their smallest rows
 }
 
 // making is one report while its rows come.
@@ -175,11 +185,6 @@ type making struct {
 	buf  bytes.Buffer
 	w    *report.Writer // nil where there is no report
 	over bool
-}
-
-type large struct {
-	plan    *plan
-	records int64
 }
 
 // row takes a row. They come domain by domain, in the order of plans.
@@ -214,9 +219,13 @@ func (x *making) add(r *store.ReportRow) error {
 	return x.w.Record(&rec)
 }
 
-// begin begins a report that omits some messages because of its size.
+// begin begins the report about a domain. left is how many of its messages are omitted because
+// of its size.
 func (m *maker) begin(ctx context.Context, p *plan, left int64) error {
-	id := report.Identity{Store: m.store, Submitter: m.b.Who.Submitter(), Domain: p.domain, Day: store.Time(m.day.Start())}
+	id, err := m.b.identity(ctx, m.day, p.domain)
+	if err != nil {
+		return err
+	}
 	x := &making{plan: p, out: store.Outgoing{Day: m.day, Domain: p.domain, ID: id.ReportID(), File: id.FileName(), Policy: p.policy, State: store.ReportBuilt,
 		BuiltAt: store.Millis(m.b.Now()), LeftOut: left, NextAt: m.b.nextAt(m.day, p.domain)}}
 	m.now = x
@@ -292,7 +301,8 @@ func (m *maker) finish() error {
 		return fmt.Errorf("%s: %w", x.plan.domain, err)
 	}
 	if x.over {
-		m.large = append(m.large, large{x.plan, x.out.Records})
+		x.buf = bytes.Buffer{} // its counts are needed alone
+		m.large = append(m.large, x)
 		return nil
 	}
 	x.out.Body = x.buf.Bytes()
@@ -300,30 +310,19 @@ func (m *maker) finish() error {
 	return m.f(&x.out)
 }
 
-// end makes the reports that are too large again: what they omit stands before their records.
+// end makes the reports that are too large again, with as many records as fitted: an XML report
+// says what it omits before its records.
 func (m *maker) end(ctx context.Context) error {
 	if err := m.finish(); err != nil {
 		return err
 	}
 	for _, l := range m.large {
-		left := l.plan.messages
-		n := int64(0)
-		count := func(r *store.ReportRow) error {
-			if n++; n > l.records {
-				return errEnough
-			}
-			left -= r.N
-			return nil
-		}
-		if err := m.b.DB.ReportRows(ctx, m.day, l.plan.domain, count); err != nil && !errors.Is(err, errEnough) {
-			return err
-		}
-		if err := m.begin(ctx, l.plan, left); err != nil {
+		if err := m.begin(ctx, l.plan, l.plan.messages-l.out.Messages); err != nil {
 			return err
 		}
 		x := m.now
 		write := func(r *store.ReportRow) error {
-			if x.out.Records == l.records {
+			if x.out.Records == l.out.Records {
 				return errEnough
 			}
 			return x.add(r)
@@ -352,8 +351,8 @@ func destinations(text string) []string {
 // Window is the time of the day, in UTC, in which new reports are sent.
 type Window struct{ From, To time.Duration }
 
-// nextAt spreads reports over the window of the day after theirs. Where that is over, as after
-// an outage, it spreads them over the next half hour.
+// nextAt spreads reports over the window of the day after theirs. Once that has begun, as after
+// an outage, it spreads them over what is left of it, and over half an hour at least.
 func (b *Builder) nextAt(day store.Day, domain string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte(domain)) //nolint:errcheck // it cannot fail

@@ -49,13 +49,19 @@ type SMTP struct {
 	open map[string]*smtp.Client // by smart host or recipient's domain
 }
 
-// smtpTime bounds a command, and the connection.
-const smtpTime = time.Minute
+// smtpTime bounds a command, and acceptTime the wait for the reply to a mail: one that is given
+// up too early comes twice (RFC 5321 §4.5.3.2.6).
+const (
+	smtpTime   = time.Minute
+	acceptTime = 5 * time.Minute
+)
 
 // Close implements Carrier.
 func (s *SMTP) Close() {
 	for _, c := range s.open {
-		c.Quit() //nolint:errcheck // the mails are handed over
+		if c.Quit() != nil {
+			c.Close() //nolint:errcheck // the mails are handed over
+		}
 	}
 	clear(s.open)
 }
@@ -195,6 +201,8 @@ func (s *SMTP) hello(ctx context.Context, address string, encrypted bool) (*smtp
 	if err != nil {
 		return nil, err
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // it ends what waits
+	defer stop()
 	var c *smtp.Client
 	if encrypted {
 		host, _, _ := net.SplitHostPort(address)
@@ -205,7 +213,7 @@ func (s *SMTP) hello(ctx context.Context, address string, encrypted bool) (*smtp
 	} else {
 		c = smtp.NewClient(conn)
 	}
-	c.CommandTimeout, c.SubmissionTimeout = smtpTime, smtpTime
+	c.CommandTimeout, c.SubmissionTimeout = smtpTime, acceptTime
 	if err := c.Hello(s.Hello); err != nil {
 		c.Close() //nolint:errcheck // the cause is err
 		var refused *smtp.SMTPError

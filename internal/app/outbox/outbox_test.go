@@ -387,6 +387,37 @@ func TestSpamDomains(t *testing.T) {
 	})
 }
 
+// TestOutage: days that end late are built in their order, since mail of one day makes a domain
+// known for the next.
+func TestOutage(t *testing.T) {
+	r := newRig(t, usualZone)
+	r.mails(theDay, 1, passing("acme.test"), acme)
+	r.mails(theDay+1, 5, forged("acme.test"), acme)
+	r.now = store.Time((theDay + 1).End()).Add(6 * time.Hour)
+	r.node.Shipped, r.node.Seen = store.Millis(r.now), store.Millis(r.now)
+	storetest.Ship(t, r.DB, &r.node, &store.Batch{})
+	r.sweep(r.now.Add(6 * time.Hour))
+	if len(r.mail.mails) != 2 {
+		list, _ := r.DB.Outgoing(t.Context(), store.ReportFilter{})
+		t.Errorf("%d mails, want one for each day: %+v", len(r.mail.mails), list)
+	}
+}
+
+// TestStopped: a mail that was taken is noted as sent also if the process stops meanwhile.
+func TestStopped(t *testing.T) {
+	r := newRig(t, usualZone)
+	r.mails(theDay, 1, passing("acme.test"), acme)
+	ctx, stop := context.WithCancel(t.Context())
+	r.mail.answer = func(string) error { stop(); return nil }
+	for ; ctx.Err() == nil && r.now.Before(store.Time(theDay.End()).Add(23*time.Hour)); r.now = r.now.Add(10 * time.Minute) {
+		r.Sweep(ctx) //nolint:errcheck // it is stopped
+	}
+	r.dayAfter()
+	if len(r.mail.mails) != 1 || r.state("acme.test").State != store.ReportDone {
+		t.Errorf("%d mails, %+v", len(r.mail.mails), r.state("acme.test"))
+	}
+}
+
 // TestBounces (rspamd#4515, bounce loops): what comes back to the token of a mail ends its
 // delivery, and after two reports in a row the address gets none for a time.
 func TestBounces(t *testing.T) {

@@ -64,12 +64,11 @@ func (s *Sender) writeMail(ctx context.Context, dir string, r *store.Outgoing, t
 
 // unsigned is the mail with a report.
 func (s *Sender) unsigned(ctx context.Context, r *store.Outgoing, to string) (*report.Mail, error) {
-	info, err := s.DB.Info(ctx)
+	id, err := s.identity(ctx, r.Day, r.Domain)
 	if err != nil {
 		return nil, err
 	}
-	return &report.Mail{Identity: report.Identity{Store: info.Store, Domain: r.Domain, Submitter: s.Who.Submitter(), Day: store.Time(r.Day.Start())}, From: s.Who.From, To: to,
-		Date: store.Time(r.BuiltAt), Messages: r.Messages, Body: r.Body}, nil
+	return &report.Mail{Identity: id, From: s.Who.From, To: to, Date: store.Time(r.BuiltAt), Messages: r.Messages, Body: r.Body}, nil
 }
 
 // Notice mails a text to the operator, from the address of reports. Octets other than ASCII become

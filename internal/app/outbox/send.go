@@ -40,6 +40,8 @@ const (
 	perSweep    = 600              // reports and deliveries of one sweep
 	perHost     = 60               // mails to one host in one sweep, which is a minute
 	leaseTime   = 10 * time.Minute
+	sendTime    = 8 * time.Minute  // of an attempt: it ends before its lease
+	noteTime    = 10 * time.Second // to note what became of it, also at the end of the process
 	askAgain    = time.Hour // after the DNS did not answer
 	giveUp      = 24 * time.Hour
 	breakAfter  = 20 // temporary failures in a row
@@ -63,34 +65,31 @@ func (s *Sender) trim(ctx context.Context) error {
 	return s.DB.TrimReports(ctx, today-keepBodies, today-keepReports)
 }
 
-// Days closes the days that are over and builds their reports.
+// Days closes the days that are over and builds their reports, the oldest day first: the domains
+// that it makes known count for those after it. A day that fails does not hold up the others.
 func (s *Sender) Days(ctx context.Context) error {
 	now := s.Now()
 	today := store.DayOf(store.Millis(now))
-	days, err := s.DB.ReportDays(ctx, today-daysBack)
+	days, err := s.DB.PendingDays(ctx, today-daysBack, today)
+	for i := range days {
+		if e := s.endDay(ctx, &days[i], now); e != nil {
+			err = errors.Join(err, fmt.Errorf("the reports of %s: %w", days[i].Day, e))
+		}
+	}
+	return err
+}
+
+func (s *Sender) endDay(ctx context.Context, d *store.ReportDay, now time.Time) error {
+	if d.State == store.DayOpen {
+		if closed, err := s.close(ctx, d.Day, now); err != nil || !closed {
+			return err
+		}
+	}
+	made, err := s.Build(ctx, d.Day)
 	if err != nil {
 		return err
 	}
-	for i := range days {
-		d := &days[i]
-		if d.Day >= today || d.State == store.DayBuilt {
-			continue
-		}
-		if d.State == store.DayOpen {
-			closed, err := s.close(ctx, d.Day, now)
-			if err != nil || !closed {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		made, err := s.Build(ctx, d.Day)
-		if err != nil {
-			return fmt.Errorf("the reports of %s: %w", d.Day, err)
-		}
-		s.Log.Info("the reports of a day are built", "day", d.Day.String(), "domains", made)
-	}
+	s.Log.Info("the reports of a day are built", "day", d.Day.String(), "domains", made)
 	return nil
 }
 
@@ -271,12 +270,17 @@ func (s *Sender) attempt(ctx context.Context, x *store.Delivery) error {
 	if x.FirstAt == 0 {
 		x.FirstAt = store.Millis(now)
 	}
-	sendErr := s.send(ctx, x)
-	if ctx.Err() != nil {
+	within, cancel := context.WithTimeout(ctx, sendTime)
+	sendErr := s.send(within, x)
+	cancel()
+	if sendErr != nil && ctx.Err() != nil {
 		return ctx.Err() // the lease ends, and the report is tried again
 	}
 	failpoint("sent")
 	s.outcome(x, sendErr)
+	// A mail that was taken is noted even if ctx ended meanwhile: it would be sent twice.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
 	if err := s.DB.EndAttempt(ctx, *x); err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package sqlreports
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"postseal/store"
@@ -39,10 +41,13 @@ func (d *DB) AddInboundRows(ctx context.Context, id int64, rows []store.InboundR
 
 // EndInbound implements store.Inbox.
 func (d *DB) EndInbound(ctx context.Context, id int64, r store.Inbound, sources []store.Source) (outcome string, err error) {
-	err = d.Write(ctx, func(tx *sql.Tx) error {
+	end := func(tx *sql.Tx) error {
 		outcome, err = d.endInbound(ctx, tx, id, &r, sources)
 		return err
-	})
+	}
+	if err = d.Write(ctx, end); err != nil && ctx.Err() == nil {
+		err = d.Write(ctx, end) // where another process ended the same report meanwhile, it is known now
+	}
 	return outcome, err
 }
 
@@ -81,8 +86,10 @@ func (d *DB) endInbound(ctx context.Context, tx *sql.Tx, id int64, r *store.Inbo
 }
 
 func (d *DB) addSources(ctx context.Context, tx *sql.Tx, sources []store.Source) error {
-	for i := range sources {
-		s := &sources[i]
+	// Several processes add sources in one order, or PostgreSQL ends one of them as a deadlock.
+	for _, s := range slices.SortedFunc(slices.Values(sources), func(a, b store.Source) int {
+		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Day, b.Day), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Source, b.Source))
+	}) {
 		if _, err := d.in(ctx, tx, `INSERT INTO {source_day} AS t (domain, day, kind, source, ip, messages, spf_ok, dkim_ok, dmarc_ok, quarantined, rejected, listed, broken)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 			ON CONFLICT (domain, day, kind, source) DO UPDATE SET messages = t.messages + excluded.messages, spf_ok = t.spf_ok + excluded.spf_ok,

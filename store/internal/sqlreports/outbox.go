@@ -128,7 +128,7 @@ func (d *DB) DueDeliveries(ctx context.Context, now int64, limit int) ([]store.D
 // Lease implements store.Outbox.
 func (d *DB) Lease(ctx context.Context, x store.Delivery, now, until int64) (bool, error) {
 	n, err := d.exec(ctx, `UPDATE {delivery} SET state = 'sending', attempts = attempts + 1, lease_until = $5, first_at = CASE WHEN first_at = 0 THEN $4 ELSE first_at END
-		WHERE day = $1 AND domain = $2 AND uri = $3 AND (state = 'due' OR state = 'sending' AND lease_until <= $4)`, int64(x.Day), x.Domain, x.URI, now, until)
+		WHERE day = $1 AND domain = $2 AND uri = $3 AND next_at <= $4 AND (state = 'due' OR state = 'sending' AND lease_until <= $4)`, int64(x.Day), x.Domain, x.URI, now, until)
 	return n == 1, err
 }
 
@@ -232,15 +232,6 @@ func (d *DB) TrimReports(ctx context.Context, bodies, reports store.Day) error {
 		_, err := d.in(ctx, tx, "DELETE FROM {domain_seen} WHERE last_ok < $1", reports.Start())
 		return err
 	})
-}
-
-// CountFailure implements store.Outbox.
-func (d *DB) CountFailure(ctx context.Context, day store.Day, domain, what string, at int64) (n, last int64, err error) {
-	err = d.Write(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, d.sql(`INSERT INTO {failure_sent} AS t (day, domain, what, n, last_at) VALUES ($1, $2, $3, 1, $4)
-			ON CONFLICT (day, domain, what) DO UPDATE SET n = t.n + 1 RETURNING n, last_at`), int64(day), domain, what, at).Scan(&n, &last)
-	})
-	return n, last, err
 }
 
 // ForgetReports removes what reports, outgoing and incoming, hold of a domain and the names

@@ -66,13 +66,7 @@ func (d *DB) in(ctx context.Context, tx *sql.Tx, text string, args ...any) (int6
 
 // ReportDays implements store.Outbox.
 func (d *DB) ReportDays(ctx context.Context, since store.Day) (days []store.ReportDay, err error) {
-	err = d.query(ctx, func(rows *sql.Rows) error {
-		var x store.ReportDay
-		err := rows.Scan(&x.Day, &x.State, &x.ClosedAt, &x.WaitedFor, &x.Verdicts)
-		days = append(days, x)
-		return err
-	}, "SELECT day, state, closed_at, waited_for, verdicts FROM {report_day} WHERE day >= $1 ORDER BY day DESC", int64(since))
-	if err != nil {
+	if days, err = d.days(ctx, "day >= $1 ORDER BY day DESC", int64(since)); err != nil {
 		return nil, err
 	}
 	for i := range days {
@@ -83,6 +77,21 @@ func (d *DB) ReportDays(ctx context.Context, since store.Day) (days []store.Repo
 		}
 	}
 	return days, nil
+}
+
+// PendingDays implements store.Outbox.
+func (d *DB) PendingDays(ctx context.Context, since, before store.Day) ([]store.ReportDay, error) {
+	return d.days(ctx, "day >= $1 AND day < $2 AND state <> 'built' ORDER BY day", int64(since), int64(before))
+}
+
+func (d *DB) days(ctx context.Context, where string, args ...any) (days []store.ReportDay, err error) {
+	err = d.query(ctx, func(rows *sql.Rows) error {
+		var x store.ReportDay
+		err := rows.Scan(&x.Day, &x.State, &x.ClosedAt, &x.WaitedFor, &x.Verdicts)
+		days = append(days, x)
+		return err
+	}, "SELECT day, state, closed_at, waited_for, verdicts FROM {report_day} WHERE "+where, args...)
+	return days, err
 }
 
 // late counts the rows that came after a day was closed.
