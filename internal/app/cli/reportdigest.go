@@ -29,21 +29,11 @@ reached.`,
 		Example: "  postseal report digest\n  postseal report digest --domain acme.test --since 7d",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			all := name == ""
-			if all {
-				name = "any.invalid"
-			}
 			q, err := a.askedSummary(name, since)
 			if err != nil {
 				return err
 			}
-			if all {
-				q.Domain = ""
-			}
 			q.Since++ // whole days: with 7d, seven of them
-			if q.Resolver, err = a.resolver(); err != nil {
-				return err
-			}
 			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
 				d, err := inbox.DigestOf(ctx, db, q)
 				if err != nil {
@@ -66,7 +56,7 @@ reached.`,
 	return c
 }
 
-// mailDigest mails a digest in which something is.
+// mailDigest mails a digest that is not empty.
 func (a *app) mailDigest(ctx context.Context, db store.Store, d *inbox.Digest, to string) error {
 	var address conf.MailAddress
 	if err := address.UnmarshalText([]byte(to)); err != nil || address == "" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -221,12 +222,15 @@ func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
 		if s.Signer == nil {
 			return failf(exitConfig, "reports are not turned on: [report] from and dkim are missing").or("postseal report send --dry-run --out DIR shows what would be sent")
 		}
+		days := []store.Day{store.DayOf(store.Millis(s.Now())) - 1}
 		if f.again != "" {
-			if err := a.sendAgain(ctx, s, f.again); err != nil {
+			day, err := a.sendAgain(ctx, s, f.again)
+			if err != nil {
 				return err
 			}
+			days = slices.Compact(append(days, day))
 		}
-		return a.sendNow(ctx, s)
+		return a.sendNow(ctx, s, days)
 	})
 }
 
@@ -251,32 +255,33 @@ func (a *app) reportSender(db store.Store) (*outbox.Sender, error) {
 	return s, nil
 }
 
-func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) error {
+// sendAgain makes a report due again, and returns its day.
+func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) (store.Day, error) {
 	day, name, ok := strings.Cut(text, ",")
 	if !ok {
-		return usage("--again %q is not DAY,DOMAIN", text)
+		return 0, usage("--again %q is not DAY,DOMAIN", text)
 	}
 	d, parsed, err := dayAndDomain([]string{day, name})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	n, err := outbox.Again(ctx, s.DB, d, parsed, s.Now())
 	if err != nil {
-		return failf(exitNoInput, "%v", err)
+		return 0, failf(exitNoInput, "%v", err)
 	}
 	if n == 0 {
-		return failf(exitNoInput, "the report about %s on %s has no destination that it was sent to", parsed, d)
+		return 0, failf(exitNoInput, "the report about %s on %s has no destination that it was sent to", parsed, d)
 	}
-	return nil
+	return d, nil
 }
 
-// sendNow makes one sweep, and shows the reports that it touched.
-func (a *app) sendNow(ctx context.Context, s *outbox.Sender) error {
+// sendNow makes one sweep, and shows the reports of days.
+func (a *app) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) error {
 	if err := s.Sweep(ctx); err != nil {
 		return err
 	}
 	p := a.page()
-	return outbox.List(ctx, s.DB, store.ReportFilter{Day: store.DayOf(store.Millis(s.Now())) - 1}, func(x outbox.Item) error {
+	show := func(x outbox.Item) error {
 		for i := range x.Deliveries {
 			switch d := &x.Deliveries[i]; {
 			case d.State == store.DeliveryFailed || d.State == store.DeliveryExpired:
@@ -286,7 +291,13 @@ func (a *app) sendNow(ctx context.Context, s *outbox.Sender) error {
 			}
 		}
 		return p.Outgoing(&x)
-	})
+	}
+	for _, day := range days {
+		if err := outbox.List(ctx, s.DB, store.ReportFilter{Day: day}, show); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // previewReports writes what would be sent.

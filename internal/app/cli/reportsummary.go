@@ -40,11 +40,11 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal report summary --domain acme.test --since 30d\n  postseal report summary --domain acme.test --format csv --output sources.csv",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if name == "" {
+				return usage("report summary: missing --domain")
+			}
 			q, err := a.askedSummary(name, since)
 			if err != nil {
-				return err
-			}
-			if q.Resolver, err = a.resolver(); err != nil {
 				return err
 			}
 			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
@@ -65,13 +65,13 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 	return c
 }
 
+// askedSummary reads --domain, which may be empty, and --since.
 func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
-	if name == "" {
-		return q, usage("report summary: missing --domain")
-	}
-	parsed, err := domain.Parse(name)
-	if err != nil {
-		return q, notDomain("--domain", err)
+	var parsed domain.Name
+	if name != "" {
+		if parsed, err = domain.Parse(name); err != nil {
+			return q, notDomain("--domain", err)
+		}
 	}
 	now, err := a.clock()
 	if err != nil {
@@ -81,7 +81,9 @@ func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
 	if err != nil {
 		return q, usage("--since %q is not a valid time", since).or("use a value such as 30d, 2w, 12h or 2026-11-02")
 	}
-	return inbox.Asked{Domain: string(parsed), Since: store.DayOf(store.Millis(at)), Until: store.DayOf(store.Millis(now()))}, nil
+	q = inbox.Asked{Domain: string(parsed), Since: store.DayOf(store.Millis(at)), Until: store.DayOf(store.Millis(now()))}
+	q.Resolver, err = a.resolver()
+	return q, err
 }
 
 // openInbox opens the history for reports of others. It is nil where there is no history yet and

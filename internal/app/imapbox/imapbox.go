@@ -48,11 +48,8 @@ func Parse(text string) (f Folder, err error) {
 	return f, nil
 }
 
-// Bounds of what is read.
-const (
-	maxMail     = 64 << 20
-	commandTime = 2 * time.Minute
-)
+// maxMail bounds what is read, in octets.
+const maxMail = 64 << 20
 
 // Mail is one mail of a folder.
 type Mail struct {
@@ -88,9 +85,12 @@ func Read(ctx context.Context, folder Folder, password, moveTo string, f func(Ma
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		m, err := fetch(c, folder.Name, uid)
+		m, there, err := fetch(c, folder.Name, uid)
 		if err != nil {
 			return err
+		}
+		if !there {
+			continue
 		}
 		done, err := f(m)
 		if err != nil {
@@ -123,22 +123,22 @@ func connect(ctx context.Context, folder Folder) (*imapclient.Client, error) {
 	return imapclient.New(conn, nil), nil
 }
 
-// fetch reads one mail without marking it as seen.
-func fetch(c *imapclient.Client, folder string, uid imap.UID) (Mail, error) {
-	m := Mail{Name: fmt.Sprintf("%s#%d", folder, uid)}
+// fetch reads one mail without marking it as seen. there is false if it was removed meanwhile.
+func fetch(c *imapclient.Client, folder string, uid imap.UID) (m Mail, there bool, err error) {
+	m = Mail{Name: fmt.Sprintf("%s#%d", folder, uid)}
 	set := imap.UIDSetNum(uid)
 	sizes, err := c.Fetch(set, &imap.FetchOptions{UID: true, RFC822Size: true}).Collect()
 	if err != nil || len(sizes) == 0 {
-		return m, err
+		return m, false, err
 	}
 	if m.Size = sizes[0].RFC822Size; m.Size > maxMail {
-		return m, nil
+		return m, true, nil
 	}
 	whole := &imap.FetchItemBodySection{Peek: true}
 	got, err := c.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{whole}}).Collect()
 	if err != nil || len(got) == 0 {
-		return m, err
+		return m, false, err
 	}
 	m.Octets = got[0].FindBodySection(whole)
-	return m, nil
+	return m, true, nil
 }

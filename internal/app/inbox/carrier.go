@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"postseal/authres"
+	"postseal/internal/app/mailbox"
 	"postseal/message"
 )
 
@@ -62,7 +63,9 @@ func CarrierOf(head []byte, authservID string) Carrier {
 	return c
 }
 
-// header reads the header section of a mail, nil where there is none.
+// header reads the header section of a mail, nil for what is not one. Of a header section that
+// cannot be read as a whole it has the fields at its top, where our own are: the mail does not
+// pass for a file because of it.
 func header(head []byte) *message.Header {
 	if bytes.HasPrefix(head, []byte("From ")) {
 		_, head, _ = bytes.Cut(head, []byte("\n"))
@@ -71,31 +74,9 @@ func header(head []byte) *message.Header {
 	if !ok || len(name) == 0 || bytes.ContainsAny(name, " \t\r\n<{\x00") {
 		return nil
 	}
-	sink := &headerSink{}
-	s := message.NewSplitter(sink, message.Limits{})
-	if _, err := s.Write(crlf(head)); err != nil {
-		return nil
-	}
-	s.Close() //nolint:errcheck // what is cut off is the body, or a header section that is too long
-	return &sink.h
-}
-
-// headerSink keeps header fields alone.
-type headerSink struct{ h message.Header }
-
-// Field implements message.Sink.
-func (s *headerSink) Field(f message.Field) error {
-	s.h.Add(f)
-	return nil
-}
-
-// EndHeader implements message.Sink.
-func (s *headerSink) EndHeader() error { return nil }
-
-// Write implements message.Sink.
-func (s *headerSink) Write(p []byte) (int, error) { return len(p), nil }
-
-// crlf gives lines the ends that the splitter wants.
-func crlf(b []byte) []byte {
-	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+	h := &message.Header{}
+	s := message.NewSplitter(mailbox.HeaderSink{Header: h}, message.Limits{})
+	s.Write(message.CRLF(head)) //nolint:errcheck // it ends after the header section, or within it
+	s.Close()                   //nolint:errcheck // as above
+	return h
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"postseal/internal/app/outbox"
 	"postseal/store"
 )
 
@@ -134,7 +135,8 @@ func (d *Digest) deliveries(ctx context.Context, db Digester, q Asked) error {
 		return err
 	}
 	for _, s := range list {
-		if from := s.Until - 30*24*3600*1000; !s.ByHand && from >= q.Since.Start() {
+		from := s.Until - outbox.SuppressedFor(s.Hits).Milliseconds()
+		if !s.ByHand && from >= q.Since.Start() {
 			d.add("", "delivery", "%s gets no reports until %s: %s", s.Target, store.DayOf(s.Until), strings.TrimSpace(s.Why))
 		}
 	}
@@ -143,8 +145,11 @@ func (d *Digest) deliveries(ctx context.Context, db Digester, q Asked) error {
 		return err
 	}
 	for _, x := range days {
-		if x.WaitedFor != "" || x.Late > 0 {
+		switch {
+		case x.Late > 0:
 			d.add("", "delivery", "%s: %d verdicts came too late for its reports", x.Day, x.Late)
+		case x.WaitedFor != "":
+			d.add("", "delivery", "%s: its reports were made before %s had shipped all verdicts", x.Day, x.WaitedFor)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ package inbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -262,14 +263,7 @@ func (c Carrier) String() string {
 	if !c.Mail {
 		return ""
 	}
-	return store.Clean(fmt.Sprintf("%s dmarc=%s", c.Domain, orUnknown(c.DMARC)))
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
+	return store.Clean(fmt.Sprintf("%s dmarc=%s", c.Domain, cmp.Or(c.DMARC, "unknown")))
 }
 
 // proves reports whether a report counts: anyone can send one (RFC 9990 §8.2). Mail that fails
@@ -281,6 +275,8 @@ func (c Carrier) proves(r *report.Report) (ok bool, why string) {
 		return true, ""
 	case c.DMARC != "pass":
 		return false, "the mail that brought it does not pass DMARC"
+	case c.Domain == "":
+		return false, "the author of the mail that brought it is not known"
 	}
 	_, host, _ := cutLast(r.Email, '@')
 	if sameOrganization(c.Domain, host) || sameOrganization(c.Domain, receiver(r.Source)) {

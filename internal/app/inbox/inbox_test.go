@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postseal/message"
 	"postseal/report"
 	"postseal/resolver/dnstest"
 	"postseal/store"
@@ -226,6 +227,7 @@ func TestUnproven(t *testing.T) {
 		{"pass", Carrier{Mail: true, Domain: "mail.rx.test", DMARC: "pass"}, true},
 		{"fail", Carrier{Mail: true, Domain: "rx.test", DMARC: "fail"}, false},
 		{"none", Carrier{Mail: true, Domain: "rx.test", DMARC: "none"}, false},
+		{"without an author", Carrier{Mail: true, DMARC: "pass"}, false},
 		{"another organization", Carrier{Mail: true, Domain: "attacker.test", DMARC: "pass"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -263,6 +265,8 @@ func TestCarrierOf(t *testing.T) {
 		{"From: a@rx.test\nSubject: x\n\nbody", Carrier{true, "rx.test", ""}},
 		{"From x@y Mon\n" + ours + theirs + "From: a@rx.test\n\nbody", Carrier{true, "rx.test", "fail"}},
 		{theirs + "From: a@rx.test\r\n\r\nbody", Carrier{true, "rx.test", ""}},
+		{ours + strings.Repeat("A: b\n", message.DefaultFields) + "From: a@rx.test\n\n", Carrier{true, "", "fail"}},
+		{ours + "A: " + strings.Repeat("b", message.DefaultFieldBytes) + "\nFrom: a@rx.test\n\n", Carrier{true, "", "fail"}},
 		{ours + strings.Replace(ours, "fail", "pass", 1) + "From: a@rx.test\n\n", Carrier{true, "rx.test", "fail"}},
 	} {
 		if got := CarrierOf([]byte(c.text), "mx.acme.test"); got != c.want {
@@ -279,6 +283,29 @@ func FuzzCarrierOf(f *testing.F) {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// TestDigestDeliveries reports an address once, when it begins to get no reports, however long
+// that is for.
+func TestDigestDeliveries(t *testing.T) {
+	const days = 24 * 3600 * 1000
+	for _, c := range []struct {
+		name        string
+		hits        int
+		since, left int64 // days
+		want        bool
+	}{{"30 days", 2, 3, 27, true}, {"30 days, before", 2, 20, 10, false}, {"240 days", 5, 3, 237, true}, {"240 days, before", 5, 20, 220, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			db := open(t)
+			if err := db.Suppress(t.Context(), store.Suppression{Target: "d@rx.test", Until: today.Start() + c.left*days, Why: "550", Hits: c.hits}); err != nil {
+				t.Fatal(err)
+			}
+			d, err := DigestOf(t.Context(), db, Asked{Since: today - 7, Until: today})
+			if err != nil || len(d.Changes) > 0 != c.want {
+				t.Errorf("%+v %v", d, err)
+			}
+		})
+	}
 }
 
 // TestDigest reports a new source and one that fails now, and nothing if all is well.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 	"postseal/spf"
 	"postseal/store"
@@ -237,7 +238,7 @@ func (n *namer) lookup(ctx context.Context, ip netip.Addr) (name, by string) {
 	if r.Code == spf.Pass && len(r.Path) > 0 {
 		return r.Path[len(r.Path)-1], "include"
 	}
-	answer, err := n.q.Resolver.Lookup(ctx, reverseName(ip), resolver.PTR)
+	answer, err := n.q.Resolver.Lookup(ctx, dnsdata.ReverseName(ip), resolver.PTR)
 	if err != nil || len(answer.Records) == 0 || answer.Records[0].Target == "" {
 		return "", ""
 	}
@@ -256,20 +257,6 @@ func (n *namer) confirms(ctx context.Context, name string, ip netip.Addr) bool {
 	}
 	answer, err := n.q.Resolver.Lookup(ctx, name, t)
 	return err == nil && slices.ContainsFunc(answer.Records, func(r resolver.RR) bool { return r.Addr == ip })
-}
-
-// reverseName is the name under which the names of an address are found (RFC 1035 §3.5, RFC
-// 3596 §2.5).
-func reverseName(ip netip.Addr) string {
-	if ip.Is4() {
-		b := ip.As4()
-		return fmt.Sprintf("%d.%d.%d.%d.in-addr.arpa", b[3], b[2], b[1], b[0])
-	}
-	b, text := ip.As16(), ""
-	for i := len(b) - 1; i >= 0; i-- {
-		text += fmt.Sprintf("%x.%x.", b[i]&15, b[i]>>4)
-	}
-	return text + "ip6.arpa"
 }
 
 // classify says what a source is, and by which rule.

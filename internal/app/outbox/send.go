@@ -42,7 +42,7 @@ const (
 	leaseTime   = 10 * time.Minute
 	sendTime    = 8 * time.Minute  // of an attempt: it ends before its lease
 	noteTime    = 10 * time.Second // to note what became of it, also at the end of the process
-	askAgain    = time.Hour // after the DNS did not answer
+	askAgain    = time.Hour        // after the DNS did not answer
 	giveUp      = 24 * time.Hour
 	breakAfter  = 20 // temporary failures in a row
 	breakTime   = 10 * time.Minute
@@ -384,11 +384,20 @@ func Strike(ctx context.Context, db store.Outbox, failed store.Delivery, why str
 		x.Hits, x.Until = 0, 0
 	}
 	x.Target, x.Why = target, store.Clean(why)
-	if x.Hits++; x.Hits > 1 {
-		d := firstSuppression << min(x.Hits-2, 8)
-		x.Until = store.Millis(now.Add(min(d, mostSuppression)))
+	x.Hits++
+	if d := SuppressedFor(x.Hits); d > 0 {
+		x.Until = store.Millis(now.Add(d))
 	}
 	return db.Suppress(ctx, x)
+}
+
+// SuppressedFor is how long an address gets no reports after a number of reports in a row that
+// failed.
+func SuppressedFor(failures int) time.Duration {
+	if failures < 2 {
+		return 0
+	}
+	return min(firstSuppression<<min(failures-2, 8), mostSuppression)
 }
 
 // Bounced notes that a mail came back: token is that of its envelope sender. It reports whether
