@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"postseal/internal/core/address"
 	"postseal/internal/core/middleware"
 	"postseal/resolver"
 	"postseal/spf"
@@ -37,7 +38,7 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
-	c := newSPFCheck(s, bare(reversePath), newLedger(ctx, v, conn))
+	c := newSPFCheck(s, address.Bare(reversePath), newLedger(ctx, v, conn))
 	c.done = make(chan struct{})
 	end := func() {
 		defer cancel()

@@ -11,6 +11,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/address"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/middleware"
@@ -52,7 +53,7 @@ func (s *Session) Mail(reversePath string) *Transaction { return s.MailWithSPF(r
 func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction {
 	t := &Transaction{v: s.v}
 	r := &t.made
-	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, bare(reversePath), new(message.Header)
+	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, address.Bare(reversePath), new(message.Header)
 	t.begin(shared, s)
 	return t
 }
@@ -73,7 +74,7 @@ func (t *Transaction) prefetchPolicy(reversePath string) {
 
 // Rcpt records a forward-path, with or without its angle brackets.
 func (t *Transaction) Rcpt(forwardPath string) {
-	t.made.Recipients = append(t.made.Recipients, bare(forwardPath))
+	t.made.Recipients = append(t.made.Recipients, address.Bare(forwardPath))
 }
 
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message arrives.
@@ -281,12 +282,4 @@ func (s *Session) Verify(ctx context.Context, reversePath string, recipients []s
 		return nil, err
 	}
 	return t.Finish(ctx)
-}
-
-// bare is a path without the angle brackets that SMTP writes around it (RFC 5321 §4.1.2).
-func bare(path string) string {
-	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
-		return path[1 : len(path)-1]
-	}
-	return path
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postseal/domain"
+	"postseal/internal/core/address"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/spfrecord"
 	"postseal/resolver"
@@ -64,9 +65,7 @@ func (c *Checker) Check(ctx context.Context, q Request) Result {
 	if c == nil {
 		c = new(Checker)
 	}
-	if n := len(q.Sender); n >= 2 && q.Sender[0] == '<' && q.Sender[n-1] == '>' {
-		q.Sender = q.Sender[1 : n-1] // as SMTP writes it (RFC 5321 §4.1.2)
-	}
+	q.Sender = address.Bare(q.Sender)
 	limits := c.Limits.orDefault()
 	if limits.Time > 0 {
 		limited, cancel := context.WithTimeout(ctx, limits.Time)

@@ -8,6 +8,7 @@ import (
 	"postseal"
 	"postseal/authres"
 	"postseal/internal/app/clients"
+	"postseal/internal/core/address"
 	"postseal/message"
 	"postseal/server/listener"
 )
@@ -90,7 +91,7 @@ func (m *mail) step(c command, data []byte) error {
 	case cmdRcpt:
 		path, _, err := cstring(data)
 		if err == nil && len(m.recipients) < maxRecipients {
-			m.recipients = append(m.recipients, bare(string(path)))
+			m.recipients = append(m.recipients, address.Bare(string(path)))
 		}
 		return err
 	case cmdHeader:

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"postseal/internal/core/address"
 	"postseal/server/listener"
 )
 
@@ -266,14 +267,6 @@ func (s *session) begin(data []byte) error {
 	}
 	s.conn.Begin()
 	s.wire.mail = true
-	s.mail = s.newMail(bare(string(path)))
+	s.mail = s.newMail(address.Bare(string(path)))
 	return nil
-}
-
-// bare removes one pair of angle brackets from a path.
-func bare(path string) string {
-	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
-		return path[1 : len(path)-1]
-	}
-	return path
 }

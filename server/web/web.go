@@ -17,6 +17,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/received"
+	"postseal/internal/core/address"
 	"postseal/message"
 	"postseal/server/listener"
 )
@@ -203,14 +204,7 @@ func envelope(q url.Values) (conn postseal.Conn, helo, from string, err error) {
 		}
 		conn.Remote = netip.AddrPortFrom(ip, 0)
 	}
-	return conn, q.Get("helo"), bare(q.Get("from")), nil
-}
-
-func bare(path string) string {
-	if len(path) >= 2 && path[0] == '<' && path[len(path)-1] == '>' {
-		return path[1 : len(path)-1]
-	}
-	return path
+	return conn, q.Get("helo"), address.Bare(q.Get("from")), nil
 }
 
 // steady gives each read of a body its own timeout, within that of the request.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/internal/core/address"
 	"postseal/spf"
 )
 
@@ -36,7 +37,7 @@ Exit codes: 0 pass, none, neutral; 1 fail, softfail, permerror; 2 temperror.`,
 			if err := oneOf("--identity", identity, string(spf.MailFrom), string(spf.Helo)); err != nil {
 				return err
 			}
-			return a.spfCheck(c.Context(), spf.Request{IP: addr, Helo: helo, Sender: bare(from), Identity: spf.Identity(identity)})
+			return a.spfCheck(c.Context(), spf.Request{IP: addr, Helo: helo, Sender: address.Bare(from), Identity: spf.Identity(identity)})
 		},
 	}
 	c.Flags().StringVar(&ip, "ip", "", "`ADDR` of the client")

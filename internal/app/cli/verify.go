@@ -13,6 +13,7 @@ import (
 	"postseal/internal/app/conf"
 	"postseal/internal/app/received"
 	"postseal/internal/app/view"
+	"postseal/internal/core/address"
 	"postseal/resolver"
 )
 
@@ -141,14 +142,6 @@ func parseIP(flag, s string) (netip.Addr, error) {
 	return netip.Addr{}, f.or("use an address such as 192.0.2.25 or 2001:db8::25")
 }
 
-// bare removes the angle brackets of a path.
-func bare(path string) string {
-	if strings.HasPrefix(path, "<") && strings.HasSuffix(path, ">") {
-		return path[1 : len(path)-1]
-	}
-	return path
-}
-
 func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error {
 	config, err := f.config(a.config)
 	if err != nil {
@@ -173,7 +166,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	if err != nil {
 		return usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}
-	e := envelope{ip: ip, helo: f.helo, from: bare(f.from), recipients: f.recipients}
+	e := envelope{ip: ip, helo: f.helo, from: address.Bare(f.from), recipients: f.recipients}
 	if !f.fromGiven && !ip.IsValid() {
 		e.source = received.Unknown
 	}
@@ -259,7 +252,7 @@ func (f *verifyFlags) override(e envelope) envelope {
 		e.helo = f.helo
 	}
 	if f.fromGiven {
-		e.from, e.source = bare(f.from), ""
+		e.from, e.source = address.Bare(f.from), ""
 	}
 	e.recipients = f.recipients
 	return e
