@@ -75,7 +75,7 @@ func (p *patient) footer() (Diagnosis, bool) {
 		}
 		if bytes.Equal(hash.Sum(nil), p.field.BodyHash) {
 			added := all - 1 - n
-			return Diagnosis{Cause: ListFooter, Text: fmt.Sprintf("%d octets in %s were added at the end, behind line %d: they look like a list footer",
+			return Diagnosis{Cause: ListFooter, Text: fmt.Sprintf("%d octets in %s were added at the end, after line %d: they look like a list footer",
 				len(p.body)-end, lines(added), n+1)}, true
 		}
 	}
