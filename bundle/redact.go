@@ -35,9 +35,10 @@ func (b *Bundle) redactEnvelope(spfFound bool) {
 // redactPath keeps the domain of a path (RFC 5321 §4.1.2).
 func redactPath(path string) string {
 	at := strings.LastIndexByte(path, '@')
-	if path == "" {
+	switch {
+	case path == "":
 		return ""
-	} else if at < 0 {
+	case at < 0:
 		return omitted
 	}
 	if _, err := domain.Parse(path[at+1:]); err != nil {

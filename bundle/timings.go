@@ -45,10 +45,10 @@ func parseTimings(text string) ([]Timing, error) {
 	list := []Timing{}
 	for i, line := range strings.Split(text, "\n") {
 		words, err := split(line)
-		if err != nil || len(words) == 0 {
+		if err == nil && len(words) == 0 {
 			continue
 		}
-		if len(words) < 4 || len(words) > 5 || len(words) == 5 && words[4] != "cached" || len(list) >= maxTimings {
+		if err != nil || len(words) < 4 || len(words) > 5 || len(words) == 5 && words[4] != "cached" || len(list) >= maxTimings {
 			return nil, fmt.Errorf("line %d: not of the form TYPE NAME BEGAN TOOK [cached]", i+1)
 		}
 		began, errBegan := strconv.ParseUint(words[2], 10, 40)

@@ -1,9 +1,10 @@
 package message
 
 import (
-	"postseal/internal/core/address"
 	"strings"
 	"testing"
+
+	"postseal/internal/core/address"
 )
 
 func header(t testing.TB, text string) *Header {

@@ -13,7 +13,7 @@ import (
 // CacheOptions bounds a Cache. Zero fields take the defaults.
 type CacheOptions struct {
 	MaxBytes int           // octets in memory, an estimate; 32 MiB
-	MaxTTL   time.Duration // and at most so long, absences at most 1 hour; 1 day (RFC 8767 §4, RFC 2308 §5)
+	MaxTTL   time.Duration // answers are kept at most so long, absences at most 1 hour; 1 day (RFC 8767 §4, RFC 2308 §5)
 	// Stale is how long after their end records still answer, marked, while no name server
 	// does (RFC 8767 §4); 0 is not at all. An absence never does: it could hide a policy.
 	Stale time.Duration

@@ -2,8 +2,9 @@ package spf
 
 import (
 	"net/netip"
-	"postseal/internal/core/spfrecord"
 	"strings"
+
+	"postseal/internal/core/spfrecord"
 )
 
 // ReceivedSPF is the value of a Received-SPF field (RFC 7208 §9.1, erratum 5436): it

@@ -27,7 +27,7 @@ func TestBoss(t *testing.T) {
 		{"a forgery of the boss", "boss@acme.test", nil, "spam.test", dmarc.Fail, postseal.Reject},
 		{"the boss on a list", "boss@acme.test", list, "lists.test", dmarc.Fail, postseal.Accept},
 		{"a forgery that says it is of a list", "boss@acme.test", list, "spam.test", dmarc.Fail, postseal.Reject},
-		{"somebody else", "a@acme.test", nil, "spam.test", dmarc.Fail, postseal.Accept},
+		{"someone else", "a@acme.test", nil, "spam.test", dmarc.Fail, postseal.Accept},
 	}
 	p := &Boss{EnforcePolicy: postseal.EnforcePolicy{Mode: postseal.Guarded}, Addresses: []string{"boss@acme.test"}}
 	for _, tt := range tests {

@@ -18,7 +18,7 @@ const (
 	maxIdle    = 512              // unused sockets kept per server
 	maxUses    = 64               // questions of one socket: ports must not become old (RFC 5452 §9.2)
 	maxAge     = 30 * time.Second // of an unused socket
-	maxForeign = 64               // datagrams that are not answer before TCP is used instead
+	maxForeign = 64               // datagrams that are not the answer before TCP is used instead
 	udpBuffer  = 4096
 	// Answers larger than a datagram that are read at the same time: however many questions are
 	// outstanding, they take so many times 64 KiB before they count for a message.

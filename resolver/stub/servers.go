@@ -9,12 +9,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"postseal/internal/core/middleware"
-	"postseal/resolver"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"postseal/internal/core/middleware"
+	"postseal/resolver"
 )
 
 const (

@@ -145,7 +145,7 @@ type failure struct {
 // hand out what a validating one found forged.
 func (f *failure) final() bool { return f.kind == resolver.Bogus }
 
-// spoke reports whether the server answered, so that asking it again is not use.
+// spoke reports whether the server answered, so that asking it again is pointless.
 func (f *failure) spoke() bool {
 	return f.kind == resolver.ServFail || f.kind == resolver.Refused || f.kind == resolver.Malformed
 }

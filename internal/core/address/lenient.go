@@ -121,7 +121,7 @@ func encodedDisplay(in []byte) int {
 	return encodedWord(bytes.ReplaceAll(in[:min(end, maxWord)], []byte("@"), []byte("a")))
 }
 
-// addresses scans what is not a display text. It goes backwards: what follows an item decides.
+// addresses scans what is not display text. It goes backwards: what follows an item decides.
 func (l *lenient) addresses() {
 	const closed = 'A' // an "@" before a ">"
 	behind := false

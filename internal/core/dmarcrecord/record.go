@@ -45,7 +45,7 @@ type Record struct {
 	broken bool // p absent or invalid, or sp or np invalid (RFC 9989 §4.10.1)
 }
 
-// Parse reads the text of one TXT record. ok is false when it is not DMARC Policy Record: the
+// Parse reads the text of one TXT record. ok is false when it is not a DMARC Policy Record: the
 // first tag must be v=DMARC1, in this case of letters (RFC 9989 §4.7). Later errors are never
 // fatal (§4.8); Lint finds them.
 func Parse(text string) (r *Record, ok bool) {

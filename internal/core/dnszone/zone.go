@@ -58,7 +58,7 @@ type rrset struct {
 	raw     []dns.RR
 }
 
-// SyntaxError is a line that is not a zone text.
+// SyntaxError is a line that is not zone text.
 type SyntaxError struct {
 	File      string
 	Line, Col int

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postseal/domain"
+	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/spfrecord"
@@ -271,5 +272,5 @@ func (x *explorer) mx(t *Term, d *spfrecord.Directive, target string) {
 }
 
 func sameName(a, b string) bool {
-	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+	return dnsdata.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
