@@ -316,9 +316,9 @@ func (x *Validation) signatureHolds(s *set) Reason {
 	return x.checks(f, s.digests[ams][:], SignatureMismatch)
 }
 
-// maxWork bounds the work of all keys of a chain, 50 sets with RSA keys of
-// 2048 bits have 7600, with keys of Ed25519 14000.
-const maxWork = 14000
+// maxWork bounds the work of all keys of a chain, see signature.Key.Work: 50 sets with RSA keys of
+// 2048 bits have 7600, with keys of Ed25519 8000.
+const maxWork = 8000
 
 // checks verifies with any of the keys; a key that is not to be had is a failure, not a
 // temporary error (RFC 8617 §5.2.1).

@@ -1,7 +1,6 @@
 package arc_test
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
 	"math/big"
 	"strings"
@@ -14,10 +13,7 @@ import (
 // costly is the key of one.test with the largest exponent that crypto/rsa takes: what costs
 // the signer nothing costs every verifier three times as much.
 func costly(t *testing.T) *rsa.PrivateKey {
-	usual, err := rsa.GenerateKey(rand.Reader, 3072)
-	if err != nil {
-		t.Fatal(err)
-	}
+	usual := key(t, "one.test").(*rsa.PrivateKey)
 	phi := big.NewInt(1)
 	for _, p := range usual.Primes {
 		phi.Mul(phi, new(big.Int).Sub(p, big.NewInt(1)))
