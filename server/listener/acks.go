@@ -12,7 +12,7 @@ import (
 type acks struct {
 	written atomic.Bool // since the last read
 	looked  bool        // of the goroutine that reads
-	now     func()      // nil where it is not needed or not possible
+	now     func()      // sends the acknowledgement; nil where that is not needed or not possible
 }
 
 // beforeRead is called before each read.

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ackAtOnce returns what sends an acknowledgement that is due. The system forgets TCP_QUICKACK, so
-// that it is set each time (tcp(7)).
+// ackAtOnce returns a function that sends an acknowledgement that is due. The system resets
+// TCP_QUICKACK, so it is set each time (tcp(7)).
 func ackAtOnce(conn *net.TCPConn) func() {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -4,5 +4,5 @@ package listener
 
 import "net"
 
-// ackAtOnce returns nil: TCP_QUICKACK is of Linux.
+// ackAtOnce returns nil: only Linux has TCP_QUICKACK.
 func ackAtOnce(*net.TCPConn) func() { return nil }

@@ -44,16 +44,22 @@ func (c *Copy) Write(p []byte) (int, error) {
 	if c == nil || c.over {
 		return len(p), nil
 	}
-	if c.text.Len()+len(p) > maxCopy || c.of.held.Add(int64(len(p))) > maxCopies {
-		if c.text.Len()+len(p) <= maxCopy {
-			c.of.held.Add(-int64(len(p)))
-		}
+	if c.text.Len()+len(p) > maxCopy || !c.of.reserve(len(p)) {
 		c.Release()
 		c.over = true
 		return len(p), nil
 	}
 	c.text.Write(p)
 	return len(p), nil
+}
+
+// reserve counts octets of a copy, if there is room for them.
+func (c *Copies) reserve(octets int) bool {
+	if c.held.Add(int64(octets)) > maxCopies {
+		c.held.Add(-int64(octets))
+		return false
+	}
+	return true
 }
 
 // Bytes returns the message, nil if it was too large.

@@ -94,51 +94,49 @@ func (e *Engine) Current() *Snapshot { return e.current.Load() }
 
 // Begin begins the verification of a message. The caller must Finish or Abort it.
 func (e *Engine) Begin(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, reversePath string) *Message {
-	ctx, f := e.begin(ctx, conn)
+	ctx, f := newFlight(ctx, conn)
 	session := s.Verifier.Session(ctx, conn)
 	session.Helo(helo)
 	m := &Message{engine: e, flight: f}
 	if !e.ShareSPF || !conn.Remote.Addr().IsValid() {
 		m.Transaction = session.Mail(reversePath)
 	} else {
-		check := e.SPF.Check(s.Verifier, conn, helo, reversePath)
-		m.Transaction = session.MailWithSPF(reversePath, check)
-		f.breakOff = func() { e.SPF.end(check) }
+		f.check = e.SPF.Check(s.Verifier, conn, helo, reversePath)
+		m.Transaction = session.MailWithSPF(reversePath, f.check)
 	}
 	f.size = m.Transaction.Held
 	e.flights.begin(f)
 	return m
 }
 
-// Check is a shared SPF check of an envelope, apart from any message. It must be closed.
+// Check is a shared SPF check of an envelope without its message. It must be closed.
 type Check struct {
 	engine *Engine
 	ctx    context.Context // of the caller; ends when the check is shed, too
 	flight *flight
-	check  *postseal.SPFCheck
 }
 
 // StartSPF begins a check, or joins one that runs or ran.
 func (e *Engine) StartSPF(ctx context.Context, s *Snapshot, conn postseal.Conn, helo, sender string) *Check {
-	c := &Check{engine: e, check: e.SPF.Check(s.Verifier, conn, helo, sender)}
-	c.ctx, c.flight = e.begin(ctx, conn)
-	c.flight.breakOff = func() { e.SPF.end(c.check) }
-	c.flight.size = c.check.Size
+	c := &Check{engine: e}
+	c.ctx, c.flight = newFlight(ctx, conn)
+	c.flight.check = e.SPF.Check(s.Verifier, conn, helo, sender)
+	c.flight.size = c.flight.check.Size
 	e.flights.begin(c.flight)
 	return c
 }
 
-// Wait waits for the results. The error is ErrShed.
+// Wait waits for the results. Its only error is ErrShed.
 func (c *Check) Wait() ([]spf.Result, *postseal.IPRev, error) {
-	results, iprev := c.check.Wait(c.ctx)
+	results, iprev := c.flight.check.Wait(c.ctx)
 	if c.flight.shed.Load() {
 		return nil, nil, ErrShed
 	}
 	return results, iprev, nil
 }
 
-// Of is that of the check.
-func (c *Check) Of() []spf.Result { return c.check.Of() }
+// Of returns the results of postseal.Config.SPFOf.
+func (c *Check) Of() []spf.Result { return c.flight.check.Of() }
 
 // Close ends the wait for the check, which others may still wait for.
 func (c *Check) Close() { c.engine.flights.finish(c.flight) }

@@ -21,7 +21,7 @@ import (
 // collector runs then.
 const (
 	softShare   = 0.8
-	costlyShare = 0.45 // what costs more than ordinary messages do is deferred
+	costlyShare = 0.45 // messages that hold more than ordinary ones are deferred
 	shortShare  = 0.6
 	outShare    = 0.7
 )
@@ -44,10 +44,10 @@ type Memory struct {
 
 	known     atomic.Int64 // what is in use
 	closed    atomic.Bool
-	percent   int // of the collector, set by tune; 0 is not ours to set
+	percent   int // of the collector; used by Tune and then by the goroutine of finalizers
 	mu        sync.Mutex
 	idle      *time.Timer // see whenIdle
-	gaveBack  bool
+	gaveBack  bool        // the next collection is whenIdle's own
 	read      time.Time
 	collected time.Time
 }
@@ -80,9 +80,9 @@ func (m *Memory) Close() {
 	}
 }
 
-// The percentages of the collector. What a message allocates dies with its verdict: to collect
-// rarely saves about a tenth of the CPU time of a small message and takes up to 20 MB. Beyond some
-// octets in use that share would be too much.
+// The percentages of the collector (GOGC). The memory of a message is garbage after its verdict: to
+// collect rarely saves about a tenth of the CPU time of a small message and takes up to 20 MB. With
+// more memory in use, that share would be too much.
 const (
 	rarely, rarelyBelow   = 400, 24 << 20
 	usually, usuallyBelow = 100, 96 << 20
@@ -99,10 +99,10 @@ func percentFor(used int64) int {
 	return often
 }
 
-// collection is what the next collection finds.
+// collection is garbage that the next collection finds.
 type collection struct{ m *Memory }
 
-// afterCollection is done again after each collection.
+// afterCollection calls collected, and adapts the collector, after each collection.
 func (m *Memory) afterCollection(collected func()) {
 	runtime.SetFinalizer(&collection{m}, func(*collection) {
 		if m.closed.Load() {
@@ -118,15 +118,15 @@ func (m *Memory) afterCollection(collected func()) {
 	})
 }
 
-// A daemon that has not collected for idleAfter has little to do. If much is resident still it is
-// from a load that has ended, and is given back once.
+// A daemon that has not collected for idleAfter has little to do. If the heap is still large, that
+// is from a load that has ended, and its memory is returned to the system once.
 const (
 	idleAfter = 10 * time.Second
 	idleBytes = 32 << 20
 )
 
-// whenIdle gives memory back when no collection follows the one that just ended, unless that was
-// its own.
+// whenIdle returns memory to the system if no collection follows the one that just ended, unless
+// that was its own.
 func (m *Memory) whenIdle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,7 +148,7 @@ func (m *Memory) whenIdle() {
 	})
 }
 
-// resident is what the heap has from the system.
+// resident returns the octets of heap memory that the system has not been given back.
 func resident() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	metrics.Read(samples)
@@ -171,7 +171,7 @@ func (m *Memory) Limit() int64 {
 func (m *Memory) short() bool { return m.beyond(shortShare) }
 func (m *Memory) out() bool   { return m.beyond(outShare) }
 
-// overCostly is how many octets are in use beyond what is left to costly messages.
+// overCostly returns how many octets more are in use than costly messages may add to.
 func (m *Memory) overCostly() int64 {
 	if m.Limit() == 0 {
 		return 0

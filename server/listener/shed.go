@@ -14,8 +14,8 @@ import (
 	"postseal/internal/core/middleware"
 )
 
-// What an ordinary message, and the ordinary messages of one network, hold of the DNS. Beyond it
-// they are costly, and shed first.
+// How many octets of DNS answers an ordinary message holds, and the ordinary messages of one
+// network together. Those that hold more are costly, and shed first.
 const (
 	ordinaryMessage = 64 << 10
 	ordinaryNetwork = 512 << 10
@@ -24,25 +24,24 @@ const (
 // shedEvery is the time between looks at what messages hold.
 const shedEvery = 50 * time.Millisecond
 
-// ErrShed is the error of a message that was deferred because it holds more memory than there
-// is for it. It gets LowMemoryReply.
+// ErrShed is the error of a message that is deferred because it holds too much of the memory. The
+// reply to it is LowMemoryReply.
 var ErrShed = errors.New("low memory: the message is deferred")
 
-// flights are the messages and SPF checks that run.
+// flights are the messages and SPF checks in progress.
 type flights struct {
 	mu     sync.Mutex
 	all    map[*flight]struct{}
-	looked time.Time
+	looked time.Time // when shedCostliest last looked at them
 }
 
 // flight is one of them.
 type flight struct {
 	network netip.Prefix
-	size    func() int // octets of the DNS that it holds
+	size    func() int // octets of DNS answers that it holds
 	end     context.CancelFunc
 	shed    atomic.Bool
-	// breakOff ends the SPF check that it shares with others, for them too.
-	breakOff func()
+	check   *postseal.SPFCheck // shared with others, for which it ends too; nil if it shares none
 }
 
 func (f *flights) begin(one *flight) {
@@ -77,13 +76,13 @@ func (f *flights) costly(network netip.Prefix) bool {
 	return held > ordinaryNetwork
 }
 
-// shed ends the costliest of what runs until so many octets are let go, and returns how many it
-// ended. Ordinary messages are never among them.
-func (f *flights) shedCostliest(octets int64, now time.Time) (ended int) {
+// shedCostliest sheds the costliest flights until they held at least so many octets together, and
+// returns them. Ordinary messages are never among them.
+func (f *flights) shedCostliest(octets int64, now time.Time) (ended []*flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if since := now.Sub(f.looked); since >= 0 && since < shedEvery {
-		return 0
+		return nil
 	}
 	f.looked = now
 	type cost struct {
@@ -103,14 +102,13 @@ func (f *flights) shedCostliest(octets int64, now time.Time) (ended int) {
 		}
 		c.shed.Store(true)
 		c.end()
-		c.breakOff()
 		octets -= int64(c.size)
-		ended++
+		ended = append(ended, c.flight)
 	}
 	return ended
 }
 
-// Message is a transaction that may be shed: its questions end, and Finish returns ErrShed.
+// Message is a transaction that may be shed: its queries end, and Finish returns ErrShed.
 type Message struct {
 	*postseal.Transaction
 	engine *Engine
@@ -120,7 +118,7 @@ type Message struct {
 // Shed reports whether the message is deferred, so that nothing more of it needs to be read.
 func (m *Message) Shed() bool { return m.flight.shed.Load() }
 
-// Finish is that of the transaction, or ErrShed.
+// Finish calls Finish of the transaction, and returns ErrShed if the message was shed.
 func (m *Message) Finish(ctx context.Context) (*postseal.Report, error) {
 	defer m.engine.flights.finish(m.flight)
 	if m.Shed() {
@@ -128,39 +126,47 @@ func (m *Message) Finish(ctx context.Context) (*postseal.Report, error) {
 		return nil, ErrShed
 	}
 	r, err := m.Transaction.Finish(ctx)
-	if m.Shed() { // its questions were broken off
+	if m.Shed() { // its queries were aborted
 		return nil, ErrShed
 	}
 	return r, err
 }
 
-// Abort is that of the transaction.
+// Abort calls Abort of the transaction.
 func (m *Message) Abort() {
 	m.engine.flights.finish(m.flight)
 	m.Transaction.Abort()
 }
 
-// begin registers what a message holds. ctx is that of its questions.
-func (e *Engine) begin(ctx context.Context, conn postseal.Conn) (context.Context, *flight) {
-	f := &flight{network: middleware.NetworkOf(conn.Remote.Addr()), size: func() int { return 0 }, breakOff: func() {}}
+// newFlight returns the flight of a message from conn, with the context of its queries. Its size and
+// check must be set before it begins.
+func newFlight(ctx context.Context, conn postseal.Conn) (context.Context, *flight) {
+	f := &flight{network: middleware.NetworkOf(conn.Remote.Addr())}
 	ctx, f.end = context.WithCancel(ctx)
 	return ctx, f
 }
 
-// ShedCostliest ends the messages that hold the most of the DNS while memory is not short yet, so
-// that it does not become short for others.
+// ShedCostliest sheds the messages that hold the most DNS answers once memory fills up, so that it
+// does not become short for others.
 func (e *Engine) ShedCostliest() {
 	over := e.Memory.overCostly()
 	if over <= 0 {
 		return
 	}
-	if n := e.flights.shedCostliest(over, time.Now()); n > 0 {
-		e.Metrics.Shed.WithLabelValues("all", "costly").Add(float64(n))
-		e.SPF.forget()
-		e.warned.Do(func() {
-			e.Log.Warn("memory is filling up: deferring messages with many or large DNS answers with 451", "limit", e.Memory.Limit(), "ended", n)
-		})
+	ended := e.flights.shedCostliest(over, time.Now())
+	if len(ended) == 0 {
+		return
 	}
+	for _, f := range ended {
+		if f.check != nil {
+			e.SPF.end(f.check)
+		}
+	}
+	e.SPF.forget()
+	e.Metrics.Shed.WithLabelValues("all", "costly").Add(float64(len(ended)))
+	e.warned.Do(func() {
+		e.Log.Warn("memory is filling up: deferring messages with many or large DNS answers with 451", "limit", e.Memory.Limit(), "ended", len(ended))
+	})
 }
 
 // costly reports whether mail of this client is to be deferred before that of others.

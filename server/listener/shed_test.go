@@ -19,7 +19,7 @@ func TestShedCostliest(t *testing.T) {
 	var f flights
 	var all []*flight
 	for _, size := range []int{ordinaryMessage, 3 * ordinaryMessage, 100, 2 * ordinaryMessage, 4 * ordinaryMessage} {
-		one := &flight{size: func() int { return size }, end: func() {}, breakOff: func() {}}
+		one := &flight{size: func() int { return size }, end: func() {}}
 		f.begin(one)
 		all = append(all, one)
 	}
@@ -36,7 +36,7 @@ func TestShedCostliest(t *testing.T) {
 		{shedEvery, 1000 * ordinaryMessage, 0, []bool{false, true, false, true, true}},
 	} {
 		now = now.Add(step.after)
-		ended := f.shedCostliest(step.octets, now)
+		ended := len(f.shedCostliest(step.octets, now))
 		for j, one := range all {
 			if one.shed.Load() != step.want[j] || ended != step.ended {
 				t.Errorf("step %d: message %d was ended: %v, %d in all; want %v, %d", i, j, one.shed.Load(), ended, step.want[j], step.ended)

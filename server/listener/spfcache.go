@@ -16,26 +16,26 @@ import (
 const (
 	spfMaxAge     = time.Minute // from RCPT TO to the end of the message, as a rule
 	spfMaxEntries = 2000
-	spfMaxBytes   = 64 << 20 // of checks that are done; those that run count for their messages
-	spfWorthwhile = 8 << 20  // of what expired, to be given back to the system at once
+	spfMaxBytes   = 64 << 20 // of checks that are done; those in progress count for their messages
+	spfWorthwhile = 8 << 20  // octets that expired and are worth returning to the system
 )
 
 // SPFCache shares SPF checks between listeners: whoever comes first begins the check, the
 // other joins it. With a milter and a policy service in the same MTA that is the milter,
 // which hears of MAIL FROM before the policy service hears of RCPT TO. It is bounded in
-// entries and octets, and checks leave it when their time is over. It is safe for concurrent use.
+// entries and octets, and removes checks that are too old. It is safe for concurrent use.
 type SPFCache struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	now     func() time.Time
-	release func() // gives memory back
+	release func() // returns memory to the system
 
 	mu     sync.Mutex
 	checks map[spfKey]*spfEntry
 	order  []*spfEntry // by age, oldest first
 	bytes  int         // of the entries that are done
-	freed  int         // what expired since release was called
-	timer  *time.Timer // for the oldest; nil while there is none
+	freed  int         // octets that expired since release was called
+	timer  *time.Timer // for the oldest; nil if there is none
 	reused uint64
 	work   sync.WaitGroup
 }
@@ -91,7 +91,7 @@ func (c *SPFCache) Check(v *postseal.Verifier, conn postseal.Conn, helo, sender 
 	return e.check
 }
 
-// settle counts what a check takes once it is done, and makes room for it.
+// settle counts the octets of a check once it is done, and makes room for it.
 func (c *SPFCache) settle(e *spfEntry) {
 	e.check.Wait(context.Background()) // it ends with its time limit
 	e.cancel()
@@ -115,7 +115,7 @@ func (c *SPFCache) Reused() uint64 {
 	return c.reused
 }
 
-// expire drops what is too old, and returns how many octets that were. The lock is held.
+// expire drops checks that are too old, and returns their octets. The lock is held.
 func (c *SPFCache) expire(now time.Time) int {
 	before := c.bytes
 	for len(c.order) > 0 {
@@ -162,7 +162,7 @@ func (c *SPFCache) tick() {
 	}
 }
 
-// end breaks off a check that holds too much, for all who wait for it, and drops it.
+// end aborts a check that holds too much, for everyone who waits for it, and drops it.
 func (c *SPFCache) end(check *postseal.SPFCheck) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

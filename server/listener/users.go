@@ -21,7 +21,7 @@ const (
 	AdminRole  Role = "admin"
 )
 
-// User is a person of the file of [web] users. The zero User is not a person.
+// User is a person in the file of [web] users.
 type User struct {
 	Name string
 	Role Role
@@ -31,8 +31,8 @@ type User struct {
 // maxUsers bounds the file of users.
 const maxUsers = 1000
 
-// ReadUsers reads a file with a line "NAME ROLE HASH" for each user; "" is not a file. Blank
-// lines and lines that start with # are skipped.
+// ReadUsers reads a file with a line "NAME ROLE HASH" for each user; "" means no file and no users.
+// Blank lines and lines that start with # are skipped.
 func ReadUsers(path string) ([]User, error) {
 	if path == "" {
 		return nil, nil

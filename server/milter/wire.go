@@ -218,10 +218,10 @@ func (w *wire) makeRoom(n int) {
 // renew starts again with an empty buffer of the required size.
 func (w *wire) renew() {
 	switch {
-	case w.mail && cap(w.in) < mailBuffer, cap(w.in) > keptBuffer:
-		w.move(mailBuffers.Get().(*[mailBuffer]byte)[:0])
 	case !w.mail && cap(w.in) != idleBuffer:
 		w.move(make([]byte, 0, idleBuffer))
+	case w.mail && (cap(w.in) < mailBuffer || cap(w.in) > keptBuffer):
+		w.move(mailBuffers.Get().(*[mailBuffer]byte)[:0])
 	}
 	w.in, w.at = w.in[:0], 0
 }
