@@ -35,7 +35,7 @@ type alarms struct {
 	d       *Daemon
 	now     func() time.Time
 	current atomic.Pointer[conf.Config] // in force
-	path    string                      // keeps what was told; "" keeps it in memory alone
+	path    string                      // of the file with the notified alarms; "" keeps them only in memory
 
 	mu    sync.Mutex // of rates
 	rates notify.Rates
@@ -44,7 +44,7 @@ type alarms struct {
 	dnsDown time.Time // since when; of the goroutine that watches
 	dbDown  time.Time
 	lost    map[string]int64
-	asked   time.Time // when the database was last asked for reports
+	asked   time.Time // when the database was last queried for reports
 	failing []notify.Alarm
 	unsent  []unsent
 
@@ -52,7 +52,7 @@ type alarms struct {
 	running sync.WaitGroup
 }
 
-// unsent is an event that a channel did not take yet.
+// unsent is an event that a channel has not accepted yet.
 type unsent struct {
 	event    notify.Event
 	channel  string
@@ -108,7 +108,7 @@ func (a *alarms) record(v listener.Verdict) {
 	a.rates.Add(now, applied == postseal.Reject, applied == postseal.Defer)
 }
 
-// step looks once, and tells what there is to tell.
+// step looks for alarms once, and sends a notification of each change.
 func (a *alarms) step(ctx context.Context) {
 	c := a.current.Load()
 	if c == nil || !c.Notify.Any() {
@@ -163,18 +163,19 @@ func (a *alarms) spikes(n *conf.Notify, now time.Time) (all []notify.Alarm) {
 	}
 	for _, x := range []struct {
 		name, kind, done string
+		applied          postseal.Action
 		n                int
 		usual            float64
-	}{{"many refusals", "refusals", "refused", s.Refused, s.UsualRefused}, {"many deferrals", "deferrals", "deferred", s.Deferred, s.UsualDeferred}} {
+	}{{"many refusals", "refusals", "refused", postseal.Reject, s.Refused, s.UsualRefused}, {"many deferrals", "deferrals", "deferred", postseal.Defer, s.Deferred, s.UsualDeferred}} {
 		if notify.IsSpike(x.n, x.usual, n.Spike) {
 			all = append(all, notify.Alarm{Name: x.name, Kind: x.kind, Text: fmt.Sprintf("%d messages were %s within ten minutes; %.1f are usual ([notify] spike = %d). See postseal history applied:%s.",
-				x.n, x.done, x.usual, n.Spike, map[string]string{"refused": "reject", "deferred": "defer"}[x.done])})
+				x.n, x.done, x.usual, n.Spike, x.applied)})
 		}
 	}
 	return all
 }
 
-// store reports verdicts that got lost since the last look, and a database that cannot be reached.
+// store reports verdicts that were lost since the last look, and a database that cannot be reached.
 func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	w := a.d.history.writer
 	if w == nil {
@@ -206,7 +207,7 @@ const (
 	askReports     = 5 * time.Minute
 )
 
-// reports notifies about aggregate reports that cannot be made, and of those that are not accepted.
+// reports returns the alarms about aggregate reports that cannot be made or are not accepted.
 func (a *alarms) reports(now time.Time) []notify.Alarm {
 	r := a.d.history.reports.Load()
 	if r == nil || r.sender == nil {
@@ -227,7 +228,7 @@ func (a *alarms) reports(now time.Time) []notify.Alarm {
 	defer cancel()
 	open, err := db.DueDeliveries(ctx, store.Millis(now.Add(24*time.Hour)), 1000)
 	if err != nil {
-		return a.failing // that the store is away is an alarm of its own
+		return a.failing // store reports a database that is down
 	}
 	open = slices.DeleteFunc(open, func(x store.Delivery) bool { return x.Attempts < failedAttempts })
 	if len(open) > 0 {
@@ -245,7 +246,7 @@ func endings(c *conf.Config, now time.Time) (all []notify.Alarm) {
 		}
 	}
 	for _, e := range c.Exempt {
-		add("exemption of "+exempted(e), e.Until.String(), e.Until.AsTime(time.UTC))
+		add("exemption of "+exempted(&e), e.Until.String(), e.Until.AsTime(time.UTC))
 	}
 	for _, r := range c.Rule {
 		add("rule "+r.Name, r.Until.String(), r.Until.AsTime(time.UTC))
@@ -253,18 +254,16 @@ func endings(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	return all
 }
 
-// exempted names whom an exemption is for, by its keys.
-func exempted(e rules.Exempt) string {
+// exempted names an exemption by its keys.
+func exempted(e *rules.Exempt) string {
 	var parts []string
-	for _, f := range []struct{ key, value string }{{"ip", e.IP}, {"client", e.Client}, {"spf_of", e.SPFOf}, {"user", e.User}, {"dkim", e.DKIM}, {"spf", e.SPF}, {"list_id", e.ListID}, {"author", e.Author}} {
-		if f.value != "" {
-			parts = append(parts, f.key+" "+f.value)
-		}
+	for key, value := range e.Keys {
+		parts = append(parts, key+" "+value)
 	}
 	return strings.Join(parts, ", ")
 }
 
-// save keeps what was told.
+// save writes which alarms were notified.
 func (a *alarms) save() {
 	if a.path == "" {
 		return
@@ -278,10 +277,10 @@ func (a *alarms) save() {
 	}
 }
 
-// channels are the names of the ways to tell, by the keys of [notify].
+// channels are the ways to notify, by the keys of [notify].
 var channels = []string{"command", "webhook", "mail"}
 
-// channel returns the way to tell with a name; nil where [notify] has none.
+// channel returns the channel with a name, nil if [notify] does not set it.
 func channel(name string, n *conf.Notify) (notify.Channel, error) {
 	switch {
 	case name == "command" && len(n.Command) > 0:
@@ -300,7 +299,8 @@ func channel(name string, n *conf.Notify) (notify.Channel, error) {
 	return nil, nil
 }
 
-// send tells what is due. What fails is tried again every two minutes, ten times.
+// send sends the notifications that are due. One that fails is tried again every two minutes, up to
+// ten times.
 func (a *alarms) send(ctx context.Context, n *conf.Notify, now time.Time) {
 	if over := len(a.unsent) - maxUnsent; over > 0 {
 		a.unsent = a.unsent[over:]

@@ -67,7 +67,7 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	if err != nil {
 		return nil, err
 	}
-	report, config, err := explained(ctx, kept, nil)
+	report, config, err := rerun(ctx, kept, tracing)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,8 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	if !now {
 		return e, nil
 	}
-	again, config, err := explained(ctx, kept, c.d.names.Load().cache)
+	dns := c.d.names.Load().cache
+	again, config, err := rerun(ctx, kept, func(c *postseal.Config) { c.Trace, c.Resolver = true, dns })
 	if err != nil {
 		return nil, err
 	}
@@ -84,16 +85,17 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	return e, nil
 }
 
-// explained evaluates a bundle again with every step, from its own answers or those of dns.
-func explained(ctx context.Context, kept *bundle.Bundle, dns resolver.Resolver) (*postseal.Report, *postseal.Config, error) {
+// tracing lets a verdict tell every step.
+func tracing(c *postseal.Config) { c.Trace = true }
+
+// rerun evaluates a bundle again, with its own configuration and DNS answers except for what change
+// sets.
+func rerun(ctx context.Context, kept *bundle.Bundle, change func(*postseal.Config)) (*postseal.Report, *postseal.Config, error) {
 	config, err := kept.Config()
 	if err != nil {
 		return nil, nil, err
 	}
-	config.Trace = true
-	if dns != nil {
-		config.Resolver = dns
-	}
+	change(&config)
 	v, err := postseal.New(config)
 	if err != nil {
 		return nil, nil, err
@@ -107,7 +109,7 @@ func explained(ctx context.Context, kept *bundle.Bundle, dns resolver.Resolver) 
 	return report, &config, nil
 }
 
-// recordChanges compares what two runs were answered.
+// recordChanges compares the DNS answers of two runs.
 func recordChanges(before, after []resolver.Exchange) []ui.RecordChange {
 	list := []ui.RecordChange{}
 	for i := range before {
@@ -123,7 +125,7 @@ func recordChanges(before, after []resolver.Exchange) []ui.RecordChange {
 	return list
 }
 
-// answerText is an answer in one line, in an order that does not depend on the server.
+// answerText returns an answer as one line, in an order that does not depend on the server.
 func answerText(e *resolver.Exchange) string {
 	const most = 2000
 	switch {

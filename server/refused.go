@@ -22,8 +22,8 @@ import (
 	"postseal/store"
 )
 
-// public makes the listener of the page for refused senders. It has a server and limits of its
-// own, and nothing of the console.
+// public creates the service of the page for refused senders. It has its own server and limits, and
+// nothing of the console.
 func (d *Daemon) public(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
 	path := conf.RefusalKey()
 	if key, err := refusal.ReadKey(path); err == nil && path != "" {
@@ -73,7 +73,7 @@ func (d *Daemon) refused(ctx context.Context, ref string) (*refusal.Facts, error
 	return facts, nil
 }
 
-// refusedRow is the newest row of a reference that was rejected or deferred; nil without one.
+// refusedRow returns the newest row of a reference that was rejected or deferred, or nil.
 func (h *keeper) refusedRow(ctx context.Context, ref string) (*history.Verdict, error) {
 	db := h.reader()
 	if db == nil {
@@ -100,30 +100,21 @@ func (d *Daemon) refusedEvidence(ctx context.Context, ref string, c *conf.Config
 	case err != nil:
 		return nil, err
 	}
-	config, err := kept.Config()
+	report, config, err := rerun(ctx, kept, func(b *postseal.Config) {
+		b.Policy = &postseal.EnforcePolicy{Mode: b.Enforce, OnError: b.OnError, Protected: b.Protected, TrustedSealers: b.TrustedSealers,
+			SealAge: b.SealAge, ReplyURL: c.ReplyURL, ReplyTag: d.replyTag}
+	})
 	if err != nil {
 		return nil, err
 	}
-	config.Policy = &postseal.EnforcePolicy{Mode: config.Enforce, OnError: config.OnError, Protected: config.Protected, TrustedSealers: config.TrustedSealers,
-		SealAge: config.SealAge, ReplyURL: c.ReplyURL, ReplyTag: d.replyTag}
-	v, err := postseal.New(config)
-	if err != nil {
-		return nil, err
-	}
-	report, err := kept.RunWith(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	report.Ref = kept.Ref
-	config = v.Config()
-	facts := refusal.FromReport(report, &config)
+	facts := refusal.FromReport(report, config)
 	if kept.Local {
 		facts.Applied, facts.Reason = decided(kept)
 	}
 	return facts, nil
 }
 
-// decided reads what was decided when the bundle was written.
+// decided returns the action and the reason that the bundle recorded.
 func decided(kept *bundle.Bundle) (a postseal.Action, r postseal.Reason) {
 	value := func(key string) string {
 		i := slices.IndexFunc(kept.Expect, func(e string) bool { return strings.HasPrefix(e, key+"=") })

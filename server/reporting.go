@@ -18,13 +18,13 @@ import (
 	"postseal/store"
 )
 
-// reporting sends aggregate reports, as [report] says.
+// reporting sends aggregate reports and reads those of others, as [report] says.
 type reporting struct {
 	failures atomic.Int64 // sweeps in a row that failed
 	d        *Daemon
-	sender   *outbox.Sender // nil sends none
-	result   *prometheus.CounterVec
-	inward   *prometheus.CounterVec
+	sender   *outbox.Sender         // nil sends none
+	result   *prometheus.CounterVec // of sweeps
+	inward   *prometheus.CounterVec // mails read, by result
 	queue    chan received
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -72,11 +72,7 @@ func (r *reporting) sweep(ctx context.Context, db store.Store) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			r.d.log.Error("a bug of postseal, please report it", "where", "reports", "panic", listener.Text(p))
-		}
-	}()
+	defer r.d.engine.Recover("reports", nil)
 	r.sender.DB = db
 	err := r.sender.Sweep(ctx)
 	switch {
@@ -148,11 +144,7 @@ func (r *reporting) take(v listener.Verdict, c *listener.Copy) {
 
 func (r *reporting) readOne(ctx context.Context, x received) {
 	defer x.copy.Release()
-	defer func() {
-		if p := recover(); p != nil {
-			r.d.log.Error("a bug in postseal, please report it", "where", "reports", "panic", listener.Text(p))
-		}
-	}()
+	defer r.d.engine.Recover("reports", nil)
 	db, mail := r.d.history.reader(), x.copy.Bytes()
 	if db == nil || mail == nil {
 		r.inward.WithLabelValues("dropped").Inc()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ const (
 )
 
 // streams are the views of the page Live that are watched. Each frame is encoded once for all
-// viewers of a view. A viewer that is too slow loses frames, and is told; mail never waits.
+// viewers of a view. A viewer that is too slow loses frames, and is told so; mail never waits.
 type streams struct {
 	now     func() time.Time
 	mu      sync.Mutex
@@ -51,9 +52,9 @@ type liveView struct {
 	fold  bool // accepted mail and repeats share a row
 
 	rows    []store.Row // of the next frame
-	counts  [len(actionsOf)]int
-	timer   *time.Timer // runs while a frame is due
-	seq     int64
+	counts  [len(store.HourActions)]int
+	timer   *time.Timer // of the next frame; nil while nothing is to be sent
+	seq     int64       // of the last frame: begins with the time, so that it grows from one daemon to the next
 	ring    []encodedFrame
 	size    int
 	viewers map[*watcher]bool
@@ -71,8 +72,6 @@ type watcher struct {
 	missed atomic.Int64
 }
 
-var actionsOf = [...]string{"accept", "quarantine", "reject", "defer"}
-
 func newStreams(now func() time.Time) *streams {
 	return &streams{now: now, views: map[string]*liveView{}}
 }
@@ -86,53 +85,66 @@ func (s *streams) show(r *store.Row) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, v := range s.views {
+	for _, v := range s.views {
 		if !v.query.Match(r) {
 			continue
 		}
-		if i := slices.Index(actionsOf[:], r.Applied); i >= 0 {
+		if i := slices.Index(store.HourActions[:], r.Applied); i >= 0 {
 			v.counts[i]++
 		}
 		if len(v.rows) < frameRows {
 			v.rows = append(v.rows, *r)
 		}
 		if v.timer == nil {
-			v.timer = time.AfterFunc(framePause, func() { s.flush(key) })
+			v.timer = time.AfterFunc(framePause, func() { s.flush(v) })
 		}
 	}
 }
 
-// flush sends the frame of a view that is due.
-func (s *streams) flush(key string) {
+// flush sends the frame of a view that is due. Its timer is set until the frame is sent, so a view
+// has one flush at a time.
+func (s *streams) flush(v *liveView) {
+	s.mu.Lock()
+	rows, counted := v.rows, v.counts
+	v.rows, v.counts = nil, [len(store.HourActions)]int{}
+	v.seq++
+	seq := v.seq
+	s.mu.Unlock()
+	data, err := v.encode(seq, s.now(), rows, counted) // not under the lock, which show waits for
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.views[key]
-	if v == nil || s.closed {
+	v.timer = nil
+	if s.closed || err != nil {
 		return
 	}
-	v.timer = nil
-	v.seq++
-	verdicts := make([]history.Verdict, 0, len(v.rows))
-	for i := len(v.rows) - 1; i >= 0; i-- { // the newest first, as on the page
-		verdicts = append(verdicts, history.FromRow(&v.rows[i]))
+	v.keep(encodedFrame{seq, data})
+	switch {
+	case len(v.rows) > 0:
+		v.timer = time.AfterFunc(framePause, func() { s.flush(v) })
+	case len(v.viewers) == 0 && s.now().Sub(v.left) > viewLingers:
+		s.drop(v)
+	}
+}
+
+// encode returns the JSON of a frame.
+func (v *liveView) encode(seq int64, at time.Time, rows []store.Row, counted [len(store.HourActions)]int) ([]byte, error) {
+	verdicts := make([]history.Verdict, 0, len(rows))
+	for i := range slices.Backward(rows) { // the newest first, as on the page
+		verdicts = append(verdicts, history.FromRow(&rows[i]))
 	}
 	counts := map[string]int{}
-	for i, n := range v.counts {
+	for i, n := range counted {
 		if n > 0 {
-			counts[actionsOf[i]] = n
+			counts[store.HourActions[i]] = n
 		}
 	}
-	frame := ui.NewFrame(v.seq, s.now(), counts, verdicts, v.fold)
-	v.rows, v.counts = v.rows[:0], [len(actionsOf)]int{}
-	data, err := json.Marshal(frame)
-	if err != nil {
-		return
-	}
-	v.keep(encodedFrame{v.seq, data})
-	if len(v.viewers) == 0 && s.now().Sub(v.left) > viewLingers {
-		delete(s.views, key)
-		s.n.Store(int32(len(s.views)))
-	}
+	return json.Marshal(ui.NewFrame(seq, at, counts, verdicts, v.fold))
+}
+
+// drop removes a view.
+func (s *streams) drop(v *liveView) {
+	maps.DeleteFunc(s.views, func(_ string, x *liveView) bool { return x == v })
+	s.n.Store(int32(len(s.views)))
 }
 
 // keep puts a frame into the ring and gives it to the viewers.
@@ -161,7 +173,7 @@ func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *
 		return nil, nil, false, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
 	}
 	if v == nil {
-		v = &liveView{query: q, fold: fold, viewers: map[*watcher]bool{}}
+		v = &liveView{query: q, fold: fold, seq: s.now().UnixMilli(), viewers: map[*watcher]bool{}}
 		s.views[key] = v
 		s.n.Store(int32(len(s.views)))
 	}
@@ -180,9 +192,9 @@ func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *
 
 // evict makes room for a view: one without viewers is removed.
 func (s *streams) evict() bool {
-	for key, v := range s.views {
+	for _, v := range s.views {
 		if len(v.viewers) == 0 {
-			delete(s.views, key)
+			s.drop(v)
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -58,7 +59,7 @@ func TestStreamFrames(t *testing.T) {
 		}
 		verdicts := 0
 		for i, f := range got {
-			if f.Seq != int64(i+1) {
+			if f.Seq != got[0].Seq+int64(i) {
 				t.Errorf("frame %d has seq %d", i, f.Seq)
 			}
 			verdicts += f.Counts["accept"] + f.Counts["reject"]
@@ -69,8 +70,8 @@ func TestStreamFrames(t *testing.T) {
 		if f := got[0]; len(f.Rows) != 1 || f.Rows[0].Marks["dmarc"].Tone != "bad" || len(f.Runs) != 1 || f.Runs[0].N != 4 {
 			t.Errorf("%+v", f)
 		}
-		if _, old, gap, _ := s.follow("", all, true, 47); len(old) != 3 || gap || old[0].seq != 48 {
-			t.Errorf("resumed after 47: %d frames, gap %v", len(old), gap)
+		if _, old, gap, _ := s.follow("", all, true, got[46].Seq); len(old) != 3 || gap || old[0].seq != got[47].Seq {
+			t.Errorf("resumed after the 47th: %d frames, gap %v", len(old), gap)
 		}
 		if _, old, gap, _ := s.follow("", all, true, 4711); len(old) != 0 || !gap {
 			t.Errorf("resumed after what is not there: %d frames, gap %v", len(old), gap)
@@ -109,26 +110,78 @@ func TestStreamBounds(t *testing.T) {
 	}
 }
 
-// TestStream: a verdict of the daemon comes to the page Live as an event, with the fields of the
-// API; hostile text stays within its event.
-func TestStream(t *testing.T) {
-	d := run(t, listeners)
+// follow opens a stream of the daemon, which ends with the test.
+func (d *daemonUnderTest) follow(path string) *http.Response {
+	d.t.Helper()
 	token, err := listener.ReadToken(conf.ConsoleToken())
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
-	q, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("http://%s/v1/live?show=all", d.Addr(listener.HTTP)), nil)
+	q, err := http.NewRequestWithContext(d.t.Context(), "GET", fmt.Sprintf("http://%s%s", d.Addr(listener.HTTP), path), nil)
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	q.Header.Set("Authorization", "Bearer "+token)
 	r, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(q)
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
-	defer r.Body.Close()
-	if got := r.Header.Get("Content-Type"); r.StatusCode != 200 || got != "text/event-stream" {
-		t.Fatalf("%d %s", r.StatusCode, got)
+	d.t.Cleanup(func() { r.Body.Close() })
+	if r.StatusCode != http.StatusOK {
+		d.t.Fatalf("%s: %d", path, r.StatusCode)
+	}
+	return r
+}
+
+// TestStreamsEnd: clients that follow do not delay the end of the daemon.
+func TestStreamsEnd(t *testing.T) {
+	d := run(t, listeners)
+	live, tail := d.follow("/v1/live"), d.follow("/v1/tail")
+	began := time.Now()
+	d.end()
+	if took := time.Since(began); took > 15*time.Second { // [limits] shutdown is 30 s
+		t.Errorf("the daemon ended after %v", took)
+	}
+	for _, r := range []*http.Response{live, tail} {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Errorf("a stream was cut off: %v", err)
+		}
+	}
+}
+
+// TestStreamRestart: a viewer of an earlier daemon is told of the gap, and the frames that follow
+// are newer than those that it saw.
+func TestStreamRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last := int64(0)
+		for run := range 3 {
+			s := newStreams(time.Now)
+			w, old, gap, err := s.follow("", &store.Query{}, true, last)
+			if err != nil || len(old) != 0 || gap != (run > 0) {
+				t.Fatalf("run %d: %d frames, gap %v, %v", run, len(old), gap, err)
+			}
+			for i := range 5 - run {
+				r := streamRow(i)
+				s.show(&r)
+				time.Sleep(framePause)
+				f := <-w.frames
+				if f.seq <= last {
+					t.Errorf("run %d: frame %d after %d", run, f.seq, last)
+				}
+				last = f.seq
+			}
+			s.close()
+		}
+	})
+}
+
+// TestStream: a verdict of the daemon comes to the page Live as an event, with the fields of the
+// API; hostile text stays within its event.
+func TestStream(t *testing.T) {
+	d := run(t, listeners)
+	r := d.follow("/v1/live?show=all")
+	if got := r.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Fatal(got)
 	}
 	lines := bufio.NewScanner(r.Body)
 	lines.Scan() // retry: it follows

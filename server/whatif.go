@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -24,8 +26,8 @@ import (
 	"postseal/server/web/ui"
 )
 
-// The bounds of comparisons of policies: how many run at the same time, how many are kept and
-// for how long, and how large a pasted policy may be.
+// The bounds of comparisons of policies: how many run at once, how many are kept and for how long,
+// and the size of a pasted policy.
 const (
 	maxWhatIfs   = 2
 	keptWhatIfs  = 16
@@ -42,12 +44,17 @@ type whatIfs struct {
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	jobs   map[string]*whatIfJob
+	jobs   map[whatIfKey]*whatIfJob
 	pasted map[string][]byte // policies by the hash of their text
 }
 
+// whatIfKey is the parameters of a comparison, and the configuration that it began with.
+type whatIfKey struct {
+	snapshot    *listener.Snapshot
+	a, b, since string
+}
+
 type whatIfJob struct {
-	snapshot  *listener.Snapshot // the configuration that it began with
 	began     time.Time
 	done, all atomic.Int64
 	ended     chan struct{}
@@ -56,7 +63,7 @@ type whatIfJob struct {
 }
 
 func newWhatIfs(d *Daemon) *whatIfs {
-	w := &whatIfs{d: d, jobs: map[string]*whatIfJob{}, pasted: map[string][]byte{}}
+	w := &whatIfs{d: d, jobs: map[whatIfKey]*whatIfJob{}, pasted: map[string][]byte{}}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
 }
@@ -66,13 +73,13 @@ func (w *whatIfs) close() {
 	w.running.Wait()
 }
 
-// run returns the comparison that a request asks for, which may still be running.
+// run returns the comparison that a request names, which may still be running.
 func (w *whatIfs) run(r *http.Request) (*whatIfJob, error) {
 	if err := known(r, "a", "b", "since", "sort"); err != nil {
 		return nil, err
 	}
 	q := r.URL.Query()
-	a, b, since := orDefault(q.Get("a"), whatif.Live), orDefault(q.Get("b"), "strict"), orDefault(q.Get("since"), "7d")
+	a, b, since := cmp.Or(q.Get("a"), whatif.Live), cmp.Or(q.Get("b"), "strict"), cmp.Or(q.Get("since"), "7d")
 	age, err := days(since)
 	if err != nil {
 		return nil, err
@@ -88,14 +95,7 @@ func (w *whatIfs) run(r *http.Request) (*whatIfJob, error) {
 	if o.B, err = w.policy(b, s.Config); err != nil {
 		return nil, err
 	}
-	return w.begin(strings.Join([]string{a, b, since}, " "), s, o)
-}
-
-func orDefault(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+	return w.begin(whatIfKey{s, a, b, since}, o)
 }
 
 // days reads "7d" or "12h".
@@ -109,7 +109,7 @@ func days(s string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-// policy is the policy of a word, or one that was pasted.
+// policy returns the policy with a name, which may be a pasted one.
 func (w *whatIfs) policy(name string, c *conf.Config) (whatif.Policy, error) {
 	if !strings.HasPrefix(name, pastedPrefix) {
 		p, err := whatif.Named(name, c)
@@ -131,26 +131,32 @@ func (w *whatIfs) policy(name string, c *conf.Config) (whatif.Policy, error) {
 	return p, nil
 }
 
-// begin starts a comparison, unless a fresh one of the same key is there.
-func (w *whatIfs) begin(key string, s *listener.Snapshot, o whatif.Options) (*whatIfJob, error) {
+// begin starts a comparison, unless there is a fresh one with the same key.
+func (w *whatIfs) begin(key whatIfKey, o whatif.Options) (*whatIfJob, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now, running := w.d.history.now(), 0
-	for k, j := range w.jobs {
-		switch old := now.Sub(j.began) > whatIfFresh; {
-		case !j.over():
-			running++
-		case old:
-			delete(w.jobs, k)
-		}
-	}
-	if j := w.jobs[key]; j != nil && j.snapshot == s {
+	now := w.d.history.now()
+	maps.DeleteFunc(w.jobs, func(_ whatIfKey, j *whatIfJob) bool { return j.over() && now.Sub(j.began) > whatIfFresh })
+	if j := w.jobs[key]; j != nil {
 		return j, nil
 	}
-	if running >= maxWhatIfs || len(w.jobs) >= keptWhatIfs {
+	running := 0
+	var oldest *whatIfKey // of those that ended
+	for k, j := range w.jobs {
+		switch {
+		case !j.over():
+			running++
+		case oldest == nil || j.began.Before(w.jobs[*oldest].began):
+			oldest = &k
+		}
+	}
+	if running >= maxWhatIfs {
 		return nil, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "other comparisons are running: try again later"}
 	}
-	j := &whatIfJob{snapshot: s, began: now, ended: make(chan struct{})}
+	if len(w.jobs) >= keptWhatIfs {
+		delete(w.jobs, *oldest)
+	}
+	j := &whatIfJob{began: now, ended: make(chan struct{})}
 	w.jobs[key] = j
 	o.Progress = func(done, all int) { j.done.Store(int64(done)); j.all.Store(int64(all)) }
 	w.running.Go(func() {
@@ -165,7 +171,7 @@ func (w *whatIfs) begin(key string, s *listener.Snapshot, o whatif.Options) (*wh
 	return j, nil
 }
 
-var errWhatIf = errors.New("the comparison ended by an internal error; the log says more")
+var errWhatIf = errors.New("the comparison failed with an internal error; see the log for details")
 
 func (j *whatIfJob) over() bool {
 	select {

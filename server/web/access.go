@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -170,8 +171,8 @@ func fromProxy(s *listener.Snapshot, r *http.Request) bool {
 	return err == nil && trustedProxy(s, at.Addr().Unmap())
 }
 
-// claimsUser reports whether a request names a person in the field of the proxy without coming
-// from one.
+// claimsUser reports whether a request names a user in the fields of a proxy, but does not come from
+// a trusted one.
 func claimsUser(s *listener.Snapshot, r *http.Request) bool {
 	for _, h := range []string{s.Config.Web.AuthHeader, s.Config.Web.RoleHeader} {
 		if h != "" && r.Header.Get(h) != "" && !fromProxy(s, r) {
@@ -181,17 +182,10 @@ func claimsUser(s *listener.Snapshot, r *http.Request) bool {
 	return false
 }
 
-// note logs what a person changes.
+// note logs who changes something.
 func (w *web) note(s *listener.Snapshot, r *http.Request) {
 	u, _ := w.userOf(s, r)
-	w.engine.Log.Info("an act in the console", "door", listener.HTTP, "user", listener.Text(orLocal(u.Name)), "client", Client(s, r, false), "act", r.Method+" "+listener.Text(r.URL.Path))
-}
-
-func orLocal(name string) string {
-	if name == "" {
-		return "(local)"
-	}
-	return name
+	w.engine.Log.Info("an act in the console", "door", listener.HTTP, "user", listener.Text(cmp.Or(u.Name, "(local)")), "client", Client(s, r, false), "act", r.Method+" "+listener.Text(r.URL.Path))
 }
 
 // forwardedBy are the fields in which a proxy says that it forwards a request.
@@ -235,16 +229,11 @@ func trustedProxy(s *listener.Snapshot, addr netip.Addr) bool {
 	return slices.ContainsFunc(s.Config.Web.TrustedProxies, func(p conf.Prefix) bool { return p.Contains(addr) })
 }
 
-// known reports whether a request is of a person, whose role is then too low.
-func (w *web) known(s *listener.Snapshot, r *http.Request) bool {
-	_, ok := w.userOf(s, r)
-	return ok
-}
-
-// refuse tells the client what is missing.
+// refuse tells the client what is missing. A user who is known has too low a role.
 func (w *web) refuse(rw http.ResponseWriter, r *http.Request, s *listener.Snapshot, route Route) {
+	_, known := w.userOf(s, r)
 	switch {
-	case w.known(s, r):
+	case known:
 		problem(rw, http.StatusForbidden, "this needs the role admin")
 	case !s.Token.Set():
 		problem(rw, http.StatusForbidden, "only local clients may use it: set [listen] http_token_file")

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -13,29 +12,9 @@ import (
 	"postseal/server/listener"
 )
 
-// logins limits the attempts to guess a token: five per minute for a client, twenty for all.
-type logins struct {
-	mu  sync.Mutex
-	all *rate.Limiter
-	by  map[string]*rate.Limiter
-}
-
-const maxClients = 1000
-
-func newLogins() *logins {
-	return &logins{all: rate.NewLimiter(rate.Every(time.Minute/20), 20), by: map[string]*rate.Limiter{}}
-}
-
-func (l *logins) allow(client string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.by) >= maxClients {
-		clear(l.by) // the limit for all still applies
-	}
-	if l.by[client] == nil {
-		l.by[client] = rate.NewLimiter(rate.Every(time.Minute/5), 5)
-	}
-	return l.by[client].Allow() && l.all.Allow()
+// newLogins limits the attempts to guess a token: five per minute for a client, twenty for all.
+func newLogins() *ClientLimits {
+	return &ClientLimits{All: rate.NewLimiter(rate.Every(time.Minute/20), 20), Each: rate.Every(time.Minute / 5), Burst: 5, MaxClients: 1000}
 }
 
 // LoginCode is the response to POST /v1/login-codes.
@@ -110,7 +89,7 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 	who := Client(s, r, false)
 	r.Body = http.MaxBytesReader(rw, r.Body, longest)
 	next := inside(r.PostFormValue("next"))
-	if !w.logins.allow(who) {
+	if !w.logins.Allow(who) {
 		rw.Header().Set("Retry-After", "60")
 		w.showLogin(rw, http.StatusTooManyRequests, loginData{Next: next, Problem: "Too many attempts. Wait a minute."})
 		return

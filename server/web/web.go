@@ -130,7 +130,7 @@ type web struct {
 	engine   *listener.Engine
 	ready    func(context.Context) error
 	sessions *sessions
-	logins   *logins
+	logins   *ClientLimits
 	hashing  sync.Mutex
 }
 

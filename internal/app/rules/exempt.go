@@ -142,14 +142,21 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return prefix.Masked(), err
 }
 
+// Keys yields the keys that say which mail c exempts, with their values.
+func (c *Exempt) Keys(yield func(key, value string) bool) {
+	for _, k := range []struct{ key, value string }{{"ip", c.IP}, {"client", c.Client}, {"spf_of", c.SPFOf}, {"user", c.User}, {"dkim", c.DKIM},
+		{"spf", c.SPF}, {"list_id", c.ListID}, {"author", c.Author}} {
+		if k.value != "" && !yield(k.key, k.value) {
+			return
+		}
+	}
+}
+
 // describe identifies an entry by its keys.
 func describe(c *Exempt) string {
 	var parts []string
-	for _, k := range []struct{ key, value string }{{"ip", c.IP}, {"client", c.Client}, {"spf_of", c.SPFOf}, {"user", c.User}, {"dkim", c.DKIM},
-		{"spf", c.SPF}, {"list_id", c.ListID}, {"author", c.Author}} {
-		if k.value != "" {
-			parts = append(parts, k.key+"="+k.value)
-		}
+	for key, value := range c.Keys {
+		parts = append(parts, key+"="+value)
 	}
 	return strings.Join(parts, " ")
 }

@@ -50,7 +50,7 @@ type Check struct {
 	Aligned        bool   // it is of the author's organization
 }
 
-// FromVerdict returns what a row of the history tells.
+// FromVerdict returns the facts in a row of the history.
 func FromVerdict(v *history.Verdict) *Facts {
 	f := &Facts{Ref: v.Ref, At: v.At, Applied: postseal.Action(v.Applied), Reason: postseal.Reason(v.Reason), Client: v.Client,
 		Author: v.Author, DMARC: v.DMARC, Policy: v.Policy, SPF: Check{Domain: v.SPFDomain, Result: v.SPF, Aligned: slices.Contains(v.CountsForAuthor, "spf")}}
@@ -77,7 +77,7 @@ func dkimWords(name string) string {
 // maxChecks bounds the signatures that are shown.
 const maxChecks = 5
 
-// FromReport returns what the evidence of a verdict tells, evaluated again.
+// FromReport returns the facts in the report of a verdict that was evaluated again.
 func FromReport(r *postseal.Report, config *postseal.Config) *Facts {
 	d := &r.DMARC
 	f := &Facts{Ref: r.Ref, At: r.Time, Host: config.AuthservID, Applied: r.Decision.Applied, Reason: r.Decision.Reason, DMARC: string(d.Code), Policy: string(d.Policy),
@@ -120,8 +120,8 @@ func spfCheck(r *postseal.Report, s *spf.Result) Check {
 		Aligned: slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return a.Method == "spf" })}
 }
 
-// clean empties every text that a client chose and that could be an address. The name of a
-// client or a selector may hold an "@"; a published record is public as it is.
+// clean empties every text that a client chose and that could be an address. The name of a client
+// or a selector may contain an "@"; a published record is public anyway.
 func (f *Facts) clean() {
 	list := []*string{&f.ClientName, &f.Author, &f.SPF.Domain, &f.SPF.Term, &f.PolicyName, &f.Change}
 	for i := range f.DKIM {
@@ -138,7 +138,7 @@ func (f *Facts) clean() {
 	}
 }
 
-// org is the domain of this mail server, which its postmaster is written at.
+// org returns the domain of this mail server, for the address of its postmaster.
 func (f *Facts) org() string {
 	name, err := domain.Parse(f.Host)
 	if err != nil {

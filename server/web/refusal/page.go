@@ -115,7 +115,7 @@ func (w *words) view() *view {
 	return v
 }
 
-// lost is the page of every address that is not known, busy that of every request too many.
+// lost is the page of every unknown address, busy that of requests over the limits.
 func lost(w *words) *view {
 	v := w.view()
 	v.Title, v.Why = w.text["lost.title"], []string{w.text["lost"]}
@@ -128,7 +128,7 @@ func busy(w *words) *view {
 	return v
 }
 
-// describe makes the page of a message.
+// describe returns the page of a message.
 func describe(f *Facts, w *words) *view {
 	f.clean()
 	postmaster := "postmaster@" + f.org()
@@ -155,8 +155,8 @@ func titleOf(f *Facts) string {
 	return key
 }
 
-// cases are what a reason means for the people of the page: why, what to do, what if they did
-// not send it.
+// saying is what a reason means for the readers of the page, by the keys of the words: why the
+// message did not arrive, what they can do if they sent it, and if they did not.
 type saying struct {
 	why, sent string
 	do        []string
@@ -217,7 +217,7 @@ func (v *view) facts(f *Facts, say *filler) {
 	add("ref", dashed(f.Ref))
 }
 
-// byPolicy reports whether DMARC decided: the operator's own rules stay unsaid.
+// byPolicy reports whether DMARC decided: the page does not show the operator's own rules.
 func byPolicy(f *Facts) bool {
 	return f.Reason == postseal.DMARCReject || f.Reason == postseal.DMARCQuarantine || f.Reason == postseal.DMARCTempError
 }
@@ -276,7 +276,7 @@ func resultOf(name string, c *Check, f *Facts, say *filler) result {
 	return r
 }
 
-// steps tells what the checks saw.
+// steps lists what the checks found.
 func (v *view) steps(f *Facts, say *filler) {
 	if !byPolicy(f) {
 		return
@@ -319,7 +319,7 @@ func dashed(ref string) string {
 
 func (v *view) html(w io.Writer) error { return page.Execute(w, v) }
 
-// text writes the page for programs such as curl.
+// text writes the page as plain text, for programs such as curl.
 func (v *view) text(out io.Writer) error {
 	var b strings.Builder
 	line := func(s ...string) {

@@ -1,7 +1,7 @@
 // Package refusal is the public page that a sender reaches from the reply to a rejected or
 // deferred message. It answers one question for people who do not know email: why did my message
-// not arrive? It shows nothing private and nothing of other messages, and every address that it
-// does not know gets one and the same answer.
+// not arrive? It shows nothing private and nothing of other messages, and every unknown address gets
+// the same answer.
 package refusal
 
 import (
@@ -42,7 +42,7 @@ const (
 	findTime    = 3 * time.Second
 )
 
-// New makes the server of the page.
+// New returns the server of the page.
 func New(o Options) *http.Server {
 	p := newPublic(o)
 	return &http.Server{Handler: p, ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
@@ -51,8 +51,8 @@ func New(o Options) *http.Server {
 // public serves the page.
 type public struct {
 	Options
-	limits *limits
-	reads  chan struct{} // one in it for each look into the store
+	limits *web.ClientLimits
+	reads  chan struct{} // one element for each read of the store
 }
 
 func newPublic(o Options) *public {
@@ -67,8 +67,8 @@ var (
 	styleName = hex.EncodeToString(styleSum[:8]) + ".css" // next to the pages, so that a proxy passes on one path
 )
 
-// ServeHTTP implements http.Handler. What it reads of a request are the path, two fields and the
-// address of the client.
+// ServeHTTP implements http.Handler. It reads only the path and the language of a request, three
+// header fields and the address of the client.
 func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer p.Engine.Recover(listener.Public, nil)
 	words := wordsFor(r)
@@ -77,7 +77,7 @@ func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		rw.Header().Set("Allow", http.MethodGet)
 		p.show(rw, r, http.StatusMethodNotAllowed, lost(words))
-	case !p.limits.allow(web.Client(p.Engine.Current(), r, true)):
+	case !p.limits.Allow(web.Client(p.Engine.Current(), r, true)):
 		rw.Header().Set("Retry-After", "60")
 		p.show(rw, r, http.StatusTooManyRequests, busy(words))
 	case strings.HasSuffix(r.URL.Path, "/"+styleName):

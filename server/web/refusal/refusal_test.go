@@ -41,8 +41,8 @@ func open(t *testing.T, f func(context.Context, string) (*Facts, error), limited
 	key := &Key{secret: [keyLen]byte{1, 2, 3}}
 	p := newPublic(Options{Engine: listenertest.Engine(t, names, "", io.Discard), Key: func() *Key { return key }, Find: f})
 	if !limited {
-		p.limits.all.SetLimit(rate.Inf)
-		p.limits.by["192.0.2.1"] = rate.NewLimiter(rate.Inf, 1)
+		p.limits.All.SetLimit(rate.Inf)
+		p.limits.Each = rate.Inf
 	}
 	return p, key
 }
@@ -205,7 +205,7 @@ const hostileLetters = "%3Cscript%3Ealert(1)%3C/script%3E"
 // addresses of one IPv6 network.
 func TestLimits(t *testing.T) {
 	p, _ := open(t, nil, true)
-	p.limits.all.SetLimit(rate.Inf)
+	p.limits.All.SetLimit(rate.Inf)
 	codes := map[int]int{}
 	for range 100 {
 		codes[get(p, "/r/X").Code]++

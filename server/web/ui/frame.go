@@ -24,21 +24,21 @@ type StreamRow struct {
 	Marks  map[string]StreamMark `json:"marks"`  // spf, dkim, dmarc
 }
 
-// StreamMark is how a result is shown: its shape, its tone and its words.
+// StreamMark says how a result is shown: its shape, its color and its text for screen readers.
 type StreamMark struct {
 	Symbol string `json:"symbol"`
 	Tone   string `json:"tone"`
 	Words  string `json:"words"`
 }
 
-// StreamRun is accepted mail in a row.
+// StreamRun is consecutive accepted mail.
 type StreamRun struct {
 	N    int       `json:"n"`
 	At   time.Time `json:"at"`
 	Text string    `json:"text"`
 }
 
-// NewFrame makes the frame of verdicts, the newest first. With folded, accepted mail and repeats
+// NewFrame returns the frame of verdicts, the newest first. With folded, accepted mail and repeats
 // share a row, as on the page.
 func NewFrame(seq int64, at time.Time, counts map[string]int, verdicts []history.Verdict, folded bool) *StreamFrame {
 	f := &StreamFrame{Seq: seq, At: at.UTC(), Counts: counts, Rows: []StreamRow{}, Runs: []StreamRun{}}
@@ -52,8 +52,7 @@ func NewFrame(seq int64, at time.Time, counts map[string]int, verdicts []history
 			row.Client = networkOf(l.Verdict.Client)
 		}
 		for key, method := range map[string]string{"spf": "SPF", "dkim": "DKIM", "dmarc": "DMARC"} {
-			m := markOf(l.Verdict, method)
-			row.Marks[key] = StreamMark(m)
+			row.Marks[key] = StreamMark(markOf(l.Verdict, method))
 		}
 		f.Rows = append(f.Rows, row)
 	}

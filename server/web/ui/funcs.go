@@ -15,25 +15,23 @@ import (
 
 // funcs are the functions of the templates.
 var funcs = template.FuncMap{
-	"shows":    func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
-	"tone":     func(action any) string { return tone(fmt.Sprint(action)) },
-	"symbol":   symbol,
-	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
-	"stamp":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"date":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
-	"share":    share,
-	"tofix":    func(x inbox.SourceSum) bool { return toFix(&x) },
-	"ref":      dashed,
-	"network":  networkOf,
-	"link":     searchLink,
-	"number":   number,
-	"percent":  func(share float64) string { return fmt.Sprintf("%.1f%%", share*100) },
-	"megabyte": func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
-	"mark":     markOf,
-	"verdictWord": func(v *history.Verdict) string {
-		return map[string]string{"accept": "Accepted", "quarantine": "Quarantined", "reject": "Rejected", "defer": "Deferred"}[v.Applied]
-	},
+	"shows":       func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
+	"tone":        func(action any) string { return tone(fmt.Sprint(action)) },
+	"symbol":      symbol,
+	"clock":       func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"day":         func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
+	"stamp":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"date":        func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
+	"share":       share,
+	"tofix":       func(x inbox.SourceSum) bool { return toFix(&x) },
+	"ref":         dashed,
+	"network":     networkOf,
+	"link":        searchLink,
+	"number":      number,
+	"percent":     func(share float64) string { return fmt.Sprintf("%.1f%%", share*100) },
+	"megabyte":    func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
+	"mark":        markOf,
+	"verdictWord": func(v *history.Verdict) string { return actionNames[v.Applied] },
 	"nodeTone": func(t explain.Tone) string {
 		return map[explain.Tone]string{explain.Good: "ok", explain.Warn: "warn", explain.Bad: "bad"}[t]
 	},

@@ -37,7 +37,7 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	var refusal *web.Refusal
 	switch {
 	case err == nil:
-		d.Evidence, d.Note = evidence, evidence.Explanation.Change
+		d.Evidence, d.Note, d.Wait = evidence, evidence.Explanation.Change, newWaterfall(evidence.Timings)
 	case errors.As(err, &refusal):
 		d.NoStory = refusal.Detail
 	default:
@@ -131,9 +131,6 @@ func policyOf(v *history.Verdict) string {
 // countLike counts the others of the same author and sender.
 func (u *ui) countLike(r *http.Request, d *messageData) {
 	db, _ := u.source.Store()
-	if d.Evidence != nil {
-		d.Wait = newWaterfall(d.Evidence.Timings)
-	}
 	if db == nil || d.Verdict == nil {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"postseal/store"
 )
 
-// reportsData is what Reports in shows: one domain, or the domains that reports are about.
+// reportsData is the data of the Reports in page: one domain, or the domains that reports are about.
 type reportsData struct {
 	State   *State
 	Words   string
@@ -35,7 +35,7 @@ const (
 
 var sourceShows = []choice{{"all", "All"}, {"mend", "To fix"}, {"others", "Not yours"}}
 
-// reportsState says why there is nothing to show.
+// inboxOf returns the reports of others, or why there are none to show.
 func (u *ui) inboxOf() (store.Inbox, *State) {
 	db, why := u.source.Store()
 	if db == nil {
@@ -75,7 +75,7 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 // reportsOf answers: may this domain go to enforcement, and what is left to do?
 func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	name, err := domain.Parse(r.PathValue("domain"))
-	d := &reportsData{Days: reportDays, Show: r.URL.Query().Get("show"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
+	d := &reportsData{Days: reportDays, Show: cmp.Or(r.URL.Query().Get("show"), "all"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
 	if err != nil {
 		d.Words, d.State = "This is not a domain name.", &State{"failed", store.Clean(err.Error()), ""}
 		u.show(rw, http.StatusBadRequest, "reports", "Reports", 0, d)
@@ -83,9 +83,6 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	}
 	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= maxReportDays {
 		d.Days = n
-	}
-	if d.Show == "" {
-		d.Show = "all"
 	}
 	in, state := u.inboxOf()
 	if state != nil {
@@ -119,7 +116,7 @@ func (d *reportsData) describe(s *inbox.Summary) {
 	}
 }
 
-// readiness is the answer of the page, and what stands in the way.
+// readiness returns the answer of the page, with the figures that it rests on.
 func readiness(s *inbox.Summary) (words, lead string) {
 	ready := map[string]*inbox.Readiness{}
 	for i := range s.Readiness {
@@ -147,14 +144,13 @@ func ours(x *inbox.SourceSum) bool { return x.Class == inbox.ClassKnown || x.Cla
 
 func toFix(x *inbox.SourceSum) bool { return ours(x) && x.Failing() > 0 }
 
-// outData is what Reports out shows.
+// outData is the data of the Reports out page.
 type outData struct {
-	State  *State
-	Words  string
-	Show   string
-	Shows  []string
-	Rows   []outRow
-	Paused []store.Suppression
+	State *State
+	Words string
+	Show  string
+	Shows []string
+	Rows  []outRow
 }
 
 // outRow is one report with its deliveries.

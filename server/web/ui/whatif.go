@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,19 +30,18 @@ type Trial struct {
 
 // whatIfData is what What-if shows.
 type whatIfData struct {
-	State              *State
-	Words              string
-	A, B, Since, Group string
-	Policies           []choice
-	Periods            []choice
-	Groups             []choice
-	Report             *whatif.Report
-	Ways               []way
-	Lines              []changeLine
-	Trial              *Trial
-	Pasted             string // what was wrong with a pasted policy
-	Text               string // that policy
-	Running            bool
+	State       *State
+	Words       string
+	A, B, Since string
+	Policies    []choice
+	Periods     []choice
+	Report      *whatif.Report
+	Ways        []way
+	Lines       []changeLine
+	Trial       *Trial
+	Pasted      string // what was wrong with a pasted policy
+	Text        string // that policy
+	Running     bool
 }
 
 // choice is one option of a list.
@@ -62,23 +62,14 @@ type changeLine struct {
 
 var periods = []choice{{"24h", "24 hours"}, {"7d", "7 days"}, {"30d", "30 days"}}
 
-// whatIf answers: whom would another policy hit?
+// whatIf answers: whose mail would another policy affect?
 func (u *ui) whatIf(rw http.ResponseWriter, r *http.Request) {
 	u.showWhatIf(rw, r, http.StatusOK, u.whatIfData(r))
 }
 
 func (u *ui) whatIfData(r *http.Request) *whatIfData {
 	q := r.URL.Query()
-	d := &whatIfData{A: q.Get("a"), B: q.Get("b"), Since: q.Get("since"), Periods: periods, Trial: u.source.Trial()}
-	if d.A == "" {
-		d.A = whatif.Live
-	}
-	if d.B == "" {
-		d.B = "strict"
-	}
-	if d.Since == "" {
-		d.Since = "7d"
-	}
+	d := &whatIfData{A: cmp.Or(q.Get("a"), whatif.Live), B: cmp.Or(q.Get("b"), "strict"), Since: cmp.Or(q.Get("since"), "7d"), Periods: periods, Trial: u.source.Trial()}
 	d.Policies = []choice{{whatif.Live, "live: " + u.source.Frame().Mode}}
 	for _, w := range whatif.Words {
 		if w != "trial" || d.Trial != nil {
@@ -118,7 +109,7 @@ func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *
 	u.show(rw, status, "whatif", "What-if", refresh, d)
 }
 
-// describe makes the answer and the rows.
+// describe builds the answer and the rows.
 func (d *whatIfData) describe(r *whatif.Report) {
 	d.Report = r
 	d.Words = fmt.Sprintf("%s of %s messages would end in another way.", number(r.Changed), number(r.Messages))
@@ -171,12 +162,5 @@ func (u *ui) paste(rw http.ResponseWriter, r *http.Request) {
 		u.showWhatIf(rw, r, http.StatusBadRequest, d)
 		return
 	}
-	http.Redirect(rw, r, "/whatif?"+url.Values{"a": {orElse(r.PostFormValue("a"), whatif.Live)}, "b": {name}, "since": {orElse(r.PostFormValue("since"), "7d")}}.Encode(), http.StatusSeeOther)
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+	http.Redirect(rw, r, "/whatif?"+url.Values{"a": {cmp.Or(r.PostFormValue("a"), whatif.Live)}, "b": {name}, "since": {cmp.Or(r.PostFormValue("since"), "7d")}}.Encode(), http.StatusSeeOther)
 }

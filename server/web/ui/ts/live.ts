@@ -61,8 +61,7 @@ function runOf(r: Run): HTMLElement {
   return el("tr", "run fresh", el("td", "nb", time(r.at)), el("td", "", el("span", "v none", icon("ok"), String(r.n))), cell);
 }
 
-// figures adds the counts of a frame to those of the page. A region that is read aloud changes
-// once in ten seconds at most.
+// figures adds the counts of a frame to those of the page.
 function figures(counts: Record<string, number>): void {
   for (const [action, n] of Object.entries(counts)) {
     for (const e of document.querySelectorAll<HTMLElement>(`[data-count="${action}"]`)) {
