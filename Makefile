@@ -28,7 +28,7 @@ test:
 
 # Real Postfix and swaks on loopback; needs root and both programs.
 bench-reports:
-	POSTSEAL_BENCH=1 go test ./internal/app/outbox -run TestReportSpeed -count=1 -timeout 30m -v
+	go test ./internal/app/outbox -run '^$$' -bench Reports -benchtime 100000x -timeout 30m
 
 report-kills:
 	POSTSEAL_KILL_POINTS=100000 go test ./internal/app/outbox -run TestKill -count=1 -timeout 30m -v

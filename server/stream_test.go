@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"postseal/server/web"
 	"postseal/server/web/ui"
 	"postseal/store"
+	"postseal/store/storetest"
 )
 
 func streamRow(i int) store.Row {
@@ -208,9 +208,6 @@ func TestStream(t *testing.T) {
 // TestStreamCost: a hundred viewers of fifty verdicts a second cost at most 3 % of a core beyond
 // what their own clients take, which run in this process too: so twice that is asked here.
 func TestStreamCost(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped: takes three seconds")
-	}
 	const viewers, rate, seconds = 100, 50, 3
 	h := &keeper{live: newLive(time.Now), now: time.Now}
 	server := httptest.NewServer(web.Stream(nil, h.stream))
@@ -231,7 +228,7 @@ func TestStreamCost(t *testing.T) {
 			}
 		})
 	}
-	before, began := cpu(t), time.Now()
+	before, began := storetest.CPU(t), time.Now()
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
 	for i := range rate * seconds {
@@ -239,7 +236,7 @@ func TestStreamCost(t *testing.T) {
 		row := streamRow(i)
 		h.live.show(row)
 	}
-	used, took := cpu(t)-before, time.Since(began)
+	used, took := storetest.CPU(t)-before, time.Since(began)
 	h.live.close()
 	clients.Wait()
 	share := float64(used) / float64(took) * 100
@@ -247,14 +244,4 @@ func TestStreamCost(t *testing.T) {
 	if share > 6 {
 		t.Errorf("%.1f %% of a core, at most 6 with the clients", share)
 	}
-}
-
-// cpu is the time of the processor that this process has used.
-func cpu(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
