@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
+.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
 
 build:
 	go build ./cmd/postseal
@@ -26,19 +26,21 @@ install:
 test:
 	go test ./...
 
-# Real Postfix and swaks on loopback; needs root and both programs.
+# CPU time to store 100,000 messages of one day and to send the reports about them.
 bench-reports:
 	go test ./internal/app/outbox -run '^$$' -bench Reports -benchtime 100000x -timeout 30m
 
+# The sender of reports is killed at as many points as there are; go test alone tries a few.
 report-kills:
 	POSTSEAL_KILL_POINTS=100000 go test ./internal/app/outbox -run TestKill -count=1 -timeout 30m -v
 
+# Real Postfix and swaks on loopback; needs root and both programs.
 e2e:
 	go test -tags e2e -count=1 -timeout 15m -v ./lab/e2e
 
 # Every target for FUZZTIME on a core of its own, a line each, FUZZWORKERS at a time. What
 # was done stands in .fuzz-done and is passed over: FUZZFLAGS=-again runs it again. One
-# target: make fuzz FUZZFLAGS='-again -only "message FuzzParseMailboxes"'
+# target: make fuzz FUZZFLAGS='-again -only "internal/core/address FuzzParse"'
 FUZZTIME ?= 10m
 FUZZWORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 fuzz:
@@ -49,7 +51,7 @@ fuzz:
 faults:
 	go test . -run DNSFaults -count=20 -v
 	go test ./lab/bench/faults -count=1 -v -timeout 60m -times 10
-	go test ./resolver/... -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
+	go test ./resolver/... ./internal/core/middleware -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
 
 # The pictures of docs/howto/console.md: Chromium, node, npm and ImageMagick draw them.
 pictures:
@@ -63,13 +65,13 @@ pictures:
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:
 	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved'
-	go test ./resolver ./internal/core/middleware -count=1 -run 'SlotsAreShared|Breaker|Accounts|Unanswered|CacheCut|OldMessage|OneFormOfAName'
+	go test ./resolver ./internal/core/middleware -count=1 -run 'SlotsAreShared|LimitShares|InFlight|EndsQueued|Breaker|Accounts|Unanswered|CacheCut|CacheRestore|OldMessage|OneFormOfAName'
 	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
 	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Redact|HeloComesBack'
 	go test ./internal/app/received ./internal/app/rules -count=1 -run 'FuzzStamp|TestParse|TestClient|TestCost'
 	go test ./server ./server/milter ./server/proxy ./server/web -count=1 -run 'ListenersAgree|RefusedReload|Boot|ForgedBeyondLimit|TestModel|TestSmuggling|TestAccess|TestGuessing'
-	go test ./audit -count=1 -run 'Registry|StaysPublic|TestPort'
-	go test ./resolver ./resolver/stub ./server/listener ./server/policy -count=1 -run 'LimitShares|InFlight|EndsQueued|TestStreams|SPFCache|TestShed|TestInstances|CacheRestore|NoServers'
+	go test ./audit ./internal/core/publicip -count=1 -run 'Registry|StaysPublic|TestPort'
+	go test ./resolver/stub ./server/listener ./server/policy -count=1 -run 'TestStreams|SPFCache|TestShed|TestInstances|NoServers'
 	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly|OutageRestart' -sessions 150
 
 attack-long:

@@ -1,6 +1,7 @@
 package postseal_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,7 +10,8 @@ import (
 	"testing"
 )
 
-var limitTest = regexp.MustCompile("`([a-z/]+)\\.(Test[A-Za-z]+)` \\|$")
+// testName is a test of a package, as docs name it, such as `dkim.TestTags`.
+var testName = regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z]+)`")
 
 // attacked are the parts of limits.md whose rows say why it is safe to drop what they drop.
 var attacked = []string{"The message", "Signatures", "The DNS", "The listeners"}
@@ -34,17 +36,61 @@ func TestLimitsPage(t *testing.T) {
 		if slices.Contains(attacked, section) && !strings.Contains(line, "Safe: ") && !strings.Contains(line, "| none: ") {
 			t.Errorf("%q does not say \"Safe: \" and why", line)
 		}
-		m := limitTest.FindStringSubmatch(line)
-		switch {
-		case m == nil:
+		if !strings.HasSuffix(line, "` |") {
 			t.Errorf("no test in %s", line)
-		case !hasTest(t, m[1], m[2]):
-			t.Errorf("there is no %s in %s", m[2], m[1])
+		}
+		for _, m := range testName.FindAllStringSubmatch(line, -1) {
+			if !hasTest(t, m[1], m[2]) {
+				t.Errorf("there is no %s in %s", m[2], m[1])
+			}
 		}
 	}
 	if rows < 40 {
 		t.Errorf("%d rows are left", rows)
 	}
+}
+
+// TestThreatModelPage: each test that the table of defenses names is there.
+func TestThreatModelPage(t *testing.T) {
+	page, err := os.ReadFile("docs/explain/threat-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defined := definedTests(t)
+	named := regexp.MustCompile("`(?:[a-z0-9/]+\\.)?((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(page), -1)
+	for _, m := range named {
+		if !defined[m[1]] {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+	for _, m := range testName.FindAllStringSubmatch(string(page), -1) {
+		if !hasTest(t, m[1], m[2]) {
+			t.Errorf("there is no %s in %s", m[2], m[1])
+		}
+	}
+	if len(named) < 40 {
+		t.Errorf("%d tests are left", len(named))
+	}
+}
+
+// definedTests are the names of all tests.
+func definedTests(t *testing.T) map[string]bool {
+	t.Helper()
+	defined, name := map[string]bool{}, regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range name.FindAllSubmatch(text, -1) {
+			defined[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return defined
 }
 
 func hasTest(t *testing.T, pkg, name string) bool {

@@ -30,8 +30,8 @@ type Signer struct {
 	Key      crypto.Signer
 }
 
-// Compose returns the mail with its DKIM signature, or without one for a nil Signer. The same Mail and Signer give the same
-// header fields and parts at every attempt.
+// Compose returns the mail with its DKIM signature, or without one for a nil Signer. The same Mail
+// and Signer give the same header fields and parts at every attempt.
 func (m *Mail) Compose(s *Signer) ([]byte, error) {
 	var plain bytes.Buffer
 	if err := m.write(&plain); err != nil {

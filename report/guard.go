@@ -27,7 +27,7 @@ type guard struct {
 
 	notUTF8  bool // an octet that is not UTF-8 was read as Latin-1
 	controls bool // a control character was replaced
-	escaped  int  // line of the first "<" that was not a markup, 0 if there is none
+	escaped  int  // line of the first "<" that was not markup, 0 if there is none
 }
 
 // maxRun is the number of octets without "<" or ">" that are taken.

@@ -79,7 +79,7 @@ func TestLower(t *testing.T) {
 func TestAvailableMemory(t *testing.T) {
 	total, err := memlimit.FromSystem()
 	if err != nil {
-		t.Skip("the memory of this machine is not known: ", err)
+		t.Skip("skipped: the memory of this machine is not known: ", err)
 	}
 	group, err := groupLimit()
 	if err != nil {

@@ -30,7 +30,7 @@ func (a *Answer) detail(i int) string {
 	return a.Details[i]
 }
 
-// Program is an independent verifier after a driver.
+// Program is an independent verifier and the driver that runs it.
 type Program struct {
 	Name    string
 	Kinds   []string // of cases: see Kinds

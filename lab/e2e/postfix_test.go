@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// doors are the ports of Postfix, each with postseal after another door, and those of the
+// doors are the ports of Postfix, each with another listener of postseal, and those of the
 // daemon.
 type doors struct {
 	milter, policy, both, proxy int

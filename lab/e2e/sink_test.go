@@ -21,7 +21,7 @@ type arrived struct {
 	text string // as transferred, with CRLF
 }
 
-// sink is the mailbox server after Postfix.
+// sink is the mailbox server that Postfix delivers to.
 type sink struct {
 	port   int
 	server *smtp.Server

@@ -17,13 +17,13 @@ import (
 	"postseal/store/storetest/pgtest"
 )
 
-// pooled starts pgbouncer in transaction mode before the server, and returns its address.
+// pooled starts pgbouncer in transaction mode in front of the server, and returns its address.
 func pooled(t *testing.T, s *pgtest.Server) string {
 	t.Helper()
 	bin, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		if bin = "/usr/sbin/pgbouncer"; exec.Command(bin, "--version").Run() != nil {
-			t.Skip("no pgbouncer")
+			t.Skip("skipped: pgbouncer is not installed (package pgbouncer)")
 		}
 	}
 	host, port, err := net.SplitHostPort(s.Addr)
@@ -41,8 +41,7 @@ func pooled(t *testing.T, s *pgtest.Server) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	config := fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\nlogfile=\n", host, port, at.Port)
-	config = strings.Replace(config, "* = ", "* = user=postgres ", 1)
+	config := fmt.Sprintf("[databases]\n* = user=postgres host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=3\nlogfile=\n", host, port, at.Port)
 	path := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		t.Fatal(err)

@@ -384,7 +384,7 @@ func TestPipe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pipe")
 			if err := syscall.Mkfifo(path, 0o600); err != nil {
-				t.Skip("no named pipes here: ", err)
+				t.Skip("skipped: no named pipes here: ", err)
 			}
 			go os.WriteFile(path, []byte(tt.text), 0)
 			got := read(tt.most, path)

@@ -67,7 +67,7 @@ func Send(m *milter.ClientSession, domain string, size int) (*milter.Action, err
 	return action, err
 }
 
-// Accepted reports whether a message continues its way.
+// Accepted reports whether a message is passed on.
 func Accepted(a *milter.Action) bool {
 	return a.Type == milter.ActionAccept || a.Type == milter.ActionContinue
 }
