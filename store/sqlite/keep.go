@@ -29,12 +29,17 @@ func (d *DB) drop(ctx context.Context, day store.Day) error {
 	})
 }
 
-// hasRoom reports whether the file has pages for a batch. It is the disk that is full then, and
-// dropping days would not help.
-func (d *DB) hasRoom(ctx context.Context) bool {
-	const batchPages = 1024
-	var free int
-	return d.conn.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free) == nil && free > batchPages
+// atBound reports whether the file may not grow by the pages of a batch. If it may, it is the disk
+// that is full: dropping days would not give that room.
+func (d *DB) atBound(ctx context.Context) bool {
+	const batchPages = 4096 // 16 MiB, more than a batch of the longest rows
+	var most, used, free int64
+	for pragma, n := range map[string]*int64{"max_page_count": &most, "page_count": &used, "freelist_count": &free} {
+		if d.conn.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(n) != nil {
+			return false
+		}
+	}
+	return most-used+free <= batchPages
 }
 
 // dropOldest makes room in a file that is full. The newest day stays.

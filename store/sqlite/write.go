@@ -101,7 +101,7 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 			s.Rows = len(b.Rows)
 			return err
 		})
-		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || d.hasRoom(ctx) || !d.dropOldest(ctx) {
+		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || !d.atBound(ctx) || !d.dropOldest(ctx) {
 			return s, refused(err)
 		}
 	}
