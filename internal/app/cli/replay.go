@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"postseal/internal/app/term"
 	"postseal/internal/app/view"
 	"postseal/resolver"
+	"postseal/store"
 )
 
 // replayFlags are the flags of replay.
@@ -96,23 +96,16 @@ run exists, 75 interrupted.`,
 	return a.profiled(c)
 }
 
-// parseSince reads a time before now, or a date.
+// parseSince reads a time before now, or a date; "" is the zero time.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	for suffix, unit := range map[string]time.Duration{"w": 7 * 24 * time.Hour, "d": 24 * time.Hour, "h": time.Hour} {
-		number, ok := strings.CutSuffix(s, suffix)
-		if n, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
-			return now.Add(-time.Duration(n) * unit), nil
-		}
+	at, _, err := store.ParseTime(s, now)
+	if err != nil {
+		return time.Time{}, usage("--since %q is not a valid time", s).or("use a value such as 30d, 2w, 12h or 2026-11-02")
 	}
-	for _, form := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(form, s); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, usage("--since %q is not a valid time", s).or("use a value such as 30d, 2w, 12h or 2026-11-02")
+	return at, nil
 }
 
 // config returns the configuration of file, overridden by the flags. Its mode is the first one

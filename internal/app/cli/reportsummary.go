@@ -77,9 +77,9 @@ func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
 	if err != nil {
 		return q, err
 	}
-	at, _, err := store.ParseTime(since, now())
+	at, err := parseSince(since, now())
 	if err != nil {
-		return q, usage("--since %q is not a valid time", since).or("use a value such as 30d, 2w, 12h or 2026-11-02")
+		return q, err
 	}
 	q = inbox.Asked{Domain: string(parsed), Since: store.DayOf(store.Millis(at)), Until: store.DayOf(store.Millis(now()))}
 	q.Resolver, err = a.resolver()

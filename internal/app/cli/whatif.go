@@ -47,7 +47,8 @@ func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
 	if err != nil {
 		return err
 	}
-	since, err := parseSince(f.since, clock())
+	now := clock()
+	since, err := parseSince(f.since, now)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
 	if o.A, err = whatif.Named(f.a, a.config); err != nil {
 		return usage("--a: %v", err)
 	}
-	if o.B, err = a.otherPolicy(&f); err != nil {
+	if o.B, err = a.otherPolicy(&f, now); err != nil {
 		return err
 	}
 	if o.Dir, err = a.bundlesDir(f.dir); err != nil {
@@ -76,7 +77,7 @@ func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
 	return a.page().WhatIf(r)
 }
 
-func (a *app) otherPolicy(f *whatIfFlags) (whatif.Policy, error) {
+func (a *app) otherPolicy(f *whatIfFlags, now time.Time) (whatif.Policy, error) {
 	if f.policy == "" {
 		p, err := whatif.Named(f.b, a.config)
 		if err != nil {
@@ -88,7 +89,7 @@ func (a *app) otherPolicy(f *whatIfFlags) (whatif.Policy, error) {
 	if err != nil {
 		return whatif.Policy{}, openFailure(f.policy, err)
 	}
-	p, err := whatif.FromTOML(f.policy, text, time.Now())
+	p, err := whatif.FromTOML(f.policy, text, now)
 	if err != nil {
 		return p, failf(exitConfig, "%v", err)
 	}

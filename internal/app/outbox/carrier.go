@@ -68,11 +68,20 @@ func (s *SMTP) Close() {
 
 // Send implements Carrier.
 func (s *SMTP) Send(ctx context.Context, from string, to []string, mail []byte) error {
-	key := s.SmartHost
-	if key == "" {
-		key = hostOf(to[0])
-		to = slices.DeleteFunc(slices.Clone(to), func(a string) bool { return hostOf(a) != key }) // copies go elsewhere
+	if s.SmartHost != "" {
+		return s.over(ctx, s.SmartHost, from, to, mail)
 	}
+	err := s.over(ctx, hostOf(to[0]), from, to[:1], mail)
+	for _, address := range to[1:] {
+		if err == nil {
+			s.over(ctx, hostOf(address), from, []string{address}, mail) //nolint:errcheck // a copy that is refused does not matter
+		}
+	}
+	return err
+}
+
+// over sends a mail over the smart host, or to the MX hosts of a domain.
+func (s *SMTP) over(ctx context.Context, key, from string, to []string, mail []byte) error {
 	c, err := s.connection(ctx, key)
 	if err != nil {
 		return err

@@ -355,7 +355,7 @@ func TestPingPong(t *testing.T) {
 	if s := r.state("acme.test"); len(r.mail.mails) != 0 || s.Why != whyOptional {
 		t.Errorf("%d mails, %+v", len(r.mail.mails), s)
 	}
-	t.Run("beside mail of people", func(t *testing.T) {
+	t.Run("next to mail of people", func(t *testing.T) {
 		r := newRig(t, usualZone)
 		r.mails(theDay, 1, theirs, acme)
 		r.mails(theDay, 1, passing("acme.test"), acme)

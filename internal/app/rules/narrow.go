@@ -72,7 +72,7 @@ func passingSignature(r *postseal.Report) string {
 func sameOrganization(a, b string) bool {
 	x, errX := domain.Parse(a)
 	y, errY := domain.Parse(b)
-	return errX == nil && errY == nil && x.Registrable() == y.Registrable()
+	return errX == nil && errY == nil && (x == y || x.Registrable() != "" && x.Registrable() == y.Registrable())
 }
 
 func narrowWhy(r *postseal.Report) string {
