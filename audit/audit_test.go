@@ -36,7 +36,7 @@ func TestGrade(t *testing.T) {
 		{"critical", strings.Replace(sane, "mx ~all", "mx +all", 1), "F", "capped by spf.all-permissive"},
 		{"no DMARC", strings.Replace(sane, "_dmarc", "dmarc", 1), "D", "capped by dmarc.missing"},
 		{"neither", "$TTL 1\na.test. MX 10 mx.a.test.\nmx.a.test. A 198.51.100.1\n", "F", "neither SPF nor DMARC: anyone can send as this domain"},
-		{"nobody", "$TTL 1\nb.test. A 192.0.2.1\n", "", "no grade: the domain does not exist"},
+		{"missing domain", "$TTL 1\nb.test. A 192.0.2.1\n", "", "no grade: the domain does not exist"},
 	} {
 		r := auditZone(t, test.zone, "a.test", audit.Options{})
 		if string(r.Grade) != test.grade || r.GradeReason != test.reason {

@@ -229,7 +229,7 @@ func TestRules(t *testing.T) {
 		for _, part := range strings.Split(string(data), `l.add("`)[1:] {
 			id, _, _ := strings.Cut(part, `"`)
 			if !seen[l.area+"."+id] {
-				t.Errorf("%s uses %s.%s, which is no rule", l.path, l.area, id)
+				t.Errorf("%s uses %s.%s, which is not a rule", l.path, l.area, id)
 			}
 		}
 	}

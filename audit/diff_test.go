@@ -16,7 +16,7 @@ func TestDiff(t *testing.T) {
 		{"include", "x.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"", "x.test. TXT \"v=spf1 a:mx.a.test -all\"", "the same SPF record now needs 3 lookups instead of 2"},
 		{"key", "s1._domainkey", "s2._domainkey", "the DKIM key s2 is new|the DKIM key s1 is gone"},
 		{"MX", "a.test. MX 10 mx.a.test.", "a.test. MX 20 mx.a.test.", "MX changed from 10 mx.a.test to 20 mx.a.test"},
-		{"a failure is no change", "$TTL 300", "; FAULT a.test TXT SERVFAIL\n; FAULT _dmarc.a.test TXT TIMEOUT\n; FAULT a.test MX TIMEOUT\n; FAULT _domainkey.a.test TXT TIMEOUT\n$TTL 300", ""},
+		{"a failed lookup is not a change", "$TTL 300", "; FAULT a.test TXT SERVFAIL\n; FAULT _dmarc.a.test TXT TIMEOUT\n; FAULT a.test MX TIMEOUT\n; FAULT _domainkey.a.test TXT TIMEOUT\n$TTL 300", ""},
 	} {
 		was := auditZone(t, sane, "a.test", audit.Options{})
 		is := auditZone(t, strings.Replace(sane, test.from, test.to, 1), "a.test", audit.Options{})
@@ -73,7 +73,7 @@ _25._tcp.mx TLSA 1 1 1 00
 		}
 	}
 	if _, err := audit.LintZone(strings.NewReader("a.test. FOO bar\n"), "a.zone"); err == nil {
-		t.Error("a broken zone is no error")
+		t.Error("a broken zone gives no error")
 	}
 }
 

@@ -57,7 +57,7 @@ _dmarc.a.test. TXT "v=DMARC1; p=quarantine; rua=mailto:d@a.test; pct=100; rf=afr
 }
 
 // TestDeadMacros: what stands after the last macro does not exist, so that the term leads
-// nowhere whoever the client is.
+// nowhere, for any client.
 func TestDeadMacros(t *testing.T) {
 	for _, test := range []struct{ spf, want string }{
 		{"include:%{i}._ip.%{h}._ehlo.%{d}._spf.gone.test ~all", "spf.include-broken"},

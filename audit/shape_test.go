@@ -33,7 +33,7 @@ filter.test. TXT "v=spf1 include:%{ir}.%{v}.%{d}.spf.has.filter.test -all"
 *.filter.test.spf.has.filter.test. TXT "v=spf1 ~all"
 ; macros of the sender, as DNS lists of users
 users.test. TXT "v=spf1 exists:%{l}.%{o}.%{i}._i.users.test ?include:mailbox.test ~all"
-; hosting: mx and a beside the include of the hoster
+; hosting: mx and a next to the include of the hoster
 shop.test. TXT "v=spf1 +a +mx +include:relay.shop.test ~all"
 shop.test. A 192.0.2.80
 shop.test. MX 10 mail.shop.test.

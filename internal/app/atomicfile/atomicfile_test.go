@@ -34,6 +34,6 @@ func TestWriteFails(t *testing.T) {
 		t.Error("a file was written in no folder")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("files that were left: %q", left)
 	}
 }

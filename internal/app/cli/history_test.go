@@ -109,7 +109,7 @@ func TestHistoryForms(t *testing.T) {
 	}
 }
 
-// TestStoreBackup: a backup restores to the same history; what is not there is told.
+// TestStoreBackup: a backup restores to the same history; it reports what is missing.
 func TestStoreBackup(t *testing.T) {
 	url := storeOf(t, historyRows())
 	copied := filepath.Join(t.TempDir(), "copy.db")

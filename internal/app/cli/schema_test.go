@@ -63,7 +63,7 @@ func compileSchema(name string) (*jsonschema.Schema, error) {
 }
 
 // closeObjects allows no other fields than those named. A definition, and a part of
-// allOf, stays open: whoever refers to it closes it.
+// allOf, stays open: the schema that refers to it closes it.
 func closeObjects(v any, shut bool) {
 	switch v := v.(type) {
 	case map[string]any:

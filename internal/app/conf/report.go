@@ -17,7 +17,7 @@ import (
 
 // Report sends DMARC aggregate reports to the domains that ask for them, and reads those of
 // others. `from` and `dkim` turn sending on. `postseal report send --dry-run --out DIR` shows
-// what would be sent. It is read at the start alone.
+// what would be sent. It is read only when the daemon starts.
 type Report struct {
 	// The address that reports come from, such as `reports@mx.example.net`. Its domain has to
 	// publish a DMARC record. Bounces come to `reports+…@mx.example.net`, so mail to that

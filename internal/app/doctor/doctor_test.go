@@ -154,7 +154,7 @@ func TestRun(t *testing.T) {
 		{"resolver down", func(o *Options) { o.Resolver = arpa{err: errors.New("timeout")} }, []string{"resolver fail does not answer"}, Fail},
 		{"no DNSSEC", func(o *Options) { o.Resolver = arpa{records: 1} }, []string{"resolver warn does not validate"}, Warn},
 		{"cut off", func(o *Options) { o.Resolver = arpa{} }, []string{"resolver warn does not know the zone arpa"}, Warn},
-		{"Postfix asks nobody", func(o *Options) { o.Postfix = withMilter(t, "") }, []string{"postfix fail does not name inet:127.0.0.1"}, Fail},
+		{"Postfix asks no milter", func(o *Options) { o.Postfix = withMilter(t, "") }, []string{"postfix fail does not name inet:127.0.0.1"}, Fail},
 		{"two writers", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good+", inet:localhost:8893") }, []string{"postfix warn opendmarc", "postfix fail where nothing listens"}, Fail},
 		{"fail open", func(o *Options) { o.Postfix = withMilter(t, "{ inet:"+good+", default_action = accept }") }, []string{"postfix warn accepts mail unchecked"}, Warn},
 		{"overridden", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.Overrides = []string{"smtps"} }, []string{"postfix warn smtps of master.cf"}, Warn},
@@ -229,7 +229,7 @@ func TestSend(t *testing.T) {
 		{"refused", refuses, serveSMTP(t, mailbox{}), []string{"forgery ok 550-5.7.26 no\r\n550 5.7.26 Ref 1", "loopback ok took a test message"}},
 		{"let in", admits, serveSMTP(t, mailbox{}), []string{"forgery warn dmarc=fail"}},
 		{"Postfix refuses", refuses, serveSMTP(t, mailbox{refuse: true}), []string{"loopback fail 550 5.7.1 not here"}},
-		{"nobody there", gone.Addr().String(), gone.Addr().String(), []string{"forgery down connection refused", "loopback fail connection refused"}},
+		{"nothing listens", gone.Addr().String(), gone.Addr().String(), []string{"forgery down connection refused", "loopback fail connection refused"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			findings := Send(t.Context(), Options{Milter: tt.milter}, Probe{From: "a@bank.test", To: "b@e.test", SMTP: tt.smtp})

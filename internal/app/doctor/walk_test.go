@@ -158,7 +158,7 @@ func TestWalk(t *testing.T) {
 			w.options.SMTP, w.options.NextHop = serveSMTP(w.t, mailbox{}), away(w.t)
 			return func() { w.options.NextHop = serveSMTP(w.t, mailbox{}) }
 		}},
-		{"nothing answers behind smtpd_proxy_filter", "smtpd_proxy_filter of Postfix", func(w *walk) func() {
+		{"nothing answers at the address of smtpd_proxy_filter", "smtpd_proxy_filter of Postfix", func(w *walk) func() {
 			address := away(w.t)
 			w.write("master.cf", "smtp inet n - y - - smtpd\n  -o smtpd_proxy_filter="+address+"\n")
 			return func() {

@@ -36,7 +36,7 @@ func TestSeveral(t *testing.T) {
 		}
 	}
 	if !strings.Contains(r.Config, "198.51.100.7") {
-		t.Errorf("a client beside the exclusion is lost:\n%s", r.Config)
+		t.Errorf("a client next to the exclusion is lost:\n%s", r.Config)
 	}
 	if strings.Contains(r.Config, "is no option") {
 		t.Errorf("a documented option is not known:\n%s", r.Config)

@@ -122,7 +122,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if err := (Command{"/nonexistent"}).Send(t.Context(), &event); err == nil {
-		t.Error("a missing program is no error")
+		t.Error("a missing program gives no error")
 	}
 }
 
@@ -206,6 +206,6 @@ func TestMail(t *testing.T) {
 	}
 	l.Close()
 	if err := m.Send(t.Context(), &event); err == nil {
-		t.Error("no smart host is no error")
+		t.Error("a missing smart host gives no error")
 	}
 }

@@ -22,7 +22,7 @@ const (
 // errSilent is the error of a question that is not asked.
 var errSilent = &resolver.Error{Kind: resolver.Timeout, Err: errors.New("the servers of the domain answered none of the questions before")}
 
-// zones are the registrable domains that were asked about of late. The older half goes when the
+// zones are the registrable domains that were asked about recently. The older half goes when the
 // newer one is full.
 type zones struct {
 	perZone    int

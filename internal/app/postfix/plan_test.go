@@ -17,13 +17,13 @@ func TestPlan(t *testing.T) {
 		{"no milter", "", milter, entry},
 		{"in front of others", "inet:127.0.0.1:8893", milter, entry + ", inet:127.0.0.1:8893"},
 		{"there already", "unix:postseal/milter.sock", milter, ""},
-		{"there already, in braces, behind another", "inet:127.0.0.1:11332, { unix:postseal/milter.sock, connect_timeout=10s }", milter, ""},
+		{"there already, in braces, after another", "inet:127.0.0.1:11332, { unix:postseal/milter.sock, connect_timeout=10s }", milter, ""},
 		{"a longer name is another one", "unix:postseal/milter.sock2", milter, entry + ", unix:postseal/milter.sock2"},
 
 		{"no restrictions", "", policy, "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination, " + ask},
-		{"behind the relay check", "permit_mynetworks reject_unauth_destination reject_rbl_client rbl.example permit", policy,
+		{"after the relay check", "permit_mynetworks reject_unauth_destination reject_rbl_client rbl.example permit", policy,
 			"permit_mynetworks reject_unauth_destination, " + ask + " reject_rbl_client rbl.example permit"},
-		{"behind it, with commas and braces", "permit_mynetworks, reject_unauth_destination, check_policy_service { inet:127.0.0.1:10023, timeout=5s }", policy,
+		{"after it, with commas and braces", "permit_mynetworks, reject_unauth_destination, check_policy_service { inet:127.0.0.1:10023, timeout=5s }", policy,
 			"permit_mynetworks, reject_unauth_destination, " + ask + ", check_policy_service { inet:127.0.0.1:10023, timeout=5s }"},
 		{"relay check elsewhere", "permit_mynetworks, check_sender_access hash:/etc/x, permit", policy,
 			"permit_mynetworks, check_sender_access hash:/etc/x, " + ask + ", permit"},
@@ -57,7 +57,7 @@ func TestPlanBoth(t *testing.T) {
 	s.Milters = "$verifier"
 	got := s.Plan(Doors{Milter: "unix:postseal/milter.sock", Policy: "inet:127.0.0.1:8892", DefaultAction: "accept"})
 	if len(got) != 1 || got[0].Name != Recipient {
-		t.Errorf("a milter behind a $name is there already: Plan = %+v", got)
+		t.Errorf("a milter named by a $name is there already: Plan = %+v", got)
 	}
 }
 

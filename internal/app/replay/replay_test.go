@@ -135,7 +135,7 @@ func TestRecords(t *testing.T) {
 			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was accept (Authentication-Results) unclear; DKIM permerror, SPF none; undecided: key gone from DNS since receipt"},
 		{"key missing then", delivered("198.51.100.1", "", "Authentication-Results: mx.test; dkim=permerror header.d=e.test; dmarc=fail (p=reject dis=quarantine)\r\n"+gone),
 			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was quarantine (Authentication-Results) unclear; DKIM permerror, SPF none"},
-		{"key missing, nobody knows when", delivered("198.51.100.1", "", gone),
+		{"key missing, time unknown", delivered("198.51.100.1", "", gone),
 			"198.51.100.0/24 → e.test fail quarantine reject quarantine accept was accept (delivered) unclear; DKIM permerror, SPF none; undecided: key not in DNS today, and no record of it at receipt"},
 		{"our own verdict", delivered("2001:db8:1:2::3", "a@e.test", "X-Postseal-Verdict: quarantine; ref=1\r\n"+plain),
 			"2001:db8:1::/48 → e.test fail reject reject quarantine accept was quarantine (X-Postseal-Verdict) forged; no DKIM, SPF fail"},
@@ -185,9 +185,9 @@ func TestReadings(t *testing.T) {
 func TestBelow(t *testing.T) {
 	text := delivered("192.0.2.1", "a@e.test", plain)
 	for name, test := range map[string]struct{ text, want string }{
-		"ours removed":       {text, plain},
-		"behind an old mark": {"From a@b.test Mon Nov  2 08:30:07 2026\r\n" + text, plain},
-		"nothing below":      {"Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx", "Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx"},
+		"ours removed":      {text, plain},
+		"after an old mark": {"From a@b.test Mon Nov  2 08:30:07 2026\r\n" + text, plain},
+		"nothing below":     {"Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx", "Received: from a (a [192.0.2.1]) by mx.test\r\n\r\nx"},
 	} {
 		o := options(t)
 		w := worker{Options: &o}

@@ -120,7 +120,7 @@ func TestDecide(t *testing.T) {
 
 		{"signature", list, "", `exempt = [{dkim = "Lists.Example.NET."}]`, accept, accept, postseal.LocalExempt,
 			"trusted_forwarder: exempt 1 dkim=Lists.Example.NET.", 1},
-		{"a broken signature is none", list, "", `exempt = [{dkim = "acme.test"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"a broken signature does not count", list, "", `exempt = [{dkim = "acme.test"}]`, reject, reject, postseal.DMARCReject, "", 0},
 		{"signature of a parent domain", list, "", `exempt = [{dkim = "example.net"}]`, reject, reject, postseal.DMARCReject, "", 0},
 		{"spf", list, "", `exempt = [{spf = "lists.example.net"}]`, accept, accept, postseal.LocalExempt, "trusted_forwarder: exempt 1 spf=lists.example.net", 1},
 		{"spf that failed", forged, "", `exempt = [{spf = "bank.test"}]`, reject, reject, postseal.DMARCReject, "", 0},
@@ -135,7 +135,7 @@ func TestDecide(t *testing.T) {
 			reject, reject, postseal.AuthorMalformed, "", 0},
 		{"the client excuses two authors", twoFrom, "", `exempt = [{ip = "203.0.113.7"}]`, accept, accept, postseal.LocalExempt,
 			"trusted_forwarder: exempt 1 ip=203.0.113.7", 1},
-		{"nobody is excused from a limit", hugeHeader, "", "exempt = [{ip = '192.0.2.25'}]\nrule = [{when = 'true', action = 'accept'}]",
+		{"an exemption does not lift a limit", hugeHeader, "", "exempt = [{ip = '192.0.2.25'}]\nrule = [{when = 'true', action = 'accept'}]",
 			reject, reject, postseal.MessageLimit, "", 0},
 		{"name of the client", forged, "", `exempt = [{client = "host-7.Cheap.example"}]`, accept, accept, postseal.LocalExempt,
 			"trusted_forwarder: exempt 1 client=host-7.Cheap.example", 1},
@@ -182,7 +182,7 @@ func TestDecide(t *testing.T) {
 			reject, reject, postseal.DMARCReject, "", 1},
 		{"exempt mail is past the rules", plain, "", "exempt = [{ip = '192.0.2.90'}]\nrule = [{when = 'true', action = 'reject'}]",
 			accept, accept, postseal.DMARCNone, "", 0},
-		{"an error is no match", forged, "", `rule = [{when = 'spf[7].result == "fail"', action = "accept"}]`, reject, reject, postseal.DMARCReject, "", 0},
+		{"an error does not match", forged, "", `rule = [{when = 'spf[7].result == "fail"', action = "accept"}]`, reject, reject, postseal.DMARCReject, "", 0},
 		{"expired rule", plain, "", `rule = [{when = 'true', action = "reject", until = 2026-11-01}]`, accept, accept, postseal.DMARCNone, "", 0},
 	}
 	for _, tt := range tests {
