@@ -37,15 +37,16 @@ func run(m *testing.M) int {
 		fmt.Println("SKIPPED e2e:", why)
 		return 0
 	}
-	if binary != "" {
-		return m.Run()
-	}
 	dir, err := os.MkdirTemp("", "postseal-e2e-")
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	os.Setenv("STATE_DIRECTORY", filepath.Join(dir, "state")) // of every daemon that is started
+	if binary != "" {
+		return m.Run()
+	}
 	binary = filepath.Join(dir, "postseal")
 	build := exec.Command("go", "build", "-o", binary, "../../cmd/postseal")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -27,6 +27,7 @@ func be(kind, dir string) error {
 	switch kind {
 	case ours, oursBoth:
 		profileOnSignal(dir)
+		os.Setenv("STATE_DIRECTORY", dir+"/state")
 		os.Exit(cli.Main([]string{"serve", "--config", configFile(dir)}, os.Stdin, os.Stdout, os.Stderr))
 	}
 	l, err := net.Listen("unix", socketOf(dir, strings.HasPrefix(kind, "policy")))

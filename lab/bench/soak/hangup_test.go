@@ -42,6 +42,7 @@ func (u unsteady) Lookup(ctx context.Context, name string, t resolver.Type) (res
 }
 
 func startUnsteady(t *testing.T, hop string) *soak {
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	zone, err := dnstest.Parse(strings.ReplaceAll(strings.Replace(soakZone, "-all", "ip4:127.0.0.1 -all", 1), " 60 ", " 0 ")) // the client of the proxy is here
 	if err != nil {
 		t.Fatal(err)

@@ -62,6 +62,7 @@ type soak struct {
 func (s *soak) addr(door string) string { return s.Addr(door).String() }
 
 func startSoak(t *testing.T, hop string) *soak {
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	zone, err := dnstest.Parse(soakZone)
 	if err != nil {
 		t.Fatal(err)
