@@ -108,6 +108,12 @@ var spfClasses = []spfClass{
 		}},
 	{Class{"explanation-octets", "7208 §6.2", ours, "an explanation that is not ASCII is ignored"},
 		[]string{"Mail::SPF"}, func(v *spfView) bool { return v.theirs == "fail" && v.ours.Code == spf.Fail && !isASCII(v.detail) }},
+	{Class{"unused-redirect", "7208 §6.1", ours, "a redirect counts only where no mechanism matched: the library counts each that it has read"},
+		[]string{"Mail::SPF"}, func(v *spfView) bool {
+			return v.theirs == "permerror" && strings.Contains(v.detail, "DNS-interactive terms limit") && v.ours.Lookups <= spf.DefaultLookups && v.anyTerm(matches(redirectModifier))
+		}},
+	{Class{"explanation-length", "7208 §11.5", both, "an explanation of more than 255 octets is cut at a word, and marked"},
+		[]string{"Mail::SPF", "pyspf"}, func(v *spfView) bool { return v.theirs == "fail" && strings.HasSuffix(v.ours.Explanation, " ...") }},
 }
 
 const (
@@ -116,22 +122,23 @@ const (
 )
 
 var (
-	hostname        = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]+$`)
-	pMacro          = regexp.MustCompile(`%\{[pP]`)
-	upperR          = regexp.MustCompile(`%\{[A-Za-z][0-9]*R`)
-	bareExists      = regexp.MustCompile(`^[-+~?]?[eE]xists$`)
-	zeroParts       = regexp.MustCompile(`%\{[A-Za-z]0+[^0-9]`)
-	endsInEscape    = regexp.MustCompile(`%[%_-](//?[0-9]+)*$`)
-	unknownModifier = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*=.*%`)
-	expModifier     = regexp.MustCompile(`^(?i)exp=`)
-	badMacroSyntax  = regexp.MustCompile(`no such delimiter|without letter and`)
-	invisible       = regexp.MustCompile(`[^!-~]`)
-	senderMacro     = regexp.MustCompile(`%\{[slSL]`)
-	reserved        = regexp.MustCompile(`[^A-Za-z0-9._~-]`)
-	badLetter       = regexp.MustCompile(`%\{[^slodiphvSLODIPHV]`)
-	badPercent      = regexp.MustCompile(`%([^{%_-]|$)|%\{[^}]*(\s|$)`)
-	ptrTerm         = regexp.MustCompile(`^[-+~?]?[pP]tr`)
-	upperMacro      = regexp.MustCompile(`%\{[A-Z]`)
+	hostname         = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]+$`)
+	pMacro           = regexp.MustCompile(`%\{[pP]`)
+	upperR           = regexp.MustCompile(`%\{[A-Za-z][0-9]*R`)
+	bareExists       = regexp.MustCompile(`^[-+~?]?[eE]xists$`)
+	zeroParts        = regexp.MustCompile(`%\{[A-Za-z]0+[^0-9]`)
+	endsInEscape     = regexp.MustCompile(`%[%_-](//?[0-9]+)*$`)
+	unknownModifier  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*=.*%`)
+	redirectModifier = regexp.MustCompile(`^(?i)redirect=`)
+	expModifier      = regexp.MustCompile(`^(?i)exp=`)
+	badMacroSyntax   = regexp.MustCompile(`no such delimiter|without letter and`)
+	invisible        = regexp.MustCompile(`[^!-~]`)
+	senderMacro      = regexp.MustCompile(`%\{[slSL]`)
+	reserved         = regexp.MustCompile(`[^A-Za-z0-9._~-]`)
+	badLetter        = regexp.MustCompile(`%\{[^slodiphvSLODIPHV]`)
+	badPercent       = regexp.MustCompile(`%([^{%_-]|$)|%\{[^}]*(\s|$)`)
+	ptrTerm          = regexp.MustCompile(`^[-+~?]?[pP]tr`)
+	upperMacro       = regexp.MustCompile(`%\{[A-Z]`)
 )
 
 func matches(r *regexp.Regexp) func(string) bool { return r.MatchString }
