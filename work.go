@@ -61,12 +61,7 @@ type shares struct{ mailFrom, helo, keys, chain resolver.Budget }
 // sharesOf gives MAIL FROM three quarters of the questions and half of the octets: a legal record
 // with 10 mx of 10 hosts each asks 111 (RFC 7208 §4.6.4).
 func sharesOf(all resolver.Budget) shares {
-	if all.Queries == 0 {
-		all.Queries = resolver.DefaultQueries
-	}
-	if all.Bytes == 0 {
-		all.Bytes = resolver.DefaultBytes
-	}
+	all = middleware.OrDefault(all)
 	small := resolver.Budget{Queries: max(all.Queries/12, 1), Bytes: max(all.Bytes/6, 1)}
 	return shares{mailFrom: resolver.Budget{Queries: max(all.Queries-3*small.Queries, 1), Bytes: max(all.Bytes-3*small.Bytes, 1)},
 		helo: small, keys: small, chain: small}

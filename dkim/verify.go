@@ -1,6 +1,7 @@
 package dkim
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -21,12 +22,12 @@ import (
 	"postseal/resolver"
 )
 
-// Limits bound the work for one message. Zero fields take the defaults.
+// Limits bound the work for one message. A zero or negative field takes its default.
 type Limits struct {
 	Signatures   int // that are evaluated, 10; the rest is policy
 	SignedFields int // names in h=, 1000
 	KeyBits      int // of an RSA key, 8192
-	KeyWork      int // of all keys that are tried, see Key.Work, 10000; the rest is policy
+	KeyWork      int // of all keys that are tried, 10000, of which an RSA key of 2048 bits takes 76 and one of Ed25519 80; the rest is policy
 }
 
 // The defaults of Limits.
@@ -38,19 +39,12 @@ const (
 )
 
 func (l Limits) orDefault() Limits {
-	if l.Signatures <= 0 {
-		l.Signatures = DefaultSignatures
+	return Limits{
+		Signatures:   cmp.Or(max(l.Signatures, 0), DefaultSignatures),
+		SignedFields: cmp.Or(max(l.SignedFields, 0), DefaultSignedFields),
+		KeyBits:      cmp.Or(max(l.KeyBits, 0), DefaultKeyBits),
+		KeyWork:      cmp.Or(max(l.KeyWork, 0), DefaultKeyWork),
 	}
-	if l.SignedFields <= 0 {
-		l.SignedFields = DefaultSignedFields
-	}
-	if l.KeyBits <= 0 {
-		l.KeyBits = DefaultKeyBits
-	}
-	if l.KeyWork <= 0 {
-		l.KeyWork = DefaultKeyWork
-	}
-	return l
 }
 
 // maxParsed is how many signatures are read. Of those below only the ones of the author's

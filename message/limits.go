@@ -1,6 +1,9 @@
 package message
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // Reason says why a header section is over a limit or has no usable Author Domain.
 // The set is closed: texts may change, reasons may not.
@@ -42,16 +45,11 @@ type Limits struct {
 }
 
 func (l Limits) orDefault() Limits {
-	if l.HeaderBytes <= 0 {
-		l.HeaderBytes = DefaultHeaderBytes
+	return Limits{
+		HeaderBytes: cmp.Or(max(l.HeaderBytes, 0), DefaultHeaderBytes),
+		Fields:      cmp.Or(max(l.Fields, 0), DefaultFields),
+		FieldBytes:  cmp.Or(max(l.FieldBytes, 0), DefaultFieldBytes),
 	}
-	if l.Fields <= 0 {
-		l.Fields = DefaultFields
-	}
-	if l.FieldBytes <= 0 {
-		l.FieldBytes = DefaultFieldBytes
-	}
-	return l
 }
 
 // room returns the octets, CRLF included, that one more field may have after used octets, and

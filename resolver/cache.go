@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"strings"
@@ -49,12 +50,8 @@ const (
 
 // NewCache puts a cache before next.
 func NewCache(next Resolver, opt CacheOptions) *Cache {
-	if opt.MaxBytes <= 0 {
-		opt.MaxBytes = DefaultCacheBytes
-	}
-	if opt.MaxTTL <= 0 {
-		opt.MaxTTL = DefaultMaxTTL
-	}
+	opt.MaxBytes = cmp.Or(max(opt.MaxBytes, 0), DefaultCacheBytes)
+	opt.MaxTTL = cmp.Or(max(opt.MaxTTL, 0), DefaultMaxTTL)
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}

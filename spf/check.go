@@ -1,6 +1,7 @@
 package spf
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -20,7 +21,8 @@ type Limits struct {
 	Time        time.Duration // 20 s; negative for a Resolver that answers without waiting
 }
 
-// The defaults of Limits.
+// The defaults of Limits; those of the names of one mx or PTR answer, and of the octets of a record,
+// cannot be changed.
 const (
 	DefaultLookups     = 10
 	DefaultVoidLookups = 2
@@ -30,16 +32,7 @@ const (
 )
 
 func (l Limits) orDefault() Limits {
-	if l.Lookups == 0 {
-		l.Lookups = DefaultLookups
-	}
-	if l.VoidLookups == 0 {
-		l.VoidLookups = DefaultVoidLookups
-	}
-	if l.Time == 0 {
-		l.Time = DefaultTime
-	}
-	return l
+	return Limits{Lookups: cmp.Or(l.Lookups, DefaultLookups), VoidLookups: cmp.Or(l.VoidLookups, DefaultVoidLookups), Time: cmp.Or(l.Time, DefaultTime)}
 }
 
 // Checker evaluates SPF (RFC 7208). It is safe for concurrent use when its Resolver is.

@@ -7,6 +7,7 @@
 package stub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,13 +66,8 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{timeout: cfg.Timeout, attempts: cfg.Attempts, use0x20: cfg.Use0x20, streams: make(chan struct{}, maxStreams)}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
-	}
-	if c.attempts == 0 {
-		c.attempts = DefaultAttempts
-	}
+	c := &Client{timeout: cmp.Or(cfg.Timeout, DefaultTimeout), attempts: cmp.Or(cfg.Attempts, DefaultAttempts), use0x20: cfg.Use0x20,
+		streams: make(chan struct{}, maxStreams)}
 	for _, s := range cfg.Servers {
 		addr, err := parseServer(s)
 		if err != nil {

@@ -179,7 +179,7 @@ func extendedError(kind resolver.Kind) uint16 {
 	return 0
 }
 
-// Peek implements resolver.Peeker: every answer is available at once, except a fault.
+// Peek implements middleware.Peeker: every answer is available at once, except a fault.
 func (z *Zone) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
 	a, kind := z.answer(name, t)
 	return a, kind == ""

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -59,18 +60,10 @@ func NewBreaker(next resolver.Resolver, opt BreakerOptions) *Breaker {
 	if opt.Probe == nil {
 		opt.Probe = next
 	}
-	if opt.Failures <= 0 {
-		opt.Failures = DefaultBreakerFailures
-	}
-	if opt.Silence <= 0 {
-		opt.Silence = DefaultBreakerSilence
-	}
-	if opt.Interval <= 0 {
-		opt.Interval = DefaultBreakerInterval
-	}
-	if opt.Patience <= 0 {
-		opt.Patience = DefaultBreakerPatience
-	}
+	opt.Failures = cmp.Or(max(opt.Failures, 0), DefaultBreakerFailures)
+	opt.Silence = cmp.Or(max(opt.Silence, 0), DefaultBreakerSilence)
+	opt.Interval = cmp.Or(max(opt.Interval, 0), DefaultBreakerInterval)
+	opt.Patience = cmp.Or(max(opt.Patience, 0), DefaultBreakerPatience)
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}

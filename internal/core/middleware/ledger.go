@@ -4,6 +4,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -74,18 +75,14 @@ type entry struct {
 // Cancel or with Close.
 func NewLedger(ctx context.Context, next resolver.Resolver, budget resolver.Budget) *Ledger {
 	l := &Ledger{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
-	l.own = Account{ledger: l, budget: budgetOr(budget)}
+	l.own = Account{ledger: l, budget: OrDefault(budget)}
 	l.peeker, _ = next.(Peeker)
 	return l
 }
 
-func budgetOr(b resolver.Budget) resolver.Budget {
-	if b.Queries == 0 {
-		b.Queries = resolver.DefaultQueries
-	}
-	if b.Bytes == 0 {
-		b.Bytes = resolver.DefaultBytes
-	}
+// OrDefault is b with the defaults in place of zeros.
+func OrDefault(b resolver.Budget) resolver.Budget {
+	b.Queries, b.Bytes = cmp.Or(b.Queries, resolver.DefaultQueries), cmp.Or(b.Bytes, resolver.DefaultBytes)
 	return b
 }
 
@@ -103,7 +100,9 @@ type Account struct {
 }
 
 // Account begins a check with a budget of its own.
-func (l *Ledger) Account(b resolver.Budget) *Account { return &Account{ledger: l, budget: budgetOr(b)} }
+func (l *Ledger) Account(b resolver.Budget) *Account {
+	return &Account{ledger: l, budget: OrDefault(b)}
+}
 
 // PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
 // and the bound of questions below one registered domain is not for them.
