@@ -18,6 +18,7 @@ import (
 	"postseal/internal/app/conf"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/replay"
+	"postseal/lab/loopback"
 	"postseal/resolver/dnstest"
 	"postseal/server/listener"
 )
@@ -69,7 +70,7 @@ func TestListenersAgree(t *testing.T) {
 		{"not known", networks, sender{}, "unknown", "pass"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			hop := anyHop(t)
+			hop := loopback.Serve(t, acceptMail)
 			d := run(t, "enforce = 'strict'\n[spf]\nfail = 'reject'\n[listen]\nmilter = '127.0.0.1:0'\npolicy = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n[proxy]\nnext_hop = '"+hop+"'\n"+test.config)
 			check := func(listener, got, want string) {
 				t.Helper()
@@ -220,28 +221,8 @@ func (d *daemonUnderTest) sendProxy(s sender) string {
 	return d.outcome(before)
 }
 
-// anyHop takes all mail.
-func anyHop(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go acceptMail(c)
-		}
-	}()
-	return l.Addr().String()
-}
-
+// acceptMail is a next hop that accepts all mail.
 func acceptMail(c net.Conn) {
-	defer c.Close()
 	text := textproto.NewConn(c)
 	text.PrintfLine("220 hop.test")
 	for {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,10 +11,10 @@ import (
 	"postseal/store"
 )
 
-// The bounds of what a start reads from the history.
+// The bounds of what a start or a reload reads from the history.
 const (
 	restoreRecords  = 50_000
-	restorePatience = 3 * time.Second // of a start, before the listeners open
+	restorePatience = 3 * time.Second // before the listeners of a start open, and of a reload
 	factEvery       = 24 * time.Hour  // how often the history notes that it saw the same record again
 )
 
@@ -40,6 +41,14 @@ func (d *Daemon) restoreWhenOpen() {
 	}
 }
 
+// restoreAfterReload does so for the resolver of a new configuration. A slow database does not hold up
+// the reload.
+func (d *Daemon) restoreAfterReload(n *names) {
+	ctx, cancel := context.WithTimeout(context.Background(), restorePatience)
+	defer cancel()
+	d.restore(ctx, n)
+}
+
 // restore puts the records that were seen lately into the cache of n, where they answer only while no
 // name server does.
 func (d *Daemon) restore(ctx context.Context, n *names) {
@@ -50,7 +59,7 @@ func (d *Daemon) restore(ctx context.Context, n *names) {
 	now := d.history.now()
 	records, err := s.Recent(ctx, store.Millis(now.Add(-grace-factEvery)), restoreRecords)
 	if err != nil {
-		if ctx.Err() == nil {
+		if !errors.Is(ctx.Err(), context.Canceled) {
 			d.log.Warn("the DNS records of the history could not be read: an outage finds only what is seen from now on", "error", listener.Text(err))
 		}
 		return

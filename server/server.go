@@ -375,7 +375,7 @@ func (d *Daemon) use(c *conf.Config) error {
 		d.log.Warn("changes to [listen], [store], [log], and connections and memory in [limits] take effect after a restart")
 	}
 	if old := d.names.Swap(p.names); old != p.names {
-		d.restore(context.Background(), p.names)
+		d.restoreAfterReload(p.names)
 		d.retire(old)
 	}
 	d.put(p)

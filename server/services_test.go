@@ -9,36 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"postseal/lab/loopback"
 	"postseal/server/listener"
 )
 
 // nextHop is a mail server that answers every command with its name.
 func nextHop(t *testing.T, name string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprintf(conn, "220 %s\r\n", name)
-			for lines := bufio.NewScanner(conn); lines.Scan(); {
-				fmt.Fprintf(conn, "250 %s\r\n", name)
-			}
-			conn.Close()
+	return loopback.Serve(t, func(conn net.Conn) {
+		fmt.Fprintf(conn, "220 %s\r\n", name)
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			fmt.Fprintf(conn, "250 %s\r\n", name)
 		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
 	})
-	return l.Addr().String()
 }
 
 // converse sends octets and returns what comes until the other side ends.

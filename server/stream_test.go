@@ -149,8 +149,8 @@ func TestStreamsEnd(t *testing.T) {
 	}
 }
 
-// TestStreamRestart: a viewer of an earlier daemon is told of the gap, and the frames that follow
-// are newer than those that it saw.
+// TestStreamRestart: a viewer of an earlier daemon gets a gap, and then frames with higher numbers
+// than those that it saw.
 func TestStreamRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		last := int64(0)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"postseal/lab/loopback"
 	"postseal/resolver"
 )
 
@@ -20,32 +21,18 @@ func TestStreams(t *testing.T) {
 	const questions = 3 * maxStreams
 	var sized atomic.Int32 // connections that know how long their answer is
 	hold := make(chan struct{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				answer, err := largeAnswer(&dns.Conn{Conn: conn})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				conn.Write(binary.BigEndian.AppendUint16(nil, uint16(len(answer))))
-				sized.Add(1)
-				<-hold
-				conn.Write(answer)
-			}()
+	address := loopback.Serve(t, func(conn net.Conn) {
+		answer, err := largeAnswer(&dns.Conn{Conn: conn})
+		if err != nil {
+			t.Error(err)
+			return
 		}
-	}()
-	pc, err := net.ListenPacket("udp", l.Addr().String())
+		conn.Write(binary.BigEndian.AppendUint16(nil, uint16(len(answer))))
+		sized.Add(1)
+		<-hold
+		conn.Write(answer)
+	})
+	pc, err := net.ListenPacket("udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +43,7 @@ func TestStreams(t *testing.T) {
 	})}
 	go s.ActivateAndServe()
 	t.Cleanup(func() { s.Shutdown() })
-	c, err := New(Config{Servers: []string{l.Addr().String()}, Timeout: 20 * time.Second})
+	c, err := New(Config{Servers: []string{address}, Timeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"postseal/internal/app/conf"
 	"postseal/internal/app/selftest"
+	"postseal/lab/loopback"
 	"postseal/resolver/dnstest"
 	"postseal/server"
 )
@@ -25,27 +26,7 @@ type mta struct {
 	messages atomic.Int64
 }
 
-func (m *mta) serve(t *testing.T) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go m.session(conn)
-		}
-	}()
-	return l.Addr().String()
-}
-
 func (m *mta) session(conn net.Conn) {
-	defer conn.Close()
 	fmt.Fprint(conn, "220 mta.test ESMTP\r\n")
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		switch {
@@ -101,7 +82,7 @@ func TestSelftestNotReady(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- d.Run(ctx, nil) }()
 			defer func() { cancel(); <-ended }()
-			code, stdout, stderr := run(nil, "", "selftest", "--config", config, "--postfix", tt.mta.serve(t), "--to", "erin@example.net", "--quiet", "--format", "text")
+			code, stdout, stderr := run(nil, "", "selftest", "--config", config, "--postfix", loopback.Serve(t, tt.mta.session), "--to", "erin@example.net", "--quiet", "--format", "text")
 			text = strings.Join(strings.Fields(stdout+stderr), " ")
 			if code != tt.code || !strings.Contains(text, tt.want) {
 				t.Errorf("exit %d: %s\nwant %d: %s", code, text, tt.code, tt.want)

@@ -18,6 +18,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/postfix"
+	"postseal/lab/loopback"
 	"postseal/resolver"
 )
 
@@ -76,20 +77,11 @@ func serveMilter(t *testing.T, backend func() milter.Milter, protocol milter.Opt
 // servePolicy answers each request with lines, "" closes the connection.
 func servePolicy(t *testing.T, lines string) string {
 	t.Helper()
-	l := listen(t)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			for s := bufio.NewScanner(c); s.Scan() && s.Text() != ""; {
-			}
-			io.WriteString(c, lines)
-			c.Close()
+	return loopback.Serve(t, func(c net.Conn) {
+		for s := bufio.NewScanner(c); s.Scan() && s.Text() != ""; {
 		}
-	}()
-	return l.Addr().String()
+		io.WriteString(c, lines)
+	})
 }
 
 func serveHTTP(t *testing.T, code int, text string) string {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"postseal/lab/loopback"
 )
 
 // TestSmugglingSeen: a server that takes any line ending, as Hop does, is found out by every
@@ -37,35 +39,16 @@ func TestSmugglingSeen(t *testing.T) {
 	if split < 19 {
 		t.Errorf("a lenient server falls for %d vectors only", split)
 	}
-	strict := serveStrict(t)
+	strictHop := loopback.Serve(t, strict)
 	for _, s := range Smugglings() {
-		if r, err := s.Send(t.Context(), Target{Address: strict, To: "erin@rcpt.test"}); err != nil || r.Stopped == s.own {
+		if r, err := s.Send(t.Context(), Target{Address: strictHop, To: "erin@rcpt.test"}); err != nil || r.Stopped == s.own {
 			t.Errorf("%s at a server that is strict about line ends: %+v, %v", s.Name, r, err)
 		}
 	}
 }
 
-// serveStrict is a server that lets everything in and ends a message at CRLF.CRLF alone.
-func serveStrict(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go strict(conn)
-		}
-	}()
-	return l.Addr().String()
-}
-
+// strict is a server that accepts everything, and ends a message only at CRLF.CRLF.
 func strict(conn net.Conn) {
-	defer conn.Close()
 	r, data, before := bufio.NewReader(conn), false, ""
 	fmt.Fprint(conn, "220 strict.test ESMTP\r\n")
 	for {
