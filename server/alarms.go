@@ -184,7 +184,7 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	s := w.Stats()
 	for _, reason := range slices.Sorted(maps.Keys(s.Lost)) {
 		if more := s.Lost[reason] - a.lost[reason]; more > 0 && a.lost != nil {
-			all = append(all, notify.Alarm{Name: "verdicts are lost: " + reason, Kind: "losses", Text: fmt.Sprintf("%d verdicts are missing in the history so far (reason %s). See postseal store status.", s.Lost[reason], reason)})
+			all = append(all, notify.Alarm{Name: "verdicts are lost: " + reason, Kind: "losses", Text: fmt.Sprintf("%d verdicts are missing in the history so far (reason %s); this alarm is sent for any loss. See postseal store status.", s.Lost[reason], reason)})
 		}
 	}
 	a.lost = s.Lost
@@ -218,7 +218,7 @@ func (a *alarms) reports(now time.Time) []notify.Alarm {
 	}
 	a.asked, a.failing = now, nil
 	if n := r.failures.Load(); n >= failedSweeps {
-		a.failing = append(a.failing, notify.Alarm{Name: "reports cannot be sent", Kind: "reports", Text: fmt.Sprintf("Making and sending aggregate reports failed %d times in a row. The log says why.", n)})
+		a.failing = append(a.failing, notify.Alarm{Name: "reports cannot be sent", Kind: "reports", Text: fmt.Sprintf("Making and sending aggregate reports failed %d times in a row; this alarm is sent from %d on. The log says why.", n, failedSweeps)})
 	}
 	db := a.d.history.reader()
 	if db == nil {

@@ -14,6 +14,7 @@ import (
 
 	"postseal"
 	"postseal/bundle"
+	"postseal/internal/core/middleware"
 	"postseal/message"
 	"postseal/resolver"
 )
@@ -147,10 +148,8 @@ func why(r *postseal.Report) string {
 	if o := r.Decision.Override; o != nil {
 		text += "; " + o.Comment
 	}
-	for _, x := range r.Exchanges() {
-		if x.Err != nil {
-			return text + "; DNS " + string(resolver.KindOf(x.Err)) + " for " + x.Type.String() + " " + x.Name
-		}
+	if x := middleware.Failure(r.Exchanges()); x != nil {
+		text += "; DNS " + string(resolver.KindOf(x.Err)) + " for " + x.Type.String() + " " + x.Name
 	}
 	return text
 }

@@ -13,6 +13,7 @@ import (
 	"postseal/dmarc"
 	"postseal/domain"
 	"postseal/internal/app/received"
+	"postseal/internal/core/middleware"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -259,10 +260,14 @@ const (
 func undecided(r *postseal.Report, own *authres.Field) string {
 	switch r.DMARC.Code {
 	case dmarc.TempError:
-		if len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown && !troubled(r.Exchanges()) {
+		failed := middleware.Failure(r.Exchanges())
+		switch {
+		case failed != nil:
+			return "DNS " + string(resolver.KindOf(failed.Err))
+		case len(r.SPF) == 0 && r.DMARC.Reason == dmarc.IdentifierUnknown:
 			return noEnvelope
 		}
-		return "DNS " + trouble(r.Exchanges())
+		return "DNS temporary error"
 	case dmarc.Fail:
 	default:
 		return ""
@@ -293,20 +298,6 @@ func passedThen(own *authres.Field, domain string) bool {
 		}
 	}
 	return false
-}
-
-func troubled(exchanges []resolver.Exchange) bool {
-	return slices.ContainsFunc(exchanges, func(e resolver.Exchange) bool { return e.Err != nil })
-}
-
-// trouble returns the first kind of DNS failure.
-func trouble(exchanges []resolver.Exchange) string {
-	for i := range exchanges {
-		if err := exchanges[i].Err; err != nil {
-			return string(resolver.KindOf(err))
-		}
-	}
-	return "temporary error"
 }
 
 // brokenBody reports whether a signature fails only because of the body.
