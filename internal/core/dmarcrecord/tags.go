@@ -16,11 +16,11 @@ type tags struct {
 	tag  tag
 }
 
-// split takes the version off text. It must be the first tag, with nothing but white space
-// before it, and its value is case-sensitive.
+// split takes the version off text. The record begins with it, and its value is case-sensitive
+// (RFC 9989 §4.7, §4.8).
 func split(text string) (tags, bool) {
 	t := tags{text: text}
-	if first := leading(text); first == len(text) || text[first]|0x20 != 'v' || !t.next() {
+	if text == "" || text[0]|0x20 != 'v' || !t.next() {
 		return t, false
 	}
 	return t, t.tag.equals && len(t.tag.name) == 1 && t.tag.value == "DMARC1"
