@@ -23,6 +23,7 @@ var wallClock = map[string]string{
 	"store/day.go":               "history is kept by wall time, across processes and hosts",
 	"server/listener/metrics.go": "shown, not compared",
 	"server/stream.go":           "numbers the frames of a stream, across processes",
+	"server/attention.go":        "shown, not compared",
 	"server/trial.go":            "shown, not compared",
 	"server/web/refusal/page.go": "shown, not compared",
 	"server/web/ui/funcs.go":     "shown, not compared",

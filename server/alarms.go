@@ -111,12 +111,17 @@ func (a *alarms) record(v listener.Verdict) {
 // step looks for alarms once, and sends a notification of each change.
 func (a *alarms) step(ctx context.Context) {
 	c := a.current.Load()
-	if c == nil || !c.Notify.Any() {
+	if c == nil {
 		return
 	}
 	defer a.d.engine.Recover("notify", nil)
 	now := a.now()
-	events := a.watch.Step(now, a.alarms(c, now))
+	all := a.alarms(c, now)
+	a.d.notices.saw(now, all) // the console shows them whether or not [notify] sends them
+	if !c.Notify.Any() {
+		return
+	}
+	events := a.watch.Step(now, all)
 	for i := range events {
 		e := &events[i]
 		a.d.log.Warn("notification", "state", e.State, "kind", e.Kind, "name", listener.Text(e.Name), "text", listener.Text(e.Text))

@@ -29,6 +29,9 @@ func (c console) Frame() ui.Frame {
 	if err := c.d.history.ready(); err != nil {
 		f.Trouble = listener.Text(err)
 	}
+	if f.Trouble == "" {
+		f.Trouble = c.d.notices.trouble()
+	}
 	return f
 }
 
@@ -39,6 +42,9 @@ func (c console) Store() (store.Reader, string) {
 	}
 	return nil, c.d.history.noHistory().Error()
 }
+
+// Attention implements ui.Source.
+func (c console) Attention(ctx context.Context) *ui.Attention { return c.d.notices.list(ctx) }
 
 // Config implements ui.Source.
 func (c console) Config() string {

@@ -24,6 +24,7 @@ func (d *Daemon) routes() []web.Route {
 		{Method: http.MethodGet, Path: "/v1/whatif", Access: web.Reader, Handler: d.whatIfs.answer},
 		{Method: http.MethodPost, Path: "/v1/policies", Access: web.Admin, Handler: d.whatIfs.paste},
 		{Method: http.MethodPost, Path: "/v1/reports/in", Access: web.Admin, Handler: d.reportsIn},
+		get("/v1/attention", web.Reader, d.notices.answer),
 		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
 		get("/v1/verdicts", web.Reader, d.history.verdicts),

@@ -26,7 +26,7 @@ var routeTable = map[string]web.Access{
 	"GET /{$}": web.Reader, "GET /live": web.Reader, "GET /search": web.Reader, "GET /v/{ref}": web.Reader, "GET /audit": web.Reader, "GET /audit/{domain}": web.Reader,
 	"GET /system": web.Reader, "GET /whatif": web.Reader, "POST /whatif/paste": web.Admin,
 	"GET /reports": web.Reader, "GET /reports/out": web.Reader, "GET /reports/{domain}": web.Reader,
-	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader,
+	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/attention": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader,
 	"GET /v1/domain/{domain}": web.Reader, "GET /v1/tail": web.Reader, "GET /v1/live": web.Reader, "GET /assets/app.js": web.Open,
 	"GET /debug/pprof/": web.Admin, "GET /debug/pprof/profile": web.Admin, "GET /debug/pprof/trace": web.Admin,
 }

@@ -51,6 +51,7 @@ type Daemon struct {
 	history  *keeper
 	whatIfs  *whatIfs
 	alarms   *alarms
+	notices  *attention
 	audits   chan struct{}               // one element for each running audit
 	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
@@ -76,6 +77,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	d := &Daemon{options: o, config: c, metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
 	d.whatIfs = newWhatIfs(d)
+	d.notices = newAttention(d)
 	d.warn(warnings)
 	d.keepMemory(c.Limits)
 	d.dial = ask
@@ -349,6 +351,7 @@ func (d *Daemon) Reload() error {
 		err = d.use(c)
 	}
 	d.metrics.Reloaded(err == nil, time.Now())
+	d.notices.reloaded(d.history.now(), err)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			d.log.Error("reload failed: keeping the previous configuration", "problem", strings.TrimSpace(line))

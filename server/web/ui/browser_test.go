@@ -28,7 +28,7 @@ func TestBrowser(t *testing.T) {
 		t.Skip("skipped: chromium is not installed (apt-get install chromium)")
 	}
 	asked := &requests{}
-	pages := handler(&source{db: filled(t), evidence: told(), compared: compared()})
+	pages := handler(&source{db: filled(t), notices: noticed(), evidence: told(), compared: compared()})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		asked.add(r.URL.Path)
 		pages.ServeHTTP(rw, r)

@@ -19,7 +19,7 @@ var funcs = template.FuncMap{
 	"tone":        func(action any) string { return tone(fmt.Sprint(action)) },
 	"symbol":      symbol,
 	"clock":       func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	"day":         func(t time.Time) string { return t.UTC().Format("2 Jan 15:04:05") },
+	"day":         func(t time.Time) string { return t.UTC().Format("2\u00a0Jan 15:04:05") },
 	"stamp":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"date":        func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
 	"share":       share,

@@ -26,6 +26,7 @@ type liveData struct {
 	State   *State
 	Words   string // the answer in one line
 	Figures []figure
+	Notices *Attention
 	Lines   []line
 	Show    string
 	Paused  bool
@@ -70,6 +71,7 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	if d.Paused {
 		refresh = 0
 	}
+	d.Notices = u.source.Attention(r.Context())
 	db, why := u.source.Store()
 	if db == nil {
 		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
@@ -104,7 +106,7 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
 	}
 	d.Figures = figures(hours, now)
 	d.Lines = fold(page.Verdicts, d.Show == "exceptions")
-	d.Words = flowing(page.Verdicts, d.Figures, now)
+	d.Words = flowing(page.Verdicts, d.Figures, now) + d.Notices.words()
 	if len(page.Verdicts) == 0 {
 		d.State = &State{"empty", "The history contains no verdicts yet.", "Send mail through Postfix; run postseal doctor to check that Postfix reaches the daemon."}
 		if d.Query != "" || terms != "" {

@@ -28,6 +28,8 @@ type Source interface {
 	Frame() Frame
 	// Store returns the history. If there is none, why says what to do.
 	Store() (db store.Reader, why string)
+	// Attention returns what needs a person now.
+	Attention(ctx context.Context) *Attention
 	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
 	// stored.
 	Explain(ctx context.Context, ref string, now bool) (*Explained, error)

@@ -44,6 +44,7 @@ type source struct {
 	trouble  string
 	compared *Comparison
 	trial    *Trial
+	notices  *Attention
 }
 
 func (s *source) Frame() Frame {
@@ -51,7 +52,13 @@ func (s *source) Frame() Frame {
 }
 func (s *source) Store() (store.Reader, string) { return s.db, s.why }
 func (s *source) Config() string                { return "authserv_id = \"mx.example.net\"\n# " + hostile }
-func (s *source) Trial() *Trial                 { return s.trial }
+func (s *source) Attention(context.Context) *Attention {
+	if s.notices == nil {
+		return &Attention{}
+	}
+	return s.notices
+}
+func (s *source) Trial() *Trial { return s.trial }
 func (s *source) Paste(text string) (string, error) {
 	if !strings.Contains(text, "enforce") {
 		return "", &web.Refusal{Status: http.StatusBadRequest, Detail: "pasted:1:1: " + text}
@@ -81,6 +88,15 @@ func (s *source) Audit(r *http.Request) (*audit.Report, error) {
 	}
 	return &audit.Report{Domain: "acme.test", Grade: "C", GradeReason: "At most C: SPF needs 11 lookups.", Publish: []audit.Publication{{Name: "acme.test", Value: "v=spf1 mx -all"}},
 		Findings: []audit.Finding{{ID: "spf.lookup-limit", Severity: audit.Error, Title: "SPF needs more than 10 lookups", Detail: hostile, Fix: "Remove an include.", RFC: "7208 §4.6.4"}}}, nil
+}
+
+// noticed is what needs a look, and the figures of health.
+func noticed() *Attention {
+	return &Attention{Items: []Item{
+		{ID: "refusals-1", Kind: "refusals", Severity: "error", Text: "389 rejected for bank.test in 10 minutes", Detail: "Sent by cheap.example. Usually 0.1 in this time.", Rule: "at least 20 messages of an author, and more than 3 times the usual number ([notify] spike)", Link: "/search?q=author%3Abank.test+applied%3Areject+since%3A10m", Since: now.Add(-9 * time.Minute)},
+		{ID: "deferrals-1", Kind: "deferrals", Severity: "error", Text: "14 deferred for keydown.example in the last hour", Detail: hostile, Rule: "at least 5 messages of an author", Link: "/search?q=author%3Akeydown.example", Since: now.Add(-11 * time.Minute)},
+		{ID: "exemption-1", Kind: "exemption", Severity: "warning", Text: "Exemption of dkim partner.example ends on 2026-12-01", Detail: "Extend until or remove it.", Rule: "the threshold of this kind in [notify]", Link: "/system", Since: now.Add(-30 * time.Hour)}},
+		Health: []Measure{{"Time to answer", "p50 ≤1, p99 ≤100 ms"}, {"DNS from the cache", "93.1%"}, {"DNS failures", "0.3%"}, {"Milter connections", "41 of 1000"}, {"Passed unchecked", "0"}, {"Evidence kept", "214 verdicts, 12.0 of 256 MiB"}}}
 }
 
 func row(i int, age time.Duration, applied, author string) store.Row {
@@ -166,7 +182,7 @@ func open(t *testing.T, h http.Handler, path string) (int, string) {
 
 // TestPages: each page in each state says what it must, as text.
 func TestPages(t *testing.T) {
-	full := &source{db: filled(t), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
+	full := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
 	off := &source{why: "[store] url is \"none\""}
 	failing := &source{db: broken{}, why: ""}
 	empty, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "empty.db"), sqlite.Options{})
@@ -184,8 +200,10 @@ func TestPages(t *testing.T) {
 		not    []string
 	}{
 		{"live", full, "/live", 200, []string{"Mail is flowing:", "quarantine", "acme.test", "accepted: bulk.test 11, shop.example 5", "×9", "203.0.113.0/24", "pass, but not for the author"}, nil},
+		{"live, what needs a look", full, "/live", 200, []string{"3 things need a look.", "389 rejected for bank.test in 10 minutes", "ends on 2026-12-01", "more than 3 times the usual number", "p99"}, nil},
+		{"live, nothing needs a look", &source{db: empty}, "/live", 200, []string{"Needs a lookNothing."}, []string{"need a look."}},
 		{"live, all", full, "/live?show=all", 200, []string{"shop.example"}, []string{"accepted: bulk.test"}},
-		{"live, rejected", full, "/live?show=reject", 200, []string{"bank.test"}, []string{"keydown.example"}},
+		{"live, rejected", full, "/live?show=reject", 200, []string{"bank.test"}, []string{"<b>keydown.example"}},
 		{"live, paused", full, "/live?follow=0", 200, []string{"paused", "Follow"}, []string{"http-equiv"}},
 		{"live, a filter that is wrong", full, "/live?q=authr:x", 200, []string{"at character"}, nil},
 		{"live, off", off, "/live", 200, []string{"[store] url is", "by default, in SQLite"}, nil},
@@ -326,7 +344,7 @@ func (broken) Hours(context.Context, store.Day, *store.Query) ([]store.Hour, err
 
 // TestHostile: what strangers choose is text on every page that shows it.
 func TestHostile(t *testing.T) {
-	s := &source{db: filled(t), evidence: told(), compared: compared()}
+	s := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared()}
 	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
 		check(t, body)

@@ -34,7 +34,7 @@ function icon(symbol: string): SVGElement {
 function time(at: string): HTMLElement {
   const t = document.createElement("time");
   t.dateTime = at;
-  t.textContent = new Date(at).toLocaleString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }).replace(",", "");
+  t.textContent = new Date(at).toLocaleString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }).replace(",", "").replace(" ", "\u00a0");
   return t;
 }
 
@@ -51,14 +51,14 @@ function rowOf(r: Row): HTMLElement {
   if (r.n > 1) verdict.append(" ", el("span", "f", "\u00d7" + r.n));
   const link = el("a", "m nb", r.ref.slice(0, 4) + "-" + r.ref.slice(4)) as HTMLAnchorElement;
   link.href = "/v/" + encodeURIComponent(r.ref);
-  return el("tr", "fresh", el("td", "q nb", time(r.at)), verdict, el("td", "au", el("b", "", r.author)), el("td", "d", r.sender + " ", el("span", "m f", r.client)),
+  return el("tr", "fresh", el("td", "q", time(r.at)), verdict, el("td", "au", el("b", "", r.author)), el("td", "d", r.sender + " ", el("span", "m f", r.client)),
     mark(r.marks.spf, "SPF"), mark(r.marks.dkim, "DKIM"), mark(r.marks.dmarc, "DMARC"), el("td", "d w100", r.text), el("td", "end", link));
 }
 
 function runOf(r: Run): HTMLElement {
   const cell = el("td", "", "accepted: " + r.text);
   cell.setAttribute("colspan", "7");
-  return el("tr", "run fresh", el("td", "nb", time(r.at)), el("td", "", el("span", "v none", icon("ok"), String(r.n))), cell);
+  return el("tr", "run fresh", el("td", "q", time(r.at)), el("td", "", el("span", "v none", icon("ok"), String(r.n))), cell);
 }
 
 // figures adds the counts of a frame to those of the page.
