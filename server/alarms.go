@@ -193,6 +193,10 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 		}
 	}
 	a.lost = s.Lost
+	if ahead := a.d.history.doubt.ahead.Load(); ahead != nil {
+		all = append(all, notify.Alarm{Name: "the clock may be wrong", Kind: "store", Text: fmt.Sprintf("The clock is %d hours ahead of the last sweep of the history; this alarm is sent from 24 on. Nothing is removed because of its age, and no report is made, until the clock is right or has been so for 24 hours.",
+			int(ahead.Now.Sub(ahead.Swept).Hours()))})
+	}
 	switch {
 	case !s.Down:
 		a.dbDown = time.Time{}

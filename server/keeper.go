@@ -39,6 +39,7 @@ type keeper struct {
 	info    atomic.Pointer[store.Info]
 	seen    seenFacts // used only by the goroutine of learner
 	known   knownPolicies
+	doubt   doubt                     // of the clock
 	reports atomic.Pointer[reporting] // once the daemon is built
 	ctx     context.Context           // ends with stop
 	stop    context.CancelFunc
@@ -148,23 +149,31 @@ func (h *keeper) sweep(ctx context.Context) {
 			return
 		}
 		if s := h.reader(); s != nil {
-			reports := h.reports.Load()
-			reports.sweep(ctx, s)
-			h.sweepOnce(ctx, s, reports.keeps())
+			h.sweepOnce(ctx, s)
 		}
 	}
 }
 
-func (h *keeper) sweepOnce(ctx context.Context, s store.Store, reports bool) {
+// sweepOnce does what is due: reports, and what exceeds a limit. While the clock may be wrong, only the
+// size of the database is kept within its limit.
+func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
+	trusted, confirmed := h.checkClock(ctx, s)
+	reports := h.reports.Load()
+	if trusted {
+		reports.sweep(ctx, s)
+	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP, Reports: reports}
+	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP, Reports: reports.keeps(), Clock: confirmed}
 	dropped, err := store.Sweep(ctx, s, keep, h.now())
 	for _, day := range dropped {
 		h.log.Info("a day of the history exceeded a limit and was removed", "day", day.String())
 	}
-	err = errors.Join(err, inbox.Trim(ctx, s, h.now()))
-	if err != nil && ctx.Err() == nil {
+	if trusted {
+		err = errors.Join(err, inbox.Trim(ctx, s, h.now()))
+	}
+	var ahead *store.ClockError
+	if err != nil && !errors.As(err, &ahead) && ctx.Err() == nil {
 		h.log.Error("the history could not be reduced to its limits", "error", listener.Text(err))
 	}
 }

@@ -35,6 +35,8 @@ type Store interface {
 	// Trim removes facts that were last seen before a time, and the oldest beyond most of
 	// each kind.
 	Trim(ctx context.Context, before int64, most int) error
+	// SetSweptAt notes when the database was swept, in milliseconds since 1970.
+	SetSweptAt(ctx context.Context, at int64) error
 	// Backup writes a copy to a file that must not exist. The error is errors.ErrUnsupported
 	// for a database that its operator backs up.
 	Backup(ctx context.Context, path string) error
@@ -46,6 +48,8 @@ type Reader interface {
 	Info(ctx context.Context) (Info, error)
 	// Size returns the octets in use, without what the next rows will use again.
 	Size(ctx context.Context) (int64, error)
+	// SweptAt returns when the database was last swept, in milliseconds since 1970; 0: never.
+	SweptAt(ctx context.Context) (int64, error)
 	// Days lists the days that hold rows, newest first.
 	Days(ctx context.Context) ([]Day, error)
 	// Page returns the rows of one day that the search finds, newest first, with ids below

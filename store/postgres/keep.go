@@ -125,6 +125,21 @@ func (d *DB) Trim(ctx context.Context, before int64, most int) error {
 	})
 }
 
+// SweptAt implements store.Reader.
+func (d *DB) SweptAt(ctx context.Context) (at int64, err error) {
+	err = d.pool.QueryRow(ctx, "SELECT value::bigint FROM postseal.meta WHERE key = 'swept'").Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return at, err
+}
+
+// SetSweptAt implements store.Store.
+func (d *DB) SetSweptAt(ctx context.Context, at int64) error {
+	_, err := d.pool.Exec(ctx, "INSERT INTO postseal.meta (key, value) VALUES ('swept', $1::bigint::text) ON CONFLICT (key) DO UPDATE SET value = excluded.value", at)
+	return err
+}
+
 // Backup implements store.Store: pg_dump does it.
 func (d *DB) Backup(context.Context, string) error { return errors.ErrUnsupported }
 

@@ -3,9 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 
 	"postseal/store"
 	"postseal/store/internal/sqltext"
@@ -127,6 +129,23 @@ func (d *DB) Trim(ctx context.Context, before int64, most int) error {
 			}
 		}
 		_, err := tx.ExecContext(ctx, "DELETE FROM loss WHERE last < ?", before)
+		return err
+	})
+}
+
+// SweptAt implements store.Reader.
+func (d *DB) SweptAt(ctx context.Context) (at int64, err error) {
+	err = d.reader.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'swept'").Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return at, err
+}
+
+// SetSweptAt implements store.Store.
+func (d *DB) SetSweptAt(ctx context.Context, at int64) error {
+	return d.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES ('swept', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", strconv.FormatInt(at, 10))
 		return err
 	})
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -170,5 +171,47 @@ func trim(t *testing.T, db store.Store) {
 	got, err := db.Recent(t.Context(), 0, 100)
 	if err != nil || len(got) != 6 || got[len(got)-1].Name != "e.test" {
 		t.Errorf("%d records are left, %v", len(got), err)
+	}
+}
+
+// sweep: days and facts that are too old go. A clock that jumped far ahead removes nothing until it is
+// confirmed, and one that was behind does not make the right one doubtful.
+func sweep(t *testing.T, db store.Store) {
+	const day = 24 * time.Hour
+	fill(t, db, Rows(200, 4, 9))
+	n := Claim(t, db, "i", "b")
+	at := store.Millis(Now)
+	Ship(t, db, &n, &store.Batch{Selectors: []store.Selector{{Domain: "acme.test", Selector: "k", First: at, Last: at}}})
+	all, _ := db.Days(t.Context())
+	keep := store.Retention{History: 30 * day, IP: "net"}
+	for _, step := range []struct {
+		name      string
+		now       time.Time
+		confirmed bool
+		doubt     bool
+		days      int
+	}{
+		{"the first sweep", Now, false, false, len(all)},
+		{"the clock jumps ten years ahead", Now.AddDate(10, 0, 0), false, true, len(all)},
+		{"it jumps one month ahead", Now.Add(31 * day), false, true, len(all)},
+		{"it is right again", Now.Add(time.Minute), false, false, len(all)},
+		{"it is in 1970, as without a battery", time.Unix(0, 0), false, false, len(all)},
+		{"it is set", Now.Add(time.Hour), false, false, len(all)},
+		{"a day later", Now.Add(24 * time.Hour), false, false, len(all)},
+		{"a month later, confirmed", store.Time(all[len(all)-1].End()).Add(30 * day), true, false, len(all) - 1},
+		{"a day after that", store.Time(all[len(all)-1].End()).Add(31 * day), false, false, len(all) - 2},
+	} {
+		keep.Clock = step.confirmed
+		_, err := store.Sweep(t.Context(), db, keep, step.now)
+		var doubt *store.ClockError
+		if errors.As(err, &doubt) != step.doubt || err != nil && !step.doubt {
+			t.Errorf("%s: %v, want doubt %v", step.name, err, step.doubt)
+		}
+		if left, err := db.Days(t.Context()); err != nil || len(left) != step.days {
+			t.Errorf("%s: %d days are left, want %d (%v)", step.name, len(left), step.days, err)
+		}
+		if facts, err := db.Selectors(t.Context(), "acme.test", 10); err != nil || len(facts) != 1 {
+			t.Errorf("%s: %d selectors, %v", step.name, len(facts), err)
+		}
 	}
 }

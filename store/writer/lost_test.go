@@ -139,3 +139,22 @@ func TestClockSkew(t *testing.T) {
 		}
 	}
 }
+
+// TestClockWasAhead: days are closed by the time up to which a node is stored. A clock that jumped ahead
+// and came back does not leave it in the future.
+func TestClockWasAhead(t *testing.T) {
+	s := newSite(t)
+	for i, at := range []time.Time{storetest.Now, storetest.Now.AddDate(10, 0, 0), storetest.Now.Add(time.Minute)} {
+		s.now = func() time.Time { return at }
+		w := s.start()
+		add(w, 10*i, 10)
+		s.end(w)
+		db := s.open()
+		nodes, err := db.Nodes(t.Context())
+		if err != nil || len(nodes) != 1 || store.Time(nodes[0].Shipped).Sub(at).Abs() > time.Minute {
+			t.Errorf("at %v the node is stored up to %v, %v", at, store.Time(nodes[0].Shipped), err)
+		}
+		db.Close()
+	}
+	s.wantAll(30)
+}

@@ -285,6 +285,9 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 // if nothing is left in the journal or waits for it; else that of its last row. Days are closed
 // by it, so it must not be too late.
 func (s *shipper) until(before time.Time, b journal.Batch) int64 {
+	if s.node.Shipped > store.Millis(before.Add(maxAhead)) { // the clock was wrong then
+		s.node.Shipped = 0
+	}
 	if len(b.Records) < batchRows && s.w.diskOK.Load() {
 		return max(s.node.Shipped, store.Millis(before))
 	}

@@ -84,6 +84,35 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestPruneClock: a clock that is far ahead of the last sweep removes nothing; a date does not depend on it.
+func TestPruneClock(t *testing.T) {
+	url := storeOf(t, historyRows())
+	at := func(now, args string) (int, string) {
+		code, stdout, stderr := run(nil, "", append(strings.Fields(args), "--store", url, "--now", now)...)
+		return code, stdout + stderr
+	}
+	if code, out := at("2026-11-30T12:00:00Z", "store prune"); code != exitOK {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+		not  string
+	}{
+		{"store prune", exitConfig, "the database was last swept at 2026-11-30T12:00:00Z", "removed"},
+		{"store prune --before 7d", exitConfig, "if it is right, give the date yourself, such as --before 2036-11-23", "removed"},
+		{"store prune --before 2026-11-30", exitOK, "", "removed"},
+		{"store status", exitOK, "the clock says 2036-11-30T12:00:00Z", ""},
+		{"store prune --before 2026-12-01", exitOK, "removed 2026-11-30", ""},
+	} {
+		code, out := at("2036-11-30T12:00:00Z", c.args)
+		if code != c.code || !strings.Contains(out, c.want) || c.not != "" && strings.Contains(out, c.not) {
+			t.Errorf("%s: exit %d, want %d with %q\n%s", c.args, code, c.code, c.want, out)
+		}
+	}
+}
+
 // TestHistoryForms: JSON as its schema says, one verdict a line, CSV that no spreadsheet takes
 // for a formula.
 func TestHistoryForms(t *testing.T) {

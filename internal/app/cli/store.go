@@ -88,7 +88,11 @@ func (a *app) storePruneCommand() *cobra.Command {
 than [store] history or over max_size, and reduces addresses as ip says. --before removes
 all days that ended before a time.
 
-Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
+A clock that is more than a day ahead of the last time that the daemon or this command did
+so may be wrong: then only --before with a date removes anything.
+
+Exit codes: 0 done, 66 no history, 69 the database cannot be reached, 78 the clock may be
+wrong.`,
 		Example: "  postseal store prune\n  postseal store prune --before 7d",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -97,17 +101,24 @@ Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 				return err
 			}
 			return a.openStore(c.Context(), address, false, func(ctx context.Context, db store.Store) error {
-				keep := store.Retention{History: time.Duration(a.config.Store.History), MaxBytes: int64(a.config.Store.MaxSize), IP: a.config.Store.IP}
+				keep, at := store.Retention{History: time.Duration(a.config.Store.History), MaxBytes: int64(a.config.Store.MaxSize), IP: a.config.Store.IP}, now()
 				if age != "" {
-					at, _, err := store.ParseTime(age, now())
+					before, _, err := store.ParseTime(age, at)
 					if err != nil {
 						return usage("--before %q is not a valid time", age).or("use a value such as 30d, 12h or 2026-11-02")
 					}
-					keep.History = now().Sub(at)
+					keep.History = at.Sub(before)
+					if isDate(age) && before.Before(at) {
+						keep.History, at = 0, before
+					}
 				}
-				dropped, err := store.Sweep(ctx, db, keep, now())
+				dropped, err := store.Sweep(ctx, db, keep, at)
 				for _, d := range dropped {
 					a.page().Note("removed " + d.String())
+				}
+				var clock *store.ClockError
+				if errors.As(err, &clock) {
+					return failf(exitConfig, "%v", err).or("set the clock; if it is right, give the date yourself, such as --before %s", at.Add(-keep.History).UTC().Format(time.DateOnly))
 				}
 				return err
 			})
@@ -116,6 +127,12 @@ Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 	c.Flags().StringVar(&age, "before", "", "remove days that ended before `TIME`: 30d, 2026-11-02")
 	addStoreFlag(c, &address)
 	return c
+}
+
+// isDate reports whether a time was given as a date, so that it does not depend on the clock.
+func isDate(age string) bool {
+	_, err := time.Parse(time.DateOnly, age)
+	return err == nil
 }
 
 func (a *app) storeMigrateCommand() *cobra.Command {

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"postseal/store"
@@ -23,6 +24,8 @@ type Status struct {
 	Bytes    int64  `json:"bytes"`
 	Nodes    []Node `json:"nodes"`
 	Lost     []Lost `json:"lost"`
+	// Clock says why the clock may be wrong; nothing is removed because of its age then.
+	Clock string `json:"clock,omitempty"`
 }
 
 // Node is a process that records verdicts.
@@ -62,6 +65,12 @@ func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, erro
 		age, lag := now.Sub(store.Time(n.Seen)), now.Sub(store.Time(n.Shipped))
 		s.Nodes = append(s.Nodes, Node{Slot: n.Slot, Name: n.Name, Version: n.Version, ShippedUntil: store.Time(n.Shipped), Age: age.Seconds(), Lag: lag.Seconds(),
 			Behind: max(age, lag) > behind, Lost: n.Lost})
+	}
+	var doubt *store.ClockError
+	if err := store.CheckClock(ctx, r, now); errors.As(err, &doubt) {
+		s.Clock = doubt.Error()
+	} else if err != nil {
+		return nil, err
 	}
 	losses, err := r.Losses(ctx)
 	for _, l := range losses {

@@ -98,6 +98,9 @@ func (p *Page) StoreStatus(s *history.Status) error {
 		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  shipped to %s (%s ago)  lost %d", n.Name, n.Slot, dashes(n.Version),
 			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))
 	}
+	if s.Clock != "" {
+		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean(s.Clock))
+	}
 	for i := range s.Lost {
 		p.Lost(&s.Lost[i])
 	}
