@@ -70,8 +70,8 @@ const tooManyMailboxes = "too many mailboxes"
 // of an address with the same domain, and square brackets without quotes in a display name.
 //
 // What two readers could read differently is an error (*Error): two addresses without a comma,
-// an address of another domain as unquoted display name, anything after the closing angle
-// bracket, an encoded word as address (RFC 2047 §5), a semicolon between mailboxes, invalid
+// an address of another domain as unquoted display name, or in a comment that is a list element of
+// its own, anything after the closing angle bracket, an encoded word as address (RFC 2047 §5), a semicolon between mailboxes, invalid
 // UTF-8 in an address, control characters; and a domain with white space or a comment inside,
 // unless only one label stands before it: "a@bank.test .evil.test".
 func Parse(value []byte) ([]Mailbox, error) {
@@ -99,6 +99,7 @@ type addressParser struct {
 
 	local  []byte // the words of the element at hand, as local part
 	phrase []byte // the same as display name
+	spaced bool   // white space or a comment stands between the words (§4.4 obs-local-part)
 }
 
 func (p *addressParser) fail(msg string) bool {
@@ -121,12 +122,16 @@ func (p *addressParser) list(yield func(Mailbox)) error {
 
 func (p *addressParser) elements(yield func(Mailbox)) bool {
 	open := true // a mailbox or group may begin here
-	for {
+	for empty := true; ; {
+		from := p.pos
 		if !p.cfws() {
 			return false
 		}
 		c, ok := p.peek()
+		empty = empty || open
 		switch {
+		case empty && (!ok || c == ',' || c == ';') && bytes.IndexByte(p.in[from:p.pos], '@') >= 0:
+			return p.fail("an address in a comment, and nothing else in this element")
 		case !ok:
 			if p.inGroup {
 				return p.fail("group without its semicolon")
@@ -140,11 +145,11 @@ func (p *addressParser) elements(yield func(Mailbox)) bool {
 			open = true
 		case c == ';' && p.inGroup:
 			p.pos++
-			p.inGroup, p.group, open = false, "", false
+			p.inGroup, p.group, open, empty = false, "", false, true
 		case !open:
 			return p.fail("comma expected")
 		default:
-			open = false
+			open, empty = false, false
 			if !p.element(yield, &open) {
 				return false
 			}
@@ -190,7 +195,7 @@ func (p *addressParser) element(yield func(Mailbox), open *bool) bool {
 // words parses the words and dots up to something else. isLocal reports whether they
 // are a local part: word *("." word), §3.4.1 and §4.4.
 func (p *addressParser) words() (words int, isLocal, ok bool) {
-	p.local, p.phrase = p.local[:0], p.phrase[:0]
+	p.local, p.phrase, p.spaced = p.local[:0], p.phrase[:0], false
 	isLocal = true
 	wantWord, space := true, false
 	for {
@@ -226,6 +231,7 @@ func (p *addressParser) words() (words int, isLocal, ok bool) {
 		default:
 			return words, isLocal && !wantWord && p.plainLocal(), true
 		}
+		p.spaced = p.spaced || space && at > 0
 		p.name(p.local[at:], space)
 		space = false
 	}
@@ -420,7 +426,7 @@ func (p *addressParser) setDomain(m *Mailbox, parts []byte, start, end int) bool
 		return p.fail("domain is too long")
 	}
 	name, err := domain.Parse(string(text))
-	if err != nil {
+	if err != nil || p.spaced && !isASCII(text) { // readers of words end the domain at its first other letter
 		p.pos = start
 		return p.fail("no domain name")
 	}
@@ -439,6 +445,10 @@ func (p *addressParser) literal(m *Mailbox) bool {
 	}
 	p.pos += end + 2
 	return true
+}
+
+func isASCII(text []byte) bool {
+	return bytes.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 func isDotAtom(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"postseal/domain"
 )
@@ -12,7 +13,8 @@ import (
 // lenient reads a From field outside the grammar as the mail programs that show it do: every
 // "@" with a name after it may be the author's address. Quoted strings and encoded words
 // count as display text only in front of an address in angle brackets, and comments only
-// where all of them are closed; elsewhere some reader takes them for an address.
+// where all of them are closed and something else stands in their list element; elsewhere some
+// reader takes them for an address.
 type lenient struct {
 	in     []byte
 	items  []lenientItem
@@ -33,7 +35,7 @@ type lenientAddress struct {
 
 // lenientItem is a part of the field that decides what is display text.
 type lenientItem struct {
-	kind     byte // '"' quoted string, '=' encoded word, '@', '<', '>', or ',' for any other separator
+	kind     byte // '"' quoted string, '(' comment, '=' encoded word, '@', '<', '>', or ',' for any other separator
 	from, to int
 	behind   bool // an "@" stands before it in the same element
 }
@@ -44,7 +46,7 @@ type lenientItem struct {
 func (l *lenient) read() ([]lenientAddress, bool) {
 	l.tokenize()
 	if l.broken {
-		l.scan(l.in)
+		l.scan(0, len(l.in))
 	} else {
 		l.addresses()
 	}
@@ -66,13 +68,14 @@ func (l *lenient) tokenize() {
 			l.items = append(l.items, lenientItem{kind: '"', from: from, to: i})
 		case c == '(':
 			i = l.closing(i, ')')
+			l.items = append(l.items, lenientItem{kind: '(', from: from, to: i})
 		case encodedDisplay(l.in[i:]) > 0:
 			i += encodedDisplay(l.in[i:])
 			l.items = append(l.items, lenientItem{kind: '=', from: from, to: i})
 		case c == '@' || c == '<' || c == '>':
 			i++
 			l.items = append(l.items, lenientItem{kind: c, from: from, to: i})
-		case bytes.IndexByte([]byte(",;:[])"), c) >= 0:
+		case isSeparator(c):
 			i++
 			l.items = append(l.items, lenientItem{kind: ',', from: from, to: i})
 		default:
@@ -104,6 +107,8 @@ func (l *lenient) closing(i int, end byte) int {
 	return len(l.in)
 }
 
+func isSeparator(c byte) bool { return bytes.IndexByte([]byte(",;:[])"), c) >= 0 }
+
 // isBoundary reports whether a quoted string may begin after, or end before, in[i].
 func isBoundary(in []byte, i int) bool {
 	return i < 0 || i >= len(in) || isBlank(in[i]) || bytes.IndexByte([]byte("\r\n,;:<>()@.[]\""), in[i]) >= 0
@@ -124,6 +129,7 @@ func encodedDisplay(in []byte) int {
 // addresses scans what is not display text. It goes backwards: what follows an item decides.
 func (l *lenient) addresses() {
 	const closed = 'A' // an "@" before a ">"
+	l.comments()
 	behind := false
 	for i := range l.items {
 		l.items[i].behind = behind
@@ -139,6 +145,7 @@ func (l *lenient) addresses() {
 		item := l.items[i]
 		l.at = item.from
 		switch item.kind {
+		case '(':
 		case '<':
 			if next == closed {
 				next = '<'
@@ -147,8 +154,8 @@ func (l *lenient) addresses() {
 			}
 		case '"':
 			l.unusable = l.unusable || l.isElement(item)
-			if next != '<' || item.behind {
-				l.scan(l.in[item.from+1 : item.to-1])
+			if next != '<' || item.behind || l.inAngle(i) {
+				l.scan(item.from, item.to)
 			}
 		case '=':
 			if (next != '<' || item.behind) && mayHoldAddress(l.in[item.from:item.to]) {
@@ -167,6 +174,42 @@ func (l *lenient) addresses() {
 	}
 }
 
+// comments scans those that are all that their list element has, and all where a letter that is not
+// ASCII may hide the address of the element: some readers then show the address in a comment.
+func (l *lenient) comments() {
+	foreign := bytes.IndexFunc(l.in, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
+	start, end := 0, -1 // the element, and where the space and the comments at its start end
+	for i, item := range l.items {
+		switch item.kind {
+		case ',':
+			start, end = item.to, -1
+		case '(':
+			if end < 0 {
+				end = skipNothing(l.in, start)
+			}
+			if foreign || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '<' && !l.holdsAt(i)) {
+				l.at = item.from
+				l.scan(item.from, item.to)
+			}
+		}
+	}
+}
+
+// holdsAt reports whether an "@" stands after item i in its list element.
+func (l *lenient) holdsAt(i int) bool {
+	for _, item := range l.items[i+1:] {
+		if item.kind == '@' || item.kind == ',' {
+			return item.kind == '@'
+		}
+	}
+	return false
+}
+
+// inAngle reports whether item i stands directly after an opening angle bracket.
+func (l *lenient) inAngle(i int) bool {
+	return i > 0 && l.items[i-1].kind == '<' && skipSpace(l.in, l.items[i-1].to) == l.items[i].from
+}
+
 // isElement reports whether a quoted string is its own list element: a local part without a
 // domain, which may hold the text that a reader shows as the author's address.
 func (l *lenient) isElement(item lenientItem) bool {
@@ -181,11 +224,11 @@ func mayHoldAddress(word []byte) bool {
 	return err != nil || strings.Contains(text, "@")
 }
 
-// scan reads text without any structure.
-func (l *lenient) scan(text []byte) {
-	for i, c := range text {
-		if c == '@' {
-			l.domains(text, i)
+// scan reads a part of the field without any structure.
+func (l *lenient) scan(from, to int) {
+	for i := from; i < to; i++ {
+		if l.in[i] == '@' {
+			l.domains(l.in, i)
 		}
 	}
 }
@@ -206,10 +249,14 @@ func (l *lenient) domains(in []byte, at int) {
 	end := domainRun(in, from)
 	text := string(in[from:end])
 	l.candidate(in, at, text, end)
+	l.unquoted(in, at, from, end)
 	const mostJoins = 8
 	for range mostJoins {
 		p := skipSpace(in, end)
 		l.glued(in, at, text, end, p)
+		if first := bytes.IndexByte(in[p:], ')'); first > 0 && in[p] == '(' { // not closed, but by readers that do not nest
+			l.glued(in, at, text, end, p+first+1)
+		}
 		switch {
 		case p < len(in) && in[p] == '.':
 			p = skipSpace(in, p+1)
@@ -233,7 +280,7 @@ func (l *lenient) glued(in []byte, at int, text string, end, p int) {
 	if p == end || to == p || strings.HasSuffix(text, ".") || in[p] == '.' {
 		return
 	}
-	name, err := domain.Parse(strings.TrimRight(text+string(in[p:to]), "."))
+	name, err := domain.Parse(strings.TrimRight(text+string(in[p:to]), notName+"."))
 	if err != nil || name.Labels() < 2 {
 		return
 	}
@@ -242,13 +289,51 @@ func (l *lenient) glued(in []byte, at int, text string, end, p int) {
 	}
 }
 
+// notName are the octets of an atom that are in no name.
+const notName = "!#$%&'*+-/=?^`{|}~"
+
+// unquoted notes the names that begin at in[from:] if its quotation marks are dropped, as some readers
+// do: bank.test.inc of bank.test."inc". Each mark may also end the name.
+func (l *lenient) unquoted(in []byte, at, from, end int) {
+	if end == len(in) || in[end] != '"' {
+		return
+	}
+	text := in[from:end:end]
+	note := func() {
+		name, err := domain.Parse(strings.Trim(string(text), notName+"."))
+		if err == nil && name.Labels() > 1 {
+			l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
+		}
+	}
+	const mostMarks = 8
+	for marks := 0; end < len(in) && len(text) < 2*domain.MaxName && marks < mostMarks; {
+		p := end
+		if bytes.HasSuffix(text, []byte{'.'}) {
+			p = skipSpace(in, end)
+		}
+		to := domainRun(in, p)
+		switch {
+		case to > p:
+			text, end = append(text, in[p:to]...), to
+		case p < len(in) && in[p] == '"':
+			note()
+			end = p + 1
+			marks++
+		default:
+			note()
+			return
+		}
+	}
+	note()
+}
+
 // candidate notes the name that text is; end is where it ends in the field.
 func (l *lenient) candidate(in []byte, at int, text string, end int) {
 	if strings.Contains(text, "=?") || end < len(in) && isControl(in[end]) {
 		l.unusable = true
 		return
 	}
-	text = strings.TrimRight(strings.Trim(text, "!#$%&'*+-/=?^`{|}~"), ".")
+	text = strings.TrimRight(strings.Trim(text, notName), ".")
 	if text == "" {
 		return
 	}
@@ -301,6 +386,14 @@ func skipSpace(in []byte, i int) int {
 		default:
 			return i
 		}
+	}
+	return i
+}
+
+// skipNothing passes what readers make nothing of: white space, comments and backslashes.
+func skipNothing(in []byte, i int) int {
+	for i = skipSpace(in, i); i < len(in) && in[i] == '\\'; {
+		i = skipSpace(in, i+1)
 	}
 	return i
 }
