@@ -49,7 +49,7 @@ var layers = [][]string{
 	{"bundle", "audit", "report", "store", "store/evidence", "internal/app/secondopinion", "internal/app/rules", "internal/app/batch", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
 	{"store/journal", "store/storetest", "store/storetest/pgtest", "store/internal/sqltext", "store/internal/sqlreports"},
 	{"store/sqlite", "store/postgres"},
-	{"store/engines", "store/writer"},
+	{"store/engines", "store/writer", "internal/app/fleet"},
 	{"internal/app/clients"},
 	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate"},
 	{"internal/app/whatif"},

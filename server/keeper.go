@@ -180,6 +180,9 @@ func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
 
 // close ships the remaining records. No verdict may be recorded after it.
 func (h *keeper) close() {
+	if h == nil {
+		return
+	}
 	h.stop()
 	h.running.Wait()
 	h.reports.Load().close()

@@ -51,7 +51,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := run(t, listeners+"profiles = true\n[web]\nusers = '"+users+"'\ntrusted_proxies = ['192.0.2.80']\nauth_header = 'X-Remote-User'\n")
-	h := web.New(d.engine, func(context.Context) error { return nil }, stubs(d.routes())...).Handler
+	h := web.New(d.engine, func(context.Context) error { return nil }, nil, stubs(d.routes())...).Handler
 	token, err := listener.ReadToken(conf.ConsoleToken())
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ type Daemon struct {
 	bundles  *bundles
 	trial    *trial
 	history  *keeper
+	fleet    *member // nil for a daemon of its own
 	whatIfs  *whatIfs
 	alarms   *alarms
 	notices  *attention
@@ -89,9 +90,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.bundles = newBundles(d.metrics.Registry, d.log, func() *listener.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *listener.Engine { return d.engine })
-	if d.history, err = newKeeper(d, c.Store); err != nil {
-		d.bundles.close()
-		d.trial.close()
+	if err := d.openStore(c.Store); err != nil {
 		return nil, err
 	}
 	var p *parts
@@ -100,9 +99,7 @@ func New(o Options) (*Daemon, error) {
 		return err
 	})
 	if err != nil {
-		d.bundles.close()
-		d.trial.close()
-		d.history.close()
+		d.abandon()
 		return nil, err
 	}
 	d.names.Store(p.names)
@@ -126,7 +123,27 @@ func New(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.metrics.Reloaded(true, time.Now())
+	d.fleet.start()
 	return d, nil
+}
+
+// openStore opens the history, and what a fleet shares with it.
+func (d *Daemon) openStore(c conf.Store) (err error) {
+	if d.history, err = newKeeper(d, c); err == nil {
+		d.fleet, err = newMember(d, c)
+	}
+	if err != nil {
+		d.abandon()
+	}
+	return err
+}
+
+// abandon closes what New opened before it failed.
+func (d *Daemon) abandon() {
+	d.bundles.close()
+	d.trial.close()
+	d.history.close()
+	d.fleet.close()
 }
 
 func newLogger(w io.Writer, c conf.Log) *slog.Logger {
@@ -428,6 +445,7 @@ func (d *Daemon) drain() {
 // close closes everything that is left. It may follow drain or a failed New.
 func (d *Daemon) close() {
 	d.whatIfs.close()
+	d.fleet.close()
 	for _, r := range d.services {
 		r.service.Close()
 		r.listener.Close()

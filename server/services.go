@@ -70,7 +70,7 @@ func (d *Daemon) useProxy(c *conf.Config) error {
 }
 
 func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Service, net.Listener, error) {
-	s := web.New(d.engine, func(ctx context.Context) error { return errors.Join(d.names.Load().answers(ctx), d.history.ready()) }, d.routes()...)
+	s := web.New(d.engine, func(ctx context.Context) error { return errors.Join(d.names.Load().answers(ctx), d.history.ready()) }, d.fleet.logins(), d.routes()...)
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	s.RegisterOnShutdown(d.history.live.close) // Shutdown waits for streams, which end with their client
 	return s, netutil.LimitListener(l, c.Limits.Connections), nil

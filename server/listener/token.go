@@ -83,3 +83,16 @@ func (t Token) Is(text string) bool {
 	sum := sha256.Sum256([]byte(text))
 	return t.set && subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1
 }
+
+// Proof is a hash of credentials, by which a login is bound to them.
+type Proof [sha256.Size]byte
+
+// Proof returns that of the token.
+func (t Token) Proof() Proof {
+	return sha256.Sum256(append([]byte("postseal console token "), t.sum[:]...))
+}
+
+// Proof returns that of the line of a user.
+func (u User) Proof() Proof {
+	return sha256.Sum256([]byte("postseal console user " + u.Name + "\x00" + string(u.Role) + "\x00" + u.hash))
+}

@@ -45,7 +45,7 @@ func service(t *testing.T, config string) (http.Handler, *web) {
 		t.Fatal(err)
 	}
 	e := listenertest.Engine(t, names, config, io.Discard)
-	w := &web{engine: e, ready: func(context.Context) error { return nil }, sessions: newSessions(time.Now), logins: newLogins()}
+	w := &web{engine: e, ready: func(context.Context) error { return nil }, sessions: newSessions(time.Now, nil), logins: newLogins()}
 	return w.handler(get(e, "/v1/verdicts/{ref}", shown), Route{Method: http.MethodGet, Path: "/search", Access: Reader, Page: true, Handler: JSON(e, shown)},
 		Route{Method: http.MethodGet, Path: "/v1/audit/{domain}", Access: Host, Handler: JSON(e, shown)}), w
 }
@@ -281,14 +281,14 @@ func TestLoginCode(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		h, w := service(t, "")
-		code := w.sessions.newCode()
+		code := w.sessions.newCode(t.Context())
 		if rw := submit(h, url.Values{"code": {code}}, nil); rw.Code != 303 {
 			t.Errorf("first use: %d", rw.Code)
 		}
 		if rw := submit(h, url.Values{"code": {code}}, nil); rw.Code != 403 {
 			t.Errorf("second use: %d", rw.Code)
 		}
-		old := w.sessions.newCode()
+		old := w.sessions.newCode(t.Context())
 		time.Sleep(codeLife + time.Second)
 		if rw := submit(h, url.Values{"code": {old}}, nil); rw.Code != 403 {
 			t.Errorf("late: %d", rw.Code)

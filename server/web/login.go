@@ -32,8 +32,8 @@ func (w *web) loginRoutes() []Route {
 		{Method: http.MethodGet, Path: "/login", Access: Open, Page: true, Handler: w.loginForm},
 		{Method: http.MethodPost, Path: "/login/enter", Access: Open, Page: true, Handler: w.login},
 		{Method: http.MethodPost, Path: "/logout", Access: Reader, Page: true, Handler: w.logout},
-		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Admin, Handler: JSON(w.engine, func(*http.Request) (any, error) {
-			return LoginCode{LoginSchema, "/login?code=" + w.sessions.newCode(), int(codeLife.Seconds())}, nil
+		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Admin, Handler: JSON(w.engine, func(r *http.Request) (any, error) {
+			return LoginCode{LoginSchema, "/login?code=" + w.sessions.newCode(r.Context()), int(codeLife.Seconds())}, nil
 		})},
 	}
 }
@@ -119,7 +119,7 @@ func (w *web) loggedIn(s *listener.Snapshot, r *http.Request, code string) (u li
 	password, name := r.PostFormValue("token"), r.PostFormValue("name")
 	switch {
 	case code != "":
-		return tokenUser, w.sessions.redeem(code)
+		return tokenUser, w.sessions.redeem(r.Context(), code)
 	case s.Token.Is(password):
 		return tokenUser, true
 	case len(s.Users) == 0:
@@ -137,7 +137,9 @@ func (w *web) loggedIn(s *listener.Snapshot, r *http.Request, code string) (u li
 }
 
 func (w *web) logout(rw http.ResponseWriter, r *http.Request) {
-	w.sessions.end(rw, r)
+	if err := w.sessions.end(rw, r); err != nil {
+		w.engine.Log.Error("a logout ended the login on this host only: the database does not answer", "door", listener.HTTP, "error", listener.Text(err))
+	}
 	http.Redirect(rw, r, "/login", http.StatusSeeOther)
 }
 

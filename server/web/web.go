@@ -77,9 +77,10 @@ func fail(e *listener.Engine, rw http.ResponseWriter, r *http.Request, err error
 	problem(rw, http.StatusInternalServerError, "it cannot be shown; see the log for details")
 }
 
-// New returns the service with the routes of the daemon. ready says why the daemon cannot work.
-func New(e *listener.Engine, ready func(context.Context) error, more ...Route) *http.Server {
-	w := &web{engine: e, ready: ready, sessions: newSessions(time.Now), logins: newLogins()}
+// New returns the service with the routes of the daemon. ready says why the daemon cannot work;
+// logins is where a fleet keeps its logins, nil for a daemon of its own.
+func New(e *listener.Engine, ready func(context.Context) error, logins Logins, more ...Route) *http.Server {
+	w := &web{engine: e, ready: ready, sessions: newSessions(time.Now, logins), logins: newLogins()}
 	return &http.Server{Handler: w.handler(more...), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: requestTime,
 		IdleTimeout: idleTime, MaxHeaderBytes: headerBytes}
 }

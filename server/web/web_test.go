@@ -31,7 +31,7 @@ func handler(t testing.TB, log io.Writer, ready error) (http.Handler, *listener.
 		t.Fatal(err)
 	}
 	e := listenertest.Engine(t, names, "[limits]\nhttp_message = '1KiB'\n", log)
-	return New(e, func(context.Context) error { return ready }).Handler, e
+	return New(e, func(context.Context) error { return ready }, nil).Handler, e
 }
 
 // request is one that a program on this machine makes.
@@ -118,7 +118,7 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.Swap(s)
-		h := New(e, func(context.Context) error { return nil }, get(e, "/v1/trial", func(*http.Request) (any, error) { return "domains of senders", nil })).Handler
+		h := New(e, func(context.Context) error { return nil }, nil, get(e, "/v1/trial", func(*http.Request) (any, error) { return "domains of senders", nil })).Handler
 		ask := func(method, path, body string) int {
 			r := request(method, path, body)
 			r.RemoteAddr = test.from
@@ -170,7 +170,7 @@ func TestRefusal(t *testing.T) {
 	} {
 		var log strings.Builder
 		_, e := handler(t, &log, nil)
-		h := New(e, func(context.Context) error { return nil }, get(e, "/v1/x/{id}", func(*http.Request) (any, error) { return nil, test.err })).Handler
+		h := New(e, func(context.Context) error { return nil }, nil, get(e, "/v1/x/{id}", func(*http.Request) (any, error) { return nil, test.err })).Handler
 		r := request("GET", "/v1/x/1", "")
 		rw := httptest.NewRecorder()
 		h.ServeHTTP(rw, r)

@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,16 +69,10 @@ var dialect = sqltext.Dialect{Placeholder: func(n int) string { return fmt.Sprin
 // Open connects, and migrates the schema. A schema that is newer within the same major
 // version is used as it is.
 func Open(ctx context.Context, address string, o Options) (*DB, error) {
-	c, err := pgxpool.ParseConfig(address)
+	c, err := poolConfig(address, readers+1)
 	if err != nil {
-		return nil, errors.New("the URL of the database cannot be read") // the error of pgx may hold the password
+		return nil, err
 	}
-	if c.ConnConfig.Host != "" && !local(c.ConnConfig.Host) && c.ConnConfig.TLSConfig == nil && !strings.Contains(address, "sslmode=") {
-		return nil, errors.New("a database on another host needs TLS: add sslmode=verify-full to its URL")
-	}
-	c.MaxConns = readers + 1
-	c.ConnConfig.RuntimeParams["application_name"] = "postseal"
-	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // works behind pgbouncer in transaction mode
 	if !o.ReadOnly {
 		if err := migrate(ctx, c.ConnConfig.Copy()); err != nil {
 			return nil, err
@@ -92,6 +89,47 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// Pool returns connections for tables in the same schema that are not of the history. It
+// connects when they are used.
+func Pool(ctx context.Context, address string, most int32) (*pgxpool.Pool, error) {
+	c, err := poolConfig(address, most)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, c)
+}
+
+func poolConfig(address string, most int32) (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, errors.New("the URL of the database cannot be read") // the error of pgx may hold the password
+	}
+	if plain(c.ConnConfig) && sslmode(address) != "disable" {
+		return nil, errors.New("a database on another host needs TLS: add sslmode=verify-full to its URL (sslmode=disable connects without)")
+	}
+	c.MaxConns = most
+	c.ConnConfig.RuntimeParams["application_name"] = "postseal"
+	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // works behind pgbouncer in transaction mode
+	return c, nil
+}
+
+// plain reports whether another host may be reached without TLS. The modes allow and prefer, which
+// is the default of libpq, fall back to that when someone on the way refuses TLS.
+func plain(c *pgx.ConnConfig) bool {
+	if !local(c.Host) && c.TLSConfig == nil {
+		return true
+	}
+	return slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool { return !local(f.Host) && f.TLSConfig == nil })
+}
+
+// sslmode returns what the URL or the environment says.
+func sslmode(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Query().Has("sslmode") {
+		return u.Query().Get("sslmode")
+	}
+	return os.Getenv("PGSSLMODE")
 }
 
 func local(host string) bool {

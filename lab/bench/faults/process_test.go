@@ -74,6 +74,7 @@ type daemon struct {
 	file  string
 	cache string   // of the DNS
 	wrap  []string // what the process is started with
+	env   []string // of the process, added to that of the test
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd     // nil before the first start
@@ -87,6 +88,15 @@ type daemon struct {
 // there once.
 func start(t *testing.T, config string, wrap ...string) *daemon {
 	t.Helper()
+	d := prepare(t, wrap...)
+	d.configure(config)
+	d.run()
+	return d
+}
+
+// prepare is start without a configuration and a process.
+func prepare(t *testing.T, wrap ...string) *daemon {
+	t.Helper()
 	z, err := dnszone.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +106,6 @@ func start(t *testing.T, config string, wrap ...string) *daemon {
 		t.Fatal(err)
 	}
 	d := &daemon{t: t, cache: "8MiB", dns: dns, hop: newHop(t), file: filepath.Join(t.TempDir(), "postseal.toml"), wrap: wrap}
-	d.configure(config)
 	t.Cleanup(func() {
 		d.kill()
 		dns.Close()
@@ -104,7 +113,6 @@ func start(t *testing.T, config string, wrap ...string) *daemon {
 			t.Logf("the log ends:\n%s", strings.Join(d.lines()[max(0, len(d.lines())-30):], "\n"))
 		}
 	})
-	d.run()
 	return d
 }
 
@@ -148,6 +156,7 @@ func (d *daemon) run() time.Duration {
 	args := append(append([]string{}, d.wrap...), program, "serve", "--config", d.file)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(d.file))
+	cmd.Env = append(cmd.Env, d.env...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		d.t.Fatal(err)

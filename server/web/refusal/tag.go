@@ -28,7 +28,28 @@ var misread = strings.NewReplacer("-", "", "O", "0", "I", "1", "L", "1")
 
 // Key makes the tags by which a reply links to its page. A reference has 40 bits and is not a
 // secret: it is in header fields and logs. The tag adds 30 bits that only the reply has.
-type Key struct{ secret [keyLen]byte }
+type Key struct {
+	secret [keyLen]byte
+	others []*Key // make no tags, but theirs are accepted
+}
+
+// NewKey returns the key of a secret of 32 octets. The tags of others are accepted too: those of
+// the secrets before it, or of other hosts. It is nil if the secret has another length.
+func NewKey(secret []byte, others ...[]byte) *Key {
+	if len(secret) != keyLen {
+		return nil
+	}
+	k := &Key{secret: [keyLen]byte(secret)}
+	for _, o := range others {
+		if len(o) == keyLen {
+			k.others = append(k.others, &Key{secret: [keyLen]byte(o)})
+		}
+	}
+	return k
+}
+
+// Secret returns the octets that NewKey takes.
+func (k *Key) Secret() []byte { return k.secret[:] }
 
 // Tag returns the tag of a reference: the first 30 bits of its HMAC-SHA-256 (RFC 2104).
 func (k *Key) Tag(ref string) string {
@@ -50,8 +71,11 @@ func (k *Key) Ref(text string) (ref string, ok bool) {
 		text = strings.Repeat("0", refLen+tagLen)
 	}
 	ref = text[:refLen]
-	same := subtle.ConstantTimeCompare([]byte(k.Tag(ref)), []byte(text[refLen:])) == 1
-	return ref, whole && same
+	same := subtle.ConstantTimeCompare([]byte(k.Tag(ref)), []byte(text[refLen:]))
+	for _, o := range k.others {
+		same |= subtle.ConstantTimeCompare([]byte(o.Tag(ref)), []byte(text[refLen:]))
+	}
+	return ref, whole && same == 1
 }
 
 // ReadKey reads the key of a state directory, which it makes if it does not exist. Only its
@@ -89,5 +113,5 @@ func readKey(path string) (*Key, error) {
 	if len(data) != keyLen {
 		return nil, errors.New("the key of the refusal page does not have 32 bytes: remove " + path + " to make a new one")
 	}
-	return &Key{[keyLen]byte(data)}, nil
+	return NewKey(data), nil
 }

@@ -219,6 +219,44 @@ func (s *Server) run(name string, args ...string) error {
 	return nil
 }
 
+// UseTLS makes the server offer TLS with the certificate that sign returns for its address.
+func (s *Server) UseTLS(t *testing.T, sign func(t *testing.T, ip string) (cert, key []byte)) {
+	t.Helper()
+	host, _, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := sign(t, host)
+	conn, err := pgx.Connect(t.Context(), "postgres://postgres@"+s.Addr+"/postgres?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for name, content := range map[string][]byte{"ssl_cert_file": cert, "ssl_key_file": key} {
+		path := filepath.Join(s.dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s.cred != nil {
+			if err := os.Chown(path, int(s.cred.Uid), int(s.cred.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := conn.Exec(t.Context(), "ALTER SYSTEM SET "+name+" = '"+path+"'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "ALTER SYSTEM SET ssl = on"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"postseal/internal/app/atomicfile"
+	"postseal/internal/app/conf"
+	"postseal/internal/app/fleet"
+	"postseal/server/listener"
+	"postseal/server/web"
+	"postseal/server/web/refusal"
+)
+
+// The pace of a daemon of a fleet.
+const (
+	fleetEvery  = time.Second
+	showEvery   = 5 * time.Second
+	secretEvery = 5 * time.Second // sooner than a new secret is used
+)
+
+// refusalSecret is the name of the shared key of links in replies.
+const refusalSecret = "refusal"
+
+// member is a daemon whose database can be shared: it shows itself to the others, and takes from
+// the database what is that of all. Mail never waits for it.
+type member struct {
+	d    *Daemon
+	db   *fleet.DB
+	self fleet.Member
+	own  []byte // the key of links of this host, until it is shared
+
+	shown, asked time.Time
+	down         bool // the database did not answer the last time
+	stop         context.CancelFunc
+	running      sync.WaitGroup
+}
+
+// newMember returns nil if only one daemon can use the database of c.
+func newMember(d *Daemon, c conf.Store) (*member, error) {
+	address, err := c.Address()
+	if err != nil || !fleet.Shareable(address) {
+		return nil, err
+	}
+	db, err := fleet.Open(address)
+	if err != nil {
+		return nil, err
+	}
+	return &member{d: d, db: db, stop: func() {}, self: fleet.Member{ID: rand.Text(), Name: Hostname(), Version: d.options.Version}}, nil
+}
+
+// logins returns where the console keeps its logins, nil for memory.
+func (m *member) logins() web.Logins {
+	if m == nil {
+		return nil
+	}
+	return m.db
+}
+
+// start begins once the listeners are open.
+func (m *member) start() {
+	if m == nil {
+		return
+	}
+	if key := m.d.refusals.Load(); key != nil {
+		m.own = key.Secret()
+	}
+	var ctx context.Context
+	ctx, m.stop = context.WithCancel(context.Background())
+	m.running.Go(func() {
+		t := time.NewTicker(fleetEvery)
+		defer t.Stop()
+		for {
+			m.step(ctx, time.Now())
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (m *member) close() {
+	if m == nil {
+		return
+	}
+	m.stop()
+	m.running.Wait()
+	m.db.Close()
+}
+
+// step does what is due. While the database is away, what was known holds.
+func (m *member) step(ctx context.Context, now time.Time) {
+	defer m.d.engine.Recover("fleet", nil)
+	err := m.show(ctx, now)
+	if err == nil {
+		err = m.secret(ctx, now)
+	}
+	switch {
+	case ctx.Err() != nil || fleet.Missing(err):
+	case err != nil && !m.down:
+		m.down = true
+		m.d.log.Warn("the database of the fleet does not answer: what this host knows of it holds", "error", listener.Text(err))
+	case err == nil && m.down:
+		m.down = false
+		m.d.log.Info("the database of the fleet answers again")
+	}
+}
+
+// show shows this daemon to the others.
+func (m *member) show(ctx context.Context, now time.Time) error {
+	if now.Sub(m.shown) < showEvery {
+		return nil
+	}
+	m.self.Login = nil
+	if token := m.d.engine.Current().Token; token.Set() {
+		proof := token.Proof()
+		m.self.Login = proof[:]
+	}
+	err := m.db.Show(ctx, &m.self, now)
+	if err == nil {
+		m.shown = now
+	}
+	return err
+}
+
+// secret takes the key of links from the database, and keeps it in the state directory for the
+// next start. A host that has one of its own brings it along: its links hold on.
+func (m *member) secret(ctx context.Context, now time.Time) error {
+	key := m.d.refusals.Load()
+	if key == nil || now.Sub(m.asked) < secretEvery {
+		return nil
+	}
+	ring, err := m.db.Secret(ctx, refusalSecret, m.own)
+	if err != nil {
+		return err
+	}
+	m.asked, m.own = now, nil
+	shared := refusal.NewKey(ring.Current, ring.Others...)
+	if shared == nil {
+		return nil
+	}
+	m.d.refusals.Store(shared)
+	if !bytes.Equal(shared.Secret(), key.Secret()) {
+		if err := atomicfile.Write(conf.RefusalKey(), shared.Secret(), atomicfile.Options{Mode: 0o600, Prefix: ".new-", Sync: true}); err != nil {
+			m.d.log.Warn("the shared key of links cannot be kept in the state folder", "file", conf.RefusalKey(), "error", listener.Text(err))
+		}
+	}
+	return nil
+}
