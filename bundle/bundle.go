@@ -48,6 +48,7 @@ type Bundle struct {
 	Local      bool   // local rules decided, which the bundle does not hold
 	Zone       string
 	Timings    []Timing // of the DNS queries, nil if they are not known
+	Diagnoses  []Diagnosis
 	Envelope   Envelope
 	Message    []byte    // with CRLF line endings; nil when there is evidence instead
 	evidence   *evidence // what stands for the message
@@ -167,8 +168,10 @@ func (b *Bundle) file(name string, data []byte) (err error) {
 		b.evidence, err = parseEvidence(string(data))
 	case "timings":
 		b.Timings, err = parseTimings(string(data))
+	case "diagnoses":
+		b.Diagnoses, err = parseDiagnoses(string(data))
 	default:
-		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64, header, header.base64, evidence, timings")
+		return fmt.Errorf("unknown part; known are zone, envelope, message, message.base64, header, header.base64, evidence, timings, diagnoses")
 	}
 	return err
 }
@@ -269,7 +272,11 @@ func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.R
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}
 	if b.evidence != nil {
-		return v.Replay(ctx, b.evidenceOf(conn))
+		r, err := v.Replay(ctx, b.evidenceOf(conn))
+		if err == nil {
+			b.give(r)
+		}
+		return r, err
 	}
 	s := v.Session(ctx, conn)
 	s.Helo(b.Envelope.Helo)

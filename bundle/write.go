@@ -129,6 +129,9 @@ func (b *Bundle) Format() []byte {
 	if len(b.Timings) > 0 {
 		a.Files = append(a.Files, txtar.File{Name: "timings", Data: []byte(formatTimings(b.Timings))})
 	}
+	if len(b.Diagnoses) > 0 {
+		a.Files = append(a.Files, txtar.File{Name: "diagnoses", Data: []byte(formatDiagnoses(b.Diagnoses))})
+	}
 	if b.evidence != nil {
 		a.Files = append(a.Files, part("header", b.headerText()), txtar.File{Name: "evidence", Data: []byte(b.evidence.format())})
 	}

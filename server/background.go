@@ -29,11 +29,14 @@ func newBackground(dropped prometheus.Counter, work func(listener.Verdict)) *bac
 	return a
 }
 
-func (a *background) take(v listener.Verdict) {
+// take reports whether the verdict is queued.
+func (a *background) take(v listener.Verdict) bool {
 	select {
 	case a.queue <- v:
+		return true
 	default:
 		a.dropped.Inc()
+		return false
 	}
 }
 

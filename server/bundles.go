@@ -24,6 +24,7 @@ type bundles struct {
 	results *prometheus.CounterVec
 	current atomic.Pointer[bundleStore]
 	warned  rate.Sometimes // whether writing fails
+	spent   *rate.Limiter  // microseconds of finding out why signatures broke
 }
 
 // bundleStore is the current directory; nil keeps nothing.
@@ -34,7 +35,7 @@ type bundleStore struct {
 
 func newBundles(r prometheus.Registerer, log *slog.Logger, engine func() *listener.Engine) *bundles {
 	const pause = time.Minute // a full disk would fill the log too
-	b := &bundles{engine: engine, log: log, warned: rate.Sometimes{Interval: pause}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
+	b := &bundles{engine: engine, log: log, warned: rate.Sometimes{Interval: pause}, spent: rate.NewLimiter(diagnoseShare, diagnoseBurst), results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "bundles_total",
 		Help: "Bundles of verdicts: written, failed (the log says why), dropped because writing is too slow."}, []string{"result"})}
 	r.MustRegister(b.results)
 	for _, result := range []string{"written", "failed"} {
@@ -80,19 +81,24 @@ func (b *bundles) record(v listener.Verdict) {
 	s := b.current.Load()
 	d := &v.Report.Decision
 	if s == nil || s.config.Keep != "all" && d.Action == postseal.Accept && d.Applied == postseal.Accept {
+		v.Body.Release()
 		return
 	}
-	b.take(v)
+	if !b.take(v) {
+		v.Body.Release()
+	}
 }
 
 func (b *bundles) write(v listener.Verdict) {
 	defer b.engine().Recover("bundles", nil)
+	defer v.Body.Release()
 	s := b.current.Load()
 	if s == nil {
 		return
 	}
-	text := bundle.Of(v.Report, v.Snapshot.Verifier, bundle.Options{Private: s.config.Private}).Format()
-	err := s.folder.Put(v.Report.Ref, v.QueueID, text)
+	kept := bundle.Of(v.Report, v.Snapshot.Verifier, bundle.Options{Private: s.config.Private})
+	b.diagnose(kept, v, s.config.Private)
+	err := s.folder.Put(v.Report.Ref, v.QueueID, kept.Format())
 	if err == nil {
 		b.results.WithLabelValues("written").Inc()
 		return

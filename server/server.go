@@ -105,7 +105,7 @@ func New(o Options) (*Daemon, error) {
 	d.names.Store(p.names)
 	d.alarms = newAlarms(d, o.Now)
 	d.engine = listener.NewEngine(p.snapshot, d.log, d.metrics, d.bundles.record, d.trial.record, d.history.record, d.alarms.record)
-	d.engine.Memory = d.memory
+	d.engine.Memory, d.engine.Bodies = d.memory, &listener.Bodies{}
 	d.tuneMemory()
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})

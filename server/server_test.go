@@ -59,6 +59,12 @@ type daemonUnderTest struct {
 
 func run(t *testing.T, config string) *daemonUnderTest {
 	t.Helper()
+	return runOn(t, config, zone)
+}
+
+// runOn runs a daemon whose DNS answers are those of a zone.
+func runOn(t *testing.T, config, zone string) *daemonUnderTest {
+	t.Helper()
 	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
 	d.write(config)
 	names, err := dnstest.Parse(zone)

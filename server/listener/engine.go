@@ -71,6 +71,7 @@ type Engine struct {
 	ShareSPF bool
 	Memory   *Memory // nil has no limit
 	Copies   *Copies // nil copies nothing
+	Bodies   *Bodies // nil keeps none
 
 	current   atomic.Pointer[Snapshot]
 	recorders []func(Verdict)
@@ -151,6 +152,7 @@ type Verdict struct {
 	Report   *postseal.Report
 	Snapshot *Snapshot     // the configuration that decided
 	Took     time.Duration // from the end of the message to the answer
+	Body     *Body         // nil unless it may explain why a signature broke
 }
 
 // Accepted reports whether the message continues to its recipients.

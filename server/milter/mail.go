@@ -36,6 +36,7 @@ type mail struct {
 	field     []byte
 	copying   bool           // whether it is copied is known
 	copy      *listener.Copy // nil unless the daemon reads the message itself
+	kept      *listener.Body // of a signed message, to explain why its signature broke
 }
 
 func (s *session) newMail(reversePath string) *mail {
@@ -72,7 +73,8 @@ func (m *mail) endCopy(v listener.Verdict, accepted bool) {
 
 func (m *mail) abort() {
 	m.copy.Release()
-	m.copy = nil
+	m.kept.Release()
+	m.copy, m.kept = nil, nil
 	if m.tx != nil {
 		m.tx.Abort()
 	}
@@ -159,6 +161,9 @@ func appendCRLF(raw, value []byte) []byte {
 func (m *mail) take(f message.Field) error {
 	switch {
 	case m.tx != nil:
+		if m.kept == nil && f.Is("DKIM-Signature") {
+			m.kept = m.engine.Bodies.Begin()
+		}
 		return m.tx.Field(f)
 	case m.held != nil:
 		// One field over the limit is kept, so that the verdict can report it.
@@ -224,6 +229,7 @@ func (m *mail) write(data []byte) error {
 	if m.tx == nil {
 		return nil
 	}
+	m.kept.Write(data)
 	_, err := m.tx.Write(data)
 	return err
 }

@@ -56,6 +56,20 @@ func TestReadData(t *testing.T) {
 	}
 }
 
+// TestAfterHeader: the body begins after the first empty line, whatever the length of the lines
+// before it.
+func TestAfterHeader(t *testing.T) {
+	long := strings.Repeat("x", 4096)
+	for in, want := range map[string]string{
+		"A: b\r\n\r\nbody\r\n\r\n": "body\r\n\r\n", "\r\nbody": "body", "A: b\r\n": "", "": "", "A: b": "",
+		"A:" + long[2:] + "\r\nB: c\r\n\r\nbody": "body", "A:" + long + long + "\r\n\r\n" + long + "\r\n": long + "\r\n",
+	} {
+		if got, err := io.ReadAll(afterHeader(iotest.HalfReader(strings.NewReader(in)))); err != nil || string(got) != want {
+			t.Errorf("%.20q: %.40q, %v, want %.40q", in, got, err, want)
+		}
+	}
+}
+
 func TestReadDataEnds(t *testing.T) {
 	for _, in := range []string{"", ".", "a", "a\r\n", "a\r\n.", "a\r\n.\r", "a\r\n..\r\n"} {
 		if _, err := readData(io.Discard, bufio.NewReaderSize(strings.NewReader(in), readBuffer)); err != io.ErrUnexpectedEOF {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"strconv"
@@ -278,6 +279,31 @@ func (s *session) copy(m *spooled, v listener.Verdict, got reply) {
 	c.End(v, v.Accepted())
 }
 
+// kept returns the body of a message that may explain why its signature broke, nil of others.
+func (s *session) kept(m *spooled, r *postseal.Report) *listener.Body {
+	if !listener.Unexplained(r) {
+		return nil
+	}
+	b := s.engine.Bodies.Begin()
+	if _, err := io.Copy(b, afterHeader(m.reader())); err != nil {
+		b.Release()
+		return nil
+	}
+	return b.Explain(r)
+}
+
+// afterHeader skips the header section of a message.
+func afterHeader(r io.Reader) io.Reader {
+	in := bufio.NewReader(r)
+	for start := true; ; {
+		line, err := in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) || start && string(line) == "\r\n" {
+			return in
+		}
+		start = err == nil // else the line continues
+	}
+}
+
 // checked applies the verdict.
 func (s *session) checked(m *spooled, ended time.Time) reply {
 	t := s.mail
@@ -290,7 +316,7 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	}
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
-	v := listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took}
+	v := listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took, Body: s.kept(m, report)}
 	s.engine.Record(v)
 	s.copy(m, v, got)
 	return got
