@@ -83,7 +83,7 @@ func (x *redaction) field(f message.Field) []byte {
 	value := " " + omitted
 	switch strings.ToLower(name) {
 	case "dkim-signature", "arc-message-signature", "arc-seal":
-		value = redactSignature(string(f.Value()))
+		value = RedactSignature(string(f.Value()))
 	case "from":
 		value = x.from()
 	case "precedence", "content-type", "content-class", "list-id", "sender", "resent-from", "resent-sender", "received":

@@ -8,10 +8,10 @@ import (
 	"postseal/internal/core/tagvalue"
 )
 
-// redactSignature rebuilds the value of a signature field from the tags that a verifier reads (RFC
+// RedactSignature rebuilds the value of a signature field from the tags that a verifier reads (RFC
 // 6376 §3.5, RFC 8617 §4.1). Each value either has the form of its tag or is replaced by one that
 // breaks the same rule. Of a list that cannot be read the d= stays, by which it is ranked.
-func redactSignature(value string) string {
+func RedactSignature(value string) string {
 	tags, err := tagvalue.Parse(value)
 	if err != nil {
 		for t := range tagvalue.Split(value) {

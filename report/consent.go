@@ -21,7 +21,7 @@ const (
 	Unknown Consent = "unknown" // the DNS did not answer: ask again later
 )
 
-// Destination is an address from the rua tag of a policy, and whether reports may go there.
+// Destination is an address from the rua or ruf tag of a policy, and whether reports may go there.
 type Destination struct {
 	URI     string // as published
 	Address string // where the report goes: that of URI, or the one by which its host overrides it
@@ -33,12 +33,12 @@ type Destination struct {
 // (RFC 9990 §3.5: "up to the Receiver's limits").
 const maxDestinations = 5
 
-// Destinations says for each mailto URI of uris, the rua tag of the policy at policyDomain,
-// whether reports may go there. A host of another organization must agree to it in the DNS, and
-// may name another address at the same host (RFC 9990 §4). Other URI schemes are omitted, since
-// RFC 9990 defines none.
-func Destinations(ctx context.Context, dns resolver.Resolver, policyDomain string, uris []string) []Destination {
-	c := consent{ctx: ctx, dns: dns, policyDomain: policyDomain}
+// Destinations says for each mailto URI of uris, the rua tag of the policy at policyDomain, or the
+// ruf tag for reports of kind Failure, whether reports may go there. A host of another
+// organization must agree to it in the DNS, and may name another address at the same host (RFC
+// 9990 §4, RFC 9991 §5). Other URI schemes are omitted, since RFC 9990 defines none.
+func Destinations(ctx context.Context, dns resolver.Resolver, kind Kind, policyDomain string, uris []string) []Destination {
+	c := consent{ctx: ctx, dns: dns, kind: kind, policyDomain: policyDomain}
 	list := []Destination{}
 	for _, uri := range uris {
 		address, host, ok := mailto(uri)
@@ -85,6 +85,7 @@ func plainAddress(s string) bool {
 type consent struct {
 	ctx          context.Context
 	dns          resolver.Resolver
+	kind         Kind
 	policyDomain string
 
 	org     string // of policyDomain, once it is known
@@ -152,7 +153,11 @@ func (c *consent) ask(d *Destination, host domain.Name) {
 // means that neither is used (RFC 9990 §4).
 func (c *consent) override(d *Destination, host domain.Name, records []*dmarcrecord.Record) {
 	for _, r := range records {
-		for _, uri := range r.RUA {
+		uris := r.RUA
+		if c.kind == Failure {
+			uris = r.RUF
+		}
+		for _, uri := range uris {
 			address, other, ok := mailto(uri)
 			switch {
 			case !ok:

@@ -201,7 +201,7 @@ acme.test._report._dmarc.other.test. 60 TXT "v=spf1 -all"
 		{"a name that is too long", long, "mailto:d@" + strings.Repeat("b23456789.", 7) + "any.test", "d@" + strings.Repeat("b23456789.", 7) + "any.test", Refused},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Destinations(t.Context(), dns, c.policyDomain, []string{"https://acme.test/", "mailto:a b@acme.test", "mailto:<x>@acme.test", c.uri})
+			got := Destinations(t.Context(), dns, Aggregate, c.policyDomain, []string{"https://acme.test/", "mailto:a b@acme.test", "mailto:<x>@acme.test", c.uri})
 			if len(got) != 1 || got[0].Consent != c.consent || got[0].Address != c.address {
 				t.Errorf("got %+v, want %s %s", got, c.consent, c.address)
 			}
@@ -209,5 +209,30 @@ acme.test._report._dmarc.other.test. 60 TXT "v=spf1 -all"
 				t.Errorf("why %q", got[0].Why)
 			}
 		})
+	}
+}
+
+// TestFailureDestinations: for failure reports the ruf tag stands where rua does (RFC 9991 §5): an
+// address for the other kind of report is not used.
+func TestFailureDestinations(t *testing.T) {
+	dns, err := dnstest.Parse(`
+_dmarc.acme.test. 60 TXT "v=DMARC1; p=reject"
+acme.test._report._dmarc.both.test. 60 TXT "v=DMARC1; rua=mailto:a@both.test; ruf=mailto:f@both.test"
+acme.test._report._dmarc.sums.test. 60 TXT "v=DMARC1; rua=mailto:a@sums.test"
+acme.test._report._dmarc.away.test. 60 TXT "v=DMARC1; ruf=mailto:f@victim.test"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uri, want := range map[string]Destination{
+		"mailto:d@both.test":   {Address: "f@both.test", Consent: Allowed},
+		"mailto:d@sums.test":   {Address: "d@sums.test", Consent: Allowed},
+		"mailto:d@away.test":   {Address: "d@away.test", Consent: Refused},
+		"mailto:d@victim.test": {Address: "d@victim.test", Consent: Refused},
+	} {
+		got := Destinations(t.Context(), dns, Failure, "acme.test", []string{uri})
+		if len(got) != 1 || got[0].Address != want.Address || got[0].Consent != want.Consent {
+			t.Errorf("%s: %+v", uri, got)
+		}
 	}
 }

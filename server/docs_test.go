@@ -82,11 +82,22 @@ func TestMetricsPage(t *testing.T) {
 	dir := t.TempDir()
 	stored := conf.Default().Store
 	stored.URL, stored.JournalDir = conf.StoreIn(dir), conf.JournalIn(dir)
-	keeps, err := newKeeper(&Daemon{metrics: m, log: slog.New(slog.DiscardHandler)}, stored)
+	d := &Daemon{metrics: m, log: slog.New(slog.DiscardHandler)}
+	keeps, err := newKeeper(d, stored)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer keeps.close()
+	d.history = keeps
+	reports, err := newReporting(d, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newFailureReports(d, reports, c); err != nil {
+		t.Fatal(err)
+	}
+	reports.result.WithLabelValues("ok")
+	reports.inward.WithLabelValues("report")
 	eventually(t, "the store", func() bool { return keeps.writer.Stats().Up && keeps.reader() != nil })
 	tried.outcome.WithLabelValues("accept", "accept")
 	touch(reflect.ValueOf(m).Elem())

@@ -29,23 +29,24 @@ const (
 
 // keeper stores every verdict, as [store] says.
 type keeper struct {
-	config  conf.Store
-	log     *slog.Logger
-	now     func() time.Time
-	writer  *writer.Writer // nil keeps nothing
-	learner *background
-	live    *live
-	opened  atomic.Pointer[store.Store] // the database, while it is open
-	info    atomic.Pointer[store.Info]
-	seen    seenFacts // used only by the goroutine of learner
-	known   knownPolicies
-	doubt   doubt                     // of the clock
-	reports atomic.Pointer[reporting] // once the daemon is built
-	ctx     context.Context           // ends with stop
-	stop    context.CancelFunc
-	isOpen  chan struct{} // closed when the database is open for the first time
-	opening sync.Once
-	running sync.WaitGroup
+	config   conf.Store
+	log      *slog.Logger
+	now      func() time.Time
+	writer   *writer.Writer // nil keeps nothing
+	learner  *background
+	live     *live
+	opened   atomic.Pointer[store.Store] // the database, while it is open
+	info     atomic.Pointer[store.Info]
+	seen     seenFacts // used only by the goroutine of learner
+	known    knownPolicies
+	doubt    doubt                          // of the clock
+	reports  atomic.Pointer[reporting]      // once the daemon is built
+	failures atomic.Pointer[failureReports] // then too
+	ctx      context.Context                // ends with stop
+	stop     context.CancelFunc
+	isOpen   chan struct{} // closed when the database is open for the first time
+	opening  sync.Once
+	running  sync.WaitGroup
 }
 
 // newKeeper opens the journal. The daemon starts even if the database is down. An unusable
@@ -116,6 +117,7 @@ func (h *keeper) record(v listener.Verdict) {
 	}
 	h.writer.Add(row)
 	h.learner.take(v)
+	h.failures.Load().record(v)
 }
 
 func (h *keeper) verdict(v listener.Verdict) store.Verdict {
@@ -185,6 +187,7 @@ func (h *keeper) close() {
 	}
 	h.stop()
 	h.running.Wait()
+	h.failures.Load().close()
 	h.reports.Load().close()
 	h.learner.close()
 	h.live.close()

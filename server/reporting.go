@@ -60,6 +60,19 @@ func newReporting(d *Daemon, c *conf.Config) (*reporting, error) {
 	return r, nil
 }
 
+// startReports starts what sends and reads reports, as [report] says.
+func (d *Daemon) startReports(c *conf.Config) error {
+	r, err := newReporting(d, c)
+	if err != nil {
+		return err
+	}
+	r.read()
+	d.history.reports.Store(r)
+	f, err := newFailureReports(d, r, c)
+	d.history.failures.Store(f)
+	return err
+}
+
 // Lookup implements resolver.Resolver with the name servers in force.
 func (r *reporting) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	return r.d.names.Load().cache.Lookup(ctx, name, t)

@@ -110,13 +110,10 @@ func New(o Options) (*Daemon, error) {
 	registerCache(d.metrics.Registry, &d.names)
 	d.metrics.Registry.MustRegister(localPolicy{d.engine})
 	d.put(p)
-	reports, err := newReporting(d, c)
-	if err != nil {
+	if err := d.startReports(c); err != nil {
 		d.close()
 		return nil, err
 	}
-	reports.read()
-	d.history.reports.Store(reports)
 	d.restoreWhenOpen()
 	if err = d.open(c); err != nil {
 		d.close()

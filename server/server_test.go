@@ -44,6 +44,9 @@ _dmarc.reject.test. 60 TXT "v=DMARC1; p=reject"
 macro.test. 60 TXT "v=spf1 include:%{l}.in.macro.test -all"
 senderlocal.in.macro.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
 _dmarc.macro.test. 60 TXT "v=DMARC1; p=reject; rua=mailto:d@macro.test"
+_dmarc.fails.test. 60 TXT "v=DMARC1; p=reject; ruf=mailto:f@fails.test"
+_dmarc.mx.test. 60 TXT "v=DMARC1; p=reject; adkim=s"
+r1._domainkey.mx.test. 60 TXT "v=DKIM1; k=ed25519; p=6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="
 `
 
 // daemonUnderTest is a daemon in this process, whose configuration file can be changed.

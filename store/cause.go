@@ -23,7 +23,7 @@ func cause(v Verdict) int {
 	switch {
 	case !wantsReports(v.Report.DMARC.Record):
 		return CauseNone
-	case isReporting(v):
+	case IsReporting(v):
 		return CauseOptional
 	}
 	return CauseReport
@@ -39,9 +39,9 @@ func wantsReports(record string) bool {
 	})
 }
 
-// isReporting reports whether a message is a report, a bounce, an automatic answer, or sent to
-// the address of this receiver's own reports.
-func isReporting(v Verdict) bool {
+// IsReporting reports whether a message is a report, a bounce, an automatic answer, or sent to
+// the address of this receiver's own reports. Such mail never causes a report.
+func IsReporting(v Verdict) bool {
 	return v.Report.ReversePath == "" || toReports(v.Report.Recipients, v.ReportAddress) || headerOfReporting(v.Report)
 }
 

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // The states of a day.
 const (
@@ -164,6 +167,12 @@ type Outbox interface {
 	Suppress(ctx context.Context, s Suppression) error
 	// Lift removes a suppression. It reports whether there was one.
 	Lift(ctx context.Context, target string) (bool, error)
+	// TakeFailure counts a failure report about a domain (RFC 9991 §2), and reports whether it may be
+	// sent: fewer than most were counted on the day of at, and none of this kind within every.
+	TakeFailure(ctx context.Context, domain, kind string, at int64, most int, every time.Duration) (bool, error)
+	// AddFailure notes a failure report that was sent: Day, Domain, Address, Token and SentAt of x. A
+	// bounce finds it by its token.
+	AddFailure(ctx context.Context, x Delivery) error
 	// TrimReports removes bodies of reports that were done, and reports of days, before a day.
 	TrimReports(ctx context.Context, bodiesBefore, reportsBefore Day) error
 }

@@ -72,6 +72,7 @@ func outbox(t *testing.T, db store.Store) {
 	closeOnce(t, db, rows)
 	reportsOnce(t, db)
 	attempts(t, db)
+	failures(t, db)
 	suppressed(t, db)
 }
 

@@ -46,6 +46,19 @@ type Report struct {
 	// Addresses of yours whose mail holds reports of others: what comes to them through the
 	// milter or the proxy is read into the history on its way.
 	Read []MailAddress `toml:"read"`
+	// Failure reports.
+	Failure ReportFailure `toml:"failure"`
+}
+
+// ReportFailure sends DMARC failure reports (RFC 9991): mails about single messages that fail, to
+// owners of domains who ask for them by `ruf`. They hold the time, the client's address, domains
+// and the Message-ID, and no local part, subject, recipient or body. At most ten are sent per day
+// and entry of `domains`, and one per hour about failures alike.
+type ReportFailure struct {
+	// Whether failure reports are sent. `from` and `dkim` of [report] are needed too.
+	Enabled bool `toml:"enabled"`
+	// The domains about which they are sent, with the names below them.
+	Domains []Domain `toml:"domains"`
 }
 
 // ReportKey is the key that signs reports. All three keys are needed to send any.
@@ -60,7 +73,7 @@ type ReportKey struct {
 
 func defaultReport() Report {
 	return Report{SmartHost: "127.0.0.1:25", Window: "00:30-06:00", Wait: Duration(6 * time.Hour), MinMessages: 1, Exclude: []Domain{}, Bcc: []MailAddress{},
-		Read: []MailAddress{}}
+		Read: []MailAddress{}, Failure: ReportFailure{Domains: []Domain{}}}
 }
 
 // Sends reports whether reports are sent.
@@ -152,6 +165,12 @@ func (d *decoder) checkReport(c *Config) {
 	}
 	if r.Sends() && c.Store.URL == "" && c.Store.URLFile == "" {
 		d.problem("report.from", "reports are made from the history, but [store] url is none")
+	}
+	switch {
+	case r.Failure.Enabled && !r.Sends():
+		d.problem("report.failure.enabled", "needs [report] from and dkim: failure reports have to be signed (RFC 9991 §5.1)")
+	case r.Failure.Enabled && len(r.Failure.Domains) == 0:
+		d.problem("report.failure.domains", "is empty: list the domains whose owners may get failure reports, such as [\"example.com\"]")
 	}
 	if time.Duration(r.Wait) > 20*time.Hour {
 		d.problem("report.wait", "is more than 20h: reports are due each day")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/failure"
 	"postseal/report"
 	"postseal/resolver"
 	"postseal/store"
@@ -68,4 +69,23 @@ func hostName(c *conf.Config) string {
 		return name
 	}
 	return "localhost"
+}
+
+// FailuresFromConfig returns what sends failure reports, nil if the configuration does not ask for
+// any. Result and DB are the caller's to set.
+func FailuresFromConfig(c *conf.Config, p Parts) (*Failures, error) {
+	if !c.Report.Failure.Enabled {
+		return nil, nil
+	}
+	s, err := FromConfig(c, p)
+	if err != nil {
+		return nil, err
+	}
+	f := &Failures{Sender: *s, Host: hostName(c), Result: func(string) {}}
+	f.Who.Generator = "postseal/" + p.Version
+	for _, d := range c.Report.Failure.Domains {
+		f.Domains = append(f.Domains, string(d))
+	}
+	f.Redact, err = failure.NewRedactor(s.Signer.Key)
+	return f, err
 }

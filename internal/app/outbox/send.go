@@ -172,7 +172,7 @@ func (s *Sender) Destinations(ctx context.Context, r *store.Outgoing) (to []stor
 	if blocked, err := s.blocked(ctx, r.Domain); blocked || err != nil {
 		return nil, whySuppressed, false, err
 	}
-	list := report.Destinations(ctx, s.Resolver, r.Domain, uris)
+	list := report.Destinations(ctx, s.Resolver, report.Aggregate, r.Domain, uris)
 	if len(list) == 0 {
 		return nil, whyNoAddress, false, nil
 	}

@@ -117,7 +117,7 @@ func (d *DB) deliveries(ctx context.Context, where string, args ...any) (all []s
 
 // Deliveries implements store.Outbox.
 func (d *DB) Deliveries(ctx context.Context, day store.Day, domain string) ([]store.Delivery, error) {
-	return d.deliveries(ctx, "day = $1 AND domain = $2 ORDER BY uri", int64(day), domain)
+	return d.deliveries(ctx, "day = $1 AND domain = $2 AND uri NOT LIKE 'failure:%' ORDER BY uri", int64(day), domain)
 }
 
 // DueDeliveries implements store.Outbox.
@@ -166,7 +166,8 @@ func (d *DB) PreviousDelivery(ctx context.Context, x store.Delivery) (p store.De
 // Resend implements store.Outbox.
 func (d *DB) Resend(ctx context.Context, day store.Day, domain string, now int64) (n int64, err error) {
 	err = d.Write(ctx, func(tx *sql.Tx) error {
-		n, err = d.in(ctx, tx, `UPDATE {delivery} SET state = 'due', first_at = 0, attempts = 0, next_at = $3 WHERE day = $1 AND domain = $2 AND state IN ('sent', 'failed', 'expired')`, int64(day), domain, now)
+		n, err = d.in(ctx, tx, `UPDATE {delivery} SET state = 'due', first_at = 0, attempts = 0, next_at = $3 WHERE day = $1 AND domain = $2 AND state IN ('sent', 'failed', 'expired')
+			AND uri NOT LIKE 'failure:%'`, int64(day), domain, now)
 		if err == nil && n > 0 {
 			_, err = d.in(ctx, tx, "UPDATE {report} SET state = 'sealed' WHERE day = $1 AND domain = $2 AND state = 'done'", int64(day), domain)
 		}
