@@ -7,6 +7,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"net/mail"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -21,11 +22,16 @@ var authorCases = flag.Int("authors", 4000, "generated From fields that are comp
 
 // TestAuthorReaders: whatever domain another reader shows as the author's is among the Author
 // Domains, or there are none and the message is refused. The readers are Go's net/mail,
-// Python's email package, four address parsers of npm, and what programs do that only look for
+// Python's email package, four address parsers of npm, Thunderbird's jsmime, and what programs do that only look for
 // brackets and "@".
 func TestAuthorReaders(t *testing.T) {
 	fields := authorFields(*authorCases)
-	programs := [][][]string{outsideReader(t, fields, "python3", "-B", "drivers/author.py"), outsideReader(t, fields, "node", "drivers/author.js")}
+	programs := [][][]string{outsideReader(t, fields, "python3", "-B", "drivers/author.py"), outsideReader(t, fields, "node", "drivers/author.js"), nil}
+	if os.Getenv("JSMIME") != "" {
+		programs[2] = outsideReader(t, fields, "node", "drivers/jsmime.mjs")
+	} else {
+		t.Log("skipped: drivers/jsmime.mjs, because JSMIME does not name jsmime.mjs of a Thunderbird")
+	}
 	compared, refused, several := 0, 0, 0
 	for i, value := range fields {
 		field, ok := message.ParseField([]byte("From: " + value))
@@ -56,7 +62,7 @@ func TestAuthorReaders(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d From fields: %d with an author, %d of them with several, %d refused; Python: %t, npm: %t", len(fields), compared, several, refused, programs[0] != nil, programs[1] != nil)
+	t.Logf("%d From fields: %d with an author, %d of them with several, %d refused; Python: %t, npm: %t, Thunderbird: %t", len(fields), compared, several, refused, programs[0] != nil, programs[1] != nil, programs[2] != nil)
 	if compared < len(fields)/4 || several == 0 || refused == 0 {
 		t.Error("the fields show nothing")
 	}

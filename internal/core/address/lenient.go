@@ -45,7 +45,9 @@ type lenientItem struct {
 // other.
 func (l *lenient) read() ([]lenientAddress, bool) {
 	l.tokenize()
+	l.unusable = l.escaped()
 	if l.broken {
+		l.unusable = l.unusable || l.encoded()
 		l.scan(0, len(l.in))
 	} else {
 		l.addresses()
@@ -126,6 +128,59 @@ func encodedDisplay(in []byte) int {
 	return encodedWord(bytes.ReplaceAll(in[:min(end, maxWord)], []byte("@"), []byte("a")))
 }
 
+// escaped reports whether a backslash outside quoted strings and comments may change where an address
+// lies: it ends the field, stands after an "@" of its element, or before what would be display text
+// with an "@" without it. Some readers quote the next octet there. The one of CORP\jsmith <...> does
+// not matter, nor does one that may be half of a character in Shift_JIS.
+func (l *lenient) escaped() bool {
+	behind := false
+	for i := 0; i < len(l.in); i++ {
+		switch c := l.in[i]; {
+		case c == '"' && !l.broken, c == '(' && !l.broken:
+			i = l.closed(i) - 1
+		case c == '@':
+			behind = true
+		case c == ',' && !l.broken:
+			behind = false
+		case c == '\\':
+			half := i > 0 && l.in[i-1] >= utf8.RuneSelf
+			i++
+			if i == len(l.in) || behind && !half {
+				return true
+			}
+			if end := l.closed(i); bytes.IndexByte(l.in[i:end], '@') > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// closed returns the end of the quoted string or comment at i, or i. In a field that is broken there is
+// neither.
+func (l *lenient) closed(i int) int {
+	switch {
+	case l.broken:
+	case l.in[i] == '"':
+		return l.closing(i, '"')
+	case l.in[i] == '(':
+		return l.closing(i, ')')
+	}
+	return i
+}
+
+// encoded reports whether a field whose quoted strings or comments are broken has an encoded word that
+// some reader may take for an address, or for a part of one.
+func (l *lenient) encoded() bool {
+	for i := range l.in {
+		n := encodedDisplay(l.in[i:])
+		if n > 0 && (mayHoldAddress(l.in[i:i+n]) || bytes.IndexByte(l.in[:i], '@') >= 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // addresses scans what is not display text. It goes backwards: what follows an item decides.
 func (l *lenient) addresses() {
 	const closed = 'A' // an "@" before a ">"
@@ -185,7 +240,7 @@ func (l *lenient) comments() {
 			start, end = item.to, -1
 		case '(':
 			if end < 0 {
-				end = skipNothing(l.in, start)
+				end = skipSpace(l.in, start)
 			}
 			if foreign || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '<' && !l.holdsAt(i)) {
 				l.at = item.from
@@ -292,10 +347,11 @@ func (l *lenient) glued(in []byte, at int, text string, end, p int) {
 // notName are the octets of an atom that are in no name.
 const notName = "!#$%&'*+-/=?^`{|}~"
 
-// unquoted notes the names that begin at in[from:] if its quotation marks are dropped, as some readers
-// do: bank.test.inc of bank.test."inc". Each mark may also end the name.
+// unquoted notes the names that begin at in[from:] if its quotation marks and closing parentheses are
+// dropped, as some readers do: bank.test.inc of bank.test."inc". Each mark may also end the name.
 func (l *lenient) unquoted(in []byte, at, from, end int) {
-	if end == len(in) || in[end] != '"' {
+	isMark := func(i int) bool { return i < len(in) && (in[i] == '"' || in[i] == ')') }
+	if !isMark(end) {
 		return
 	}
 	text := in[from:end:end]
@@ -315,7 +371,7 @@ func (l *lenient) unquoted(in []byte, at, from, end int) {
 		switch {
 		case to > p:
 			text, end = append(text, in[p:to]...), to
-		case p < len(in) && in[p] == '"':
+		case isMark(p):
 			note()
 			end = p + 1
 			marks++
@@ -386,14 +442,6 @@ func skipSpace(in []byte, i int) int {
 		default:
 			return i
 		}
-	}
-	return i
-}
-
-// skipNothing passes what readers make nothing of: white space, comments and backslashes.
-func skipNothing(in []byte, i int) int {
-	for i = skipSpace(in, i); i < len(in) && in[i] == '\\'; {
-		i = skipSpace(in, i+1)
 	}
 	return i
 }
