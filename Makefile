@@ -36,7 +36,7 @@ report-kills:
 
 # Real Postfix and swaks on loopback; needs root and both programs.
 e2e:
-	go test -tags e2e -count=1 -timeout 15m -v ./lab/e2e
+	go test -tags e2e -count=1 -timeout 20m -v ./lab/e2e
 
 # Every target for FUZZTIME on a core of its own, a line each, FUZZWORKERS at a time. What
 # was done stands in .fuzz-done and is passed over: FUZZFLAGS=-again runs it again. One
