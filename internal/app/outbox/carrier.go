@@ -2,11 +2,9 @@ package outbox
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,13 +35,14 @@ func (e *Refusal) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Text) }
 func (e *Refusal) Permanent() bool { return e.Code >= 500 }
 
 // SMTP sends over a smart host, or to the MX hosts of each recipient. A connection is used for
-// all mails of a sweep to the same host. STARTTLS is used where it is offered; certificates
-// are not checked, since a smart host or MX may have any (RFC 7435).
+// all mails of a sweep to the same host. STARTTLS is used where it is offered and works;
+// certificates are not checked, since a smart host or MX may have any (RFC 7435). MX hosts are
+// other people's to name, so only public addresses of theirs are connected to.
 type SMTP struct {
 	SmartHost string // HOST:PORT; "" sends to MX hosts
 	Hello     string // name in EHLO
 	Resolver  resolver.Resolver
-	// Dial connects. Nil uses the network.
+	// Dial connects to HOST:PORT of a smart host, ADDRESS:25 of an MX host. Nil uses the network.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 
 	open map[string]*smtp.Client // by smart host or recipient's domain
@@ -129,107 +128,4 @@ func transaction(c *smtp.Client, from string, to []string, mail []byte) error {
 	}
 	failpoint("data")
 	return w.Close()
-}
-
-func (s *SMTP) connection(ctx context.Context, key string) (*smtp.Client, error) {
-	if c := s.open[key]; c != nil {
-		if c.Noop() == nil {
-			return c, nil
-		}
-		s.drop(key)
-	}
-	hosts := []string{s.SmartHost}
-	if s.SmartHost == "" {
-		var err error
-		if hosts, err = s.exchangers(ctx, key); err != nil {
-			return nil, err
-		}
-	}
-	var errs []error
-	for _, host := range hosts {
-		c, err := s.connect(ctx, host)
-		if err == nil {
-			if s.open == nil {
-				s.open = map[string]*smtp.Client{}
-			}
-			s.open[key] = c
-			return c, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-// exchangers are the MX hosts of a domain, the preferred first (RFC 5321 §5.1).
-func (s *SMTP) exchangers(ctx context.Context, name string) ([]string, error) {
-	answer, err := s.Resolver.Lookup(ctx, name, resolver.MX)
-	if err != nil {
-		return nil, fmt.Errorf("the mail servers of %s cannot be looked up now", name)
-	}
-	records := slices.Clone(answer.Records)
-	if len(records) == 1 && strings.Trim(records[0].Target, ".") == "" {
-		return nil, &Refusal{Code: 556, Text: name + " takes no mail (RFC 7505)"}
-	}
-	slices.SortStableFunc(records, func(a, b resolver.RR) int { return int(a.Preference) - int(b.Preference) })
-	hosts := []string{}
-	for _, r := range records[:min(len(records), 5)] {
-		hosts = append(hosts, net.JoinHostPort(strings.TrimSuffix(r.Target, "."), "25"))
-	}
-	if len(hosts) == 0 {
-		hosts = append(hosts, net.JoinHostPort(name, "25"))
-	}
-	return hosts, nil
-}
-
-func (s *SMTP) connect(ctx context.Context, address string) (*smtp.Client, error) {
-	c, err := s.hello(ctx, address, false)
-	if err != nil {
-		return nil, err
-	}
-	if offered, _ := c.Extension("STARTTLS"); !offered || loopback(address) {
-		return c, nil
-	}
-	c.Close() //nolint:errcheck // the next connection is encrypted
-	return s.hello(ctx, address, true)
-}
-
-func loopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func (s *SMTP) hello(ctx context.Context, address string, encrypted bool) (*smtp.Client, error) {
-	dial := s.Dial
-	if dial == nil {
-		dial = func(ctx context.Context, address string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: 30 * time.Second}).DialContext(ctx, "tcp", address)
-		}
-	}
-	conn, err := dial(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // it ends what waits
-	defer stop()
-	var c *smtp.Client
-	if encrypted {
-		host, _, _ := net.SplitHostPort(address)
-		if c, err = smtp.NewClientStartTLS(conn, &tls.Config{ServerName: host, InsecureSkipVerify: true}); err != nil { //nolint:gosec // opportunistic (RFC 7435)
-			conn.Close() //nolint:errcheck // the cause is err
-			return nil, err
-		}
-	} else {
-		c = smtp.NewClient(conn)
-	}
-	c.CommandTimeout, c.SubmissionTimeout = smtpTime, acceptTime
-	if err := c.Hello(s.Hello); err != nil {
-		c.Close() //nolint:errcheck // the cause is err
-		var refused *smtp.SMTPError
-		if errors.As(err, &refused) {
-			return nil, fmt.Errorf("%s answers %d %s", address, refused.Code, refused.Message) // of this server, not of the recipient
-		}
-		return nil, err
-	}
-	return c, nil
 }
