@@ -19,8 +19,7 @@ import (
 // the domain of the record.
 func (e *evaluation) evaluate(r *spfrecord.Record, name string) *outcome {
 	e.prefetch(r, name)
-	for i := range r.Directives {
-		d := &r.Directives[i]
+	for d := range r.All() {
 		step := e.stepInto(name, r.Text, d.Offset)
 		matched, o := e.match(d, name)
 		e.stepOut(step, matched, Code(d.Qualifier), o)
@@ -315,8 +314,7 @@ func (e *evaluation) prefetch(r *spfrecord.Record, name string) {
 		return
 	}
 	left := e.limits.Lookups - e.lookups
-	for i := range r.Directives {
-		d := &r.Directives[i]
+	for d := range r.All() {
 		if !d.Lookups() {
 			if d.Mechanism == spfrecord.All || d.Prefix.Contains(e.ip) {
 				return

@@ -19,7 +19,8 @@ type Fault struct {
 }
 
 // Choose finds the record of name among the TXT records there, and parses it (RFC 7208 §4.5,
-// §4.6). most bounds its octets. Without a record the Fault says why.
+// §4.6). most bounds its octets. Without a record the Fault says why. The record is for evaluation: it
+// keeps a bounded number of Directives, and no Unknown; Parse of its Text has them.
 func Choose(a resolver.Answer, name string, most int) (*Record, Fault) {
 	switch p := resolver.Parsed(a, parseAnswer); {
 	case p.count == 0:
@@ -75,7 +76,7 @@ func parseAnswer(a resolver.Answer) *parsedAnswer {
 	if p.count != 1 || p.length > maxParsed {
 		return p
 	}
-	r, err := Parse(text)
+	r, err := parse(text, dnsdata.KeptTerms(text), false)
 	if err != nil {
 		p.err = err.(*SyntaxError)
 		return p

@@ -4,6 +4,7 @@ package spfrecord
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -49,11 +50,12 @@ type Modifier struct {
 // Record is a parsed SPF record (RFC 7208 §4.6.1, §12).
 type Record struct {
 	Text       string
-	Directives []Directive
+	Directives []Directive // all of Parse; of Choose the first ones, see All
 	Redirect   *Modifier
 	Exp        *Modifier
 	Unknown    []Modifier // ignored (RFC 7208 §6)
 	HasAll     bool       // all disables Redirect (RFC 7208 §5.1)
+	rest       int        // where in Text the directives begin that are not in Directives; 0: nowhere
 }
 
 // SyntaxError says where and why a record is invalid (RFC 7208 §4.6).
@@ -78,40 +80,85 @@ func IsRecord(text string) bool {
 // Parse parses a whole record; an error anywhere spoils all of it (RFC 7208 §4.6). The
 // error is a *SyntaxError.
 func Parse(text string) (*Record, error) {
+	return parse(text, strings.Count(text, " "), true)
+}
+
+// parse keeps so many directives, and modifiers without a meaning only if whole. All returns the others.
+func parse(text string, keep int, whole bool) (*Record, error) {
 	if !IsRecord(text) {
 		return nil, &SyntaxError{0, BadTerm, `a record begins with "v=spf1" and a space`}
 	}
-	r := &Record{Text: text, Directives: make([]Directive, 0, strings.Count(text, " "))}
+	r := &Record{Text: text, Directives: make([]Directive, 0, min(keep, strings.Count(text, " ")))}
 	for pos := len(version); pos < len(text); {
-		if text[pos] == ' ' {
-			pos++
-			continue
+		begin, end := nextTerm(text, pos)
+		if begin == end {
+			break
 		}
-		end := strings.IndexByte(text[pos:], ' ')
-		if end < 0 {
-			end = len(text)
-		} else {
-			end += pos
-		}
-		if err := r.term(text[pos:end], pos); err != nil {
+		d, err := r.term(text[begin:end], begin)
+		switch {
+		case err != nil:
 			return nil, err
+		case d.Mechanism == "" || r.rest > 0:
+		case len(r.Directives) < keep:
+			r.Directives = append(r.Directives, d)
+		default:
+			r.rest = begin
 		}
 		pos = end
+	}
+	if !whole {
+		r.Unknown = nil
 	}
 	return r, nil
 }
 
+// nextTerm returns where the term at or after pos begins and ends; they are equal after the last one.
+func nextTerm(text string, pos int) (begin, end int) {
+	for pos < len(text) && text[pos] == ' ' {
+		pos++
+	}
+	if n := strings.IndexByte(text[pos:], ' '); n >= 0 {
+		return pos, pos + n
+	}
+	return pos, len(text)
+}
+
+// All returns the directives in order. Those that are not in Directives are parsed again each time.
+func (r *Record) All() iter.Seq[*Directive] {
+	return func(yield func(*Directive) bool) {
+		for i := range r.Directives {
+			if !yield(&r.Directives[i]) {
+				return
+			}
+		}
+		for pos := r.rest; pos > 0; {
+			begin, end := nextTerm(r.Text, pos)
+			if begin == end {
+				return
+			}
+			again := Record{Text: r.Text}
+			d, err := again.term(r.Text[begin:end], begin)
+			if err == nil && d.Mechanism != "" && !yield(&d) {
+				return
+			}
+			pos = end
+		}
+	}
+}
+
 // term parses one term. It is a modifier when "=" is the first octet that no modifier's
-// name holds (RFC 7208 §4.6.1).
-func (r *Record) term(s string, offset int) error {
+// name holds (RFC 7208 §4.6.1); the Directive is empty then.
+func (r *Record) term(s string, offset int) (Directive, error) {
 	n := 0
 	for n < len(s) && (IsAlnum(s[n]) || n > 0 && strings.IndexByte("-_.", s[n]) >= 0) {
 		n++
 	}
 	if n > 0 && n < len(s) && s[n] == '=' && isAlpha(s[0]) {
-		return r.modifier(s, n, offset)
+		return Directive{}, r.modifier(s, n, offset)
 	}
-	return r.directive(s, offset)
+	d, err := parseDirective(s, offset)
+	r.HasAll = r.HasAll || d.Mechanism == All
+	return d, err
 }
 
 func (r *Record) modifier(s string, equals, offset int) error {
@@ -136,7 +183,7 @@ func (r *Record) modifier(s string, equals, offset int) error {
 	return nil
 }
 
-func (r *Record) directive(s string, offset int) error {
+func parseDirective(s string, offset int) (Directive, error) {
 	d := Directive{Qualifier: Pass, Bits4: 32, Bits6: 128, Offset: offset}
 	start := offset
 	switch s[0] {
@@ -150,12 +197,7 @@ func (r *Record) directive(s string, offset int) error {
 		n++
 	}
 	d.Mechanism = Mechanism(strings.ToLower(s[:n]))
-	if err := d.arguments(s[n:], start+n); err != nil {
-		return err
-	}
-	r.HasAll = r.HasAll || d.Mechanism == All
-	r.Directives = append(r.Directives, d)
-	return nil
+	return d, d.arguments(s[n:], start+n)
 }
 
 // arguments parses what follows the name: nothing, or ":" and a value, or "/" and a

@@ -134,7 +134,11 @@ func (x *explorer) record(name string) (*spfrecord.Record, spfrecord.Fault, erro
 		return nil, spfrecord.LookupFault(x.ctx, err), err
 	}
 	r, fault := spfrecord.Choose(a, name, spf.DefaultRecordBytes)
-	return r, fault, nil
+	if r == nil {
+		return nil, fault, nil
+	}
+	r, err = spfrecord.Parse(r.Text) // with every term
+	return r, fault, err
 }
 
 // prefetchAll asks at once for every static name of the record.
