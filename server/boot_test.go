@@ -21,7 +21,7 @@ func bootOptions(t *testing.T, log *listenertest.Log, config string) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Log: log, Load: func() (*conf.Config, []conf.Problem, error) { return c, nil, nil }}
+	return Options{Log: log, Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return c, nil, nil }}
 }
 
 // TestBoot: a host that is still starting is waited for; what a person must fix is not.

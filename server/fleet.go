@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postseal/internal/app/atomicfile"
@@ -19,6 +22,7 @@ import (
 const (
 	fleetEvery  = time.Second
 	showEvery   = 5 * time.Second
+	leaveTime   = time.Second
 	secretEvery = 5 * time.Second // sooner than a new secret is used
 )
 
@@ -33,6 +37,9 @@ type member struct {
 	self fleet.Member
 	own  []byte // the key of links of this host, until it is shared
 
+	usesConfig   bool
+	urgent       bool         // the others wait for what this one shows
+	failed       atomic.Int64 // the active configuration that this host cannot use
 	shown, asked time.Time
 	down         bool // the database did not answer the last time
 	stop         context.CancelFunc
@@ -40,8 +47,8 @@ type member struct {
 }
 
 // newMember returns nil if only one daemon can use the database of c.
-func newMember(d *Daemon, c conf.Store) (*member, error) {
-	address, err := c.Address()
+func newMember(d *Daemon, c *conf.Config) (*member, error) {
+	address, err := c.Store.Address()
 	if err != nil || !fleet.Shareable(address) {
 		return nil, err
 	}
@@ -49,7 +56,17 @@ func newMember(d *Daemon, c conf.Store) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &member{d: d, db: db, stop: func() {}, self: fleet.Member{ID: rand.Text(), Name: Hostname(), Version: d.options.Version}}, nil
+	m := &member{d: d, db: db, stop: func() {}, usesConfig: c.Fleet.Config == "shared", self: fleet.Member{ID: rand.Text(), Name: Hostname(), Place: place(), Version: d.options.Version, Config: fleet.OwnConfig}}
+	if m.usesConfig {
+		m.self.Config = numberOf(d.shared)
+	}
+	return m, nil
+}
+
+// place is a hash of the path of the state directory, which a host keeps when it starts again.
+func place() string {
+	sum := sha256.Sum256([]byte(conf.StateDir()))
+	return hex.EncodeToString(sum[:8])
 }
 
 // logins returns where the console keeps its logins, nil for memory.
@@ -90,13 +107,28 @@ func (m *member) close() {
 	}
 	m.stop()
 	m.running.Wait()
+	if !m.shown.IsZero() {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+		defer cancel()
+		m.db.Leave(ctx, m.self.ID) //nolint:errcheck // it is away soon without it
+	}
 	m.db.Close()
+}
+
+// tryAgain lets the next step use a configuration that this host could not use.
+func (m *member) tryAgain() {
+	if m != nil {
+		m.failed.Store(0)
+	}
 }
 
 // step does what is due. While the database is away, what was known holds.
 func (m *member) step(ctx context.Context, now time.Time) {
 	defer m.d.engine.Recover("fleet", nil)
-	err := m.show(ctx, now)
+	err := m.configuration(ctx)
+	if err == nil {
+		err = m.show(ctx, now)
+	}
 	if err == nil {
 		err = m.secret(ctx, now)
 	}
@@ -113,7 +145,7 @@ func (m *member) step(ctx context.Context, now time.Time) {
 
 // show shows this daemon to the others.
 func (m *member) show(ctx context.Context, now time.Time) error {
-	if now.Sub(m.shown) < showEvery {
+	if now.Sub(m.shown) < showEvery && !m.urgent {
 		return nil
 	}
 	m.self.Login = nil
@@ -121,9 +153,9 @@ func (m *member) show(ctx context.Context, now time.Time) error {
 		proof := token.Proof()
 		m.self.Login = proof[:]
 	}
-	err := m.db.Show(ctx, &m.self, now)
+	err := m.db.Show(ctx, &m.self, now, m.shown.IsZero())
 	if err == nil {
-		m.shown = now
+		m.shown, m.urgent = now, false
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func TestProbe(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
 			r := &deadResolver{tt.dead}
-			d, err := New(Options{Log: &log, Resolver: r, Load: func() (*conf.Config, []conf.Problem, error) {
+			d, err := New(Options{Log: &log, Resolver: r, Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 				return conf.Parse("t", []byte("authserv_id = 'mx.test'\n[store]\nurl = 'none'\n"+listeners), time.Now())
 			}})
 			if err != nil {

@@ -25,8 +25,9 @@ import (
 
 // Options configures a Daemon.
 type Options struct {
-	// Load reads the configuration, at startup and at each reload.
-	Load func() (*conf.Config, []conf.Problem, error)
+	// Load reads the configuration, at startup and at each reload, with what a fleet shares of
+	// it, nil for nothing.
+	Load func(*conf.Shared) (*conf.Config, []conf.Problem, error)
 	// Resolver answers instead of name servers, if it is not nil.
 	Resolver resolver.Resolver
 	Now      func() time.Time // the clock of verdicts; nil is time.Now
@@ -58,6 +59,8 @@ type Daemon struct {
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]
 	config   *conf.Config // current; used only by the goroutine that runs the daemon
+	shared   *conf.Shared // what config has from the fleet; likewise
+	tasks    chan func()  // for that goroutine
 	services []running
 	retired  []func()     // close functions for the resolvers of earlier configurations, which messages may still use
 	proxy    *proxy.Proxy // shared by all SMTP listeners, nil without one
@@ -72,11 +75,11 @@ type running struct {
 
 // New reads the configuration and opens the listeners.
 func New(o Options) (*Daemon, error) {
-	c, warnings, err := o.Load()
+	c, warnings, shared, err := loadFirst(o)
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, config: c, metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
+	d := &Daemon{options: o, config: c, shared: shared, tasks: make(chan func()), metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
 	d.whatIfs = newWhatIfs(d)
 	d.notices = newAttention(d)
 	d.warn(warnings)
@@ -90,7 +93,7 @@ func New(o Options) (*Daemon, error) {
 	}
 	d.bundles = newBundles(d.metrics.Registry, d.log, func() *listener.Engine { return d.engine })
 	d.trial = newTrial(d.metrics.Registry, func() *listener.Engine { return d.engine })
-	if err := d.openStore(c.Store); err != nil {
+	if err := d.openStore(c); err != nil {
 		return nil, err
 	}
 	var p *parts
@@ -125,8 +128,8 @@ func New(o Options) (*Daemon, error) {
 }
 
 // openStore opens the history, and what a fleet shares with it.
-func (d *Daemon) openStore(c conf.Store) (err error) {
-	if d.history, err = newKeeper(d, c); err == nil {
+func (d *Daemon) openStore(c *conf.Config) (err error) {
+	if d.history, err = newKeeper(d, c.Store); err == nil {
 		d.fleet, err = newMember(d, c)
 	}
 	if err != nil {
@@ -325,6 +328,8 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 			n.reloading()
 			d.Reload()
 			n.ready()
+		case task := <-d.tasks:
+			task()
 		case err = <-failed:
 		}
 	}
@@ -360,7 +365,12 @@ func networks(list []conf.Prefix) string {
 // Reload reads the configuration and applies it to messages that begin after it returns. One
 // with errors changes nothing.
 func (d *Daemon) Reload() error {
-	c, warnings, err := d.options.Load()
+	defer d.fleet.tryAgain()
+	return d.reload(d.shared)
+}
+
+func (d *Daemon) reload(shared *conf.Shared) error {
+	c, warnings, err := d.options.Load(shared)
 	if err == nil {
 		err = d.use(c)
 	}
@@ -372,6 +382,7 @@ func (d *Daemon) Reload() error {
 		}
 		return err
 	}
+	d.shared = shared
 	d.warn(warnings)
 	d.describe("reloaded")
 	return nil
@@ -388,8 +399,8 @@ func (d *Daemon) use(c *conf.Config) error {
 			return err
 		}
 	}
-	if c.Listen != d.config.Listen || c.Store != d.config.Store || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
-		d.log.Warn("changes to [listen], [store], [log], and connections and memory in [limits] take effect after a restart")
+	if c.Listen != d.config.Listen || c.Store != d.config.Store || c.Fleet != d.config.Fleet || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
+		d.log.Warn("changes to [listen], [store], [fleet], [log], and connections and memory in [limits] take effect after a restart")
 	}
 	if old := d.names.Swap(p.names); old != p.names {
 		d.restoreAfterReload(p.names)

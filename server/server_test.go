@@ -75,7 +75,7 @@ func runOn(t *testing.T, config, zone string) *daemonUnderTest {
 		t.Fatal(err)
 	}
 	d.Daemon, err = New(Options{Resolver: names, Log: d.log, Version: "test",
-		Load: func() (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }})
+		Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestDrainBound(t *testing.T) {
 }
 
 func TestNoListener(t *testing.T) {
-	_, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) {
+	_, err := New(Options{Log: io.Discard, Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 		return conf.Parse("t", []byte("[listen]\nmilter = ''\n[bundles]\ndir = 'none'\n"), time.Now())
 	}})
 	if err == nil || !strings.Contains(err.Error(), "[listen] names no listener") {
@@ -401,7 +401,7 @@ func TestReadyWithoutDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Options{Log: io.Discard, Load: func() (*conf.Config, []conf.Problem, error) { return c, nil, nil }})
+	d, err := New(Options{Log: io.Discard, Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return c, nil, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func (a *app) loadConfig() error {
 	if path == "" {
 		return nil
 	}
-	c, warnings, err := a.readConfig(path)
+	c, warnings, err := a.readConfig(path, nil)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,8 @@ func (a *app) usualConfig() error {
 	return a.loadConfig()
 }
 
-func (a *app) readConfig(path string) (*conf.Config, []conf.Problem, error) {
-	c, warnings, err := conf.Load(path, time.Now())
+func (a *app) readConfig(path string, shared *conf.Shared) (*conf.Config, []conf.Problem, error) {
+	c, warnings, err := conf.LoadShared(path, shared, time.Now())
 	var problems *conf.Error
 	switch {
 	case errors.As(err, &problems):

@@ -43,7 +43,7 @@ key that it omits. Without --config, it prints what serve would use. Passwords a
 		Args:    exactly(),
 		RunE:    func(*cobra.Command, []string) error { return a.configShow() },
 	}
-	return a.group("config", "Check and print the configuration", check, show)
+	return a.group("config", "Check and print the configuration, and share it between hosts", check, show, a.configPushCommand(), a.configRollbackCommand(), a.configHistoryCommand())
 }
 
 type configJSON struct {

@@ -103,7 +103,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 
 // reloadedConfig reads the configuration that quickstart wrote.
 func (a *app) reloadedConfig(path string) error {
-	c, _, err := a.readConfig(path)
+	c, _, err := a.readConfig(path, nil)
 	if err == nil {
 		a.config = c
 	}

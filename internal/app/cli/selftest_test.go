@@ -72,7 +72,7 @@ func TestSelftestNotReady(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := server.New(server.Options{Resolver: zone, Log: io.Discard, Version: "test", Load: func() (*conf.Config, []conf.Problem, error) {
+			d, err := server.New(server.Options{Resolver: zone, Log: io.Discard, Version: "test", Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 				return conf.Load(config, time.Now())
 			}})
 			if err != nil {

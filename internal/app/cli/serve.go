@@ -42,7 +42,9 @@ func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
-	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, State: conf.StateDir(), Load: func() (*conf.Config, []conf.Problem, error) { return a.serveConfig(logFormatGiven) }}
+	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, State: conf.StateDir(), Load: func(shared *conf.Shared) (*conf.Config, []conf.Problem, error) {
+		return a.serveConfig(shared, logFormatGiven)
+	}}
 	o.Version, _ = buildVersion()
 	if len(a.flags.zones) > 0 {
 		if o.Resolver, err = zones(a.flags.zones); err != nil {
@@ -80,12 +82,12 @@ func serveFailure(err error) *failure {
 	return failf(exitConfig, "%v", err)
 }
 
-// serveConfig returns the configuration file with the flags applied.
-func (a *app) serveConfig(logFormatGiven bool) (*conf.Config, []conf.Problem, error) {
+// serveConfig returns the configuration file, with what a fleet shares and the flags applied.
+func (a *app) serveConfig(shared *conf.Shared, logFormatGiven bool) (*conf.Config, []conf.Problem, error) {
 	c, warnings := conf.Default(), []conf.Problem(nil)
 	if path := a.flags.config; path != "" {
 		var err error
-		if c, warnings, err = a.readConfig(path); err != nil {
+		if c, warnings, err = a.readConfig(path, shared); err != nil {
 			return nil, nil, err
 		}
 	}

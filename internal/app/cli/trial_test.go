@@ -51,7 +51,7 @@ func daemon(t *testing.T, config string) string {
 		t.Fatal(err)
 	}
 	address := "unix:" + filepath.Join(t.TempDir(), "h")
-	d, err := server.New(server.Options{Resolver: zone, Log: io.Discard, Version: "test", Load: func() (*conf.Config, []conf.Problem, error) {
+	d, err := server.New(server.Options{Resolver: zone, Log: io.Discard, Version: "test", Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 		return conf.Parse("t", []byte("authserv_id = 'mx.test'\nenforce = 'observe'\n[listen]\nhttp = '"+address+"'\n"+config), time.Now())
 	}})
 	if err != nil {

@@ -35,6 +35,7 @@ type Config struct {
 	ARC     ARC     `toml:"arc"`
 	Proxy   Proxy   `toml:"proxy"`
 	Store   Store   `toml:"store"`
+	Fleet   Fleet   `toml:"fleet"`
 	Report  Report  `toml:"report"`
 	Notify  Notify  `toml:"notify"`
 	Bundles Bundles `toml:"bundles"`
@@ -75,6 +76,8 @@ type Expect struct {
 	Author Domain `toml:"author,omitempty"`
 	// The action that a listener must take under this configuration.
 	Action string `toml:"action" oneof:"accept quarantine reject defer"`
+
+	open func(name string) ([]byte, error) // of its files
 }
 
 // Listen names the listeners, each `unix:PATH` or `HOST:PORT`. A file that names none uses the
@@ -271,6 +274,15 @@ type Proxy struct {
 	SpoolDir string `toml:"spool_dir"`
 	// How long the client may be silent.
 	Timeout Duration `toml:"timeout"`
+}
+
+// Fleet configures what the hosts of one PostgreSQL have in common.
+type Fleet struct {
+	// Where the rules about mail come from. `own`: this file. `shared`: the keys that `postseal
+	// config push` put into the database of [store] replace those of this file on every host:
+	// `enforce`, [network], [spf], [policy], [dkim], [dmarc], [arc], [[exempt]] and [[rule]].
+	// The host keeps a copy in its state directory for a start without the database.
+	Config string `toml:"config" oneof:"own shared"`
 }
 
 // Store configures the history of verdicts, which `postseal history`, `explain` and

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"math"
@@ -29,6 +30,7 @@ type decoder struct {
 type place struct {
 	key, value unstable.Position
 	text       string // the value as written
+	file       string // where it is not the file of the configuration
 }
 
 // places finds every key by its path, such as exempt[0].ip.
@@ -120,7 +122,7 @@ func (d *decoder) add(path string, warning bool, text string) {
 	p := Problem{File: d.file, Warning: warning, Text: label(path) + text}
 	for at := path; at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
 		if found, ok := d.places[at]; ok {
-			p.Line, p.Column = found.key.Line, found.key.Column
+			p.Line, p.Column, p.File = found.key.Line, found.key.Column, cmp.Or(found.file, p.File)
 			if found.text != "" {
 				p.Line, p.Column = found.value.Line, found.value.Column
 			}

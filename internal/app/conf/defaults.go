@@ -70,6 +70,14 @@ func RefusalKey() string {
 	return ""
 }
 
+// SharedCopy returns the file of the last shared configuration, or "" without a state directory.
+func SharedCopy() string {
+	if state := StateDir(); state != "" {
+		return filepath.Join(state, "shared-config.json")
+	}
+	return ""
+}
+
 // BundlesIn returns the bundle directory in a state directory.
 func BundlesIn(state string) string { return filepath.Join(state, "bundles") }
 
@@ -101,6 +109,7 @@ func (d *decoder) namesListener() bool {
 func Default() *Config {
 	return &Config{
 		Enforce: postseal.Guarded,
+		Fleet:   Fleet{Config: "own"},
 		Listen:  DefaultListen(),
 		Network: Network{Trusted: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")}, TrustedRelays: []Prefix{}, Originating: []string{"ORIGINATING"}},
 		DNS: DNS{Servers: []Server{}, Timeout: Duration(5 * time.Second), OnError: postseal.OnErrorAuto, Validating: []Prefix{mustPrefix("127.0.0.0/8"), mustPrefix("::1/128")},

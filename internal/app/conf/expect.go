@@ -31,7 +31,10 @@ func (d *decoder) checkExpectations(c *Config, now time.Time) {
 			d.problem(path, "%saction is missing: accept, quarantine, reject or defer", e.label())
 			continue
 		}
-		b, err := e.load(filepath.Dir(d.file), now)
+		if e.open == nil {
+			e.open = func(name string) ([]byte, error) { return readExpected(filepath.Dir(d.file), name) }
+		}
+		b, err := e.load(now)
 		if err != nil {
 			d.problem(path, "%s%v", e.label(), err)
 			continue
@@ -52,13 +55,13 @@ func (e *Expect) label() string {
 }
 
 // load returns the entry as a bundle.
-func (e *Expect) load(dir string, now time.Time) (*bundle.Bundle, error) {
+func (e *Expect) load(now time.Time) (*bundle.Bundle, error) {
 	withZone := e.Zone + e.IP + e.Helo + e.From + e.Message + string(e.Author)
 	switch {
 	case e.Bundle != "" && withZone != "":
 		return nil, errors.New("a bundle holds everything: take zone, ip, helo, from, message and author out")
 	case e.Bundle != "":
-		data, err := readExpected(dir, e.Bundle)
+		data, err := e.open(e.Bundle)
 		if err != nil {
 			return nil, err
 		}
@@ -70,12 +73,12 @@ func (e *Expect) load(dir string, now time.Time) (*bundle.Bundle, error) {
 	case e.Zone == "":
 		return nil, errors.New("names neither a bundle nor a zone")
 	}
-	return e.compose(dir, now)
+	return e.compose(now)
 }
 
 // compose builds a bundle from zone, envelope and message.
-func (e *Expect) compose(dir string, now time.Time) (*bundle.Bundle, error) {
-	zone, err := readExpected(dir, e.Zone)
+func (e *Expect) compose(now time.Time) (*bundle.Bundle, error) {
+	zone, err := e.open(e.Zone)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +95,7 @@ func (e *Expect) compose(dir string, now time.Time) (*bundle.Bundle, error) {
 		b.Message = []byte("From: author@" + string(e.Author) + "\r\n\r\n")
 		return b, nil
 	}
-	text, err := readExpected(dir, e.Message)
+	text, err := e.open(e.Message)
 	if err != nil {
 		return nil, err
 	}

@@ -66,23 +66,28 @@ type KeyProblem struct {
 // Load reads the configuration file path, and runs checks if it has no errors. The error is an
 // *Error, or the error of reading the file. Warnings come with a usable configuration.
 func Load(path string, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
+	return LoadShared(path, nil, now, checks...)
+}
+
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case len(data) > maxFile:
-		return nil, nil, &Error{[]Problem{{File: path, Text: "is larger than 1 MiB"}}}
+	if err == nil && len(data) > maxFile {
+		err = &Error{[]Problem{{File: path, Text: "is larger than 1 MiB"}}}
 	}
-	return Parse(path, data, now, checks...)
+	return data, err
 }
 
 // Parse reads a configuration; path is for the messages.
 func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
+	return parse(path, data, nil, now, checks...)
+}
+
+func parse(path string, data []byte, shared *Shared, now time.Time, checks ...Check) (c *Config, warnings []Problem, err error) {
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return nil, nil, &Error{[]Problem{syntax(path, data, err)}}
@@ -96,6 +101,9 @@ func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config,
 	if c.Bundles.Dir == "none" {
 		c.Bundles.Dir = ""
 	}
+	if shared != nil {
+		d.overlay(c, shared)
+	}
 	d.check(c, now)
 	if !d.failed() {
 		d.checkExpectations(c, now)
@@ -105,7 +113,9 @@ func Parse(path string, data []byte, now time.Time, checks ...Check) (c *Config,
 			}
 		}
 	}
-	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Column-b.Column)
+	})
 	if d.failed() {
 		return nil, nil, &Error{d.problems}
 	}

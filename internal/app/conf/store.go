@@ -79,6 +79,9 @@ func (d *decoder) checkStore(c *Config) {
 	if _, named := d.places["store.url"]; named && s.URLFile != "" {
 		d.problem("store.url_file", "cannot be used together with url")
 	}
+	if c.Fleet.Config == "shared" && s.URLFile == "" && !strings.HasPrefix(string(s.URL), "postgres") {
+		d.problem("fleet.config", "hosts share a configuration through PostgreSQL: set url or url_file in [store]")
+	}
 	if redacted := store.RedactURL(string(s.URL)); redacted != string(s.URL) {
 		d.warn("store.url", "holds a password: put it into a file and name that with url_file")
 	}

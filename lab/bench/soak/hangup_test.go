@@ -48,7 +48,7 @@ func startUnsteady(t *testing.T, hop string) *soak {
 		t.Fatal(err)
 	}
 	s := &soak{t: t, reload: make(chan os.Signal), ended: make(chan error, 1)}
-	s.Daemon, err = server.New(server.Options{Resolver: unsteady{zone}, Log: io.Discard, Version: "soak", Load: func() (*conf.Config, []conf.Problem, error) {
+	s.Daemon, err = server.New(server.Options{Resolver: unsteady{zone}, Log: io.Discard, Version: "soak", Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 		return conf.Parse("soak", fmt.Appendf(nil, "authserv_id = 'mx.test'\nenforce = 'strict'\n[listen]\nmilter = '127.0.0.1:0'\npolicy = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n"+
 			"[network]\ntrusted = []\n[proxy]\nnext_hop = '%s'\n", hop), time.Now())
 	}})

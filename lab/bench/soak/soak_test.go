@@ -70,7 +70,7 @@ func startSoak(t *testing.T, hop string) *soak {
 	var loads atomic.Int64
 	s := &soak{t: t, kept: t.TempDir(), reload: make(chan os.Signal), ended: make(chan error, 1)}
 	s.Daemon, err = server.New(server.Options{Resolver: &ailing{zone, time.Now()}, Log: io.Discard, Version: "soak",
-		Load: func() (*conf.Config, []conf.Problem, error) {
+		Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) {
 			n := loads.Add(1) // every other configuration begins with an empty cache, every third is broken
 			if n > 1 && n%3 == 0 {
 				return nil, nil, fmt.Errorf("broken on purpose")
