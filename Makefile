@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: bench-reports report-kills bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
+.PHONY: bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
 
 build:
 	go build ./cmd/postseal
@@ -30,9 +30,14 @@ test:
 bench-reports:
 	go test ./internal/app/outbox -run '^$$' -bench Reports -benchtime 100000x -timeout 30m
 
-# The sender of reports is killed at as many points as there are; go test alone tries a few.
+# The sender of reports is killed at as many points as there are, ten times over, on SQLite and
+# PostgreSQL; go test alone tries a few.
 report-kills:
-	POSTSEAL_KILL_POINTS=100000 go test ./internal/app/outbox -run TestKill -count=1 -timeout 30m -v
+	POSTSEAL_KILL_POINTS=100000 POSTSEAL_KILL_SEEDS=10 POSTSEAL_NEED_PG=1 go test ./internal/app/outbox -run TestKill -count=1 -timeout 60m -v
+
+# The reports of 10,000 made-up days against the schema of RFC 9990 and our own reader.
+report-days:
+	POSTSEAL_REPORT_DAYS=10000 go test ./internal/app/outbox -run TestGeneratedDays -count=1 -timeout 30m -v
 
 # Real Postfix and swaks on loopback; needs root and both programs.
 e2e:

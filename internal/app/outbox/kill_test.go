@@ -3,14 +3,17 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,14 +24,19 @@ import (
 	"postseal/report"
 	"postseal/resolver/dnstest"
 	"postseal/store"
+	"postseal/store/postgres"
 	"postseal/store/sqlite"
 	"postseal/store/storetest"
 	"postseal/store/storetest/pgtest"
 )
 
-// killPoints is at how many of the places where a process may end TestKill ends one. `make
-// report-kills` sets it to all of them.
-var killPoints = envInt("POSTSEAL_KILL_POINTS", 20)
+// killPoints is at how many of the places where a process may end TestKill ends one, and killSeeds how
+// often it then ends the next one at a random place. `make report-kills` sets them to all places and
+// to ten.
+var (
+	killPoints = envInt("POSTSEAL_KILL_POINTS", 20)
+	killSeeds  = envInt("POSTSEAL_KILL_SEEDS", 1)
+)
 
 func envInt(name string, usual int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
@@ -63,7 +71,7 @@ func killZone() string {
 // the places where it may end.
 func senderProcess() error {
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, os.Getenv("POSTSEAL_SENDER"), sqlite.Options{})
+	db, err := openKilled(ctx, os.Getenv("POSTSEAL_SENDER"))
 	if err != nil {
 		return err
 	}
@@ -133,17 +141,22 @@ func newSink(t *testing.T) (*sink, string) {
 	return s, l.Addr().String()
 }
 
+func openKilled(ctx context.Context, path string) (store.Store, error) {
+	if strings.HasPrefix(path, "postgres:") {
+		return postgres.Open(ctx, path, postgres.Options{})
+	}
+	return sqlite.Open(ctx, path, sqlite.Options{})
+}
+
 // startSender runs a sender until it ends, or is killed at a place. It returns how many places
-// it reached.
+// it reached, 0 if it was killed.
 func startSender(t *testing.T, path, address string, killAt, round int) int {
 	t.Helper()
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), "POSTSEAL_SENDER="+path, "POSTSEAL_SINK="+address, fmt.Sprintf("POSTSEAL_KILL_AT=%d", killAt), fmt.Sprintf("POSTSEAL_ROUND=%d", round))
 	out, err := c.CombinedOutput()
-	if killAt > 0 {
-		if err == nil {
-			t.Fatalf("not killed at %d: %s", killAt, out)
-		}
+	var exit *exec.ExitError
+	if killAt > 0 && errors.As(err, &exit) && exit.ExitCode() == -1 {
 		return 0
 	}
 	n, err2 := strconv.Atoi(string(bytes.TrimSpace(out)))
@@ -154,10 +167,18 @@ func startSender(t *testing.T, path, address string, killAt, round int) int {
 }
 
 // killStore is a database with two days of mail of four domains.
-func killStore(t *testing.T) string {
+func killStore(t *testing.T, engine string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "store.db")
-	r := newRigAt(t, killZone(), path)
+	if engine == "postgres" {
+		s := pgtest.Need(t, server)
+		path = s.Database(t, s.Addr)
+	}
+	db, err := openKilled(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOver(t, killZone(), db)
 	for day := range killDays {
 		for i := range killDomains {
 			r.mails(theDay+store.Day(day), i+1, passing(fmt.Sprintf("d%d.test", i)), fmt.Sprintf("v=DMARC1; p=reject; rua=mailto:r@d%d.test", i))
@@ -172,32 +193,58 @@ func killStore(t *testing.T) string {
 	return path
 }
 
-// TestKill: wherever a sender is killed, after the next start each domain has one report of each
-// day, with all its messages. A mail may come twice, with the same name and the same report.
+// TestKill: wherever a sender is killed, and the one that is started after it, each domain has one
+// report of each day in the end, with all its messages. A mail may come twice for each that was
+// killed, with the same name and the same report.
 func TestKill(t *testing.T) {
-	whole, address := newSink(t)
-	places := startSender(t, killStore(t), address, 0, 0)
-	if len(whole.mails) != killDays*killDomains || places < 40 {
-		t.Fatalf("%d mails, %d places", len(whole.mails), places)
-	}
-	points := min(killPoints, places)
-	for i := range points {
-		at := 1 + i*places/points
-		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			t.Parallel()
-			mails, address := newSink(t)
-			path := killStore(t)
-			startSender(t, path, address, at, 0)
-			startSender(t, path, address, 0, 1)
-			checkOnce(t, mails.mails)
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			if engine == "postgres" && killSeeds == 1 {
+				t.Skip("skipped: POSTSEAL_KILL_SEEDS is not set, as make report-kills does")
+			}
+			whole, address := newSink(t)
+			places := startSender(t, killStore(t, engine), address, 0, 0)
+			if len(whole.mails) != killDays*killDomains || places < 40 {
+				t.Fatalf("%d mails, %d places", len(whole.mails), places)
+			}
+			points := min(killPoints, places)
+			for i := range points {
+				at := 1 + i*places/points
+				t.Run(fmt.Sprint(at), func(t *testing.T) {
+					t.Parallel()
+					for seed := range killSeeds {
+						killed(t, engine, at, seed, places)
+					}
+				})
+			}
 		})
 	}
 }
 
+// killed kills a sender at a place, for seeds other than 0 the next one too, and lets a last one end.
+func killed(t *testing.T, engine string, at, seed, places int) {
+	mails, address := newSink(t)
+	path := killStore(t, engine)
+	if startSender(t, path, address, at, 0) != 0 {
+		t.Fatalf("not killed at %d", at)
+	}
+	kills := 1
+	if seed > 0 {
+		kills++
+		r := rand.New(rand.NewPCG(uint64(at), uint64(seed)))
+		startSender(t, path, address, 1+r.IntN(places), 1)
+	}
+	startSender(t, path, address, 0, kills)
+	checkOnce(t, mails.mails, kills)
+	if t.Failed() {
+		t.Fatalf("at place %d, seed %d", at, seed)
+	}
+}
+
 // checkOnce: one report of each day and domain, with the messages that were sent.
-func checkOnce(t *testing.T, mails [][]byte) {
+func checkOnce(t *testing.T, mails [][]byte, kills int) {
 	t.Helper()
-	if len(mails) > killDays*killDomains+1 {
+	if len(mails) > killDays*killDomains+kills {
 		t.Errorf("%d mails", len(mails))
 	}
 	reports, bodies := map[string]int64{}, map[string]string{}
