@@ -26,8 +26,10 @@ install:
 test:
 	go test ./...
 
-# CPU time to store 100,000 messages of one day and to send the reports about them.
+# CPU time to read reports, next to other readers, to store 100,000 messages of one day, and to send
+# the reports about them.
 bench-reports:
+	go run ./lab/bench/reports
 	go test ./internal/app/outbox -run '^$$' -bench Reports -benchtime 100000x -timeout 30m
 
 # The sender of reports is killed at as many points as there are, ten times over, on SQLite and

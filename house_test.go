@@ -66,7 +66,7 @@ var layers = [][]string{
 	// What only tests or measures: nothing above imports it.
 	{"lab/fakedns", "lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/listenertest", "lab/loopback", "lab/bench/corpus", "lab/bench/traffic", "lab/surface", "lab/dependencies"},
 	{"lab/differential"},
-	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/soak", "lab/e2e", "lab/packages", "lab/surface/count"},
+	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/reports", "lab/bench/soak", "lab/e2e", "lab/packages", "lab/surface/count"},
 }
 
 func layerOf(pkg string) int {

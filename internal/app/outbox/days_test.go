@@ -174,8 +174,8 @@ func readBack(t *testing.T, x *store.Outgoing, m *madeUp, day store.Day) []byte 
 	return text
 }
 
-// sameRecord compares what a report can tell: white space around a text, an empty list for none, and
-// characters that XML does not have are no difference.
+// sameRecord compares what a report can tell. It ignores white space around a text, the difference
+// between an empty list and none, and characters that XML does not have.
 func sameRecord(a, b report.Record) bool {
 	return reflect.DeepEqual(normal(a), normal(b))
 }
