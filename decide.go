@@ -118,6 +118,10 @@ func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
 		p.lower(d, Accept, LocalPolicy, comment)
 		return
 	}
+	if comment, ok := relayPass(r); ok && isVerdictOfPolicy(d.Reason) {
+		p.lower(d, Accept, TrustedForwarder, comment)
+		return
+	}
 	if r.from != nil && r.from.late.beyond {
 		return // fields that claim to be ours would arrive (RFC 8601 §5)
 	}

@@ -18,24 +18,32 @@ func (t *Transaction) headerChanges(r *Report) HeaderChanges {
 	id := t.v.config.AuthservID
 	var field verdictField
 	field.fill(r, id)
+	end := aboveRelay(r)
 	return HeaderChanges{Add: []HeaderField{
 		{Name: "Authentication-Results", Value: field.Value()},
 		{Name: "X-Postseal-Verdict", Value: " " + string(r.Decision.Applied) + "; ref=" + r.Ref},
-	}, Remove: append(t.late.highestFirst(), ForgedFields(r.Header, id)...)}
+	}, Remove: append(t.late.highestFirst(), forgedFields(r.Header, t.v.config.ids(), func(i int) bool { return isRelayResult(r, i, end) })...)}
 }
 
-// ForgedFields names the fields of h that claim to come from the verifier authservID,
-// highest instance first (RFC 8601 §5).
-func ForgedFields(h *message.Header, authservID string) []HeaderRef {
+// ids are the authserv-ids that no client may use: our own first.
+func (c *Config) ids() []string { return append([]string{c.AuthservID}, c.RelayResults...) }
+
+// ForgedFields names the fields of h that claim to come from a verifier with one of these
+// authserv-ids, highest instance first (RFC 8601 §5).
+func ForgedFields(h *message.Header, authservIDs ...string) []HeaderRef {
+	return forgedFields(h, authservIDs, func(int) bool { return false })
+}
+
+// forgedFields does so, but for the fields that are genuine.
+func forgedFields(h *message.Header, ids []string, genuine func(i int) bool) []HeaderRef {
 	refs := []HeaderRef{}
 	var instances map[string]int // by name, from the first field on, once one is forged
-	ids := []string{authservID}
 	for i := range h.Len() {
 		f := h.At(i)
 		if !mayBeForged(f.Raw) {
 			continue
 		}
-		isForged := authres.Forged(f, ids)
+		isForged := authres.Forged(f, ids) && !genuine(i)
 		if isForged && instances == nil {
 			instances = countNames(h, i)
 		}
@@ -64,7 +72,7 @@ type lateFields struct {
 // maxLate bounds the fields that are listed; no mode lets a message with more of them pass.
 const maxLate = 10_000
 
-func (l *lateFields) see(f message.Field, stored *message.Header, authservID string) {
+func (l *lateFields) see(f message.Field, stored *message.Header, ids []string) {
 	if !f.Is("Authentication-Results") && !f.Is("Received-SPF") && !authres.Forged(f, nil) {
 		return
 	}
@@ -78,7 +86,7 @@ func (l *lateFields) see(f message.Field, stored *message.Header, authservID str
 	name := string(f.Name())
 	key := strings.ToLower(name)
 	l.counts[key]++
-	if authres.Forged(f, []string{authservID}) {
+	if authres.Forged(f, ids) {
 		l.refs = append(l.refs, HeaderRef{name, l.counts[key]})
 	}
 }

@@ -70,8 +70,11 @@ type Config struct {
 	SealAge time.Duration
 	// Protected are author domains whose failures count as corroborated, such as one's own.
 	Protected []string
-	Limits    Limits
-	Now       func() time.Time // the clock of verdicts; default time.Now
+	// RelayResults are the authserv-ids of relays of our own. Their Authentication-Results fields are
+	// removed like our own (RFC 8601 §5), except where Conn.Results believes them.
+	RelayResults []string
+	Limits       Limits
+	Now          func() time.Time // the clock of verdicts; default time.Now
 	// NoPSLGuard follows the letter of RFC 9989 §4.10.2 where a public suffix publishes a
 	// record without psd=y, which aligns every domain below it (§11.8).
 	NoPSLGuard bool
@@ -192,7 +195,6 @@ func (c *Config) check() error {
 // Conn is what is known of the connection.
 type Conn struct {
 	Remote netip.AddrPort // the client; the zero value means not known: SPF and iprev are skipped, and SPF is unknown to DMARC
-	Local  netip.AddrPort
 	TLS    bool
 	User   string // the authenticated user, or ""
 	// Relays is how many hosts of our own handed the message on since the client did: each
@@ -202,6 +204,10 @@ type Conn struct {
 	// message without a Return-Path. It differs from the null path: SPF is skipped, and DMARC,
 	// which SPF could have passed, is temperror unless it passes otherwise.
 	UnknownSender bool
+	// Results is the authserv-id of the relay of our own that handed the message on, "" for none. Its
+	// Authentication-Results fields are believed if they are above the Received field that Relays counts
+	// to: when they say that the author passed DMARC, they override a policy.
+	Results string
 }
 
 // Session is one SMTP connection. It is used by one goroutine.

@@ -103,7 +103,7 @@ func (t *Transaction) Field(f message.Field) error {
 		t.made.Limit = t.v.config.Limits.Header.Check(w.header, f)
 	}
 	if t.made.Limit != "" {
-		t.late.see(f, w.header, t.v.config.AuthservID)
+		t.late.see(f, w.header, t.v.config.ids())
 		return nil
 	}
 	w.header.Add(f)

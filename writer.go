@@ -30,11 +30,8 @@ var errEnded = errors.New("postseal: the transaction has ended")
 
 // Write implements io.Writer.
 func (w messageWriter) Write(p []byte) (int, error) {
-	switch {
-	case w.t.work == nil:
+	if w.t.work == nil {
 		return 0, errEnded
-	case w.t.work.splitter.InBody():
-		return w.t.Write(p)
 	}
 	return w.t.work.splitter.Write(p)
 }

@@ -53,6 +53,8 @@ type Bundle struct {
 	Message    []byte    // with CRLF line endings; nil when there is evidence instead
 	evidence   *evidence // what stands for the message
 	header     message.Header
+
+	relayResults []string // postseal.Config.RelayResults
 }
 
 // Envelope is what SMTP says before the message.
@@ -62,8 +64,9 @@ type Envelope struct {
 	From string // without angle brackets, "" is the null reverse-path
 	To   []string
 
-	Relays      int  // of our own, see postseal.Conn
-	UnknownFrom bool // From is not known, which differs from the null path
+	results     string // see postseal.Conn.Results
+	Relays      int    // of our own, see postseal.Conn
+	UnknownFrom bool   // From is not known, which differs from the null path
 }
 
 // unknownFrom stands for a reverse-path that is not known; one that is known is in brackets.
@@ -127,6 +130,8 @@ func (b *Bundle) set(key, value string) (err error) {
 		}
 	case "trusted-sealers":
 		b.Sealers = strings.Fields(value)
+	case "relay-results":
+		b.relayResults = strings.Fields(value)
 	case "protected":
 		b.Protected = strings.Fields(value)
 	case "psl-guard":
@@ -145,7 +150,7 @@ func (b *Bundle) set(key, value string) (err error) {
 	return err
 }
 
-var keys = []string{"expect", "reason", "rfc", "comment", "now", "enforce", "discovery", "on-error", "trusted-sealers", "seal-age", "protected",
+var keys = []string{"expect", "reason", "rfc", "comment", "now", "enforce", "discovery", "on-error", "trusted-sealers", "seal-age", "relay-results", "protected",
 	"psl-guard", "partial-body", "authserv-id", "ref", "local-rules"}
 
 func (b *Bundle) file(name string, data []byte) (err error) {
@@ -204,6 +209,8 @@ func parseEnvelope(s string) (Envelope, error) {
 			}
 		case "to":
 			e.To = append(e.To, strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">"))
+		case "results":
+			e.results = value
 		case "relays":
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 0 {
@@ -211,7 +218,7 @@ func parseEnvelope(s string) (Envelope, error) {
 			}
 			e.Relays = n
 		default:
-			return e, fmt.Errorf("unknown word %q; known are ip, helo, from, to, relays", key)
+			return e, fmt.Errorf("unknown word %q; known are ip, helo, from, to, relays, results", key)
 		}
 	}
 	return e, nil
@@ -248,7 +255,7 @@ func (b *Bundle) Config() (postseal.Config, error) {
 		return postseal.Config{}, fmt.Errorf("zone: %w", err)
 	}
 	return postseal.Config{Resolver: zone, AuthservID: b.AuthservID, Enforce: b.Enforce, Discovery: b.Discovery, OnError: b.OnError,
-		TrustedSealers: b.Sealers, SealAge: b.SealAge, Protected: b.Protected, NoPSLGuard: b.NoGuard, AllowPartialBody: b.Partial,
+		TrustedSealers: b.Sealers, SealAge: b.SealAge, RelayResults: b.relayResults, Protected: b.Protected, NoPSLGuard: b.NoGuard, AllowPartialBody: b.Partial,
 		Now: func() time.Time { return b.Now }}, nil
 }
 
@@ -267,7 +274,7 @@ func (b *Bundle) Run(ctx context.Context) (*postseal.Report, error) {
 
 // RunWith evaluates the bundle with another Verifier: another policy, or the DNS of today.
 func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.Report, error) {
-	conn := postseal.Conn{Relays: b.Envelope.Relays, UnknownSender: b.Envelope.UnknownFrom}
+	conn := postseal.Conn{Relays: b.Envelope.Relays, Results: b.Envelope.results, UnknownSender: b.Envelope.UnknownFrom}
 	if b.Envelope.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}

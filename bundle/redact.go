@@ -98,9 +98,9 @@ func (x *redaction) field(f message.Field) []byte {
 
 // redaction reduces the fields of one message.
 type redaction struct {
-	header     *message.Header
-	author     message.Author
-	authservID string
+	header *message.Header
+	author message.Author
+	ids    []string // of the verifier, and of the relays whose results are believed
 }
 
 // flowText keeps of a field what speaks for a list or a forwarder: the organization it names, or

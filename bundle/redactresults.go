@@ -15,19 +15,18 @@ import (
 // results stands for an Authentication-Results or Received-SPF field of which a verdict depends on
 // one fact: whether it claims to be ours, or cannot be read, and is removed (RFC 8601 §5).
 func (x *redaction) results(f message.Field) string {
-	ids := []string{x.authservID}
-	removed := authres.Forged(f, ids)
+	removed := authres.Forged(f, x.ids)
 	kept := authres.Field{AuthservID: omitted}
 	if read, err := authres.Parse(f.Value()); err == nil {
 		kept = redactResults(read)
 	}
-	candidates := []string{kept.Value(), (&authres.Field{AuthservID: omitted}).Value(), (&authres.Field{AuthservID: x.authservID}).Value()}
+	candidates := []string{kept.Value(), (&authres.Field{AuthservID: omitted}).Value(), (&authres.Field{AuthservID: x.ids[0]}).Value()}
 	if f.Is("Received-SPF") {
-		candidates = []string{" " + omitted, " " + omitted + " receiver=" + x.authservID}
+		candidates = []string{" " + omitted, " " + omitted + " receiver=" + x.ids[0]}
 	}
 	for _, value := range append(candidates, " (") { // the last cannot be read
 		raw := slices.Concat(f.Name(), []byte(":"+value))
-		if as, ok := message.ParseField(raw); ok && authres.Forged(as, ids) == removed {
+		if as, ok := message.ParseField(raw); ok && authres.Forged(as, x.ids) == removed {
 			return value
 		}
 	}

@@ -29,10 +29,10 @@ type Options struct {
 // part, no subject, no octet of the body: what signatures cover is there as hashes.
 func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	c, e := v.Config(), r.Evidence()
-	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, Protected: c.Protected,
+	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, relayResults: c.RelayResults, Protected: c.Protected,
 		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
-		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, UnknownFrom: r.Conn.UnknownSender}}
-	x := &redaction{e.Header, e.Author, c.AuthservID}
+		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, results: r.Conn.Results, UnknownFrom: r.Conn.UnknownSender}}
+	x := &redaction{e.Header, e.Author, append([]string{c.AuthservID}, c.RelayResults...)}
 	keep := x.field
 	if o.Private || o.Message != nil {
 		keep = func(f message.Field) []byte { return f.Raw }
@@ -116,6 +116,7 @@ func (b *Bundle) Format() []byte {
 		line("seal-age", b.SealAge.String())
 	}
 	line("trusted-sealers", strings.Join(b.Sealers, " "))
+	line("relay-results", strings.Join(b.relayResults, " "))
 	line("protected", strings.Join(b.Protected, " "))
 	for _, flag := range []struct {
 		line string
@@ -166,6 +167,9 @@ func (e *Envelope) format() string {
 	}
 	if e.Relays > 0 {
 		fmt.Fprintf(&b, "relays %d\n", e.Relays)
+	}
+	if e.results != "" {
+		fmt.Fprintf(&b, "results %s\n", word(e.results))
 	}
 	return b.String()
 }

@@ -35,7 +35,7 @@ const (
 	DefaultSignatures   = 10
 	DefaultSignedFields = 1000
 	DefaultKeyBits      = 8192
-	DefaultKeyWork      = 10000
+	defaultKeyWork      = 10000
 )
 
 func (l Limits) orDefault() Limits {
@@ -43,7 +43,7 @@ func (l Limits) orDefault() Limits {
 		Signatures:   cmp.Or(max(l.Signatures, 0), DefaultSignatures),
 		SignedFields: cmp.Or(max(l.SignedFields, 0), DefaultSignedFields),
 		KeyBits:      cmp.Or(max(l.KeyBits, 0), DefaultKeyBits),
-		KeyWork:      cmp.Or(max(l.KeyWork, 0), DefaultKeyWork),
+		KeyWork:      cmp.Or(max(l.KeyWork, 0), defaultKeyWork),
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // presentation form without the trailing dot.
 const (
 	MaxName  = 253
-	MaxLabel = 63
+	maxLabel = 63
 )
 
 // Name is a domain name made by Parse: lower-case A-labels, no trailing dot, only letters,
@@ -114,7 +114,7 @@ func check(s string) error {
 		if !isLDH(c) && c != '_' {
 			return ErrCharacter
 		}
-		if label++; label > MaxLabel {
+		if label++; label > maxLabel {
 			return ErrLabel
 		}
 	}

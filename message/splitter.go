@@ -80,10 +80,6 @@ func (s *Splitter) Write(p []byte) (int, error) {
 	return len(p) - len(rest), s.err
 }
 
-// InBody reports whether the header section has ended: what is written from now on goes to
-// the Sink as it is.
-func (s *Splitter) InBody() bool { return s.body && s.err == nil }
-
 // resume completes the unit in the buffer with the start of p and returns the rest.
 func (s *Splitter) resume(p []byte) []byte {
 	const most = 4 << 10 // bounds what is copied beyond the end of the unit

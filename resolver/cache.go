@@ -24,7 +24,7 @@ type CacheOptions struct {
 // The defaults of CacheOptions.
 const (
 	DefaultCacheBytes     = 32 << 20
-	DefaultMaxTTL         = 24 * time.Hour
+	defaultMaxTTL         = 24 * time.Hour
 	DefaultMaxNegativeTTL = time.Hour
 )
 
@@ -51,7 +51,7 @@ const (
 // NewCache puts a cache before next.
 func NewCache(next Resolver, opt CacheOptions) *Cache {
 	opt.MaxBytes = cmp.Or(max(opt.MaxBytes, 0), DefaultCacheBytes)
-	opt.MaxTTL = cmp.Or(max(opt.MaxTTL, 0), DefaultMaxTTL)
+	opt.MaxTTL = cmp.Or(max(opt.MaxTTL, 0), defaultMaxTTL)
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}

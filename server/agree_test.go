@@ -38,6 +38,7 @@ const (
 	ourNet   = "Received: from pc.test (pc.test [198.51.100.7]) by relay.test (Postfix) with ESMTP id 1; Mon, 2 Nov 2026 08:30:00 +0000"
 	inner    = "Received: from int.test (int.test [10.0.0.7]) by relay.test (Postfix) with ESMTP id 2; Mon, 2 Nov 2026 08:30:00 +0000"
 	forged   = "Received: from x (unknown [192.0.2.9]) (Client CN \"x [198.51.100.7]\", Issuer \"x\" (not verified)) by relay.test (Postfix) with ESMTP id 3; Mon, 2 Nov 2026 08:30:00 +0000"
+	passed   = "Authentication-Results: gw.test; dmarc=pass header.from=reject.test"
 	doubled  = "Received: from x (u [198.51.100.7]) (unknown [192.0.2.9]) by relay.test with ESMTP id 3; Mon, 2 Nov 2026 08:30:00 +0000"
 )
 
@@ -45,6 +46,7 @@ const (
 // the proxy and replay: who is checked, as which client, and whose mail is refused.
 func TestListenersAgree(t *testing.T) {
 	const networks = "[network]\ntrusted = ['198.51.100.0/24']\ntrusted_relays = ['203.0.113.0/28']\n"
+	const gateway = networks + "[[relay]]\nip = ['203.0.113.32/28']\nresults = 'gw.test'\n"
 	for _, test := range []struct {
 		name, config string
 		sender       sender
@@ -67,6 +69,11 @@ func TestListenersAgree(t *testing.T) {
 		{"relay, two addresses", networks, sender{ip: "203.0.113.2", trace: []string{doubled}}, "unknown", "pass"},
 		{"exempt by address", networks + "[[exempt]]\nip = '192.0.2.9'\n", sender{ip: "192.0.2.9"}, "accept 192.0.2.9", "pass"},
 		{"exempt by user", networks + "check_authenticated = true\n[[exempt]]\nuser = 'joe'\n", sender{ip: "192.0.2.9", login: "joe"}, "accept 192.0.2.9", "pass"},
+		{"relay with results", gateway, sender{ip: "203.0.113.33", trace: []string{passed, outside}}, "accept 192.0.2.9", "pass"},
+		{"relay with results below its trace", gateway, sender{ip: "203.0.113.33", trace: []string{outside, passed}}, "reject 192.0.2.9", "pass"},
+		{"relay with results, trace unreadable", gateway, sender{ip: "203.0.113.33", trace: []string{passed, nameless}}, "unknown", "pass"},
+		{"results from another relay", gateway, sender{ip: "203.0.113.2", trace: []string{passed, outside}}, "reject 192.0.2.9", "pass"},
+		{"results from anyone", gateway, sender{ip: "192.0.2.9", trace: []string{passed, outside}}, "reject 192.0.2.9", "reject"},
 		{"not known", networks, sender{}, "unknown", "pass"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

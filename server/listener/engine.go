@@ -38,8 +38,9 @@ type Snapshot struct {
 	Config       *conf.Config
 	Verifier     *postseal.Verifier
 	Resolver     resolver.Resolver
-	AuthservID   string // from Config, or else the host name
-	LocalParts   bool   // the log may name the local part of the sender
+	AuthservID   string   // from Config, or else the host name
+	IDs          []string // AuthservID and those of relays whose results are believed: no client may use them
+	LocalParts   bool     // the log may name the local part of the sender
 	HeaderLimits message.Limits
 	Clients      *clients.Rules // decides whose mail is checked
 }
@@ -58,7 +59,8 @@ func NewSnapshot(c *conf.Config, engine postseal.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Config: c, Verifier: v, Token: newToken(token), Users: users, Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver,
+	ids := append([]string{c.AuthservID}, engine.RelayResults...)
+	return &Snapshot{Config: c, IDs: ids, Verifier: v, Token: newToken(token), Users: users, Configured: c.Listen.HTTPTokenFile != "", Resolver: engine.Resolver,
 		AuthservID: c.AuthservID, LocalParts: !c.Log.Privacy, HeaderLimits: engine.Limits.Header, Clients: c.Clients()}, nil
 }
 

@@ -171,7 +171,7 @@ func (m *mail) take(f message.Field) error {
 			m.held.Add(f)
 		}
 	case m.skip == clients.Authenticated:
-		m.forged.see(f, m.snapshot.AuthservID)
+		m.forged.see(f, m.snapshot.IDs)
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func (m *mail) endHeader() error {
 func (m *mail) beginRelayed() error {
 	held := m.held
 	m.held = nil
-	origin, t := m.snapshot.Clients.Relayed(held, 0, m.conn.User)
+	origin, t := m.snapshot.Clients.Relayed(m.conn.Remote.Addr(), held, 0, m.conn.User)
 	switch {
 	case t.Unchecked():
 		m.skip = t
@@ -256,8 +256,8 @@ type forgery struct {
 	remove []postseal.HeaderRef // in the order of the message
 }
 
-func (g *forgery) see(f message.Field, id string) {
-	if !authres.Forged(f, []string{id}) && !f.Is("Authentication-Results") && !f.Is("Received-SPF") {
+func (g *forgery) see(f message.Field, ids []string) {
+	if !authres.Forged(f, ids) && !f.Is("Authentication-Results") && !f.Is("Received-SPF") {
 		return
 	}
 	if g.seen == nil {
@@ -266,7 +266,7 @@ func (g *forgery) see(f message.Field, id string) {
 	name := string(f.Name())
 	key := strings.ToLower(name)
 	g.seen[key]++
-	if authres.Forged(f, []string{id}) {
+	if authres.Forged(f, ids) {
 		g.remove = append(g.remove, postseal.HeaderRef{Name: name, Index: g.seen[key]})
 	}
 }

@@ -16,8 +16,8 @@ import (
 const maxJudged = 64 << 10
 
 // dropForged copies the rest of a header section, whose fields were not stored, without those
-// that claim to come from the verifier id (RFC 8601 §5). It stops where the body starts.
-func dropForged(w io.Writer, r *bufio.Reader, id string) error {
+// that claim to come from the verifiers ids (RFC 8601 §5). It stops where the body starts.
+func dropForged(w io.Writer, r *bufio.Reader, ids []string) error {
 	for {
 		name, ok := nextName(r)
 		if !ok {
@@ -27,7 +27,7 @@ func dropForged(w io.Writer, r *bufio.Reader, id string) error {
 		if err := copyField(keep, r); err != nil {
 			return err
 		}
-		if err := keep.end(id); err != nil {
+		if err := keep.end(ids); err != nil {
 			return err
 		}
 	}
@@ -99,12 +99,12 @@ func (j *judged) Write(p []byte) (int, error) {
 }
 
 // end writes the field if it is not forged.
-func (j *judged) end(id string) error {
+func (j *judged) end(ids []string) error {
 	if j.whole || j.long {
 		return nil
 	}
 	f, ok := message.ParseField(bytes.TrimSuffix(j.held, []byte("\r\n")))
-	if !ok || authres.Forged(f, []string{id}) {
+	if !ok || authres.Forged(f, ids) {
 		return nil
 	}
 	_, err := j.w.Write(j.held)

@@ -112,7 +112,7 @@ func (s *session) forward() reply {
 func (s *session) beginMail(reversePath string) {
 	s.accepted.Begin()
 	t := &transaction{snapshot: s.engine.Current(), queueID: s.xforward["IDENT"], helo: s.clientHelo(), reversePath: reversePath,
-		conn: postseal.Conn{Remote: s.client().addrPort(), Local: s.local, TLS: s.secure, User: s.xclient["LOGIN"]}}
+		conn: postseal.Conn{Remote: s.client().addrPort(), TLS: s.secure, User: s.xclient["LOGIN"]}}
 	if s.xforward != nil {
 		t.conn.Relays = 1 // the MTA that forwards it has added a trace field, as Postfix does
 	}
@@ -220,7 +220,7 @@ func (s *session) beginRelayed(m *spooled) error {
 	if err != nil && !errors.As(err, &limit) {
 		return err
 	}
-	origin, how := t.snapshot.Clients.Relayed(header, 0, t.conn.User)
+	origin, how := t.snapshot.Clients.Relayed(t.conn.Remote.Addr(), header, 0, t.conn.User)
 	switch how {
 	case clients.Checked:
 	case clients.Unknown:
@@ -242,14 +242,14 @@ func (s *session) beginRelayed(m *spooled) error {
 // claim to be ours (RFC 8601 §5).
 func (s *session) passUnchecked(m *spooled) reply {
 	t := s.mail
-	c := &changed{header: &message.Header{}, id: t.snapshot.AuthservID}
+	c := &changed{header: &message.Header{}, ids: t.snapshot.IDs}
 	if t.unchecked == clients.Authenticated {
 		header, err := headerOf(m.reader(), t.snapshot.HeaderLimits)
 		var limit *message.LimitError
 		if c.limited = errors.As(err, &limit); err != nil && !c.limited {
 			return s.refused(s.broken(err))
 		}
-		c.header, c.Remove = header, postseal.ForgedFields(header, t.snapshot.AuthservID)
+		c.header, c.Remove = header, postseal.ForgedFields(header, t.snapshot.IDs...)
 	}
 	got := s.deliver(func(w *dotWriter) error {
 		if len(c.Remove) == 0 && !c.limited {
@@ -327,7 +327,7 @@ func (s *session) carryOut(m *spooled, report *postseal.Report) reply {
 	case postseal.Reject, postseal.Defer:
 		return s.refused(verdictReply(d))
 	case postseal.Accept, postseal.Quarantine:
-		c := &changed{report.Header, report.Limit != "", s.mail.snapshot.AuthservID, report.Headers}
+		c := &changed{report.Header, report.Limit != "", s.mail.snapshot.IDs, report.Headers}
 		return s.deliver(func(w *dotWriter) error { return rewrite(w, m.reader(), c) })
 	}
 	return s.refused(s.broken(errors.New("a verdict without an action")))

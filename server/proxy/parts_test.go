@@ -157,7 +157,7 @@ func verified(t testing.TB, message string) *postseal.Report {
 
 // changesOf are those of the verdict.
 func changesOf(r *postseal.Report) *changed {
-	return &changed{r.Header, r.Limit != "", "mx.example.net", r.Headers}
+	return &changed{r.Header, r.Limit != "", []string{"mx.example.net"}, r.Headers}
 }
 
 const from = "From: a@b.test\r\n"

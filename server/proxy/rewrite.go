@@ -17,8 +17,8 @@ var errRewrite = errors.New("the spooled message is not the one that was verifie
 // changed is a message with its header section and the changes to it.
 type changed struct {
 	header  *message.Header
-	limited bool   // header ends at a limit, before the end of the header section
-	id      string // our authserv-id: fields over the limit that claim it are omitted
+	limited bool     // header ends at a limit, before the end of the header section
+	ids     []string // our authserv-ids: fields over the limit that claim one are omitted
 	postseal.HeaderChanges
 }
 
@@ -50,7 +50,7 @@ func rewrite(w io.Writer, src io.Reader, c *changed) error {
 		}
 	}
 	if c.limited {
-		if err := dropForged(w, r, c.id); err != nil {
+		if err := dropForged(w, r, c.ids); err != nil {
 			return err
 		}
 	}

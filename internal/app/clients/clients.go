@@ -19,14 +19,22 @@ import (
 type Config struct {
 	Trusted            []netip.Prefix // whose mail is not checked
 	Relays             []netip.Prefix // our own relays: the client is the one that their trace fields name
+	Results            []Results      // the relays among them whose results are believed
 	CheckAuthenticated bool           // check the mail of authenticated users too
 	Originating        []string       // values of {daemon_name} that mark our own mail
 	Local              *rules.Set     // the [[exempt]] entries; nil for none
 }
 
+// Results names the relays whose Authentication-Results fields with this authserv-id are believed.
+type Results struct {
+	IP         []netip.Prefix
+	AuthservID string
+}
+
 // Rules is a compiled Config. It is safe for concurrent use.
 type Rules struct {
 	trusted, relays    Networks
+	results            []relayResults
 	checkAuthenticated bool
 	originating        []string
 	local              *rules.Set
@@ -34,7 +42,12 @@ type Rules struct {
 
 // New compiles c.
 func New(c Config) *Rules {
-	return &Rules{trusted: NewNetworks(c.Trusted...), relays: NewNetworks(c.Relays...), checkAuthenticated: c.CheckAuthenticated,
+	var results []relayResults
+	for _, r := range c.Results {
+		results = append(results, relayResults{NewNetworks(r.IP...), r.AuthservID})
+		c.Relays = append(slices.Clip(c.Relays), r.IP...)
+	}
+	return &Rules{results: results, trusted: NewNetworks(c.Trusted...), relays: NewNetworks(c.Relays...), checkAuthenticated: c.CheckAuthenticated,
 		originating: c.Originating, local: c.Local}
 }
 
@@ -103,16 +116,33 @@ type Origin struct {
 	Helo string
 }
 
-// Relayed decides on a message from a relay, by the trace fields from index first on: Checked
-// or Unknown according to Origin, or a reason why it is not checked. user is the user that the
-// MTA authenticated, or "".
-func (r *Rules) Relayed(h *message.Header, first int, user string) (Origin, Treatment) {
+// relayResults are one entry of Config.Results.
+type relayResults struct {
+	relays Networks
+	id     string
+}
+
+// resultsOf returns the authserv-id that is believed from a relay, "" for none.
+func (r *Rules) resultsOf(relay netip.Addr) string {
+	for _, e := range r.results {
+		if e.relays.Contains(relay) {
+			return e.id
+		}
+	}
+	return ""
+}
+
+// Relayed decides on a message from the relay with this address, by the trace fields from index
+// first on: Checked or Unknown according to Origin, or a reason why it is not checked. user is the
+// user that the MTA authenticated, or "". If the trace fields cannot be read, nothing is known to be
+// the relay's, and its results are not believed.
+func (r *Rules) Relayed(relay netip.Addr, h *message.Header, first int, user string) (Origin, Treatment) {
 	hop, ok := received.Client(h, first, r.relays.Contains, r.trusted.Contains)
 	o := Origin{Conn: postseal.Conn{User: user, Relays: hop.Relays}, Helo: hop.From}
 	if !ok {
 		return o, Unknown
 	}
-	o.Conn.Remote = netip.AddrPortFrom(hop.IP, 0)
+	o.Conn.Remote, o.Conn.Results = netip.AddrPortFrom(hop.IP, 0), r.resultsOf(relay)
 	switch {
 	case hop.Authenticated() && !r.checkAuthenticated:
 		return o, Authenticated

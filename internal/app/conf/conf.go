@@ -44,6 +44,8 @@ type Config struct {
 	Log     Log     `toml:"log"`
 	Limits  Limits  `toml:"limits"`
 
+	// Your own relays whose results are believed, such as a gateway in front of this server.
+	Relay []Relay `toml:"relay"`
 	// Mail that is accepted whatever its DMARC result. All keys of an entry must match.
 	Exempt []rules.Exempt `toml:"exempt"`
 	// Expressions over a verdict, in order; the first that is true sets the action.
@@ -149,6 +151,15 @@ type Network struct {
 	// Values of `{daemon_name}` (`milter_macro_daemon_name` in master.cf) that mark our own
 	// mail, which is not checked.
 	Originating []string `toml:"originating"`
+}
+
+// Relay describes a relay whose results are believed.
+type Relay struct {
+	// Addresses of the relay, or networks. They count as `[network] trusted_relays`, too.
+	IP []Prefix `toml:"ip"`
+	// The relay's authserv-id. Its Authentication-Results fields are believed if they are above its
+	// Received field, and removed from the mail of all other clients.
+	Results string `toml:"results"`
 }
 
 // DNS configures DNS lookups.

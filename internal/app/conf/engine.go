@@ -21,6 +21,9 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 		TrustedSealers: Strings(c.ARC.TrustedSealers), SealAge: time.Duration(c.ARC.MaxAge), Protected: Strings(c.DMARC.Protected), NoPSLGuard: !c.DMARC.PSLGuard,
 		AllowPartialBody: c.DKIM.AllowPartialBody, Limits: c.limits(), SPFOf: c.localRules().SPFOf(),
 	}
+	for _, r := range c.Relay {
+		e.RelayResults = append(e.RelayResults, r.Results)
+	}
 	policy := &rules.Policy{Set: c.localRules().Fresh(), Base: postseal.EnforcePolicy{Mode: e.Enforce, OnError: e.OnError, Protected: e.Protected,
 		TrustedSealers: e.TrustedSealers, SealAge: e.SealAge, ReplyURL: e.ReplyURL}}
 	e.Policy = policy
@@ -29,7 +32,11 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 
 // Clients returns the rules that decide whose mail is checked.
 func (c *Config) Clients() *clients.Rules {
-	return clients.New(clients.Config{Trusted: Prefixes(c.Network.Trusted), Relays: Prefixes(c.Network.TrustedRelays),
+	var results []clients.Results
+	for _, r := range c.Relay {
+		results = append(results, clients.Results{IP: Prefixes(r.IP), AuthservID: r.Results})
+	}
+	return clients.New(clients.Config{Trusted: Prefixes(c.Network.Trusted), Relays: Prefixes(c.Network.TrustedRelays), Results: results,
 		CheckAuthenticated: c.Network.CheckAuthenticated, Originating: c.Network.Originating, Local: c.localRules()})
 }
 

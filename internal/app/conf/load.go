@@ -188,6 +188,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkNotify(&c.Notify)
 	d.checkSense(c)
 	d.checkFiles(c)
+	d.checkRelays(c)
 	d.checkRules(c, now)
 }
 

@@ -16,7 +16,8 @@ type Hop struct {
 	IP   netip.Addr // of the client; the zero Addr if the field names none, or is unclear
 	With string     // the protocol, such as "ESMTPS" (RFC 3848)
 
-	Relays int // number of our own hosts that added a field since, including this one; set by Client
+	Results string // the authserv-id of the relay whose results are believed
+	Relays  int    // number of our own hosts that added a field since, including this one; set by Client
 }
 
 // Authenticated reports whether the protocol word says that the client authenticated

@@ -225,8 +225,8 @@ func (w *worker) judge(d *received.Delivery) clients.Treatment {
 	if t != clients.Relayed {
 		return t
 	}
-	origin, t := w.Clients.Relayed(&w.header, d.Field+1, "")
-	d.IP, d.From, d.Relays = origin.Conn.Remote.Addr(), origin.Helo, origin.Conn.Relays
+	origin, t := w.Clients.Relayed(d.IP, &w.header, d.Field+1, "")
+	d.IP, d.From, d.Relays, d.Results = origin.Conn.Remote.Addr(), origin.Helo, origin.Conn.Relays, origin.Conn.Results
 	return t
 }
 
@@ -263,7 +263,7 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 
 // run returns the transaction of the message, with the fields below the one that d comes from.
 func (w *worker) run(ctx context.Context, body []byte, d *received.Delivery) (*postseal.Report, error) {
-	conn := postseal.Conn{Relays: d.Relays, UnknownSender: d.PathSource == received.Unknown}
+	conn := postseal.Conn{Relays: d.Relays, Results: d.Results, UnknownSender: d.PathSource == received.Unknown}
 	if d.IP.IsValid() {
 		conn.Remote = netip.AddrPortFrom(d.IP, 0)
 	}
