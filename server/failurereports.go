@@ -21,7 +21,8 @@ type failureReports struct {
 	sender  *outbox.Failures
 	results *prometheus.CounterVec
 	queue   chan store.Verdict
-	stop    context.CancelFunc
+	quit    chan struct{}
+	stop    context.CancelFunc // what takes too long at the end
 	running sync.WaitGroup
 }
 
@@ -33,7 +34,7 @@ const failureRetry = time.Minute
 
 // newFailureReports returns nil if no failure reports are sent.
 func newFailureReports(d *Daemon, r *reporting, c *conf.Config) (*failureReports, error) {
-	f := &failureReports{d: d, queue: make(chan store.Verdict, failureQueue), stop: func() {}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "failure_reports_total",
+	f := &failureReports{d: d, queue: make(chan store.Verdict, failureQueue), quit: make(chan struct{}), stop: func() {}, results: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "postseal", Name: "failure_reports_total",
 		Help: "Failure reports that owners of listed domains ask for, by what became of them: sent; limited, by their number or as like others; refused by the destination; forbidden, since no destination agrees; expired after four hours; dropped."}, []string{"result"})}
 	d.metrics.Registry.MustRegister(f.results)
 	for _, result := range outbox.FailureResults {
@@ -70,6 +71,7 @@ func (f *failureReports) record(v listener.Verdict) {
 	}
 }
 
+// run works until close, and then looks at what is left.
 func (f *failureReports) run(ctx context.Context) {
 	t := time.NewTicker(failureRetry)
 	defer t.Stop()
@@ -77,9 +79,16 @@ func (f *failureReports) run(ctx context.Context) {
 		select {
 		case v := <-f.queue:
 			f.do(func() error { return f.sender.Message(ctx, v) })
+			continue
 		case <-t.C:
 			f.do(func() error { return f.sender.Retry(ctx) })
-		case <-ctx.Done():
+			continue
+		case <-f.quit:
+		}
+		select {
+		case v := <-f.queue:
+			f.do(func() error { return f.sender.Message(ctx, v) })
+		default:
 			return
 		}
 	}
@@ -99,9 +108,17 @@ func (f *failureReports) do(work func() error) {
 	}
 }
 
+// close waits for what is being sent, for a while. Reports that wait for another attempt are lost.
 func (f *failureReports) close() {
-	if f != nil {
-		f.stop()
-		f.running.Wait()
+	if f == nil {
+		return
+	}
+	close(f.quit)
+	late := time.AfterFunc(flushTime, f.stop)
+	f.running.Wait()
+	late.Stop()
+	f.stop()
+	if f.sender != nil && f.sender.Waiting() > 0 {
+		f.d.log.Warn("failure reports that waited for another attempt are lost", "reports", f.sender.Waiting())
 	}
 }

@@ -22,7 +22,7 @@ import (
 // for none.
 const reportZone = `$TTL 60
 one.test.                     TXT "v=spf1 ip4:192.0.2.25 -all"
-_dmarc.one.test.              TXT "v=DMARC1; p=reject; rua=mailto:r@one.test"
+_dmarc.one.test.              TXT "v=DMARC1; p=reject; rua=mailto:r@one.test; ruf=mailto:f@one.test"
 two.test.                     TXT "v=spf1 ip4:192.0.2.25 -all"
 _dmarc.two.test.              TXT "v=DMARC1; p=none; rua=mailto:d@gone.test,mailto:x@victim.test"
 two.test._report._dmarc.gone.test. TXT "v=DMARC1"
@@ -47,6 +47,9 @@ smart_host = "127.0.0.1:%[2]d"
 domain = "mx.example.net"
 selector = "r1"
 key_file = "%[1]s/key.pem"
+[report.failure]
+enabled = true
+domains = ["one.test"]
 `
 
 // reportKey writes a new key to dir and returns the public one.
@@ -68,7 +71,8 @@ func reportKey(t *testing.T, dir string) string {
 
 // TestReports: two days of mail through Postfix and the milter become reports, which Postfix
 // delivers to another domain. Read back, their sums are those of the mail. An address that
-// bounces twice is suppressed, and who asked for none gets none.
+// bounces twice is suppressed, and who asked for none gets none. The forgeries of the first day become
+// one failure report.
 func TestReports(t *testing.T) {
 	dir := tempDir(t)
 	zone := fmt.Sprintf(reportZone, reportKey(t, dir))
@@ -127,9 +131,15 @@ func TestReports(t *testing.T) {
 func checkReportsArrived(t *testing.T, r *rig) {
 	t.Helper()
 	inbox := t.TempDir()
-	mails := 0
+	mails, failures := 0, 0
 	for _, a := range r.sink.all() {
 		switch {
+		case a.rcpt == "f@one.test":
+			failures++
+			if strings.Contains(a.text, "a@one.test") || strings.Contains(a.text, "erin") {
+				t.Errorf("a failure report names a person:\n%s", a.text)
+			}
+			writeFile(t, filepath.Join(inbox, "failure"), a.text)
 		case a.rcpt == "r@one.test":
 			mails++
 			writeFile(t, filepath.Join(inbox, fmt.Sprint(mails)), a.text)
@@ -144,9 +154,10 @@ func checkReportsArrived(t *testing.T, r *rig) {
 	got := map[string]int64{}
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 		var x struct {
-			Begin, Domain string
-			Messages      int64
-			Warnings      []any
+			Begin, Domain, Kind string
+			Messages            int64
+			Warnings            []any
+			Feedback            map[string]string
 		}
 		if err := d.Decode(&x); err != nil {
 			t.Fatal(err)
@@ -154,7 +165,16 @@ func checkReportsArrived(t *testing.T, r *rig) {
 		if len(x.Warnings) > 0 {
 			t.Errorf("%v", x.Warnings)
 		}
+		if x.Kind == "failure" {
+			if f := x.Feedback; f["source_ip"] != "203.0.113.7" || f["auth_failure"] != "dmarc" || f["identity_alignment"] != "dkim, spf" || f["delivery_result"] != "policy" || !strings.Contains(f["spf_dns"], "v=spf1 ip4:192.0.2.25 -all") {
+				t.Errorf("%q", f)
+			}
+			continue
+		}
 		got[x.Begin+" "+x.Domain] += x.Messages
+	}
+	if failures != 1 {
+		t.Errorf("%d failure reports", failures)
 	}
 	if mails != 2 || got["2026-11-28T00:00:00Z one.test"] != 5 || got["2026-11-29T00:00:00Z one.test"] != 4 {
 		t.Errorf("%d mails: %v", mails, got)

@@ -219,6 +219,9 @@ func (f *Failures) attempt(ctx context.Context, l *letter) error {
 	return nil
 }
 
+// Waiting is how many reports wait for another attempt.
+func (f *Failures) Waiting() int { return len(f.waiting) }
+
 // wait keeps a report for its next attempt, if there is one.
 func (f *Failures) wait(l *letter) {
 	l.next = f.Now().Add(retries[min(l.attempts, len(retries))-1])
