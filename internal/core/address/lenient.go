@@ -38,6 +38,7 @@ type lenientItem struct {
 	kind     byte // '"' quoted string, '(' comment, '=' encoded word, '@', '<', '>', or ',' for any other separator
 	from, to int
 	behind   bool // an "@" stands before it in the same element
+	inAngle  bool // an angle bracket before it is open
 }
 
 // read returns the address-like tokens in their order. It is false when a domain cannot be
@@ -131,9 +132,9 @@ func encodedDisplay(in []byte) int {
 // escaped reports whether a backslash outside quoted strings and comments may change where an address
 // lies: it ends the field, stands after an "@" of its element, or before what would be display text
 // with an "@" without it. Some readers quote the next octet there. The one of CORP\jsmith <...> does
-// not matter, nor does one that may be half of a character in Shift_JIS.
+// not matter, nor does one before a comma, or one that may be half of a character in Shift_JIS.
 func (l *lenient) escaped() bool {
-	behind := false
+	behind, legacy := false, !utf8.Valid(l.in)
 	for i := 0; i < len(l.in); i++ {
 		switch c := l.in[i]; {
 		case c == '"' && !l.broken, c == '(' && !l.broken:
@@ -143,9 +144,9 @@ func (l *lenient) escaped() bool {
 		case c == ',' && !l.broken:
 			behind = false
 		case c == '\\':
-			half := i > 0 && l.in[i-1] >= utf8.RuneSelf
+			half := legacy && i > 0 && l.in[i-1] >= utf8.RuneSelf
 			i++
-			if i == len(l.in) || behind && !half {
+			if i == len(l.in) || behind && !half && l.in[i] != ',' {
 				return true
 			}
 			if end := l.closed(i); bytes.IndexByte(l.in[i:end], '@') > 0 {
@@ -185,13 +186,17 @@ func (l *lenient) encoded() bool {
 func (l *lenient) addresses() {
 	const closed = 'A' // an "@" before a ">"
 	l.comments()
-	behind := false
+	behind, inAngle := false, false
 	for i := range l.items {
-		l.items[i].behind = behind
+		l.items[i].behind, l.items[i].inAngle = behind, inAngle
 		switch l.items[i].kind {
 		case '@':
 			behind = true
-		case ',', '>':
+		case '<':
+			inAngle = true
+		case '>':
+			behind, inAngle = false, false
+		case ',':
 			behind = false
 		}
 	}
@@ -209,7 +214,7 @@ func (l *lenient) addresses() {
 			}
 		case '"':
 			l.unusable = l.unusable || l.isElement(item)
-			if next != '<' || item.behind || l.inAngle(i) {
+			if next != '<' || item.behind || item.inAngle {
 				l.scan(item.from, item.to)
 			}
 		case '=':
@@ -229,8 +234,9 @@ func (l *lenient) addresses() {
 	}
 }
 
-// comments scans those that are all that their list element has, and all where a letter that is not
-// ASCII may hide the address of the element: some readers then show the address in a comment.
+// comments scans those that are all that their list element has, those with a comment inside, which
+// some readers end with that one, and all where a letter that is not ASCII may hide the address of the
+// element: some readers then show the address in a comment.
 func (l *lenient) comments() {
 	foreign := bytes.IndexFunc(l.in, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
 	start, end := 0, -1 // the element, and where the space and the comments at its start end
@@ -242,7 +248,8 @@ func (l *lenient) comments() {
 			if end < 0 {
 				end = skipSpace(l.in, start)
 			}
-			if foreign || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '<' && !l.holdsAt(i)) {
+			nested := bytes.IndexByte(l.in[item.from+1:item.to], '(') >= 0
+			if foreign || nested || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '\\' || l.in[end] == '<' && !l.beginsMailbox(i)) {
 				l.at = item.from
 				l.scan(item.from, item.to)
 			}
@@ -250,19 +257,21 @@ func (l *lenient) comments() {
 	}
 }
 
-// holdsAt reports whether an "@" stands after item i in its list element.
-func (l *lenient) holdsAt(i int) bool {
+// beginsMailbox reports whether an address in angle brackets follows item i in its list element.
+func (l *lenient) beginsMailbox(i int) bool {
+	wanted := "<@>"
 	for _, item := range l.items[i+1:] {
-		if item.kind == '@' || item.kind == ',' {
-			return item.kind == '@'
+		switch {
+		case item.kind == ',':
+			return false
+		case item.kind == wanted[0]:
+			wanted = wanted[1:]
+		}
+		if wanted == "" {
+			return true
 		}
 	}
 	return false
-}
-
-// inAngle reports whether item i stands directly after an opening angle bracket.
-func (l *lenient) inAngle(i int) bool {
-	return i > 0 && l.items[i-1].kind == '<' && skipSpace(l.in, l.items[i-1].to) == l.items[i].from
 }
 
 // isElement reports whether a quoted string is its own list element: a local part without a
@@ -304,6 +313,7 @@ func (l *lenient) domains(in []byte, at int) {
 	end := domainRun(in, from)
 	text := string(in[from:end])
 	l.candidate(in, at, text, end)
+	l.ragged(in, text, end)
 	l.unquoted(in, at, from, end)
 	const mostJoins = 8
 	for range mostJoins {
@@ -335,17 +345,43 @@ func (l *lenient) glued(in []byte, at int, text string, end, p int) {
 	if p == end || to == p || strings.HasSuffix(text, ".") || in[p] == '.' {
 		return
 	}
-	name, err := domain.Parse(strings.TrimRight(text+string(in[p:to]), notName+"."))
-	if err != nil || name.Labels() < 2 {
-		return
+	if next := skipSpace(in, to); in[to-1] == '.' && next < len(in) && domainRun(in, next) > next {
+		l.unusable = true
 	}
-	if _, icann := name.PublicSuffix(); icann {
-		l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
+	whole := strings.TrimRight(text+string(in[p:to]), notName+".")
+	for _, t := range []string{whole, strings.TrimRightFunc(whole, func(r rune) bool { return r >= utf8.RuneSelf })} {
+		name, err := domain.Parse(t)
+		if err != nil || name.Labels() < 2 {
+			continue
+		}
+		if _, icann := name.PublicSuffix(); icann {
+			l.found = append(l.found, lenientAddress{l.at, localBefore(in, at), name})
+		}
 	}
 }
 
 // notName are the octets of an atom that are in no name.
 const notName = "!#$%&'*+-/=?^`{|}~"
+
+// ragged notes a name whose end cannot be told: after its last dot, a closing parenthesis or a
+// quotation mark there is more that some readers add to it.
+func (l *lenient) ragged(in []byte, text string, end int) {
+	p := skipSpace(in, end)
+	switch {
+	case p == len(in):
+	case strings.HasSuffix(text, "."), in[p] == '.':
+		for p < len(in) && in[p] == '.' {
+			p = skipSpace(in, p+1)
+		}
+		l.unusable = l.unusable || p < len(in) && (in[p] == '"' || in[p] == ')' || in[p] == '=')
+	case in[p] == ')', in[p] == '"':
+		spaced := p+1 < len(in) && isBlank(in[p+1])
+		if p = skipSpace(in, p+1); spaced && p < len(in) && in[p] != '.' {
+			return
+		}
+		l.unusable = l.unusable || p < len(in) && (in[p] == '(' || in[p] == '.' || in[p] == '"' || domainRun(in, p) > p)
+	}
+}
 
 // unquoted notes the names that begin at in[from:] if its quotation marks and closing parentheses are
 // dropped, as some readers do: bank.test.inc of bank.test."inc". Each mark may also end the name.
