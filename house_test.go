@@ -51,7 +51,7 @@ var layers = [][]string{
 	{"store/sqlite", "store/postgres"},
 	{"store/engines", "store/writer", "internal/app/fleet"},
 	{"internal/app/clients"},
-	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate", "internal/app/failure"},
+	{"internal/app/history", "internal/app/explain", "internal/app/selectors", "internal/app/auditview", "internal/app/bulk", "internal/app/watch", "internal/app/replay", "internal/app/selftest", "internal/app/conf", "internal/app/migrate", "internal/app/failure"},
 	{"internal/app/whatif"},
 	{"internal/app/endpoint", "internal/app/outbox"},
 	{"internal/app/doctor", "internal/app/inbox"},

@@ -141,6 +141,7 @@ func (a *alarms) alarms(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	all = append(all, a.spikes(&c.Notify, now)...)
 	all = append(all, a.store(c, now)...)
 	all = append(all, a.reports(now)...)
+	all = append(all, a.d.audits.news(now)...)
 	return append(all, endings(c, now)...)
 }
 

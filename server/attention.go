@@ -143,6 +143,8 @@ func itemOf(s *seenAlarm) ui.Item {
 		i.Link, i.Severity = "/reports/out", "warning"
 	case "exemption":
 		i.Severity = "warning"
+	case "watch":
+		i.Link, i.Severity, i.Rule = "/audit/"+url.PathEscape(strings.TrimSuffix(s.Name, " changed")), "warning", "a change within a day"
 	}
 	return i
 }

@@ -11,7 +11,9 @@ import (
 	"postseal"
 	"postseal/audit"
 	"postseal/bundle"
+	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/watch"
 	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/web/ui"
@@ -59,13 +61,13 @@ func (c console) Config() string {
 func (c console) Now() time.Time { return c.d.history.now() }
 
 // Audit implements ui.Source.
-func (c console) Audit(r *http.Request) (*audit.Report, error) {
-	report, err := c.d.audit(r)
-	if err != nil {
-		return nil, err
-	}
-	return report.(*audit.Report), nil
-}
+func (c console) Audit(r *http.Request) (*audit.Report, error) { return c.d.audits.one(r) }
+
+// Watch implements ui.Source.
+func (c console) Watch() (*watch.List, string) { return c.d.audits.watch, c.d.audits.why }
+
+// Bulk implements ui.Source.
+func (c console) Bulk() (*bulk.Jobs, string) { return c.d.audits.bulk, c.d.audits.why }
 
 // Explain implements ui.Source.
 func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explained, error) {

@@ -91,7 +91,7 @@ func TestAuditPage(t *testing.T) {
 		}
 	}
 	for range maxAudits {
-		d.audits <- struct{}{}
+		d.audits.room <- struct{}{}
 	}
 	if status, _, got := d.page("/v1/audit/reject.test"); status != 503 || got["detail"] != "other audits are running: try again later" {
 		t.Errorf("one too many: %d %v", status, got)
@@ -109,7 +109,7 @@ func TestConsole(t *testing.T) {
 		{"/v/" + ref + "?dns=now", "No record that the verdict rests on has changed."},
 		{"/v/" + ref, "queries, "},
 		{"/system", "journal_dir"},
-		{"/audit/reject.test", "findings"},
+		{"/audit/reject.test", "What to fix"},
 		{"/live", "Live"},
 		{"/search", "Search"},
 		{"/assets/style.css", "color-scheme"},

@@ -54,7 +54,7 @@ type Daemon struct {
 	whatIfs  *whatIfs
 	alarms   *alarms
 	notices  *attention
-	audits   chan struct{}               // one element for each running audit
+	audits   *audits
 	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]
@@ -79,7 +79,8 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, config: c, shared: shared, tasks: make(chan func()), metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log), audits: make(chan struct{}, maxAudits)}
+	d := &Daemon{options: o, config: c, shared: shared, tasks: make(chan func()), metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log)}
+	d.audits = newAudits(d)
 	d.whatIfs = newWhatIfs(d)
 	d.notices = newAttention(d)
 	d.warn(warnings)
@@ -302,6 +303,7 @@ func (d *Daemon) Addr(name string) net.Addr {
 // value from reload reloads the configuration.
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	defer d.close()
+	d.audits.start()
 	failed := make(chan error, len(d.services))
 	var work sync.WaitGroup
 	for _, r := range d.services {
@@ -453,6 +455,7 @@ func (d *Daemon) drain() {
 // close closes everything that is left. It may follow drain or a failed New.
 func (d *Daemon) close() {
 	d.whatIfs.close()
+	d.audits.close()
 	d.fleet.close()
 	for _, r := range d.services {
 		r.service.Close()

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -60,7 +61,7 @@ func (w *web) admit(route Route) http.HandlerFunc {
 		case route.Access == Admin:
 			w.note(s, r)
 		}
-		route.Handler(rw, r)
+		route.Handler(rw, w.withUser(s, r))
 	}
 }
 
@@ -160,6 +161,28 @@ func (w *web) userOf(s *listener.Snapshot, r *http.Request) (listener.User, bool
 		u.Role = listener.AdminRole
 	}
 	return u, true
+}
+
+// withUser returns r with who made it, for UserOf.
+func (w *web) withUser(s *listener.Snapshot, r *http.Request) *http.Request {
+	u, known := w.userOf(s, r)
+	if !known && !s.Token.Set() && local(r) {
+		u = listener.User{Name: "(local)", Role: listener.AdminRole}
+	}
+	return WithUser(r, u)
+}
+
+// WithUser returns r as made by u, for UserOf.
+func WithUser(r *http.Request, u listener.User) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), userKey{}, u))
+}
+
+type userKey struct{}
+
+// UserOf returns who made a request that a Route serves; the zero User if that is not known.
+func UserOf(r *http.Request) listener.User {
+	u, _ := r.Context().Value(userKey{}).(listener.User)
+	return u
 }
 
 // tokenUser is the holder of the token.

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,8 +96,13 @@ func Routes(e *listener.Engine, more ...Route) []Route {
 // handler serves the routes of w and more.
 func (w *web) handler(more ...Route) http.Handler {
 	mux := http.NewServeMux()
+	byPath := map[string]methods{}
 	for _, route := range append(w.routes(), more...) {
-		mux.Handle(route.Path, only(route.Method, w.admit(route)))
+		if byPath[route.Path] == nil {
+			byPath[route.Path] = methods{}
+			mux.Handle(route.Path, byPath[route.Path])
+		}
+		byPath[route.Path][route.Method] = w.admit(route)
 	}
 	mux.HandleFunc("/", nothing)
 	return w.guard(mux)
@@ -154,16 +162,22 @@ func (w *web) guard(next http.Handler) http.Handler {
 	})
 }
 
-// only accepts one method; GET includes HEAD.
-func only(method string, next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
-			next(rw, r)
-			return
-		}
-		rw.Header().Set("Allow", method)
-		problem(rw, http.StatusMethodNotAllowed, "use "+method)
-	})
+// methods are the handlers of one path by method; GET includes HEAD.
+type methods map[string]http.HandlerFunc
+
+// ServeHTTP implements http.Handler.
+func (m methods) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if next := m[method]; next != nil {
+		next(rw, r)
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	rw.Header().Set("Allow", allowed)
+	problem(rw, http.StatusMethodNotAllowed, "use "+allowed)
 }
 
 // problem answers with a problem document.

@@ -15,7 +15,7 @@ const Schema = "postseal.notify/1"
 // Alarm is something that goes wrong while it is there.
 type Alarm struct {
 	Name string // tells alarms apart: "dns", "exemption example.net until 2026-12-01"
-	Kind string // dns, refusals, deferrals, losses, store, reports or exemption
+	Kind string // dns, refusals, deferrals, losses, store, reports, exemption or watch
 	Text string // one sentence for a person, with the threshold
 }
 

@@ -19,6 +19,7 @@ import (
 	"postseal"
 	"postseal/lab/listenertest"
 	"postseal/resolver/dnstest"
+	"postseal/server/listener"
 	"postseal/server/web/refusal"
 	"postseal/store"
 	"postseal/store/sqlite"
@@ -51,19 +52,20 @@ func TestBrowserChecks(t *testing.T) {
 	defer empty.Close()
 	ref := store.RefText(1000)
 	message := pageOf{"message", "/v/" + ref}
+	jobs, done, stopped := bulked(t)
 	for _, c := range []struct {
 		name   string
 		source *source
 		pages  []pageOf
 	}{
-		{"full", &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
-			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"system", "/system"}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
+		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
+			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"audit-history", "/audit/acme.test/history"}, {"watch", "/audit/watch"}, {"bulk", "/bulk"}, {"job", "/bulk/" + done}, {"job-stopped", "/bulk/" + stopped + "?grade=C"}, {"system", "/system"}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
 		{"off", &source{why: "[store] url is \"none\""}, []pageOf{{"live-off", "/live?follow=0"}, {"search-off", "/search?q=x.test"}, {"whatif-off", "/whatif"}, {"system-off", "/system"}}},
 		{"empty", &source{db: empty, compared: &Comparison{}}, []pageOf{{"live-empty", "/live?follow=0"}, {"search-empty", "/search?q=x.test"}}},
 		{"failing", &source{db: broken{}, trouble: "No name server answers."}, []pageOf{{"live-failing", "/live?follow=0"}, {"search-failing", "/search?q=x.test"}, {"system-failing", "/system"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := httptest.NewServer(handler(c.source))
+			server := httptest.NewServer(as(handler(c.source), listener.AdminRole))
 			defer server.Close()
 			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": c.pages, "search": "applied:reject", "keyboard": c.name == "full"})
 		})

@@ -38,15 +38,25 @@ var funcs = template.FuncMap{
 	"severityTone": func(s audit.Severity) string {
 		return map[audit.Severity]string{audit.Critical: "bad", audit.Error: "bad", audit.Warn: "warn"}[s]
 	},
-	"gradeTone": func(g audit.Grade) string {
-		switch g {
-		case "A", "B":
-			return "ok"
-		case "C", "D":
-			return "warn"
-		}
-		return "bad"
-	},
+	"gradeTone": func(g any) string { return gradeTone(fmt.Sprint(g)) },
+	"every":     func(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m") },
+	"duration":  func(seconds int) string { return (time.Duration(seconds) * time.Second).String() },
+	"millis":    func(micros int64) string { return milliseconds(time.Duration(micros) * time.Microsecond) },
+	"plural":    plural,
+	"minus1":    func(n int) int { return n - 1 },
+}
+
+// gradeTone is the class of a grade; "" is one that could not be given.
+func gradeTone(grade string) string {
+	switch grade {
+	case "A", "B":
+		return "ok"
+	case "C", "D":
+		return "warn"
+	case "":
+		return "hold"
+	}
+	return "bad"
 }
 
 // tone is the class of an action: its color.

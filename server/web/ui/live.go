@@ -75,13 +75,13 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	db, why := u.source.Store()
 	if db == nil {
 		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
-		u.show(rw, http.StatusOK, "live", "Live", refresh, d)
+		u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 		return
 	}
 	if err := u.fillLive(r, db, d); err != nil {
 		d.State = &State{"failed", "The history cannot be read: " + store.Clean(err.Error()), "This page retries automatically."}
 	}
-	u.show(rw, http.StatusOK, "live", "Live", refresh, d)
+	u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 }
 
 func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {

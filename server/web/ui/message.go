@@ -44,12 +44,12 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 		d.NoStory = "The evidence cannot be evaluated: " + store.Clean(err.Error())
 	}
 	if d.Verdict == nil && d.Evidence == nil {
-		u.show(rw, http.StatusNotFound, "message", "Not found", 0, d)
+		u.show(rw, r, http.StatusNotFound, "message", "Not found", 0, d)
 		return
 	}
 	d.describe()
 	u.countLike(r, d)
-	u.show(rw, http.StatusOK, "message", dashed(d.Ref), 0, d)
+	u.show(rw, r, http.StatusOK, "message", dashed(d.Ref), 0, d)
 }
 
 // findVerdict looks for the newest verdict of a reference or queue id.

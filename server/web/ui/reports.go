@@ -54,7 +54,7 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 	in, state := u.inboxOf()
 	if state != nil {
 		d.Words, d.State = "Reports of others", state
-		u.show(rw, http.StatusOK, "reports", "Reports", 0, d)
+		u.show(rw, r, http.StatusOK, "reports", "Reports", 0, d)
 		return
 	}
 	names, err := in.InboundDomains(r.Context())
@@ -69,7 +69,7 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.Domains = names
-	u.show(rw, http.StatusOK, "reports", "Reports", 0, d)
+	u.show(rw, r, http.StatusOK, "reports", "Reports", 0, d)
 }
 
 // reportsOf answers: may this domain go to enforcement, and what is left to do?
@@ -78,7 +78,7 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	d := &reportsData{Days: reportDays, Show: cmp.Or(r.URL.Query().Get("show"), "all"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
 	if err != nil {
 		d.Words, d.State = "This is not a domain name.", &State{"failed", store.Clean(err.Error()), ""}
-		u.show(rw, http.StatusBadRequest, "reports", "Reports", 0, d)
+		u.show(rw, r, http.StatusBadRequest, "reports", "Reports", 0, d)
 		return
 	}
 	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= maxReportDays {
@@ -87,18 +87,18 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	in, state := u.inboxOf()
 	if state != nil {
 		d.Words, d.State = d.Domain, state
-		u.show(rw, http.StatusOK, "reports", d.Domain, 0, d)
+		u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
 		return
 	}
 	until := store.DayOf(store.Millis(u.source.Now()))
 	s, err := inbox.Summarize(r.Context(), in, inbox.Asked{Domain: d.Domain, Since: until - store.Day(d.Days-1), Until: until})
 	if err != nil {
 		d.Words, d.State = d.Domain, &State{"failed", "The reports cannot be read: " + store.Clean(err.Error()), "Reload the page to try again."}
-		u.show(rw, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)
+		u.show(rw, r, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)
 		return
 	}
 	d.describe(s)
-	u.show(rw, http.StatusOK, "reports", d.Domain, 0, d)
+	u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
 }
 
 func (d *reportsData) describe(s *inbox.Summary) {
@@ -176,7 +176,7 @@ func (u *ui) reportsOut(rw http.ResponseWriter, r *http.Request) {
 			d.State = &State{"failed", "The reports cannot be read: " + store.Clean(err.Error()), "Reload the page to try again."}
 		}
 	}
-	u.show(rw, http.StatusOK, "reportsout", "Reports out", 0, d)
+	u.show(rw, r, http.StatusOK, "reportsout", "Reports out", 0, d)
 }
 
 func (u *ui) fillOut(r *http.Request, out store.Outbox, d *outData) error {

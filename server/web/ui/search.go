@@ -69,7 +69,7 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	db, why := u.source.Store()
 	if db == nil {
 		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
-		u.show(rw, http.StatusOK, "search", "Search", 0, d)
+		u.show(rw, r, http.StatusOK, "search", "Search", 0, d)
 		return
 	}
 	status := http.StatusOK
@@ -80,7 +80,7 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 		status = http.StatusServiceUnavailable
 		d.State = &State{"failed", "The history cannot be searched: " + store.Clean(err.Error()), "Reload the page to try again."}
 	}
-	u.show(rw, status, "search", "Search", 0, d)
+	u.show(rw, r, status, "search", "Search", 0, d)
 }
 
 // isRef reports whether s contains only the letters of a reference.

@@ -34,5 +34,5 @@ func (u *ui) system(rw http.ResponseWriter, r *http.Request) {
 	case len(d.Store.Lost) > 0:
 		d.Words = "Verdicts are missing from the history: see below."
 	}
-	u.show(rw, http.StatusOK, "system", "System", 0, d)
+	u.show(rw, r, http.StatusOK, "system", "System", 0, d)
 }

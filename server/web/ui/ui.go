@@ -17,7 +17,10 @@ import (
 
 	"postseal/audit"
 	"postseal/bundle"
+	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/watch"
+	"postseal/server/listener"
 	"postseal/server/web"
 	"postseal/store"
 )
@@ -35,6 +38,9 @@ type Source interface {
 	Explain(ctx context.Context, ref string, now bool) (*Explained, error)
 	// Audit audits a domain now. The error is a *web.Refusal if the request is wrong.
 	Audit(r *http.Request) (*audit.Report, error)
+	// Watch returns the watch list, and Bulk the audits of lists. If there is none, why says what to do.
+	Watch() (list *watch.List, why string)
+	Bulk() (jobs *bulk.Jobs, why string)
 	// WhatIf compares two policies on the kept evidence. The error is a *web.Refusal if the
 	// request is wrong or nothing is kept.
 	WhatIf(r *http.Request) (Comparison, error)
@@ -103,6 +109,9 @@ func Routes(s Source) []web.Route {
 	page := func(path string, h http.HandlerFunc) web.Route {
 		return web.Route{Method: http.MethodGet, Path: path, Access: web.Reader, Page: true, Handler: h}
 	}
+	act := func(path string, h http.HandlerFunc) web.Route {
+		return web.Route{Method: http.MethodPost, Path: path, Access: web.Admin, Page: true, Handler: h}
+	}
 	return []web.Route{
 		page("/{$}", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/live", http.StatusSeeOther) }),
 		page("/live", u.live),
@@ -110,12 +119,19 @@ func Routes(s Source) []web.Route {
 		page("/v/{ref}", u.message),
 		page("/audit", u.auditForm),
 		page("/audit/{domain}", u.audit),
+		page("/audit/{domain}/history", u.auditHistory),
+		page("/audit/watch", u.watchList),
+		page("/bulk", u.bulk),
+		page("/bulk/{job}", u.job),
 		page("/system", u.system),
 		page("/whatif", u.whatIf),
 		page("/reports", u.reports),
 		page("/reports/out", u.reportsOut),
 		page("/reports/{domain}", u.reportsOf),
-		{Method: http.MethodPost, Path: "/whatif/paste", Access: web.Admin, Page: true, Handler: u.paste},
+		act("/whatif/paste", u.paste),
+		act("/audit/watch/set", u.watchSet),
+		act("/bulk/start", u.bulkStart),
+		act("/bulk/{job}/act", u.jobAct),
 		asset("style.css", "text/css; charset=utf-8", style),
 		asset("app.js", "text/javascript; charset=utf-8", script),
 		asset("icon.svg", "image/svg+xml", icon),
@@ -134,7 +150,7 @@ func asset(name, media string, content []byte) web.Route {
 	}}
 }
 
-var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout"}
+var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout", "audithistory", "watch", "bulk", "job"}
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
@@ -149,22 +165,28 @@ type view struct {
 	Frame
 	Title   string
 	Page    string // the current link of the frame
-	Refresh int    // in seconds, 0: no refresh
+	User    string // who looks
+	Role    string
+	Admin   bool // may change things
+	Refresh int  // in seconds, 0: no refresh
 	Now     time.Time
 	Data    any
 }
 
 // show renders a page. It is rendered completely before it is sent, so that an error never leaves half a page.
-func (u *ui) show(rw http.ResponseWriter, status int, name, title string, refresh int, data any) {
+func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, title string, refresh int, data any) {
 	current := name
 	switch name {
 	case "message":
 		current = "search"
 	case "reportsout":
 		current = "reports"
+	case "audithistory", "watch", "bulk", "job":
+		current = "audit"
 	}
 	var b bytes.Buffer
-	v := view{Frame: u.source.Frame(), Title: title, Page: current, Refresh: refresh, Now: u.source.Now().UTC(), Data: data}
+	user := web.UserOf(r)
+	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Title: title, Page: current, Refresh: refresh, Now: u.source.Now().UTC(), Data: data}
 	if err := u.templates[name].ExecuteTemplate(&b, "frame", v); err != nil {
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return

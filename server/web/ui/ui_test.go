@@ -22,9 +22,11 @@ import (
 	"postseal"
 	"postseal/audit"
 	"postseal/bundle"
+	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/internal/app/replay"
+	"postseal/internal/app/watch"
 	"postseal/internal/app/whatif"
 	"postseal/server/web"
 	"postseal/store"
@@ -45,6 +47,8 @@ type source struct {
 	compared *Comparison
 	trial    *Trial
 	notices  *Attention
+	watched  *watch.List
+	jobs     *bulk.Jobs
 }
 
 func (s *source) Frame() Frame {
@@ -58,7 +62,9 @@ func (s *source) Attention(context.Context) *Attention {
 	}
 	return s.notices
 }
-func (s *source) Trial() *Trial { return s.trial }
+func (s *source) Watch() (*watch.List, string) { return s.watched, "there is no state directory" }
+func (s *source) Bulk() (*bulk.Jobs, string)   { return s.jobs, "there is no state directory" }
+func (s *source) Trial() *Trial                { return s.trial }
 func (s *source) Paste(text string) (string, error) {
 	if !strings.Contains(text, "enforce") {
 		return "", &web.Refusal{Status: http.StatusBadRequest, Detail: "pasted:1:1: " + text}
@@ -86,8 +92,7 @@ func (s *source) Audit(r *http.Request) (*audit.Report, error) {
 	if r.PathValue("domain") != "acme.test" {
 		return nil, &web.Refusal{Status: http.StatusBadRequest, Detail: "not a domain name"}
 	}
-	return &audit.Report{Domain: "acme.test", Grade: "C", GradeReason: "At most C: SPF needs 11 lookups.", Publish: []audit.Publication{{Name: "acme.test", Value: "v=spf1 mx -all"}},
-		Findings: []audit.Finding{{ID: "spf.lookup-limit", Severity: audit.Error, Title: "SPF needs more than 10 lookups", Detail: hostile, Fix: "Remove an include.", RFC: "7208 §4.6.4"}}}, nil
+	return audited(), nil
 }
 
 // noticed is what needs a look, and the figures of health.
@@ -167,7 +172,7 @@ func compared() *Comparison {
 func handler(s Source) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range Routes(s) {
-		mux.HandleFunc(r.Path, r.Handler)
+		mux.HandleFunc(r.Method+" "+r.Path, r.Handler)
 	}
 	return mux
 }
@@ -368,7 +373,7 @@ func BenchmarkPage(b *testing.B) {
 		began := time.Now()
 		d := &searchData{Query: "author:bulk.test", Page: found}
 		d.describe()
-		u.show(httptest.NewRecorder(), http.StatusOK, "search", "Search", 0, d)
+		u.show(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), http.StatusOK, "search", "Search", 0, d)
 		times = append(times, time.Since(began))
 	}
 	slices.Sort(times)

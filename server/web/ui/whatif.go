@@ -87,7 +87,7 @@ func (u *ui) whatIfData(r *http.Request) *whatIfData {
 func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *whatIfData) {
 	if d.Pasted != "" {
 		d.Words = "The pasted policy has errors."
-		u.show(rw, status, "whatif", "What-if", 0, d)
+		u.show(rw, r, status, "whatif", "What-if", 0, d)
 		return
 	}
 	c, err := u.source.WhatIf(r)
@@ -106,7 +106,7 @@ func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *
 	default:
 		d.describe(c.Report)
 	}
-	u.show(rw, status, "whatif", "What-if", refresh, d)
+	u.show(rw, r, status, "whatif", "What-if", refresh, d)
 }
 
 // describe builds the answer and the rows.
