@@ -34,6 +34,7 @@ type auditFlags struct {
 	offline       bool
 
 	file      string
+	fleet     bool
 	jobs      int
 	rate      string
 	perSecond float64 // --rate; 0: no limit
@@ -97,6 +98,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains in `FILE`, one per line (- is stdin)")
+	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes on any hosts audit the domains of --file, through the PostgreSQL of --store or [store]")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
 	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
 	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
@@ -117,7 +119,7 @@ func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
 	if f.jobs < 0 || f.jobs > 10000 {
 		return o, usage("--jobs %d: must be 0 to 10000", f.jobs)
 	}
-	if a.flags.resume && (a.flags.output == "" || a.flags.output == "-" || a.flags.format != "jsonl") {
+	if noFile := a.flags.output == "" || a.flags.output == "-"; a.flags.resume && !(f.fleet && noFile) && (noFile || a.flags.format != "jsonl") {
 		return o, usage("--resume needs --output FILE and --format jsonl").or("only a file of lines can be continued")
 	}
 	for _, s := range f.selectors {
@@ -179,6 +181,11 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if err != nil {
 		return err
 	}
+	if f.fleet {
+		if err := a.fleetFlags(f); err != nil {
+			return err
+		}
+	}
 	b := &auditRun{app: a, jobs: f.workers(), ahead: auditAhead}
 	if f.perSecond, err = parseRate(f.rate); err != nil {
 		return err
@@ -193,7 +200,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 	if b.auditor, err = a.auditor(f); err != nil {
 		return err
 	}
-	if b.domains, b.total, err = a.auditDomains(f, names); err != nil {
+	if b.domains, b.total, b.skip, err = a.auditDomains(f, names); err != nil {
 		return err
 	}
 	many := f.file != "" || len(names) > 1
@@ -201,6 +208,9 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 		return err
 	}
 	b.showTotals = f.file != ""
+	if f.fleet {
+		return b.runFleet(ctx, f)
+	}
 	return b.run(ctx)
 }
 

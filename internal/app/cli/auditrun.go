@@ -34,6 +34,8 @@ type auditRun struct {
 	ahead      int // domains that may be done before one whose turn it is; 0: twice the jobs
 	sink       auditview.Writer
 	showTotals bool
+	skip       int          // of the list, that the file of --output has already
+	remote     *remoteAudit // nil audits here
 }
 
 // audited is the outcome for one entry of the list. If there is no error, report is not nil.
@@ -59,8 +61,7 @@ func (a *auditRun) run(ctx context.Context) error {
 		defer progress.End()
 	}
 	keys := audit.Keys{}
-	o := batch.Options[batch.Domain]{Workers: a.jobs, Ahead: a.ahead}
-	for r := range batch.Run(ctx, a.domains, o, func() func(context.Context, *batch.Domain, *audited) { return a.auditOne }) {
+	for r := range a.outcomes(ctx) {
 		if r.Err != nil {
 			progress.Print(func() { a.fail(failf(exitData, "%s:%d: %v", r.File, r.Line, r.Err)) })
 			tally.Skip()
@@ -85,10 +86,22 @@ func (a *auditRun) run(ctx context.Context) error {
 	if a.showTotals && !a.flags.quiet {
 		fmt.Fprint(a.stderr, tally.Summary(time.Since(start)))
 	}
+	if ctx.Err() != nil && a.remote != nil {
+		return failf(exitTempFail, "interrupted after %s; the workers continue", view.Plural(tally.Done(), "domain", "domains")).or("the same command with --resume shows their results, on any host")
+	}
 	if ctx.Err() != nil {
 		return failf(exitTempFail, "interrupted after %s", view.Plural(tally.Done(), "domain", "domains")).or("with --format jsonl and --output, --resume continues from here")
 	}
 	return nil
+}
+
+// outcomes are those of the domains in the order of the list.
+func (a *auditRun) outcomes(ctx context.Context) iter.Seq[audited] {
+	if a.remote != nil {
+		return a.remote.outcomes(ctx, a.domains)
+	}
+	o := batch.Options[batch.Domain]{Workers: a.jobs, Ahead: a.ahead}
+	return batch.Run(ctx, a.domains, o, func() func(context.Context, *batch.Domain, *audited) { return a.auditOne })
 }
 
 // markOutput marks the file of --output as not complete, if a list is written to it.
@@ -131,32 +144,33 @@ func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
 	r.report = a.auditor.Audit(ctx, d.Name, o)
 }
 
-// auditDomains returns the domains to audit, either those named or those of the list, and their
-// number, or 0 if unknown.
-func (a *app) auditDomains(f *auditFlags, names []string) (iter.Seq[batch.Domain], int, error) {
+// auditDomains returns the domains to audit, either those named or those of the list, their number, or
+// 0 if unknown, and how many of the list the file of --output has already.
+func (a *app) auditDomains(f *auditFlags, names []string) (list iter.Seq[batch.Domain], n, skip int, err error) {
 	if f.file == "" {
-		return namedDomains(names)
+		list, n, err = namedDomains(names)
+		return list, n, 0, err
 	}
 	skip, last, err := a.resumed()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	r, name, total := a.stdin, "<stdin>", 0
 	if f.file != "-" {
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, 0, openFailure(f.file, err)
+			return nil, 0, 0, openFailure(f.file, err)
 		}
 		total = batch.CountDomains(file)
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return nil, 0, failf(exitNoInput, "%s: cannot be read twice: %v", f.file, err).or("give it as standard input, with -f -")
+			return nil, 0, 0, failf(exitNoInput, "%s: cannot be read twice: %v", f.file, err).or("give it as standard input, with -f -")
 		}
 		r, name = file, f.file
 	}
 	if skip > 0 && !a.flags.quiet {
 		fmt.Fprintf(a.stderr, "continuing after %s\n", view.Plural(skip, "domain", "domains"))
 	}
-	return batch.Skip(batch.Domains(r, name), skip, last, a.flags.output), max(total-skip, 0), nil
+	return batch.Skip(batch.Domains(r, name), skip, last, a.flags.output), max(total-skip, 0), skip, nil
 }
 
 func namedDomains(names []string) (iter.Seq[batch.Domain], int, error) {
@@ -173,7 +187,7 @@ func namedDomains(names []string) (iter.Seq[batch.Domain], int, error) {
 
 // resumed counts the reports in the file of --output, and returns the domain of the last.
 func (a *app) resumed() (n int, last string, err error) {
-	if !a.flags.resume {
+	if !a.flags.resume || a.file == nil {
 		return 0, "", nil
 	}
 	err = batch.Resume(a.file, func(line int, text []byte) error {

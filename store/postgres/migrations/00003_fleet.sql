@@ -13,8 +13,8 @@ CREATE TABLE postseal.work (
   id text PRIMARY KEY, kind text NOT NULL, spec text NOT NULL, items bigint NOT NULL, ready boolean NOT NULL DEFAULT false, made_at bigint NOT NULL, used_at bigint NOT NULL);
 CREATE TABLE postseal.work_chunk (
   work text NOT NULL REFERENCES postseal.work ON DELETE CASCADE, n bigint NOT NULL, items text NOT NULL, done boolean NOT NULL DEFAULT false,
-  holder text NOT NULL DEFAULT '', lease_until bigint NOT NULL DEFAULT 0, attempts integer NOT NULL DEFAULT 0, error text NOT NULL DEFAULT '', PRIMARY KEY (work, n));
+  holder text NOT NULL DEFAULT '', lease_until bigint NOT NULL DEFAULT 0, attempts integer NOT NULL DEFAULT 0, PRIMARY KEY (work, n));
 CREATE INDEX work_chunk_due ON postseal.work_chunk (lease_until) WHERE NOT done;
 CREATE TABLE postseal.work_result (
-  work text NOT NULL, chunk bigint NOT NULL, n bigint NOT NULL, body text NOT NULL, PRIMARY KEY (work, n),
+  work text NOT NULL, chunk bigint NOT NULL, n bigint NOT NULL, body text NOT NULL, PRIMARY KEY (work, chunk, n),
   FOREIGN KEY (work, chunk) REFERENCES postseal.work_chunk ON DELETE CASCADE);

@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postseal/audit"
+	"postseal/internal/app/batch"
+	"postseal/internal/app/fleet"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	w := &worker{app: a, flags: &auditFlags{}, holder: rand.Text()}
+	address, rate := "", ""
+	c := &cobra.Command{
+		Use:   "worker",
+		Short: "Do the bulk work of audit --fleet, with other hosts",
+		Long: `Worker audits the domains of lists that postseal audit --fleet put into the PostgreSQL of
+[store]. Run any number of workers on any hosts. Each takes 50 domains at a time. If a
+worker is killed, another one takes its domains after 30 seconds. After SIGTERM or
+SIGINT it returns what it has not done, and exits.
+
+Exit codes: 0 stopped, or with --once no work is left, 69 the database cannot be reached.`,
+		Example: `  postseal worker --store "$(cat /etc/postseal/store.url)"
+  postseal worker --jobs 100 --rate 500/s
+  postseal worker --once`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var err error
+			if w.flags.perSecond, err = parseRate(rate); err != nil {
+				return err
+			}
+			if w.flags.jobs < 0 || w.flags.jobs > 10000 {
+				return usage("--jobs %d: must be 0 to 10000", w.flags.jobs)
+			}
+			return a.withFleet(address, func(db *fleet.DB) error { w.db = db; return w.run(c.Context()) })
+		},
+	}
+	flags := c.Flags()
+	flags.IntVarP(&w.flags.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
+	flags.StringVar(&rate, "rate", "", "send at most `N/s` DNS queries per second")
+	flags.BoolVar(&w.once, "once", false, "exit when no work is left")
+	addStoreFlag(c, &address)
+	return c
+}
+
+// worker does chunks of work.
+type worker struct {
+	*app
+	flags  *auditFlags
+	db     *fleet.DB
+	holder string
+	once   bool
+	mu     sync.Mutex              // of what follows, and of warnings
+	audits map[bool]*audit.Auditor // by whether private addresses may be reached
+}
+
+// workerChunks is how many chunks a worker does at once: while the last domains of one wait for slow
+// name servers, it works on the other.
+const workerChunks = 2
+
+// idlePause is between two looks for work.
+const idlePause = 500 * time.Millisecond
+
+// run does work until ctx ends.
+func (w *worker) run(ctx context.Context) error {
+	if _, err := w.auditorFor(false); err != nil {
+		return err
+	}
+	if _, _, err := w.db.FindWork(ctx, "-"); err != nil && ctx.Err() == nil { // whether the database answers
+		return err
+	}
+	var all sync.WaitGroup
+	for range workerChunks {
+		all.Go(func() { w.serve(ctx) })
+	}
+	all.Wait()
+	return nil
+}
+
+func (w *worker) serve(ctx context.Context) {
+	told := false
+	for ctx.Err() == nil {
+		c, ok, err := w.db.Take(ctx, w.holder, auditKind)
+		switch {
+		case err != nil && !told && ctx.Err() == nil:
+			told = true
+			w.tellOf("the database does not answer, trying again: %v", err)
+		case err == nil:
+			told = false
+		}
+		if ok && err == nil {
+			w.do(ctx, &c)
+			continue
+		}
+		if w.once && err == nil {
+			return
+		}
+		select {
+		case <-time.After(idlePause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *worker) tellOf(format string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.warn(format, err)
+}
+
+// do does a chunk, as long as its lease holds.
+func (w *worker) do(ctx context.Context, c *fleet.Chunk) {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { w.renew(within, cancel, c) })
+	results := w.results(within, c)
+	if len(results) == len(c.Items) {
+		w.finish(ctx, c, results)
+	} else if ctx.Err() != nil {
+		end, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer stop()
+		w.db.GiveBack(end, c, w.holder) //nolint:errcheck // its lease ends
+	}
+	cancel()
+	renewing.Wait()
+}
+
+// renew keeps the lease of a chunk, and ends the work on it if another worker has it.
+func (w *worker) renew(ctx context.Context, lost func(), c *fleet.Chunk) {
+	t := time.NewTicker(fleet.RenewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if mine, err := w.db.Renew(ctx, c, w.holder); err == nil && !mine {
+			lost()
+			return
+		}
+	}
+}
+
+// finishTries is how often a worker tries to write its results, a second apart.
+const finishTries = 600
+
+func (w *worker) finish(ctx context.Context, c *fleet.Chunk, results []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTries*time.Second)
+	defer cancel()
+	for n := range finishTries {
+		err := w.db.Finish(ctx, c, results)
+		if err == nil {
+			return
+		}
+		if n == 0 {
+			w.tellOf("the results of a chunk cannot be written, trying again: %v", err)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// results are fewer than the items if ctx ended.
+func (w *worker) results(ctx context.Context, c *fleet.Chunk) (list []string) {
+	var spec auditSpec
+	err := json.Unmarshal([]byte(c.Work.Spec), &spec)
+	if c.Attempts > fleet.MaxAttempts {
+		err = fmt.Errorf("each of %d workers ended during these domains", fleet.MaxAttempts)
+	}
+	var auditor *audit.Auditor
+	if err == nil {
+		auditor, err = w.auditorFor(spec.AllowPrivate)
+	}
+	one := func(ctx context.Context, item *string, r *auditResult) {
+		var x auditItem
+		if err == nil {
+			err := json.Unmarshal([]byte(*item), &x)
+			if err != nil {
+				r.Error = err.Error()
+				return
+			}
+			w.audit(ctx, auditor, &spec, &x, r)
+			return
+		}
+		r.Error = err.Error()
+	}
+	for r := range batch.Run(ctx, slices.Values(c.Items), batch.Options[string]{Workers: max(1, w.flags.workers()/workerChunks), Ahead: len(c.Items)},
+		func() func(context.Context, *string, *auditResult) { return one }) {
+		text, err := json.Marshal(r)
+		if err != nil {
+			text, _ = json.Marshal(auditResult{Error: err.Error()}) //nolint:errcheck // a text
+		}
+		if list = append(list, string(text)); len(list) == len(c.Items)/2 {
+			fleet.Failpoint("half")
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return list
+}
+
+// audit audits one domain. A panic only affects this domain.
+func (w *worker) audit(ctx context.Context, auditor *audit.Auditor, spec *auditSpec, x *auditItem, r *auditResult) {
+	defer func() {
+		if p := recover(); p != nil {
+			*r = auditResult{Error: fmt.Sprintf("internal error: %v; please report this bug", p)}
+		}
+	}()
+	r.Report = auditor.Audit(ctx, x.Name, audit.Options{Profile: spec.Profile, Selectors: x.Selectors, Samples: spec.Samples, Authoritative: spec.Authoritative, Probe: spec.Probe, Bulk: spec.Bulk})
+}
+
+// auditorFor returns the auditor of this worker, with one resolver for all work.
+func (w *worker) auditorFor(private bool) (*audit.Auditor, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x := w.audits[private]; x != nil {
+		return x, nil
+	}
+	f := *w.flags
+	f.allowPrivate = private
+	x, err := w.auditor(&f)
+	if err != nil {
+		return nil, err
+	}
+	if w.audits == nil {
+		w.audits = map[bool]*audit.Auditor{}
+	}
+	w.audits[private] = x
+	return x, nil
+}

@@ -1,0 +1,29 @@
+//go:build failpoint
+
+package fleet
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// leaseFor is short: tests wait for its end.
+const leaseFor = 4 * time.Second
+
+var reached atomic.Int64
+
+// Failpoint kills the process if POSTSEAL_FAILPOINT is "NAME:N" and this is the Nth time that it
+// reaches NAME.
+func Failpoint(name string) {
+	want, times, _ := strings.Cut(os.Getenv("POSTSEAL_FAILPOINT"), ":")
+	n, err := strconv.ParseInt(times, 10, 64)
+	if want != name || err != nil || reached.Add(1) != n {
+		return
+	}
+	syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it does not return
+	select {}
+}

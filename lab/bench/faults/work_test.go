@@ -1,0 +1,248 @@
+package faults
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"postseal/internal/core/dnszone"
+	"postseal/store/postgres"
+	"postseal/store/storetest/pgtest"
+)
+
+// failing is the program with failpoints, built once.
+var failing = sync.OnceValues(func() (string, error) {
+	path := program + "-failpoint"
+	out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", path, "postseal/cmd/postseal").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, out)
+	}
+	return path, err
+})
+
+// bench is a list of domains, their DNS and a database in which workers find them.
+type workbench struct {
+	t       *testing.T
+	dir     string
+	list    string
+	dns     string
+	direct  string // the URL of the database
+	address string // the same over a wire
+	domains []string
+}
+
+func newWorkbench(t *testing.T, n int) (*workbench, *wire, *pgtest.Server) {
+	t.Helper()
+	pg := pgtest.Begin(t)
+	wire := newWire(t, pg.Addr)
+	b := &workbench{t: t, dir: t.TempDir(), direct: pg.Database(t, pg.Addr)}
+	b.address = strings.Replace(b.direct, pg.Addr, wire.listener.Addr().String(), 1)
+	b.list = filepath.Join(b.dir, "domains.txt")
+	var zone, list strings.Builder
+	for i := range n {
+		name := fmt.Sprintf("d%d.test", i)
+		b.domains = append(b.domains, name)
+		fmt.Fprintf(&zone, "%s. 60 TXT \"v=spf1 ip4:192.0.2.%d -all\"\n_dmarc.%s. 60 TXT \"v=DMARC1; p=none\"\n", name, i%250, name)
+		fmt.Fprintln(&list, name)
+		if i%100 == 7 {
+			fmt.Fprintln(&list, "not a domain\n# a comment")
+		}
+	}
+	z, err := dnszone.Parse(zone.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := z.Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	b.dns = server.Addr()
+	if err := os.WriteFile(b.list, []byte(list.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := postgres.Open(t.Context(), b.direct, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	return b, wire, pg
+}
+
+// start starts a command line.
+func (b *workbench) start(path string, env []string, args ...string) *exec.Cmd {
+	b.t.Helper()
+	c := exec.CommandContext(b.t.Context(), path, append([]string{"--resolver", b.dns}, args...)...)
+	c.Env = append(os.Environ(), env...)
+	log, err := os.CreateTemp(b.dir, "log-*")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer log.Close()
+	c.Stderr = log
+	if err := c.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		if text, err := os.ReadFile(log.Name()); b.t.Failed() && err == nil {
+			b.t.Logf("%v:\n%s", args, text)
+		}
+	})
+	return c
+}
+
+// worker starts a worker that ends itself at a failpoint, "" for none. Its leases are short.
+func (b *workbench) worker(point string) *exec.Cmd {
+	path, err := failing()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.start(path, []string{"POSTSEAL_FAILPOINT=" + point}, "worker", "--store", b.address)
+}
+
+func (b *workbench) audit(out string, more ...string) *exec.Cmd {
+	return b.start(program, nil, append([]string{"audit", "-f", b.list, "--fleet", "--store", b.address, "--format", "jsonl", "--output", filepath.Join(b.dir, out), "--no-progress"}, more...)...)
+}
+
+// lines reads an output, without what differs from run to run.
+func (b *workbench) lines(out string) (names, texts []string) {
+	b.t.Helper()
+	file, err := os.Open(filepath.Join(b.dir, out))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer file.Close()
+	for s := bufio.NewScanner(file); s.Scan(); {
+		var x map[string]any
+		if err := json.Unmarshal(s.Bytes(), &x); err != nil {
+			b.t.Fatal(err)
+		}
+		delete(x, "cost")
+		text, _ := json.Marshal(x)
+		names, texts = append(names, fmt.Sprint(x["domain"])), append(texts, string(text))
+	}
+	return names, texts
+}
+
+// code is how a command ended.
+func code(t *testing.T, c *exec.Cmd) int {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); c.Wait() }()
+	select {
+	case <-done:
+	case <-time.After(2 * patience):
+		t.Fatalf("%v does not end", c.Args)
+	}
+	return c.ProcessState.ExitCode()
+}
+
+// TestFleetWork: the results of three workers are those of one process, in its order, each once, with
+// workers killed at each step, the command killed and continued elsewhere, and a bad connection.
+func TestFleetWork(t *testing.T) {
+	b, wire, pg := newWorkbench(t, often(1000, 5000))
+	alone := b.start(program, nil, "audit", "-f", b.list, "--format", "jsonl", "--output", filepath.Join(b.dir, "alone.jsonl"), "--no-progress")
+	if got := code(t, alone); got != 65 {
+		t.Errorf("one process: exit %d", got)
+	}
+	want, wantTexts := b.lines("alone.jsonl")
+	if len(want) != len(b.domains) {
+		t.Fatalf("one process audits %d of %d", len(want), len(b.domains))
+	}
+	check := func(out string) {
+		t.Helper()
+		got, texts := b.lines(out)
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%s: %d results, want %d in the order of the list", out, len(got), len(want))
+			return
+		}
+		for i := range texts {
+			if texts[i] != wantTexts[i] {
+				t.Errorf("%s: differs:\n%s\n%s", out, texts[i], wantTexts[i])
+				return
+			}
+		}
+	}
+	// The first command is killed while workers are; each of these ends itself at its step.
+	first := b.audit("first.jsonl")
+	until(t, "the list is there", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work WHERE ready") == 1 })
+	var ending []*exec.Cmd
+	for _, point := range []string{"taken:1", "half:2", "finish:2", "written:1", "finished:1"} {
+		ending = append(ending, b.worker(point))
+	}
+	for _, c := range ending {
+		if code(t, c); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Errorf("%v did not reach its end: %v", c.Env[len(c.Env)-1], c.ProcessState)
+		}
+	}
+	first.Process.Kill()
+	first.Wait()
+	holders := func() int {
+		return count(t, b.direct, "SELECT count(DISTINCT holder) FROM postseal.work_chunk WHERE holder <> ''")
+	}
+	before, used := holders(), "SELECT max(used_at / 10) FROM postseal.work"
+	last := count(t, b.direct, used)
+	second := b.audit("second.jsonl", "--resume") // from anywhere: there is no output to continue
+	until(t, "the second command finds the work", func() bool { return count(t, b.direct, used) > last })
+	workers := []*exec.Cmd{b.worker(""), b.worker(""), b.worker("")}
+	until(t, "all workers work", func() bool { return holders() >= before+3 })
+	wire.set("cut")
+	time.Sleep(300 * time.Millisecond)
+	wire.set("gone")
+	if err := pg.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	workers[0].Process.Kill()
+	if err := pg.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wire.set("calm")
+	if got := code(t, second); got != 65 {
+		t.Errorf("exit %d", got)
+	}
+	check("second.jsonl")
+	chunks := (len(b.domains) + 49) / 50
+	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work_result"); n != len(b.domains) {
+		t.Errorf("%d results in the database, want %d", n, len(b.domains))
+	}
+	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work_chunk WHERE done"); n != chunks {
+		t.Errorf("%d chunks, want %d", n, chunks)
+	}
+	// The output of the first command is continued, without any work.
+	for _, w := range workers {
+		w.Process.Kill()
+	}
+	if got := code(t, b.audit("first.jsonl", "--resume")); got != 65 {
+		t.Errorf("continued: exit %d", got)
+	}
+	check("first.jsonl")
+	// A worker that is asked to stop gives back what it has, and the next one does it at once.
+	third := b.audit("third.jsonl")
+	until(t, "the second list is there", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work WHERE ready") == 2 })
+	stopped := b.worker("")
+	until(t, "a worker has some", func() bool {
+		return count(t, b.direct, "SELECT count(*) FROM postseal.work_chunk WHERE holder <> '' AND work = (SELECT max(id) FROM postseal.work)") > 0
+	})
+	stopped.Process.Signal(syscall.SIGTERM)
+	if got := code(t, stopped); got != 0 {
+		t.Errorf("a worker that stops: %v", stopped.ProcessState)
+	}
+	b.worker("")
+	if got := code(t, third); got != 65 {
+		t.Errorf("exit %d", got)
+	}
+	check("third.jsonl")
+	if n := count(t, b.direct, "SELECT coalesce(max(attempts), 0) FROM postseal.work_chunk WHERE work = (SELECT max(id) FROM postseal.work)"); n > 1 {
+		t.Errorf("a chunk that was given back counts as an attempt: %d", n)
+	}
+}
