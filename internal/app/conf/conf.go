@@ -25,6 +25,7 @@ type Config struct {
 	// only the reference.
 	ReplyURL string `toml:"reply_url"`
 
+	Replies Replies `toml:"replies"`
 	Listen  Listen  `toml:"listen"`
 	Network Network `toml:"network"`
 	DNS     DNS     `toml:"dns"`
@@ -151,6 +152,16 @@ type Network struct {
 	// Values of `{daemon_name}` (`milter_macro_daemon_name` in master.cf) that mark our own
 	// mail, which is not checked.
 	Originating []string `toml:"originating"`
+}
+
+// Replies holds your own texts of SMTP replies.
+type Replies struct {
+	// Lines of a reply that rejects a message, instead of ours. `{ref}` is the reference of the
+	// verdict, `{domain}` the author's domain, `{ip}` the client, `{url}` the URL of `reply_url` with
+	// the reference. Without `{ref}` or `{url}`, a last line with the reference is added. The codes stay.
+	Reject []string `toml:"reject"`
+	// Lines of a reply that defers a message.
+	Defer []string `toml:"defer"`
 }
 
 // Relay describes a relay whose results are believed.

@@ -25,7 +25,8 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 		e.RelayResults = append(e.RelayResults, r.Results)
 	}
 	policy := &rules.Policy{Set: c.localRules().Fresh(), Base: postseal.EnforcePolicy{Mode: e.Enforce, OnError: e.OnError, Protected: e.Protected,
-		TrustedSealers: e.TrustedSealers, SealAge: e.SealAge, ReplyURL: e.ReplyURL}}
+		TrustedSealers: e.TrustedSealers, SealAge: e.SealAge, ReplyURL: e.ReplyURL},
+		Replies: rules.Replies{Reject: c.Replies.Reject, Defer: c.Replies.Defer}}
 	e.Policy = policy
 	return e, policy
 }

@@ -189,6 +189,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkSense(c)
 	d.checkFiles(c)
 	d.checkRelays(c)
+	d.checkReplies(c)
 	d.checkRules(c, now)
 }
 

@@ -1,6 +1,9 @@
 package conf
 
-import "postseal/domain"
+import (
+	"postseal/domain"
+	"postseal/internal/app/rules"
+)
 
 // checkRelays checks the [[relay]] entries.
 func (d *decoder) checkRelays(c *Config) {
@@ -31,4 +34,21 @@ func sameName(a, b string) bool {
 	x, err := domain.Parse(a)
 	y, other := domain.Parse(b)
 	return err == nil && other == nil && x == y
+}
+
+// checkReplies checks the texts of [replies].
+func (d *decoder) checkReplies(c *Config) {
+	for _, text := range []struct {
+		key   string
+		lines []string
+	}{{"replies.reject", c.Replies.Reject}, {"replies.defer", c.Replies.Defer}} {
+		line, problem := rules.Replies{}.Check(text.lines, c.ReplyURL != "")
+		switch {
+		case problem == "":
+		case line < 0:
+			d.problem(text.key, "%s", problem)
+		default:
+			d.problem(at(text.key, line), "%s", problem)
+		}
+	}
 }

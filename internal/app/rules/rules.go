@@ -225,6 +225,8 @@ func (e *entry) comment(table string) string {
 type Policy struct {
 	Base postseal.EnforcePolicy
 	Set  *Set // nil: no local rules
+	// Replies are the operator's texts of replies.
+	Replies Replies
 	// OnError is called for a rule that could not be evaluated, which does not match.
 	OnError func(entry string, err error)
 }
@@ -235,7 +237,9 @@ func (p *Policy) Decide(r *postseal.Report) postseal.Decision {
 	if p.Set != nil && d.Reason != postseal.MessageLimit {
 		p.local(r, &d)
 	}
-	return p.Base.Enforce(r, d)
+	d = p.Base.Enforce(r, d)
+	p.Replies.word(r, &d)
+	return d
 }
 
 // local applies the first exemption that matches, or else the first rule that is true. Rules do
