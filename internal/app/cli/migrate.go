@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"os"
 
@@ -16,9 +17,9 @@ func (a *app) migrateCommand() *cobra.Command {
 		Short: "Translate the configuration of opendkim, opendmarc or policyd-spf",
 		Long: `Migrate reads the configuration files of opendkim, opendmarc and policyd-spf and prints one
 postseal configuration. Comments list every option that behaves differently, including
-those with other defaults. It does not read files that the configuration names, and does
-not take over the sockets of the old programs. Test the result with postseal config check
-and postseal replay.
+those with other defaults. It reads the tables of addresses and domains that the configuration
+names (refile:, file:, a path), and does not take over the sockets of the old programs. Test the
+result with postseal config check and postseal replay.
 
 Exit codes: 0 translated, 64 unknown program, 66 no such file.`,
 		Example: `  postseal migrate /etc/opendmarc.conf > postseal.toml
@@ -75,17 +76,27 @@ func foreign(from, path string) (*migrate.File, error) {
 	if err := oneOf("--from", from, migrate.Programs()...); err != nil {
 		return nil, err
 	}
+	data, err := readForeign(path)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, failf(exitData, "%s: %v", path, err)
+	case err != nil:
+		return nil, openFailure(path, err)
+	}
+	return &migrate.File{Path: path, Program: from, Data: data, Open: readForeign}, nil
+}
+
+var errTooLarge = errors.New("is larger than 1 MiB")
+
+func readForeign(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, openFailure(path, err)
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxForeign+1))
-	switch {
-	case err != nil:
-		return nil, openFailure(path, err)
-	case len(data) > maxForeign:
-		return nil, failf(exitData, "%s: is larger than 1 MiB", path)
+	if err == nil && len(data) > maxForeign {
+		err = errTooLarge
 	}
-	return &migrate.File{Path: path, Program: from, Data: data}, nil
+	return data, err
 }

@@ -82,6 +82,8 @@ type File struct {
 	Path    string
 	Program string
 	Data    []byte
+	// Open reads a table that the configuration names; nil reads none.
+	Open func(path string) ([]byte, error)
 }
 
 // ReadAll translates the configurations of several programs into one. If two of them set the
@@ -94,6 +96,7 @@ func ReadAll(files ...File) (*Result, error) {
 			return nil, fmt.Errorf("%q is not one of %s", f.Program, strings.Join(Programs(), ", "))
 		}
 		names = append(names, f.Program)
+		s.open = f.Open
 		notes := programs[i].read(s, f.Data)
 		for k := range notes {
 			notes[k].Program = f.Program
@@ -182,6 +185,8 @@ type settings struct {
 	trusted []string // networks in addition to loopback
 	exempt  []string // spf= of [[exempt]] entries
 	rules   []string // [[rule]] entries, commented out
+	sealers []string // [arc] trusted_sealers
+	open    func(path string) ([]byte, error)
 }
 
 type setting struct{ table, key, value string }
@@ -254,9 +259,12 @@ func words(value string) []string {
 }
 
 // networks returns the words of a list that are addresses or networks; rest contains the others.
-func networks(value string) (prefixes, rest []string) {
-	for _, w := range words(value) {
-		if p, err := netip.ParsePrefix(w); err == nil {
+func networks(entries []string) (prefixes, rest []string) {
+	for _, w := range entries {
+		if strings.EqualFold(w, "localhost") {
+			continue // loopback is trusted anyway
+		}
+		if p, err := netip.ParsePrefix(w); err == nil && p.Bits() > 0 { // not everyone
 			if p.Addr().Is4In6() && p.Bits() >= 96 {
 				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 			}
@@ -282,7 +290,7 @@ func exclude(prefixes, rest []string) (left, excluded []string) {
 			continue
 		}
 		excluded = append(excluded, w)
-		out, _ := networks(name)
+		out, _ := networks([]string{name})
 		left = slices.DeleteFunc(slices.Clone(left), func(p string) bool { return len(out) == 0 || overlap(p, out[0]) })
 	}
 	return left, excluded
@@ -336,12 +344,20 @@ func milterSocket(*settings, string) (Effect, string) {
 // loopback is not checked by default; the list of [network] trusted replaces it.
 var loopback = []string{"127.0.0.0/8", "::1"}
 
+func isLoopback(network string) bool {
+	return slices.ContainsFunc(loopback, func(l string) bool { return network == l || !strings.Contains(network, "/") && overlap(network, l) })
+}
+
 // trusted adds clients whose mail is not checked to those that earlier options named.
 func trusted(s *settings, value string) (Effect, string) {
-	prefixes, rest := networks(value)
+	entries, err := s.dataset(value)
+	if err != nil {
+		return Manual, err.Error() + ": put its addresses into [network] trusted"
+	}
+	prefixes, rest := networks(entries)
 	prefixes, excluded := exclude(prefixes, rest)
 	for _, p := range prefixes {
-		if !slices.Contains(loopback, p) && !slices.Contains(s.trusted, p) {
+		if !isLoopback(p) && !slices.Contains(s.trusted, p) {
 			s.trusted = append(s.trusted, p)
 		}
 	}
@@ -360,7 +376,7 @@ func trusted(s *settings, value string) (Effect, string) {
 const (
 	bySystemd = "systemd does this: see deploy"
 	noSigning = "postseal does not sign: keep opendkim with Mode s for that"
-	noReports = "postseal sends no reports yet: keep what does until then"
+	noReports = "set [report] from and dkim instead: postseal report send --dry-run shows what would be sent"
 	noScripts = "there are no scripts: see [[rule]]"
 )
 

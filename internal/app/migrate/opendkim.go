@@ -72,7 +72,7 @@ func opendkimOptions() map[string]option {
 
 // opendkimLost adds what postseal does not do, apart from signing.
 func opendkimLost(o map[string]option) {
-	each(o, always(Lost, noReports), "ReportAddress", "ReportBccAddress", "RequestReports", "SendReports", "SMTPURI", "Statistics", "StatisticsName",
+	each(o, always(Lost, "no DKIM failure reports (RFC 6651) are sent; [report] sends those of DMARC"), "ReportAddress", "ReportBccAddress", "RequestReports", "SendReports", "SMTPURI", "Statistics", "StatisticsName",
 		"StatisticsPrefix", "StatisticsPolicyScript")
 	each(o, always(Lost, noADSP), "ADSPAction", "ADSPNoSuchDomain", "LocalADSP")
 	each(o, always(Lost, noScripts), "FinalPolicyScript", "ScreenPolicyScript", "SetupPolicyScript", "ReplaceHeaders", "ReplaceRules")

@@ -1,6 +1,11 @@
 package migrate
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"postseal/domain"
+)
 
 // opendmarc as of opendmarc.conf(5) 1.4.
 var opendmarc = program{name: "opendmarc", split: firstWord, options: opendmarcOptions(),
@@ -20,7 +25,7 @@ func opendmarcOptions() map[string]option {
 		"authservidwithjobid":        always(Lost, "the queue id is in the log line, not in the field"),
 		"ignoremailfrom":             always(Lost, "anyone can write a domain into From: name the client, a signature or SPF in an [[exempt]] entry"),
 		"ignoremailto":               always(Manual, "write a [[rule]] over envelope.rcpt"),
-		"domainwhitelistfile":        always(Manual, "put its domains into [arc] trusted_sealers"),
+		"domainwhitelistfile":        domainWhitelistFile,
 		"domainwhitelistsize":        always(Same, "there is no bound to set"),
 		"trustedauthservids":         always(Same, "no other program's results are trusted: postseal checks SPF, DKIM and ARC itself"),
 		"spfignoreresults":           always(Same, "postseal checks SPF itself"),
@@ -28,7 +33,7 @@ func opendmarcOptions() map[string]option {
 		"rejectmultivaluefrom":       always(Differs, "a From with several domains is evaluated for each of up to 4, and the strictest policy holds; more are refused as far as enforce goes"),
 		"requiredfrom":               always(Differs, "a message without a single readable From is refused as far as enforce goes"),
 		"requiredheaders":            always(Differs, "of a malformed header section, only an ambiguous From field is rejected"),
-		"rejectstring":               always(Differs, "the reply says who asked, what failed and the reference of the verdict; reply_url adds a page"),
+		"rejectstring":               always(Differs, "the reply says who asked, what failed and the reference of the verdict; [replies] reject words it"),
 		"softwareheader":             always(Lost, "no such field is added"),
 		"milterdebug":                always(Same, "see [log] level"),
 	}
@@ -77,6 +82,31 @@ func ignoreHosts(s *settings, value string) (Effect, string) {
 }
 
 func domainWhitelist(s *settings, value string) (Effect, string) {
-	s.list("arc", "trusted_sealers", words(strings.ToLower(value)))
+	return s.sealer(words(value))
+}
+
+func domainWhitelistFile(s *settings, value string) (Effect, string) {
+	entries, err := s.table(value)
+	if err != nil {
+		return Manual, err.Error() + ": put its domains into [arc] trusted_sealers"
+	}
+	return s.sealer(entries)
+}
+
+// sealer adds trusted sealers to those that another option names.
+func (s *settings) sealer(names []string) (Effect, string) {
+	var rest []string
+	for _, name := range names {
+		name = strings.ToLower(name)
+		if _, err := domain.Parse(name); err != nil {
+			rest = append(rest, name)
+		} else if !slices.Contains(s.sealers, name) {
+			s.sealers = append(s.sealers, name)
+		}
+	}
+	s.list("arc", "trusted_sealers", s.sealers)
+	if len(rest) > 0 {
+		return Manual, printable(strings.Join(rest, " ")) + " is not a domain: [arc] trusted_sealers takes domains"
+	}
 	return Differs, "only the newest sealer of a chain must be listed, and the chain must say that the author passed"
 }

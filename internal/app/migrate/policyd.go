@@ -26,14 +26,15 @@ func policydOptions() map[string]option {
 		"domain_whitelist":          domainExempt,
 		"debuglevel":                debugLevel,
 		"helo_whitelist":            always(Lost, "a HELO name is the client's word: name its address in [network] trusted"),
-		"domain_whitelist_ptr":      always(Lost, "reverse names are their owner's word: name the addresses in [network] trusted"),
+		"domain_whitelist_ptr":      always(Manual, "name them in [[exempt]] entries with client, which needs confirmed reverse DNS: client = \"*.example.net\""),
 		"no_mail":                   always(Lost, "a record that is only \"v=spf1 -all\" is not a special case: its fail is handled as [spf] fail says"),
 		"reject_not_pass_domains":   always(Manual, "write a [[rule]] over spf"),
 		"hide_receiver":             always(Same, "recipients are never named"),
 		"spf_enhanced_status_codes": always(Same, "the codes of RFC 7372 are always used"),
+		"queueid":                   always(Same, "the queue id is in every log line"),
 		"mock":                      always(Same, "the milter checks SPF itself, sharing the answers"),
 		"whitelist_lookup_time":     always(Same, "no such lookup is made"),
-		"reason_message":            always(Differs, "the reply is our own; reply_url adds a page"),
+		"reason_message":            always(Differs, "the reply of the policy service is our own; [replies] words those after the message"),
 	}
 	each(o, always(Lost, "a result leads to a reply or a field, to no Postfix restriction class"), "HELO_pass_restriction", "Mail_From_pass_restriction")
 	each(o, always(Lost, "outgoing mail is not checked: see postseal spf check"), "Prospective")
