@@ -363,7 +363,7 @@ func (l *lenient) glued(in []byte, at int, text string, end, p int) {
 // notName are the octets of an atom that are in no name.
 const notName = "!#$%&'*+-/=?^`{|}~"
 
-// ragged notes a name whose end cannot be told: after its last dot, a closing parenthesis or a
+// ragged notes a name whose end cannot be told: after a final dot, a closing parenthesis or a
 // quotation mark there is more that some readers add to it.
 func (l *lenient) ragged(in []byte, text string, end int) {
 	p := skipSpace(in, end)
