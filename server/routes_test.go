@@ -27,6 +27,7 @@ var routeTable = map[string]web.Access{
 	"GET /audit/{domain}/history": web.Reader, "GET /audit/watch": web.Reader, "POST /audit/watch/set": web.Admin, "GET /bulk": web.Reader, "GET /bulk/{job}": web.Reader, "POST /bulk/start": web.Admin, "POST /bulk/{job}/act": web.Admin,
 	"GET /v1/audit/{domain}/history": web.Reader, "GET /v1/watch": web.Reader, "PUT /v1/watch/{domain}": web.Admin, "DELETE /v1/watch/{domain}": web.Admin,
 	"GET /v1/bulk": web.Reader, "POST /v1/bulk": web.Admin, "GET /v1/bulk/{job}": web.Reader, "DELETE /v1/bulk/{job}": web.Admin, "POST /v1/bulk/{job}/stop": web.Admin, "POST /v1/bulk/{job}/resume": web.Admin, "GET /v1/bulk/{job}/export": web.Reader,
+	"GET /v1/reports/out": web.Reader, "GET /v1/reports/out/{day}/{domain}": web.Reader, "POST /v1/reports/out/{day}/{domain}/retry": web.Admin, "GET /v1/suppressions": web.Reader, "DELETE /v1/suppressions/{target}": web.Admin, "POST /reports/out/act": web.Admin,
 	"GET /system": web.Reader, "GET /whatif": web.Reader, "POST /whatif/paste": web.Admin,
 	"GET /reports": web.Reader, "GET /reports/out": web.Reader, "GET /reports/{domain}": web.Reader,
 	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/attention": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader,
@@ -110,7 +111,7 @@ func stubs(routes []web.Route) []web.Route {
 
 // answer says what a client gets from a route.
 func answer(h http.Handler, route *web.Route, change func(*http.Request)) string {
-	path := strings.NewReplacer("{$}", "", "{ref}", "ZZZZZZZZ", "{domain}", "a.test", "{job}", "none").Replace(route.Path)
+	path := strings.NewReplacer("{$}", "", "{ref}", "ZZZZZZZZ", "{domain}", "a.test", "{job}", "none", "{day}", "2026-11-29", "{target}", "a.test").Replace(route.Path)
 	r := httptest.NewRequest(route.Method, path, nil)
 	r.Host, r.RemoteAddr = "127.0.0.1:8896", "127.0.0.1:4711"
 	change(r)

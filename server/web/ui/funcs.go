@@ -11,6 +11,7 @@ import (
 	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/internal/app/inbox"
+	"postseal/store"
 )
 
 // funcs are the functions of the templates.
@@ -42,6 +43,7 @@ var funcs = template.FuncMap{
 	"every":     func(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m") },
 	"duration":  func(seconds int) string { return (time.Duration(seconds) * time.Second).String() },
 	"millis":    func(micros int64) string { return milliseconds(time.Duration(micros) * time.Microsecond) },
+	"at":        store.Time,
 	"plural":    plural,
 	"minus1":    func(n int) int { return n - 1 },
 }

@@ -79,7 +79,7 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := u.fillLive(r, db, d); err != nil {
-		d.State = &State{"failed", "The history cannot be read: " + store.Clean(err.Error()), "This page retries automatically."}
+		d.State = failedState(r, err, "The history cannot be read")
 	}
 	u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 }

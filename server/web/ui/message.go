@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 // messageData is the data of the Message page: the row of the history, the evidence, or both.
 type messageData struct {
+	State    *State // why the history could not be read
 	Ref      string
 	Verdict  *history.Verdict // nil if the history does not have it
 	Others   int              // verdicts of the same reference
@@ -32,7 +34,7 @@ type step struct{ Name, Tone, Symbol, Words, Detail string }
 // message answers: why this verdict, and what would the sender have to change?
 func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	d := &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
-	u.findVerdict(r, d)
+	failed := u.findVerdict(r, d)
 	evidence, err := u.source.Explain(r.Context(), r.PathValue("ref"), r.URL.Query().Get("dns") == "now")
 	var refusal *web.Refusal
 	switch {
@@ -43,6 +45,11 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	default:
 		d.NoStory = "The evidence cannot be evaluated: " + store.Clean(err.Error())
 	}
+	d.State = failed
+	if d.Verdict == nil && d.Evidence == nil && failed != nil {
+		u.show(rw, r, http.StatusServiceUnavailable, "message", "Not known", 0, d)
+		return
+	}
 	if d.Verdict == nil && d.Evidence == nil {
 		u.show(rw, r, http.StatusNotFound, "message", "Not found", 0, d)
 		return
@@ -52,11 +59,12 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	u.show(rw, r, http.StatusOK, "message", dashed(d.Ref), 0, d)
 }
 
-// findVerdict looks for the newest verdict of a reference or queue id.
-func (u *ui) findVerdict(r *http.Request, d *messageData) {
+// findVerdict looks for the newest verdict of a reference or queue id. It returns why the history could
+// not be read, nil if it could.
+func (u *ui) findVerdict(r *http.Request, d *messageData) *State {
 	db, _ := u.source.Store()
 	if db == nil {
-		return
+		return nil
 	}
 	field := "qid:" + quoted(r.PathValue("ref"))
 	if isRef(d.Ref) {
@@ -64,13 +72,18 @@ func (u *ui) findVerdict(r *http.Request, d *messageData) {
 	}
 	q, err := store.ParseQuery(field, u.source.Now())
 	if err != nil {
-		return
+		return nil
 	}
-	page, err := history.Find(r.Context(), db, q, history.Options{Limit: pageRows, Budget: budget})
-	if err != nil || len(page.Verdicts) == 0 {
-		return
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	page, err := history.Find(ctx, db, q, history.Options{Limit: pageRows, Budget: budget})
+	if err != nil {
+		return failedState(r.WithContext(ctx), err, "The history cannot be read")
 	}
-	d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
+	if len(page.Verdicts) > 0 {
+		d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
+	}
+	return nil
 }
 
 // describe builds the path, the search for similar verdicts and the text for the postmaster.
@@ -138,7 +151,9 @@ func (u *ui) countLike(r *http.Request, d *messageData) {
 	if err != nil {
 		return
 	}
-	page, err := history.Find(r.Context(), db, q, history.Options{Limit: 1, Figures: true, Budget: budget})
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	page, err := history.Find(ctx, db, q, history.Options{Limit: 1, Figures: true, Budget: budget})
 	switch {
 	case err != nil || page.CountIs == "unknown":
 	case page.CountIs == "at-least":

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"postseal/domain"
 	"postseal/internal/app/inbox"
@@ -60,7 +59,7 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 	names, err := in.InboundDomains(r.Context())
 	switch {
 	case err != nil:
-		d.Words, d.State = "Reports of others", &State{"failed", "The reports cannot be read: " + store.Clean(err.Error()), "Reload the page to try again."}
+		d.Words, d.State = "Reports of others", failedState(r, err, "The reports cannot be read")
 	case len(names) == 0:
 		d.Words = "No report has been read yet."
 		d.State = &State{"empty", "Receivers send reports to the address in rua= of your DMARC record.", "Publish _dmarc.example.com TXT \"v=DMARC1; p=none; rua=mailto:reports@example.com\"; the first reports come within two days. postseal report read takes files."}
@@ -93,7 +92,7 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	until := store.DayOf(store.Millis(u.source.Now()))
 	s, err := inbox.Summarize(r.Context(), in, inbox.Asked{Domain: d.Domain, Since: until - store.Day(d.Days-1), Until: until})
 	if err != nil {
-		d.Words, d.State = d.Domain, &State{"failed", "The reports cannot be read: " + store.Clean(err.Error()), "Reload the page to try again."}
+		d.Words, d.State = d.Domain, failedState(r, err, "The reports cannot be read")
 		u.show(rw, r, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)
 		return
 	}
@@ -143,64 +142,3 @@ func share(n, of int64) string {
 func ours(x *inbox.SourceSum) bool { return x.Class == inbox.ClassKnown || x.Class == inbox.ClassNew }
 
 func toFix(x *inbox.SourceSum) bool { return ours(x) && x.Failing() > 0 }
-
-// outData is the data of the Reports out page.
-type outData struct {
-	State *State
-	Words string
-	Show  string
-	Shows []string
-	Rows  []outRow
-}
-
-// outRow is one report with its deliveries.
-type outRow struct {
-	store.Outgoing
-	To []store.Delivery
-}
-
-const outRows = 200
-
-// reportsOut answers: are our reports delivered, and to whom not?
-func (u *ui) reportsOut(rw http.ResponseWriter, r *http.Request) {
-	d := &outData{Show: r.URL.Query().Get("state"), Shows: []string{"", store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone}, Words: "Reports to others"}
-	db, why := u.source.Store()
-	out, ok := db.(store.Outbox)
-	switch {
-	case db == nil:
-		d.State = &State{"off", why, ""}
-	case !ok:
-		d.State = &State{"off", "This database keeps no reports.", ""}
-	default:
-		if err := u.fillOut(r, out, d); err != nil {
-			d.State = &State{"failed", "The reports cannot be read: " + store.Clean(err.Error()), "Reload the page to try again."}
-		}
-	}
-	u.show(rw, r, http.StatusOK, "reportsout", "Reports out", 0, d)
-}
-
-func (u *ui) fillOut(r *http.Request, out store.Outbox, d *outData) error {
-	list, err := out.Outgoing(r.Context(), store.ReportFilter{State: d.Show, Limit: outRows})
-	if err != nil {
-		return err
-	}
-	counts := map[string]int{}
-	for i := range list {
-		to, err := out.Deliveries(r.Context(), list[i].Day, list[i].Domain)
-		if err != nil {
-			return err
-		}
-		for k := range to {
-			counts[to[k].State]++
-		}
-		d.Rows = append(d.Rows, outRow{list[i], to})
-	}
-	if len(list) == 0 {
-		d.State = &State{"empty", "No report is here.", "Reports about a day are made after it ends, once [report] is set in the configuration."}
-		return nil
-	}
-	failed := counts[store.DeliveryFailed] + counts[store.DeliveryExpired]
-	parts := []string{fmt.Sprintf("%d waiting", counts[store.DeliveryDue]+counts[store.DeliverySending]), fmt.Sprintf("%d sent", counts[store.DeliverySent]), fmt.Sprintf("%d failed", failed), fmt.Sprintf("%d refused", counts[store.DeliveryRefused])}
-	d.Words = strings.Join(parts, ", ") + "."
-	return nil
-}

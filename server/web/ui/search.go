@@ -78,7 +78,7 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 		status = http.StatusBadRequest
 	case err != nil:
 		status = http.StatusServiceUnavailable
-		d.State = &State{"failed", "The history cannot be searched: " + store.Clean(err.Error()), "Reload the page to try again."}
+		d.State = failedState(r, err, "The history cannot be searched")
 	}
 	u.show(rw, r, status, "search", "Search", 0, d)
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"postseal/internal/app/history"
-	"postseal/store"
 )
 
 // systemData is the data of the System page.
@@ -22,7 +21,7 @@ func (u *ui) system(rw http.ResponseWriter, r *http.Request) {
 	if db == nil {
 		d.State = &State{"off", why, ""}
 	} else if s, err := history.StatusOf(r.Context(), db, u.source.Now()); err != nil {
-		d.State = &State{"failed", "The store does not answer: " + store.Clean(err.Error()), ""}
+		d.State = failedState(r, err, "The store does not answer")
 	} else {
 		d.Store = s
 	}

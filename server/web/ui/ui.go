@@ -9,6 +9,8 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -114,8 +116,8 @@ func Routes(s Source) []web.Route {
 	}
 	return []web.Route{
 		page("/{$}", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/live", http.StatusSeeOther) }),
-		page("/live", u.live),
-		page("/search", u.search),
+		page("/live", patient(u.live)),
+		page("/search", patient(u.search)),
 		page("/v/{ref}", u.message),
 		page("/audit", u.auditForm),
 		page("/audit/{domain}", u.audit),
@@ -123,12 +125,13 @@ func Routes(s Source) []web.Route {
 		page("/audit/watch", u.watchList),
 		page("/bulk", u.bulk),
 		page("/bulk/{job}", u.job),
-		page("/system", u.system),
+		page("/system", patient(u.system)),
 		page("/whatif", u.whatIf),
-		page("/reports", u.reports),
-		page("/reports/out", u.reportsOut),
-		page("/reports/{domain}", u.reportsOf),
+		page("/reports", patient(u.reports)),
+		page("/reports/out", patient(u.reportsOut)),
+		page("/reports/{domain}", patient(u.reportsOf)),
 		act("/whatif/paste", u.paste),
+		act("/reports/out/act", u.outAct),
 		act("/audit/watch/set", u.watchSet),
 		act("/bulk/start", u.bulkStart),
 		act("/bulk/{job}/act", u.jobAct),
@@ -196,9 +199,29 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	rw.Write(b.Bytes()) //nolint:errcheck // the client is gone
 }
 
+// patience is how long a page waits for the history.
+const patience = 5 * time.Second
+
+// patient gives a page an end: a database that does not answer never holds up its reader.
+func patient(h http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		h(rw, r.WithContext(ctx))
+	}
+}
+
+// failedState says why the history could not be read; what is the beginning of the sentence.
+func failedState(r *http.Request, err error, what string) *State {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		return &State{"slow", fmt.Sprintf("%s: the database did not answer within %v.", what, patience), "It may be busy; mail is not affected. Reload the page to try again."}
+	}
+	return &State{"failed", what + ": " + store.Clean(err.Error()), "Reload the page to try again."}
+}
+
 // State is why a block shows no data.
 type State struct {
-	Kind string // off, failed or empty
+	Kind string // off, failed, slow or empty
 	Text string
 	Next string // what to do
 }

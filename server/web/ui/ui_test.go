@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/html"
@@ -235,6 +236,8 @@ func TestPages(t *testing.T) {
 		{"what-if, off", off, "/whatif", 404, []string{"no evidence is kept"}, nil},
 		{"what-if, running", &source{compared: &Comparison{Done: 10, All: 2000}}, "/whatif", 200, []string{"10 of 2,000 messages done", "http-equiv"}, nil},
 		{"what-if, empty", &source{compared: &Comparison{Report: &whatif.Report{}}}, "/whatif", 200, []string{"no evidence in this period"}, nil},
+		{"message, failing", failing, "/v/" + ref, 503, []string{"cannot be looked up", "disk on fire"}, []string{"Nothing is known"}},
+		{"message, evidence alone", &source{db: broken{}, evidence: told()}, "/v/" + ref, 200, []string{"disk on fire", "include:_spf.host.example"}, nil},
 		{"system", full, "/system", 200, []string{"Everything answers.", "authserv_id", "sqlite", "mx1"}, nil},
 		{"system, off", off, "/system", 200, []string{"[store] url is"}, nil},
 		{"trouble", &source{db: empty, trouble: "No name server answers."}, "/system", 200, []string{"No name server answers."}, nil},
@@ -345,6 +348,60 @@ func (broken) Losses(context.Context) ([]store.Loss, error) { return nil, errDis
 func (broken) Nodes(context.Context) ([]store.Node, error)  { return nil, errDisk }
 func (broken) Hours(context.Context, store.Day, *store.Query) ([]store.Hour, error) {
 	return nil, errDisk
+}
+
+// slow is a database that answers nothing.
+type slow struct{ store.Reader }
+
+func forever(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func (slow) Days(ctx context.Context) ([]store.Day, error)    { return nil, forever(ctx) }
+func (slow) Info(ctx context.Context) (store.Info, error)     { return store.Info{}, forever(ctx) }
+func (slow) Losses(ctx context.Context) ([]store.Loss, error) { return nil, forever(ctx) }
+func (slow) Nodes(ctx context.Context) ([]store.Node, error)  { return nil, forever(ctx) }
+func (slow) Hours(ctx context.Context, _ store.Day, _ *store.Query) ([]store.Hour, error) {
+	return nil, forever(ctx)
+}
+
+// slowReports is one that keeps reports too.
+type slowReports struct {
+	slow
+	store.Inbox
+	store.Outbox
+}
+
+func (slowReports) InboundDomains(ctx context.Context) ([]string, error) { return nil, forever(ctx) }
+func (slowReports) FirstDays(ctx context.Context, _ string) (map[string]store.Day, error) {
+	return nil, forever(ctx)
+}
+func (slowReports) Sources(ctx context.Context, _ string, _, _ store.Day) ([]store.Source, error) {
+	return nil, forever(ctx)
+}
+func (slowReports) InboundReports(ctx context.Context, _ store.InboundFilter) ([]store.Inbound, error) {
+	return nil, forever(ctx)
+}
+func (slowReports) Outgoing(ctx context.Context, _ store.ReportFilter) ([]store.Outgoing, error) {
+	return nil, forever(ctx)
+}
+
+// TestSlow: a page of the history ends after its patience even if the database never answers, and says
+// that it is slow; it never looks as if nothing were there.
+func TestSlow(t *testing.T) {
+	for _, path := range []string{"/live", "/search?q=author:x.test", "/v/" + store.RefText(1000), "/system", "/reports", "/reports/shop.example", "/reports/out"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				status, body := open(t, handler(&source{db: slowReports{}}), path)
+				if took := time.Since(began); took > patience {
+					t.Errorf("took %v", took)
+				}
+				if status != 200 && status != 503 || !strings.Contains(body, "the database did not answer within 5s.") || !strings.Contains(body, "state slow") || strings.Contains(body, "Nothing is known") {
+					t.Errorf("%d %s", status, textOf(t, body))
+				}
+				check(t, body)
+			})
+		})
+	}
 }
 
 // TestHostile: what strangers choose is text on every page that shows it.

@@ -1,0 +1,105 @@
+package ui
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"postseal/server/listener"
+	"postseal/store"
+	"postseal/store/sqlite"
+)
+
+// outgoing is a database with two reports: one that was sent to one address and failed at another, and
+// one that waits; and with a suppressed address.
+func outgoing(t testing.TB) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "out.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	z.Write([]byte("<feedback/>"))
+	z.Close()
+	day := store.DayOf(store.Millis(now)) - 1
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.CloseDay(ctx, day, store.Millis(now), ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"acme.test", "shop.example"} {
+		must(db.AddReports(ctx, []store.Outgoing{{Day: day, Domain: name, ID: name, File: name + ".xml.gz", State: store.ReportBuilt, Records: 3, Messages: 1234, Body: body.Bytes(), BuiltAt: store.Millis(now)}}))
+	}
+	must(db.DayBuilt(ctx, day, 10))
+	must(db.SealReport(ctx, day, "acme.test", "", []store.Delivery{
+		{URI: "mailto:d@acme.test", Address: "d@acme.test", State: store.DeliveryDue, NextAt: 1, Token: "t1"}, {URI: "mailto:r@reports.test", Address: "r@reports.test", State: store.DeliveryDue, NextAt: 1, Token: "t2"}}))
+	due, err := db.DueDeliveries(ctx, store.Millis(now), 10)
+	must(err)
+	for _, x := range due {
+		if _, err := db.Lease(ctx, x, store.Millis(now), store.Millis(now)+1000); err != nil {
+			t.Fatal(err)
+		}
+		x.State, x.Attempts, x.Reply, x.SentAt = store.DeliverySent, 1, "250 2.0.0 Ok", store.Millis(now)
+		if x.Address == "r@reports.test" {
+			x.State, x.Reply, x.SentAt = store.DeliveryFailed, "550 5.1.1 "+hostile, 0
+		}
+		must(db.EndAttempt(ctx, x))
+	}
+	must(db.Suppress(ctx, store.Suppression{Target: "r@reports.test", Until: store.Millis(now.AddDate(0, 1, 0)), Why: "550 5.1.1", Hits: 2}))
+	must(db.Suppress(ctx, store.Suppression{Target: "other.test", Until: store.Millis(now.AddDate(70, 0, 0)), Why: hostile, Hits: 1, ByHand: true}))
+	return db
+}
+
+// TestReportsOut: the page says what was delivered and what not; an admin sends a report again and lifts
+// a suppression, a reader sees neither button.
+func TestReportsOut(t *testing.T) {
+	db := outgoing(t)
+	pages := handler(&source{db: db})
+	admin := as(pages, listener.AdminRole)
+	status, body := open(t, admin, "/reports/out")
+	check(t, body)
+	for _, want := range []string{"0 waiting, 1 sent, 1 failed, 0 refused.", "1,234", "550 5.1.1", "250 2.0.0 Ok", "r@reports.test", "30 Dec 2026", "by hand", "Send again", "Lift"} {
+		if text := textOf(t, body); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%d, %q is missing in %s", status, want, text)
+		}
+	}
+	if _, body := open(t, as(pages, listener.ReaderRole), "/reports/out"); strings.Contains(body, "Send again") || strings.Contains(body, ">Lift") {
+		t.Error("a reader sees the buttons")
+	}
+	if strings.Count(body, "Send again") != 1 {
+		t.Error("a report that was not attempted can be sent again")
+	}
+	day := (store.DayOf(store.Millis(now)) - 1).String()
+	for _, c := range []struct {
+		form url.Values
+		code int
+		want string
+	}{
+		{url.Values{"act": {"retry"}, "day": {day}, "domain": {"acme.test"}}, 303, "/reports/out"},
+		{url.Values{"act": {"retry"}, "day": {day}, "domain": {"acme.test"}}, 400, "no delivery of this report was sent or failed"},
+		{url.Values{"act": {"retry"}, "day": {"yesterday"}}, 400, "2026-11-29"},
+		{url.Values{"act": {"lift"}, "target": {"r@reports.test"}}, 303, "/reports/out"},
+		{url.Values{"act": {"lift"}, "target": {"r@reports.test"}}, 400, "is not suppressed"},
+		{url.Values{"act": {hostile}}, 400, "act is not one of"},
+	} {
+		if code, got := post(t, admin, "/reports/out/act", c.form); code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%v: %d %s", c.form, code, got)
+		}
+	}
+	if _, body := open(t, admin, "/reports/out"); !strings.Contains(textOf(t, body), "2 waiting, 0 sent, 0 failed") {
+		t.Errorf("after another attempt: %s", textOf(t, body))
+	}
+	if code, _ := post(t, as(handler(&source{why: "off"}), listener.AdminRole), "/reports/out/act", url.Values{"act": {"lift"}}); code != 503 {
+		t.Errorf("off: %d", code)
+	}
+}
