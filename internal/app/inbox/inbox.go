@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,6 +124,9 @@ func (k *Keeper) End(r *report.Report) (Outcome, error) {
 		k.sum.Write(digestable(r)) //nolint:errcheck // it cannot fail
 	}
 	copy(x.Digest[:], k.sum.Sum(nil))
+	if r.Kind == report.Failure { // it has no identifier of its own
+		x.ReportID = hex.EncodeToString(x.Digest[:])
+	}
 	o := Outcome{}
 	o.Proven, o.Why = k.Carrier.proves(r)
 	x.Proven, x.Carrier = o.Proven, k.Carrier.String()
@@ -277,6 +281,8 @@ func (c Carrier) proves(r *report.Report) (ok bool, why string) {
 		return false, "the mail that brought it does not pass DMARC"
 	case c.Domain == "":
 		return false, "the author of the mail that brought it is not known"
+	case r.Kind == report.Failure: // it names no reporter but the mail's author
+		return true, ""
 	}
 	_, host, _ := cutLast(r.Email, '@')
 	if sameOrganization(c.Domain, host) || sameOrganization(c.Domain, receiver(r.Source)) {

@@ -189,6 +189,25 @@ func TestSeenAlready(t *testing.T) {
 	}
 }
 
+// TestFailures: failure reports have no identifier, and may lack a time too. Each is kept, the same one
+// once; its reporter is whoever the mail that brought it proves.
+func TestFailures(t *testing.T) {
+	failure := func(ip string) string {
+		return "Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nVersion: 1\r\nUser-Agent: x/1\r\n" +
+			"Auth-Failure: dmarc\r\nReported-Domain: acme.test\r\nSource-IP: " + ip + "\r\n\r\n--b--\r\n"
+	}
+	db := open(t)
+	got := read(t, db, Carrier{Mail: true, Domain: "rx.test", DMARC: "pass"}, failure("192.0.2.1"), failure("192.0.2.2"), failure("192.0.2.1"))
+	for i, want := range []string{store.InboundNew, store.InboundNew, store.InboundKnown} {
+		if len(got) != 3 || got[i].State != want || !got[i].Proven {
+			t.Fatalf("%d: %+v, want %s", i, got, want)
+		}
+	}
+	if got := read(t, db, Carrier{Mail: true, Domain: "rx.test", DMARC: "fail"}, failure("192.0.2.3")); got[0].State != store.InboundNew || got[0].Proven {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestRefused: nothing of a report that is refused stays, also when it was long.
 func TestRefused(t *testing.T) {
 	db := open(t)
