@@ -21,13 +21,17 @@ const (
 // optional: two receivers that report to each other would otherwise do so for ever.
 func cause(v Verdict) int {
 	switch {
-	case !wantsReports(v.Report.DMARC.Record):
+	case !received(v), !wantsReports(v.Report.DMARC.Record):
 		return CauseNone
 	case IsReporting(v):
 		return CauseOptional
 	}
 	return CauseReport
 }
+
+// received reports whether this receiver got the message: one that was checked over HTTP, or read
+// from an archive, may never have come, or be in the reports of its day already.
+func received(v Verdict) bool { return v.Listener != DoorHTTP && v.Listener != DoorReplay }
 
 // wantsReports reports whether a policy has an address that reports can be mailed to. Other
 // schemes than mailto are ignored (RFC 9990 §3.5).

@@ -48,6 +48,11 @@ func TestCause(t *testing.T) {
 		if row.Cause != c.want {
 			t.Errorf("%s: cause %d, want %d", c.name, row.Cause, c.want)
 		}
+		for _, door := range []string{store.DoorHTTP, store.DoorReplay} { // it was not received
+			if row := store.FromReport(store.Verdict{Report: &c.v, Listener: door, At: now}); row.Cause != store.CauseNone {
+				t.Errorf("%s by %s: cause %d", c.name, door, row.Cause)
+			}
+		}
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 // RowSchema is the name of the JSON of a Row. Changes to it only add.
 const RowSchema = "postseal.row/1"
 
-// DoorReplay is the Door of a message that replay read from an archive.
-const DoorReplay = "replay"
+// The doors of messages that this receiver only looked at: they are in no report to others.
+const (
+	DoorReplay = "replay" // replay read it from an archive
+	DoorHTTP   = "http"   // a program asked about it
+)
 
 // Row is one checked message. Its texts are as Clean and Domain return them; "" and 0 are
 // "none". No local part, subject or recipient is in it.
