@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"postseal"
+	"postseal/dkim"
 	"postseal/domain"
 	"postseal/internal/core/canonical"
 	"postseal/internal/core/flow"
@@ -78,12 +80,14 @@ func isAlnum(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x
 
 // field is f reduced to what a verdict depends on. What signatures cover is in the digests. It
 // is built from what was read: text of f itself stays only where its form says what it is.
-func (x *redaction) field(f message.Field) []byte {
+func (x *redaction) field(index int, f message.Field) []byte {
 	name := redactName(string(f.Name()))
 	value := " " + omitted
 	switch strings.ToLower(name) {
 	case "dkim-signature", "arc-message-signature", "arc-seal":
-		value = RedactSignature(string(f.Value()))
+		if !x.unread[index] {
+			value = RedactSignature(string(f.Value()))
+		}
 	case "from":
 		value = x.from()
 	case "precedence", "content-type", "content-class", "list-id", "sender", "resent-from", "resent-sender", "received":
@@ -100,7 +104,20 @@ func (x *redaction) field(f message.Field) []byte {
 type redaction struct {
 	header *message.Header
 	author message.Author
-	ids    []string // of the verifier, and of the relays whose results are believed
+	ids    []string     // of the verifier, and of the relays whose results are believed
+	unread map[int]bool // fields of signatures that were not read
+}
+
+// unreadSignatures are the fields of signatures beyond those that are read: of a message with thousands, their
+// text would be the most of the bundle, and push those of other messages out.
+func unreadSignatures(r *postseal.Report) map[int]bool {
+	unread := map[int]bool{}
+	for i := range r.DKIM {
+		if s := &r.DKIM[i]; s.Reason == dkim.TooManySignatures && s.Domain == "" {
+			unread[s.FieldIndex] = true
+		}
+	}
+	return unread
 }
 
 // flowText keeps of a field what speaks for a list or a forwarder: the organization it names, or

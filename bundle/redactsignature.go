@@ -21,16 +21,23 @@ func RedactSignature(value string) string {
 		}
 		return " " + omitted
 	}
-	var kept []string
+	var b strings.Builder
+	b.Grow(len(value))
 	for _, t := range tags {
 		if keep := signatureTags[t.Name]; keep != nil {
-			kept = append(kept, t.Name+"="+keep(t.Value))
+			if b.Len() > 0 {
+				b.WriteByte(';')
+			}
+			b.WriteByte(' ')
+			b.WriteString(t.Name)
+			b.WriteByte('=')
+			b.WriteString(keep(t.Value))
 		}
 	}
-	if len(kept) == 0 { // a list without tags would be another fault
+	if b.Len() == 0 { // a list without tags would be another fault
 		return " x_omitted="
 	}
-	return " " + strings.Join(kept, "; ")
+	return b.String()
 }
 
 // signatureTags are the tags that a verifier reads, each with what stays of its value.
@@ -69,13 +76,14 @@ func redactBase64(value string) string {
 
 const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
+var canonicalWord = only("simple", "relaxed")
+
 func redactCanonicalization(value string) string {
-	word := only("simple", "relaxed")
 	header, body, both := strings.Cut(value, "/")
 	if both {
-		return word(header) + "/" + word(body)
+		return canonicalWord(header) + "/" + canonicalWord(body)
 	}
-	return word(header)
+	return canonicalWord(header)
 }
 
 func redactDomain(value string) string {

@@ -32,10 +32,10 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, relayResults: c.RelayResults, Protected: c.Protected,
 		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
 		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, results: r.Conn.Results, UnknownFrom: r.Conn.UnknownSender}}
-	x := &redaction{e.Header, e.Author, append([]string{c.AuthservID}, c.RelayResults...)}
+	x := &redaction{e.Header, e.Author, append([]string{c.AuthservID}, c.RelayResults...), unreadSignatures(r)}
 	keep := x.field
 	if o.Private || o.Message != nil {
-		keep = func(f message.Field) []byte { return f.Raw }
+		keep = func(_ int, f message.Field) []byte { return f.Raw }
 	} else {
 		b.redactEnvelope(len(r.SPF) > 0 && r.SPF[0].Code != spf.None)
 		e.DNS = publicExchanges(r, b.Envelope, e.DNS)
@@ -44,7 +44,7 @@ func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
 	b.Message = o.Message
 	if o.Message == nil {
 		for i := range e.Header.Len() {
-			f, ok := message.ParseField(keep(e.Header.At(i)))
+			f, ok := message.ParseField(keep(i, e.Header.At(i)))
 			if !ok {
 				f = message.Field{Raw: []byte("X:"), Colon: 1} // keeps the positions
 			}

@@ -254,6 +254,26 @@ func TestBeyondLimitRerun(t *testing.T) {
 	}
 }
 
+// TestManySignatures: of signatures beyond those that are read a bundle keeps the place alone, wherever the
+// author's own stands among them, and comes to the same verdict.
+func TestManySignatures(t *testing.T) {
+	v := sampleVerifier(t)
+	junk := func(n int) string {
+		return strings.Repeat("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=junk.test; s=k1; h=From:Subject; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n", n)
+	}
+	own := "DKIM-Signature: v=1; a=rsa-sha256; d=acme.test; s=s2026; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+	for name, header := range map[string]string{"below": junk(1500) + own, "between": junk(700) + own + junk(700), "above": own + junk(1500), "own alone": strings.Repeat(own, 1500)} {
+		t.Run(name, func(t *testing.T) {
+			msg := []byte(header + "From: a@acme.test\r\n\r\nbody\r\n")
+			r := verifyFrom(t, v, "bounce@acme.test", msg)
+			rerun(t, v, r, msg)
+			if got := len(Of(r, v, Options{}).Format()); got > 300<<10 || name != "own alone" && got > 140<<10 {
+				t.Errorf("the bundle has %d octets", got)
+			}
+		})
+	}
+}
+
 // TestMissing: a bundle without the answer to a question says so, and the verdict is not
 // that of NXDOMAIN.
 func TestMissing(t *testing.T) {

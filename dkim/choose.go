@@ -9,18 +9,15 @@ import (
 // readLate reads the signatures of the author's organization below the first maxParsed, so
 // that no number of others hides them.
 func (x *Verification) readLate(h *message.Header, author []domain.Name) {
-	left := maxParsed
-	for i := range x.signatures {
-		s := &x.signatures[i]
-		switch {
-		case !s.late:
-		case left > 0 && s.FieldIndex < h.Len() && related(claimedSigner(h.At(s.FieldIndex)), author):
-			left--
-			x.read(s, h.At(s.FieldIndex))
-		default:
-			s.end(Policy, TooManySignatures, "more signatures than are read")
+	others := x.late[:0]
+	for _, index := range x.late {
+		if len(x.signatures) == 2*maxParsed || index >= h.Len() || !related(claimedSigner(h.At(index)), author) {
+			others = append(others, index)
+			continue
 		}
+		x.read(x.add(index), h.At(index))
 	}
+	x.late = others
 }
 
 // claimedSigner is the d= of a field, without a look at anything else; "" without one.

@@ -79,6 +79,7 @@ type Verification struct {
 	prefetched int
 	work       int // of keys that were tried
 	signatures []candidate
+	late       []int         // fields of signatures below the first maxParsed that are not read
 	bodies     *bodyhash.Set // nil until the header section has ended
 	assumed    canonical.Digests
 
@@ -93,7 +94,6 @@ type candidate struct {
 	keyName string
 	chosen  bool
 	own     bool // of the author's organization
-	late    bool // below the first maxParsed
 	body    int  // index in bodies
 	digest  [sha256.Size]byte
 }
@@ -126,11 +126,11 @@ func (x *Verification) field(f message.Field) {
 	if !f.Is("DKIM-Signature") {
 		return
 	}
-	s := x.add(index)
-	if len(x.signatures) > maxParsed {
-		s.late = true // Header decides
+	if len(x.signatures) == maxParsed {
+		x.late = append(x.late, index) // endHeader decides
 		return
 	}
+	s := x.add(index)
 	if x.read(s, f); s.Code != "" {
 		return
 	}
@@ -203,9 +203,7 @@ var canonicalNames = [2][2]string{
 func (x *Verification) endHeader(section shared.Section) {
 	h, author := section.Header, section.Authors
 	x.bodies, x.assumed = section.Bodies, section.Digests
-	if len(x.signatures) > maxParsed {
-		x.readLate(h, author)
-	}
+	x.readLate(h, author)
 	left := x.limits.Signatures
 	if len(x.signatures) > 1 { // else there is nothing to put first
 		for i := range x.signatures {
@@ -260,7 +258,7 @@ func (x *Verification) finish() []Result {
 			case s.chosen && s.own == own:
 				x.evaluate(s, now())
 			case !s.chosen && s.Code == "":
-				s.end(TempError, InternalError, "the header section did not end")
+				s.end(TempError, InternalError, headerOpen)
 			}
 		}
 	}
@@ -371,18 +369,37 @@ func (x *Verification) accept(s *candidate, set *signature.KeySet, now time.Time
 }
 
 // results cuts each b= to what tells it apart from the others, 8 octets at least (RFC 6008
-// §4).
+// §4). They are in the order of the fields.
 func (x *Verification) results() []Result {
-	all := make([]Result, 0, len(x.signatures))
+	all := make([]Result, 0, len(x.signatures)+len(x.late))
 	shown := distinct(x.signatures)
+	late := x.late
 	for i := range x.signatures {
 		s := &x.signatures[i]
+		for len(late) > 0 && late[0] < s.FieldIndex {
+			all, late = append(all, x.unread(late[0])), late[1:]
+		}
 		s.B = shown[i]
 		s.SignedFields = s.field.Names
 		all = append(all, s.Result)
 	}
+	for _, index := range late {
+		all = append(all, x.unread(index))
+	}
 	return all
 }
+
+// unread is the result of a signature that was not read.
+func (x *Verification) unread(index int) Result {
+	r := Result{FieldIndex: index, BodyLength: -1, Code: Policy, Reason: TooManySignatures, Problem: "more signatures than are read"}
+	if x.bodies == nil {
+		r.Code, r.Reason, r.Problem = TempError, InternalError, headerOpen
+	}
+	return r
+}
+
+// headerOpen is the Problem of a message that ended within its header section.
+const headerOpen = "the header section did not end"
 
 // Octets of b= that are shown.
 const (

@@ -23,6 +23,7 @@ type load struct {
 	mails    map[string][]*letter
 	dns      string // the name server of ours
 	parts    bool   // of the CPU time
+	odd      bool   // messages of odd shapes
 }
 
 func main() {
@@ -34,6 +35,7 @@ func main() {
 	flag.Uint64Var(&l.seed, "seed", 1, "of the mail")
 	idle := flag.Int("idle", 0, "measure this many idle milter sessions instead")
 	flag.BoolVar(&l.parts, "parts", false, "print where the CPU time of a small message goes instead")
+	flag.BoolVar(&l.odd, "shapes", false, "send messages of odd shapes instead")
 	others := flag.Bool("peers", false, "measure other milters, too (see lab/bench/peers.sh)")
 	flag.Parse()
 	var err error
@@ -74,6 +76,9 @@ func (l *load) tables(others bool) error {
 		return l.profileParts()
 	}
 	heading()
+	if l.odd {
+		return l.shapes(others)
+	}
 	if others {
 		return l.peers()
 	}
@@ -122,35 +127,40 @@ func letters(mails []corpus.Mail) []*letter {
 }
 
 func heading() {
-	fmt.Printf("%-16s %-6s %5s %8s %10s %9s %9s %8s\n", "server", "mail", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "PSS MB")
+	fmt.Printf("%-16s %-15s %5s %8s %10s %9s %9s %8s\n", "server", "mail", "conns", "messages", "CPU ms/msg", "p50 ms", "p99 ms", "PSS MB")
 }
 
 // measure sends mail once to fill caches, which is not counted, and then as often as l says.
 func (l *load) measure(kind, mail string, conns, n int, work func(c *child, conns, n int) ([]time.Duration, error)) error {
+	_, err := l.cpu(kind, mail, conns, n, work)
+	return err
+}
+
+// cpu is measure, and returns the least CPU time of a run.
+func (l *load) cpu(kind, mail string, conns, n int, work func(c *child, conns, n int) ([]time.Duration, error)) (least time.Duration, err error) {
 	c, err := startChild(kind, l.dns)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer c.stop()
 	if _, err := work(c, conns, min(n, 2000)); err != nil {
-		return fmt.Errorf("%s, %s: %w", kind, mail, err)
+		return 0, fmt.Errorf("%s, %s: %w", kind, mail, err)
 	}
-	var least time.Duration
 	var took []time.Duration
 	for run := range l.runs {
 		before := c.usage()
 		some, err := work(c, conns, n)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", kind, mail, err)
+			return 0, fmt.Errorf("%s, %s: %w", kind, mail, err)
 		}
 		if cpu := c.usage().cpu - before.cpu; run == 0 || cpu < least {
 			least, took = cpu, some
 		}
 	}
 	slices.Sort(took)
-	fmt.Printf("%-16s %-6s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", kind, mail, conns, n, ms(least)/float64(n),
+	fmt.Printf("%-16s %-15s %5d %8d %10.3f %9.2f %9.2f %8.1f\n", kind, mail, conns, n, ms(least)/float64(n),
 		ms(took[n/2]), ms(took[n*99/100]), float64(c.usage().memory)/1024)
-	return nil
+	return least, nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }

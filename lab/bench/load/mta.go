@@ -50,6 +50,8 @@ type mta struct {
 	conn net.Conn
 	r    *bufio.Reader
 	w    *bufio.Writer
+
+	octets bool // each octet of the body is a packet of its own
 }
 
 const (
@@ -132,6 +134,9 @@ func (m *mta) sendMessage(l *letter) (results string, err error) {
 	m.send('N', "")
 	for body := l.body; len(body) > 0; {
 		n := min(bodyChunk, len(body))
+		if m.octets {
+			n = 1
+		}
 		m.send('B', string(body[:n]))
 		body = body[n:]
 	}
