@@ -101,14 +101,15 @@ func (r *run) bimiRecord(rec *BIMI, at Where) {
 		}
 		r.find("bimi.policy", at, why+": receivers show no logo", "")
 	}
+	var served []byte
 	if location != "" {
-		rec.Logo = r.logo(location)
+		rec.Logo, served = r.logo(location)
 	}
 	if authority == "" {
 		r.find("bimi.no-certificate", at, "a= is missing: most receivers show no logo without a certificate", "")
 		return
 	}
-	rec.Certificate = r.mark(authority)
+	rec.Certificate = r.mark(authority, served)
 }
 
 // ParseBIMI reads the text of an assertion record.
@@ -143,16 +144,16 @@ func ParseBIMI(text string) (location, authority string, err *SyntaxError) {
 	return location, authority, nil
 }
 
-// logo fetches the image and checks it against the profile.
-func (r *run) logo(location string) string {
+// logo fetches the image and checks it against the profile. body is nil if it was not fetched.
+func (r *run) logo(location string) (state string, body []byte) {
 	at := Where{Name: location}
 	before := len(r.report.Findings)
 	body, _, ok := r.fetch("bimi", location, 1<<20, "bimi", at)
 	switch {
 	case !ok && len(r.report.Findings) > before:
-		return "bad"
+		return "bad", nil
 	case !ok:
-		return "unchecked"
+		return "unchecked", nil
 	}
 	if len(body) > maxLogoBytes {
 		r.find("bimi.svg", at, fmt.Sprintf("the image has %d octets, more than 32 KiB", len(body)), "")
@@ -161,9 +162,9 @@ func (r *run) logo(location string) string {
 		r.find("bimi.svg", at, msg, "")
 	}
 	if len(r.report.Findings) > before {
-		return "bad"
+		return "bad", body
 	}
-	return "ok"
+	return "ok", body
 }
 
 // forbidden elements of the profile SVG Tiny Portable/Secure.

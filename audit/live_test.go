@@ -10,8 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -274,49 +272,6 @@ func TestProbeUnreachable(t *testing.T) {
 	r := a.Audit(t.Context(), "a.test", audit.Options{Probe: true})
 	if strings.Contains(ids(r), "starttls.") || len(r.Records.TLS) != 1 || r.Records.TLS[0].State != "unreachable" || r.Grade != "A" {
 		t.Errorf("found %s, %+v, grade %q", ids(r), r.Records.TLS, r.Grade)
-	}
-}
-
-// TestMark: the certificate of a logo.
-func TestMark(t *testing.T) {
-	ca := newAuthority(t)
-	logo := pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 12}, Value: []byte{0x30, 0}}
-	usage := []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 31}}
-	chain := func(template *x509.Certificate, more ...*x509.Certificate) string {
-		cert, _ := ca.sign(t, template)
-		var b strings.Builder
-		for _, c := range append([]*x509.Certificate{cert}, more...) {
-			pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
-		}
-		return b.String()
-	}
-	past := time.Now().Add(-48 * time.Hour)
-	for _, test := range []struct{ name, body, want string }{
-		{"good", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, ca.cert), ""},
-		{"the selector's name", chain(&x509.Certificate{DNSNames: []string{"default._bimi.a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), ""},
-		{"another domain", chain(&x509.Certificate{DNSNames: []string{"b.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}), "is not for a.test"},
-		{"a web certificate", chain(&x509.Certificate{DNSNames: []string{"a.test"}, ExtraExtensions: []pkix.Extension{logo}}), "not a mark certificate"},
-		{"no logo", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage}), "contains no logo"},
-		{"expired", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}, NotBefore: past, NotAfter: past.Add(time.Hour)}), "is valid only from"},
-		{"broken chain", chain(&x509.Certificate{DNSNames: []string{"a.test"}, UnknownExtKeyUsage: usage, ExtraExtensions: []pkix.Extension{logo}}, newAuthority(t).cert), "did not issue"},
-		{"no certificate", "hello\n", "contains no certificate"},
-	} {
-		z, err := dnstest.Parse(sane + "default._bimi.a.test. TXT \"v=BIMI1; l=https://a.test/l.svg; a=https://a.test/m.pem\"\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := vector{files: map[string]string{
-			"fires.https://a.test/l.svg": "HTTP/1.1 200 OK\n\n<svg version=\"1.2\" baseProfile=\"tiny-ps\"><title>A</title></svg>",
-			"fires.https://a.test/m.pem": "HTTP/1.1 200 OK\n\n" + test.body,
-		}}
-		r := (&audit.Auditor{Resolver: z, HTTP: &http.Client{Transport: fakeWeb{&v, "fires"}}}).Audit(t.Context(), "a.test", audit.Options{})
-		f := finding(r, "bimi.mark")
-		if (f == nil) != (test.want == "") || f != nil && !strings.Contains(f.Detail, test.want) {
-			t.Errorf("%s: got %+v, want %q", test.name, f, test.want)
-		}
-		if test.want == "" && (r.Records.BIMI.Logo != "ok" || r.Records.BIMI.Certificate != "ok, root not checked") {
-			t.Errorf("%s: %+v", test.name, r.Records.BIMI)
-		}
 	}
 }
 

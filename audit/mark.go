@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -19,13 +20,14 @@ var (
 const maxChain = 10
 
 // mark fetches the certificate of the logo and checks its chain as far as possible: no root
-// list available to this program contains the roots of mark certificates.
-func (r *run) mark(authority string) string {
+// list available to this program contains the roots of mark certificates. served is the image at l=,
+// nil if it was not fetched.
+func (r *run) mark(authority string, served []byte) string {
 	at := Where{Name: authority}
 	before := len(r.report.Findings)
 	body, _, ok := r.fetch("bimi", authority, 256<<10, "bimi", at)
 	if ok {
-		for _, msg := range r.checkMark(body) {
+		for _, msg := range r.checkMark(body, served) {
 			r.find("bimi.mark", at, msg, "")
 		}
 	}
@@ -38,7 +40,7 @@ func (r *run) mark(authority string) string {
 	return "ok, root not checked"
 }
 
-func (r *run) checkMark(data []byte) []string {
+func (r *run) checkMark(data, served []byte) []string {
 	chain, err := readChain(data)
 	if err != nil {
 		return []string{err.Error()}
@@ -62,8 +64,13 @@ func (r *run) checkMark(data []byte) []string {
 	if !slices.ContainsFunc(leaf.UnknownExtKeyUsage, markUsage.Equal) {
 		problems = append(problems, "not a mark certificate: the extended key usage is missing")
 	}
-	if !slices.ContainsFunc(leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(logotype) }) {
+	if i := slices.IndexFunc(leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(logotype) }); i < 0 {
 		problems = append(problems, "the certificate contains no logo")
+	} else {
+		problems = append(problems, checkLogo(leaf.Extensions[i].Value, served)...)
+	}
+	if bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+		problems = append(problems, "the certificate was issued by its own subject, not by a mark verifying authority")
 	}
 	if !r.certified(leaf.DNSNames) {
 		problems = append(problems, "the certificate is not for "+string(r.name))

@@ -32,11 +32,11 @@ func FuzzMark(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file, der []byte) {
 		r := &run{name: "a.test", report: new(Report), Auditor: &Auditor{Now: func() time.Time { return now }}}
-		r.checkMark(file)
+		r.checkMark(file, nil)
 		if bytes.Contains(der, oid) {
 			return
 		}
-		if problems := r.checkMark(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); len(problems) == 0 {
+		if problems := r.checkMark(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil); len(problems) == 0 {
 			t.Errorf("%x has no problem", der)
 		}
 	})
