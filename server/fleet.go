@@ -115,6 +115,23 @@ func (m *member) close() {
 	m.db.Close()
 }
 
+// turnFor is for how long a host keeps a job: longer than from one time that it is due to the next.
+const turnFor = sweepEvery + 30*time.Second
+
+// turn calls f if it is the turn of this host, and reports whether it was. A host that cannot ask does
+// nothing, since the job needs the database too.
+func (m *member) turn(ctx context.Context, job string, f func()) bool {
+	if m == nil {
+		f()
+		return true
+	}
+	mine, err := m.db.Turn(ctx, job, &fleet.Member{ID: m.self.ID, Name: m.self.Name}, turnFor, f)
+	if err != nil && ctx.Err() == nil {
+		m.d.log.Warn("the database does not say whose turn a job is", "job", job, "error", listener.Text(err))
+	}
+	return mine
+}
+
 // tryAgain lets the next step use a configuration that this host could not use.
 func (m *member) tryAgain() {
 	if m != nil {

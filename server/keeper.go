@@ -41,6 +41,8 @@ type keeper struct {
 	known    knownPolicies
 	doubt    doubt                          // of the clock
 	reports  atomic.Pointer[reporting]      // once the daemon is built
+	fleet    atomic.Pointer[member]         // likewise; nil for a daemon of its own
+	leader   *prometheus.GaugeVec           // nil in tests
 	failures atomic.Pointer[failureReports] // then too
 	ctx      context.Context                // ends with stop
 	stop     context.CancelFunc
@@ -59,6 +61,11 @@ func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
 	skipped := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "store_facts_dropped_total", Help: "Verdicts from which no facts were learned because learning was too slow."})
 	d.metrics.Registry.MustRegister(skipped)
 	h.learner = newBackground(skipped, h.learn)
+	h.leader = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "postseal", Name: "job_leader", Help: "Whether this host did a job of the database the last time that it was due: history or reports."}, []string{"job"})
+	for _, job := range []string{"history", "reports"} {
+		h.leader.WithLabelValues(job).Set(0)
+	}
+	d.metrics.Registry.MustRegister(h.leader)
 	registerKeeper(d.metrics.Registry, h)
 	address, err := c.Address()
 	if err == nil && address != "" {
@@ -161,9 +168,28 @@ func (h *keeper) sweep(ctx context.Context) {
 func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
 	trusted, confirmed := h.checkClock(ctx, s)
 	reports := h.reports.Load()
-	if trusted {
-		reports.sweep(ctx, s)
+	if trusted && reports.keeps() {
+		h.turn(ctx, "reports", func() { reports.sweep(ctx, s) })
 	}
+	if !trusted {
+		h.trim(ctx, s, trusted, confirmed)
+		return
+	}
+	h.turn(ctx, "history", func() { h.trim(ctx, s, trusted, confirmed) })
+}
+
+// turn calls f, if it is the turn of this host.
+func (h *keeper) turn(ctx context.Context, job string, f func()) {
+	mine := h.fleet.Load().turn(ctx, job, f)
+	if h.leader == nil {
+		return
+	}
+	h.leader.WithLabelValues(job).Set(map[bool]float64{true: 1}[mine])
+}
+
+// trim removes what exceeds a limit.
+func (h *keeper) trim(ctx context.Context, s store.Store, trusted, confirmed bool) {
+	reports := h.reports.Load()
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
 	keep := store.Retention{History: time.Duration(h.config.History), MaxBytes: int64(h.config.MaxSize), IP: h.config.IP, Reports: reports.keeps(), Clock: confirmed}

@@ -132,6 +132,7 @@ func New(o Options) (*Daemon, error) {
 func (d *Daemon) openStore(c *conf.Config) (err error) {
 	if d.history, err = newKeeper(d, c.Store); err == nil {
 		d.fleet, err = newMember(d, c)
+		d.history.fleet.Store(d.fleet)
 	}
 	if err != nil {
 		d.abandon()
@@ -456,7 +457,6 @@ func (d *Daemon) drain() {
 func (d *Daemon) close() {
 	d.whatIfs.close()
 	d.audits.close()
-	d.fleet.close()
 	for _, r := range d.services {
 		r.service.Close()
 		r.listener.Close()
@@ -465,6 +465,7 @@ func (d *Daemon) close() {
 	d.alarms.close()
 	d.trial.close()
 	d.history.close()
+	d.fleet.close()
 	d.engine.Close()
 	d.memory.Close()
 	for _, end := range append(d.retired, d.names.Load().close) {

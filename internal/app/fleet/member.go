@@ -57,8 +57,11 @@ func (d *DB) Show(ctx context.Context, m *Member, at time.Time, first bool) erro
 	})
 }
 
-// Leave shows that a member stops. Logins with its token hold on the others.
+// Leave shows that a member stops, so that others do its jobs. Logins with its token hold on them.
 func (d *DB) Leave(ctx context.Context, id string) error {
+	if _, err := d.exec(ctx, "DELETE FROM postseal.lease WHERE holder = $1", id); err != nil {
+		return err
+	}
 	_, err := d.exec(ctx, "UPDATE postseal.member SET seen_at = seen_at - $2::bigint WHERE id = $1", id, awayAfter.Milliseconds())
 	return err
 }

@@ -119,11 +119,23 @@ func (p *Page) hosts(list []hostJSON, n int64) {
 		case h.Number != n:
 			tone, state = term.Warn, fmt.Sprintf("uses %d, and did not answer", h.Number)
 		}
-		p.line("  %s  %s", p.Style.Bold(p.clean(h.Name)), p.Style.Paint(tone, state))
+		p.line("  %s  %s", p.Style.Bold(p.clean(h.Name)), p.Style.Paint(tone, state)+p.Style.Paint(term.Warn, skewText(h.Ahead)))
 		if h.Running && h.Problem != "" {
 			for line := range strings.Lines(h.Problem) {
 				p.line("      %s", p.clean(strings.TrimSpace(line)))
 			}
 		}
 	}
+}
+
+// skewText warns about a clock that differs from that of the database by more than a minute.
+func skewText(ahead float64) string {
+	skew := time.Duration(ahead * float64(time.Second)).Round(time.Second)
+	switch {
+	case skew > time.Minute:
+		return fmt.Sprintf("  its clock is %v ahead of that of the database", skew)
+	case skew < -time.Minute:
+		return fmt.Sprintf("  its clock is %v behind that of the database", -skew)
+	}
+	return ""
 }

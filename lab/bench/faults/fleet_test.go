@@ -200,8 +200,12 @@ func TestFleet(t *testing.T) {
 	until(t, "a new identity of the copy", func() bool { each(1); return nodes[0].logged("new identity")+nodes[2].logged("new identity") > 0 })
 	for range often(1, 5) {
 		for _, mode := range []string{"cut", "slow", "gone", "cut"} {
+			before := w.cuts.Load()
 			w.set(mode)
 			each(80)
+			if mode == "cut" {
+				until(t, "answers that are cut", func() bool { each(2); return w.cuts.Load() >= before+5 })
+			}
 			if mode == "gone" {
 				nodes[1].kill()
 				kills++

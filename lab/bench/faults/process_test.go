@@ -75,6 +75,7 @@ type daemon struct {
 	cache string   // of the DNS
 	wrap  []string // what the process is started with
 	env   []string // of the process, added to that of the test
+	path  string   // of the program
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd     // nil before the first start
@@ -105,7 +106,7 @@ func prepare(t *testing.T, wrap ...string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{t: t, cache: "8MiB", dns: dns, hop: newHop(t), file: filepath.Join(t.TempDir(), "postseal.toml"), wrap: wrap}
+	d := &daemon{t: t, cache: "8MiB", dns: dns, hop: newHop(t), file: filepath.Join(t.TempDir(), "postseal.toml"), wrap: wrap, path: program}
 	t.Cleanup(func() {
 		d.kill()
 		dns.Close()
@@ -153,7 +154,7 @@ func (d *daemon) write(config string) {
 func (d *daemon) run() time.Duration {
 	d.t.Helper()
 	began := time.Now()
-	args := append(append([]string{}, d.wrap...), program, "serve", "--config", d.file)
+	args := append(append([]string{}, d.wrap...), d.path, "serve", "--config", d.file)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(d.file))
 	cmd.Env = append(cmd.Env, d.env...)

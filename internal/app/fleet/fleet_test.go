@@ -1,0 +1,235 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postseal/store/postgres"
+	"postseal/store/storetest/pgtest"
+)
+
+var server *pgtest.Server
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, &server)) }
+
+// members returns connections to one database, as of several hosts.
+func members(t *testing.T, n int) []*DB {
+	t.Helper()
+	s := pgtest.Need(t, server)
+	address := s.Database(t, s.Addr)
+	db, err := postgres.Open(t.Context(), address, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	var all []*DB
+	for range n {
+		d, err := Open(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(d.Close)
+		all = append(all, d)
+	}
+	return all
+}
+
+// TestTurn: of several hosts one does a job, as long as it is there; another follows when it leaves or
+// is silent.
+func TestTurn(t *testing.T) {
+	all := members(t, 3)
+	hosts := []*Member{{ID: "a", Name: "mx1"}, {ID: "b", Name: "mx2"}, {ID: "c", Name: "mx3"}}
+	var running, ran, most atomic.Int64
+	var who sync.Map
+	round := func() {
+		var wg sync.WaitGroup
+		for i, d := range all {
+			wg.Go(func() {
+				mine, err := d.Turn(t.Context(), "job", hosts[i], time.Minute, func() {
+					most.Store(max(most.Load(), running.Add(1)))
+					ran.Add(1)
+					running.Add(-1)
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				if mine {
+					who.Store(i, true)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for range 5 {
+		round()
+	}
+	holders := 0
+	first := -1
+	who.Range(func(k, _ any) bool { holders, first = holders+1, k.(int); return true })
+	if holders != 1 || ran.Load() != 5 || most.Load() != 1 {
+		t.Fatalf("%d hosts, %d runs, %d at once; want 1, 5, 1", holders, ran.Load(), most.Load())
+	}
+	other := (first + 1) % 3
+	turn := func(i int, job string, keep time.Duration) bool {
+		t.Helper()
+		mine, err := all[i].Turn(t.Context(), job, hosts[i], keep, func() {})
+		if err != nil {
+			t.Error(err)
+		}
+		return mine
+	}
+	if held, err := all[0].Leases(t.Context()); err != nil || held["job"] != hosts[first].Name {
+		t.Errorf("%v, %v", held, err)
+	}
+	if err := all[first].Leave(t.Context(), hosts[first].ID); err != nil {
+		t.Error(err)
+	}
+	if !turn(other, "job", time.Minute) || turn(first, "job", time.Minute) {
+		t.Error("no other host follows one that left")
+	}
+	if !turn(0, "short", 50*time.Millisecond) {
+		t.Error("a job without a host")
+	}
+	for began := time.Now(); !turn(1, "short", time.Minute); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("no other host follows one that is silent")
+		}
+	}
+	if !turn(2, "another", time.Minute) {
+		t.Error("a job keeps others from another")
+	}
+}
+
+// TestTurnRenews: a job that takes longer than its lease stays with its host.
+func TestTurnRenews(t *testing.T) {
+	all := members(t, 2)
+	a, b := &Member{ID: "a"}, &Member{ID: "b"}
+	stolen := false
+	_, err := all[0].Turn(t.Context(), "job", a, 400*time.Millisecond, func() {
+		for end := time.Now().Add(time.Second); time.Now().Before(end) && !stolen; time.Sleep(20 * time.Millisecond) {
+			var left int64
+			if err := all[1].pool.QueryRow(t.Context(), "SELECT until_at - "+now+" FROM postseal.lease").Scan(&left); err != nil {
+				t.Error(err)
+			}
+			if left <= 0 {
+				t.Skip("SKIPPED: this host was too busy to renew a lease of 400 ms")
+			}
+			mine, err := all[1].Turn(t.Context(), "job", b, time.Minute, func() {})
+			if stolen = mine; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if stolen || err != nil {
+		t.Errorf("another host took the job while it ran: %v, %v", stolen, err)
+	}
+}
+
+// TestSecrets: hosts that begin at the same moment have one secret; that of a host that joins is accepted
+// and not used; a replaced one is accepted until it ends.
+func TestSecrets(t *testing.T) {
+	all := members(t, 5)
+	rings := make([]Ring, len(all))
+	own := func(i int) []byte { return bytes.Repeat([]byte{byte(i + 1)}, 32) }
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() {
+			var err error
+			if rings[i], err = d.Secret(t.Context(), "s", own(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	read := func(name string) Ring {
+		t.Helper()
+		r, err := all[0].Secret(t.Context(), name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	last := read("s")
+	for i := range all {
+		if !bytes.Equal(rings[i].Current, last.Current) || !last.Has(own(i)) {
+			t.Errorf("host %d: %x, want %x; accepted: %v", i, rings[i].Current, last.Current, last.Has(own(i)))
+		}
+	}
+	shift := func(column string, days int) {
+		t.Helper()
+		if _, err := all[0].exec(t.Context(), fmt.Sprintf("UPDATE postseal.secret SET %s = %s - %d * 86400000::bigint WHERE %s > 0", column, column, days, column)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shift("from_at", 91)
+	if r := read("s"); !bytes.Equal(r.Current, last.Current) || len(r.Others) != len(all) {
+		t.Errorf("the next secret is used before all hosts know it: %d", len(r.Others))
+	}
+	shift("from_at", 1)
+	next := read("s")
+	if bytes.Equal(next.Current, last.Current) || !next.Has(last.Current) {
+		t.Error("the next secret is not used, or the one before not accepted")
+	}
+	shift("until_at", 401)
+	if r := read("s"); r.Has(last.Current) || !bytes.Equal(r.Current, next.Current) {
+		t.Error("a secret that ended is accepted")
+	}
+	if r := read("new"); len(r.Current) != 32 || len(r.Others) != 0 {
+		t.Errorf("the first secret of a name: %d, %d", len(r.Current), len(r.Others))
+	}
+}
+
+// TestPoisoned: a chunk that ends its workers is handed out with its count, and one that was done
+// meanwhile keeps its results.
+func TestPoisoned(t *testing.T) {
+	all := members(t, 2)
+	d, ctx := all[0], context.Background()
+	w := Work{ID: "w-1", Kind: "k", Spec: "{}"}
+	if err := d.AddWork(ctx, w, func(yield func([]string) bool) { yield([]string{"x", "y"}) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := d.Take(ctx, "a", "other"); ok || err != nil {
+		t.Errorf("work of another kind: %v", err)
+	}
+	expire := func() {
+		t.Helper()
+		if _, err := d.exec(ctx, "UPDATE postseal.work_chunk SET lease_until = 0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c Chunk
+	for n := 1; n <= MaxAttempts+1; n++ {
+		var ok bool
+		var err error
+		if c, ok, err = d.Take(ctx, fmt.Sprint("holder", n), "k"); err != nil || !ok || c.Attempts != n || len(c.Items) != 2 {
+			t.Fatalf("attempt %d: %+v, %v, %v", n, c, ok, err)
+		}
+		if _, ok, err := all[1].Take(ctx, "b", "k"); ok || err != nil {
+			t.Fatalf("two workers have a chunk: %v", err)
+		}
+		expire()
+	}
+	if mine, err := d.Renew(ctx, &c, "holder1"); mine || err != nil {
+		t.Errorf("a lease that was lost is renewed: %v", err)
+	}
+	if err := d.Finish(ctx, &c, []string{"1", "2"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := all[1].Finish(ctx, &c, []string{"3", "4"}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	ok, err := d.Results(ctx, w.ID, 0, func(body string) error { got = append(got, body); return nil })
+	if !ok || err != nil || fmt.Sprint(got) != "[1 2]" {
+		t.Errorf("%v, %v, %v", got, ok, err)
+	}
+	if mine, err := d.Renew(ctx, &c, fmt.Sprint("holder", MaxAttempts+1)); mine || err != nil {
+		t.Errorf("a lease of what is done is renewed: %v", err)
+	}
+}
