@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"postseal/store"
 )
@@ -349,10 +350,25 @@ func forgetReports(t *testing.T, db store.Store) {
 	if err != nil || err2 != nil || err3 != nil || days[0].State != store.DayClosed || len(left) != 1 || len(done.Body) != 0 {
 		t.Errorf("%+v %+v %+v %v %v %v", days, left, done, err, err2, err3)
 	}
+	take := func(want bool) {
+		t.Helper()
+		if ok, err := db.TakeFailure(ctx, "d1.acme.test", "a", theDay.Start(), 1, time.Hour); ok != want || err != nil {
+			t.Errorf("%v %v", ok, err)
+		}
+	}
+	take(true)
+	take(false)
+	if err := db.AddFailure(ctx, store.Delivery{Day: theDay, Domain: "d1.acme.test", Address: "f@acme.test", Token: "tf"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := db.Forget(ctx, store.Forgotten{Domain: "acme.test"}); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := db.Outgoing(ctx, store.ReportFilter{}); err != nil || len(left) != 0 {
 		t.Errorf("%+v %v", left, err)
 	}
+	if _, ok, err := db.DeliveryOf(ctx, "tf"); ok || err != nil {
+		t.Errorf("a failure report is still known: %v %v", ok, err)
+	}
+	take(true)
 }

@@ -213,6 +213,21 @@ func compose(t testing.TB, m arrival, tags string) []byte {
 	return text
 }
 
+// TestPingPong: a failure report, or a bounce of one, that fails DMARC at a receiver that sends such
+// reports causes none: two receivers would send them to each other for ever.
+func TestPingPong(t *testing.T) {
+	text := bytes.Replace(compose(t, arrival{from: "alice@acme.test"}, record+"0"), []byte("<reports@mx.example.net>"), []byte("<reports@acme.test>"), 1)
+	for name, m := range map[string]arrival{"the report": {from: "reports@acme.test", text: string(text)}, "its bounce": {from: "", text: letter}} {
+		v := m.verdict(t, record+"0:1:d:s")
+		if v.Report.DMARC.Code != "fail" || string(v.Report.Author.Domains[0]) != "acme.test" {
+			t.Errorf("%s: %s", name, v.Report)
+		}
+		if f, ok := Of(v, redactor(t)); ok {
+			t.Errorf("%s causes a report: %+v", name, f)
+		}
+	}
+}
+
 // TestReadBack: our own reader finds what the report says, without a warning.
 func TestReadBack(t *testing.T) {
 	text := compose(t, arrival{from: "alice@acme.test", selector: "s1", breakBody: true}, record+"0:1:d:s")
