@@ -172,6 +172,20 @@ func TestFailureReportsOff(t *testing.T) {
 	}
 }
 
+// TestReportReload: a change of [report] that a reload does not apply is told; one of read is applied.
+func TestReportReload(t *testing.T) {
+	dir := t.TempDir()
+	config := reportingConfig(t, dir)
+	d := run(t, config)
+	d.write(strings.Replace(config, "'dmarc@here.test'", "'other@here.test'", 1))
+	d.reread("msg=reloaded")
+	if strings.Contains(d.log.String(), "after a restart") {
+		t.Errorf("a change of read:\n%s", d.log)
+	}
+	d.write(config + "[report.failure]\nenabled = true\ndomains = ['fails.test']\n")
+	d.reread("changes to [report], except for read, take effect after a restart")
+}
+
 // TestReportsThroughProxy: reports of others and bounces of ours that come through the proxy are
 // read on their way as those through the milter are, and reach the next hop.
 func TestReportsThroughProxy(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -71,6 +72,16 @@ func (d *Daemon) startReports(c *conf.Config) error {
 	f, err := newFailureReports(d, r, c)
 	d.history.failures.Store(f)
 	return err
+}
+
+// warnOfReports says that what sends reports is made when the daemon starts. The addresses of read
+// are looked up for each message.
+func (d *Daemon) warnOfReports(c *conf.Config) {
+	now, old := c.Report, d.config.Report
+	now.Read, old.Read = nil, nil
+	if !reflect.DeepEqual(now, old) {
+		d.log.Warn("changes to [report], except for read, take effect after a restart")
+	}
 }
 
 // Lookup implements resolver.Resolver with the name servers in force.

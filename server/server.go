@@ -405,6 +405,7 @@ func (d *Daemon) use(c *conf.Config) error {
 	if c.Listen != d.config.Listen || c.Store != d.config.Store || c.Fleet != d.config.Fleet || c.Log != d.config.Log || c.Limits.Connections != d.config.Limits.Connections || c.Limits.Memory != d.config.Limits.Memory {
 		d.log.Warn("changes to [listen], [store], [fleet], [log], and connections and memory in [limits] take effect after a restart")
 	}
+	d.warnOfReports(c)
 	if old := d.names.Swap(p.names); old != p.names {
 		d.restoreAfterReload(p.names)
 		d.retire(old)
