@@ -17,9 +17,9 @@ func (a *app) migrateCommand() *cobra.Command {
 		Short: "Translate the configuration of opendkim, opendmarc or policyd-spf",
 		Long: `Migrate reads the configuration files of opendkim, opendmarc and policyd-spf and prints one
 postseal configuration. Comments list every option that behaves differently, including
-those with other defaults. It reads the tables of addresses and domains that the configuration
-names (refile:, file:, a path), and does not take over the sockets of the old programs. Test the
-result with postseal config check and postseal replay.
+those with other defaults. It reads the tables of addresses and domains that the
+configuration names (refile:, file:, a path), and does not take over the sockets of the old
+programs. Test the result with postseal config check and postseal replay.
 
 Exit codes: 0 translated, 64 unknown program, 66 no such file.`,
 		Example: `  postseal migrate /etc/opendmarc.conf > postseal.toml
