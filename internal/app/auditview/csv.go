@@ -3,6 +3,7 @@ package auditview
 import (
 	"bufio"
 	"encoding/csv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,10 +30,19 @@ func (s *sheet) Report(r *audit.Report, _ Source) error {
 		s.row(append(lead, "", "", "", r.GradeReason, "", "", "", "", ""))
 	}
 	for _, f := range r.Findings {
-		s.row(append(lead[:3:3], f.ID, string(f.Severity), f.Title, f.Detail, f.Fix, f.RFC, f.Where.Name, strconv.Itoa(f.Where.Offset), f.Publish))
+		s.row(append(lead[:3:3], f.ID, string(f.Severity), f.Title, f.Detail, f.Fix+withheld(r, &f), f.RFC, f.Where.Name, strconv.Itoa(f.Where.Offset), f.Publish))
 	}
 	s.w.Flush()
 	return s.w.Error()
+}
+
+// withheld says why there is no record to publish at the name of a finding.
+func withheld(r *audit.Report, f *audit.Finding) string {
+	i := slices.IndexFunc(r.NoRecord, func(n audit.NoRecord) bool { return n.Name == f.Where.Name })
+	if i < 0 || f.Publish != "" {
+		return ""
+	}
+	return " (no record to publish: " + r.NoRecord[i].Reason + ")"
 }
 
 // row prevents a spreadsheet from reading untrusted text as a formula.

@@ -127,7 +127,7 @@ func (s *sarif) Report(r *audit.Report, from Source) error {
 }
 
 func (s *sarif) result(r *audit.Report, f *audit.Finding, from Source) *sarifResult {
-	message := r.Domain + ": " + f.Title + ". " + f.Detail + ". Fix: " + f.Fix
+	message := r.Domain + ": " + f.Title + ". " + f.Detail + ". Fix: " + f.Fix + withheld(r, f)
 	if f.Publish != "" {
 		message += ". Publish: " + f.Publish
 	}
