@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
+.PHONY: outage bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
 
 build:
 	go build ./cmd/postseal
@@ -84,6 +84,11 @@ attack:
 attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
 	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -sessions 1000
+
+# Two hours of 50 verdicts a second without a database, and what its latency is to the milter.
+outage:
+	go test ./store/writer -run TestOutage -count=1 -v -timeout 30m -outage 360000
+	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 30m -rounds 50
 
 # Messages of odd shapes beside rspamd, in the same run. Needs root, and installs rspamd.
 bench-shapes:

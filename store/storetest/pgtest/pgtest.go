@@ -219,6 +219,20 @@ func (s *Server) run(name string, args ...string) error {
 	return nil
 }
 
+// Dump returns all that a database holds, as pg_dump writes it.
+func (s *Server) Dump(t testing.TB, address string) []byte {
+	t.Helper()
+	file := filepath.Join(s.dir, "dump.sql")
+	if err := s.run("pg_dump", "--inserts", "-f", file, "-d", address); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // UseTLS makes the server offer TLS with the certificate that sign returns for its address.
 func (s *Server) UseTLS(t *testing.T, sign func(t *testing.T, ip string) (cert, key []byte)) {
 	t.Helper()
