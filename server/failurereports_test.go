@@ -172,6 +172,17 @@ func TestFailureReportsOff(t *testing.T) {
 	}
 }
 
+// TestFailureExcluded: a listed domain that never gets a report is told.
+func TestFailureExcluded(t *testing.T) {
+	config := reportingConfig(t, t.TempDir())
+	config = strings.Replace(config, "[report]\n", "[report]\nexclude = ['quiet.test']\n", 1) + "[report.failure]\nenabled = true\ndomains = ['a.quiet.test', 'mx.test', 'own.test', 'fine.test']\n[dmarc]\nprotected = ['own.test']\n"
+	_, warnings, err := conf.Parse("p.toml", []byte(config), time.Now())
+	told := fmt.Sprint(warnings)
+	if err != nil || strings.Count(told, "never gets a report") != 3 || strings.Contains(told, "fine.test") {
+		t.Errorf("%v, %s", err, told)
+	}
+}
+
 // TestReportReload: a change of [report] that a reload does not apply is told; one of read is applied.
 func TestReportReload(t *testing.T) {
 	dir := t.TempDir()

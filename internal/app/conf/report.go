@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,6 +167,7 @@ func (d *decoder) checkReport(c *Config) {
 	if r.Sends() && c.Store.URL == "" && c.Store.URLFile == "" {
 		d.problem("report.from", "reports are made from the history, but [store] url is none")
 	}
+	d.checkFailure(c)
 	switch {
 	case r.Failure.Enabled && !r.Sends():
 		d.problem("report.failure.enabled", "needs [report] from and dkim: failure reports have to be signed (RFC 9991 §5.1)")
@@ -174,6 +176,17 @@ func (d *decoder) checkReport(c *Config) {
 	}
 	if time.Duration(r.Wait) > 20*time.Hour {
 		d.problem("report.wait", "is more than 20h: reports are due each day")
+	}
+}
+
+// checkFailure finds domains that never get a failure report.
+func (d *decoder) checkFailure(c *Config) {
+	none := append(append([]Domain{Domain(c.Report.From.Domain())}, c.Report.Exclude...), c.DMARC.Protected...)
+	for i, name := range c.Report.Failure.Domains {
+		within := func(x Domain) bool { return x != "" && (name == x || strings.HasSuffix(string(name), "."+string(x))) }
+		if j := slices.IndexFunc(none, within); j >= 0 {
+			d.warn(at("report.failure.domains", i), "%q never gets a report: %q is the domain of [report] from, excluded, or in [dmarc] protected", name, none[j])
+		}
 	}
 }
 
