@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	mu     sync.Mutex
 	report audit.Report
-	n      int
+	n      atomic.Int64
 }
 
 func (w *world) set(grade audit.Grade, spf string, keys ...audit.DKIMKey) {
@@ -36,7 +37,7 @@ func (w *world) set(grade audit.Grade, spf string, keys ...audit.DKIMKey) {
 func (w *world) audit(_ context.Context, name domain.Name) *audit.Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.n++
+	w.n.Add(1)
 	r := w.report
 	r.Domain = string(name)
 	return &r
@@ -72,16 +73,16 @@ func TestWatch(t *testing.T) {
 		}
 		synctest.Wait()
 		e, ok := l.Of("a.test")
-		if !ok || e.Grade != "B" || e.By != "ann" || e.Every != "24h0m0s" || w.n != 1 || !e.Next.Equal(e.Checked.Add(Usual)) {
-			t.Fatalf("%+v, %d audits", e, w.n)
+		if !ok || e.Grade != "B" || e.By != "ann" || e.Every != "24h0m0s" || w.n.Load() != 1 || !e.Next.Equal(e.Checked.Add(Usual)) {
+			t.Fatalf("%+v, %d audits", e, w.n.Load())
 		}
 		time.Sleep(25 * time.Hour)
-		if points, _ := l.History("a.test"); len(points) != 1 || w.n != 2 {
-			t.Errorf("without a change: %+v, %d audits", points, w.n)
+		if points, _ := l.History("a.test"); len(points) != 1 || w.n.Load() != 2 {
+			t.Errorf("without a change: %+v, %d audits", points, w.n.Load())
 		}
 		w.set("", "")
 		time.Sleep(24 * time.Hour)
-		n := w.n
+		n := w.n.Load()
 		if e, _ := l.Of("a.test"); e.Grade != "B" || e.Reason != "reason " || n < 3 {
 			t.Errorf("an audit without a grade: %+v", e)
 		}

@@ -99,8 +99,9 @@ func bulkGrade(_ context.Context, name domain.Name) *audit.Report {
 func bulked(t testing.TB) (jobs *bulk.Jobs, done, stopped string) {
 	t.Helper()
 	half, once := make(chan struct{}), sync.Once{}
-	at := now.Add(-time.Hour)
-	jobs, err := bulk.Open(t.TempDir(), func() time.Time { return at }, func(ctx context.Context, name domain.Name) *audit.Report {
+	var minutes atomic.Int64
+	at := func() time.Time { return now.Add(-time.Hour + time.Duration(minutes.Load())*time.Minute) }
+	jobs, err := bulk.Open(t.TempDir(), at, func(ctx context.Context, name domain.Name) *audit.Report {
 		if name == "slow.test" {
 			once.Do(func() { close(half) })
 			<-ctx.Done()
@@ -119,7 +120,7 @@ func bulked(t testing.TB) (jobs *bulk.Jobs, done, stopped string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at = at.Add(time.Minute)
+	minutes.Add(1)
 	second, err := jobs.Add(strings.NewReader(strings.Replace(names.String(), "d60.test", "slow.test", 1)), "bob")
 	if err != nil {
 		t.Fatal(err)

@@ -72,6 +72,7 @@ func TestBrowserChecks(t *testing.T) {
 			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": c.pages, "search": "applied:reject", "keyboard": c.name == "full"})
 		})
 	}
+	comparePictures(t, dir, browser)
 }
 
 // runChecks runs the plan in the browser, and reports what it found.

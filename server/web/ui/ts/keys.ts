@@ -45,6 +45,7 @@ function act(key: string): boolean {
     case "y":
     case "p":
     case "r":
+    case "w":
     case "[":
     case "]":
       return press(key);

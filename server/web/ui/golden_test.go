@@ -1,0 +1,255 @@
+package ui
+
+import (
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"golang.org/x/net/html"
+
+	"postseal/server/listener"
+	"postseal/store"
+)
+
+var update = flag.Bool("update", false, "rewrite the files in testdata/golden")
+
+// goldenRows are the rows of a table that a golden file has.
+const goldenRows = 4
+
+// TestGolden: the pages in their states are those of testdata/golden, as an outline of their elements
+// and text. After a change that is meant: go test ./server/web/ui -update, and read the difference.
+func TestGolden(t *testing.T) {
+	jobs, done, stopped := bulked(t)
+	ids := regexp.MustCompile(regexp.QuoteMeta(done) + "|" + regexp.QuoteMeta(stopped))
+	full := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), watched: watching(t), jobs: jobs, trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
+	failing, off := &source{db: broken{}, trouble: "No name server answers."}, &source{why: `[store] url is "none"`}
+	ref := store.RefText(1000)
+	for _, c := range []struct {
+		name   string
+		source *source
+		path   string
+	}{
+		{"live", full, "/live?follow=0"}, {"live-off", off, "/live?follow=0"}, {"live-failing", failing, "/live?follow=0"}, {"live-slow", &source{db: slowReports{}}, "/live?follow=0"},
+		{"search", full, "/search?q=author:bank.test"}, {"search-wrong", full, "/search?q=authr:x"}, {"search-failing", failing, "/search?q=x.test"}, {"search-none", full, "/search?q=author:none.test"},
+		{"message", full, "/v/" + ref}, {"message-now", full, "/v/" + ref + "?dns=now"}, {"message-failing", failing, "/v/" + ref}, {"message-unknown", full, "/v/ZZZZZZZZ"},
+		{"whatif", full, "/whatif"}, {"whatif-off", off, "/whatif"}, {"audit", full, "/audit/acme.test"}, {"audit-form", full, "/audit"}, {"audit-history", full, "/audit/acme.test/history"},
+		{"watch", full, "/audit/watch"}, {"watch-off", off, "/audit/watch"}, {"bulk", full, "/bulk"}, {"bulk-off", off, "/bulk"}, {"job", full, "/bulk/" + done}, {"job-stopped", full, "/bulk/" + stopped + "?grade=C"},
+		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"system", full, "/system"}, {"system-failing", failing, "/system"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, body := 0, ""
+			get := func(t *testing.T) { status, body = open(t, as(handler(c.source), listener.AdminRole), c.path) }
+			if strings.HasSuffix(c.name, "-slow") {
+				synctest.Test(t, get)
+			} else {
+				get(t)
+			}
+			got := fmt.Sprintf("%d\n%s", status, ids.ReplaceAllString(outline(t, body), "JOB"))
+			path := filepath.Join("testdata", "golden", c.name+".txt")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("differs from %s:\n%s", path, firstDifference(string(want), got))
+			}
+		})
+	}
+}
+
+// firstDifference returns the lines around the first that differ.
+func firstDifference(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(b), len(a))
+}
+
+// outline writes the title and the main part of a page, one line for each element or text.
+func outline(t *testing.T, body string) string {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && (n.Data == "title" || n.Data == "main" || n.Data == "p" && attr(n, "class") == "band") {
+			outlineOf(&b, n, "")
+		}
+	}
+	return b.String()
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func outlineOf(b *strings.Builder, n *html.Node, indent string) {
+	switch {
+	case n.Type == html.TextNode:
+		if text := strings.Join(strings.Fields(n.Data), " "); text != "" {
+			fmt.Fprintf(b, "%s%s\n", indent, text)
+		}
+		return
+	case n.Type != html.ElementNode:
+		return
+	}
+	fmt.Fprintf(b, "%s<%s", indent, n.Data)
+	for _, a := range n.Attr {
+		fmt.Fprintf(b, " %s=%q", a.Key, a.Val)
+	}
+	b.WriteString(">\n")
+	if n.Data == "svg" || n.Data == "pre" && len(n.FirstChild.Data) > 2000 {
+		return
+	}
+	rows := 0
+	for c := range n.ChildNodes() {
+		if c.Data == "tr" && n.Data == "tbody" {
+			if rows++; rows > goldenRows {
+				continue
+			}
+		}
+		outlineOf(b, c, indent+" ")
+	}
+	if rows > goldenRows {
+		fmt.Fprintf(b, "%s (%d more rows)\n", indent, rows-goldenRows)
+	}
+}
+
+// The golden pictures are gray and a quarter as wide and high: small, and deaf to how the edge of a
+// letter is drawn.
+const (
+	goldenScale = 4
+	goldenHigh  = 900 // of the screenshot; the rest is cut
+	goldenPixel = 40  // of 255, by which a pixel differs
+	goldenShare = 0.001
+)
+
+// goldenPages are those whose pictures are compared.
+var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "reports-out-full", "live-off", "search-wrong"}
+
+// comparePictures compares the screenshots in dir with testdata/golden. They depend on the browser and
+// its fonts: with others than those that made the golden ones, nothing is compared.
+func comparePictures(t *testing.T, dir, browser string) {
+	t.Helper()
+	file := filepath.Join("testdata", "golden", "pictures.txt")
+	here := drawnBy(browser)
+	if *update {
+		if err := os.WriteFile(file, []byte(here), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if made, err := os.ReadFile(file); err != nil || string(made) != here {
+		t.Logf("skipped: the pictures are not compared: they were made by\n%sand this is\n%s", made, here)
+		return
+	}
+	for _, name := range goldenPages {
+		for _, form := range []string{"light", "dark", "phone", "phone-dark"} {
+			comparePicture(t, filepath.Join(dir, name+"-"+form+".png"), filepath.Join("testdata", "golden", name+"-"+form+".png"))
+		}
+	}
+}
+
+// drawnBy names the browser and the font of the pages.
+func drawnBy(browser string) string {
+	version, _ := exec.Command(browser, "--version").Output()
+	font, _ := exec.Command("fc-match", "system-ui").Output()
+	return string(version) + string(font)
+}
+
+func comparePicture(t *testing.T, made, golden string) {
+	t.Helper()
+	got, err := small(made)
+	if os.IsNotExist(err) {
+		return // not among the pages of this run
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		f, err := os.Create(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(f, got); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	f, err := os.Open(golden)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	want, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Bounds() != got.Bounds() {
+		t.Errorf("%s: %v, want %v", golden, got.Bounds(), want.Bounds())
+		return
+	}
+	differ := 0
+	for y := range got.Rect.Dy() {
+		for x := range got.Rect.Dx() {
+			a, b := int(got.GrayAt(x, y).Y), int(color.GrayModel.Convert(want.At(x, y)).(color.Gray).Y)
+			if a-b > goldenPixel || b-a > goldenPixel {
+				differ++
+			}
+		}
+	}
+	if share := float64(differ) / float64(got.Rect.Dx()*got.Rect.Dy()); share > goldenShare {
+		t.Errorf("%s: %.2f%% of the picture differs, at most %.1f%%: see %s; -update if that is meant", golden, share*100, goldenShare*100, made)
+	}
+}
+
+// small reads a picture, cuts it and makes it small and gray.
+func small(path string) (*image.Gray, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in, err := png.Decode(f)
+	if err != nil {
+		return nil, err
+	}
+	w, h := in.Bounds().Dx()/goldenScale, min(in.Bounds().Dy(), goldenHigh)/goldenScale
+	out := image.NewGray(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			sum := 0
+			for k := range goldenScale * goldenScale {
+				sum += int(color.GrayModel.Convert(in.At(x*goldenScale+k%goldenScale, y*goldenScale+k/goldenScale)).(color.Gray).Y)
+			}
+			out.SetGray(x, y, color.Gray{Y: uint8(sum / (goldenScale * goldenScale))})
+		}
+	}
+	return out, nil
+}
