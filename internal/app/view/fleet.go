@@ -135,7 +135,7 @@ func skewText(ahead float64) string {
 	case skew > time.Minute:
 		return fmt.Sprintf("  its clock is %v ahead of that of the database", skew)
 	case skew < -time.Minute:
-		return fmt.Sprintf("  its clock is %v behind that of the database", -skew)
+		return fmt.Sprintf("  its clock lags that of the database by %v", -skew)
 	}
 	return ""
 }
