@@ -20,18 +20,19 @@ import (
 // pageWalk says how a page is walked: what its reader has before, and which commands do not run here.
 // Every other command must exit with 0, or with what its shown output ends with.
 type pageWalk struct {
-	before  string            // shell, after testdata/machine/setup.sh, in the directory of the reader
-	after   string            // shell, at the end
-	in      string            // the directory of the reader; "" is an empty one
-	config  map[int]string    // blocks of TOML, counted from 0, that are put into postseal.toml, with lines to add
-	blocks  map[int]string    // blocks without a language, counted from 0, that are put into the file named
-	skip    map[string]string // a command that starts so does not run, and why
-	exit    map[string]int    // a command that starts so exits otherwise
-	during  map[string]string // a command that starts so does not end by itself: shell that ends it when it has done its work
-	then    string            // shell, after a configuration was put there
-	input   map[string]string // what the reader types into a command that starts so
-	output  map[string]string // a command that starts so prints this
-	replace map[string]string // what a reader replaces, with a file that holds what with
+	packages []string          // of Debian, which conflict with Postfix: downloaded, and installed on this host alone
+	before   string            // shell, after testdata/machine/setup.sh, in the directory of the reader
+	after    string            // shell, at the end
+	in       string            // the directory of the reader; "" is an empty one
+	config   map[int]string    // blocks of TOML, counted from 0, that are put into postseal.toml, with lines to add
+	blocks   map[int]string    // blocks without a language, counted from 0, that are put into the file named
+	skip     map[string]string // a command that starts so does not run, and why
+	exit     map[string]int    // a command that starts so exits otherwise
+	during   map[string]string // a command that starts so does not end by itself: shell that ends it when it has done its work
+	then     string            // shell, after a configuration was put there
+	input    map[string]string // what the reader types into a command that starts so
+	output   map[string]string // a command that starts so prints this
+	replace  map[string]string // what a reader replaces, with a file that holds what with
 }
 
 // block is a fenced block of a page.
@@ -108,6 +109,10 @@ func TestWalk(t *testing.T) {
 				}
 				return
 			}
+			if packages := walks[name].packages; len(packages) > 0 {
+				dir := download(t, packages)
+				t.Setenv("POSTSEAL_PACKAGES", dir)
+			}
 			runInMachine(t, "^TestWalkInside$", page)
 		})
 	}
@@ -116,6 +121,19 @@ func TestWalk(t *testing.T) {
 			t.Errorf("the table walks names %s, which is not a page", name)
 		}
 	}
+}
+
+// download gets packages of Debian without installing them.
+func download(t *testing.T, packages []string) (dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"download"}, packages...)...)
+	cmd.Dir = t.TempDir()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("apt-get download: %v %s", err, out)
+	}
+	return cmd.Dir
 }
 
 // TestWalkInside walks the page that TestWalk names.
@@ -137,7 +155,7 @@ func TestWalkInside(t *testing.T) {
 			toml++
 		case "":
 			if file, ok := w.pageWalk.blocks[plain]; ok {
-				w.shell(fmt.Sprintf("mkdir -p $(dirname %s); cat >%[1]s", file), b.text)
+				w.shell(fmt.Sprintf("mkdir -p $(dirname %s); cat >%s", strings.TrimPrefix(file, ">"), file), b.text)
 			}
 			plain++
 		}

@@ -32,6 +32,25 @@ cp "$WALK/report.xml.gz" ~/dmarc-reports/
 mv "$WALK/report.xml.gz" "$WALK/example.net!acme.test!1795910400!1795996799.xml.gz"
 `
 
+// receives: an honest message and a forgery from the internet are delivered with their results; a
+// daemon that enforces rejects the forgery.
+const receives = `
+attempt() {
+	timeout 60 swaks --server 198.51.100.9 --local-interface 203.0.113.7 --helo host-7.cheap.example --from $1 --h-From $1 --to me@example.net >/tmp/swaks.log 2>&1
+}
+for from in ann@cheap.example security@bank.test; do
+	attempt $from || { cat /tmp/swaks.log; exit 1; }
+done
+for _ in $(seq 200); do [ "$(grep -cs '^Authentication-Results: mx.example.net' $box)" = 2 ] && break; sleep 0.05; done
+[ "$(grep -c '^Authentication-Results: mx.example.net' $box)" = 2 ] || { cat $box; exit 1; }
+grep -q 'dmarc=fail' $box
+sed -i 's/observe/guarded/' /etc/postseal/postseal.toml
+systemctl restart postseal
+if attempt security@bank.test; then cat /tmp/swaks.log; exit 1; fi
+grep -q '550[- ]5.7.26' /tmp/swaks.log || { cat /tmp/swaks.log; exit 1; }
+attempt ann@cheap.example
+`
+
 // oneRef: a forged message came in, and its reference is in /tmp/ref.
 const oneRef = "configured '[bundles]\nkeep = \"refused\"'\nforge\n"
 
@@ -92,6 +111,18 @@ var walks = map[string]pageWalk{
 		replace: refOf,
 		output:  map[string]string{"postseal exempt": "[[exempt]]"},
 	},
+	"exim.md": {
+		packages: []string{"exim4-config", "exim4-base", "exim4-daemon-light", "libidn12"},
+		before: `
+			DEBIAN_FRONTEND=noninteractive dpkg -i --force-all $POSTSEAL_PACKAGES/*.deb >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; exit 1; }
+			sed -i "s/^dc_eximconfig_configtype=.*/dc_eximconfig_configtype='internet'/; s/^dc_other_hostnames=.*/dc_other_hostnames='mx.example.net ; example.net'/; /^dc_local_interfaces=/d" /etc/exim4/update-exim4.conf.conf
+			installed`,
+		blocks: map[int]string{0: ">/etc/exim4/update-exim4.conf.conf", 1: "/etc/exim4/exim4.conf.localmacros", 2: "/etc/systemd/system/postseal-smtp.socket"},
+		config: map[int]string{0: ""},
+		exit:   map[string]int{"swaks": 24},
+		output: map[string]string{"swaks": "550 relay not permitted"},
+		after:  "box=/var/mail/me\n" + receives,
+	},
 	"explain.md": {
 		before:  "configured\ncp testdata/mail/list.eml $WALK/a.eml\n",
 		config:  map[int]string{0: ""},
@@ -131,6 +162,20 @@ var walks = map[string]pageWalk{
 			"postseal report show":         "TestReports sends reports through this program and Postfix; here no day has ended",
 			"postseal report send --again": "as report show",
 		},
+	},
+	"sendmail.md": {
+		packages: []string{"sendmail-base", "sendmail-bin", "sendmail-cf", "m4", "make", "liblockfile1", "lockfile-progs", "sensible-mda", "procmail"},
+		before: `
+			DEBIAN_FRONTEND=noninteractive timeout 200 dpkg -i --force-all $POSTSEAL_PACKAGES/*.deb >/tmp/dpkg.log 2>&1 </dev/null || { tail -40 /tmp/dpkg.log; exit 1; }
+			sed -i 's/, Addr=127.0.0.1//' /etc/mail/sendmail.mc
+			feature=$(printf 'FEATURE(\140accept_unresolvable_domains\047)dnl')
+			sed -i "/^MAILER_DEFINITIONS/i $feature" /etc/mail/sendmail.mc
+			printf 'example.net\nmx.example.net\n' >>/etc/mail/local-host-names
+			rm -f /usr/sbin/postconf /usr/sbin/postfix # which this package would have removed
+			installed`,
+		blocks: map[int]string{0: ">/etc/mail/sendmail.mc"},
+		config: map[int]string{0: ""},
+		after:  "box=/var/mail/me\n" + receives,
 	},
 	"try-before-you-enforce.md": {
 		before: "configured\n" + mailbox,
