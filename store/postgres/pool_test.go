@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"postseal/store"
 	"postseal/store/storetest"
@@ -124,4 +127,28 @@ func TestRoles(t *testing.T) {
 	if err := try(t, reader, "DELETE FROM postseal.verdict"); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("the role for dashboards writes: %v", err)
 	}
+	// It has rights on all tables, and sees none of what logs in or decides about mail.
+	change(t, address, "INSERT INTO postseal.secret (name, id, value, from_at) VALUES ('s', '1', 'x', 0); INSERT INTO postseal.login (id, kind, name, role, proof, began_at, seen_at) VALUES ('1', 'login', 'ann', 'admin', '1', 0, 0);"+
+		"INSERT INTO postseal.member (id, name, place, version, started_at, seen_at, login) VALUES ('1', 'mx1', 'p', 'v', 0, 0, '1'); INSERT INTO postseal.config (n, state, body, author, note, made_at) VALUES (1, 'active', 'x', 'a', '', 0)")
+	for _, table := range []string{"secret", "login", "member", "config"} {
+		if n := rows(t, reader, table); n != 0 {
+			t.Errorf("the role for dashboards sees %d rows of %s", n, table)
+		}
+		if n := rows(t, address, table); n != 1 {
+			t.Errorf("the role of the daemons sees %d rows of %s", n, table)
+		}
+	}
+}
+
+func rows(t *testing.T, address, table string) (n int) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if err := c.QueryRow(t.Context(), "SELECT count(*) FROM postseal."+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -133,9 +133,9 @@ func skewText(ahead float64) string {
 	skew := time.Duration(ahead * float64(time.Second)).Round(time.Second)
 	switch {
 	case skew > time.Minute:
-		return fmt.Sprintf("  its clock is %v ahead of that of the database", skew)
+		return fmt.Sprintf("  its clock is %v fast", skew)
 	case skew < -time.Minute:
-		return fmt.Sprintf("  its clock lags that of the database by %v", -skew)
+		return fmt.Sprintf("  its clock is %v slow", -skew)
 	}
 	return ""
 }

@@ -18,3 +18,8 @@ CREATE INDEX work_chunk_due ON postseal.work_chunk (lease_until) WHERE NOT done;
 CREATE TABLE postseal.work_result (
   work text NOT NULL, chunk bigint NOT NULL, n bigint NOT NULL, body text NOT NULL, PRIMARY KEY (work, chunk, n),
   FOREIGN KEY (work, chunk) REFERENCES postseal.work_chunk ON DELETE CASCADE);
+-- Roles for dashboards may read all tables, later ones too; of these they see no rows. Only the owner does, the role of the daemons.
+ALTER TABLE postseal.secret ENABLE ROW LEVEL SECURITY;
+ALTER TABLE postseal.login ENABLE ROW LEVEL SECURITY;
+ALTER TABLE postseal.member ENABLE ROW LEVEL SECURITY;
+ALTER TABLE postseal.config ENABLE ROW LEVEL SECURITY;
