@@ -138,6 +138,7 @@ func count(t *testing.T, address, query string) (n int) {
 // TestSharedLogins: a login at one daemon holds at the others, by token and by code; it ends
 // everywhere; without the database it holds where it was used.
 func TestSharedLogins(t *testing.T) {
+	t.Parallel() // it mostly waits
 	pg := pgtest.Begin(t)
 	w := newWire(t, pg.Addr)
 	direct := pg.Database(t, pg.Addr)
@@ -204,6 +205,7 @@ func TestSharedLogins(t *testing.T) {
 // TestSharedLinks: the link of a refusal that one daemon made is answered by the others, those
 // from before the hosts shared a database too, and after the key was replaced.
 func TestSharedLinks(t *testing.T) {
+	t.Parallel() // it mostly waits
 	pg := pgtest.Begin(t)
 	direct := pg.Database(t, pg.Addr)
 	all := nodes(t, direct, 3, "")
