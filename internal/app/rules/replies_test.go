@@ -41,9 +41,7 @@ func TestReplies(t *testing.T) {
 			if test.want == "" {
 				test.want = plain
 			}
-			if strings.HasSuffix(test.want, "|") {
-				test.want = strings.TrimSuffix(test.want, "|")
-			}
+			test.want = strings.TrimSuffix(test.want, "|")
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
