@@ -100,6 +100,9 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	if silent != nil {
 		a.warn("%s\n%s", silent.msg, silent.hint)
 	}
+	if doors.Milter != "" && doors.Policy != "" && a.config.Policy.ReceivedSPF {
+		a.hint("set [policy] received_spf = false: the milter cannot tell that field of the policy service from a forged one, and removes it")
+	}
 	if a.wantJSON() {
 		return a.json(struct {
 			Schema  string           `json:"schema"`
