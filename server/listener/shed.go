@@ -33,6 +33,8 @@ type flights struct {
 	mu     sync.Mutex
 	all    map[*flight]struct{}
 	looked time.Time // when shedCostliest last looked at them
+	summed time.Time // when held last did
+	sum    int64     // what they held then
 }
 
 // flight is one of them.
@@ -58,6 +60,21 @@ func (f *flights) finish(one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, one)
+}
+
+// held is how many octets all of them hold. It is counted, not measured, and so known before the collector
+// has run, which on a busy machine may be seconds later.
+func (f *flights) held(now time.Time) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if since := now.Sub(f.summed); since >= 0 && since < shedEvery {
+		return f.sum
+	}
+	f.sum, f.summed = 0, now
+	for one := range f.all {
+		f.sum += int64(one.size())
+	}
+	return f.sum
 }
 
 // costly reports whether the messages of a network hold more than ordinary ones do.
@@ -149,7 +166,7 @@ func newFlight(ctx context.Context, conn postseal.Conn) (context.Context, *fligh
 // ShedCostliest sheds the messages that hold the most DNS answers once memory fills up, so that it
 // does not become short for others.
 func (e *Engine) ShedCostliest() {
-	over := e.Memory.overCostly()
+	over := e.overCostly()
 	if over <= 0 {
 		return
 	}
@@ -169,9 +186,19 @@ func (e *Engine) ShedCostliest() {
 	})
 }
 
+// overCostly returns how many octets are in use beyond what costly messages may add to, by what the collector
+// saw last or by what messages hold now, whichever is more.
+func (e *Engine) overCostly() int64 {
+	over := e.Memory.overCostly()
+	if limit := e.Memory.Limit(); limit > 0 {
+		over = max(over, e.flights.held(time.Now())-int64(costlyShare*float64(limit)))
+	}
+	return over
+}
+
 // costly reports whether mail of this client is to be deferred before that of others.
 func (e *Engine) costly(client netip.Addr) bool {
-	if e.Memory.overCostly() <= 0 {
+	if e.overCostly() <= 0 {
 		return false
 	}
 	e.ShedCostliest()

@@ -92,3 +92,28 @@ func TestShedMessage(t *testing.T) {
 		t.Errorf("%d are registered, want the request alone", n)
 	}
 }
+
+// TestShedBeforeCollection: what messages hold is known before the collector has run, so that on a machine where it
+// runs late the costly ones end, and not the next honest one.
+func TestShedBeforeCollection(t *testing.T) {
+	var log bytes.Buffer
+	e := engine(t, &log)
+	e.Memory = &Memory{limit: 10 << 20, now: time.Now, inUse: func() int64 { return 1 << 20 }, collect: func() {}}
+	costly := e.Begin(t.Context(), e.Current(), client("192.0.2.1"), "mx.e.test", "a@e.test")
+	ordinary := e.Begin(t.Context(), e.Current(), postseal.Conn{Remote: netip.MustParseAddrPort("198.51.100.1:25")}, "mx.e.test", "a@e.test")
+	defer ordinary.Abort()
+	held := ordinaryMessage
+	costly.flight.size = func() int { return held }
+	if e.Short(Milter, netip.MustParseAddr("192.0.2.77")) || costly.Shed() {
+		t.Fatal("something is put off while little is held")
+	}
+	held = 5 << 20
+	e.flights.summed, e.flights.looked = time.Time{}, time.Time{}
+	if !e.Short(Milter, netip.MustParseAddr("192.0.2.77")) || e.Short(Milter, netip.MustParseAddr("198.51.100.7")) {
+		t.Error("want the network with the costly message put off, and no other")
+	}
+	if !costly.Shed() || ordinary.Shed() {
+		t.Errorf("shed: the costly message %v, the ordinary one %v; want the costly one alone", costly.Shed(), ordinary.Shed())
+	}
+	costly.Abort()
+}

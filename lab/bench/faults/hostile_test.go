@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -365,11 +366,13 @@ func TestShedCostly(t *testing.T) {
 	l := newLoad(d, 1000)
 	honest := 0
 	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if err := l.milter(); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.policy(); err != nil {
-			t.Fatal(err)
+		for _, once := range []func() error{l.milter, l.policy} {
+			switch err := once(); {
+			case errors.Is(err, os.ErrDeadlineExceeded): // the client of the milter tries again later, as after 451
+				l.deferred.Add(1)
+			case err != nil:
+				t.Fatal(err)
+			}
 		}
 		honest++
 	}
