@@ -33,6 +33,8 @@ const (
 	viewLingers  = time.Minute // that a view without viewers keeps its frames
 	retryMillis  = 3000
 	streamWrites = 30 * time.Second
+	staggers     = 16 // groups of viewers that write a frame one after another
+	staggerStep  = 8 * time.Millisecond
 )
 
 // streams are the views of the page Live that are watched. Each frame is encoded once for all
@@ -70,6 +72,7 @@ type encodedFrame struct {
 type watcher struct {
 	frames chan encodedFrame
 	missed atomic.Int64
+	after  time.Duration // that it writes a frame later than the first: a hundred writes at once would hold up mail
 }
 
 func newStreams(now func() time.Time) *streams {
@@ -177,7 +180,7 @@ func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *
 		s.views[key] = v
 		s.n.Store(int32(len(s.views)))
 	}
-	w = &watcher{frames: make(chan encodedFrame, waitFrames)}
+	w = &watcher{frames: make(chan encodedFrame, waitFrames), after: time.Duration(s.viewers%staggers) * staggerStep}
 	v.viewers[w] = true
 	s.viewers++
 	if last <= 0 {
@@ -283,6 +286,7 @@ func (e *events) run(r *http.Request, w *watcher) {
 			if !open {
 				return
 			}
+			time.Sleep(w.after)
 			e.frame(f)
 			if n := w.missed.Swap(0); n > 0 {
 				e.gap(n)
