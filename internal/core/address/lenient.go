@@ -234,9 +234,8 @@ func (l *lenient) addresses() {
 	}
 }
 
-// comments scans those that are all that their list element has, those with a comment inside, which
-// some readers end with that one, and all where a letter that is not ASCII may hide the address of the
-// element: some readers then show the address in a comment.
+// comments scans those that are all that their list element has, and all where a letter that is not
+// ASCII may hide the address of the element: some readers then show the address in a comment.
 func (l *lenient) comments() {
 	foreign := bytes.IndexFunc(l.in, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
 	start, end := 0, -1 // the element, and where the space and the comments at its start end
@@ -248,8 +247,7 @@ func (l *lenient) comments() {
 			if end < 0 {
 				end = skipSpace(l.in, start)
 			}
-			nested := bytes.IndexByte(l.in[item.from+1:item.to], '(') >= 0
-			if foreign || nested || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '\\' || l.in[end] == '<' && !l.beginsMailbox(i)) {
+			if foreign || item.to <= end && (end == len(l.in) || isSeparator(l.in[end]) || l.in[end] == '\\' || l.in[end] == '<' && !l.beginsMailbox(i)) {
 				l.at = item.from
 				l.scan(item.from, item.to)
 			}

@@ -11,30 +11,23 @@ func (p *addressParser) peek() (c byte, ok bool) {
 }
 
 // cfws skips comments and folding white space (RFC 5322 §3.2.2). Nested comments are
-// counted, not recursed into; with an "@" in them they are an error, for some readers end a comment
-// with the first that it holds.
+// counted, not recursed into.
 func (p *addressParser) cfws() bool {
-	depth, deepest, at := 0, 0, false
+	depth := 0
 	start := p.pos
 	for ; p.pos < len(p.in); p.pos++ {
 		switch c := p.in[p.pos]; {
 		case c == '(':
 			if depth == 0 {
-				start, deepest, at = p.pos, 0, false
+				start = p.pos
 			}
 			depth++
-			deepest = max(deepest, depth)
 		case depth == 0:
 			if !isBlank(c) && c != '\r' && c != '\n' {
 				return true
 			}
 		case c == ')':
-			if depth--; depth == 0 && deepest > 1 && at {
-				p.pos = start
-				return p.fail("an address in a comment that holds comments")
-			}
-		case c == '@':
-			at = true
+			depth--
 		case c == '\\':
 			if !p.quotedPair() {
 				return false
