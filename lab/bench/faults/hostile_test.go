@@ -234,9 +234,10 @@ var sessions = flag.Int("sessions", fewSessions, "hostile milter sessions, and p
 const fewSessions = 40
 
 // What the load may take, in KiB: the cache of answers, those that are being read and what the collector
-// leaves before it knows how much is in use; and each session. For 1,000 sessions that is 1 MB each.
+// leaves before it knows how much is in use, up to four times that; and each session. For 1,000 milter
+// sessions and as many requests that is 0.8 MB each.
 const (
-	oncePerDaemon = 96 << 10
+	oncePerDaemon = 192 << 10
 	perSession    = 700
 )
 
