@@ -153,6 +153,7 @@ func (s *sent) post(d *daemon, id string) {
 // answers to COMMIT get lost; a daemon is killed, the database crashes, and the disk of a daemon
 // is a copy of another's. Every verdict is stored once; mail is accepted all the time.
 func TestFleet(t *testing.T) {
+	longOnly(t)
 	pg := pgtest.Begin(t)
 	w := newWire(t, pg.Addr)
 	direct := pg.Database(t, pg.Addr)

@@ -36,6 +36,14 @@ func often(short, long int) int {
 
 var program string // the daemon
 
+// longOnly skips a test that go test ./... has no time for.
+func longOnly(t *testing.T) {
+	t.Helper()
+	if *times == 0 {
+		t.Skip("SKIPPED: it takes 20 s and more: -times 1")
+	}
+}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "postseal-faults-*")

@@ -205,6 +205,7 @@ func TestSharedLogins(t *testing.T) {
 // TestSharedLinks: the link of a refusal that one daemon made is answered by the others, those
 // from before the hosts shared a database too, and after the key was replaced.
 func TestSharedLinks(t *testing.T) {
+	longOnly(t)
 	t.Parallel() // it mostly waits
 	pg := pgtest.Begin(t)
 	direct := pg.Database(t, pg.Addr)

@@ -78,6 +78,7 @@ const (
 // TestSharedConfig: what is pushed holds on every host within five seconds, or on none; a host that was
 // down takes it when it starts, with and without the database; rollback by number.
 func TestSharedConfig(t *testing.T) {
+	longOnly(t)
 	t.Parallel() // it mostly waits
 	pg := pgtest.Begin(t)
 	direct := pg.Database(t, pg.Addr)

@@ -19,9 +19,7 @@ var half = map[string][]string{
 // listener. No more than the configured number is served at a time, honest mail gets through
 // all the while, and memory and descriptors return to normal.
 func TestSlow(t *testing.T) {
-	if *times == 0 {
-		t.Skip("SKIPPED: it takes 20 s and more: -times 1")
-	}
+	longOnly(t)
 	const conns = 200
 	d := start(t, "[limits]\nconnections = 200\n")
 	l := newLoad(d, 2000)

@@ -150,6 +150,7 @@ func code(t *testing.T, c *exec.Cmd) int {
 // TestFleetWork: the results of three workers are those of one process, in its order, each once, with
 // workers killed at each step, the command killed and continued elsewhere, and a bad connection.
 func TestFleetWork(t *testing.T) {
+	longOnly(t)
 	t.Parallel() // it mostly waits
 	b, wire, pg := newWorkbench(t, often(1000, 5000))
 	alone := b.start(program, nil, "audit", "-f", b.list, "--format", "jsonl", "--output", filepath.Join(b.dir, "alone.jsonl"), "--no-progress")
