@@ -41,6 +41,7 @@ type audits struct {
 	watch   *watch.List   // nil without a state directory
 	bulk    *bulk.Jobs    // nil without one
 	why     string        // there is none
+	started chan struct{} // closed by start
 	end     context.CancelFunc
 	running sync.WaitGroup
 
@@ -50,11 +51,12 @@ type audits struct {
 }
 
 func newAudits(d *Daemon) *audits {
-	return &audits{d: d, room: make(chan struct{}, maxAudits), end: func() {}, why: "there is no state directory: set STATE_DIRECTORY, or run the daemon with systemd"}
+	return &audits{d: d, room: make(chan struct{}, maxAudits), started: make(chan struct{}), end: func() {}, why: "there is no state directory: set STATE_DIRECTORY, or run the daemon with systemd"}
 }
 
 // start opens the watch list and the jobs, and continues them.
 func (a *audits) start() {
+	defer close(a.started)
 	state := conf.StateDir()
 	if state == "" {
 		return
@@ -133,6 +135,11 @@ func (a *audits) forLists() resolver.Resolver {
 
 // news returns the changes of watched domains as alarms, which end a day after the change.
 func (a *audits) news(now time.Time) (all []notify.Alarm) {
+	select {
+	case <-a.started:
+	default:
+		return nil
+	}
 	if a.watch == nil {
 		return nil
 	}
