@@ -85,6 +85,7 @@ attack:
 
 attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
+	go test -race ./lab/bench/soak -run TestHangUp -count=1 -v -hangup 60s
 	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -sessions 1000
 
 # Two hours of 50 verdicts a second without a database, and what its latency is to the milter.
