@@ -123,6 +123,15 @@ func (a *app) servers() ([]string, error) {
 	return list, nil
 }
 
+// queried returns the name servers that resolver queries, none with --zone.
+func (a *app) queried() []string {
+	if len(a.flags.zones) > 0 {
+		return nil
+	}
+	servers, _ := a.servers()
+	return servers
+}
+
 func (a *app) dnsTimeout() time.Duration {
 	if a.config.DNS.Timeout > 0 && !a.flags.dnsTimeoutGiven {
 		return time.Duration(a.config.DNS.Timeout)

@@ -61,7 +61,7 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	if err != nil {
 		return err
 	}
-	o := doctor.Options{Resolver: r, Enforce: a.config.Enforce}
+	o := doctor.Options{Resolver: r, Enforce: a.config.Enforce, ReceivedSPF: a.config.Policy.ReceivedSPF, Servers: a.queried()}
 	if s, err := postfix.Read(ctx, f.configDir); err != nil {
 		o.PostfixError = err
 	} else {

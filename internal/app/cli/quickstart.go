@@ -69,6 +69,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 	if o.Resolver, err = a.resolver(); err != nil {
 		return err
 	}
+	o.Servers = a.queried()
 	s, findings, err := quickstart.Look(ctx, o)
 	switch {
 	case errors.Is(err, postfix.ErrNotInstalled):

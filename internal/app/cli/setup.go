@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/doctor"
 	"postseal/internal/app/endpoint"
 	"postseal/internal/app/postfix"
 )
@@ -100,8 +101,8 @@ func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
 	if silent != nil {
 		a.warn("%s\n%s", silent.msg, silent.hint)
 	}
-	if doors.Milter != "" && doors.Policy != "" && a.config.Policy.ReceivedSPF {
-		a.hint("set [policy] received_spf = false: the milter cannot tell that field of the policy service from a forged one, and removes it")
+	if doors.Policy != "" && a.config.Policy.ReceivedSPF != doors.ReceivedSPF() {
+		a.hint("%s", doctor.ReceivedSPFHint(doors.ReceivedSPF()))
 	}
 	if a.wantJSON() {
 		return a.json(struct {

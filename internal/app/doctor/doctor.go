@@ -40,7 +40,9 @@ type Options struct {
 	Milter, Policy, HTTP, SMTP string
 	NextHop                    string // of the SMTP proxy, HOST:PORT
 	Resolver                   resolver.Resolver
+	Servers                    []string // the name servers that Resolver queries, if they are known
 	Enforce                    postseal.Enforce
+	ReceivedSPF                bool              // [policy] received_spf
 	Postfix                    *postfix.Settings // if nil, PostfixError says why
 	PostfixError               error
 	Timeout                    time.Duration // of each check; 0 is DefaultTimeout
@@ -54,7 +56,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	checks := []func(context.Context, *Options) []Finding{checkMilter, checkPolicy, checkSMTP, checkHTTP, checkResolver, checkPostfix, checkMode}
+	checks := []func(context.Context, *Options) []Finding{checkMilter, checkPolicy, checkSMTP, checkHTTP, checkResolver, checkUnbound, checkPostfix, checkMode}
 	var findings []Finding
 	for _, check := range checks {
 		limited, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -101,11 +103,12 @@ func checkResolver(ctx context.Context, o *Options) []Finding {
 	return one("resolver", OK, "", "the resolver answers and validates DNSSEC")
 }
 
-// Resolver checks whether the resolver answers and validates.
-func Resolver(ctx context.Context, r resolver.Resolver) []Finding {
+// Resolver checks whether the resolver, which queries servers, answers and validates.
+func Resolver(ctx context.Context, r resolver.Resolver, servers []string) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
-	return checkResolver(ctx, &Options{Resolver: r})
+	o := Options{Resolver: r, Servers: servers}
+	return append(checkResolver(ctx, &o), checkUnbound(ctx, &o)...)
 }
 
 // checkMode reports what happens to a rejected message.

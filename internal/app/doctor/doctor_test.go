@@ -154,6 +154,10 @@ func TestRun(t *testing.T) {
 		{"configuration cannot be read", func(o *Options) { o.Postfix, o.PostfixError = nil, fmt.Errorf("main.cf: no") }, []string{"postfix fail main.cf: no"}, Fail},
 		{"smuggling", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.BareNewline = "note" }, []string{"postfix warn smuggled"}, Warn},
 		{"a Postfix before smuggling was known", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.BareNewline = "" }, []string{"postfix warn smuggled"}, Warn},
+		{"the milter removes Received-SPF", func(o *Options) { o.ReceivedSPF = true }, []string{"postfix warn the milter, which removes it"}, Warn},
+		{"the policy service alone", func(o *Options) { o.Milter, o.ReceivedSPF = "", true }, []string{"postfix ok asks the policy service"}, OK},
+		{"the policy service alone, and silent", func(o *Options) { o.Milter = "" }, []string{"postfix warn mail carries no result of SPF"}, Warn},
+		{"the policy service is not asked", func(o *Options) { o.ReceivedSPF, o.Postfix = true, withMilter(t, "inet:"+good) }, []string{"postfix ok asks the milter"}, OK},
 		{"observe", func(o *Options) { o.Enforce = postseal.Observe }, []string{"mode warn nothing is refused yet"}, Warn},
 	}
 	for _, tt := range tests {

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"postseal/internal/app/endpoint"
@@ -25,7 +26,7 @@ func checkPostfix(ctx context.Context, o *Options) []Finding {
 	}
 	f, milter := o.namesMilter()
 	f = append(f, o.deadMilters(ctx, milter)...)
-	f = append(f, o.namesPolicy(ctx)...)
+	f = append(f, o.namesPolicy(milter)...)
 	return append(f, o.postfixWarnings(milter)...)
 }
 
@@ -77,14 +78,36 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 
 // namesPolicy checks a policy service that main.cf uses. Usually it does not use ours, because
 // the milter does the same and more.
-func (o *Options) namesPolicy(context.Context) []Finding {
+func (o *Options) namesPolicy(milter string) []Finding {
 	if o.Policy == "" {
 		return nil
 	}
+	asked := postfix.Doors{}
 	if e, err := o.Postfix.Endpoint(o.Policy); err == nil && o.Postfix.UsesPolicy(e) {
-		return one("postfix", OK, "", "Postfix asks the policy service")
+		asked.Policy = e
 	}
-	return nil
+	if milter != "" && o.Postfix.Uses(milter) {
+		asked.Milter = milter
+	}
+	want := asked.ReceivedSPF()
+	switch {
+	case asked.Policy == "":
+		return nil
+	case want == o.ReceivedSPF:
+		return one("postfix", OK, "", "Postfix asks the policy service")
+	case want:
+		return one("postfix", Warn, ReceivedSPFHint(want), "Postfix asks the policy service alone, which adds no Received-SPF field: mail carries no result of SPF")
+	}
+	return one("postfix", Warn, ReceivedSPFHint(want), "Postfix asks the policy service, which adds Received-SPF, and the milter, which removes it")
+}
+
+// ReceivedSPFHint says how to set [policy] received_spf to want.
+func ReceivedSPFHint(want bool) string {
+	why := "the milter cannot tell that field of the policy service from a forged one, and removes it"
+	if want {
+		why = "without the milter, that field is what tells the result of SPF"
+	}
+	return fmt.Sprintf("set [policy] received_spf = %t: %s. Then: systemctl reload postseal", want, why)
 }
 
 // postfixWarnings reports settings with which mail may not be checked, or checks give wrong results.

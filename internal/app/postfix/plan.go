@@ -35,6 +35,11 @@ type Doors struct {
 	DefaultAction string // of the milter: what Postfix does while postseal is down
 }
 
+// ReceivedSPF returns the value of [policy] received_spf that suits these listeners. The milter
+// writes the results itself, and it removes a Received-SPF field of the policy service, because
+// it cannot tell that field from a forged one.
+func (d Doors) ReceivedSPF() bool { return d.Milter == "" }
+
 // Plan lists the necessary changes. It is empty if everything is set. If main.cf itself says
 // that LF is a line ending, that is kept.
 func (s *Settings) Plan(d Doors) []Change {

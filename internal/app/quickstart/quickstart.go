@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"postseal/internal/app/conf"
@@ -27,6 +26,7 @@ type Options struct {
 	SMTP       string // HOST:PORT where Postfix accepts test messages
 	Config     *conf.Config
 	Resolver   resolver.Resolver
+	Servers    []string // that Resolver queries
 }
 
 // Survey is what was found on the host.
@@ -36,6 +36,7 @@ type Survey struct {
 	Milter  endpoint.Found
 	before  []byte // the content of ConfigFile, nil if it does not exist
 	after   []byte // the new content of ConfigFile
+	edits   []edit // what after adds to before
 }
 
 // Look checks Postfix, the resolver, the daemon and other filters, and changes nothing. The
@@ -49,11 +50,11 @@ func Look(ctx context.Context, o Options) (*Survey, []doctor.Finding, error) {
 	if s.before, err = os.ReadFile(o.ConfigFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, nil, err
 	}
-	s.after = s.configuration()
+	s.after, s.edits = s.configuration()
 	s.Milter = endpoint.NewFinder(o.Config).Find(ctx, endpoint.Milter)
 	findings := []doctor.Finding{{Check: "postfix", Level: doctor.OK, Text: fmt.Sprintf("Postfix %s, myhostname %s", s.Postfix.Version, s.Postfix.Hostname)}}
 	findings = append(findings, s.others()...)
-	findings = append(findings, doctor.Resolver(ctx, o.Resolver)...)
+	findings = append(findings, doctor.Resolver(ctx, o.Resolver, o.Servers)...)
 	return s, findings, nil
 }
 
@@ -82,23 +83,6 @@ func hintOf(name string) string {
 	return "let one program write Authentication-Results once postseal refuses"
 }
 
-var setsID = regexp.MustCompile(`(?m)^[ \t]*authserv_id[ \t]*=`)
-
-// configuration returns the new configuration file: the existing one with an authserv_id, or a
-// new one that rejects nothing.
-func (s *Survey) configuration() []byte {
-	id := fmt.Sprintf("authserv_id = %q\n", s.Postfix.Hostname)
-	switch {
-	case s.before == nil:
-		return []byte("# Written by postseal quickstart. postseal.toml(5) and docs/reference/config.md list every key.\n" + id +
-			"# Nothing is refused yet: see what would be, then choose \"guarded\".\nenforce = \"observe\"\n" +
-			fmt.Sprintf("# A page that tells rejected senders the reason: publish it first, as postseal setup refusal says.\n#reply_url = \"https://%s/r\"\n#listen.public = \"127.0.0.1:8897\"\n", s.Postfix.Hostname))
-	case setsID.Match(s.before):
-		return s.before
-	}
-	return append([]byte(id), s.before...)
-}
-
 // Plan says what Apply would do, and why.
 func (s *Survey) Plan() []doctor.Finding {
 	var list []doctor.Finding
@@ -108,8 +92,10 @@ func (s *Survey) Plan() []doctor.Finding {
 	switch {
 	case s.before == nil:
 		step("write "+s.ConfigFile+fmt.Sprintf(": authserv_id %q, mode observe", s.Postfix.Hostname), "that name appears in Authentication-Results; observe rejects nothing")
-	case string(s.before) != string(s.after):
-		step("add to "+s.ConfigFile+fmt.Sprintf(": authserv_id = %q", s.Postfix.Hostname), "without it the name of this machine is used, which may not be that of the mail server")
+	default:
+		for _, e := range s.edits {
+			step("add to "+s.ConfigFile+": "+e.text, e.why)
+		}
 	}
 	if s.Milter.Err != nil || s.Milter.Address == "" {
 		step("start the daemon: "+strings.Join(s.startCommand(), " "), "nothing listens at "+s.Milter.Address+" yet")
@@ -141,7 +127,9 @@ func (s *Survey) doors() (postfix.Doors, error) {
 
 // Test shows what happens to a forgery and to a message on loopback, and the results of doctor.
 func (s *Survey) Test(ctx context.Context) []doctor.Finding {
-	o := doctor.Options{Milter: s.Milter.Address, Resolver: s.Resolver, Enforce: s.Config.Enforce, HTTP: endpoint.NewFinder(s.Config).Find(ctx, endpoint.HTTP).Address}
+	o := doctor.Options{Milter: s.Milter.Address, Resolver: s.Resolver, Servers: s.Servers, Enforce: s.Config.Enforce, ReceivedSPF: s.Config.Policy.ReceivedSPF}
+	find := endpoint.NewFinder(s.Config)
+	o.Policy, o.HTTP = find.Find(ctx, endpoint.Policy).Address, find.Find(ctx, endpoint.HTTP).Address
 	if p, err := postfix.Read(ctx, s.PostfixDir); err == nil {
 		o.Postfix = &p
 	}
