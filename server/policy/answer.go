@@ -6,6 +6,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/conf"
+	"postseal/internal/app/rules"
 	"postseal/internal/core/smtpreply"
 	"postseal/spf"
 )
@@ -26,23 +27,43 @@ type answer struct {
 	kind   kind
 	action string
 	why    string // for the log
+	code   string // the start of action, before the text of a reply; "" if action is not a reply
 }
 
-var noObjection = answer{dunno, "DUNNO", ""}
+var noObjection = answer{kind: dunno, action: "DUNNO"}
 
 // maxText limits the text of a refusal: a reply line has 512 octets, and Postfix puts the
 // recipient before it.
 const maxText = 240
 
 func refusal(code, why, text string) answer {
-	return answer{reject, code + " " + smtpreply.Clean(text, maxText), why}
+	return reply(reject, code, why, text)
 }
 
 // deferral is DEFER_IF_PERMIT: mail that a later restriction rejects permanently is not
 // deferred. Its text may start with an enhanced code, but not with a basic one: Postfix adds
 // that of access_map_defer_code, usually 450 (access(5), tested with 3.7.11).
 func deferral(enhanced, why, text string) answer {
-	return answer{deferIt, "DEFER_IF_PERMIT " + enhanced + " " + smtpreply.Clean(text, maxText), why}
+	return reply(deferIt, "DEFER_IF_PERMIT "+enhanced, why, text)
+}
+
+func reply(k kind, code, why, text string) answer {
+	return answer{kind: k, action: code + " " + smtpreply.Clean(text, maxText), why: why, code: code}
+}
+
+// worded returns a with the operator's own text of [replies], if there is one.
+func (a answer) worded(replies rules.Replies, q *request) answer {
+	if a.code == "" {
+		return a
+	}
+	from := domainOf(q.sender)
+	if q.sender == "" {
+		from = q.helo[strings.LastIndexByte(q.helo, '@')+1:]
+	}
+	if text := replies.Line(a.kind == deferIt, from, q.client, maxText); text != "" {
+		return reply(a.kind, a.code, a.why, text)
+	}
+	return a
 }
 
 // maxUntrusted limits each piece of untrusted text, so that the whole field stays below 998
@@ -60,7 +81,7 @@ func receivedSPF(result spf.Result, q *request, receiver string) answer {
 			break // a name may occur more than once, and quoting makes it longer
 		}
 	}
-	return answer{prepend, "PREPEND " + field, ""}
+	return answer{kind: prepend, action: "PREPEND " + field}
 }
 
 // maxFieldLine is the longest line of a message (RFC 5322 §2.1.1).

@@ -136,6 +136,7 @@ func (p *Policy) evaluate(ctx context.Context, q *request, snapshot *listener.Sn
 	case open:
 		a = deferral("4.4.3", a.why, "Not accepted yet: a DNS lookup failed, so it is not known whether this client is exempt. Your mail server will try again")
 	}
+	a = a.worded(snapshot.Config.Texts(), q)
 	if a.kind == dunno && snapshot.Config.Policy.ReceivedSPF && len(f.spf) > 0 {
 		a = receivedSPF(f.spf[0], q, snapshot.AuthservID)
 	}

@@ -133,6 +133,12 @@ func TestActions(t *testing.T) {
 		rejectFail(c)
 		c.Network.CheckAuthenticated = true
 	}
+	own := func(reject, later []string) func(*conf.Config) {
+		return func(c *conf.Config) {
+			everything(c)
+			c.Replies = conf.Replies{Reject: reject, Defer: later}
+		}
+	}
 	for _, test := range []struct {
 		name    string
 		config  func(*conf.Config)
@@ -175,6 +181,16 @@ func TestActions(t *testing.T) {
 		{"end of message", recordSPF, "", all + "|protocol_state=END-OF-MESSAGE|sender=a@e.test", "DUNNO"},
 		{"MAIL", everything, "", all + "|protocol_state=MAIL|sender=a@e.test", "550 5.7.23 *"},
 		{"unknown attributes", everything, "", "frob=x=y|" + all + "|sender=a@e.test|compatibility_level=3.6", "550 5.7.23 *"},
+		{"own text", own([]string{"No mail as {domain} from {ip}.", "Call +49 30 1234, 100 % sure."}, nil), "", all + "|sender=a@e.test",
+			"550 5.7.23 No mail as e.test from 203.0.113.9. Call +49 30 1234, 100 % sure."},
+		{"own text, the HELO name", own([]string{"No mail as {domain}."}, nil), "", all + "|helo_name=e.test|sender=", "550 5.7.23 No mail as e.test."},
+		{"own text to defer", own([]string{"No."}, []string{"Later."}), "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 Later."},
+		{"own text for the other kind", own([]string{"No."}, nil), "", all + "|sender=a@t.test", "DEFER_IF_PERMIT 4.7.24 Not accepted yet: *"},
+		{"no reference yet", own([]string{"No.", "Ref {ref}", "See {url}"}, nil), "", all + "|sender=a@e.test", "550 5.7.23 No."},
+		{"nothing but a reference", own([]string{"Ref {ref}"}, nil), "", all + "|sender=a@e.test", "550 5.7.23 SPF: e.test does not allow *"},
+		{"as much as fits", own([]string{strings.Repeat("a", 200), strings.Repeat("b", 39), "c"}, nil), "", all + "|sender=a@e.test",
+			"550 5.7.23 " + strings.Repeat("a", 200) + " " + strings.Repeat("b", 39)},
+		{"own text, observed", own([]string{"No."}, nil), postseal.Observe, all + "|sender=a@e.test", "DUNNO"},
 		{"hostile text", both, "", all + "|helo_name=\xff(\"\\;|sender=\"a;\xe2\x80\xa8 b\"@\xffx.test",
 			`PREPEND Received-SPF: none (no SPF record for ?x.test) identity=mailfrom; client-ip=203.0.113.9; envelope-from="\"a;??? b\"@?x.test"; helo="?(\"\\;"; *`},
 	} {

@@ -159,6 +159,7 @@ type Replies struct {
 	// Lines of a reply that rejects a message, instead of ours. `{ref}` is the reference of the
 	// verdict, `{domain}` the author's domain, `{ip}` the client, `{url}` the URL of `reply_url` with
 	// the reference. Without `{ref}` or `{url}`, a last line with the reference is added. The codes stay.
+	// The policy service, which has no reference, joins the lines without these two, up to 240 octets.
 	Reject []string `toml:"reject"`
 	// Lines of a reply that defers a message.
 	Defer []string `toml:"defer"`

@@ -26,9 +26,14 @@ func (c *Config) Engine() (postseal.Config, *rules.Policy) {
 	}
 	policy := &rules.Policy{Set: c.localRules().Fresh(), Base: postseal.EnforcePolicy{Mode: e.Enforce, OnError: e.OnError, Protected: e.Protected,
 		TrustedSealers: e.TrustedSealers, SealAge: e.SealAge, ReplyURL: e.ReplyURL},
-		Replies: rules.Replies{Reject: c.Replies.Reject, Defer: c.Replies.Defer}}
+		Replies: c.Texts()}
 	e.Policy = policy
 	return e, policy
+}
+
+// Texts returns the operator's own texts of replies, for every listener.
+func (c *Config) Texts() rules.Replies {
+	return rules.Replies{Reject: c.Replies.Reject, Defer: c.Replies.Defer}
 }
 
 // Clients returns the rules that decide whose mail is checked.

@@ -90,6 +90,7 @@ type File struct {
 // same key differently, the later one counts.
 func ReadAll(files ...File) (*Result, error) {
 	s, r, names := &settings{}, &Result{Notes: []Note{}}, []string{}
+	s.milter = slices.ContainsFunc(files, func(f File) bool { return f.Program != policydSPF.name })
 	for _, f := range files {
 		i := slices.IndexFunc(programs, func(p *program) bool { return p.name == f.Program })
 		if i < 0 {
@@ -186,12 +187,13 @@ type settings struct {
 	exempt  []string // spf= of [[exempt]] entries
 	rules   []string // [[rule]] entries, commented out
 	sealers []string // [arc] trusted_sealers
+	milter  bool     // the milter replaces one of the programs
 	open    func(path string) ([]byte, error)
 }
 
 type setting struct{ table, key, value string }
 
-var tables = []string{"", "listen", "network", "dns", "spf", "policy", "dkim", "dmarc", "arc", "log", "limits"}
+var tables = []string{"", "listen", "network", "dns", "spf", "policy", "dkim", "dmarc", "arc", "replies", "log", "limits"}
 
 // set sets a key to a TOML value. The last one counts.
 func (s *settings) set(table, key, value string) {

@@ -33,7 +33,7 @@ func opendmarcOptions() map[string]option {
 		"rejectmultivaluefrom":       always(Differs, "a From with several domains is evaluated for each of up to 4, and the strictest policy holds; more are refused as far as enforce goes"),
 		"requiredfrom":               always(Differs, "a message without a single readable From is refused as far as enforce goes"),
 		"requiredheaders":            always(Differs, "of a malformed header section, only an ambiguous From field is rejected"),
-		"rejectstring":               always(Differs, "the reply says who asked, what failed and the reference of the verdict; [replies] reject words it"),
+		"rejectstring":               rejectString,
 		"softwareheader":             always(Lost, "no such field is added"),
 		"milterdebug":                always(Same, "see [log] level"),
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // policydSPF as of policyd-spf.conf(5) 3.0.
-var policydSPF = program{name: "policyd-spf", split: equals, options: policydOptions(), absent: []string{"HELO_reject", "Mail_From_reject", "skip_addresses"}}
+var policydSPF = program{name: "policyd-spf", split: equals, options: policydOptions(), absent: []string{"HELO_reject", "Mail_From_reject", "skip_addresses", "Header_Type"}}
 
 func policydOptions() map[string]option {
 	o := map[string]option{
@@ -34,7 +34,7 @@ func policydOptions() map[string]option {
 		"queueid":                   always(Same, "the queue id is in every log line"),
 		"mock":                      always(Same, "the milter checks SPF itself, sharing the answers"),
 		"whitelist_lookup_time":     always(Same, "no such lookup is made"),
-		"reason_message":            always(Differs, "the reply of the policy service is our own; [replies] words those after the message"),
+		"reason_message":            reasonMessage,
 	}
 	each(o, always(Lost, "a result leads to a reply or a field, to no Postfix restriction class"), "HELO_pass_restriction", "Mail_From_pass_restriction")
 	each(o, always(Lost, "outgoing mail is not checked: see postseal spf check"), "Prospective")
@@ -101,11 +101,16 @@ func boolean(table, key, yes, no string) option {
 }
 
 func headerType(s *settings, value string) (Effect, string) {
-	if strings.EqualFold(value, "AR") {
+	switch {
+	case strings.EqualFold(value, "AR"):
 		s.set("policy", "received_spf", "false")
 		return Differs, "the one Authentication-Results field comes from the milter"
+	case s.milter:
+		s.set("policy", "received_spf", "false")
+		return Differs, "the milter writes the result to Authentication-Results, and would remove Received-SPF"
+	case value != "":
+		s.set("policy", "received_spf", "true")
 	}
-	s.set("policy", "received_spf", "true")
 	return Same, ""
 }
 

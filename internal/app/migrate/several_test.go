@@ -30,6 +30,9 @@ func TestSeveral(t *testing.T) {
 	if c.AuthservID != "mx.example.net" || c.Enforce != postseal.Observe || c.Listen.Milter != conf.DefaultMilter || c.Limits.Header != 262144 {
 		t.Errorf("authserv_id %q, enforce %s, milter %s, header %d", c.AuthservID, c.Enforce, c.Listen.Milter, c.Limits.Header)
 	}
+	if c.Policy.ReceivedSPF || !strings.Contains(r.Config, "would remove Received-SPF") {
+		t.Errorf("received_spf %t next to the milter:\n%s", c.Policy.ReceivedSPF, r.Config)
+	}
 	for _, p := range c.Network.Trusted {
 		if p.String() == "192.0.2.0/24" {
 			t.Error("an excluded client became trusted")
@@ -44,5 +47,48 @@ func TestSeveral(t *testing.T) {
 	rules := regexp.MustCompile(`(?m)^#(\[\[rule|name|when|action)`).ReplaceAllString(r.Config, "$1")
 	if c, _, err = conf.Parse("t", []byte(rules), time.Now()); err != nil || len(c.Rule) != 2 {
 		t.Errorf("the rules, put in force: %v\n%s", err, rules)
+	}
+}
+
+// TestReplies: the texts of rejections are carried over, as far as [replies] can say them.
+func TestReplies(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		files            []File
+		reject, deferral string
+		note             string // a part of the note
+	}{
+		{"opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString DMARC of %s says no. See https://mx.example.net/\n")}},
+			"DMARC of {domain} says no. See https://mx.example.net/", "", "every rejection"},
+		{"the default of opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString rejected by DMARC policy for %s\n")}}, "", "", "the reply says who asked"},
+		{"braces", []File{{Program: "opendmarc", Data: []byte("RejectString {mail} of %s\n")}}, "", "", "{mail} is not known"},
+		{"not ASCII", []File{{Program: "opendmarc", Data: []byte("RejectString Zur\xc3\xbcck an %s\n")}}, "", "", "printable ASCII"},
+		{"too long", []File{{Program: "opendmarc", Data: []byte("RejectString " + strings.Repeat("x", 300) + "\n")}}, "", "", "split the line"},
+		{"policyd-spf", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}.\n")}},
+			"Message rejected due to: SPF of {domain}.", "Message deferred due to: SPF of {domain}.", "not only those of SPF"},
+		{"its default", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}. Please see {url}\n")}}, "", "", "our own reply"},
+		{"its page", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = See {url}\n")}}, "", "", "the page of {url} is not ours"},
+		{"both", []File{{Program: "opendmarc", Data: []byte("RejectString No, %s\n")}, {Program: "policyd-spf", Data: []byte("Reason_Message = {rejectdefer}\n")}},
+			"No, {domain}", "", "already has the text of another option"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := ReadAll(tt.files...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, warnings, err := conf.Parse("t", []byte(r.Config), time.Now())
+			if err != nil || len(warnings) > 0 {
+				t.Fatalf("%v %v\n%s", err, warnings, r.Config)
+			}
+			if got := strings.Join(c.Replies.Reject, "|"); got != tt.reject {
+				t.Errorf("reject %q, want %q", got, tt.reject)
+			}
+			if got := strings.Join(c.Replies.Defer, "|"); got != tt.deferral {
+				t.Errorf("defer %q, want %q", got, tt.deferral)
+			}
+			if !strings.Contains(r.Config, tt.note) {
+				t.Errorf("no note %q in\n%s", tt.note, r.Config)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 
@@ -72,10 +73,7 @@ func (p *Replies) word(r *postseal.Report, d *postseal.Decision) {
 	if d.Reply == nil || len(d.Reply.Lines) == 0 {
 		return
 	}
-	lines := p.Reject
-	if d.Applied == postseal.Defer {
-		lines = p.Defer
-	}
+	lines := p.texts(d.Applied == postseal.Defer)
 	if len(lines) == 0 {
 		return
 	}
@@ -97,16 +95,56 @@ func (p *Replies) word(r *postseal.Report, d *postseal.Decision) {
 	d.Reply.Lines = words
 }
 
+// texts returns the lines for a rejection, or for a deferral.
+func (p *Replies) texts(deferral bool) []string {
+	if deferral {
+		return p.Defer
+	}
+	return p.Reject
+}
+
+// Line returns the text of a reply as one line of at most most octets, for an answer before the
+// message: from is the domain of the reverse-path or HELO. There is no reference yet: lines with
+// {ref} or {url} are left out, and so are the last ones that do not fit. It returns "" if no line
+// is left.
+func (p *Replies) Line(deferral bool, from string, client netip.Addr, most int) string {
+	fill := strings.NewReplacer("{domain}", nameOf(from), "{ip}", addressOf(client))
+	text := ""
+	for _, line := range p.texts(deferral) {
+		if strings.Contains(line, "{ref}") || strings.Contains(line, "{url}") {
+			continue
+		}
+		line = smtpreply.Clean(fill.Replace(line), maxReplyText)
+		if text != "" {
+			line = " " + line
+		}
+		if len(text)+len(line) > most {
+			break
+		}
+		text += line
+	}
+	return text
+}
+
 // domainOf names the author's domain.
 func domainOf(r *postseal.Report) string {
 	if len(r.Author.Domains) == 0 {
-		return "the sender's domain"
+		return nameOf("")
 	}
-	return smtpreply.Clean(string(r.Author.Domains[0]), placeholders["{domain}"])
+	return nameOf(string(r.Author.Domains[0]))
 }
 
-func ipOf(r *postseal.Report) string {
-	if ip := r.RemoteIP(); ip.IsValid() {
+func nameOf(domain string) string {
+	if domain == "" {
+		return "the sender's domain"
+	}
+	return smtpreply.Clean(domain, placeholders["{domain}"])
+}
+
+func ipOf(r *postseal.Report) string { return addressOf(r.RemoteIP()) }
+
+func addressOf(ip netip.Addr) string {
+	if ip.IsValid() {
 		return ip.WithZone("").String()
 	}
 	return "an unknown address"
