@@ -14,15 +14,21 @@ func (x *input) aggregate(p place, in *bufio.Reader) error {
 	if p.wraps == 0 {
 		in = bufio.NewReader(&bounded{x: x, p: p, in: in, left: x.limits.Unpacked})
 	}
-	a := &aggregateReader{x: x, p: p, guard: newGuard(p, in)}
-	a.report.Kind, a.report.Source = Aggregate, p.source
-	a.xml = xml.NewDecoder(a.guard)
-	a.xml.Strict = false
-	a.xml.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // the guard has decoded it
-	if err := a.read(); err != nil {
-		return err
+	g := newGuard(p, in)
+	for n := 1; ; n++ {
+		a := &aggregateReader{x: x, p: p, guard: g, last: n == x.limits.Files}
+		a.report.Kind, a.report.Source = Aggregate, p.source
+		a.xml = xml.NewDecoder(g)
+		a.xml.Strict = false
+		a.xml.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // the guard has decoded it
+		err := a.read()
+		if err == nil {
+			err = x.found(&a.report)
+		}
+		if err != nil || !a.another {
+			return err
+		}
 	}
-	return x.found(&a.report)
 }
 
 // aggregateReader is the state of reading one report.
@@ -34,19 +40,16 @@ type aggregateReader struct {
 
 	report Report
 	path   []string // open elements, in lower case, without prefix
+	other  int      // depth of the outermost open element that is not a container, 0 if there is none
 	text   []byte   // of the innermost element
 	root   bool     // the root element has been closed
 
-	begin, end string // as written
-	record     recordReader
-}
+	last    bool // a report that follows in the same document is not read
+	another bool // one follows
 
-// recordReader is the record that is being read.
-type recordReader struct {
-	Record
-	ip, count string
-	line      int
-	cut       bool // it has more signatures or reasons than are kept
+	begin, endDate string // as written
+	record         recordReader
+	inRecord       bool
 }
 
 // warn adds a warning to r, as long as there is room.
@@ -119,6 +122,9 @@ func isDamage(err error) bool {
 func (a *aggregateReader) token(token xml.Token) error {
 	switch token := token.(type) {
 	case xml.StartElement:
+		if len(token.Attr) > maxAttributes {
+			return a.refusal(TooMany, "an element with more than "+itoa(maxAttributes)+" attributes")
+		}
 		return a.start(localName(token.Name))
 	case xml.EndElement:
 		return a.close(localName(token.Name))
@@ -131,6 +137,9 @@ func (a *aggregateReader) token(token xml.Token) error {
 	}
 	return nil
 }
+
+// maxAttributes bounds the attributes of an element. None is read.
+const maxAttributes = 32
 
 // localName is a name in lower case without its prefix.
 func localName(n xml.Name) string { return strings.ToLower(n.Local) }
@@ -150,30 +159,19 @@ func (a *aggregateReader) start(name string) error {
 	case len(a.path) == a.x.limits.Depth:
 		return a.refusal(Nesting, "elements within elements: more than "+itoa(a.x.limits.Depth))
 	}
+	parent := a.top()
 	a.path = append(a.path, name)
 	a.text = a.text[:0]
-	r := &a.record
 	switch {
-	case name == "record" && len(a.path) == 2:
-		*r = recordReader{Record: Record{Reasons: []Override{}, AuthDKIM: []DKIMAuth{}, AuthSPF: []SPFAuth{}}}
-		r.line, _ = a.xml.InputPos()
-	case a.in("policy_evaluated", "reason"):
-		r.cut = !appendWithin(&r.Reasons, a.x.limits.Reasons) || r.cut
-	case a.in("auth_results", "dkim"):
-		r.cut = !appendWithin(&r.AuthDKIM, a.x.limits.Signatures) || r.cut
-	case a.in("auth_results", "spf"):
-		r.cut = !appendWithin(&r.AuthSPF, a.x.limits.Signatures) || r.cut
+	case a.other > 0:
+	case !isContainer(parent, name):
+		a.other = len(a.path)
+	case name == "record":
+		return a.startRecord()
+	default:
+		a.startDetail(name)
 	}
 	return nil
-}
-
-// appendWithin appends an empty element unless list has limit of them.
-func appendWithin[T any](list *[]T, limit int) bool {
-	if len(*list) > limit {
-		return false
-	}
-	*list = append(*list, *new(T)) // one over the limit takes what is not kept
-	return len(*list) <= limit
 }
 
 // in reports whether the innermost elements are parent and name.
@@ -196,18 +194,36 @@ func (a *aggregateReader) close(name string) error {
 		}
 		a.path = a.path[:open+1]
 	}
-	var err error
-	switch n := len(a.path); {
-	case n == 1:
-		a.root = true
-	case n == 2 && name == "record":
-		err = a.endRecord()
-	default:
-		a.leaf(a.path[n-2], name, clean(string(a.text)))
-	}
+	err := a.end(name, clean(string(a.text)))
 	a.path = a.path[:len(a.path)-1]
 	a.text = a.text[:0]
 	return err
+}
+
+// end takes the innermost element, which is complete.
+func (a *aggregateReader) end(name, text string) error {
+	n := len(a.path)
+	inOther := a.other > 0 && a.other < n
+	if a.other >= n {
+		a.other = 0
+	}
+	switch {
+	case inOther:
+	case n == 1:
+		a.root = true
+		if a.inRecord {
+			return a.endRecord()
+		}
+	case name == "record":
+		if a.inRecord {
+			return a.endRecord()
+		}
+	case isContainer(a.path[n-2], name):
+		a.bare(name, text)
+	default:
+		a.leaf(a.path[n-2], name, text)
+	}
+	return nil
 }
 
 // leaf takes the text of an element. Unknown ones are skipped (RFC 9990 §3.1.1).
@@ -228,13 +244,13 @@ func (a *aggregateReader) metadata(name, text string) {
 	r := &a.report
 	switch name {
 	case "org_name":
-		r.Org = text
+		a.once(&r.Org, name, text)
 	case "email":
 		r.Email = text
 	case "extra_contact_info":
 		r.Contact = text
 	case "report_id":
-		r.ID = text
+		a.once(&r.ID, name, text)
 	case "generator":
 		r.Generator = text
 	case "error":
@@ -242,9 +258,9 @@ func (a *aggregateReader) metadata(name, text string) {
 			r.Errors = append(r.Errors, text)
 		}
 	case "begin":
-		a.begin = text
+		a.once(&a.begin, name, text)
 	case "end":
-		a.end = text
+		a.once(&a.endDate, name, text)
 	}
 }
 
@@ -252,12 +268,13 @@ func (a *aggregateReader) published(name, text string) {
 	p := &a.report.Published
 	switch name {
 	case "domain":
-		var ok bool
-		if a.report.Domain, ok = parseDomain(text); !ok && text != "" {
+		d, ok := parseDomain(text)
+		a.once(&a.report.Domain, "the policy domain", d)
+		if !ok && text != "" {
 			a.warn(BadValue, text, "the policy domain is not a domain name")
 		}
 	case "p":
-		p.P = text
+		a.once(&p.P, name, text)
 	case "sp":
 		p.SP = text
 	case "np":
@@ -277,126 +294,6 @@ func (a *aggregateReader) published(name, text string) {
 	}
 }
 
-func (a *aggregateReader) row(parent, name, text string) {
-	r := &a.record
-	switch {
-	case parent == "row" && name == "source_ip":
-		r.ip = text
-	case parent == "row" && name == "count":
-		r.count = text
-	case parent == "policy_evaluated" && name == "disposition":
-		r.Disposition = strings.ToLower(text)
-	case parent == "policy_evaluated" && name == "dkim":
-		r.DKIM = strings.ToLower(text)
-	case parent == "policy_evaluated" && name == "spf":
-		r.SPF = strings.ToLower(text)
-	case name == "header_from":
-		r.HeaderFrom, _ = parseDomain(text)
-	case name == "envelope_from":
-		r.EnvelopeFrom, _ = parseDomain(text)
-	case name == "envelope_to":
-		r.EnvelopeTo, _ = parseDomain(text)
-	}
-}
-
-// detail takes an element of the last reason, signature or SPF result.
-func (a *aggregateReader) detail(parent, name, text string) {
-	r := &a.record
-	switch {
-	case parent == "reason" && len(r.Reasons) > 0:
-		r.Reasons[len(r.Reasons)-1].set(name, text)
-	case parent == "dkim" && len(r.AuthDKIM) > 0:
-		r.AuthDKIM[len(r.AuthDKIM)-1].set(name, text)
-	case parent == "spf" && len(r.AuthSPF) > 0:
-		r.AuthSPF[len(r.AuthSPF)-1].set(name, text)
-	}
-}
-
-func (o *Override) set(name, text string) {
-	switch name {
-	case "type":
-		o.Type = strings.ToLower(text)
-	case "comment":
-		o.Comment = text
-	}
-}
-
-func (d *DKIMAuth) set(name, text string) {
-	switch name {
-	case "domain":
-		d.Domain, _ = parseDomain(text)
-	case "selector":
-		d.Selector = text
-	case "result":
-		d.Result = strings.ToLower(text)
-	}
-}
-
-func (s *SPFAuth) set(name, text string) {
-	switch name {
-	case "domain":
-		s.Domain, _ = parseDomain(text)
-	case "scope":
-		s.Scope = strings.ToLower(text)
-	case "result":
-		s.Result = strings.ToLower(text)
-	}
-}
-
-// endRecord hands on the record, or says why it does not count.
-func (a *aggregateReader) endRecord() error {
-	r, limits := &a.record, &a.x.limits
-	var okIP, okCount bool
-	r.IP, okIP = parseIP(r.ip)
-	r.Count, okCount = parseCount(r.count)
-	switch {
-	case !okIP:
-		a.report.warn(BadSourceIP, r.line, r.ip, "the record is not counted: its source_ip is not an IP address")
-		return nil
-	case !okCount:
-		a.report.warn(BadCount, r.line, r.count, "the record is not counted: its count is not a number from 1 to 2^40")
-		return nil
-	case a.report.Rows == limits.Rows:
-		if !hasFault(&a.report, TooMany) {
-			a.report.warn(TooMany, r.line, "", "more than "+itoa(limits.Rows)+" records: this one and those that follow are not counted")
-		}
-		return nil
-	}
-	a.checkRecord(r)
-	r.Reasons = r.Reasons[:min(len(r.Reasons), limits.Reasons)]
-	r.AuthDKIM = r.AuthDKIM[:min(len(r.AuthDKIM), limits.Signatures)]
-	r.AuthSPF = r.AuthSPF[:min(len(r.AuthSPF), limits.Signatures)]
-	a.report.Rows++
-	a.report.Messages += r.Count
-	if a.x.reader.Record == nil {
-		return nil
-	}
-	return a.x.reader.Record(r.Record)
-}
-
-// checkRecord warns of what is missing or unknown in a record that counts.
-func (a *aggregateReader) checkRecord(r *recordReader) {
-	warn := func(f Fault, value, detail string) { a.report.warn(f, r.line, value, detail) }
-	if r.HeaderFrom == "" {
-		warn(MissingElement, "", "the record has no header_from")
-	}
-	if r.Disposition == "" {
-		warn(MissingElement, "", "policy_evaluated has no disposition")
-	}
-	if len(r.AuthDKIM)+len(r.AuthSPF) == 0 && r.DKIM+r.SPF != "failfail" {
-		warn(MissingElement, "", "auth_results are missing")
-	}
-	for _, o := range r.Reasons {
-		if o.Type == "" {
-			warn(BadValue, o.Comment, "a reason has no type")
-			break
-		}
-	}
-	if r.cut {
-		warn(TooMany, "", "the record has more signatures or reasons than are read")
-	}
-}
-
 func hasFault(r *Report, f Fault) bool {
 	for i := range r.Warnings {
 		if r.Warnings[i].Fault == f {
@@ -409,6 +306,9 @@ func hasFault(r *Report, f Fault) bool {
 // finish reads what follows the report and takes over the faults of what it came in.
 func (a *aggregateReader) finish() error {
 	if a.root {
+		if a.another = !a.last && a.guard.another(); a.another {
+			return nil
+		}
 		more, err := a.guard.rest()
 		if err = a.x.endError(a.p, err, &a.report); err != nil {
 			return err
@@ -428,6 +328,9 @@ func (a *aggregateReader) finish() error {
 		a.report.warn(NotWellFormed, g.escaped, "", "a \"<\" that begins no tag was read as text")
 		fallthrough
 	default:
+		if g.unknown != "" {
+			a.report.warn(BadEncoding, 0, g.unknown, "the charset is not known: read as UTF-8")
+		}
 		if g.notUTF8 {
 			a.report.warn(BadEncoding, 0, "", "octets that are not UTF-8 were read as Latin-1")
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-message/textproto"
 )
@@ -22,8 +21,7 @@ func (x *input) failure(p place, media string, in *bufio.Reader) error {
 	if len(text) > maxRun {
 		return p.refusal(TooLarge, "a feedback report larger than %d KiB", maxRun>>10)
 	}
-	text = append(bytes.TrimLeft(text, "\r\n"), "\r\n\r\n"...)
-	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(text)))
+	h, odd, err := readHeader(bufio.NewReader(bytes.NewReader(bytes.TrimLeft(text, "\r\n"))))
 	if err != nil {
 		return p.refusal(NotAReport, "the feedback report is damaged: %s", clean(err.Error()))
 	}
@@ -32,7 +30,10 @@ func (x *input) failure(p place, media string, in *bufio.Reader) error {
 	}
 	r := &Report{Kind: Failure, Source: p.source, Feedback: feedbackFields(&h), Rows: 1, Messages: 1}
 	r.readFeedback()
-	if media != "message/feedback-report" {
+	if odd > 0 {
+		r.warn(NotWellFormed, 0, "", itoa(odd)+" lines are not fields: they are left out")
+	}
+	if media != feedbackType {
 		r.warn(WrongMediaType, 0, media, "the feedback report is not of type message/feedback-report")
 	}
 	return x.found(r)
@@ -64,18 +65,24 @@ func (r *Report) readFeedback() {
 		}
 	}
 	if value := f["source_ip"]; value != "" {
-		if _, ok := parseIP(value); !ok {
+		if _, _, ok := parseIP(value); !ok {
 			r.warn(BadSourceIP, 0, value, "Source-IP is not an IP address")
 		}
+	}
+	if f["reported_domain"] == "" && f["source_ip"] == "" {
+		r.warn(MissingElement, 0, "", "Reported-Domain and Source-IP are missing")
 	}
 	// Reporters older than RFC 6591 write no Auth-Failure.
 	if value := f["auth_failure"]; value != "" && !slices.Contains([]string{"adsp", "bodyhash", "revoked", "signature", "spf", "dmarc", "dkim"}, strings.ToLower(value)) {
 		r.warn(BadValue, 0, value, "Auth-Failure is not one of adsp, bodyhash, revoked, signature, spf, dmarc")
 	}
-	for _, layout := range []string{time.RFC1123Z, "Mon, _2 Jan 2006 15:04:05 -0700", "_2 Jan 2006 15:04:05 -0700"} {
-		date, _, _ := strings.Cut(f["arrival_date"], " (")
-		if t, err := time.Parse(layout, date); err == nil {
-			r.Begin, r.End = t.UTC(), t.UTC()
+	if value := f["arrival_date"]; value != "" {
+		date, _, _ := strings.Cut(value, " (")
+		t, _, ok := parseTime(date)
+		if !ok {
+			r.warn(BadDate, 0, value, "Arrival-Date is not a date")
+			return
 		}
+		r.Begin, r.End = t, t
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/net/html/charset"
-	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -25,39 +26,61 @@ type guard struct {
 	line int // 1-based line of what was read
 	run  int // octets since the last "<" or ">"
 
-	notUTF8  bool // an octet that is not UTF-8 was read as Latin-1
-	controls bool // a control character was replaced
-	escaped  int  // line of the first "<" that was not markup, 0 if there is none
+	unknown  string // the charset that is named and not known
+	notUTF8  bool   // an octet that is not UTF-8 was read as Latin-1
+	controls bool   // a control character was replaced
+	escaped  int    // line of the first "<" that was not markup, 0 if there is none
 }
 
 // maxRun is the number of octets without "<" or ">" that are taken.
 const maxRun = 64 << 10
 
-// newGuard decodes in by its byte order mark or its XML declaration, else as UTF-8.
+// newGuard decodes in by its XML declaration, else by the charset of the mail part, else as UTF-8.
 func newGuard(p place, in *bufio.Reader) *guard {
-	g := &guard{p: p, line: 1}
-	head, _ := in.Peek(256)
-	switch {
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		g.in = bufio.NewReader(transform.NewReader(in, unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder()))
-	case declared(head) != "":
-		g.in = in
-		if e, name := charset.Lookup(declared(head)); e != nil && name != "utf-8" {
-			g.in = bufio.NewReader(transform.NewReader(in, e.NewDecoder()))
-		}
-	default:
-		g.in = in
+	g := &guard{p: p, line: 1, in: in}
+	g.skipBOM()
+	head, _ := g.in.Peek(256)
+	name := declared(head)
+	if name == "" {
+		name = p.charset
 	}
-	if bom, _ := g.in.Peek(3); string(bom) == "\xef\xbb\xbf" {
-		g.in.Discard(3) //nolint:errcheck // they were peeked
+	switch e, known := charset.Lookup(name); {
+	case name == "" || strings.EqualFold(name, "us-ascii") || strings.HasPrefix(strings.ToLower(name), "utf-16"): // which it is not: that was decoded before
+	case e == nil:
+		g.unknown = name
+	case known != "utf-8":
+		g.in = bufio.NewReader(transform.NewReader(in, e.NewDecoder()))
 	}
+	g.skipBOM()
+	g.skipDeclaration()
 	return g
 }
 
-// declared returns the encoding of the XML declaration, "" if there is none or it is UTF-16,
-// which a document that could be read so far is not.
+func (g *guard) skipBOM() {
+	for {
+		if head, _ := g.in.Peek(len(bom)); string(head) != bom {
+			return
+		}
+		g.in.Discard(len(bom)) //nolint:errcheck // they were peeked
+	}
+}
+
+// skipDeclaration skips the XML declaration: the decoder would refuse XML 1.1.
+func (g *guard) skipDeclaration() {
+	head, _ := g.in.Peek(256)
+	text := bytes.TrimLeft(head, " \t\r\n")
+	end := bytes.Index(head, []byte("?>"))
+	if !bytes.HasPrefix(text, []byte("<?xml ")) || end < 0 {
+		return
+	}
+	g.out = bytes.Repeat([]byte("\n"), bytes.Count(head[:end], []byte("\n"))) // the decoder counts lines
+	g.line += len(g.out)
+	g.in.Discard(end + 2) //nolint:errcheck // they were peeked
+}
+
+// declared returns the encoding of the XML declaration, "" if there is none.
 func declared(head []byte) string {
-	head = bytes.TrimLeft(head, "\xef\xbb\xbf \t\r\n")
+	head = bytes.TrimLeft(head, " \t\r\n")
 	if !bytes.HasPrefix(head, []byte("<?xml")) {
 		return ""
 	}
@@ -71,7 +94,7 @@ func declared(head []byte) string {
 		return ""
 	}
 	name, _, ok := bytes.Cut(value[1:], value[:1])
-	if !ok || bytes.HasPrefix(bytes.ToLower(name), []byte("utf-16")) {
+	if !ok {
 		return ""
 	}
 	return string(name)
@@ -143,7 +166,7 @@ func (g *guard) clean(b []byte) int {
 			}
 			g.run = 0
 			continue
-		case c >= utf8.RuneSelf, c < ' ' && c != '\n' && c != '\t' && c != '\r', c == 0x7f:
+		case c == '&', c >= utf8.RuneSelf, c < ' ' && c != '\n' && c != '\t' && c != '\r', c == 0x7f:
 			return i
 		case c == '\n':
 			g.line++
@@ -162,6 +185,8 @@ func (g *guard) odd() {
 	switch c := b[0]; {
 	case c == '<':
 		g.bracket()
+	case c == '&':
+		g.ampersand()
 	case c < utf8.RuneSelf: // a control character
 		g.controls = true
 		g.out = append(g.out, "\uFFFD"...)
@@ -199,6 +224,27 @@ func (g *guard) bracket() {
 	g.in.Discard(1) //nolint:errcheck // it was peeked
 }
 
+// ampersand hands on a "&", and replaces a reference to a character that XML does not have: the
+// decoder would end there.
+func (g *guard) ampersand() {
+	b, _ := g.in.Peek(12)
+	if text, _, ok := bytes.Cut(b, []byte(";")); ok && bytes.HasPrefix(text, []byte("&#")) {
+		digits, base := string(text[2:]), 10
+		if hex, ok := strings.CutPrefix(strings.ToLower(digits), "x"); ok {
+			digits, base = hex, 16
+		}
+		n, err := strconv.ParseUint(digits, base, 32)
+		if err == nil && (n < ' ' && n != '\t' && n != '\n' && n != '\r' || !utf8.ValidRune(rune(n)) || n == 0xFFFE || n == 0xFFFF) {
+			g.controls = true
+			g.out = append(g.out, "\uFFFD"...)
+			g.in.Discard(len(text) + 1) //nolint:errcheck // they were peeked
+			return
+		}
+	}
+	g.out = append(g.out, '&')
+	g.in.Discard(1) //nolint:errcheck // it was peeked
+}
+
 // markup reports whether b, which begins with "<", begins a tag, a comment, CDATA, a
 // processing instruction or a declaration.
 func markup(b []byte) bool {
@@ -218,6 +264,23 @@ func markup(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// another reports whether a second report follows the end of one.
+func (g *guard) another() bool {
+	if len(bytes.TrimSpace(g.out[g.at:])) > 0 {
+		return false
+	}
+	head, _ := g.in.Peek(256)
+	n := blanks(head)
+	begins := func(text string) bool { return bytes.HasPrefix(head[n:], []byte(text)) }
+	if !begins("<?xml ") && !begins("<feedback>") && !begins("<feedback ") {
+		return false
+	}
+	g.in.Discard(n) //nolint:errcheck // they were peeked
+	g.out, g.at = nil, 0
+	g.skipDeclaration()
+	return true
 }
 
 // rest reads what follows the end of the report, and tells whether it is more than white

@@ -13,7 +13,11 @@ func (a *aggregateReader) judge() error {
 		r.warn(MissingElement, 0, name, "the policy domain is missing: taken from the file name")
 	}
 	if r.Domain == "" {
-		return a.refusal(MissingElement, "the report names no policy domain")
+		detail := "the report names no policy domain"
+		if len(r.Warnings) > 0 && r.Warnings[0].Fault == NotWellFormed {
+			detail += ": " + r.Warnings[0].Detail
+		}
+		return a.refusal(MissingElement, detail)
 	}
 	if err := a.dates(begin, end, named); err != nil {
 		return err
@@ -34,11 +38,11 @@ func (a *aggregateReader) judge() error {
 func (a *aggregateReader) dates(begin, end time.Time, named bool) error {
 	r := &a.report
 	b, standardBegin, okBegin := parseTime(a.begin)
-	e, standardEnd, okEnd := parseTime(a.end)
+	e, standardEnd, okEnd := parseTime(a.endDate)
 	if okBegin && okEnd && !e.Before(b) {
 		r.Begin, r.End = b, e
 		if !standardBegin || !standardEnd {
-			r.warn(BadDate, 0, a.begin, "the dates are not numbers of seconds")
+			r.warn(BadDate, 0, a.begin, "the dates are not whole numbers of seconds")
 		}
 		if e.Sub(b) > 48*time.Hour {
 			r.warn(LongRange, 0, "", "the report covers more than two days")
@@ -46,7 +50,7 @@ func (a *aggregateReader) dates(begin, end time.Time, named bool) error {
 		return nil
 	}
 	if !named {
-		return &Refusal{Source: a.p.source, Fault: DateRange, Detail: "the date range cannot be right: from " + quoteDate(a.begin) + " to " + quoteDate(a.end)}
+		return &Refusal{Source: a.p.source, Fault: DateRange, Detail: "the date range cannot be right: from " + quoteDate(a.begin) + " to " + quoteDate(a.endDate)}
 	}
 	r.Begin, r.End = begin, end
 	r.warn(DateRange, 0, a.begin, "the date range cannot be right: taken from the file name")

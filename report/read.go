@@ -4,14 +4,18 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"compress/zlib"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"strings"
+
+	"golang.org/x/text/transform"
 )
 
 // Reader finds and reads the reports of an input. It is safe for concurrent use if its
@@ -76,12 +80,13 @@ func (x *input) Read(b []byte) (int, error) {
 
 // place is where a document lies in its input.
 type place struct {
-	source string // for people
-	name   string // file name, "" if there is none: dates and domain are taken from it if the document has none
-	wraps  int
-	mails  int
-	inMail bool     // text that is not a report is ignored
-	tails  *[]Fault // faults of the containers around it
+	source  string // for people
+	name    string // file name, "" if there is none: dates and domain are taken from it if the document has none
+	wraps   int
+	mails   int
+	inMail  bool     // text that is not a report is ignored
+	charset string   // of the part of a mail, "" if none is named
+	tails   *[]Fault // faults of the containers around it
 }
 
 // into is the place of something in p.
@@ -120,7 +125,17 @@ func (x *input) unwrap(p place, in *bufio.Reader) error {
 	if err != nil && !errors.Is(err, io.EOF) && len(head) == 0 {
 		return x.readError(p, err)
 	}
+	if order, ok := wide(head); ok {
+		in = bufio.NewReader(transform.NewReader(in, order.NewDecoder()))
+		head, _ = in.Peek(512)
+	}
 	kind := sniff(head)
+	if kind == isUnknown {
+		if n := blanks(head); sniff(head[n:]).wraps() { // some reporters begin with an empty line
+			in.Discard(n) //nolint:errcheck // they were peeked
+			kind = sniff(head[n:])
+		}
+	}
 	if kind.wraps() {
 		if p.wraps++; p.wraps > x.limits.Wrappings {
 			return p.refusal(Nesting, "archives within archives: more than %d", x.limits.Wrappings)
@@ -133,11 +148,22 @@ func (x *input) unwrap(p place, in *bufio.Reader) error {
 		return x.zlib(p, in)
 	case isZip:
 		return x.zip(p, in)
+	case isBzip2:
+		return x.document(p, bzip2.NewReader(in))
+	case isTar:
+		return x.tar(p, in)
+	case isBase64:
+		return x.document(p, base64.NewDecoder(base64.StdEncoding, &alphabet{in: in}))
+	case isUU:
+		return x.document(p, newUUReader(in))
 	case isXML:
 		return x.aggregate(p, in)
 	case isJSON:
 		return x.tls(p, in)
 	case isMail:
+		if p.mails == 0 && isFeedback(head) {
+			return x.failure(p, feedbackType, in)
+		}
 		x.result.Mail = x.result.Mail || p.source == p.name
 		return x.mail(p, in)
 	}
@@ -147,7 +173,9 @@ func (x *input) unwrap(p place, in *bufio.Reader) error {
 // notAReport says what was found instead of a report.
 func notAReport(p place, head []byte) error {
 	text := clean(string(head))
-	switch {
+	switch name := foreign(head); {
+	case name != "":
+		return p.refusal(Damaged, "%s: it cannot be opened here; what is in it is not read", name)
 	case len(head) == 0:
 		return p.refusal(NotAReport, "empty")
 	case len(head) < 64 && text != "":
@@ -172,68 +200,6 @@ func (x *input) readError(p place, err error) error {
 		return err
 	}
 	return p.refusal(Damaged, "what the report is packed in is damaged: %s", clean(err.Error()))
-}
-
-type content int
-
-const (
-	isUnknown content = iota
-	isGzip
-	isZlib
-	isZip
-	isXML
-	isJSON
-	isMail
-)
-
-func (c content) wraps() bool { return c == isGzip || c == isZlib || c == isZip }
-
-// sniff tells by its first octets what a document is.
-func sniff(head []byte) content {
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return isGzip
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
-		return isZip
-	case len(head) > 2 && head[0]&0x0f == 8 && head[0]>>4 <= 7 && (int(head[0])<<8|int(head[1]))%31 == 0 && head[1]&0x20 == 0 && !printable(head):
-		return isZlib
-	}
-	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n\x00")
-	switch {
-	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")), bytes.HasPrefix(text, []byte("<")):
-		return isXML
-	case bytes.HasPrefix(text, []byte("{")):
-		return isJSON
-	case looksLikeMail(text):
-		return isMail
-	}
-	return isUnknown
-}
-
-func printable(head []byte) bool {
-	for _, b := range head[:min(len(head), 16)] {
-		if b < ' ' && b != '\t' && b != '\r' && b != '\n' || b > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// looksLikeMail reports whether the first line is a header field or an mbox From line.
-func looksLikeMail(text []byte) bool {
-	if bytes.HasPrefix(text, []byte("From ")) {
-		return true
-	}
-	name, _, ok := bytes.Cut(text, []byte(":"))
-	if !ok || len(name) == 0 || len(name) > 76 {
-		return false
-	}
-	for _, b := range bytes.TrimRight(name, " \t") {
-		if b != '-' && b != '_' && (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
 }
 
 // gzip reads each member. Octets after the last one, which some reporters send, are a
@@ -332,6 +298,7 @@ func (x *input) zip(p place, in *bufio.Reader) error {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return p.refusal(Damaged, "the zip archive is damaged: %s", clean(err.Error()))
 	}
+	archive.RegisterDecompressor(zipBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
 	files := zipFiles(archive)
 	if len(files) == 0 {
 		return p.refusal(NotAReport, "the zip archive has no file")
@@ -343,6 +310,9 @@ func (x *input) zip(p place, in *bufio.Reader) error {
 	}
 	return x.zipReports(p, files)
 }
+
+// zipBzip2 is the compression method 12 of zip files.
+const zipBzip2 = 12
 
 // zipReports reads files. Those that are not reports count only if there is no report.
 func (x *input) zipReports(p place, files []*zip.File) error {

@@ -165,7 +165,7 @@ func TestRefusals(t *testing.T) {
 		{"another root", "<html><body>", NotAReport},
 		{"no XML", "<<<<", NotAReport},
 		{"no domain", strings.Replace(x, "Bank.Test.", "", 1), MissingElement},
-		{"dates of the year 55843", strings.NewReplacer("1795910400", "1795910400000", "1795996799", "1795996799000").Replace(x), DateRange},
+		{"dates of the year 55843", strings.NewReplacer("1795910400", "1795910400000000", "1795996799", "1795996799000000").Replace(x), DateRange},
 		{"end before begin", strings.NewReplacer("1795910400", "1795996799", "1795996799", "1795910400").Replace(x), DateRange},
 		{"a document type", "<!DOCTYPE feedback [<!ENTITY a 'b'>]>" + x, Doctype},
 		{"depth", "<feedback>" + deep, Nesting},

@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // maxTLS is the size of a TLS report in octets: it is read as a whole.
@@ -23,33 +27,71 @@ func (x *input) tls(p place, in *bufio.Reader) error {
 	if len(text) > maxTLS {
 		return p.refusal(TooLarge, "JSON larger than %d MiB", maxTLS>>20)
 	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	for bytes.HasPrefix(text, []byte(bom)) {
+		text = text[len(bom):]
+	}
+	latin := !utf8.Valid(text)
+	if latin {
+		if text, err = charmap.ISO8859_1.NewDecoder().Bytes(text); err != nil {
+			return p.refusal(Damaged, "the JSON is damaged: %s", clean(err.Error()))
+		}
+	}
 	if depth(text) > x.limits.Depth {
 		return p.refusal(Nesting, "values within values: more than %d", x.limits.Depth)
 	}
-	var j tlsJSON
+	var list looseObjects[tlsJSON]
 	d := json.NewDecoder(bytes.NewReader(text))
-	if err := d.Decode(&j); err != nil {
-		return &Refusal{Source: p.source, Fault: NotWellFormed, Detail: "the JSON is damaged: " + clean(err.Error()), Line: lineAt(text, err)}
+	for {
+		var more looseObjects[tlsJSON]
+		err := d.Decode(&more)
+		switch {
+		case err != nil && len(list) == 0:
+			return &Refusal{Source: p.source, Fault: NotWellFormed, Detail: "the JSON is damaged: " + clean(err.Error()), Line: lineAt(text, err)}
+		case err != nil || slices.ContainsFunc(more, func(j tlsJSON) bool { return !j.isReport() }):
+			return x.tlsReports(p, list, latin, !errors.Is(err, io.EOF))
+		}
+		if list = append(list, more...); len(list) > x.limits.Files {
+			return x.tlsReports(p, list[:x.limits.Files], latin, true)
+		}
 	}
-	if j.Policies == nil && j.ID == "" {
+}
+
+// isReport reports whether an object has anything of a report.
+func (j tlsJSON) isReport() bool { return j.Policies != nil || j.ID != "" }
+
+// tlsReports hands on what a document holds: one report, or several that some reporters write after
+// one another.
+func (x *input) tlsReports(p place, list []tlsJSON, latin, trailing bool) error {
+	if len(list) == 0 {
 		return p.refusal(NotAReport, "not a report: JSON without report-id and policies")
 	}
-	r := &Report{Kind: TLS, Source: p.source, Org: clean(string(j.Org)), Email: clean(string(j.Contact)), ID: clean(string(j.ID))}
-	if rest := bytes.TrimSpace(text[d.InputOffset():]); len(rest) > 0 {
-		r.warn(TrailingData, 0, "", "there is text after the report")
+	for i := range list {
+		j := &list[i]
+		r := &Report{Kind: TLS, Source: p.source, Org: clean(string(j.Org)), Email: clean(string(j.Contact)), ID: clean(string(j.ID))}
+		if latin {
+			r.warn(BadEncoding, 0, "", "octets that are not UTF-8 were read as Latin-1")
+		}
+		if trailing && i == len(list)-1 {
+			r.warn(TrailingData, 0, "", "there is text after the report")
+		}
+		if err := j.dates(p, r); err != nil {
+			return err
+		}
+		if r.ID == "" {
+			r.warn(MissingElement, 0, "", "report-id is missing")
+		}
+		for i := range j.Policies {
+			r.addPolicy(&j.Policies[i])
+		}
+		r.Rows = len(r.Policies)
+		if len(r.Policies) == 0 {
+			r.warn(NoRecords, 0, "", "the report has no policy")
+		}
+		if err := x.found(r); err != nil {
+			return err
+		}
 	}
-	if err := j.dates(p, r); err != nil {
-		return err
-	}
-	for i := range j.Policies {
-		r.addPolicy(&j.Policies[i])
-	}
-	r.Rows = len(r.Policies)
-	if len(r.Policies) == 0 {
-		r.warn(NoRecords, 0, "", "the report has no policy")
-	}
-	return x.found(r)
+	return nil
 }
 
 // depth is how deeply values lie in each other.
@@ -89,7 +131,7 @@ type tlsJSON struct {
 		Begin looseText `json:"start-datetime"`
 		End   looseText `json:"end-datetime"`
 	} `json:"date-range"`
-	Policies []tlsPolicyJSON `json:"policies"`
+	Policies looseObjects[tlsPolicyJSON] `json:"policies"`
 }
 
 type tlsPolicyJSON struct {
@@ -102,14 +144,28 @@ type tlsPolicyJSON struct {
 		Successful looseText `json:"total-successful-session-count"`
 		Failed     looseText `json:"total-failure-session-count"`
 	} `json:"summary"`
-	Failures []struct {
-		Type        looseText `json:"result-type"`
-		Count       looseText `json:"failed-session-count"`
-		SendingIP   looseText `json:"sending-mta-ip"`
-		ReceivingMX looseText `json:"receiving-mx-hostname"`
-		ReceivingIP looseText `json:"receiving-ip"`
-		Reason      looseText `json:"failure-reason-code"`
-	} `json:"failure-details"`
+	Failures looseObjects[tlsFailureJSON] `json:"failure-details"`
+}
+
+type tlsFailureJSON struct {
+	Type        looseText `json:"result-type"`
+	Count       looseText `json:"failed-session-count"`
+	SendingIP   looseText `json:"sending-mta-ip"`
+	ReceivingMX looseText `json:"receiving-mx-hostname"`
+	ReceivingIP looseText `json:"receiving-ip"`
+	Reason      looseText `json:"failure-reason-code"`
+}
+
+// looseObjects is a list of objects, or a single one.
+type looseObjects[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *looseObjects[T]) UnmarshalJSON(b []byte) error {
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '{' {
+		*l = make([]T, 1)
+		return json.Unmarshal(b, &(*l)[0])
+	}
+	return json.Unmarshal(b, (*[]T)(l))
 }
 
 // looseText is a text, a number, or the first of a list; anything else is "".
@@ -205,7 +261,11 @@ func (r *Report) addPolicy(j *tlsPolicyJSON) {
 
 // sessions reads a count of sessions: 0 to 2^40.
 func (r *Report) sessions(t looseText, name string) int64 {
-	n, err := strconv.ParseInt(string(t), 10, 64)
+	whole, fraction, _ := strings.Cut(string(t), ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if strings.Trim(fraction, "0") != "" {
+		err = strconv.ErrSyntax
+	}
 	if err != nil || n < 0 || n > maxCount {
 		r.warn(BadCount, 0, string(t), name+" is not a number from 0 to 2^40: counted as 0")
 		return 0
