@@ -91,7 +91,7 @@ attack-long:
 # Two hours of 50 verdicts a second without a database, and what its latency is to the milter.
 outage:
 	go test ./store/writer -run TestOutage -count=1 -v -timeout 30m -outage 360000
-	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 30m -rounds 50
+	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 60m -rounds 100
 
 # Messages of odd shapes beside rspamd, in the same run. Needs root, and installs rspamd.
 bench-shapes:

@@ -162,6 +162,7 @@ func answerText(e *resolver.Exchange) string {
 
 // find reads the evidence of a verdict by its reference or queue id.
 func (b *bundles) find(ctx context.Context, ref string) (*bundle.Bundle, error) {
+	b.engine().Settle(ctx)
 	b.settle(ctx)
 	s := b.current.Load()
 	if s == nil {

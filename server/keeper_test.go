@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"postseal/internal/app/history"
@@ -145,4 +146,26 @@ func TestTail(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(line), &v) != nil || v.Author != "reject.test" || v.Applied != "reject" {
 		t.Errorf("%q, %v", line, err)
 	}
+}
+
+// TestAnsweredIsStored: what was answered is stored, also where the MTA hangs up at once and the daemon
+// ends: the answer comes before the verdict is recorded.
+func TestAnsweredIsStored(t *testing.T) {
+	dir := t.TempDir()
+	config := "enforce = 'strict'\n" + listeners + storeTable(dir)
+	d := run(t, config)
+	const messages = 40
+	var answered sync.WaitGroup
+	for range messages {
+		s := d.mta()
+		d.begin(s)
+		answered.Go(func() {
+			d.finish(s)
+			s.Close()
+		})
+	}
+	answered.Wait()
+	d.end()
+	d = run(t, config)
+	eventually(t, "the verdicts of all answers", func() bool { return len(d.verdicts("?limit=100").Verdicts) == messages })
 }

@@ -79,6 +79,7 @@ type Engine struct {
 	recorders []func(Verdict)
 	warned    rate.Sometimes // that memory is short
 	flights   flights
+	answering answering
 }
 
 // NewEngine starts with the configuration s. Each recorder receives every verdict after it is

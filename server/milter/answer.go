@@ -52,9 +52,8 @@ func (s *session) end(data []byte) error {
 	s.answer(r)
 	v := listener.Verdict{Listener: listener.Milter, QueueID: qid, Report: r, Snapshot: s.mail.snapshot, Took: time.Since(began), Body: s.mail.kept.Explain(r)}
 	s.mail.kept = nil // the recorder releases it
-	s.engine.Record(v)
 	s.mail.endCopy(v, v.Accepted())
-	return s.wire.flush()
+	return s.engine.Answer(v, s.wire.flush)
 }
 
 // answer sends the header changes and the action for the message.

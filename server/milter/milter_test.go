@@ -64,7 +64,7 @@ func TestActions(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
-		if n := strings.Count(s.log.String(), "<6>qid=4cXk2 "); n != 1 {
+		if n := strings.Count(s.logged(), "<6>qid=4cXk2 "); n != 1 {
 			t.Errorf("%s: %d verdict lines, want 1:\n%s", test.name, n, s.log)
 		}
 	}
@@ -179,7 +179,7 @@ func TestHelo(t *testing.T) {
 	m.macros('H', "{tls_version}", "TLSv1.3")
 	m.tell('H', "second.test\x00") // after STARTTLS
 	m.message("b@pass.test", passes)
-	if !strings.Contains(s.log.String(), " helo=second.test ") {
+	if !strings.Contains(s.logged(), " helo=second.test ") {
 		t.Errorf("the last HELO counts:\n%s", s.log)
 	}
 }
@@ -224,7 +224,7 @@ func TestUnchecked(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
 		}
-		if want := "qid=4cXk2 door=milter reason=" + test.reason + "\n"; !strings.HasSuffix(s.log.String(), want) {
+		if want := "qid=4cXk2 door=milter reason=" + test.reason + "\n"; !strings.HasSuffix(s.logged(), want) {
 			t.Errorf("%s: log %q, want %q", test.name, s.log, want)
 		}
 	}
@@ -238,7 +238,7 @@ func TestAddressFromMacro(t *testing.T) {
 	m.macros('C', "{client_addr}", "IPv6:2001:db8::1", "client_port", "25")
 	m.tell('C', "x.test\x00U")
 	m.message("b@pass.test", passes)
-	if !strings.Contains(s.log.String(), " ip=2001:db8::1 ") {
+	if !strings.Contains(s.logged(), " ip=2001:db8::1 ") {
 		t.Errorf("log:\n%s", s.log)
 	}
 }
@@ -254,7 +254,7 @@ func TestSecondConnect(t *testing.T) {
 	m.message("b@pass.test", passes)
 	m.tell('C', "y.test\x00U")
 	m.message("b@pass.test", passes)
-	if log := s.log.String(); strings.Count(log, " ip=192.0.2.1 ") != 1 || strings.Count(log, " spf=skipped ") != 1 {
+	if log := s.logged(); strings.Count(log, " ip=192.0.2.1 ") != 1 || strings.Count(log, " spf=skipped ") != 1 {
 		t.Errorf("log:\n%s", log)
 	}
 }
@@ -276,7 +276,7 @@ func TestRelay(t *testing.T) {
 		s := start(t, config)
 		m := connect(t, s, "198.51.100.1")
 		m.message("b@pass.test", test.message)
-		if !strings.Contains(s.log.String(), test.want) {
+		if !strings.Contains(s.logged(), test.want) {
 			t.Errorf("%s: want %q in\n%s", name, test.want, s.log)
 		}
 	}
@@ -291,7 +291,7 @@ func TestSMTPUTF8(t *testing.T) {
 	if got := m.end(); got[len(got)-1] != "c" {
 		t.Errorf("got %q", got)
 	}
-	if !strings.Contains(s.log.String(), "reason=dmarc.pass from=pass.test mfrom=pass.test") {
+	if !strings.Contains(s.logged(), "reason=dmarc.pass from=pass.test mfrom=pass.test") {
 		t.Errorf("log:\n%s", s.log)
 	}
 }

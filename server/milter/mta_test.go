@@ -66,6 +66,12 @@ func startWith(t testing.TB, r resolver.Resolver, config string) *server {
 	return s
 }
 
+// logged is the log, with the verdicts of all messages that were answered.
+func (s *server) logged() string {
+	s.engine.Settle(context.Background())
+	return s.log.String()
+}
+
 // mta is a mail server that talks to the filter, packet by packet.
 type mta struct {
 	t    testing.TB

@@ -49,7 +49,7 @@ func TestNegotiation(t *testing.T) {
 			t.Errorf("%s: %q", test.name, got)
 		}
 	}
-	if !strings.Contains(s.log.String(), `missing="adding header fields, removing forged header fields, quarantine`) {
+	if !strings.Contains(s.logged(), `missing="adding header fields, removing forged header fields, quarantine`) {
 		t.Errorf("the log does not say what is missing:\n%s", s.log)
 	}
 }
@@ -97,9 +97,9 @@ func TestOctets(t *testing.T) {
 		m.steps = test.steps
 		m.negotiate()
 		m.client("192.0.2.1")
-		before := len(s.log.String())
+		before := len(s.logged())
 		m.message("b@signed.test", test.message)
-		if line := s.log.String()[before:]; !strings.Contains(line, test.want) {
+		if line := s.logged()[before:]; !strings.Contains(line, test.want) {
 			t.Errorf("%s: want %s in %s", test.name, test.want, line)
 		}
 	}
@@ -128,7 +128,7 @@ func TestBodyPieces(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(s.log.String(), "dkim=pass"); n != len(body)+1 {
+	if n := strings.Count(s.logged(), "dkim=pass"); n != len(body)+1 {
 		t.Errorf("%d of %d passed", n, len(body)+1)
 	}
 }
@@ -153,7 +153,7 @@ func TestLargeChunk(t *testing.T) {
 			t.Fatalf("%d octets: %q", size, replies)
 		}
 	}
-	if n := strings.Count(s.log.String(), "dkim=pass"); n != 4 {
+	if n := strings.Count(s.logged(), "dkim=pass"); n != 4 {
 		t.Errorf("%d of 4 passed", n)
 	}
 }

@@ -317,7 +317,7 @@ func (s *session) checked(m *spooled, ended time.Time) reply {
 	took := time.Since(ended)
 	got := s.carryOut(m, report)
 	v := listener.Verdict{Listener: listener.SMTP, QueueID: s.queueID(got), Report: report, Snapshot: t.snapshot, Took: took, Body: s.kept(m, report)}
-	s.engine.Record(v)
+	s.verdict = &v
 	s.copy(m, v, got)
 	return got
 }

@@ -43,6 +43,7 @@ type session struct {
 	loggedIn bool       // by AUTH
 	hop      *hop       // nil before EHLO
 	mail     *transaction
+	verdict  *listener.Verdict // of a message whose reply has not been sent yet
 	errors   int
 	over     bool // the session ends after this reply
 }
@@ -80,7 +81,7 @@ func (s *session) run() {
 			s.answer(say(421, "4.7.0", "Too many errors"))
 			break
 		}
-		s.answer(s.execute(line))
+		s.reply(s.execute(line))
 		if s.mail == nil && s.w.Flush() == nil {
 			s.accepted.End()
 		}
@@ -93,6 +94,20 @@ func (s *session) hostname() string {
 		return s.config.Hostname
 	}
 	return s.engine.Current().AuthservID
+}
+
+// reply sends the reply to a command. The verdict of a message is recorded after it.
+func (s *session) reply(r reply) {
+	v := s.verdict
+	s.verdict = nil
+	if v == nil {
+		s.answer(r)
+		return
+	}
+	s.engine.Answer(*v, func() error {
+		s.answer(r)
+		return s.w.Flush()
+	})
 }
 
 func (s *session) answer(r reply) {
@@ -197,6 +212,9 @@ func (s *session) trouble(kind, what string, err error) {
 
 // end releases the resources of the session.
 func (s *session) end() {
+	if s.verdict != nil { // a panic came before its reply
+		s.engine.Record(*s.verdict)
+	}
 	s.endMail()
 	if s.hop != nil {
 		s.hop.close()

@@ -160,6 +160,7 @@ func (p *player) step(n int, line string) {
 	case 'H':
 		p.expect(n, p.nextHop(), how, text)
 	case 'L':
+		p.daemon.engine.Settle(p.t.Context()) // verdicts are logged after the reply
 		if log := p.daemon.log.String(); !matches(log, "*"+text+"*") {
 			p.t.Fatalf("line %d: the log has no %q:\n%s", n, text, log)
 		}

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -17,8 +19,17 @@ import (
 	"postseal/lab/bench/traffic"
 )
 
-// rounds is how many blocks of messages TestStoreLatency sends to each daemon: make outage.
-var rounds = flag.Int("rounds", 2, "blocks of messages to each daemon")
+// rounds is how many windows of messages TestStoreLatency sends to each daemon: make outage.
+var rounds = flag.Int("rounds", 2, "windows of messages to each daemon")
+
+// Each window is a second of messages, longer than the quarter of one after which rows are stored: what storing
+// them costs meets the messages of the same daemon.
+const (
+	windowMessages = 250
+	windowPace     = 4 * time.Millisecond
+	enoughRounds   = 20 // from which on the ratios are judged
+	mostRatio      = 1.05
+)
 
 // patient is a milter client with one connection to a daemon.
 type patient struct {
@@ -27,52 +38,38 @@ type patient struct {
 	file     string // the database, if it is one
 	conn     net.Conn
 	session  *milter.ClientSession
-	p50, p99 []time.Duration // of each block
+	p50, p99 []time.Duration // of each window
 }
 
-// TestStoreLatency: an answer of the milter takes as long with a history as without one, whether the
-// database works, is locked for a second at a time, or cannot be reached. Blocks of messages go to four
-// daemons in turn, so that whatever else the machine does meets all of them. The ratio is judged with many rounds
-// only: it needs a machine that does nothing else.
+// TestStoreLatency: an answer of the milter takes as long with a history as without one, whether the database
+// works, is locked for a second at a time, or cannot be reached. Windows of messages go to the daemons in turn,
+// and each p99 is compared with that of the window without a history of the same round, so that whatever else
+// the machine does meets both. The second daemon without a history shows how much of a ratio is chance.
 func TestStoreLatency(t *testing.T) {
+	wrap := ahead(t)
 	store := func(url string) *patient {
 		dir := t.TempDir()
 		url = strings.Replace(url, "DIR", dir, 1)
-		return &patient{file: dir + "/store.db", d: start(t, fmt.Sprintf("[store]\nurl = '%s'\njournal_dir = '%s/journal'\n", url, dir))}
+		return &patient{file: dir + "/store.db", d: start(t, fmt.Sprintf("[store]\nurl = '%s'\njournal_dir = '%s/journal'\n", url, dir), wrap...)}
 	}
-	all := []*patient{store("none"), store("sqlite:DIR/store.db"), store("sqlite:DIR/store.db"), store("postgres://u@127.0.0.1:1/none")}
-	for i, name := range []string{"none", "up", "slow", "gone"} {
+	all := []*patient{store("none"), store("none"), store("sqlite:DIR/store.db"), store("sqlite:DIR/store.db"), store("postgres://u@127.0.0.1:1/none")}
+	for i, name := range []string{"none", "again", "up", "slow", "gone"} {
 		all[i].name = name
 		all[i].connect()
 	}
-	defer lockSQLite(t, all[2].file)()
-	const messages = 300
-	for round := range *rounds + 1 { // the first block warms up
+	defer lockSQLite(t, all[3].file)()
+	for round := range *rounds + 1 { // the first window warms up
 		for i := range all {
-			p := all[(i+round)%len(all)]
-			took := make([]time.Duration, messages)
-			for j := range took {
-				took[j] = p.send()
-			}
-			slices.Sort(took)
-			if round > 0 {
-				p.p50, p.p99 = append(p.p50, took[messages/2]), append(p.p99, took[messages*99/100])
-			}
-			time.Sleep(300 * time.Millisecond) // what this block left to be stored does not meet the next one
+			all[(i*(1+round%2*(len(all)-2))+round)%len(all)].window(round > 0)
+			time.Sleep(300 * time.Millisecond) // what this window left to be stored does not meet the next one
 		}
 	}
-	base := quiet(all[0].p99)
-	for _, p := range all {
-		ratio := float64(quiet(p.p99)) / float64(base)
-		t.Logf("%-4s: p50 %v, p99 %v, %.2f of that without a history; %.0f rows stored, %.0f octets wait in the journal", p.name, quiet(p.p50), quiet(p.p99), ratio,
-			p.d.metric("postseal_store_rows_total", "shipped"), p.d.metric("postseal_store_journal_bytes", ""))
-		if ratio > 1.05 && *rounds >= 20 && p.name != "none" {
-			t.Errorf("%s: p99 is %.2f of that without a history, want at most 1.05", p.name, ratio)
-		}
+	for _, p := range all[1:] {
+		p.judge(t, all[0])
 	}
-	sent := float64(messages * (*rounds + 1))
-	until(t, "the rows of the working database", func() bool { return all[1].d.metric("postseal_store_rows_total", "shipped") == sent })
-	if all[3].d.metric("postseal_store_journal_bytes", "") == 0 {
+	sent := float64(windowMessages * (*rounds + 1))
+	until(t, "the rows of the working database", func() bool { return all[2].d.metric("postseal_store_rows_total", "shipped") == sent })
+	if all[4].d.metric("postseal_store_journal_bytes", "") == 0 {
 		t.Error("nothing waits in the journal without a database")
 	}
 	for _, p := range all {
@@ -82,10 +79,86 @@ func TestStoreLatency(t *testing.T) {
 	}
 }
 
-// quiet is the least but for one in ten: what other programs on the machine add is not in it.
-func quiet(list []time.Duration) time.Duration {
-	list = slices.Sorted(slices.Values(list))
-	return list[len(list)/10]
+// ahead lets this process and the daemons run before all other programs, where the ratios are judged and root
+// runs the test: then the machine is as if it did nothing else. It returns what daemons are started with.
+func ahead(t *testing.T) (wrap []string) {
+	t.Helper()
+	if *rounds < enoughRounds {
+		return nil
+	}
+	self := fmt.Sprint(os.Getpid())
+	if out, err := exec.Command("chrt", "--all-tasks", "--fifo", "--pid", "10", self).CombinedOutput(); err != nil {
+		t.Logf("other programs take part, because this one may not go ahead of them: %v, %s", err, out)
+		return nil
+	}
+	t.Cleanup(func() { exec.Command("chrt", "--all-tasks", "--other", "--pid", "0", self).Run() })
+	return []string{"chrt", "--fifo", "10"}
+}
+
+// window sends messages at an even pace.
+func (p *patient) window(counts bool) {
+	took := make([]time.Duration, windowMessages)
+	next := time.Now()
+	for i := range took {
+		time.Sleep(time.Until(next))
+		took[i] = p.send()
+		next = next.Add(windowPace)
+	}
+	if !counts {
+		return
+	}
+	slices.Sort(took)
+	p.p50, p.p99 = append(p.p50, took[windowMessages/2]), append(p.p99, took[windowMessages*99/100])
+}
+
+// judge compares p99 with that of the same rounds without a history. The median of the ratios lies between low
+// and high with a probability of 95 %: only where all of that is above what is allowed, the ratio is too high, and
+// only where all of it is below, it is shown not to be.
+func (p *patient) judge(t *testing.T, none *patient) {
+	t.Helper()
+	ratios := make([]float64, len(p.p99))
+	for i := range ratios {
+		ratios[i] = float64(p.p99[i]) / float64(none.p99[i])
+	}
+	slices.Sort(ratios)
+	low, high := medianBetween(len(ratios))
+	verdict := "not judged: too few rounds"
+	switch {
+	case len(ratios) < enoughRounds:
+	case ratios[low] > mostRatio:
+		verdict = "above 1.05"
+		if p.name != "again" {
+			t.Errorf("%s: p99 is %.2f to %.2f of that without a history, want at most %.2f", p.name, ratios[low], ratios[high], mostRatio)
+		}
+	case ratios[high] <= mostRatio:
+		verdict = "at most 1.05"
+	default:
+		verdict = "not decided: use more rounds, or a machine that does nothing else"
+	}
+	t.Logf("%-5s: p50 %v, p99 %v (without %v, %v); p99 is %.2f of that without a history, %.2f to %.2f: %s; %.0f rows stored, %.0f octets wait in the journal", p.name,
+		median(p.p50), median(p.p99), median(none.p50), median(none.p99), ratios[len(ratios)/2], ratios[low], ratios[high], verdict,
+		p.d.metric("postseal_store_rows_total", "shipped"), p.d.metric("postseal_store_journal_bytes", ""))
+}
+
+// medianBetween are the places of a sorted list between which the median of what it is a sample of lies with a
+// probability of 95 %: each value is below the median with a probability of one half.
+func medianBetween(n int) (low, high int) {
+	outside, p := 0.0, 1.0
+	for range n {
+		p /= 2
+	}
+	for low = 0; low < n/2; low++ {
+		if outside += p; outside > 0.025 {
+			break
+		}
+		p *= float64(n-low) / float64(low+1)
+	}
+	low = max(low-1, 0)
+	return low, n - 1 - low
+}
+
+func median(list []time.Duration) time.Duration {
+	return slices.Sorted(slices.Values(list))[len(list)/2]
 }
 
 func (p *patient) connect() {
