@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,7 @@ func (j *job) commandPages(c *cobra.Command) error {
 	name := strings.ReplaceAll(c.CommandPath(), " ", "-")
 	header := &doc.GenManHeader{Title: strings.ToUpper(name), Section: "1", Date: &j.date, Source: "postseal " + j.version, Manual: "postseal"}
 	var b bytes.Buffer
-	if err := doc.GenMan(c, header, &b); err != nil {
+	if err := page(c, header, &b); err != nil {
 		return err
 	}
 	if err := j.zipped("usr/share/man/man1/"+name+".1.gz", b.Bytes()); err != nil {
@@ -47,6 +48,12 @@ func (j *job) commandPages(c *cobra.Command) error {
 		}
 	}
 	return nil
+}
+
+// page writes the page of c, with the flags that apply to it, as its help has them.
+func page(c *cobra.Command, header *doc.GenManHeader, w io.Writer) error {
+	defer cli.HideInapplicable(c)()
+	return doc.GenMan(c, header, w)
 }
 
 // configPage makes a manual page of the reference page: its tables become lists, one entry for

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"postseal/internal/app/term"
 )
 
 // dnsFlags are the global flags of commands that look names up or evaluate messages.
@@ -58,9 +60,49 @@ func topOf(c *cobra.Command) *cobra.Command {
 	return c
 }
 
+// HideInapplicable hides the global flags that do nothing for c, for a page about c, until show
+// is called.
+func HideInapplicable(c *cobra.Command) (show func()) {
+	var hidden []*pflag.Flag
+	left := applicable(c)
+	c.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if left.Lookup(f.Name) == nil && !f.Hidden {
+			f.Hidden = true
+			hidden = append(hidden, f)
+		}
+	})
+	return func() {
+		for _, f := range hidden {
+			f.Hidden = false
+		}
+	}
+}
+
 // usageTemplate is that of cobra with the flags that apply, and lines that fit.
 func usageTemplate(template string) string {
 	cobra.AddTemplateFunc("applicable", applicable)
+	cobra.AddTemplateFunc("usages", usages)
 	template = strings.ReplaceAll(template, "{{if .HasAvailableInheritedFlags}}", "{{if (applicable .).HasAvailableFlags}}")
-	return strings.ReplaceAll(template, ".InheritedFlags.FlagUsages", "(applicable .).FlagUsages")
+	template = strings.ReplaceAll(template, ".InheritedFlags.FlagUsages", "usages (applicable .)")
+	return strings.ReplaceAll(template, ".LocalFlags.FlagUsages", "usages .LocalFlags")
 }
+
+// usages lists flags in lines that fit. A switch is shown as --name alone.
+func usages(flags *pflag.FlagSet) string {
+	shown := pflag.NewFlagSet("", pflag.ContinueOnError)
+	shown.SortFlags = flags.SortFlags
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Value.Type() == "bool" {
+			with := *f
+			with.Value = toggle{f.Value}
+			f = &with
+		}
+		shown.AddFlag(f)
+	})
+	return shown.FlagUsagesWrapped(term.Width)
+}
+
+// toggle is a value of type bool for which pflag prints no values.
+type toggle struct{ pflag.Value }
+
+func (toggle) Type() string { return "boolfunc" }

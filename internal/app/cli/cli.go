@@ -240,7 +240,7 @@ Exit codes: 0 fine, 1 policy failure, 2 undecided (defer, failed DNS lookup),
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.SetUsageTemplate(strings.ReplaceAll(usageTemplate(root.UsageTemplate()), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", term.Width)))
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.Version, _ = buildVersion()
 	root.SetVersionTemplate("postseal {{.Version}}\n")
 	a.addGlobalFlags(root.PersistentFlags())
