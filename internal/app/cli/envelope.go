@@ -20,6 +20,10 @@ type envelope struct {
 	recipients []string
 	derived    []string // the source, nil if the user supplied it
 	source     received.PathSource
+
+	own           int  // Received fields of our own host
+	below         int  // index of the first field that was there before
+	authenticated bool // the client, by that field
 }
 
 // derive reads the envelope from the trace fields of the message, as received.By does. line is
@@ -30,6 +34,12 @@ func derive(h *message.Header, host, line string) (envelope, *failure) {
 		return envelope{}, noEnvelope(err)
 	}
 	e := envelope{ip: d.IP, helo: d.From, from: d.ReversePath, source: d.PathSource, derived: []string{"Received by " + d.By}}
+	e.below, e.authenticated = d.Field+1, d.Authenticated()
+	for i := range e.below {
+		if h.At(i).Is("Received") {
+			e.own++
+		}
+	}
 	if words := pathWords[d.PathSource]; words != "" {
 		e.derived = append(e.derived, words)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"postseal"
 	"postseal/dmarc"
+	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/received"
 	"postseal/internal/app/view"
@@ -35,6 +36,7 @@ type verifyFlags struct {
 
 	fromGiven bool
 	foreign   []string // given flags that conflict with a bundle
+	clients   *clients.Rules
 }
 
 // foreignToBundle lists the flags that would replace parts of a bundle, or that need something
@@ -50,7 +52,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `Verify evaluates SPF, DKIM and DMARC for each message and decides: accept,
 quarantine, reject or defer. A message file does not contain its envelope: supply it with
 --ip, --helo and --from, or let --received-by read it from the trace fields of your own
-mail server. Without a client address, SPF is skipped.
+mail server. Without a client address, SPF is skipped. With --config, a client in
+trusted_relays or [[relay]] stands for the client that its trace fields name.
 
 A file may also be a bundle. It contains the envelope, the clock and the DNS answers, so
 flags that contradict them are errors; --enforce, --discovery and --authserv-id override
@@ -159,6 +162,7 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 	if err != nil {
 		return err
 	}
+	f.clients = config.Clients()
 	engine, _ := config.Engine()
 	engine.Resolver, engine.Now = dns, clock
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
@@ -210,10 +214,8 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 		}
 		e = f.override(derived)
 	}
-	conn := postseal.Conn{UnknownSender: e.source == received.Unknown}
-	if e.ip.IsValid() {
-		conn.Remote = netip.AddrPortFrom(e.ip, 0)
-	}
+	asked := e.ip.IsValid()
+	conn := a.arrival(&e, f.clients, in.header, in.name)
 	kept := &kept{most: f.mostKept(in)}
 	session := v.Session(ctx, conn)
 	session.Helo(e.helo)
@@ -240,7 +242,7 @@ func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver
 	if in.several.found {
 		a.hint("%s contains several messages and was read as one: postseal replay %s reads each", in.name, in.name)
 	}
-	if f.receivedBy == "" && !e.ip.IsValid() && n == 0 {
+	if f.receivedBy == "" && !asked && n == 0 {
 		a.hint("SPF needs the envelope: add --ip, --helo and --from, or --received-by HOST")
 	}
 	return err
