@@ -73,7 +73,7 @@ pictures:
 
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:
-	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved'
+	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved' -silent 10s
 	go test ./resolver ./internal/core/middleware -count=1 -run 'SlotsAreShared|LimitShares|InFlight|EndsQueued|Breaker|Accounts|Unanswered|CacheCut|CacheRestore|OldMessage|OneFormOfAName'
 	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
 	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Redact|HeloComesBack'
@@ -81,17 +81,17 @@ attack:
 	go test ./server ./server/milter ./server/proxy ./server/web -count=1 -run 'ListenersAgree|RefusedReload|Boot|ForgedBeyondLimit|TestModel|TestSmuggling|TestAccess|TestGuessing'
 	go test ./audit ./internal/core/publicip -count=1 -run 'Registry|StaysPublic|TestPort'
 	go test ./resolver/stub ./server/listener ./server/policy -count=1 -run 'TestStreams|SPFCache|TestShed|TestInstances|NoServers'
-	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly|OutageRestart' -sessions 150
+	go test ./lab/bench/faults -count=1 -v -run 'HostileDNS|ShedCostly|OutageRestart' -times 1 -sessions 150
 
 attack-long:
-	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long
+	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long -silent 5m
 	go test -race ./lab/bench/soak -run TestHangUp -count=1 -v -hangup 60s
-	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -sessions 1000
+	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -times 1 -sessions 1000
 
 # Two hours of 50 verdicts a second without a database, and what its latency is to the milter.
 outage:
 	go test ./store/writer -run TestOutage -count=1 -v -timeout 30m -outage 360000
-	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 60m -rounds 100
+	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 60m -times 1 -rounds 100
 
 # Messages of odd shapes beside rspamd, in the same run. Needs root, and installs rspamd.
 bench-shapes:

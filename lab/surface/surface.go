@@ -31,8 +31,7 @@ func Load(dir string) ([]*packages.Package, error) {
 	for i, p := range Packages {
 		patterns[i] = strings.TrimSuffix("./"+p, "/")
 	}
-	cfg := &packages.Config{Dir: dir, Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps |
-		packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedFiles | packages.NeedModule}
+	cfg := &packages.Config{Dir: dir, Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedModule}
 	loaded, err := packages.Load(cfg, patterns...)
 	if err != nil {
 		return nil, err

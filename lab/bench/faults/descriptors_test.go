@@ -30,6 +30,7 @@ func (d *daemon) processor() time.Duration {
 // TestDescriptors: clients take all descriptors. No mail is accepted without a check, the
 // daemon waits without spinning, reports it, and serves as before when they are gone.
 func TestDescriptors(t *testing.T) {
+	longOnly(t)
 	if _, err := exec.LookPath("prlimit"); err != nil {
 		t.Skip("SKIPPED: prlimit is not here")
 	}

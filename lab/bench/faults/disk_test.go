@@ -25,6 +25,7 @@ func tmpfs(t *testing.T) string {
 // TestDisk: the folder of bundles is full, then has room, then is read-only. Verdicts are as
 // ever; the log says it once, a metric counts it, and nothing half written stays.
 func TestDisk(t *testing.T) {
+	longOnly(t)
 	mounted := tmpfs(t)
 	dir := filepath.Join(mounted, "bundles")
 	filler := filepath.Join(mounted, "filler")

@@ -244,6 +244,7 @@ const (
 // TestHostileDNS: whatever the DNS says, a session takes no more than 1 MB, and what it took comes
 // back when the load ends. The name server is this process, so that nothing of it is counted.
 func TestHostileDNS(t *testing.T) {
+	longOnly(t)
 	h, d := startHostile(t, fmt.Sprintf("[limits]\nconnections = %d\n", *sessions+50))
 	before, _ := d.memory()
 	h.overrunAll(t, d, before)
@@ -358,6 +359,7 @@ const leastHonest = 90
 // TestShedCostly: where memory fills up, the messages that hold much of it are deferred. Honest
 // mail is not.
 func TestShedCostly(t *testing.T) {
+	longOnly(t)
 	h, d := startHostile(t, "[limits]\nconnections = 700\nmemory = '192MiB'\n")
 	var done sync.WaitGroup
 	for i := range 200 {

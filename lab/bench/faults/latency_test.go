@@ -46,6 +46,7 @@ type patient struct {
 // and each p99 is compared with that of the window without a history of the same round, so that whatever else
 // the machine does meets both. The second daemon without a history shows how much of a ratio is chance.
 func TestStoreLatency(t *testing.T) {
+	longOnly(t)
 	wrap := ahead(t)
 	store := func(url string) *patient {
 		dir := t.TempDir()

@@ -36,11 +36,11 @@ func often(short, long int) int {
 
 var program string // the daemon
 
-// longOnly skips a test that go test ./... has no time for.
+// longOnly skips a test that go test ./... has no time for. Daemons are killed, reloaded and starved there.
 func longOnly(t *testing.T) {
 	t.Helper()
 	if *times == 0 {
-		t.Skip("SKIPPED: it takes 20 s and more: -times 1")
+		t.Skip("SKIPPED: it takes 5 s and more: -times 1")
 	}
 }
 

@@ -138,6 +138,7 @@ func count(t *testing.T, address, query string) (n int) {
 // TestSharedLogins: a login at one daemon holds at the others, by token and by code; it ends
 // everywhere; without the database it holds where it was used.
 func TestSharedLogins(t *testing.T) {
+	longOnly(t)
 	t.Parallel() // it mostly waits
 	pg := pgtest.Begin(t)
 	w := newWire(t, pg.Addr)
