@@ -48,14 +48,29 @@ func (c console) Store() (store.Reader, string) {
 // Attention implements ui.Source.
 func (c console) Attention(ctx context.Context) *ui.Attention { return c.d.notices.list(ctx) }
 
-// Config implements ui.Source.
-func (c console) Config() string {
-	text, err := c.d.engine.Current().Config.Text()
-	if err != nil {
-		return "the configuration cannot be shown: " + listener.Text(err)
-	}
-	return string(text)
+// System implements ui.Source.
+func (c console) System(ctx context.Context, checks bool) *ui.System {
+	return c.d.systemOf(ctx, checks)
 }
+
+// Configuration implements ui.Source.
+func (c console) Configuration(ctx context.Context) (*ui.Configuration, error) {
+	return c.d.configuration(ctx)
+}
+
+// Exemptions implements ui.Source.
+func (c console) Exemptions(ctx context.Context) (*ui.Exemptions, error) { return c.d.exemptions(ctx) }
+
+// LookUp implements ui.Source.
+func (c console) LookUp(ctx context.Context, name, kind string) (*ui.LookedUp, error) {
+	return c.d.lookUp(ctx, name, kind)
+}
+
+// Reload implements ui.Source.
+func (c console) Reload(ctx context.Context) error { return c.d.reloadNow(ctx) }
+
+// SetLogLevel implements ui.Source.
+func (c console) SetLogLevel(name string) error { return c.d.setLogLevel(name) }
 
 // Now implements ui.Source.
 func (c console) Now() time.Time { return c.d.history.now() }

@@ -14,14 +14,7 @@ import (
 
 // health returns the figures of the daemon since it started, from its metrics.
 func (d *Daemon) health() []ui.Measure {
-	families, err := d.metrics.Registry.Gather()
-	if err != nil {
-		return nil
-	}
-	g := gathered{}
-	for _, f := range families {
-		g[f.GetName()] = f
-	}
+	g := d.gather()
 	list := []ui.Measure{}
 	add := func(name, value string) {
 		if value != "" {
@@ -51,6 +44,16 @@ var listenerWords = map[string]string{listener.Milter: "Milter", listener.Policy
 
 // gathered are metric families by name.
 type gathered map[string]*dto.MetricFamily
+
+// gather returns the metrics of now.
+func (d *Daemon) gather() gathered {
+	g := gathered{}
+	families, _ := d.metrics.Registry.Gather() //nolint:errcheck // what could be gathered is there
+	for _, f := range families {
+		g[f.GetName()] = f
+	}
+	return g
+}
 
 // sum adds the values of a family whose labels match.
 func (g gathered) sum(name string, match func(map[string]string) bool) (sum float64) {
@@ -85,14 +88,23 @@ func (g gathered) times(name, stage string) string {
 }
 
 func quantile(h *dto.Histogram, share float64) string {
-	need := uint64(math.Ceil(share * float64(h.GetSampleCount())))
-	for _, b := range h.GetBucket() {
-		if b.GetCumulativeCount() >= need {
-			return "≤" + strconv.FormatFloat(b.GetUpperBound()*1000, 'g', 4, 64)
-		}
+	if most := bound(h, share); most > 0 {
+		return "≤" + strconv.FormatFloat(most, 'g', 4, 64)
 	}
 	const largest = 30_000 // of the buckets
 	return fmt.Sprintf(">%d", largest)
+}
+
+// bound returns the upper bound in milliseconds of the bucket that holds a share of a histogram, 0 if
+// it is beyond the last.
+func bound(h *dto.Histogram, share float64) float64 {
+	need := uint64(math.Ceil(share * float64(h.GetSampleCount())))
+	for _, b := range h.GetBucket() {
+		if b.GetCumulativeCount() >= need && !math.IsInf(b.GetUpperBound(), 1) {
+			return b.GetUpperBound() * 1000
+		}
+	}
+	return 0
 }
 
 func percent(n, of float64) string {

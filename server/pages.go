@@ -26,7 +26,7 @@ func (d *Daemon) routes() []web.Route {
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
 		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Handler: web.Stream(d.engine, d.history.stream)},
 		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
-	}, d.audits.routes(), d.reportsOutRoutes())...)
+	}, d.audits.routes(), d.reportsOutRoutes(), d.systemRoutes())...)
 }
 
 func notFound(detail string) error { return &web.Refusal{Status: http.StatusNotFound, Detail: detail} }

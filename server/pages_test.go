@@ -108,7 +108,7 @@ func TestConsole(t *testing.T) {
 		{"/v/" + ref, "What would have to change"},
 		{"/v/" + ref + "?dns=now", "No record that the verdict rests on has changed."},
 		{"/v/" + ref, "queries, "},
-		{"/system", "journal_dir"},
+		{"/system/config", "journal_dir"}, {"/system", "All is well"},
 		{"/audit/reject.test", "What to fix"},
 		{"/live", "Live"},
 		{"/search", "Search"},

@@ -34,6 +34,7 @@ type Options struct {
 	Log      io.Writer
 	Version  string
 	State    string // the directory where it records its listeners; "" records nothing
+	File     string // the configuration file that Load reads, for the console; "" without one
 	// Stop cancels the waiting of New for a host that is still starting; nil never does.
 	Stop <-chan struct{}
 
@@ -42,6 +43,7 @@ type Options struct {
 
 // Daemon is a running configuration with its listeners open.
 type Daemon struct {
+	inspected
 	options  Options
 	log      *slog.Logger
 	metrics  *listener.Metrics
@@ -79,7 +81,9 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{options: o, config: c, shared: shared, tasks: make(chan func()), metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log)}
+	level := newLogLevel(c.Log.Level)
+	d := &Daemon{options: o, config: c, shared: shared, tasks: make(chan func()), metrics: listener.NewMetrics(o.Version), log: newLogger(o.Log, c.Log, level)}
+	d.init(level)
 	d.audits = newAudits(d)
 	d.whatIfs = newWhatIfs(d)
 	d.notices = newAttention(d)
@@ -148,11 +152,7 @@ func (d *Daemon) abandon() {
 	d.fleet.close()
 }
 
-func newLogger(w io.Writer, c conf.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
+func newLogger(w io.Writer, c conf.Log, level slog.Leveler) *slog.Logger {
 	format := listener.LogFormat(c.Format)
 	if c.Format == "auto" {
 		format = listener.LogText
@@ -331,6 +331,10 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 			n.reloading()
 			d.Reload()
 			n.ready()
+		case answer := <-d.reloads:
+			n.reloading()
+			answer <- d.Reload()
+			n.ready()
 		case task := <-d.tasks:
 			task()
 		case err = <-failed:
@@ -386,6 +390,7 @@ func (d *Daemon) reload(shared *conf.Shared) error {
 		return err
 	}
 	d.shared = shared
+	d.readNow()
 	d.warn(warnings)
 	d.describe("reloaded")
 	return nil

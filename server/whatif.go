@@ -36,6 +36,13 @@ const (
 	pastedPrefix = "pasted-"
 )
 
+// The names of policies that differ from the one in force by one entry: exempt-REF has the exemption
+// that accepts a message, without-exempt-1 and without-rule-1 lack an entry.
+const (
+	exemptPrefix  = "exempt-"
+	withoutPrefix = "without-"
+)
+
 // whatIfs runs comparisons in the background, and keeps the newest.
 type whatIfs struct {
 	d       *Daemon
@@ -89,10 +96,10 @@ func (w *whatIfs) run(r *http.Request) (*whatIfJob, error) {
 	if o.Dir == "" {
 		return nil, notFound("no evidence is kept: remove [bundles] dir = \"none\" from the configuration")
 	}
-	if o.A, err = w.policy(a, s.Config); err != nil {
+	if o.A, err = w.policy(r.Context(), a, s.Config); err != nil {
 		return nil, err
 	}
-	if o.B, err = w.policy(b, s.Config); err != nil {
+	if o.B, err = w.policy(r.Context(), b, s.Config); err != nil {
 		return nil, err
 	}
 	return w.begin(whatIfKey{s, a, b, since}, o)
@@ -110,7 +117,13 @@ func days(s string) (time.Duration, error) {
 }
 
 // policy returns the policy with a name, which may be a pasted one.
-func (w *whatIfs) policy(name string, c *conf.Config) (whatif.Policy, error) {
+func (w *whatIfs) policy(ctx context.Context, name string, c *conf.Config) (whatif.Policy, error) {
+	if ref, ok := strings.CutPrefix(name, exemptPrefix); ok {
+		return w.exempting(ctx, name, ref, c)
+	}
+	if entry, ok := strings.CutPrefix(name, withoutPrefix); ok {
+		return w.without(name, entry, c)
+	}
 	if !strings.HasPrefix(name, pastedPrefix) {
 		p, err := whatif.Named(name, c)
 		if err != nil {

@@ -42,7 +42,7 @@ func (a *app) serve(ctx context.Context, logFormatGiven bool) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
-	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, State: conf.StateDir(), Load: func(shared *conf.Shared) (*conf.Config, []conf.Problem, error) {
+	o := server.Options{Stop: ctx.Done(), Now: clock, Log: a.stderr, State: conf.StateDir(), File: a.flags.config, Load: func(shared *conf.Shared) (*conf.Config, []conf.Problem, error) {
 		return a.serveConfig(shared, logFormatGiven)
 	}}
 	o.Version, _ = buildVersion()

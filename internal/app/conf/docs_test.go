@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -36,17 +38,24 @@ Without a file, or with a file that names no listener, the daemon listens on loo
 
 // TestPage checks that the reference page matches the types.
 func TestPage(t *testing.T) {
-	w := &pageWriter{comments: map[string]string{}}
+	w := &pageWriter{comments: map[string]string{}, keys: map[string]string{}}
 	w.read(t, "conf.go")
 	w.read(t, "report.go")
 	w.read(t, "../rules/rules.go")
 	w.WriteString(preface)
 	t.Setenv("STATE_DIRECTORY", SystemState)
 	w.table("", "", reflect.ValueOf(Default()).Elem())
+	keys, err := json.MarshalIndent(w.keys, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys = append(keys, '\n')
 	if *update {
-		if err := os.WriteFile(page, []byte(w.String()), 0o644); err != nil {
+		if err := errors.Join(os.WriteFile(page, []byte(w.String()), 0o644), os.WriteFile("keys.json", keys, 0o644)); err != nil {
 			t.Fatal(err)
 		}
+	} else if string(keys) != string(keyTexts) {
+		t.Errorf("keys.json is not what the code says: go test ./internal/app/conf -run TestPage -update")
 	}
 	if got, err := os.ReadFile(page); err != nil || string(got) != w.String() {
 		t.Errorf("%s is not what the code says: go test ./internal/app/conf -run TestPage -update (%v)", page, err)
@@ -59,6 +68,7 @@ func TestPage(t *testing.T) {
 type pageWriter struct {
 	strings.Builder
 	comments map[string]string // "conf.Listen" and "conf.Listen.Milter"
+	keys     map[string]string // what the page says, by path
 	silent   []string
 }
 
@@ -117,6 +127,7 @@ func (w *pageWriter) table(heading, path string, v reflect.Value) {
 		if comment == "" {
 			w.silent = append(w.silent, t.String()+"."+f.Name)
 		}
+		w.keys[join(path, key)] = sentence(comment)
 		fmt.Fprintf(w, "| `%s` | %s | %s |\n", key, defaultText(x), strings.ReplaceAll(sentence(comment), "|", `\|`))
 	}
 	for _, write := range later {

@@ -24,10 +24,17 @@ func actionTone(a postseal.Action) Tone {
 	return Warn
 }
 
+// The titles of the chapter about the decision and of two of its steps, which others look for.
+const (
+	DecisionChapter = "Decision"
+	PublishedStep   = "published policy"
+	FlowStep        = "evidence for a list or forwarder"
+)
+
 // decision explains the decision and the rule for it, in the order of the rules.
 func decision(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
-	n := &Node{Title: "Decision", Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
+	n := &Node{Title: DecisionChapter, Text: string(d.Applied), Tone: actionTone(d.Applied), Path: true}
 	limit := n.add(&Node{Title: "header limits", Text: "within the limits"})
 	if l := r.Limit; l != "" {
 		limit.Text, limit.Tone, limit.Path = reason.Text(l, reason.Values{}), Bad, true
@@ -36,7 +43,7 @@ func decision(r *postseal.Report, config *postseal.Config) *Node {
 	if r.Author.Reason != "" {
 		author.Text, author.Tone, author.Path = reason.Text(r.Author.Reason, reason.Values{}), Bad, true
 	}
-	n.add(&Node{Title: "published policy", Text: published(r), Tone: actionTone(d.Action), RFC: "9989 §5.4", Path: true})
+	n.add(&Node{Title: PublishedStep, Text: published(r), Tone: actionTone(d.Action), RFC: "9989 §5.4", Path: true})
 	n.add(enforcement(r, config))
 	if o := d.Override; o != nil {
 		n.add(&Node{Title: "override", Text: string(o.Type) + ": " + o.Comment, RFC: "9990 §3.1.1", Path: true})
@@ -68,7 +75,7 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 		return n
 	}
 	traits, signals := postseal.IndirectFlow(r), postseal.Corroboration(r, config.Protected)
-	n.add(&Node{Title: "evidence for a list or forwarder", Text: cmp.Or(reason.Signals(traits), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
+	n.add(&Node{Title: FlowStep, Text: cmp.Or(reason.Signals(traits), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
 	n.add(&Node{Title: "evidence for a forgery", Text: cmp.Or(reason.Signals(signals), "nothing besides the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
 	return n
 }

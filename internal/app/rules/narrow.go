@@ -110,3 +110,12 @@ func (e Exempt) TOML() string {
 	}
 	return "[[exempt]]\n" + string(text)
 }
+
+// TOML returns r as written in a configuration file.
+func (r Rule) TOML() string {
+	text, err := toml.Marshal(r)
+	if err != nil {
+		return "" // encoding strings and a date cannot fail
+	}
+	return "[[rule]]\n" + string(text)
+}

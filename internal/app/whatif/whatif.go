@@ -16,6 +16,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/app/conf"
 	"postseal/internal/app/replay"
+	"postseal/internal/app/rules"
 	"postseal/store/evidence"
 )
 
@@ -110,6 +111,22 @@ func Named(word string, c *conf.Config) (Policy, error) {
 func Configured(name string, c *conf.Config) Policy {
 	engine, policy := c.Engine()
 	return Policy{Name: name, decide: policy, discovery: engine.Discovery}
+}
+
+// With returns c's policy with one more exemption, before the others.
+func With(name string, c *conf.Config, e rules.Exempt, now time.Time) (Policy, error) {
+	return Edited(name, c, append([]rules.Exempt{e}, c.Exempt...), c.Rule, now)
+}
+
+// Edited returns c's policy with other exemptions and rules.
+func Edited(name string, c *conf.Config, exempts []rules.Exempt, all []rules.Rule, now time.Time) (Policy, error) {
+	set, problems := rules.Compile(rules.Config{Exempt: exempts, Rule: all}, now)
+	if set == nil && len(problems) > 0 {
+		return Policy{}, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)
+	}
+	engine, policy := c.Engine()
+	policy.Set = set
+	return Policy{Name: name, decide: policy, discovery: engine.Discovery}, nil
 }
 
 // FromTOML returns the policy of a part of a configuration file: enforce, [dmarc], [arc],

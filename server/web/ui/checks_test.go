@@ -59,8 +59,9 @@ func TestBrowserChecks(t *testing.T) {
 		pages  []pageOf
 	}{
 		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
-			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"audit-history", "/audit/acme.test/history"}, {"watch", "/audit/watch"}, {"bulk", "/bulk"}, {"job", "/bulk/" + done}, {"job-stopped", "/bulk/" + stopped + "?grade=C"}, {"system", "/system"}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
+			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"audit-history", "/audit/acme.test/history"}, {"watch", "/audit/watch"}, {"bulk", "/bulk"}, {"job", "/bulk/" + done}, {"job-stopped", "/bulk/" + stopped + "?grade=C"}, {"whatif-exempt", "/whatif?b=exempt-" + ref}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
 		{"reports", &source{db: outgoing(t)}, []pageOf{{"reports-out-full", "/reports/out"}}},
+		{"system", inspectedSource(t), []pageOf{{"system", "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-config", "/system/config?key=dns.cache"}, {"system-exempt", "/system/exempt"}}},
 		{"slow", &source{db: slowReports{}}, []pageOf{{"live-slow", "/live?follow=0"}}},
 		{"off", &source{why: "[store] url is \"none\""}, []pageOf{{"live-off", "/live?follow=0"}, {"search-off", "/search?q=x.test"}, {"whatif-off", "/whatif"}, {"system-off", "/system"}}},
 		{"empty", &source{db: empty, compared: &Comparison{}}, []pageOf{{"live-empty", "/live?follow=0"}, {"search-empty", "/search?q=x.test"}}},

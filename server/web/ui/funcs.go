@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -43,9 +44,19 @@ var funcs = template.FuncMap{
 	"every":     func(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m") },
 	"duration":  func(seconds int) string { return (time.Duration(seconds) * time.Second).String() },
 	"millis":    func(micros int64) string { return milliseconds(time.Duration(micros) * time.Microsecond) },
-	"at":        store.Time,
-	"plural":    plural,
-	"minus1":    func(n int) int { return n - 1 },
+	"checkTone": checkTone,
+	"number64":  func(n any) string { return number(toInt(n)) },
+	"int64":     func(n int) int64 { return int64(n) },
+	"ms":        func(ms float64) string { return milliseconds(time.Duration(ms * float64(time.Millisecond))) },
+	"seconds": func(ms int64) string {
+		return (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond).String()
+	},
+	"skew":     skewText,
+	"marked":   func(mark, text string) string { return mark + strings.ReplaceAll(text, "\n", "\n"+mark) },
+	"hitShare": hitShare,
+	"at":       store.Time,
+	"plural":   plural,
+	"minus1":   func(n int) int { return n - 1 },
 }
 
 // gradeTone is the class of a grade; "" is one that could not be given.
@@ -145,4 +156,33 @@ func number(n any) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// toInt converts the counts of other packages, for number.
+func toInt(n any) int {
+	switch n := n.(type) {
+	case uint64:
+		return int(min(n, math.MaxInt))
+	case int64:
+		return int(n)
+	}
+	return 0
+}
+
+// skewText says by how much a clock is ahead or behind.
+func skewText(ms int64) string {
+	const exact = 100 // about what the way to the database adds
+	if -exact < ms && ms < exact {
+		return "right"
+	}
+	d := time.Duration(ms) * time.Millisecond
+	return d.Abs().String() + map[bool]string{true: " ahead", false: " behind"}[ms > 0]
+}
+
+// hitShare is the part of the questions that the cache answered.
+func hitShare(r ResolverState) string {
+	if r.Hits+r.Misses == 0 {
+		return "no question yet"
+	}
+	return fmt.Sprintf("%.1f%%", float64(r.Hits)/float64(r.Hits+r.Misses)*100)
 }

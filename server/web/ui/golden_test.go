@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"image"
@@ -32,6 +33,7 @@ func TestGolden(t *testing.T) {
 	ids := regexp.MustCompile(regexp.QuoteMeta(done) + "|" + regexp.QuoteMeta(stopped))
 	full := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), watched: watching(t), jobs: jobs, trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
 	failing, off := &source{db: broken{}, trouble: "No name server answers."}, &source{why: `[store] url is "none"`}
+	inspected, stopping := inspectedSource(t), &source{failure: errors.New("the daemon stops")}
 	ref := store.RefText(1000)
 	for _, c := range []struct {
 		name   string
@@ -43,7 +45,8 @@ func TestGolden(t *testing.T) {
 		{"message", full, "/v/" + ref}, {"message-now", full, "/v/" + ref + "?dns=now"}, {"message-failing", failing, "/v/" + ref}, {"message-unknown", full, "/v/ZZZZZZZZ"},
 		{"whatif", full, "/whatif"}, {"whatif-off", off, "/whatif"}, {"audit", full, "/audit/acme.test"}, {"audit-form", full, "/audit"}, {"audit-history", full, "/audit/acme.test/history"},
 		{"watch", full, "/audit/watch"}, {"watch-off", off, "/audit/watch"}, {"bulk", full, "/bulk"}, {"bulk-off", off, "/bulk"}, {"job", full, "/bulk/" + done}, {"job-stopped", full, "/bulk/" + stopped + "?grade=C"},
-		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"system", full, "/system"}, {"system-failing", failing, "/system"},
+		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"system", inspected, "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-failing", failing, "/system"},
+		{"system-config", inspected, "/system/config?key=dns.cache"}, {"system-config-failing", stopping, "/system/config"}, {"system-exempt", inspected, "/system/exempt"}, {"system-exempt-none", off, "/system/exempt"}, {"system-exempt-failing", stopping, "/system/exempt"}, {"whatif-exempt", full, "/whatif?a=live&b=exempt-" + ref},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			status, body := 0, ""
@@ -150,7 +153,7 @@ const (
 )
 
 // goldenPages are those whose pictures are compared.
-var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "reports-out-full", "live-off", "search-wrong"}
+var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-out-full", "live-off", "search-wrong"}
 
 // comparePictures compares the screenshots in dir with testdata/golden. They depend on the browser and
 // its fonts: with others than those that made the golden ones, nothing is compared.

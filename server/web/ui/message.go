@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"postseal"
+	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/server/web"
 	"postseal/store"
@@ -57,6 +59,64 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	d.describe()
 	u.countLike(r, d)
 	u.show(rw, r, http.StatusOK, "message", dashed(d.Ref), 0, d)
+}
+
+// Heading is the first line: what was done.
+func (d *messageData) Heading() string {
+	if d.Verdict != nil {
+		return actionNames[d.Verdict.Applied]
+	}
+	return actionNames[string(d.Evidence.Explanation.Applied)]
+}
+
+// Tone is the class of what was done.
+func (d *messageData) Tone() string {
+	if d.Verdict != nil {
+		return tone(d.Verdict.Applied)
+	}
+	return tone(string(d.Evidence.Explanation.Applied))
+}
+
+// Lead is why, in sentences: the reason of the decision if there is evidence, and the results.
+func (d *messageData) Lead() string {
+	var sentences []string
+	if d.Evidence != nil {
+		if text := d.Evidence.reason(); text != "" {
+			sentences = append(sentences, text)
+		}
+	}
+	if d.Verdict != nil && d.Verdict.Text != "" {
+		sentences = append(sentences, d.Verdict.Text)
+	}
+	for i, s := range sentences {
+		sentences[i] = strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+	}
+	return strings.Join(sentences, " ")
+}
+
+// reason is the sentence of the decision, and why the mode lowered it; "" without one.
+func (e *Explained) reason() string {
+	x, text := e.Explanation, ""
+	for _, chapter := range x.Chapters {
+		for _, step := range chapter.Steps {
+			switch {
+			case chapter.Title != explain.DecisionChapter:
+			case step.Title == explain.PublishedStep:
+				text = strings.TrimSuffix(step.Text, ": "+string(x.Action))
+			case strings.HasPrefix(step.Title, "mode ") && x.Action != x.Applied && text != "":
+				text += fmt.Sprintf(". %s%s makes this %s instead of %s", strings.ToUpper(step.Title[:1]), step.Title[1:], x.Applied, x.Action)
+				if len(step.Steps) > 0 && step.Steps[0].Title == explain.FlowStep && step.Steps[0].Path {
+					text += ", because it looks forwarded: " + step.Steps[0].Text
+				}
+			}
+		}
+	}
+	return text
+}
+
+// Exemptible reports whether an exemption could change the verdict: it has evidence, and is not accepted.
+func (d *messageData) Exemptible() bool {
+	return d.Evidence != nil && d.Evidence.Explanation.Action != postseal.Accept
 }
 
 // findVerdict looks for the newest verdict of a reference or queue id. It returns why the history could

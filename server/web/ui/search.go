@@ -128,7 +128,7 @@ func (d *searchData) describe() {
 		d.Words = "More than " + number(p.Count) + " found."
 	}
 	if p.Reached != nil {
-		d.Words += fmt.Sprintf(" The search stopped after two seconds; verdicts older than %s were not searched.", p.Reached.UTC().Format("2 January 15:04"))
+		d.Words += fmt.Sprintf(" The search ran out of time; verdicts older than %s were not searched.", p.Reached.UTC().Format("2 January 15:04"))
 	}
 	d.Hours = hourBars(p.Histogram, d.Query)
 	for _, f := range []struct{ field, title string }{{"author", "Author"}, {"mailfrom", "Sent by"}, {"reason", "Reason"}} {

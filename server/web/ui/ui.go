@@ -46,12 +46,25 @@ type Source interface {
 	// WhatIf compares two policies on the kept evidence. The error is a *web.Refusal if the
 	// request is wrong or nothing is kept.
 	WhatIf(r *http.Request) (Comparison, error)
+	// Entry returns the exemption or rule of a policy named exempt-REF, without-exempt-1 or
+	// without-rule-1, empty for another.
+	Entry(ctx context.Context, name string) Entry
 	// Paste keeps a pasted policy and returns its name.
 	Paste(text string) (string, error)
 	// Trial is the policy that [trial] tests, nil without one.
 	Trial() *Trial
-	// Config returns the current configuration, as text, without secrets.
-	Config() string
+	// System returns how the daemon is, with the checks of doctor if they are asked for.
+	System(ctx context.Context, checks bool) *System
+	// Configuration returns what is in force, and what a reload would change.
+	Configuration(ctx context.Context) (*Configuration, error)
+	// Exemptions returns the entries of the local policy with their hits.
+	Exemptions(ctx context.Context) (*Exemptions, error)
+	// LookUp asks the resolver of the daemon. The error is a *web.Refusal if the request is wrong.
+	LookUp(ctx context.Context, name, kind string) (*LookedUp, error)
+	// Reload reads the configuration file again. The error says why it was refused.
+	Reload(ctx context.Context) error
+	// SetLogLevel sets the level of the log for 15 minutes.
+	SetLogLevel(name string) error
 	// Now returns the time.
 	Now() time.Time
 }
@@ -125,11 +138,14 @@ func Routes(s Source) []web.Route {
 		page("/audit/watch", u.watchList),
 		page("/bulk", u.bulk),
 		page("/bulk/{job}", u.job),
-		page("/system", patient(u.system)),
+		page("/system", u.system),
+		page("/system/config", patient(u.config)),
+		page("/system/exempt", patient(u.exempt)),
 		page("/whatif", u.whatIf),
 		page("/reports", patient(u.reports)),
 		page("/reports/out", patient(u.reportsOut)),
 		page("/reports/{domain}", patient(u.reportsOf)),
+		act("/system/act", u.systemAct),
 		act("/whatif/paste", u.paste),
 		act("/reports/out/act", u.outAct),
 		act("/audit/watch/set", u.watchSet),
@@ -153,7 +169,7 @@ func asset(name, media string, content []byte) web.Route {
 	}}
 }
 
-var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout", "audithistory", "watch", "bulk", "job"}
+var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout", "audithistory", "watch", "bulk", "job", "systemconfig", "systemexempt"}
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
@@ -186,6 +202,8 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 		current = "reports"
 	case "audithistory", "watch", "bulk", "job":
 		current = "audit"
+	case "systemconfig", "systemexempt":
+		current = "system"
 	}
 	var b bytes.Buffer
 	user := web.UserOf(r)
@@ -200,7 +218,7 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 }
 
 // patience is how long a page waits for the history.
-const patience = 5 * time.Second
+const patience = 2 * time.Second
 
 // patient gives a page an end: a database that does not answer never holds up its reader.
 func patient(h http.HandlerFunc) http.HandlerFunc {

@@ -50,13 +50,16 @@ type source struct {
 	notices  *Attention
 	watched  *watch.List
 	jobs     *bulk.Jobs
+	system   *System // nil: one without anything
+	config   *Configuration
+	exempts  *Exemptions
+	failure  error // of config, exempts and acts
 }
 
 func (s *source) Frame() Frame {
 	return Frame{Host: "mx.example.net", Mode: "guarded", Version: "test", Trouble: s.trouble}
 }
 func (s *source) Store() (store.Reader, string) { return s.db, s.why }
-func (s *source) Config() string                { return "authserv_id = \"mx.example.net\"\n# " + hostile }
 func (s *source) Attention(context.Context) *Attention {
 	if s.notices == nil {
 		return &Attention{}
@@ -158,7 +161,8 @@ func told() *Explained {
 		{Type: "TXT", Name: "_dmarc.test", Began: 24 * time.Millisecond, Cached: true}, {Type: "TXT", Name: hostile, Began: 25 * time.Millisecond, Took: time.Millisecond}}, Explanation: &explain.Explanation{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
 		Chapters: []*explain.Node{{Title: "SPF", Text: "pass for lists.example.net", Tone: explain.Good, RFC: "7208 §4.6", Steps: []*explain.Node{
 			{Title: "mx", Text: "no match"}, {Title: "include:_spf.host.example", Path: true, Steps: []*explain.Node{{Title: "ip4:198.51.100.64/26", Text: "matches 198.51.100.77", Path: true}}}}},
-			{Title: "Decision", Text: hostile, Tone: explain.Warn}}}}
+			{Title: "Decision", Text: hostile, Tone: explain.Warn, Steps: []*explain.Node{{Title: "published policy", Text: "this message fails DMARC, and acme.test asks receivers to reject such mail (p=reject): reject", Path: true},
+				{Title: "mode guarded", Text: "downgraded from reject to quarantine", Path: true, Steps: []*explain.Node{{Title: "evidence for a list or forwarder", Text: "a List-Id field", Path: true}}}}}}}}
 }
 
 // compared is a comparison of two policies.
@@ -222,7 +226,7 @@ func TestPages(t *testing.T) {
 		{"search, failing", failing, "/search?q=x.test", 503, []string{"cannot be searched: disk on fire"}, nil},
 		{"a reference goes to its page", full, "/search?q=" + ref, 303, []string{"/v/" + ref}, nil},
 		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "have lists.example.net sign as", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
-		{"message, its queries", full, "/v/" + ref, 200, []string{"4 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "postseal exempt"}, []string{"With the DNS of now <"}},
+		{"message, its queries", full, "/v/" + ref, 200, []string{"4 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "What if it were exempt?"}, []string{"With the DNS of now <"}},
 		{"message, the DNS of now", full, "/v/" + ref + "?dns=now", 200, []string{"With the DNS of now", "What differs: dkim", "v=DMARC1; p=none"}, nil},
 		{"message, with a dash", full, "/v/" + strings.ToLower(ref[:4]) + "-" + ref[4:], 200, []string{"Quarantined"}, nil},
 		{"message by queue id", full, "/v/4cXk1", 200, []string{"Accepted"}, nil},
@@ -238,7 +242,7 @@ func TestPages(t *testing.T) {
 		{"what-if, empty", &source{compared: &Comparison{Report: &whatif.Report{}}}, "/whatif", 200, []string{"no evidence in this period"}, nil},
 		{"message, failing", failing, "/v/" + ref, 503, []string{"cannot be looked up", "disk on fire"}, []string{"Nothing is known"}},
 		{"message, evidence alone", &source{db: broken{}, evidence: told()}, "/v/" + ref, 200, []string{"disk on fire", "include:_spf.host.example"}, nil},
-		{"system", full, "/system", 200, []string{"Everything answers.", "authserv_id", "sqlite", "mx1"}, nil},
+		{"system", full, "/system", 200, []string{"All is well on mx.example.net", "sqlite", "mx1"}, nil},
 		{"system, off", off, "/system", 200, []string{"[store] url is"}, nil},
 		{"trouble", &source{db: empty, trouble: "No name server answers."}, "/system", 200, []string{"No name server answers."}, nil},
 		{"the first address", full, "/", 303, []string{"/live"}, nil},
@@ -395,7 +399,7 @@ func TestSlow(t *testing.T) {
 				if took := time.Since(began); took > patience {
 					t.Errorf("took %v", took)
 				}
-				if status != 200 && status != 503 || !strings.Contains(body, "the database did not answer within 5s.") || !strings.Contains(body, "state slow") || strings.Contains(body, "Nothing is known") {
+				if status != 200 && status != 503 || !strings.Contains(body, "the database did not answer within 2s.") || !strings.Contains(body, "state slow") || strings.Contains(body, "Nothing is known") {
 					t.Errorf("%d %s", status, textOf(t, body))
 				}
 				check(t, body)
@@ -406,8 +410,9 @@ func TestSlow(t *testing.T) {
 
 // TestHostile: what strangers choose is text on every page that shows it.
 func TestHostile(t *testing.T) {
-	s := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared()}
-	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/system", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+	s := inspectedSource(t)
+	s.notices, s.evidence, s.compared = noticed(), told(), compared()
+	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/system?checks=1&name=x.test&type=TXT", "/system?name=%3Cscript%3E+x", "/system/config?key=%3Cscript%3E", "/system/exempt", "/whatif?b=exempt-%3Cscript%3E", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
 		check(t, body)
 	}

@@ -21,6 +21,9 @@ type Comparison struct {
 	Done, All int
 }
 
+// Entry is an exemption or rule by which a policy differs from the one in force.
+type Entry struct{ Name, Text, TOML string }
+
 // Trial is what [trial] tests.
 type Trial struct {
 	Enforce, Discovery         string
@@ -42,6 +45,7 @@ type whatIfData struct {
 	Pasted      string // what was wrong with a pasted policy
 	Text        string // that policy
 	Running     bool
+	Entry       Entry // by which A or B differs, if that is all
 }
 
 // choice is one option of a list.
@@ -77,8 +81,13 @@ func (u *ui) whatIfData(r *http.Request) *whatIfData {
 		}
 	}
 	for _, name := range []string{d.A, d.B} {
-		if strings.HasPrefix(name, "pasted-") {
+		switch {
+		case strings.HasPrefix(name, "pasted-"):
 			d.Policies = append(d.Policies, choice{name, name})
+		case strings.HasPrefix(name, "exempt-"), strings.HasPrefix(name, "without-"):
+			if d.Entry = u.source.Entry(r.Context(), name); d.Entry.Name != "" {
+				d.Policies = append(d.Policies, choice{name, d.Entry.Text})
+			}
 		}
 	}
 	return d
