@@ -74,9 +74,9 @@ func TestChains(t *testing.T) {
 		"no body":             {reference.SealAll("From: a@acme.test\r\n", one), "pass Valid 0/1 0"},
 		"one.test sealed, then the subject changed": {
 			reference.SealAll(strings.Replace(reference.SealAll(message, one), "Subject: ", "Subject: [anvils]", 1), two), "pass Valid 0/2 2"},
-		"changed behind the second of three": {
+		"changed after the second of three": {
 			reference.SealAll(reference.SealAll(message, one, two)+"footer\r\n", three), "pass Valid 0/3 3"},
-		"changed behind the first of three": {
+		"changed after the first of three": {
 			reference.SealAll(reference.SealAll(message, one)+"footer\r\n", two, three), "pass Valid 0/3 2"},
 		"body changed after sealing":    {reference.SealAll(message, one, two) + "footer\r\n", "fail BodyHashMismatch 2/2 0"},
 		"header changed after sealing":  {strings.Replace(reference.SealAll(message, one, two), "cliffs", "Cliffs", 1), "fail SignatureMismatch 2/2 0"},

@@ -148,7 +148,7 @@ var mutations = []struct {
 }{
 	{"list footer", false, body(footer), dkim.ListFooter},
 	{"subject prefix", false, replace("Subject: ", "Subject: [anvils] "), dkim.SubjectPrefix},
-	{"subject prefix behind Re", false, replace("Subject: dropping", "Subject: [EXTERNAL] dropping"), dkim.SubjectPrefix},
+	{"subject prefix after Re", false, replace("Subject: dropping", "Subject: [EXTERNAL] dropping"), dkim.SubjectPrefix},
 	{"subject words", false, replace("Subject: ", "Subject: SPAM? "), dkim.SubjectPrefix},
 	{"Mailman", false, mailman, dkim.ListFooter},
 	{"Mailman that rewrites From", false, munged, dkim.ListFooter},

@@ -297,7 +297,7 @@ func TestKeyRecords(t *testing.T) {
 		"hyphen first":          {"k=rsa; -n=1; p=" + p, "permerror KeyMalformed"},
 		"colon at the end of h": {"h=sha256:; p=" + p, "pass Valid"},
 		"colon first in h":      {"h=:sha256; p=" + p, "pass Valid"},
-		"v behind k":            {"k=rsa; v=DKIM1; p=" + p, "permerror KeyMalformed"},
+		"v after k":             {"k=rsa; v=DKIM1; p=" + p, "permerror KeyMalformed"},
 		"no tag list":           {"hello", "permerror KeyMalformed"},
 		"an SPF record":         {"v=spf1 -all", "permerror KeyMalformed"},
 		"in quotes":             {`"v=DKIM1; p=` + p + `"`, "permerror KeyMalformed"},

@@ -45,7 +45,7 @@ func encodings(size int, digest []byte) map[string][]byte {
 	short := frame(1, 0xff, info, make([]byte, size-3-len(info)-8))
 	return map[string][]byte{
 		"right":                      frame(1, 0xff, info, nil),
-		"garbage behind the digest":  frame(1, 0xff, info, []byte("garbage")),
+		"garbage after the digest":   frame(1, 0xff, info, []byte("garbage")),
 		"little padding and garbage": short,
 		"without NULL":               frame(1, 0xff, noNull, nil),
 		"block type 2":               frame(2, 0xff, info, nil),

@@ -73,7 +73,7 @@ func TestCacheableRules(t *testing.T) {
 		{"%{o}", `c.test. 100 TXT "v=spf1 exists:%{o}.x.test -all"`, false, 0},
 		{"%{H}", `c.test. 100 TXT "v=spf1 exists:%{H}.x.test -all"`, false, 0},
 		{"%{d}, %{i} and %{v}", `c.test. 100 TXT "v=spf1 exists:%{ir}.%{v}.%{d}.x.test -all"`, true, 60 * time.Second},
-		{"behind the match", `c.test. 100 TXT "v=spf1 ip4:192.0.2.1 exists:%{l}.x.test -all"`, true, 100 * time.Second},
+		{"after the match", `c.test. 100 TXT "v=spf1 ip4:192.0.2.1 exists:%{l}.x.test -all"`, true, 100 * time.Second},
 		{"in a redirect", `c.test. 100 TXT "v=spf1 redirect=%{l}.x.test"` + "\na.x.test. 100 TXT \"v=spf1 -all\"", false, 0},
 		{"in an include", `c.test. 100 TXT "v=spf1 include:i.test -all"` + "\ni.test. 100 TXT \"v=spf1 exists:%{l}.x.test\"", false, 0},
 		{"in the name of the explanation", `c.test. 100 TXT "v=spf1 -all exp=%{l}.x.test"`, false, 0},

@@ -44,7 +44,7 @@ func TestLimits(t *testing.T) {
 		{"10 terms", `r.test. TXT "v=spf1` + repeat(10, " a:h%d.test") + ` ip4:192.0.2.99 -all"`, spf.Pass, spf.Match, 10, 0},
 		{"11 terms", `r.test. TXT "v=spf1` + repeat(11, " a:h%d.test") + ` ip4:192.0.2.99 -all"`, spf.PermError, spf.TooManyLookups, 10, 0},
 		{"11 terms, the first matches", `r.test. TXT "v=spf1 exists:h1.test` + repeat(11, " a:h%d.test") + ` -all"`, spf.Pass, spf.Match, 1, 0},
-		{"11th term behind a match", `r.test. TXT "v=spf1` + repeat(10, " a:h%d.test") + ` +all a:h11.test"`, spf.Pass, spf.Match, 10, 0},
+		{"11th term after a match", `r.test. TXT "v=spf1` + repeat(10, " a:h%d.test") + ` +all a:h11.test"`, spf.Pass, spf.Match, 10, 0},
 		{"terms without lookups", `r.test. TXT "v=spf1` + repeat(40, " ip4:198.51.100.%d ip6:2001:db8::%[1]d") + ` ?all"`, spf.Neutral, spf.Match, 0, 0},
 		{"exp costs nothing", `r.test. TXT "v=spf1` + repeat(10, " a:h%d.test") + ` -all exp=x.test"` + "\nx.test. TXT why", spf.Fail, spf.Match, 10, 0},
 		{"redirect is the 10th", `r.test. TXT "v=spf1` + repeat(9, " a:h%d.test") + ` redirect=x.test"` + "\nx.test. TXT \"v=spf1 ip4:192.0.2.99\"", spf.Pass, spf.Match, 10, 0},

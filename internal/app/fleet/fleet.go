@@ -75,7 +75,7 @@ func (d *DB) in(ctx context.Context, lock int64, f func(context.Context, pgx.Tx)
 	})
 }
 
-// The advisory locks: "flee" and a number. They end with their transaction, so they hold behind
+// The advisory locks: "flee" and a number. They end with their transaction, so they hold with
 // pgbouncer too.
 const (
 	secretLock int64 = 0x666c6565_00000001 + iota

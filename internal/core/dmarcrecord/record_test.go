@@ -138,7 +138,7 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%q is %+v", text, p)
 		}
 		if again, ok := dmarcrecord.Parse(text + "; x=" + text); !ok || r.P != "" && again.P != r.P {
-			t.Errorf("%q: a tag behind changes it: %+v", text, again)
+			t.Errorf("%q: a tag after it changes it: %+v", text, again)
 		}
 	})
 }
