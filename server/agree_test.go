@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ const (
 )
 
 // TestListenersAgree: every rule on clients means the same to the milter, the policy service,
-// the proxy and replay: who is checked, as which client, and whose mail is refused.
+// the proxy, HTTP and replay: who is checked, as which client, and whose mail is refused.
 func TestListenersAgree(t *testing.T) {
 	const networks = "[network]\ntrusted = ['198.51.100.0/24']\ntrusted_relays = ['203.0.113.0/28']\n"
 	const gateway = networks + "[[relay]]\nip = ['203.0.113.32/28']\nresults = 'gw.test'\n"
@@ -78,7 +79,7 @@ func TestListenersAgree(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			hop := loopback.Serve(t, acceptMail)
-			d := run(t, "enforce = 'strict'\n[spf]\nfail = 'reject'\n[listen]\nmilter = '127.0.0.1:0'\npolicy = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\n[proxy]\nnext_hop = '"+hop+"'\n"+test.config)
+			d := run(t, "enforce = 'strict'\n[spf]\nfail = 'reject'\n[listen]\nmilter = '127.0.0.1:0'\npolicy = '127.0.0.1:0'\nsmtp = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\n[proxy]\nnext_hop = '"+hop+"'\n"+test.config)
 			check := func(listener, got, want string) {
 				t.Helper()
 				if got != want {
@@ -93,6 +94,9 @@ func TestListenersAgree(t *testing.T) {
 				return
 			}
 			check("proxy", d.sendProxy(test.sender), test.want)
+			if decided := test.want == "unknown" || strings.Contains(test.want, " "); decided && test.sender.login == "" {
+				check("http", d.posted(test.sender), test.want) // it checks what it is asked to check
+			}
 			if test.sender.ip != "" && !(test.sender.login != "" && strings.Contains(test.config, "[[exempt]]")) { // no field names the user
 				check("replay", d.replayed(test.sender), test.want)
 			}
@@ -226,6 +230,18 @@ func (d *daemonUnderTest) sendProxy(s sender) string {
 	c.PrintfLine("%s%s.", strings.Join(append(slices.Clone(s.trace), ""), "\r\n"), forgery)
 	c.ReadResponse(0)
 	return d.outcome(before)
+}
+
+// posted asks /v1/verify about the message.
+func (d *daemonUnderTest) posted(s sender) string {
+	d.t.Helper()
+	query := url.Values{"ip": {s.ip}, "helo": {"client.test"}, "from": {"b@reject.test"}}
+	got := d.post(query.Encode(), strings.Join(append(slices.Clone(s.trace), ""), "\r\n")+forgery)
+	ip := got["envelope"].(map[string]any)["ip"]
+	if ip == "" {
+		return "unknown"
+	}
+	return fmt.Sprint(got["decision"].(map[string]any)["applied"], " ", ip)
 }
 
 // acceptMail is a next hop that accepts all mail.

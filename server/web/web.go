@@ -259,7 +259,8 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 	}
 	s := w.engine.Current()
 	body := http.MaxBytesReader(rw, &steady{r.Body, http.NewResponseController(rw), time.Now().Add(requestTime)}, int64(s.Config.Limits.HTTPMessage))
-	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, message.NewCRLFReader(body))
+	conn, helo, text := relayed(s, conn, helo, message.NewCRLFReader(body))
+	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, text)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
