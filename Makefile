@@ -93,7 +93,7 @@ outage:
 	go test ./store/writer -run TestOutage -count=1 -v -timeout 30m -outage 360000
 	go test ./lab/bench/faults -run StoreLatency -count=1 -v -timeout 60m -times 1 -rounds 100
 
-# Messages of odd shapes beside rspamd, in the same run. Needs root, and installs rspamd.
+# Messages of odd shapes, compared with rspamd in the same run. Needs root, and installs rspamd.
 bench-shapes:
 	lab/bench/peers.sh -shapes
 
@@ -117,7 +117,7 @@ bench-audit:
 bench-worst:
 	go test ./lab/bench -run '^$$' -bench Worst -benchtime 1x -timeout 30m
 
-# The engine beside the floor: what cryptography alone costs in the same run.
+# The engine compared with the floor: what cryptography alone costs in the same run.
 bench:
 	for run in 1 2 3 4 5; do go test ./lab/bench -run '^$$' -bench 'Floor|Engine|Body|Header|Chunks' -benchtime 50x; done | go run ./lab/bench/ratios
 	go test ./spf -run '^$$' -bench Warm
@@ -133,11 +133,11 @@ bench:
 ratios:
 	lab/bench/ratios.sh | go run ./lab/bench/ratios -record lab/bench/ratios.txt
 
-# CPU and memory of the milter and policy doors, beside servers that only speak the protocol.
+# CPU and memory of the milter and the policy service, compared with servers that only speak the protocol.
 load:
 	go run ./lab/bench/load
 	go run ./lab/bench/load -idle 9000
 
-# The milters of Debian beside ours, on the same mail. It installs them: needs root and apt.
+# The milters of Debian and ours, on the same mail. It installs them: needs root and apt.
 bench-peers:
 	lab/bench/peers.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The milters of Debian beside ours, on the same mail, in a network of their own where the
+# The milters of Debian and ours, on the same mail, in a network of their own where the
 # load generator is the name server. Needs root.
 set -eu
 cd "$(dirname "$0")/../.."
