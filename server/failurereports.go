@@ -108,7 +108,8 @@ func (f *failureReports) do(work func() error) {
 	}
 }
 
-// close waits for what is being sent, for a while. Reports that wait for another attempt are lost.
+// close waits for what is being sent, for a while. Reports that wait for another attempt do so in the
+// database.
 func (f *failureReports) close() {
 	if f == nil {
 		return
@@ -118,7 +119,4 @@ func (f *failureReports) close() {
 	f.running.Wait()
 	late.Stop()
 	f.stop()
-	if f.sender != nil && f.sender.Waiting() > 0 {
-		f.d.log.Warn("failure reports that waited for another attempt are lost", "reports", f.sender.Waiting())
-	}
 }

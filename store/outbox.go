@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // The states of a day.
 const (
@@ -167,12 +164,15 @@ type Outbox interface {
 	Suppress(ctx context.Context, s Suppression) error
 	// Lift removes a suppression. It reports whether there was one.
 	Lift(ctx context.Context, target string) (bool, error)
-	// TakeFailure counts a failure report about a domain (RFC 9991 §2), and reports whether it may be
-	// sent: fewer than most were counted on the day of at, and none of this kind within every.
-	TakeFailure(ctx context.Context, domain, kind string, at int64, most int, every time.Duration) (bool, error)
-	// AddFailure notes a failure report that was sent: Day, Domain, Address, Token and SentAt of x. A
-	// bounce finds it by its token.
-	AddFailure(ctx context.Context, x Delivery) error
+	// QueueFailure adds a failure report, once for each of its addresses, as deliveries that are due,
+	// unless one of the limits forbids it. The error is ErrFull if too many wait.
+	QueueFailure(ctx context.Context, limit FailureLimit, to []FailureReport) (bool, error)
+	// DueFailures lists failure reports that may be attempted now, as DueDeliveries does. Lease,
+	// EndAttempt and DeliveryOf are for them too.
+	DueFailures(ctx context.Context, now int64, limit int) ([]FailureReport, error)
+	// Failures lists failure reports, the last first. ReportSealed selects those that wait,
+	// ReportDone the others.
+	Failures(ctx context.Context, f ReportFilter) ([]FailureReport, error)
 	// TrimReports removes bodies of reports that were done, and reports of days, before a day.
 	TrimReports(ctx context.Context, bodiesBefore, reportsBefore Day) error
 }

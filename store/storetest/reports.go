@@ -352,15 +352,13 @@ func forgetReports(t *testing.T, db store.Store) {
 	}
 	take := func(want bool) {
 		t.Helper()
-		if ok, err := db.TakeFailure(ctx, "d1.acme.test", "a", theDay.Start(), 1, time.Hour); ok != want || err != nil {
+		limit := store.FailureLimit{Domain: "d1.acme.test", Kind: "a", At: theDay.Start(), Most: 1, Every: time.Hour, Waiting: 9}
+		if ok, err := db.QueueFailure(ctx, limit, []store.FailureReport{failureTo("d1.acme.test", "tf", theDay.Start())}); ok != want || err != nil {
 			t.Errorf("%v %v", ok, err)
 		}
 	}
 	take(true)
 	take(false)
-	if err := db.AddFailure(ctx, store.Delivery{Day: theDay, Domain: "d1.acme.test", Address: "f@acme.test", Token: "tf"}); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := db.Forget(ctx, store.Forgotten{Domain: "acme.test"}); err != nil {
 		t.Fatal(err)
 	}
@@ -371,4 +369,10 @@ func forgetReports(t *testing.T, db store.Store) {
 		t.Errorf("a failure report is still known: %v %v", ok, err)
 	}
 	take(true)
+	if _, err := db.Forget(ctx, store.Forgotten{Net: netip.MustParsePrefix("192.0.2.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := db.Failures(ctx, store.ReportFilter{}); err != nil || len(list) != 0 {
+		t.Errorf("failure reports still wait: %+v %v", list, err)
+	}
 }

@@ -20,17 +20,21 @@ import (
 )
 
 func (a *app) reportListCommand() *cobra.Command {
-	address, day, name, state, limit := "", "", "", "", 0
+	address, day, name, state, kind, limit := "", "", "", "", "", 0
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the reports that are sent, and those that are not",
 		Long: `List shows the aggregate reports of the days that are over, newest first: state, records,
-messages, where each went, and why one was not sent. Days are UTC days.
+messages, where each went, and why one was not sent. Days are UTC days. Then it shows the
+failure reports, those that wait for another attempt and those that are done.
 
 Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal report list\n  postseal report list --day 2026-11-29 --state none",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if kind != "" && kind != outbox.KindAggregate && kind != outbox.KindFailure {
+				return usage("--kind %q is neither aggregate nor failure", kind)
+			}
 			f := store.ReportFilter{Domain: store.Domain(name), State: state, Limit: limit}
 			if day != "" {
 				var err error
@@ -40,13 +44,23 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 			}
 			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
 				p := a.page()
-				return outbox.List(ctx, db, f, func(x outbox.Item) error { return p.Outgoing(&x) })
+				show := func(x outbox.Item) error { return p.Outgoing(&x) }
+				if kind != outbox.KindFailure {
+					if err := outbox.List(ctx, db, f, show); err != nil {
+						return err
+					}
+				}
+				if kind != outbox.KindAggregate {
+					return outbox.ListFailures(ctx, db, f, show)
+				}
+				return nil
 			})
 		},
 	}
 	c.Flags().StringVar(&day, "day", "", "only reports about `DAY`, such as 2026-11-29")
 	c.Flags().StringVar(&name, "domain", "", "only reports about `DOMAIN`")
 	c.Flags().StringVar(&state, "state", "", "only reports in `STATE`: built, sealed, done or none")
+	c.Flags().StringVar(&kind, "kind", "", "only reports of `KIND`: aggregate or failure")
 	c.Flags().IntVar(&limit, "limit", 1000, "show at most `N` reports")
 	addStoreFlag(c, &address)
 	return c
@@ -176,7 +190,8 @@ func (a *app) reportSendCommand() *cobra.Command {
 reports, checks whether the domains still want them, and sends those that are due.
 
 With --dry-run it sends and stores nothing: it builds the reports about yesterday, or about
---day, and writes their mails to the directory of --out. It does not need [report] from.
+--day, and writes their mails to the directory of --out, with those of the failure reports
+that wait. It does not need [report] from.
 
 --again DAY,DOMAIN sends a report again: the same octets, under the same name, so that the
 receiver recognizes it as the same report.
@@ -277,7 +292,7 @@ func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) (sto
 
 // sendNow makes one sweep, and shows the reports of days.
 func (a *app) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) error {
-	if err := s.Sweep(ctx); err != nil {
+	if err := errors.Join(s.Sweep(ctx), a.retryFailures(ctx, s)); err != nil {
 		return err
 	}
 	p := a.page()
@@ -300,6 +315,18 @@ func (a *app) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) e
 	return nil
 }
 
+// retryFailures tries again the failure reports that are due, if any are sent.
+func (a *app) retryFailures(ctx context.Context, s *outbox.Sender) error {
+	f, err := outbox.FailuresFromConfig(a.config, outbox.Parts{DB: s.DB, Resolver: s.Resolver, Now: s.Now})
+	if err != nil {
+		return failf(exitConfig, "%v", err)
+	}
+	if f == nil {
+		return nil
+	}
+	return f.Retry(ctx)
+}
+
 // previewReports writes what would be sent.
 func (a *app) previewReports(ctx context.Context, s *outbox.Sender, f *sendFlags) error {
 	day := store.DayOf(store.Millis(s.Now())) - 1
@@ -320,12 +347,22 @@ func (a *app) previewReports(ctx context.Context, s *outbox.Sender, f *sendFlags
 		reports, mails = reports+1, mails+len(x.Files)
 		return p.Outgoing(&item)
 	})
+	failures := 0
+	if err == nil {
+		err = s.PreviewFailures(ctx, f.out, func(x outbox.Item) error {
+			failures++
+			return p.Outgoing(&x)
+		})
+	}
 	var path *os.PathError
 	if errors.As(err, &path) {
 		return failf(exitCreate, "%v", err)
 	}
 	if err == nil && !p.JSON() {
 		p.Notef("%s: %d domains with a policy that asks for reports, %d mails written; nothing was sent", day, reports, mails)
+		if failures > 0 {
+			p.Notef("%d failure reports wait; nothing was sent", failures)
+		}
 	}
 	return err
 }

@@ -23,6 +23,12 @@ func TestReportOut(t *testing.T) {
 	rows, policies := storetest.ReportRows(day)
 	n := storetest.Claim(t, db, "i", "b")
 	storetest.Ship(t, db, &n, &store.Batch{Rows: rows, Policies: policies})
+	waiting := store.FailureReport{Delivery: store.Delivery{Day: day + 1, Domain: "acme.test", URI: "failure:t1", Address: "f@acme.test", NextAt: store.Millis(storetest.Now), Token: "t1"},
+		Asked: "mailto:f@acme.test", MadeAt: store.Millis(storetest.Now), Ref: "7KQ29F3M", Type: "dmarc", Incidents: 4, Body: []byte("From: <reports@mx.example.net>\r\n\r\n")}
+	limit := store.FailureLimit{Domain: "acme.test", Kind: "a", At: waiting.MadeAt, Most: 1, Every: time.Hour, Waiting: 1}
+	if _, err := db.QueueFailure(t.Context(), limit, []store.FailureReport{waiting}); err != nil {
+		t.Fatal(err)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +52,11 @@ func TestReportOut(t *testing.T) {
 		{"report send --dry-run --out " + dir + "/out", exitOK, "dmarc@acme.test: due"},
 		{"report send --dry-run --out " + dir + "/out", exitOK, "2 domains with a policy that asks for reports, 1 mails written; nothing was sent"},
 		{"report read " + dir + "/out", exitOK, "2 records, 5 messages: 3 pass DMARC, 2 fail; p=reject"},
-		{"report list", exitOK, ""},
+		{"report list", exitOK, "failure report (dmarc) about 4 messages, ref 7KQ29F3M"},
+		{"report list --kind failure --state sealed --domain acme.test", exitOK, "f@acme.test: due"},
+		{"report list --kind failure --state none", exitOK, ""},
+		{"report list --kind tls", exitUsage, "neither aggregate nor failure"},
+		{"report send --dry-run --out " + dir + "/failures", exitOK, "1 failure reports wait"},
 		{"report show 2026-11-29 acme.test", exitNoInput, "there is no report about acme.test on 2026-11-29"},
 		{"report show today acme.test", exitUsage, "is not a day"},
 		{"report suppress", exitOK, "nothing is suppressed"},
@@ -66,7 +76,8 @@ func TestReportOut(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d with %q\n%s%s", c.args, code, c.code, c.want, stdout, stderr)
 		}
 	}
-	for args, schema := range map[string]string{"report send --dry-run --format jsonl --out " + dir + "/out": "report-out", "report suppress --format json": "report-suppressions"} {
+	for args, schema := range map[string]string{"report send --dry-run --format jsonl --out " + dir + "/out": "report-out", "report suppress --format json": "report-suppressions",
+		"report list --kind failure --format jsonl": "report-out"} {
 		code, stdout, stderr := run(nil, "", append(strings.Fields(args), more...)...)
 		if err := matchSchema(schema, stdout); code != exitOK || err != nil {
 			t.Errorf("%s: exit %d, %v\n%s%s", args, code, err, stdout, stderr)

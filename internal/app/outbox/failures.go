@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 )
 
 // Failures sends reports about single messages (RFC 9991) for the domains that the operator lists:
-// few, since whoever forges a domain decides how many messages fail. They wait in memory alone,
-// since they hold more of a message than the history may: what could not be handed over when the
-// process ends is lost. It is not safe for concurrent use.
+// few, since whoever forges a domain decides how many messages fail. What is to be sent waits in
+// the database, as the mail that leaves and nothing more of the message, until it was taken or given
+// up; any process with the database continues with it. It is not safe for concurrent use.
 type Failures struct {
 	Sender
 	Domains []string // about which they are sent, with the names below them
@@ -26,8 +25,7 @@ type Failures struct {
 	// Result is called with what became of each failure, one of the results below.
 	Result func(result string)
 
-	kinds   map[string]map[string]*likes // by entry of Domains and kind
-	waiting []*letter
+	kinds map[string]map[string]*likes // by entry of Domains and kind
 }
 
 // What becomes of a failure for which a report is asked.
@@ -49,22 +47,13 @@ const (
 	failureInterval = time.Hour
 	failureGiveUp   = 4 * time.Hour
 	maxKinds        = 100 // of an entry of Domains
-	maxWaiting      = 50
+	maxWaiting      = 50  // of all domains, in the database
 )
 
 // likes are the failures of one kind since a report about one of them was tried.
 type likes struct {
 	tried time.Time
 	n     int64
-}
-
-// letter is a report on its way.
-type letter struct {
-	failure.Facts
-	uris     []string // that have not got it yet
-	first    time.Time
-	next     time.Time
-	attempts int
 }
 
 // Listed returns the entry of Domains for a policy domain, "" if there is none. All names below an
@@ -101,35 +90,53 @@ func (f *Failures) Message(ctx context.Context, v store.Verdict) error {
 		return nil
 	}
 	kind.tried, facts.Incidents = now, kind.n
-	l := &letter{Facts: facts, uris: facts.URIs, first: now}
-	sends, err := f.take(ctx, l, listed)
-	if err != nil || !sends {
+	mails, err := f.queue(ctx, &facts, listed, now)
+	if err != nil || len(mails) == 0 {
 		return err
 	}
 	kind.n = 0
-	return f.attempt(ctx, l)
+	failpoint("failure queued")
+	return f.attempts(ctx, mails)
 }
 
-// take reports whether a report may be sent: someone may get it, and the limits that all hosts
-// with this database share allow it.
-func (f *Failures) take(ctx context.Context, l *letter, listed string) (bool, error) {
-	allowed, err := f.allowed(ctx, l)
+// queue makes the mails of a report and puts them into the database, if someone may get them and
+// the limits that all hosts with this database share allow it.
+func (f *Failures) queue(ctx context.Context, facts *failure.Facts, listed string, now time.Time) ([]store.FailureReport, error) {
+	to, err := f.allowed(ctx, facts.Policy, facts.URIs)
 	switch {
 	case err != nil:
 		f.Result(FailureDropped)
-		return false, err
-	case len(allowed) == 0:
+		return nil, err
+	case len(to) == 0:
 		f.Result(FailureForbidden)
-		return false, nil
+		return nil, nil
 	}
-	ok, err := f.DB.TakeFailure(ctx, listed, l.Kind(), store.Millis(l.first), failuresPerDay, failureInterval)
+	var mails []store.FailureReport
+	for _, d := range to {
+		letter := failure.Letter{Facts: *facts, From: f.Who.From, To: d.Address, Host: f.Host, Generator: f.Who.Generator, Date: now}
+		body, err := letter.Compose()
+		if err != nil {
+			return nil, err
+		}
+		token := strings.ToLower(rand.Text()[:16])
+		mails = append(mails, store.FailureReport{
+			Delivery: store.Delivery{Day: store.DayOf(store.Millis(now)), Domain: facts.Policy, URI: "failure:" + token, Address: d.Address, NextAt: store.Millis(now), Token: token},
+			Asked:    d.URI, MadeAt: store.Millis(now), Ref: facts.Ref, Type: facts.Type, Incidents: facts.Incidents, Body: body})
+	}
+	limit := store.FailureLimit{Domain: listed, Kind: facts.Kind(), At: store.Millis(now), Most: failuresPerDay, Every: failureInterval, Waiting: maxWaiting}
+	ok, err := f.DB.QueueFailure(ctx, limit, mails)
 	switch {
 	case err != nil:
 		f.Result(FailureDropped)
+		if errors.Is(err, store.ErrFull) {
+			err = nil
+		}
+		return nil, err
 	case !ok:
 		f.Result(FailureLimited)
+		return nil, nil
 	}
-	return ok, err
+	return mails, nil
 }
 
 // kind finds the failures of a kind. It returns nil if there are too many kinds to follow.
@@ -157,12 +164,12 @@ func (f *Failures) kind(listed, key string, now time.Time) *likes {
 }
 
 // allowed are the destinations that may get a report now, or may be asked about later.
-func (f *Failures) allowed(ctx context.Context, l *letter) (list []report.Destination, err error) {
-	blocked, err := f.blocked(ctx, l.Policy)
+func (f *Failures) allowed(ctx context.Context, policy string, uris []string) (list []report.Destination, err error) {
+	blocked, err := f.blocked(ctx, policy)
 	if blocked || err != nil {
 		return nil, err
 	}
-	for _, d := range report.Destinations(ctx, f.Resolver, report.Failure, l.Policy, l.uris) {
+	for _, d := range report.Destinations(ctx, f.Resolver, report.Failure, policy, uris) {
 		if d.Consent == report.Refused {
 			continue
 		}
@@ -177,105 +184,112 @@ func (f *Failures) allowed(ctx context.Context, l *letter) (list []report.Destin
 	return list, nil
 }
 
-// Retry tries again what is due.
+// Retry tries what is due: what was not taken yet, and what a process that is gone had begun.
 func (f *Failures) Retry(ctx context.Context) error {
-	now := f.Now()
+	due, err := f.DB.DueFailures(ctx, store.Millis(f.Now()), maxWaiting)
+	if err != nil {
+		return err
+	}
+	return f.attempts(ctx, due)
+}
+
+func (f *Failures) attempts(ctx context.Context, list []store.FailureReport) error {
+	defer f.Carrier.Close()
 	var errs []error
-	for _, l := range slices.Clone(f.waiting) {
-		if now.Before(l.next) {
-			continue
-		}
-		f.waiting = slices.DeleteFunc(f.waiting, func(x *letter) bool { return x == l })
-		errs = append(errs, f.attempt(ctx, l))
+	for i := range list {
+		errs = append(errs, f.attempt(ctx, &list[i]))
 	}
 	return errors.Join(errs...)
 }
 
-// attempt sends a report to each destination that has not got it.
-func (f *Failures) attempt(ctx context.Context, l *letter) error {
-	defer f.Carrier.Close()
-	l.attempts++
-	list, err := f.allowed(ctx, l)
-	if err != nil {
-		f.wait(l)
+// attempt makes one attempt, if no other process makes it.
+func (f *Failures) attempt(ctx context.Context, x *store.FailureReport) error {
+	now := f.Now()
+	mine, err := f.DB.Lease(ctx, x.Delivery, store.Millis(now), store.Millis(now.Add(leaseTime)))
+	if err != nil || !mine {
 		return err
 	}
-	l.uris = nil
-	for _, d := range list {
-		var refused *Refusal
-		switch err := f.deliver(ctx, l, d); {
-		case err == nil:
-			f.Result(FailureSent)
-		case errors.As(err, &refused) && refused.Permanent():
-			f.Result(FailureRefused)
-		default:
-			f.Log.Warn("a failure report is tried again later", "domain", l.Policy, "attempt", l.attempts, "error", store.Clean(err.Error()))
-			l.uris = append(l.uris, d.URI)
-		}
+	failpoint("failure leased")
+	x.Attempts++
+	sendErr := errTooOld
+	if !now.After(store.Time(x.MadeAt).Add(failureGiveUp)) {
+		within, cancel := context.WithTimeout(ctx, sendTime)
+		sendErr = f.deliver(within, x)
+		cancel()
 	}
-	if len(l.uris) > 0 {
-		f.wait(l)
+	if sendErr != nil && ctx.Err() != nil {
+		return ctx.Err() // the lease ends, and the report is tried again
+	}
+	failpoint("failure sent")
+	if result := f.outcome(x, sendErr); result != "" {
+		f.Result(result)
+	}
+	// A mail that was taken is noted even if ctx ended meanwhile: it would be sent twice.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+	defer cancel()
+	if err := f.DB.EndAttempt(ctx, x.Delivery); err != nil {
+		return err
+	}
+	failpoint("failure done")
+	f.Log.Info("failure report", "domain", x.Domain, "ref", x.Ref, "to", hostOf(x.Address), "type", x.Type, "incidents", x.Incidents, "state", x.State, "attempt", x.Attempts, "reply", x.Reply)
+	if x.State == store.DeliveryFailed {
+		return Strike(ctx, f.DB, x.Delivery, x.Reply, f.Now())
 	}
 	return nil
 }
 
-// Waiting is how many reports wait for another attempt.
-func (f *Failures) Waiting() int { return len(f.waiting) }
+var (
+	errTooOld    = errors.New("not taken within four hours")
+	errAskAgain  = errors.New("the DNS does not say whether the destination agrees")
+	errForbidden = errors.New("the destination does not agree any more, or is suppressed")
+)
 
-// wait keeps a report for its next attempt, if there is one.
-func (f *Failures) wait(l *letter) {
-	l.next = f.Now().Add(retries[min(l.attempts, len(retries))-1])
-	switch {
-	case l.next.After(l.first.Add(failureGiveUp)):
-		f.Result(FailureExpired)
-	case len(f.waiting) >= maxWaiting:
-		f.Result(FailureDropped)
-	default:
-		f.waiting = append(f.waiting, l)
+// outcome sets what follows from an attempt, and returns what is counted, "" before another one.
+func (f *Failures) outcome(x *store.FailureReport, err error) string {
+	now := f.Now()
+	var refused *Refusal
+	if err == nil {
+		x.State, x.SentAt, x.Reply = store.DeliverySent, store.Millis(now), ""
+		return FailureSent
 	}
+	x.Reply = store.Clean(err.Error())
+	next := now.Add(retries[min(x.Attempts, len(retries))-1])
+	switch {
+	case errors.Is(err, errForbidden):
+		x.State = store.DeliveryRefused
+		return FailureForbidden
+	case errors.As(err, &refused) && refused.Permanent():
+		x.State = store.DeliveryFailed
+		return FailureRefused
+	case next.After(store.Time(x.MadeAt).Add(failureGiveUp)):
+		x.State = store.DeliveryExpired
+		return FailureExpired
+	}
+	x.State, x.NextAt = store.DeliveryDue, store.Millis(next)
+	return ""
 }
 
-var errAskAgain = errors.New("the DNS does not say whether the destination agrees")
-
-// deliver composes the mail for one destination, verifies it and hands it over.
-func (f *Failures) deliver(ctx context.Context, l *letter, d report.Destination) error {
-	if d.Consent != report.Allowed {
+// deliver asks again whether the destination agrees, signs and verifies the mail, and hands it over.
+func (f *Failures) deliver(ctx context.Context, x *store.FailureReport) error {
+	to, err := f.allowed(ctx, x.Domain, []string{x.Asked})
+	switch {
+	case err != nil:
+		return err
+	case len(to) == 0:
+		return errForbidden
+	case to[0].Consent != report.Allowed:
 		return errAskAgain
+	case !strings.EqualFold(to[0].Address, x.Address): // it names another one since
+		return errForbidden
+	case len(x.Body) == 0:
+		return &Refusal{Code: 554, Text: "the report is not kept any more"}
 	}
-	x := store.Delivery{Day: store.DayOf(store.Millis(l.At)), Domain: l.Policy, URI: store.Clean(d.URI), Address: d.Address, Token: strings.ToLower(rand.Text()[:16])}
-	mail, err := f.mail(ctx, l, d.Address)
+	mail, err := f.Signer.Sign(x.Body)
 	if err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeout(ctx, sendTime)
-	err = f.Carrier.Send(within, f.Who.EnvelopeFrom(x.Token), append([]string{d.Address}, f.Bcc...), mail)
-	cancel()
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), noteTime)
-	defer cancel()
-	var refused *Refusal
-	switch {
-	case err == nil:
-		x.SentAt = store.Millis(f.Now())
-		f.Log.Info("failure report", "domain", l.Policy, "ref", l.Ref, "to", hostOf(d.Address), "type", l.Type, "incidents", l.Incidents)
-		if err := f.DB.AddFailure(ctx, x); err != nil {
-			f.Log.Warn("a failure report was sent and cannot be noted: its bounce will not be known", "error", store.Clean(err.Error()))
-		}
-	case errors.As(err, &refused) && refused.Permanent():
-		return errors.Join(err, Strike(ctx, f.DB, x, store.Clean(err.Error()), f.Now()))
+	if err := Verify(ctx, f.Resolver, mail); err != nil {
+		return err
 	}
-	return err
-}
-
-// mail returns the signed mail, after it verified it.
-func (f *Failures) mail(ctx context.Context, l *letter, to string) ([]byte, error) {
-	letter := failure.Letter{Facts: l.Facts, From: f.Who.From, To: to, Host: f.Host, Generator: f.Who.Generator, Date: f.Now()}
-	plain, err := letter.Compose()
-	if err != nil {
-		return nil, err
-	}
-	mail, err := f.Signer.Sign(plain)
-	if err != nil {
-		return nil, err
-	}
-	return mail, Verify(ctx, f.Resolver, mail)
+	return f.Carrier.Send(ctx, f.Who.EnvelopeFrom(x.Token), append([]string{x.Address}, f.Bcc...), mail)
 }

@@ -12,6 +12,7 @@ import (
 // postseal.report-out/1.
 type Item struct {
 	Schema     string     `json:"schema"`
+	Kind       string     `json:"kind"` // aggregate or failure
 	Day        string     `json:"day"`
 	Domain     string     `json:"domain"`
 	ReportID   string     `json:"report_id"`
@@ -23,6 +24,8 @@ type Item struct {
 	LeftOut    int64      `json:"left_out"`
 	Deliveries []Delivery `json:"deliveries"`
 	Files      []string   `json:"files,omitempty"` // of a dry run
+	Ref        string     `json:"ref,omitempty"`   // of a failure report: the verdict that it is about
+	Type       string     `json:"type,omitempty"`  // of a failure report
 }
 
 // Delivery is one destination of an Item.
@@ -38,18 +41,56 @@ type Delivery struct {
 
 // ItemOf returns what is shown of a report.
 func ItemOf(r *store.Outgoing, to []store.Delivery) Item {
-	x := Item{Schema: "postseal.report-out/1", Day: r.Day.String(), Domain: r.Domain, ReportID: r.ID, File: r.File, State: r.State, Why: r.Why, Records: r.Records, Messages: r.Messages,
+	x := Item{Schema: "postseal.report-out/1", Kind: KindAggregate, Day: r.Day.String(), Domain: r.Domain, ReportID: r.ID, File: r.File, State: r.State, Why: r.Why, Records: r.Records, Messages: r.Messages,
 		LeftOut: r.LeftOut, Deliveries: []Delivery{}}
 	for i := range to {
-		d := &to[i]
-		y := Delivery{URI: d.URI, Address: d.Address, State: d.State, Attempts: d.Attempts, Reply: d.Reply}
-		if d.State == store.DeliveryDue || d.State == store.DeliverySending {
-			y.NextAt = timeOf(d.NextAt)
-		}
-		y.SentAt = timeOf(d.SentAt)
-		x.Deliveries = append(x.Deliveries, y)
+		x.Deliveries = append(x.Deliveries, deliveryOf(&to[i]))
 	}
 	return x
+}
+
+func deliveryOf(d *store.Delivery) Delivery {
+	y := Delivery{URI: d.URI, Address: d.Address, State: d.State, Attempts: d.Attempts, Reply: d.Reply, SentAt: timeOf(d.SentAt)}
+	if d.State == store.DeliveryDue || d.State == store.DeliverySending {
+		y.NextAt = timeOf(d.NextAt)
+	}
+	return y
+}
+
+// The kinds of an Item.
+const (
+	KindAggregate = "aggregate" // RFC 9990
+	KindFailure   = "failure"   // RFC 9991: one message and those like it
+)
+
+// FailureItem returns what is shown of a failure report to one address. Its messages are those that it
+// stands for.
+func FailureItem(f *store.FailureReport) Item {
+	x := Item{Schema: "postseal.report-out/1", Kind: KindFailure, Day: f.Day.String(), Domain: f.Domain, State: store.ReportDone, Messages: f.Incidents, Ref: f.Ref, Type: f.Type}
+	if f.State == store.DeliveryDue || f.State == store.DeliverySending {
+		x.State = store.ReportSealed
+	}
+	d := deliveryOf(&f.Delivery)
+	d.URI = f.Asked
+	x.Deliveries = []Delivery{d}
+	return x
+}
+
+// ListFailures gives each failure report that f selects to show, the last first.
+func ListFailures(ctx context.Context, db store.Outbox, f store.ReportFilter, show func(Item) error) error {
+	if f.State != "" && f.State != store.ReportSealed && f.State != store.ReportDone {
+		return nil
+	}
+	list, err := db.Failures(ctx, f)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if err := show(FailureItem(&list[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func timeOf(millis int64) *time.Time {

@@ -48,6 +48,34 @@ func (s *Sender) Preview(ctx context.Context, day store.Day, dir string, f func(
 	})
 }
 
+// PreviewFailures writes the mails of the failure reports that wait to dir, and gives each to f. It
+// changes nothing and sends nothing.
+func (s *Sender) PreviewFailures(ctx context.Context, dir string, f func(Item) error) error {
+	list, err := s.DB.Failures(ctx, store.ReportFilter{State: store.ReportSealed})
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		x := &list[i]
+		text := x.Body
+		if s.Signer != nil {
+			if text, err = s.Signer.Sign(text); err != nil {
+				return err
+			}
+		}
+		path := filepath.Join(dir, filepath.Base("failure."+x.Domain+"."+x.Token+".eml"))
+		if err := os.WriteFile(path, text, 0o640); err != nil {
+			return err
+		}
+		item := FailureItem(x)
+		item.Files = []string{path}
+		if err := f(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Sender) writeMail(ctx context.Context, dir string, r *store.Outgoing, to string) (string, error) {
 	m, err := s.unsigned(ctx, r, to)
 	if err != nil {

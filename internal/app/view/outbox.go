@@ -13,7 +13,11 @@ func (p *Page) Outgoing(x *outbox.Item) error {
 	if p.JSON() {
 		return p.Object(x)
 	}
-	p.line(" %s %s  %s  %s", p.Style.Symbol(outgoingTone(x)), x.Day, p.Style.Bold(p.clean(x.Domain)), p.clean(fmt.Sprintf("%s: %s, %s", x.State, Plural(int(x.Records), "record", "records"), count64(x.Messages, "message"))))
+	what := fmt.Sprintf("%s: %s, %s", x.State, Plural(int(x.Records), "record", "records"), count64(x.Messages, "message"))
+	if x.Kind == outbox.KindFailure {
+		what = fmt.Sprintf("%s: failure report (%s) about %s, ref %s", x.State, x.Type, count64(x.Messages, "message"), x.Ref)
+	}
+	p.line(" %s %s  %s  %s", p.Style.Symbol(outgoingTone(x)), x.Day, p.Style.Bold(p.clean(x.Domain)), p.clean(what))
 	if p.Quiet {
 		return nil
 	}

@@ -122,7 +122,7 @@ func (d *DB) Deliveries(ctx context.Context, day store.Day, domain string) ([]st
 
 // DueDeliveries implements store.Outbox.
 func (d *DB) DueDeliveries(ctx context.Context, now int64, limit int) ([]store.Delivery, error) {
-	return d.deliveries(ctx, "state IN ('due', 'sending') AND next_at <= $1 AND (state = 'due' OR lease_until <= $1) ORDER BY next_at, day, domain LIMIT $2", now, int64(limit))
+	return d.deliveries(ctx, "state IN ('due', 'sending') AND next_at <= $1 AND (state = 'due' OR lease_until <= $1) AND uri NOT LIKE 'failure:%' ORDER BY next_at, day, domain LIMIT $2", now, int64(limit))
 }
 
 // Lease implements store.Outbox.
@@ -139,8 +139,13 @@ func (d *DB) EndAttempt(ctx context.Context, x store.Delivery) error {
 			int64(x.Day), x.Domain, x.URI, x.State, x.NextAt, x.Reply, x.SentAt); err != nil {
 			return err
 		}
+		if x.State != store.DeliveryDue { // of a failure report: what it says is needed no longer
+			if _, err := d.in(ctx, tx, "UPDATE {failure_report} SET body = NULL WHERE token = $1", x.Token); err != nil {
+				return err
+			}
+		}
 		_, err := d.in(ctx, tx, `UPDATE {report} SET state = 'done' WHERE day = $1 AND domain = $2 AND state = 'sealed'
-			AND NOT EXISTS (SELECT 1 FROM {delivery} x WHERE x.day = $1 AND x.domain = $2 AND x.state IN ('due', 'sending'))`, int64(x.Day), x.Domain)
+			AND NOT EXISTS (SELECT 1 FROM {delivery} x WHERE x.day = $1 AND x.domain = $2 AND x.state IN ('due', 'sending') AND x.uri NOT LIKE 'failure:%')`, int64(x.Day), x.Domain)
 		return err
 	})
 }
@@ -225,7 +230,10 @@ func (d *DB) TrimReports(ctx context.Context, bodies, reports store.Day) error {
 		if _, err := d.in(ctx, tx, "UPDATE {report} SET body = NULL WHERE day < $1 AND body IS NOT NULL AND state IN ('done', 'none')", int64(bodies)); err != nil {
 			return err
 		}
-		for _, table := range []string{"report", "delivery", "failure_sent", "report_day"} {
+		if _, err := d.in(ctx, tx, "UPDATE {failure_report} SET body = NULL WHERE day < $1 AND body IS NOT NULL", int64(bodies)); err != nil {
+			return err
+		}
+		for _, table := range []string{"report", "delivery", "failure_sent", "failure_report", "report_day"} {
 			if _, err := d.in(ctx, tx, "DELETE FROM {"+table+"} WHERE day < $1", int64(reports)); err != nil {
 				return err
 			}
@@ -245,7 +253,7 @@ func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
 		}
 		for _, text := range []string{"DELETE FROM {inbound_row} WHERE inbound IN (SELECT id FROM {inbound} WHERE " + within + ")",
 			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
-			"DELETE FROM {domain_seen} WHERE " + within, "DELETE FROM {failure_sent} WHERE " + within} {
+			"DELETE FROM {domain_seen} WHERE " + within, "DELETE FROM {failure_sent} WHERE " + within, "DELETE FROM {failure_report} WHERE " + within} {
 			if _, err := d.in(ctx, tx, text, f.Domain, below(f.Domain)); err != nil {
 				return err
 			}
@@ -256,7 +264,8 @@ func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
 
 func (d *DB) forgetBodies(ctx context.Context, tx *sql.Tx) error {
 	for _, text := range []string{"UPDATE {report_day} SET state = 'closed' WHERE state = 'built' AND day IN (SELECT day FROM {report} WHERE state = 'built')",
-		"DELETE FROM {report} WHERE state = 'built'", "UPDATE {report} SET body = NULL WHERE state IN ('done', 'none')"} {
+		"DELETE FROM {report} WHERE state = 'built'", "UPDATE {report} SET body = NULL WHERE state IN ('done', 'none')",
+		"DELETE FROM {delivery} WHERE state IN ('due', 'sending') AND uri LIKE 'failure:%'", "DELETE FROM {failure_report} WHERE body IS NOT NULL"} {
 		if _, err := d.in(ctx, tx, text); err != nil {
 			return err
 		}
