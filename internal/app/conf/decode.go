@@ -23,7 +23,8 @@ type decoder struct {
 	file     string
 	places   map[string]place
 	problems []Problem
-	here     bool // the configuration is for this host, so a missing file is an error
+	here     bool     // the configuration is for this host, so a missing file is an error
+	mistyped []string // keys whose value has another type, which leaves them empty
 }
 
 // place is the position of a key and its value. A table has no value.
@@ -117,8 +118,12 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// add reports a problem with the value at path, or with the nearest enclosing table.
+// add reports a problem with the value at path, or with the nearest enclosing table. An entry with
+// a mistyped key is not said to lack that key as well.
 func (d *decoder) add(path string, warning bool, text string) {
+	if strings.HasSuffix(path, "]") && slices.ContainsFunc(d.mistyped, func(key string) bool { return strings.HasPrefix(key, path+".") }) {
+		return
+	}
 	p := Problem{File: d.file, Warning: warning, Text: label(path) + text}
 	for at := path; at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
 		if found, ok := d.places[at]; ok {
@@ -247,6 +252,10 @@ func (d *decoder) set(path string, v reflect.Value, tag reflect.StructTag, x any
 func want[T any](d *decoder, path, what string, x any) (T, bool) {
 	v, ok := x.(T)
 	if !ok {
+		d.mistyped = append(d.mistyped, path)
+		if s, isText := x.(string); isText && strings.HasPrefix(what, "a list") {
+			what += fmt.Sprintf(": write [%q]", s)
+		}
 		d.problem(path, "must be %s", what)
 	}
 	return v, ok

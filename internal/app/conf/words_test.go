@@ -24,11 +24,12 @@ func TestInWords(t *testing.T) {
 		{"closing double quote", "enforce = \"observe\n", "the closing quote \" is missing"},
 		{"YAML", "enforce: observe\n", `key and value are separated by =, not by a colon: write enforce = "observe"`},
 		{"no value", "enforce =\n", "the value of enforce is missing"},
+		{"text for a list", "[[relay]]\nip = '192.0.2.1'\nresults = 'gw.test'\n", "f:2:6: [[relay]] ip: must be a list in brackets: write [\"192.0.2.1\"]"},
 		{"anything else", "[listen\n", "f:1:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := Parse("f", []byte(tt.text), time.Now())
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Parse(%q) = %v, want %q", tt.text, err, tt.want)
 			}
 		})

@@ -49,10 +49,11 @@ func (s *Survey) configuration() ([]byte, []edit) {
 	return text, edits
 }
 
-// withoutReceivedSPF sets [policy] received_spf = false in text. It leaves a value that the
-// operator chose, and a table policy that is not written as [policy]: doctor then tells.
+// withoutReceivedSPF sets [policy] received_spf = false in text, if there is a policy service. It
+// leaves a value that the operator chose, and a table policy that is not written as [policy]:
+// doctor then tells.
 func (s *Survey) withoutReceivedSPF(text []byte) ([]byte, bool) {
-	if !s.Config.Policy.ReceivedSPF || setsReceivedSPF.Match(text) {
+	if s.Config.Listen.Policy == "" || !s.Config.Policy.ReceivedSPF || setsReceivedSPF.Match(text) {
 		return nil, false
 	}
 	at, key := len(text), "received_spf = false\n"

@@ -146,7 +146,7 @@ var syntaxError = regexp.MustCompile(`(?s)^Syntax error: (token recognition erro
 func syntaxInWords(message string) (text string, syntax bool) {
 	m := syntaxError.FindStringSubmatch(message)
 	if m == nil {
-		return message, strings.HasPrefix(message, "Syntax error")
+		return typeInWords(message), strings.HasPrefix(message, "Syntax error")
 	}
 	found := strings.TrimSpace(m[2])
 	switch word := strings.ToLower(found); {
@@ -162,6 +162,8 @@ func syntaxInWords(message string) (text string, syntax bool) {
 		return "the expression ends too early: a value, a quote or a bracket is missing", true
 	case strings.HasPrefix(m[1], "token") && (strings.HasPrefix(found, `"`) || strings.HasPrefix(found, "'")):
 		return "the closing quote of " + found + " is missing", true
+	case strings.ContainsAny(found, "“”„«»‘’"):
+		return "has the typographic quote " + found + ": write a plain quote", true
 	case strings.HasPrefix(m[1], "token"):
 		return found + " has no meaning here", true
 	}
@@ -202,11 +204,13 @@ func (r *rule) eval(v *verdict) (bool, error) {
 
 // environment declares the variables of an expression. Nothing in it has side effects.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
-	structure := func(v any) reflect.Type { return reflect.TypeOf(v) }
-	object := func(v any) *cel.Type { return cel.ObjectType(structure(v).String()) }
+	object := func(v any) *cel.Type { return cel.ObjectType(reflect.TypeOf(v).String()) }
+	types := []any{ext.ParseStructTag("json")}
+	for _, s := range structures {
+		types = append(types, reflect.TypeOf(s))
+	}
 	return cel.NewEnv(
-		ext.NativeTypes(ext.ParseStructTag("json"), structure(Verdict{}), structure(Author{}), structure(IPRev{}), structure(Client{}), structure(Envelope{}),
-			structure(resultjson.SPF{}), structure(resultjson.DKIM{}), structure(resultjson.ARC{}), structure(resultjson.DMARC{})),
+		ext.NativeTypes(types...),
 		ext.Network(),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserExpressionSizeLimit(maxSource),
