@@ -144,6 +144,7 @@ func itemOf(s *seenAlarm) ui.Item {
 	case "exemption":
 		i.Severity = "warning"
 	case "watch":
+		i.Text = store.Clean(s.Name) // it begins with a domain name
 		i.Link, i.Severity, i.Rule = "/audit/"+url.PathEscape(strings.TrimSuffix(s.Name, " changed")), "warning", "a change within a day"
 	}
 	return i

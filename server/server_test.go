@@ -68,14 +68,22 @@ func run(t *testing.T, config string) *daemonUnderTest {
 // runOn runs a daemon whose DNS answers are those of a zone.
 func runOn(t *testing.T, config, zone string) *daemonUnderTest {
 	t.Helper()
-	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
-	d.write(config)
 	names, err := dnstest.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Daemon, err = New(Options{Resolver: names, Log: d.log, Version: "test",
-		Load: func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }})
+	return runWith(t, config, Options{Resolver: names})
+}
+
+// runWith runs a daemon with some options.
+func runWith(t *testing.T, config string, o Options) *daemonUnderTest {
+	t.Helper()
+	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
+	d.write(config)
+	o.Log, o.Version = d.log, "test"
+	o.Load = func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }
+	var err error
+	d.Daemon, err = New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,7 +233,7 @@ func (s *streams) close() {
 
 // stream answers GET /v1/live: server-sent events, four frames per second at most.
 func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
-	if err := known(r, "q", "show"); err != nil {
+	if err := known(r, "q", "show", "after"); err != nil {
 		return err
 	}
 	show := r.URL.Query().Get("show")
@@ -248,7 +249,8 @@ func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	last, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64) //nolint:errcheck // not a number: from now on
+	resume := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after")) // of a tab that takes over from another
+	last, _ := strconv.ParseInt(resume, 10, 64)                                 //nolint:errcheck // not a number: from now on
 	key := show + " " + text
 	w, old, gap, err := h.live.streams.follow(key, q, show == "" || show == "exceptions", last)
 	if err != nil {

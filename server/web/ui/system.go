@@ -75,11 +75,11 @@ func (d *systemData) words(trouble string, now time.Time) string {
 		h := &s.Hosts[i]
 		switch {
 		case h.Away:
-			wrong = append(wrong, h.Name+" is away")
+			wrong = append(wrong, "host "+h.Name+" is away")
 		case h.Skewed:
 			wrong = append(wrong, fmt.Sprintf("the clock of %s is wrong by %v", h.Name, time.Duration(h.SkewMS)*time.Millisecond))
 		case h.Lagging:
-			wrong = append(wrong, h.Name+" is behind with its verdicts")
+			wrong = append(wrong, "host "+h.Name+" is behind with its verdicts")
 		}
 	}
 	silent := slices.DeleteFunc(slices.Clone(s.Resolver.Servers), func(n NameServer) bool { return n.Error == "" })

@@ -105,7 +105,7 @@ func TestSystemWords(t *testing.T) {
 	}{
 		{"/system", "All is well on mx.example.net, which has run for 3 days.", &source{db: db, system: well}},
 		{"/system", "The name server 192.0.2.53:53 does not answer.", inspectedSource(t)},
-		{"/system", "Mx2.example.net is away.", &source{db: db, system: &away}},
+		{"/system", "Host mx2.example.net is away", &source{db: db, system: &away}},
 		{"/system", "No name server answers.", &source{db: db, system: &down}},
 		{"/system", "[store] url is &#34;none&#34;", &source{why: `[store] url is "none"`, system: well}},
 		{"/system/config", "The configuration file differs from what is in force: a reload would make 3 changes.", inspectedSource(t)},

@@ -53,7 +53,19 @@ function act(key: string): boolean {
   return false;
 }
 
+// remember keeps in the entry of the history which row had the focus, and gives it back: who leaves a
+// message is at its row again.
+function remember(): void {
+  document.addEventListener("focusin", (e) => {
+    const href = (e.target as HTMLElement).getAttribute?.("href") ?? "";
+    if (rows().includes(e.target as HTMLElement)) history.replaceState({ row: href }, "");
+  });
+  const row = (history.state as { row?: string } | null)?.row;
+  if (row) rows().find((a) => a.getAttribute("href") === row)?.focus();
+}
+
 export function keys(): void {
+  remember();
   let going = 0;
   document.addEventListener("keydown", (e) => {
     const target = e.target as HTMLElement;

@@ -75,7 +75,8 @@ function figures(counts: Record<string, number>): void {
 function show(f: Frame, body: HTMLElement): void {
   figures(f.counts);
   const fresh = [...f.rows.map((r) => ({ at: r.at, row: rowOf(r) })), ...f.runs.map((r) => ({ at: r.at, row: runOf(r) }))];
-  fresh.sort((a, b) => (a.at < b.at ? -1 : 1));
+  fresh.reverse(); // the newest come first in a frame; those of the same time keep their order
+  fresh.sort((a, b) => Date.parse(a.at) - Date.parse(b.at)); // as text, 07.12Z would be after 07.123Z
   const focused = document.activeElement;
   for (const f of fresh) {
     times(f.row);
@@ -107,7 +108,8 @@ export function live(): void {
   };
   const follow = () =>
     new Promise<void>((done) => {
-      stream = new EventSource("/v1/live" + query);
+      if (document.hidden) return done(); // it waited for the lock, and was hidden in the meantime
+      stream = new EventSource("/v1/live" + query + (last ? (query ? "&" : "?") + "after=" + last : ""));
       stream.onmessage = (e) => {
         const f = JSON.parse(e.data) as Frame;
         take(f);
