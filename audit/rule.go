@@ -36,16 +36,21 @@ type Rule struct {
 
 var rules = slices.Concat(spfRules, dkimRules, dmarcRules, mailRules, transportRules, zoneRules)
 
+var byID = func() map[string]Rule {
+	m := make(map[string]Rule, len(rules))
+	for _, r := range rules {
+		m[r.ID] = r
+	}
+	return m
+}()
+
 // Rules lists every rule, those of one mechanism together.
 func Rules() []Rule { return slices.Clone(rules) }
 
 // RuleOf returns the rule of an ID.
 func RuleOf(id string) (Rule, bool) {
-	i := slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
-	if i < 0 {
-		return Rule{}, false
-	}
-	return rules[i], true
+	r, ok := byID[id]
+	return r, ok
 }
 
 // Area is the part of an ID before the dot: the mechanism that it is about.

@@ -108,7 +108,7 @@ func (c *Client) try(ctx context.Context, s *turn, q question) (resolver.Answer,
 	switch {
 	case fail == nil || fail.spoke() || fail.final():
 		s.answered()
-	case ctx.Err() == nil && !hurried:
+	case ctx.Err() == nil && c.closing.Err() == nil && !hurried:
 		s.silent()
 	}
 	return a, fail
@@ -121,9 +121,9 @@ func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Tim
 	if err != nil {
 		return resolver.Answer{}, &failure{kind: resolver.Malformed, err: err}
 	}
-	a, fail, err := s.overUDP(ctx, &s.talk, q, m, deadline)
+	a, fail, err := c.overUDP(ctx, s, q, m, deadline)
 	if err == errStream {
-		a, fail, err = s.overTCP(ctx, c.streams, q, m, deadline)
+		a, fail, err = c.overTCP(ctx, s.server, q, m, deadline)
 	}
 	if err != nil {
 		return resolver.Answer{}, netFailure(s.server, err)
@@ -150,17 +150,29 @@ func atServer(s *server, err error) error {
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-// overUDP sends m and waits for an answer to it, or to what t sent before.
-func (s *server) overUDP(ctx context.Context, t *talk, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+// interrupt ends reads and writes of conn when ctx ends or c is closed. stop reports whether
+// neither happened.
+func (c *Client) interrupt(ctx context.Context, conn net.Conn) (stop func() bool) {
+	end := func() { conn.SetDeadline(past) }
+	one, other := context.AfterFunc(ctx, end), context.AfterFunc(c.closing, end)
+	return func() bool {
+		quiet := one()
+		return other() && quiet
+	}
+}
+
+// overUDP sends m and waits for an answer to it, or to what was sent to s before.
+func (c *Client) overUDP(ctx context.Context, s *turn, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+	t := &s.talk
 	if t.conn == nil {
-		if t.conn, err = s.pool.take(s); err != nil {
+		if t.conn, err = s.pool.take(s.server); err != nil {
 			t.conn = nil
 			return a, nil, err
 		}
 	}
 	conn := t.conn
 	conn.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
+	stop := c.interrupt(ctx, conn)
 	answered, waits := false, false
 	defer func() {
 		switch quiet := stop(); {
@@ -208,10 +220,11 @@ func (t *talk) match(m []byte) match {
 }
 
 // overTCP asks over its own connection. What is read of a large answer waits for its turn in
-// streams.
-func (s *server) overTCP(ctx context.Context, streams chan struct{}, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+// c.streams.
+func (c *Client) overTCP(ctx context.Context, s *server, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	defer context.AfterFunc(c.closing, cancel)()
 	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr.String())
 	if err != nil {
@@ -231,8 +244,8 @@ func (s *server) overTCP(ctx context.Context, streams chan struct{}, q question,
 	n := binary.BigEndian.Uint16(size[:])
 	if n > udpBuffer {
 		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
+		case c.streams <- struct{}{}:
+			defer func() { <-c.streams }()
 		case <-ctx.Done():
 			return a, nil, ctx.Err()
 		}

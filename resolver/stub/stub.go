@@ -112,19 +112,14 @@ func (c *Client) Lookup(ctx context.Context, name string, t resolver.Type) (reso
 		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Network, Err: net.ErrClosed}
 	}
 	defer c.work.Done()
-	caller := ctx
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.closing, cancel)()
-
 	q := newQuestion(name, t)
 	a, fail := c.rounds(ctx, q)
 	if fail == nil {
 		return a, nil
 	}
-	if err := caller.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		fail = &failure{kind: resolver.KindOf(err), err: err}
-	} else if ctx.Err() != nil {
+	} else if c.closing.Err() != nil {
 		fail = &failure{kind: resolver.Network, err: net.ErrClosed}
 	}
 	return resolver.Answer{}, &resolver.Error{Name: q.name, Type: t, Kind: fail.kind, EDE: fail.ede, Err: fail.err}
@@ -186,7 +181,7 @@ func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *fail
 				continue
 			}
 			o := c.race(ctx, s, reserve(order, i), q)
-			if o.decides() || over(ctx) {
+			if o.decides() || c.over(ctx) {
 				return o.answer, o.fail
 			}
 			if worst == nil || o.fail.spoke() && worst.ede == 0 {
@@ -200,10 +195,10 @@ func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *fail
 	return resolver.Answer{}, worst
 }
 
-// over reports whether ctx has ended, or is about to: its timer may be late.
-func over(ctx context.Context) bool {
+// over reports whether c is closed, or ctx has ended or is about to: its timer may be late.
+func (c *Client) over(ctx context.Context) bool {
 	d, ok := ctx.Deadline()
-	return ctx.Err() != nil || ok && !time.Now().Before(d)
+	return ctx.Err() != nil || c.closing.Err() != nil || ok && !time.Now().Before(d)
 }
 
 // order is the servers as configured, silent ones last.

@@ -58,7 +58,10 @@ func Clean(text string) (string, bool) {
 	if strings.Contains(text, "&") {
 		text = html.UnescapeString(text)
 	}
-	text = strings.ReplaceAll(markup.ReplaceAllString(text, " "), `" "`, "")
+	if strings.Contains(text, "<") {
+		text = markup.ReplaceAllString(text, " ")
+	}
+	text = strings.ReplaceAll(text, `" "`, "")
 	var b strings.Builder
 	for len(text) > 0 {
 		r, n := utf8.DecodeRuneInString(text)

@@ -40,11 +40,11 @@ func TestCoalesce(t *testing.T) {
 	}
 }
 
-// TestCoalesceLeaves: one who gives up does not take the question from the others; the
-// last one does.
+// TestCoalesceLeaves: one who gives up does not take the answer from the others; who only waits does
+// not end the question.
 func TestCoalesceLeaves(t *testing.T) {
 	open := make(chan struct{})
-	ended := make(chan error, 1)
+	ended := make(chan error, 3)
 	next := fakedns.Held(open)
 	inner := next.Answer
 	next.Answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
@@ -64,10 +64,12 @@ func TestCoalesceLeaves(t *testing.T) {
 	if err := <-errs; resolver.KindOf(err) != resolver.Canceled || !errors.Is(err, context.Canceled) {
 		t.Errorf("who left got %v", err)
 	}
+	fakedns.Eventually(t, "who stayed asks", func() bool { return next.Count() == 2 })
 	close(open)
-	if err := <-second; err != nil || next.Count() != 1 {
+	if err := <-second; err != nil || next.Count() != 2 {
 		t.Errorf("who stayed got %v, asked %d times", err, next.Count())
 	}
+	<-ended
 	<-ended
 
 	next.Answer = func(ctx context.Context, _ string, _ resolver.Type) (resolver.Answer, error) {
@@ -80,11 +82,40 @@ func TestCoalesceLeaves(t *testing.T) {
 	if _, err := c.Lookup(ctx, "e.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout {
 		t.Errorf("Lookup = %v", err)
 	}
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the question that nobody waits for ended with %v", err)
+	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the question whose caller's time is over ended with %v", err)
 	}
-	if _, err := c.Lookup(ctx, "e.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.Count() != 2 {
+	if _, err := c.Lookup(ctx, "e.test", resolver.TXT); resolver.KindOf(err) != resolver.Timeout || next.Count() != 3 {
 		t.Errorf("with an ended context: %v, asked %d times", err, next.Count())
+	}
+}
+
+// TestCoalescePanic: a panic ends the question of the caller that asks, not the wait of the others.
+func TestCoalescePanic(t *testing.T) {
+	open := make(chan struct{})
+	next := fakedns.Held(open)
+	inner := next.Answer
+	next.Answer = func(ctx context.Context, name string, typ resolver.Type) (resolver.Answer, error) {
+		if next.Count() == 1 {
+			<-open
+			panic("a bug")
+		}
+		return inner(ctx, name, typ)
+	}
+	c := middleware.Coalesce(next)
+	first := middleware.NewLedger(t.Context(), c, resolver.Budget{})
+	defer first.Close()
+	first.Prefetch("e.test", resolver.TXT)
+	fakedns.Eventually(t, "the question is out", func() bool { return next.Count() == 1 })
+	second := make(chan error)
+	go func() { _, err := c.Lookup(t.Context(), "e.test", resolver.TXT); second <- err }()
+	time.Sleep(20 * time.Millisecond)
+	close(open)
+	if err := <-second; err != nil {
+		t.Errorf("who waited got %v", err)
+	}
+	if _, err := first.Lookup(t.Context(), "e.test", resolver.TXT); resolver.KindOf(err) != resolver.ServFail {
+		t.Errorf("who asked got %v", err)
 	}
 }
 

@@ -94,6 +94,7 @@ type Account struct {
 	policy bool
 
 	// Under ledger.mu:
+	ctx          context.Context // of its questions, made for the first
 	asked, bytes int
 	running      int      // questions in flight
 	queue        []*entry // those that wait for their turn
@@ -298,7 +299,9 @@ func (l *Ledger) begin(name string, t resolver.Type, a *Account) *entry {
 		return e
 	}
 	e.done = make(chan struct{})
-	l.context()
+	if a.ctx == nil {
+		a.ctx = source{message: l, client: l.client, policy: a.policy}.context(l.context())
+	}
 	if !a.mayAsk() {
 		a.queue = append(a.queue, e)
 		return e
@@ -380,7 +383,7 @@ func (l *Ledger) Cancel() {
 func (l *Ledger) ask(e *entry, a *Account) {
 	defer close(e.done)
 	start := time.Now()
-	ctx := source{message: l, client: l.client, policy: a.policy}.context(l.ctx) // made before the entry was
+	ctx := a.ctx // made before the entry was, and never changed
 	if err := ctx.Err(); err != nil {
 		e.err = e.abandoned(err)
 		return
