@@ -12,7 +12,7 @@ import (
 // Appendix C, in any namespace, with elements in any order and any case.
 func (x *input) aggregate(p place, in *bufio.Reader) error {
 	if p.wraps == 0 {
-		in = bufio.NewReader(&bounded{x: x, p: p, in: in, left: x.limits.Unpacked})
+		in = bufio.NewReader(x.bounded(p, in))
 	}
 	g := newGuard(p, in)
 	for n := 1; ; n++ {

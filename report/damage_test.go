@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/base64"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +205,53 @@ func TestFollowing(t *testing.T) {
 		got := collect(t, "x", []byte(octets))
 		if len(got.reports) != 2 || got.reports[1].Domain != "bank.test" || got.reports[1].Messages < 3 {
 			t.Errorf("%s: %d reports, refused %v", name, len(got.reports), got.refused)
+		}
+	}
+}
+
+// TestStreamed: the records of a report raise its bounds, and cost no memory; other content does not.
+func TestStreamed(t *testing.T) {
+	const records = 8_000
+	x := sample(strings.Repeat(row("192.0.2.1", "3"), records))
+	padded := strings.Replace(x, "</feedback>", strings.Repeat("<x></x>", 1<<18)+"</feedback>", 1)
+	random := make([]byte, 3<<20)            // makes the zip archive larger than what is kept in memory
+	rand.NewChaCha8([32]byte{}).Read(random) //nolint:errcheck // it cannot fail
+	for _, c := range []struct {
+		name, octets string
+		limits       Limits
+		reports      int
+	}{
+		{"plain", x, Limits{Unpacked: 1 << 20, Total: 1 << 20}, 1},
+		{"gzip", gzipped(x), Limits{Unpacked: 1 << 20, Total: 1 << 20}, 1},
+		{"zip", zipped(t, "a.xml", x), Limits{Unpacked: 1 << 20, Total: 1 << 20}, 1},
+		{"a large zip", zipped(t, "a.xml", x, "b.bin", string(random)), Limits{Unpacked: 4 << 20, Total: 8 << 20}, 1},
+		{"not raised", x, Limits{Unpacked: 1 << 20, PerRecord: -1}, 0},
+		{"raised by less than it takes", padded, Limits{Unpacked: 1 << 20, PerRecord: 300}, 0},
+	} {
+		var refused []*Refusal
+		reports, n, peak := 0, 0, uint64(0)
+		r := Reader{Limits: c.limits, Refused: func(e *Refusal) error { refused = append(refused, e); return nil },
+			Report: func(r *Report) error { reports, n = reports+1, r.Rows; return nil },
+			Record: func(Record) error {
+				if n++; n%2_000 == 0 {
+					var m runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&m)
+					peak = max(peak, m.HeapAlloc)
+				}
+				return nil
+			}}
+		var before runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		if _, err := r.Read(t.Context(), "x", strings.NewReader(c.octets)); err != nil {
+			t.Fatal(err)
+		}
+		if reports != c.reports || c.reports == 1 && n != records || c.reports == 0 && (len(refused) != 1 || refused[0].Fault != TooLarge) {
+			t.Errorf("%s: %d reports, %d records, refused %v", c.name, reports, n, refused)
+		}
+		if peak > before.HeapAlloc+4<<20 {
+			t.Errorf("%s: %d KiB more while reading", c.name, (peak-before.HeapAlloc)>>10)
 		}
 	}
 }

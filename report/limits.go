@@ -6,6 +6,7 @@ import "time"
 type Limits struct {
 	Packed     int64         // octets of a zip archive, read as a whole: 32 MiB
 	Unpacked   int64         // octets of one document: 64 MiB
+	PerRecord  int64         // octets by which each record that counts raises Unpacked and Total: 1 KiB; negative: none
 	Total      int64         // octets of all documents of an input: 256 MiB
 	Wrappings  int           // gzip, zlib and zip around each other: 3
 	Files      int           // files read of a zip: 16
@@ -15,7 +16,7 @@ type Limits struct {
 	Rows       int           // records of a report: 1,000,000
 	Signatures int           // DKIM signatures of a record: 100
 	Reasons    int           // override reasons of a record: 20
-	Time       time.Duration // 60 s
+	Time       time.Duration // 60 s, and again after each 100,000 records that count
 }
 
 func (l Limits) withDefaults() Limits {
@@ -31,6 +32,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	def64(&l.Packed, 32<<20)
 	def64(&l.Unpacked, 64<<20)
+	def64(&l.PerRecord, 1<<10)
 	def64(&l.Total, 256<<20)
 	def(&l.Wrappings, 3)
 	def(&l.Files, 16)

@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/text/transform"
 )
@@ -44,9 +46,11 @@ type Result struct {
 // a function of the Reader. A refused report is not an error.
 func (r *Reader) Read(ctx context.Context, name string, in io.Reader) (Result, error) {
 	limits := r.Limits.withDefaults()
-	ctx, cancel := context.WithTimeoutCause(ctx, limits.Time, errTime)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	x := &input{ctx: ctx, reader: r, limits: limits, left: limits.Total}
+	x.timer = time.AfterFunc(limits.Time, func() { cancel(errTime) })
+	defer x.timer.Stop()
 	x.in = in
 	err := x.unwrap(place{source: clean(name), name: name}, bufio.NewReader(x))
 	if refusal := new(Refusal); errors.As(err, &refusal) {
@@ -59,14 +63,17 @@ var errTime = errors.New("reading took too long")
 
 // input is one call of Read.
 type input struct {
-	ctx    context.Context
-	reader *Reader
-	limits Limits
-	result Result
-	in     io.Reader
-	failed error // of in
-	left   int64 // octets that may still be unpacked
-	parts  int
+	ctx     context.Context
+	reader  *Reader
+	limits  Limits
+	result  Result
+	in      io.Reader
+	failed  error    // of in
+	left    int64    // octets that may still be unpacked
+	inner   *bounded // the innermost document
+	records int      // that count
+	timer   *time.Timer
+	parts   int
 }
 
 // Read implements io.Reader on in, and keeps its error apart from those of archives and mails.
@@ -256,8 +263,26 @@ func (x *input) zlib(p place, in *bufio.Reader) error {
 
 // document reads what a container holds, within its limits.
 func (x *input) document(p place, in io.Reader) error {
-	return x.unwrap(p, bufio.NewReader(&bounded{x: x, p: p, in: in, left: x.limits.Unpacked}))
+	return x.unwrap(p, bufio.NewReader(x.bounded(p, in)))
 }
+
+func (x *input) bounded(p place, in io.Reader) *bounded {
+	x.inner = &bounded{x: x, p: p, in: in, left: x.limits.Unpacked}
+	return x.inner
+}
+
+// credit raises the bounds for a record that counts: a report of a million of them has hundreds of MiB,
+// and is read in a stream.
+func (x *input) credit() {
+	more := max(x.limits.PerRecord, 0)
+	x.inner.left, x.left = x.inner.left+more, x.left+more
+	if x.records++; x.records%recordsPerTime == 0 {
+		x.timer.Reset(x.limits.Time)
+	}
+}
+
+// recordsPerTime is how many records begin Limits.Time again.
+const recordsPerTime = 100_000
 
 // bounded ends with a refusal when a document is larger than it may be, and with the error
 // of the context.
@@ -285,16 +310,50 @@ func (b *bounded) Read(buf []byte) (int, error) {
 	return n, err
 }
 
+// inMemory is how much of an archive is kept in memory, in octets. A larger one is in a temporary file.
+const inMemory = 1 << 20
+
+// spooled is an archive of which any part can be read.
+type spooled interface {
+	io.ReaderAt
+	io.Closer
+}
+
+type octetReader struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (octetReader) Close() error { return nil }
+
+// spool keeps what comes from in, and returns its size.
+func spool(in io.Reader) (spooled, int64, error) {
+	head, err := io.ReadAll(io.LimitReader(in, inMemory))
+	if err != nil || len(head) < inMemory {
+		return octetReader{bytes.NewReader(head)}, int64(len(head)), err
+	}
+	f, err := os.CreateTemp("", "postseal-archive-")
+	if err != nil {
+		return nil, 0, err
+	}
+	os.Remove(f.Name()) //nolint:errcheck // it stays open; a file left over is harmless
+	size, err := io.Copy(f, io.MultiReader(bytes.NewReader(head), in))
+	if err != nil {
+		f.Close() //nolint:errcheck // the first error counts
+		return nil, 0, err
+	}
+	return f, size, nil
+}
+
 // zip reads the files of an archive. It is read as a whole, since its index is at its end.
 func (x *input) zip(p place, in *bufio.Reader) error {
-	octets, err := io.ReadAll(io.LimitReader(in, x.limits.Packed+1))
+	octets, size, err := spool(io.LimitReader(in, x.limits.Packed+1))
 	if err != nil {
 		return x.readError(p, err)
 	}
-	if int64(len(octets)) > x.limits.Packed {
+	defer octets.Close()
+	if size > x.limits.Packed {
 		return p.refusal(TooLarge, "a zip archive larger than %d MiB", x.limits.Packed>>20)
 	}
-	archive, err := zip.NewReader(bytes.NewReader(octets), int64(len(octets)))
+	archive, err := zip.NewReader(octets, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return p.refusal(Damaged, "the zip archive is damaged: %s", clean(err.Error()))
 	}

@@ -318,7 +318,7 @@ func BenchmarkAggregate(b *testing.B) {
 // TestTotal: documents that are small enough each have a bound together.
 func TestTotal(t *testing.T) {
 	x := sample(strings.Repeat(row("192.0.2.1", "3"), 500))
-	got := collectWithin(t, Limits{Total: int64(len(x)) * 5 / 2}, "x", []byte(zipped(t, "a.xml", x, "b.xml", x, "c.xml", x)))
+	got := collectWithin(t, Limits{Total: int64(len(x)) * 5 / 2, PerRecord: -1}, "x", []byte(zipped(t, "a.xml", x, "b.xml", x, "c.xml", x)))
 	if len(got.reports) != 2 || len(got.refused) != 1 || got.refused[0].Fault != TooLarge {
 		t.Errorf("%d reports, refused %v", len(got.reports), got.refused)
 	}

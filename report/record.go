@@ -223,6 +223,7 @@ func (a *aggregateReader) endRow(r *recordReader) error {
 	}
 	a.checkRecord(r)
 	r.Reasons = r.Reasons[:min(len(r.Reasons), limits.Reasons)]
+	a.x.credit()
 	a.report.Rows++
 	a.report.Messages += r.Count
 	if a.x.reader.Record == nil {

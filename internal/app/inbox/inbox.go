@@ -315,12 +315,21 @@ type Found struct {
 	Warnings []report.Warning
 }
 
+// limitsOf are the limits of reports that come with a carrier: of strangers nothing is read that takes
+// minutes.
+func limitsOf(c Carrier) report.Limits {
+	if c.Mail {
+		return report.Limits{PerRecord: -1}
+	}
+	return report.Limits{}
+}
+
 // Read reads and keeps the reports of one input. The error is that of in or of the database: a
 // report that is refused is not an error.
 func Read(ctx context.Context, db store.Inbox, now func() time.Time, c Carrier, name string, in io.Reader) (found []Found, err error) {
 	k := New(ctx, db, now)
 	k.Carrier = c
-	r := &report.Reader{Record: k.Record,
+	r := &report.Reader{Limits: limitsOf(c), Record: k.Record,
 		Refused: func(e *report.Refusal) error {
 			found = append(found, Found{Result: "refused", Why: e.Error()})
 			return k.Refused(e)

@@ -189,6 +189,14 @@ func TestSeenAlready(t *testing.T) {
 	}
 }
 
+// TestMailBound: the records of a report that comes by mail on its way do not raise the bound of its size
+// (report.TestStreamed); those of a report from the operator do.
+func TestMailBound(t *testing.T) {
+	if mail, file := limitsOf(Carrier{Mail: true, DMARC: "pass", Domain: "o.test"}), limitsOf(Carrier{}); mail.PerRecord >= 0 || file.PerRecord < 0 {
+		t.Errorf("%+v %+v", mail, file)
+	}
+}
+
 // TestFailures: failure reports have no identifier, and may lack a time too. Each is kept, the same one
 // once; its reporter is whoever the mail that brought it proves.
 func TestFailures(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 	mostOrdinary = 2 * time.Second         // CPU for 1,000 reports
 	mostLarge    = 3500 * time.Millisecond // CPU for 50 MB
 	mostMemory   = 20 << 10                // KiB above the idle process
+	mostMillion  = time.Minute             // CPU for a million records
+	mostPeak     = 64 << 10                // KiB for them, the process itself included
 )
 
 // What is read.
@@ -36,6 +38,8 @@ const (
 	ordinaryRows = 26
 	largeSize    = 50 << 20
 	few          = 20 // reports and messages for those that take long
+	millionRows  = 1_000_000
+	millionName  = "million.xml.gz"
 	largeName    = "rx.test!acme.test!1795910400!1795996799.xml.gz"
 )
 
@@ -79,6 +83,10 @@ func measure(runs int) error {
 	idle := m.run("", 0, "./postseal", "version")
 	many := m.run("postseal, 1,000 reports", ordinary, "./postseal", "report", "read", "--no-store", "many")
 	large := m.run("postseal, 50 MB", 1, "./postseal", "report", "read", "--no-store", largeName)
+	m.runs = 1
+	million := m.run("postseal, 1,000,000 records", 1, "./postseal", "report", "read", "--no-store", millionName)
+	kept := m.run("postseal, 1,000,000 records stored", 1, "./postseal", "report", "read", "--store", "sqlite:"+filepath.Join(dir, "million.db"), millionName)
+	m.runs = runs
 	m.peers()
 	switch {
 	case m.err != nil:
@@ -87,6 +95,10 @@ func measure(runs int) error {
 		return fmt.Errorf("1,000 reports took %v of CPU, at most %v", many.cpu, mostOrdinary)
 	case large.cpu > mostLarge:
 		return fmt.Errorf("50 MB took %v of CPU, at most %v", large.cpu, mostLarge)
+	case max(million.cpu, kept.cpu) > mostMillion:
+		return fmt.Errorf("1,000,000 records took %v of CPU, stored %v, at most %v", million.cpu, kept.cpu, mostMillion)
+	case max(million.peak, kept.peak) > mostPeak:
+		return fmt.Errorf("1,000,000 records took %d KiB, stored %d, at most %d", million.peak, kept.peak, mostPeak)
 	case large.peak-idle.peak > mostMemory:
 		return fmt.Errorf("50 MB took %d KiB more than an idle process, at most %d", large.peak-idle.peak, mostMemory)
 	}
@@ -193,6 +205,9 @@ func generate(dir string) error {
 		if err := write(filepath.Join(dir, name(i)), i, func(n, _ int) bool { return n < ordinaryRows }); err != nil {
 			return err
 		}
+	}
+	if err := write(filepath.Join(dir, millionName), ordinary+1, func(n, _ int) bool { return n < millionRows }); err != nil {
+		return err
 	}
 	return write(filepath.Join(dir, largeName), ordinary, func(_, size int) bool { return size < largeSize })
 }
