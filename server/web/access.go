@@ -121,13 +121,15 @@ func sameSite(r *http.Request, page bool) bool {
 	if page && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return true
 	}
-	switch r.Header.Get("Sec-Fetch-Site") {
+	origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	switch site {
 	case "", "none", "same-origin":
 	default:
 		return false
 	}
-	origin := r.Header.Get("Origin")
-	return origin == "" || strings.EqualFold(strings.TrimPrefix(strings.TrimPrefix(origin, "https://"), "http://"), r.Host)
+	// Our pages send no referrer, so browsers send "Origin: null" with their forms (Fetch standard, append a request
+	// Origin header). No page can set Sec-Fetch-Site.
+	return origin == "" || origin == "null" && site == "same-origin" || strings.EqualFold(strings.TrimPrefix(strings.TrimPrefix(origin, "https://"), "http://"), r.Host)
 }
 
 // mayUse reports whether the client of a request has the access.

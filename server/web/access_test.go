@@ -98,6 +98,9 @@ func TestAccess(t *testing.T) {
 		{visitor{"a form of another site", with(login, header("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"))}, [8]int{200, 200, 403, 403, 403, 200, 403, 403}},
 		{visitor{"a script of another site", with(login, header("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"))}, [8]int{200, 200, 403, 403, 403, 403, 403, 403}},
 		{visitor{"an old browser, another origin", with(login, header("Origin", "https://evil.test"))}, [8]int{200, 200, 403, 403, 403, 403, 403, 403}},
+		{visitor{"a page without an origin", with(login, header("Origin", "null"))}, [8]int{200, 200, 403, 403, 403, 403, 403, 403}},
+		{visitor{"a sandboxed page of another site", with(login, header("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Origin", "null"))}, [8]int{200, 200, 403, 403, 403, 403, 403, 403}},
+		{visitor{"a form of our own page", with(login, header("Sec-Fetch-Site", "same-origin", "Origin", "null"))}, [8]int{200, 200, 200, 200, 200, 200, 200, 200}},
 		{visitor{"our own page", with(login, header("Sec-Fetch-Site", "same-origin", "Origin", "http://127.0.0.1:8896"))}, [8]int{200, 200, 200, 200, 200, 200, 200, 200}},
 	} {
 		t.Run(v.name, func(t *testing.T) {
