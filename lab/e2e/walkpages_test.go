@@ -136,7 +136,7 @@ var walks = map[string]pageWalk{
 		before: "configured\n",
 		skip: map[string]string{
 			"postseal store copy": noPostgreSQL, "postseal config push": noPostgreSQL, "postseal config history": noPostgreSQL, "postseal config rollback": noPostgreSQL,
-			"postseal audit -f domains.txt --fleet": noPostgreSQL, "postseal worker": noPostgreSQL,
+			"postseal audit -f domains.txt --fleet": noPostgreSQL, "postseal worker": noPostgreSQL, "postseal replay --fleet": noPostgreSQL,
 		},
 	},
 	"history.md": {

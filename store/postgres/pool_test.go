@@ -129,8 +129,9 @@ func TestRoles(t *testing.T) {
 	}
 	// It has rights on all tables, and sees none of what logs in or decides about mail.
 	change(t, address, "INSERT INTO postseal.secret (name, id, value, from_at) VALUES ('s', '1', 'x', 0); INSERT INTO postseal.login (id, kind, name, role, proof, began_at, seen_at) VALUES ('1', 'login', 'ann', 'admin', '1', 0, 0);"+
-		"INSERT INTO postseal.member (id, name, place, version, started_at, seen_at, login) VALUES ('1', 'mx1', 'p', 'v', 0, 0, '1'); INSERT INTO postseal.config (n, state, body, author, note, made_at) VALUES (1, 'active', 'x', 'a', '', 0)")
-	for _, table := range []string{"secret", "login", "member", "config"} {
+		"INSERT INTO postseal.member (id, name, place, version, started_at, seen_at, login) VALUES ('1', 'mx1', 'p', 'v', 0, 0, '1'); INSERT INTO postseal.config (n, state, body, author, note, made_at) VALUES (1, 'active', 'x', 'a', '', 0);"+
+		"INSERT INTO postseal.work (id, kind, spec, items, made_at, used_at) VALUES ('w', 'replay', '{}', 1, 0, 0); INSERT INTO postseal.work_chunk (work, n, items) VALUES ('w', 0, '[]'); INSERT INTO postseal.work_result (work, chunk, n, body) VALUES ('w', 0, 0, 'a@b.test')")
+	for _, table := range []string{"secret", "login", "member", "config", "work", "work_chunk", "work_result"} {
 		if n := rows(t, reader, table); n != 0 {
 			t.Errorf("the role for dashboards sees %d rows of %s", n, table)
 		}

@@ -98,7 +98,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.offline, "offline", false, "with --zone: do not look up names outside of the zone files")
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains in `FILE`, one per line (- is stdin)")
-	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes on any hosts audit the domains of --file, through the PostgreSQL of --store or [store]")
+	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes audit the domains of --file, through the database of --store or [store]: on any hosts with PostgreSQL, with SQLite on this one, which helps")
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
 	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
 	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
@@ -244,6 +244,10 @@ func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.auditorWith(f, dns)
+}
+
+func (a *app) auditorWith(f *auditFlags, dns resolver.Resolver) (*audit.Auditor, error) {
 	clock, err := a.clock()
 	if err != nil {
 		return nil, err

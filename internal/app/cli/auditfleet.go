@@ -3,14 +3,14 @@ package cli
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"postseal/audit"
 	"postseal/domain"
@@ -61,17 +61,18 @@ func (a *app) fleetFlags(f *auditFlags) error {
 
 // runFleet lets workers audit the list.
 func (b *auditRun) runFleet(ctx context.Context, f *auditFlags) error {
-	return b.withFleet(f.store, func(db *fleet.DB) error {
-		if err := b.shareAudit(ctx, db, f); err != nil {
+	return b.withQueue(ctx, f.store, func(q *workQueue) error {
+		if err := b.shareAudit(ctx, q, f); err != nil {
 			return err
 		}
+		defer b.help(ctx, q)()
 		return b.run(ctx)
 	})
 }
 
 // shareAudit puts the list into the database, or finds it there with --resume, and lets the results of
 // the workers take the place of our own.
-func (b *auditRun) shareAudit(ctx context.Context, db *fleet.DB, f *auditFlags) error {
+func (b *auditRun) shareAudit(ctx context.Context, q fleet.Queue, f *auditFlags) error {
 	o := &b.base
 	spec, err := json.Marshal(auditSpec{o.Profile, o.Samples, o.Authoritative, o.Probe, o.Bulk, f.allowPrivate})
 	if err != nil {
@@ -89,25 +90,10 @@ func (b *auditRun) shareAudit(ctx context.Context, db *fleet.DB, f *auditFlags) 
 	if err != nil {
 		return err
 	}
-	prefix := hex.EncodeToString(hash.Sum(nil)[:16]) + "-"
-	id, ready := "", false
-	if b.flags.resume {
-		if id, ready, err = db.FindWork(ctx, prefix); err != nil {
-			return err
-		}
-	}
-	if id == "" {
-		id = prefix + time.Now().UTC().Format("20060102T150405.000000000")
-	}
-	if !ready {
-		if err := db.AddWork(ctx, fleet.Work{ID: id, Kind: auditKind, Spec: string(spec)}, b.chunks(f.file, &err)); err != nil {
-			return err
-		}
-	}
-	if err == nil {
-		b.remote = &remoteAudit{db: db, id: id, skip: b.skip, idle: func() {
-			b.warn("no worker has finished anything for %v: run postseal worker on one or more hosts", tellAfter)
-		}}
+	var unread error
+	id, _, err := share(ctx, q, b.flags.resume, hash, fleet.Work{Kind: auditKind, Spec: string(spec)}, func(string) func(func([]string) bool) { return b.chunks(f.file, &unread) })
+	if err = errors.Join(unread, err); err == nil {
+		b.remote = &remoteAudit{queue: q, id: id, skip: b.skip, idle: b.noWorker}
 	}
 	return err
 }
@@ -156,16 +142,16 @@ func (b *auditRun) chunks(path string, failed *error) func(yield func([]string) 
 
 // remoteAudit reads the results of workers.
 type remoteAudit struct {
-	db   *fleet.DB
-	id   string
-	skip int    // results that --output has already
-	idle func() // is called once if no worker does anything for a while
+	queue fleet.Queue
+	id    string
+	skip  int    // results that --output has already
+	idle  func() // is called once if no worker does anything for a while
 }
 
 // outcomes returns what workers found out about the entries of a list, in its order.
 func (r *remoteAudit) outcomes(ctx context.Context, list iter.Seq[batch.Domain]) iter.Seq[audited] {
 	return func(yield func(audited) bool) {
-		next, stop := iter.Pull(r.results(ctx))
+		next, stop := iter.Pull(workResults(ctx, r.queue, r.id, math.MaxInt64, r.idle))
 		defer stop()
 		for range r.skip {
 			next()
@@ -173,10 +159,11 @@ func (r *remoteAudit) outcomes(ctx context.Context, list iter.Seq[batch.Domain])
 		for d := range list {
 			x := audited{Domain: d}
 			if d.Err == nil {
-				found, ok := next()
+				body, ok := next()
 				if !ok {
 					return
 				}
+				found := auditResultOf(body)
 				if x.report = found.Report; x.report == nil {
 					x.Err = fmt.Errorf("%s: %s", d.Name, found.Error)
 				}
@@ -188,45 +175,9 @@ func (r *remoteAudit) outcomes(ctx context.Context, list iter.Seq[batch.Domain])
 	}
 }
 
-// The pace of a run that waits for workers.
-const (
-	lookEvery = 200 * time.Millisecond
-	tellAfter = 30 * time.Second // that no worker seems to run
-)
-
-// results yields the results of all chunks in their order, and waits for those that are not done. While
-// the database does not answer, it waits too.
-func (r *remoteAudit) results(ctx context.Context) iter.Seq[auditResult] {
-	return func(yield func(auditResult) bool) {
-		since, told := time.Now(), false
-		for chunk := int64(0); ctx.Err() == nil; {
-			var list []auditResult
-			ok, err := r.db.Results(ctx, r.id, chunk, func(body string) error {
-				var x auditResult
-				if err := json.Unmarshal([]byte(body), &x); err != nil {
-					x = auditResult{Error: "the result of a worker cannot be read: " + err.Error()}
-				}
-				list = append(list, x)
-				return nil
-			})
-			if err != nil || !ok {
-				if !told && time.Since(since) > tellAfter {
-					told = true
-					r.idle()
-				}
-				select {
-				case <-time.After(lookEvery):
-				case <-ctx.Done():
-				}
-				continue
-			}
-			for _, x := range list {
-				if !yield(x) {
-					return
-				}
-			}
-			chunk++
-			since = time.Now()
-		}
+func auditResultOf(body string) (x auditResult) {
+	if err := json.Unmarshal([]byte(body), &x); err != nil {
+		return auditResult{Error: "the result of a worker cannot be read: " + err.Error()}
 	}
+	return x
 }

@@ -149,7 +149,11 @@ func (a *app) withFleet(address string, f func(*fleet.DB) error) error {
 		return storeFailure(address, err)
 	}
 	defer db.Close()
-	err = f(db)
+	return fleetFailure(address, f(db))
+}
+
+// fleetFailure explains why the shared part of a database cannot be used; nil if it can.
+func fleetFailure(address string, err error) error {
 	switch {
 	case err == nil:
 		return nil

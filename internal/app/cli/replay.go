@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"postseal"
 	"postseal/dmarc"
@@ -34,6 +36,8 @@ type replayFlags struct {
 	resume     bool
 	into       string
 	compact    bool
+	fleet      bool
+	store      string
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -64,6 +68,13 @@ messages in that file are not verified again. The output of an interrupted run i
 overwritten without --overwrite. As long as the DNS cache is empty, many workers (-j 64)
 compensate for the time that answers take.
 
+With --fleet, postseal worker processes verify the messages, 100 at a time, with the
+configuration and flags of this command. With the PostgreSQL of --store or [store] they
+run on any hosts that see PATH under the same name; with SQLite on this host, and this
+process helps. Results are those of one process, in their order. If the command is
+interrupted, the workers continue, and the same command with --resume shows the results of
+the messages that the first one found, on any host, for a week after they were last read.
+
 PATH may be a pipe: memory does not grow with the archive.
 
 Exit codes: 0 done, 66 no such input, or no message in it, 73 the output of an interrupted
@@ -72,6 +83,7 @@ run exists, 75 interrupted.`,
   postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
   postseal replay --output replay.jsonl --resume archive.mbox
   postseal replay --into sqlite:year.db --received-by mx.example.net ~/Maildir
+  postseal replay --fleet --output replay.jsonl /srv/archive
   zcat archive.mbox.gz | postseal replay /dev/stdin`,
 		Annotations: map[string]string{ownOutput: "yes"},
 		Args: func(c *cobra.Command, args []string) error {
@@ -82,7 +94,11 @@ run exists, 75 interrupted.`,
 		},
 		RunE: func(c *cobra.Command, args []string) error { return a.replay(c.Context(), f, args) },
 	}
-	flags := c.Flags()
+	a.addReplayFlags(c.Flags(), f)
+	return a.profiled(c)
+}
+
+func (a *app) addReplayFlags(flags *pflag.FlagSet, f *replayFlags) {
 	flags.SortFlags = false
 	flags.StringVar(&f.receivedBy, "received-by", "", "take envelope and time from the Received field added by `HOST`")
 	flags.StringSliceVar(&f.policies, "policy", []string{string(postseal.Guarded), string(postseal.Strict)}, "`MODES` to test: observe, quarantine, guarded, strict")
@@ -92,8 +108,9 @@ run exists, 75 interrupted.`,
 	flags.StringVar(&f.into, "into", "", "write a row for each message to the history at `URL`: sqlite:PATH or postgres://…")
 	flags.BoolVar(&f.compact, "compact", false, "write only decisions and facts to --output, no verify objects")
 	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
-	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends")
-	return a.profiled(c)
+	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends, or with --fleet the work of the same command")
+	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes verify the messages, through the database of --store or [store]")
+	flags.StringVar(&f.store, "store", "", "with --fleet, the database `URL`: postgres://… for all hosts, sqlite:PATH for this one")
 }
 
 // parseSince reads a time before now, or a date; "" is the zero time.
@@ -139,35 +156,66 @@ func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
 	return &c, nil
 }
 
-// options builds what the run needs.
+// replayOptions builds what the run needs.
 func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Options, error) {
-	var o replay.Options
 	c, err := f.config(a.config)
 	if err != nil {
-		return o, err
+		return replay.Options{}, err
 	}
+	spec, err := a.replaySpec(f)
+	if err != nil {
+		return replay.Options{}, err
+	}
+	o, err := a.replayWith(c, spec, dns)
+	o.Workers = f.workers
+	return o, err
+}
+
+// replaySpec is what a replay does with each message, in addition to the configuration.
+type replaySpec struct {
+	Config     string     `json:"config,omitempty"` // for workers
+	Roots      []string   `json:"roots,omitempty"`  // likewise
+	Policies   []string   `json:"policies"`
+	ReceivedBy string     `json:"received_by,omitempty"`
+	Since      time.Time  `json:"since,omitzero"`
+	Now        time.Time  `json:"now"`             // the time for messages whose time of receipt is unknown
+	Clock      *time.Time `json:"clock,omitempty"` // --now
+	Lines      bool       `json:"lines,omitempty"`
+	Compact    bool       `json:"compact,omitempty"`
+	Into       bool       `json:"into,omitempty"`
+}
+
+func (a *app) replaySpec(f *replayFlags) (*replaySpec, error) {
 	clock, err := a.clock()
 	if err != nil {
-		return o, err
+		return nil, err
 	}
-	now := clock()
-	since, err := parseSince(f.since, now)
-	if err != nil {
-		return o, err
+	s := &replaySpec{Policies: f.policies, ReceivedBy: f.receivedBy, Now: clock(), Lines: a.wantsLines(), Compact: f.compact, Into: f.into != ""}
+	if a.flags.now != "" {
+		s.Clock = &s.Now
 	}
+	s.Since, err = parseSince(f.since, s.Now)
+	return s, err
+}
+
+// replayWith returns the options of a replay with a configuration.
+func (a *app) replayWith(c *conf.Config, s *replaySpec, dns resolver.Resolver) (replay.Options, error) {
 	engine, policy := c.Engine()
-	engine.Resolver, engine.Now = dns, clock
-	engine.NoHeaders = !a.wantsLines() || f.compact
+	engine.Resolver, engine.Now = dns, time.Now
+	if s.Clock != nil {
+		engine.Now = func() time.Time { return *s.Clock }
+	}
+	engine.NoHeaders = !s.Lines || s.Compact
 	engine.OnPanic = func(p any) { a.fail(failf(exitInternal, "internal: %v", p)) }
 	v, err := postseal.New(engine)
 	if err != nil {
-		return o, usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
+		return replay.Options{}, usage("%s", strings.TrimPrefix(err.Error(), "postseal: "))
 	}
-	o = replay.Options{Verifier: v, ReceivedBy: f.receivedBy, AuthservID: c.AuthservID, Since: since, Now: now, Workers: f.workers, Clients: c.Clients()}
-	if a.wantsLines() {
-		o.Encode = f.encoder()
+	o := replay.Options{Verifier: v, ReceivedBy: s.ReceivedBy, AuthservID: c.AuthservID, Since: s.Since, Now: s.Now, Clients: c.Clients()}
+	if s.Lines {
+		o.Encode = encoder(s.Compact)
 	}
-	for _, name := range f.policies {
+	for _, name := range s.Policies {
 		base := policy.Base
 		base.Mode = postseal.Enforce(name)
 		o.Policies = append(o.Policies, replay.Policy{Name: name, Policy: &rules.Policy{Set: policy.Set, Base: base}})
@@ -197,27 +245,17 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		return err
 	}
 	options.Done = done
-	into, err := a.openInto(ctx, f, &options)
+	into, err := a.openInto(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer into.close()
-	start := time.Now()
-	pace, progress := a.replayProgress(ctx, archive, dns)
-	for r := range replay.Run(ctx, archive.Messages(), options) {
-		summary.Add(&r)
-		if r.Line != nil {
-			lines.add(r.Line)
-		}
-		pace.Add(r.Size)
+	results, end, err := a.replayResults(ctx, f, archive, &options, into)
+	if err != nil {
+		return err
 	}
-	took := time.Since(start)
-	if ctx.Err() == nil {
-		pace.End()
-		progress.Complete()
-	}
-	progress.End()
-	summary.Finish()
+	defer end()
+	took := a.replaySum(ctx, results, summary, lines, archive, dns)
 	err = errors.Join(lines.close(ctx.Err() == nil), into.end(ctx))
 	if err == nil && ctx.Err() == nil && summary.Messages() == 0 {
 		return noMessage(paths, summary)
@@ -234,6 +272,38 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 		return a.interrupted(f)
 	}
 	return err
+}
+
+// replaySum counts the results and writes their lines, with the progress.
+func (a *app) replaySum(ctx context.Context, results iter.Seq[replay.Result], summary *replay.Summary, lines *lineFile, archive *mailbox.Archive, dns resolver.Resolver) (took time.Duration) {
+	start := time.Now()
+	pace, progress := a.replayProgress(ctx, archive, dns)
+	for r := range results {
+		summary.Add(&r)
+		if r.Line != nil {
+			lines.add(r.Line)
+		}
+		pace.Add(r.Size)
+	}
+	took = time.Since(start)
+	if ctx.Err() == nil {
+		pace.End()
+		progress.Complete()
+	}
+	progress.End()
+	summary.Finish()
+	return took
+}
+
+// replayResults are those of this process, or of workers. The caller calls end when it has them.
+func (a *app) replayResults(ctx context.Context, f *replayFlags, archive *mailbox.Archive, o *replay.Options, into *into) (results iter.Seq[replay.Result], end func(), err error) {
+	if f.fleet {
+		return a.replayFleet(ctx, f, archive, o, into)
+	}
+	if into != nil {
+		o.Keep = into.add
+	}
+	return replay.Run(ctx, archive.Messages(), *o), func() {}, nil
 }
 
 // archiveOf is the archive of paths that exist.
@@ -273,6 +343,9 @@ func noMessage(paths []string, s *replay.Summary) *failure {
 
 func (a *app) interrupted(f *replayFlags) *failure {
 	fail := failf(exitTempFail, "interrupted: the figures are incomplete")
+	if f.fleet {
+		return fail.or("the workers continue; the same command with --resume shows their results, on any host")
+	}
 	if a.flags.output == "" {
 		return fail
 	}

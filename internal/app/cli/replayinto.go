@@ -29,8 +29,8 @@ type into struct {
 	err   error // the first error; nothing is written after it
 }
 
-// openInto opens the history of --into, and adds it to the run.
-func (a *app) openInto(ctx context.Context, f *replayFlags, o *replay.Options) (*into, error) {
+// openInto opens the history of --into.
+func (a *app) openInto(ctx context.Context, f *replayFlags) (*into, error) {
 	if f.into == "" {
 		return nil, nil
 	}
@@ -41,20 +41,31 @@ func (a *app) openInto(ctx context.Context, f *replayFlags, o *replay.Options) (
 	if err != nil {
 		return nil, storeFailure(f.into, err)
 	}
-	i := &into{ctx: ctx, address: f.into, mode: f.policies[0], db: db}
-	o.Keep = i.add
-	return i, nil
+	return &into{ctx: ctx, address: f.into, mode: f.policies[0], db: db}, nil
+}
+
+// rowOf is what a history keeps of a message: a row, and the facts that it shows.
+func rowOf(r *postseal.Report, record *replay.Record, mode string) store.Batch {
+	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: mode, At: record.Replay.Received}
+	row := store.FromReport(v)
+	row.Cause = store.CauseNone // a report was sent, or not, when the message arrived
+	facts := store.Learn(v)
+	return store.Batch{Rows: []store.Row{row}, Policies: facts.Policies, Selectors: facts.Selectors}
 }
 
 // add adds one message.
 func (i *into) add(r *postseal.Report, record *replay.Record) {
-	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: i.mode, At: record.Replay.Received}
-	row := store.FromReport(v)
-	row.Cause = store.CauseNone // a report was sent, or not, when the message arrived
-	facts := store.Learn(v)
+	b := rowOf(r, record, i.mode)
+	i.addRow(&b)
+}
+
+func (i *into) addRow(facts *store.Batch) {
+	if i == nil || facts == nil {
+		return
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.rows = append(i.rows, row)
+	i.rows = append(i.rows, facts.Rows...)
 	i.facts.Policies = append(i.facts.Policies, facts.Policies...)
 	i.facts.Selectors = append(i.facts.Selectors, facts.Selectors...)
 	if len(i.rows) >= intoRows {

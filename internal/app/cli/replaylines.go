@@ -36,7 +36,7 @@ func (a *app) wantsLines() bool { return a.flags.output != "" || a.flags.format 
 func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
 	path := a.flags.output
 	switch {
-	case path == "" && f.resume:
+	case path == "" && f.resume && !f.fleet:
 		return nil, nil, usage("--resume needs --output FILE, the file to continue")
 	case !a.wantsLines():
 		return nil, nil, nil
@@ -122,8 +122,8 @@ func encodeRecord(r *postseal.Report, record *replay.Record) ([]byte, error) {
 }
 
 // encoder makes the lines of --output.
-func (f *replayFlags) encoder() func(*postseal.Report, *replay.Record) ([]byte, error) {
-	if f.compact {
+func encoder(compact bool) func(*postseal.Report, *replay.Record) ([]byte, error) {
+	if compact {
 		return encodeCompact
 	}
 	return encodeRecord

@@ -14,6 +14,7 @@ import (
 	"postseal/audit"
 	"postseal/internal/app/batch"
 	"postseal/internal/app/fleet"
+	"postseal/resolver"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -21,11 +22,15 @@ func (a *app) workerCommand() *cobra.Command {
 	address, rate := "", ""
 	c := &cobra.Command{
 		Use:   "worker",
-		Short: "Do the bulk work of audit --fleet, with other hosts",
-		Long: `Worker audits the domains of lists that postseal audit --fleet put into the PostgreSQL of
-[store]. Run any number of workers on any hosts. Each takes 50 domains at a time. If a
-worker is killed, another one takes its domains after 30 seconds. After SIGTERM or
-SIGINT it returns what it has not done, and exits.
+		Short: "Do the bulk work of audit --fleet and replay --fleet, with other hosts",
+		Long: `Worker audits the domains and verifies the messages that postseal audit --fleet and
+postseal replay --fleet put into the database of [store]. With PostgreSQL, run any number
+of workers on any hosts; with SQLite, on this one. Each takes 50 domains or 100 messages
+at a time. If a worker is killed, another one takes them after 30 seconds. After SIGTERM
+or SIGINT it returns what it has not done, and exits.
+
+A worker reads the mail of replay --fleet under the same path as that command. It leaves
+mail that it does not find there to other workers, and says so.
 
 Exit codes: 0 stopped, or with --once no work is left, 69 the database cannot be reached.`,
 		Example: `  postseal worker --store "$(cat /etc/postseal/store.url)"
@@ -40,11 +45,11 @@ Exit codes: 0 stopped, or with --once no work is left, 69 the database cannot be
 			if w.flags.jobs < 0 || w.flags.jobs > 10000 {
 				return usage("--jobs %d: must be 0 to 10000", w.flags.jobs)
 			}
-			return a.withFleet(address, func(db *fleet.DB) error { w.db = db; return w.run(c.Context()) })
+			return a.withQueue(c.Context(), address, func(q *workQueue) error { w.queue = q; return w.run(c.Context()) })
 		},
 	}
 	flags := c.Flags()
-	flags.IntVarP(&w.flags.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
+	flags.IntVarP(&w.flags.jobs, "jobs", "j", 0, "audit `N` domains or verify N messages concurrently, at most 64; 0 chooses by the number of CPUs")
 	flags.StringVar(&rate, "rate", "", "send at most `N/s` DNS queries per second")
 	flags.BoolVar(&w.once, "once", false, "exit when no work is left")
 	addStoreFlag(c, &address)
@@ -55,26 +60,31 @@ Exit codes: 0 stopped, or with --once no work is left, 69 the database cannot be
 type worker struct {
 	*app
 	flags  *auditFlags
-	db     *fleet.DB
+	queue  fleet.Queue
 	holder string
 	once   bool
 	mu     sync.Mutex              // of what follows, and of warnings
+	dns    resolver.Resolver       // for all work
 	audits map[bool]*audit.Auditor // by whether private addresses may be reached
+	mail   map[string]*mailWork    // by the ID of a work
 }
 
-// workerChunks is how many chunks a worker does at once: while the last domains of one wait for slow
+// workerChunks is how many chunks a worker does at once: while the last items of one wait for slow
 // name servers, it works on the other.
 const workerChunks = 2
 
 // idlePause is between two looks for work.
 const idlePause = 500 * time.Millisecond
 
+// workKinds are the kinds of work.
+var workKinds = []string{auditKind, replayKind}
+
 // run does work until ctx ends.
 func (w *worker) run(ctx context.Context) error {
 	if _, err := w.auditorFor(false); err != nil {
 		return err
 	}
-	if _, _, err := w.db.FindWork(ctx, "-"); err != nil && ctx.Err() == nil { // whether the database answers
+	if _, _, _, err := w.queue.FindWork(ctx, "-"); err != nil && ctx.Err() == nil { // whether the database answers
 		return err
 	}
 	var all sync.WaitGroup
@@ -88,7 +98,7 @@ func (w *worker) run(ctx context.Context) error {
 func (w *worker) serve(ctx context.Context) {
 	told := false
 	for ctx.Err() == nil {
-		c, ok, err := w.db.Take(ctx, w.holder, auditKind)
+		c, ok, err := w.queue.Take(ctx, w.holder, workKinds, w.unseen())
 		switch {
 		case err != nil && !told && ctx.Err() == nil:
 			told = true
@@ -122,16 +132,27 @@ func (w *worker) do(ctx context.Context, c *fleet.Chunk) {
 	defer cancel()
 	var renewing sync.WaitGroup
 	renewing.Go(func() { w.renew(within, cancel, c) })
-	results := w.results(within, c)
-	if len(results) == len(c.Items) {
+	results, ok := w.results(within, c)
+	switch {
+	case ok && within.Err() == nil:
 		w.finish(ctx, c, results)
-	} else if ctx.Err() != nil {
+	case ctx.Err() != nil || !ok && within.Err() == nil:
 		end, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer stop()
-		w.db.GiveBack(end, c, w.holder) //nolint:errcheck // its lease ends
+		w.queue.GiveBack(end, c, w.holder) //nolint:errcheck // its lease ends
 	}
 	cancel()
 	renewing.Wait()
+}
+
+// results are those of the items of a chunk. ok is false if they are not all there because ctx ended,
+// or if this worker cannot do the chunk.
+func (w *worker) results(ctx context.Context, c *fleet.Chunk) (list []string, ok bool) {
+	if c.Work.Kind == replayKind {
+		return w.replayed(ctx, c)
+	}
+	list = w.audited(ctx, c)
+	return list, len(list) == len(c.Items)
 }
 
 // renew keeps the lease of a chunk, and ends the work on it if another worker has it.
@@ -144,7 +165,7 @@ func (w *worker) renew(ctx context.Context, lost func(), c *fleet.Chunk) {
 		case <-ctx.Done():
 			return
 		}
-		if mine, err := w.db.Renew(ctx, c, w.holder); err == nil && !mine {
+		if mine, err := w.queue.Renew(ctx, c, w.holder); err == nil && !mine {
 			lost()
 			return
 		}
@@ -158,7 +179,7 @@ func (w *worker) finish(ctx context.Context, c *fleet.Chunk, results []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTries*time.Second)
 	defer cancel()
 	for n := range finishTries {
-		err := w.db.Finish(ctx, c, results)
+		err := w.queue.Finish(ctx, c, results)
 		if err == nil {
 			return
 		}
@@ -169,8 +190,8 @@ func (w *worker) finish(ctx context.Context, c *fleet.Chunk, results []string) {
 	}
 }
 
-// results are fewer than the items if ctx ended.
-func (w *worker) results(ctx context.Context, c *fleet.Chunk) (list []string) {
+// audited are the results of domains, fewer than these if ctx ended.
+func (w *worker) audited(ctx context.Context, c *fleet.Chunk) (list []string) {
 	var spec auditSpec
 	err := json.Unmarshal([]byte(c.Work.Spec), &spec)
 	if c.Attempts > fleet.MaxAttempts {
@@ -228,7 +249,11 @@ func (w *worker) auditorFor(private bool) (*audit.Auditor, error) {
 	}
 	f := *w.flags
 	f.allowPrivate = private
-	x, err := w.auditor(&f)
+	dns, err := w.resolverOfAll()
+	if err != nil {
+		return nil, err
+	}
+	x, err := w.auditorWith(&f, dns)
 	if err != nil {
 		return nil, err
 	}
@@ -237,4 +262,12 @@ func (w *worker) auditorFor(private bool) (*audit.Auditor, error) {
 	}
 	w.audits[private] = x
 	return x, nil
+}
+
+// resolverOfAll returns the resolver of all work, within --rate. The caller holds mu.
+func (w *worker) resolverOfAll() (dns resolver.Resolver, err error) {
+	if w.dns == nil {
+		w.dns, err = w.auditResolver(w.flags)
+	}
+	return w.dns, err
 }

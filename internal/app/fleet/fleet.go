@@ -1,6 +1,6 @@
 // Package fleet is what the daemons of one PostgreSQL share besides the history: the keys of
 // links, the logins of the console, the configuration, and whose turn a job is. The tables are
-// those of migration 3 of store/postgres. A daemon works without it: each user of this package
+// those of the migrations fleet and work of store/postgres. A daemon works without it: each user of this package
 // says what holds while the database is away.
 package fleet
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -185,43 +186,83 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestPoisoned: a chunk that ends its workers is handed out with its count, and one that was done
-// meanwhile keeps its results.
+// TestPoisoned: a chunk that ends its workers is handed out with its count, one that was done meanwhile
+// keeps its results, and a worker can leave a work to others. It holds for all hosts and for one.
 func TestPoisoned(t *testing.T) {
-	all := members(t, 2)
-	d, ctx := all[0], context.Background()
+	t.Run("PostgreSQL", func(t *testing.T) {
+		all := members(t, 2)
+		poisoned(t, all[0], all[1], func() error {
+			_, err := all[0].exec(t.Context(), "UPDATE postseal.work_chunk SET lease_until = 0")
+			return err
+		})
+	})
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		var all [2]*Local
+		for i := range all {
+			var err error
+			if all[i], err = OpenLocal(t.Context(), path); err != nil {
+				t.Fatal(err)
+			}
+			defer all[i].Close()
+		}
+		poisoned(t, all[0], all[1], func() error { _, err := all[0].exec(t.Context(), "UPDATE work_chunk SET lease_until = 0"); return err })
+	})
+}
+
+func poisoned(t *testing.T, d, other Queue, expire func() error) {
+	ctx, kinds := context.Background(), []string{"k"}
 	w := Work{ID: "w-1", Kind: "k", Spec: "{}"}
-	if err := d.AddWork(ctx, w, func(yield func([]string) bool) { yield([]string{"x", "y"}) }); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok, err := d.Take(ctx, "a", "other"); ok || err != nil {
-		t.Errorf("work of another kind: %v", err)
-	}
-	expire := func() {
-		t.Helper()
-		if _, err := d.exec(ctx, "UPDATE postseal.work_chunk SET lease_until = 0"); err != nil {
+	for range 2 { // an interrupted one is completed
+		if err := d.AddWork(ctx, w, func(yield func([]string) bool) { yield([]string{"x", "y"}) }); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if id, spec, ready, err := other.FindWork(ctx, "w-"); id != w.ID || spec != w.Spec || !ready || err != nil {
+		t.Errorf("found %q, %q, %v, %v", id, spec, ready, err)
+	}
+	if id, _, _, err := other.FindWork(ctx, "w%"); id != "" || err != nil {
+		t.Errorf("found %q, %v", id, err)
+	}
+	for _, none := range [][2][]string{{{"other"}, nil}, {kinds, {"w-1"}}, {nil, nil}} {
+		if _, ok, err := d.Take(ctx, "a", none[0], none[1]); ok || err != nil {
+			t.Errorf("work of %v: %v", none, err)
+		}
+	}
+	if ok, err := d.Results(ctx, w.ID, 0, nil); ok || err != nil {
+		t.Errorf("results before there are any: %v", err)
 	}
 	var c Chunk
 	for n := 1; n <= MaxAttempts+1; n++ {
 		var ok bool
 		var err error
-		if c, ok, err = d.Take(ctx, fmt.Sprint("holder", n), "k"); err != nil || !ok || c.Attempts != n || len(c.Items) != 2 {
+		if c, ok, err = d.Take(ctx, fmt.Sprint("holder", n), kinds, []string{"w-2"}); err != nil || !ok || c.Attempts != n || len(c.Items) != 2 {
 			t.Fatalf("attempt %d: %+v, %v, %v", n, c, ok, err)
 		}
-		if _, ok, err := all[1].Take(ctx, "b", "k"); ok || err != nil {
+		if _, ok, err := other.Take(ctx, "b", kinds, nil); ok || err != nil {
 			t.Fatalf("two workers have a chunk: %v", err)
 		}
-		expire()
+		if err := expire(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	last := fmt.Sprint("holder", MaxAttempts+1)
 	if mine, err := d.Renew(ctx, &c, "holder1"); mine || err != nil {
 		t.Errorf("a lease that was lost is renewed: %v", err)
+	}
+	if mine, err := d.Renew(ctx, &c, last); !mine || err != nil {
+		t.Errorf("a lease is not renewed: %v", err)
+	}
+	if err := d.GiveBack(ctx, &c, last); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok, err := other.Take(ctx, "next", kinds, nil); !ok || err != nil || c.Attempts != MaxAttempts+1 {
+		t.Errorf("given back: %+v, %v, %v", c, ok, err)
 	}
 	if err := d.Finish(ctx, &c, []string{"1", "2"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := all[1].Finish(ctx, &c, []string{"3", "4"}); err != nil {
+	if err := other.Finish(ctx, &c, []string{"3", "4"}); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -229,7 +270,10 @@ func TestPoisoned(t *testing.T) {
 	if !ok || err != nil || fmt.Sprint(got) != "[1 2]" {
 		t.Errorf("%v, %v, %v", got, ok, err)
 	}
-	if mine, err := d.Renew(ctx, &c, fmt.Sprint("holder", MaxAttempts+1)); mine || err != nil {
+	if done, all, err := d.Done(ctx, w.ID); done != 1 || all != 1 || err != nil {
+		t.Errorf("%d of %d chunks are done: %v", done, all, err)
+	}
+	if mine, err := d.Renew(ctx, &c, last); mine || err != nil {
 		t.Errorf("a lease of what is done is renewed: %v", err)
 	}
 }

@@ -35,20 +35,18 @@ const MaxAttempts = 5
 // keepWork is how long the results of a work are kept after they were last read.
 const keepWork = 7 * 24 * time.Hour
 
-// FindWork returns the newest work whose ID begins with a prefix, "" if there is none, and notes that
-// it is used. ready reports whether all of its chunks are there.
-func (d *DB) FindWork(ctx context.Context, prefix string) (id string, ready bool, err error) {
+// FindWork implements Queue.
+func (d *DB) FindWork(ctx context.Context, prefix string) (id, spec string, ready bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err = d.pool.QueryRow(ctx, "UPDATE postseal.work SET used_at = "+now+" WHERE id = (SELECT id FROM postseal.work WHERE starts_with(id, $1) ORDER BY made_at DESC, id DESC LIMIT 1) RETURNING id, ready", prefix).Scan(&id, &ready)
+	err = d.pool.QueryRow(ctx, "UPDATE postseal.work SET used_at = "+now+" WHERE id = (SELECT id FROM postseal.work WHERE starts_with(id, $1) ORDER BY made_at DESC, id DESC LIMIT 1) RETURNING id, spec, ready", prefix).Scan(&id, &spec, &ready)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", false, nil
+		return "", "", false, nil
 	}
-	return id, ready, err
+	return id, spec, ready, err
 }
 
-// AddWork adds a work with the chunks that it is given, and removes those that were not used for
-// a week. No worker takes a chunk before all are there. If it is interrupted, call it again.
+// AddWork implements Queue.
 func (d *DB) AddWork(ctx context.Context, w Work, chunks func(yield func(items []string) bool)) error {
 	if _, err := d.exec(ctx, "DELETE FROM postseal.work WHERE used_at < "+now+" - $1::bigint", keepWork.Milliseconds()); err != nil {
 		return err
@@ -72,15 +70,15 @@ func (d *DB) AddWork(ctx context.Context, w Work, chunks func(yield func(items [
 	return err
 }
 
-// Take leases the next chunk of one of the kinds to a worker. ok is false if there is none.
-func (d *DB) Take(ctx context.Context, holder string, kinds ...string) (c Chunk, ok bool, err error) {
+// Take implements Queue.
+func (d *DB) Take(ctx context.Context, holder string, kinds, except []string) (c Chunk, ok bool, err error) {
 	var items string
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = d.pool.QueryRow(ctx, `UPDATE postseal.work_chunk t SET holder = $1, lease_until = `+now+` + $2::bigint, attempts = attempts + 1
 		FROM (SELECT c.work, c.n, w.kind, w.spec FROM postseal.work_chunk c JOIN postseal.work w ON w.id = c.work
-			WHERE NOT c.done AND c.lease_until < `+now+` AND w.ready AND w.kind = ANY($3) ORDER BY w.made_at, c.work, c.n LIMIT 1 FOR UPDATE OF c SKIP LOCKED) due
-		WHERE t.work = due.work AND t.n = due.n RETURNING t.work, due.kind, due.spec, t.n, t.items, t.attempts`, holder, leaseFor.Milliseconds(), kinds).
+			WHERE NOT c.done AND c.lease_until < `+now+` AND w.ready AND w.kind = ANY($3) AND NOT w.id = ANY($4) ORDER BY w.made_at, c.work, c.n LIMIT 1 FOR UPDATE OF c SKIP LOCKED) due
+		WHERE t.work = due.work AND t.n = due.n RETURNING t.work, due.kind, due.spec, t.n, t.items, t.attempts`, holder, leaseFor.Milliseconds(), kinds, append([]string{}, except...)).
 		Scan(&c.Work.ID, &c.Work.Kind, &c.Work.Spec, &c.N, &items, &c.Attempts)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -92,13 +90,13 @@ func (d *DB) Take(ctx context.Context, holder string, kinds ...string) (c Chunk,
 	return c, true, json.Unmarshal([]byte(items), &c.Items)
 }
 
-// Renew keeps the lease of a chunk. It reports false if another worker has it, or it is done.
+// Renew implements Queue.
 func (d *DB) Renew(ctx context.Context, c *Chunk, holder string) (bool, error) {
 	n, err := d.exec(ctx, "UPDATE postseal.work_chunk SET lease_until = "+now+" + $4::bigint WHERE work = $1 AND n = $2 AND holder = $3 AND NOT done", c.Work.ID, c.N, holder, leaseFor.Milliseconds())
 	return n == 1, err
 }
 
-// GiveBack ends the lease of a chunk that was not done, as if it had not begun.
+// GiveBack implements Queue.
 func (d *DB) GiveBack(ctx context.Context, c *Chunk, holder string) error {
 	_, err := d.exec(ctx, "UPDATE postseal.work_chunk SET lease_until = 0, attempts = attempts - 1 WHERE work = $1 AND n = $2 AND holder = $3 AND NOT done", c.Work.ID, c.N, holder)
 	return err
@@ -107,8 +105,7 @@ func (d *DB) GiveBack(ctx context.Context, c *Chunk, holder string) error {
 // finishTime bounds the writing of the results of a chunk.
 const finishTime = time.Minute
 
-// Finish writes the results of a chunk, in their order. If another worker did the chunk meanwhile,
-// its results stay, so there is one result for each.
+// Finish implements Queue.
 func (d *DB) Finish(ctx context.Context, c *Chunk, results []string) error {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
@@ -135,7 +132,7 @@ func (d *DB) Finish(ctx context.Context, c *Chunk, results []string) error {
 	})
 }
 
-// Done counts the chunks of a work, and those that are done.
+// Done implements Queue.
 func (d *DB) Done(ctx context.Context, id string) (done, all int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -143,7 +140,7 @@ func (d *DB) Done(ctx context.Context, id string) (done, all int64, err error) {
 	return done, all, err
 }
 
-// Results calls f with the results of a chunk in their order. ok is false if it is not done yet.
+// Results implements Queue.
 func (d *DB) Results(ctx context.Context, id string, chunk int64, f func(body string) error) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()

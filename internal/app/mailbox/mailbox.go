@@ -45,6 +45,7 @@ type Message struct {
 	archive *Archive // the archive of the message
 	unread  bool     // Load must read Raw
 	large   int64    // octets it uses of Archive.large
+	offset  int64    // of its From line in an mbox
 }
 
 // Load reads a message of a Maildir, which Messages leaves in its file, so that workers can
@@ -174,7 +175,7 @@ func (a *Archive) Extent(ctx context.Context) Extent {
 // read by Message.Load.
 func (a *Archive) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
-		a.passed, a.large = 0, semaphore.NewWeighted(largeRoom)
+		a.passed, a.large = 0, largeRooms()
 		for _, root := range a.Paths {
 			if !walk(root, func(f file) bool { return a.messages(f, yield) }, &a.passed) {
 				return
@@ -182,6 +183,8 @@ func (a *Archive) Messages() iter.Seq[Message] {
 		}
 	}
 }
+
+func largeRooms() *semaphore.Weighted { return semaphore.NewWeighted(largeRoom) }
 
 // file is a file that contains mail, or a path that cannot be read.
 type file struct {

@@ -46,12 +46,22 @@ type section struct {
 func (b *mbox) messages(yield func(Message) bool) bool {
 	line, _, err := b.line()
 	b.dated = !FromTime(line).IsZero()
+	return b.rest(line, err, yield)
+}
+
+// from yields the messages from the From line that comes next.
+func (b *mbox) from(yield func(Message) bool) bool {
+	line, _, err := b.line()
+	return b.rest(line, err, yield)
+}
+
+func (b *mbox) rest(line []byte, err error, yield func(Message) bool) bool {
 	for err == nil {
 		m := Message{Name: b.next(), Mbox: true, Stored: FromTime(line), Line: fromText(line)}
 		start := b.offset - int64(len(line))
 		s := section{data: m.empty(), length: -1, newLine: true}
 		line, err = b.message(&s)
-		m.Size = b.offset - int64(len(line)) - start
+		m.Size, m.offset = b.offset-int64(len(line))-start, start
 		switch {
 		case s.over:
 			m.Err = ErrTooLarge

@@ -45,6 +45,8 @@ type Options struct {
 	Encode func(*postseal.Report, *Record) ([]byte, error)
 	// The workers call Keep for each message that is verified. It must not retain the report.
 	Keep func(*postseal.Report, *Record)
+	// Shared says that the process does other work too: its garbage collector is left as it is.
+	Shared bool
 }
 
 // Outcome says what happened to one message of the archive.
@@ -109,7 +111,9 @@ func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) ite
 		return w.verify
 	})
 	return func(yield func(Result) bool) {
-		defer spareCollector()()
+		if !o.Shared {
+			defer spareCollector()()
+		}
 		results(yield)
 	}
 }

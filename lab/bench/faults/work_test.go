@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -246,5 +247,108 @@ func TestFleetWork(t *testing.T) {
 	check("third.jsonl")
 	if n := count(t, b.direct, "SELECT coalesce(max(attempts), 0) FROM postseal.work_chunk WHERE work = (SELECT max(id) FROM postseal.work)"); n > 1 {
 		t.Errorf("a chunk that was given back counts as an attempt: %d", n)
+	}
+}
+
+// archive writes an mbox and a Maildir with mail of the domains of the bench.
+func (b *workbench) archive(n int) (path string) {
+	b.t.Helper()
+	path = filepath.Join(b.dir, "archive")
+	maildir := filepath.Join(path, "box", "cur")
+	if err := os.MkdirAll(maildir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	var mbox strings.Builder
+	for i := range n {
+		m := fmt.Sprintf("Received: from out.test (out.test [192.0.2.%d])\n by mx.test with ESMTPS id 1; Mon, 2 Nov 2026 08:30:07 +0000\nFrom: a@%s\nMessage-ID: <%d@out.test>\n\nhello\n", i%250, b.domains[i%len(b.domains)], i)
+		fmt.Fprintf(&mbox, "From a@out.test Mon Nov  2 08:30:07 2026\n%s\n", m)
+		if i%2 == 0 {
+			if err := os.WriteFile(filepath.Join(maildir, fmt.Sprintf("1762072%03d.M%d.host:2,S", i%1000, i)), []byte(m), 0o644); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(path, "a.mbox"), []byte(mbox.String()), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+func (b *workbench) replay(path, out string, more ...string) *exec.Cmd {
+	return b.start(program, nil, append([]string{"replay", "--received-by", "mx.test", "--now", "2026-11-20T00:00:00Z", "--output", filepath.Join(b.dir, out), "--no-progress", path}, more...)...)
+}
+
+var varies = regexp.MustCompile(`"(micros|ref)":("[^"]*"|\d+)| ref=[A-Z0-9]+|"dns_queries":\d+|Ref [A-Z0-9-]+`)
+
+// read is an output, without what differs from run to run.
+func (b *workbench) read(out string) string {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.dir, out))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return varies.ReplaceAllString(string(text), "")
+}
+
+// TestFleetReplay: the output of replay --fleet is that of one process, in its order, each message once,
+// with workers killed at each step, the command killed and continued
+// elsewhere, and PostgreSQL crashed.
+func TestFleetReplay(t *testing.T) {
+	longOnly(t)
+	t.Parallel() // it mostly waits
+	b, wire, pg := newWorkbench(t, 100)
+	n := often(1000, 2000)
+	path := b.archive(n)
+	if got := code(t, b.replay(path, "alone")); got != 0 {
+		t.Fatalf("one process: exit %d", got)
+	}
+	want := b.read("alone")
+	if strings.Count(want, "\n") != n+n/2 {
+		t.Fatalf("%d messages, want %d", strings.Count(want, "\n"), n+n/2)
+	}
+	fleet := []string{"--fleet", "--store", b.address}
+	first := b.replay(path, "first", fleet...)
+	until(t, "the messages are there", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work WHERE ready") == 1 })
+	var ending []*exec.Cmd
+	for _, point := range []string{"taken:1", "half:2", "finish:2", "written:1", "finished:1"} {
+		ending = append(ending, b.worker(point))
+	}
+	for _, c := range ending {
+		if code(t, c); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Errorf("%v did not reach its end: %v", c.Env[len(c.Env)-1], c.ProcessState)
+		}
+	}
+	first.Process.Kill()
+	first.Wait()
+	second := b.replay(path, "second", append(fleet, "--resume")...)
+	workers := []*exec.Cmd{b.worker(""), b.worker(""), b.worker("")}
+	until(t, "some of it is done", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work_chunk WHERE done") > 5 })
+	wire.set("cut")
+	time.Sleep(300 * time.Millisecond)
+	wire.set("gone")
+	if err := pg.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	workers[0].Process.Kill()
+	if err := pg.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wire.set("calm")
+	if got := code(t, second); got != 0 {
+		t.Errorf("exit %d", got)
+	}
+	if got := code(t, b.replay(path, "first", append(fleet, "--resume")...)); got != 0 {
+		t.Errorf("continued: exit %d", got)
+	}
+	for _, out := range []string{"second", "first"} {
+		if got := b.read(out); got != want {
+			t.Errorf("%s: %d lines differ from the %d of one process", out, strings.Count(got, "\n"), strings.Count(want, "\n"))
+		}
+	}
+	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work_result"); n != strings.Count(want, "\n") {
+		t.Errorf("%d results in the database", n)
+	}
+	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work"); n != 1 {
+		t.Errorf("%d works, want 1: --resume began another one", n)
 	}
 }
