@@ -220,7 +220,7 @@ func (s *spikeRule) look(ctx context.Context, db store.Reader, now time.Time, ti
 
 // figures counts what a search finds, nil if the history does not tell in time.
 func figures(ctx context.Context, db store.Reader, now time.Time, terms string) *history.Page {
-	q, err := store.ParseQuery(terms, now)
+	q, err := store.ParseQuery(terms, now, nil)
 	if err != nil {
 		return nil
 	}

@@ -75,6 +75,9 @@ func (c console) SetLogLevel(name string) error { return c.d.setLogLevel(name) }
 // Now implements ui.Source.
 func (c console) Now() time.Time { return c.d.history.now() }
 
+// MessageIDKey implements ui.Source.
+func (c console) MessageIDKey() store.MessageIDKey { return c.d.history.key }
+
 // Audit implements ui.Source.
 func (c console) Audit(r *http.Request) (*audit.Report, error) { return c.d.audits.one(r) }
 

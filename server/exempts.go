@@ -90,7 +90,7 @@ func (d *Daemon) addErrors(x *ui.Exemptions) {
 
 // countHits reads what the entries of a table decided within 30 days.
 func countHits(ctx context.Context, db store.Reader, x *ui.Exemptions, table string, reason postseal.Reason, now, end time.Time) error {
-	q, err := store.ParseQuery("reason:"+string(reason)+" since:30d", now)
+	q, err := store.ParseQuery("reason:"+string(reason)+" since:30d", now, nil)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ const (
 // keeper stores every verdict, as [store] says.
 type keeper struct {
 	config   conf.Store
+	key      store.MessageIDKey // nil keeps no hash of Message-IDs
 	log      *slog.Logger
 	now      func() time.Time
 	writer   *writer.Writer // nil keeps nothing
@@ -68,6 +69,9 @@ func newKeeper(d *Daemon, c conf.Store) (*keeper, error) {
 	d.metrics.Registry.MustRegister(h.leader)
 	registerKeeper(d.metrics.Registry, h)
 	address, err := c.Address()
+	if err == nil {
+		h.key, err = c.MessageIDKey()
+	}
 	if err == nil && address != "" {
 		err = h.open(d, address)
 	}
@@ -128,7 +132,7 @@ func (h *keeper) record(v listener.Verdict) {
 }
 
 func (h *keeper) verdict(v listener.Verdict) store.Verdict {
-	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now(), ReportAddress: string(v.Snapshot.Config.Report.From)}
+	return store.Verdict{Report: v.Report, QueueID: v.QueueID, Listener: v.Listener, Enforce: string(v.Snapshot.Config.Enforce), At: h.now(), ReportAddress: string(v.Snapshot.Config.Report.From), MessageIDKey: h.key}
 }
 
 // reader returns the database for searches, or nil if it is not open.

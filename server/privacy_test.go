@@ -52,7 +52,11 @@ func TestPrivacyPostgres(t *testing.T) {
 // all is stored.
 func sendSecrets(t *testing.T, dir, storeTable string) {
 	t.Helper()
-	d := run(t, "enforce = 'strict'\n"+listeners+storeTable+"[bundles]\ndir = '"+dir+"/bundles'\nkeep = 'all'\n")
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("keysecret-0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := run(t, "enforce = 'strict'\n"+listeners+storeTable+"message_id_key_file = '"+key+"'\n[bundles]\ndir = '"+dir+"/bundles'\nkeep = 'all'\n")
 	sender := "ip=192.0.2.1&helo=mx.macro.test&rcpt=recipientlocal@here.test&from="
 	field := "Subject: subjectsecret one\r\nMessage-ID: <idsecret@macro.test>\r\nList-Id: listphrase <listlocal.lists.macro.test>\r\nReply-To: replysecret@macro.test\r\n" +
 		"DKIM-Signature: v=1; a=rsa-sha256; d=macro.test; s=k1; i=agentsecret@macro.test; h=from; bh=AAAA; b=AAAA\r\n\r\nbodysecret\r\n"
@@ -69,6 +73,9 @@ func sendSecrets(t *testing.T, dir, storeTable string) {
 		n++
 	}
 	eventually(t, "the verdicts", func() bool { return len(d.verdicts("").Verdicts) == n })
+	if got := len(d.verdicts("?q=messageid:<idsecret@macro.test>").Verdicts); got != n {
+		t.Errorf("%d messages are found by their Message-ID, want %d", got, n)
+	}
 	d.bundles.settle(t.Context())
 	eventually(t, "facts", func() bool {
 		_, body := d.get("/v1/domain/macro.test")
@@ -80,7 +87,7 @@ func sendSecrets(t *testing.T, dir, storeTable string) {
 // wantNoSecret looks for what sendSecrets sent and must not be kept.
 func wantNoSecret(t *testing.T, name string, data []byte) {
 	t.Helper()
-	secrets := []string{"senderlocal", "recipientlocal", "authorlocal", "secondlocal", "verpsecret", "subjectsecret", "namesecret", "commentsecret", "idsecret", "replysecret", "agentsecret", "listlocal", "listphrase", "bodysecret"}
+	secrets := []string{"senderlocal", "recipientlocal", "authorlocal", "secondlocal", "verpsecret", "subjectsecret", "namesecret", "commentsecret", "idsecret", "keysecret", "replysecret", "agentsecret", "listlocal", "listphrase", "bodysecret"}
 	if filepath.Ext(name) != ".bundle" { // SPF takes a path without "@" for a domain, so a bundle cannot do without it
 		secrets = append(secrets, "barelocal")
 	}

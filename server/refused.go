@@ -79,7 +79,7 @@ func (h *keeper) refusedRow(ctx context.Context, ref string) (*history.Verdict, 
 	if db == nil {
 		return nil, nil
 	}
-	q, err := store.ParseQuery("applied:reject,defer ref:"+ref, h.now())
+	q, err := store.ParseQuery("applied:reject,defer ref:"+ref, h.now(), h.key)
 	if err != nil {
 		return nil, err
 	}

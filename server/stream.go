@@ -242,7 +242,7 @@ func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
 		return badRequest("show is not one of exceptions, all, reject, quarantine, defer")
 	}
 	text := r.URL.Query().Get("q") + terms
-	q, err := store.ParseQuery(text, h.now())
+	q, err := store.ParseQuery(text, h.now(), h.key)
 	var wrong *store.QueryError
 	if errors.As(err, &wrong) {
 		return badRequest("q: %s", wrong.Error())

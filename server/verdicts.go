@@ -37,7 +37,7 @@ func known(r *http.Request, names ...string) error {
 
 // parseQuery reads the search of a request.
 func (h *keeper) parseQuery(r *http.Request) (*store.Query, error) {
-	q, err := store.ParseQuery(r.URL.Query().Get("q"), h.now())
+	q, err := store.ParseQuery(r.URL.Query().Get("q"), h.now(), h.key)
 	var wrong *store.QueryError
 	if errors.As(err, &wrong) {
 		detail := "q: " + wrong.Error()

@@ -69,6 +69,10 @@ func (r *Row) column(f Field) string {
 		return r.QID
 	case FieldRef:
 		return r.Ref
+	case FieldMessageID:
+		if !r.MessageID.IsZero() {
+			return r.MessageID.text()
+		}
 	case FieldDoor:
 		return r.Door
 	}

@@ -33,6 +33,8 @@ const (
 	FieldRef      Field = "ref"
 	FieldDoor     Field = "door"
 	FieldRule     Field = "rule"
+	// FieldMessageID is the hash of a Message-ID, as hexadecimal digits.
+	FieldMessageID Field = "messageid"
 	// FieldDomain is the author or the domain of the reverse-path; FieldName is a reference
 	// or a queue id: what a bare word may be.
 	FieldDomain Field = "domain"
@@ -40,7 +42,7 @@ const (
 )
 
 var fields = []Field{FieldAuthor, FieldMailFrom, FieldIP, FieldHelo, FieldApplied, FieldAction, FieldReason, FieldSPF, FieldDKIM, FieldARC, FieldDMARC,
-	FieldPolicy, FieldList, FieldQID, FieldRef, FieldDoor, FieldRule, FieldDomain}
+	FieldPolicy, FieldList, FieldQID, FieldRef, FieldDoor, FieldRule, FieldMessageID, FieldDomain}
 
 var (
 	actions    = []string{"accept", "quarantine", "reject", "defer"}
@@ -68,6 +70,7 @@ type Query struct {
 	Text         string
 	Terms        []Term
 	Since, Until int64
+	key          MessageIDKey
 }
 
 // QueryError says what is wrong with a search, and where.
@@ -89,9 +92,10 @@ const (
 // must hold. A comma separates values of which one must hold, "-" before a term negates it,
 // quotation marks hold a value with spaces together. since: and until: take a time such as
 // 7d, 12h, 2026-11-30 or RFC 3339, before or at now. A bare word is an address, a network,
-// a domain, an action, a reference or a queue id, by its form. The error is a *QueryError.
-func ParseQuery(text string, now time.Time) (*Query, error) {
-	q := &Query{Text: strings.TrimSpace(text)}
+// a domain, an action, a Message-ID in angle brackets, a reference or a queue id, by its form.
+// Message-IDs are found by their hash with key. The error is a *QueryError.
+func ParseQuery(text string, now time.Time, key MessageIDKey) (*Query, error) {
+	q := &Query{Text: strings.TrimSpace(text), key: key}
 	if len(text) > maxQuery {
 		return nil, &QueryError{Text: fmt.Sprintf("the search is longer than %d bytes", maxQuery)}
 	}
@@ -191,6 +195,8 @@ func example(f Field) string {
 		return "7d"
 	case FieldRef:
 		return "7KQ2-9F3M"
+	case FieldMessageID:
+		return "<1@acme.test>"
 	case FieldAuthor, FieldMailFrom, FieldDomain, FieldList:
 		return "acme.test"
 	}
@@ -236,6 +242,16 @@ func (q *Query) term(t token, f Field) error {
 			return &QueryError{Offset: t.at, Text: fmt.Sprintf("%q is not an address or network", t.value), Hint: "write it like 192.0.2.25 or 2001:db8::/32"}
 		}
 		term.Net = p
+		q.Terms = append(q.Terms, term)
+		return nil
+	}
+	if f == FieldMessageID { // it may have commas
+		v, err := q.key.hashID(t.value)
+		if err != nil {
+			err.Offset = t.at
+			return err
+		}
+		term.Values = []string{v}
 		q.Terms = append(q.Terms, term)
 		return nil
 	}
@@ -308,6 +324,8 @@ func (q *Query) bare(t token) error {
 	}
 	lower := strings.ToLower(t.value)
 	switch {
+	case len(q.key) > 0 && strings.HasPrefix(lower, "<") && strings.Contains(lower, "@"):
+		return q.term(t, FieldMessageID)
 	case slices.Contains(actions, lower):
 		return q.term(t, FieldApplied)
 	case strings.ContainsAny(lower, ".@"):

@@ -31,7 +31,7 @@ func TestMatch(t *testing.T) {
 		"7KQ2-9F3M": true, "7KQ29F3M": true, "4XyZ12abcd": true, "192.0.2.25": true, "192.0.2.0/24": true, "acme.test": true, "bulk.test": true, "other.test": false,
 		"quarantine": true, "-quarantine": false, "acme.test -spf:pass": false, "acme.test spf:pass": true, "helo:out.bulk.test": true,
 	} {
-		q, err := store.ParseQuery(text, now)
+		q, err := store.ParseQuery(text, now, nil)
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 			continue
@@ -57,7 +57,7 @@ func TestQueryErrors(t *testing.T) {
 		"a_b":                         `1 "a_b" is not an address, domain, action, reference or queue id name the field, as in reason:a_b`,
 		strings.Repeat("x.test ", 33): "1 the search has more than 32 terms ",
 	} {
-		_, err := store.ParseQuery(text, now)
+		_, err := store.ParseQuery(text, now, nil)
 		var e *store.QueryError
 		if !errors.As(err, &e) {
 			t.Errorf("%q: %v", text, err)
@@ -77,7 +77,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		q, err := store.ParseQuery(text, now)
+		q, err := store.ParseQuery(text, now, nil)
 		var e *store.QueryError
 		switch {
 		case err == nil:

@@ -23,6 +23,7 @@ type Verdict struct {
 	// ReportAddress is the address from which this receiver sends aggregate reports, "" if it
 	// sends none. Mail to it is never the reason of a report.
 	ReportAddress string
+	MessageIDKey  MessageIDKey // nil keeps no hash of the Message-ID
 }
 
 // FromReport returns the row of a verdict. It keeps nothing of the report.
@@ -50,7 +51,21 @@ func FromReport(v Verdict) Row {
 	if text := policyText(r); text != "" {
 		row.PolicyHash = hashOf(row.PolicyDom, text)
 	}
+	row.MessageID = messageIDOf(r.Header, v.MessageIDKey)
 	return row
+}
+
+// messageIDOf is the hash of the first Message-ID.
+func messageIDOf(h *message.Header, key MessageIDKey) Hash {
+	if len(key) == 0 || h == nil {
+		return Hash{}
+	}
+	for i := range h.Len() {
+		if f := h.At(i); f.Is("Message-ID") {
+			return key.Hash(string(f.Value()))
+		}
+	}
+	return Hash{}
 }
 
 func setAuthors(row *Row, names []domain.Name) {

@@ -49,6 +49,7 @@ type Row struct {
 	IPRev      string `json:"iprev,omitempty"`
 	Override   string `json:"override,omitempty"` // a reason type of RFC 9990
 	Why        string `json:"why,omitempty"`
+	MessageID  Hash   `json:"mid,omitzero"` // keyed: see MessageIDKey
 
 	Stale int   `json:"stale,omitempty"` // DNS answers past their TTL that the verdict rests on
 	DNS   int   `json:"dns,omitempty"`   // DNS queries
@@ -81,6 +82,8 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	*h = full
 	return nil
 }
+
+func (h Hash) text() string { return hex.EncodeToString(h[:]) }
 
 // IsZero reports whether there is no hash.
 func (h Hash) IsZero() bool { return h == Hash{} }

@@ -42,14 +42,15 @@ func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cu
 func scan(rows pgx.CollectableRow) (r store.Row, err error) {
 	var ref int64
 	var ip *netip.Addr
-	var hash []byte
+	var hash, mid []byte
 	err = rows.Scan(&r.ID, &ref, &r.QID, &r.Node, &r.Door, &r.Action, &r.Applied, &r.Enforce, &r.Reason, &r.Author, &r.Authors, &r.MFrom, &r.Helo, &ip, &r.List,
-		&r.SPF, &r.SPFDomain, &r.DKIM, &r.DMARC, &r.Aligned, &r.P, &r.PolicyDom, &hash, &r.ARC, &r.IPRev, &r.Override, &r.Why, &r.Stale, &r.DNS, &r.Bytes, &r.Took, &r.Cause, &r.Late)
+		&r.SPF, &r.SPFDomain, &r.DKIM, &r.DMARC, &r.Aligned, &r.P, &r.PolicyDom, &hash, &r.ARC, &r.IPRev, &r.Override, &r.Why, &r.Stale, &r.DNS, &r.Bytes, &r.Took, &r.Cause, &r.Late, &mid)
 	r.Ref, r.Millis = store.RefText(ref), store.IDMillis(r.ID)
 	if ip != nil {
 		r.IP = *ip
 	}
 	copy(r.PolicyHash[:], hash)
+	copy(r.MessageID[:], mid)
 	return r, err
 }
 

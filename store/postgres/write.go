@@ -232,15 +232,18 @@ func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
 
 func values(r *store.Row) []any {
 	ref, _ := store.RefNumber(r.Ref)
-	var ip, hash any
+	var ip, hash, mid any
 	if r.IP.IsValid() {
 		ip = r.IP
 	}
 	if !r.PolicyHash.IsZero() {
 		hash = r.PolicyHash[:]
 	}
+	if !r.MessageID.IsZero() {
+		mid = r.MessageID[:]
+	}
 	return []any{r.ID, ref, r.QID, r.Node, r.Door, r.Action, r.Applied, r.Enforce, r.Reason, r.Author, r.Authors, r.MFrom, r.Helo, ip, r.List,
-		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, r.Late}
+		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, r.Late, mid}
 }
 
 func addFacts(ctx context.Context, tx pgx.Tx, b *store.Batch) error {

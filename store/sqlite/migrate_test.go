@@ -43,6 +43,23 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("%+v, %v", i, err)
 	}
 	db.Close()
+	// A day of an older version, which knows no hash of Message-IDs, is read, and written to.
+	day := store.DayOf(store.Millis(storetest.Now)).Suffix()
+	change("DROP INDEX verdict_" + day + "_mid; ALTER TABLE verdict_" + day + " DROP COLUMN mid")
+	for _, o := range []sqlite.Options{{ReadOnly: true}, {}} {
+		db, err = open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := store.ParseQuery("-messageid:<1@acme.test>", storetest.Now, storetest.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Count(t.Context(), store.DayOf(store.Millis(storetest.Now)), q, 100); len(storetest.All(t, db)) != 10 || err != nil {
+			t.Errorf("%+v: %d rows, %v", o, len(storetest.All(t, db)), err)
+		}
+		db.Close()
+	}
 	change("UPDATE meta SET value = '2' WHERE key = 'major'")
 	for _, o := range []sqlite.Options{{}, {ReadOnly: true}} {
 		if _, err := open(o); !errors.Is(err, store.ErrSchema) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"strings"
 
 	"postseal/store"
 	"postseal/store/internal/sqltext"
@@ -13,6 +14,9 @@ import (
 func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cursor) ([]store.Row, error) {
 	statement, args := sqltext.Page(dialect, table(day), day, q, p)
 	rows, err := d.reader.QueryContext(ctx, statement, args...)
+	if older(err) {
+		rows, err = d.reader.QueryContext(ctx, strings.Replace(statement, ", mid FROM", ", NULL FROM", 1), args...)
+	}
 	if err != nil {
 		return nil, gone(err)
 	}
@@ -28,9 +32,10 @@ func (d *DB) Page(ctx context.Context, day store.Day, q *store.Query, p store.Cu
 	return all, gone(rows.Err())
 }
 
-// gone turns the error of a day that was dropped meanwhile into nothing.
+// gone turns the errors of a day that was dropped meanwhile, and of one without any Message-IDs, into
+// nothing.
 func gone(err error) error {
-	if missing(err) {
+	if missing(err) || older(err) {
 		return nil
 	}
 	return err
@@ -45,12 +50,13 @@ func where(day store.Day, q *store.Query) *sqltext.Where {
 
 func scan(rows *sql.Rows) (r store.Row, err error) {
 	var ref int64
-	var ip, hash []byte
+	var ip, hash, mid []byte
 	err = rows.Scan(&r.ID, &ref, &r.QID, &r.Node, &r.Door, &r.Action, &r.Applied, &r.Enforce, &r.Reason, &r.Author, &r.Authors, &r.MFrom, &r.Helo, &ip, &r.List,
-		&r.SPF, &r.SPFDomain, &r.DKIM, &r.DMARC, &r.Aligned, &r.P, &r.PolicyDom, &hash, &r.ARC, &r.IPRev, &r.Override, &r.Why, &r.Stale, &r.DNS, &r.Bytes, &r.Took, &r.Cause, &r.Late)
+		&r.SPF, &r.SPFDomain, &r.DKIM, &r.DMARC, &r.Aligned, &r.P, &r.PolicyDom, &hash, &r.ARC, &r.IPRev, &r.Override, &r.Why, &r.Stale, &r.DNS, &r.Bytes, &r.Took, &r.Cause, &r.Late, &mid)
 	r.Ref, r.Millis = store.RefText(ref), store.IDMillis(r.ID)
 	r.IP, _ = netip.AddrFromSlice(ip)
 	copy(r.PolicyHash[:], hash)
+	copy(r.MessageID[:], mid)
 	return r, err
 }
 

@@ -136,12 +136,34 @@ func (d *DB) prepare(ctx context.Context) error {
 	if err := d.migrate(ctx); err != nil {
 		return err
 	}
+	if err := d.addColumns(ctx); err != nil {
+		return err
+	}
 	conn, err := d.writer.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	d.conn = conn
 	return d.bound(ctx)
+}
+
+// addColumns adds what the tables of days lack that an older version made. It is not a migration,
+// because that version may have come back in between and made tables again.
+func (d *DB) addColumns(ctx context.Context) error {
+	days, err := d.Days(ctx)
+	for _, day := range days {
+		var has int
+		if err := d.writer.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info(?) WHERE name = 'mid'", table(day)).Scan(&has); err != nil {
+			return err
+		}
+		if has > 0 {
+			continue
+		}
+		if _, err := d.writer.ExecContext(ctx, "ALTER TABLE "+table(day)+" ADD COLUMN mid BLOB"); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // bound tells SQLite where the file ends.
@@ -299,4 +321,10 @@ func codeOf(err error) int {
 // missing reports whether a table is not there: its day was dropped meanwhile.
 func missing(err error) bool {
 	return codeOf(err) == sqlitelib.SQLITE_ERROR && strings.Contains(err.Error(), "no such table")
+}
+
+// older reports whether the table of a day lacks the column mid: an older daemon made it, and this
+// process only reads.
+func older(err error) bool {
+	return codeOf(err) == sqlitelib.SQLITE_ERROR && strings.Contains(err.Error(), "no such column: mid")
 }

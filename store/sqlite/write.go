@@ -18,12 +18,13 @@ const dayTable = `CREATE TABLE IF NOT EXISTS %[1]s (
   enforce TEXT NOT NULL, reason TEXT NOT NULL, author TEXT NOT NULL, authors TEXT NOT NULL, mfrom TEXT NOT NULL, helo TEXT NOT NULL, ip BLOB, list TEXT NOT NULL,
   spf TEXT NOT NULL, spf_domain TEXT NOT NULL, dkim TEXT NOT NULL, dmarc TEXT NOT NULL, aligned TEXT NOT NULL, p TEXT NOT NULL, policy_domain TEXT NOT NULL,
   policy_hash BLOB, arc TEXT NOT NULL, iprev TEXT NOT NULL, override TEXT NOT NULL, why TEXT NOT NULL, stale INTEGER NOT NULL, dns INTEGER NOT NULL,
-  bytes INTEGER NOT NULL, ms INTEGER NOT NULL, cause INTEGER NOT NULL, late INTEGER NOT NULL) STRICT;
+  bytes INTEGER NOT NULL, ms INTEGER NOT NULL, cause INTEGER NOT NULL, late INTEGER NOT NULL, mid BLOB) STRICT;
 CREATE INDEX IF NOT EXISTS %[1]s_ref ON %[1]s (ref);
 CREATE INDEX IF NOT EXISTS %[1]s_qid ON %[1]s (qid);
 CREATE INDEX IF NOT EXISTS %[1]s_author ON %[1]s (author, id);
 CREATE INDEX IF NOT EXISTS %[1]s_ip ON %[1]s (ip, id);
 CREATE INDEX IF NOT EXISTS %[1]s_action ON %[1]s (action, id) WHERE action <> 'accept';
+CREATE INDEX IF NOT EXISTS %[1]s_mid ON %[1]s (mid) WHERE mid IS NOT NULL;
 INSERT OR IGNORE INTO report_day (day) VALUES (%[2]d);
 INSERT OR IGNORE INTO day_info (day) VALUES (%[2]d);`
 
@@ -220,19 +221,22 @@ func (d *DB) statement(ctx context.Context, day store.Day) (*sql.Stmt, error) {
 
 func values(r *store.Row) []any {
 	ref, _ := store.RefNumber(r.Ref)
-	var ip, hash any
+	var ip, hash, mid any
 	if r.IP.IsValid() {
 		ip = r.IP.AsSlice()
 	}
 	if !r.PolicyHash.IsZero() {
 		hash = r.PolicyHash[:]
 	}
+	if !r.MessageID.IsZero() {
+		mid = r.MessageID[:]
+	}
 	late := 0
 	if r.Late {
 		late = 1
 	}
 	return []any{r.ID, ref, r.QID, r.Node, r.Door, r.Action, r.Applied, r.Enforce, r.Reason, r.Author, r.Authors, r.MFrom, r.Helo, ip, r.List,
-		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, late}
+		r.SPF, r.SPFDomain, r.DKIM, r.DMARC, r.Aligned, r.P, r.PolicyDom, hash, r.ARC, r.IPRev, r.Override, r.Why, r.Stale, r.DNS, r.Bytes, r.Took, r.Cause, late, mid}
 }
 
 func addFacts(ctx context.Context, tx *sql.Tx, b *store.Batch) error {

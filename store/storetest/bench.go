@@ -107,7 +107,7 @@ func Search(b *testing.B, db store.Store, n int) {
 			r := rand.New(rand.NewPCG(3, 4))
 			var took []time.Duration
 			for b.Loop() {
-				q, err := store.ParseQuery(s.text(r, n), Now)
+				q, err := store.ParseQuery(s.text(r, n), Now, Key)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -18,8 +18,9 @@ func Plans(t *testing.T, db store.Store, plan func(store.Day, *store.Query, stor
 	for _, c := range []struct{ text, index string }{
 		{"ref:7KQ2-9F3M", "_ref"}, {"qid:4Q00000007", "_qid"}, {"7KQ29F3M", "_ref"}, {"author:a9999.test", "_author"}, {"author:a9999.test action:reject", "_author"},
 		{"ip:100.64.7.4", "_ip"}, {"ip:100.64.7.0/24", "_ip"}, {"action:defer", "_action"}, {"applied:reject author:a9999.test", "_author"},
+		{"messageid:<1@acme.test>", "_mid"}, {"messageid:<1@acme.test> action:reject", "_mid"},
 	} {
-		q, err := store.ParseQuery(c.text, Now)
+		q, err := store.ParseQuery(c.text, Now, Key)
 		if err != nil {
 			t.Fatal(err)
 		}

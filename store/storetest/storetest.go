@@ -19,13 +19,16 @@ import (
 // Now is the clock of the cases.
 var Now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
+// Key is that of the Message-IDs of the cases.
+var Key = store.MessageIDKey("a key of the cases")
+
 // Run runs every case against a database that open makes again for each of them.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, store.Store)
 	}{
-		{"Position", position}, {"Slots", slots}, {"Search", search}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
+		{"Position", position}, {"Slots", slots}, {"Search", search}, {"MessageIDs", messageIDs}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
 		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,7 +77,7 @@ func All(t *testing.T, db store.Reader) []store.Row {
 
 func find(t *testing.T, db store.Reader, text string) []store.Row {
 	t.Helper()
-	q, err := store.ParseQuery(text, Now)
+	q, err := store.ParseQuery(text, Now, Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +218,7 @@ func search(t *testing.T, db store.Store) {
 	fill(t, db, rows)
 	texts := append(slices.Clone(searches), "ref:"+rows[5].Ref, rows[9].Ref[:4]+"-"+rows[9].Ref[4:])
 	for _, text := range texts {
-		q, err := store.ParseQuery(text, Now)
+		q, err := store.ParseQuery(text, Now, Key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +289,7 @@ func figures(t *testing.T, db store.Store) {
 	ctx := t.Context()
 	days, _ := db.Days(ctx)
 	for _, text := range []string{"", "action:reject", "author:a1.test", "since:5h"} {
-		q, _ := store.ParseQuery(text, Now)
+		q, _ := store.ParseQuery(text, Now, Key)
 		count, hours, tops := map[store.Day]int{}, map[int64]*store.Hour{}, map[store.Day]map[string]int{}
 		for i := range rows {
 			if r := &rows[i]; q.Match(r) {

@@ -20,12 +20,13 @@ import (
 func (a *app) explainCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
-		Use:   "explain BUNDLE|REF|QUEUE-ID",
+		Use:   "explain BUNDLE|REF|QUEUE-ID|MESSAGE-ID",
 		Short: "Explain a verdict, step by step",
 		Long: `Explain re-evaluates the evidence for a verdict and shows every step: SPF term by term, each
 signature, the tree walk, alignment, the decision with the rule for it, and what the sender
 has to change. The evidence is a bundle file, or one that the daemon kept. Name that one by
-the reference in the reply, the log and X-Postseal-Verdict, or by the queue id.
+the reference in the reply, the log and X-Postseal-Verdict, or by the queue id, or by the
+Message-ID where [store] message_id_key_file is set.
 
 Exit codes: 0 explained, 65 not a bundle, 66 no such bundle.`,
 		Example: `  postseal explain 7KQ2-9F3M
@@ -76,6 +77,11 @@ func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 }
 
 func (a *app) explain(ctx context.Context, id, dir string) error {
+	if _, err := os.Stat(id); err != nil && strings.Contains(id, "@") {
+		if id, err = a.refOf(ctx, id); err != nil {
+			return err
+		}
+	}
 	b, path, err := a.findBundle(id, dir)
 	if err != nil {
 		return a.explainFromHistory(ctx, id, err)

@@ -60,7 +60,11 @@ func (a *app) parseSearch(text string) (*store.Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := store.ParseQuery(text, clock())
+	key, err := a.messageIDKey()
+	if err != nil && strings.Contains(text, "messageid:") {
+		return nil, err
+	}
+	q, err := store.ParseQuery(text, clock(), key)
 	var wrong *store.QueryError
 	if errors.As(err, &wrong) {
 		f := usage("search %q: %s", text, wrong.Error())
@@ -70,6 +74,18 @@ func (a *app) parseSearch(text string) (*store.Query, error) {
 		return nil, f
 	}
 	return q, err
+}
+
+// messageIDKey returns the key of the Message-IDs in the history, nil if there are none.
+func (a *app) messageIDKey() (store.MessageIDKey, error) {
+	if err := a.usualConfig(); err != nil {
+		return nil, err
+	}
+	key, err := a.config.Store.MessageIDKey()
+	if err != nil {
+		return nil, failf(exitNoInput, "%v", err)
+	}
+	return key, nil
 }
 
 // historyCommands are those about past verdicts.
@@ -84,9 +100,9 @@ func (a *app) historyCommand() *cobra.Command {
 		Short: "Search the verdicts that the daemon keeps",
 		Long: `History shows verdicts, the newest first. QUERY is terms field:value, all of which must
 hold: author, mailfrom, ip, helo, applied, action, reason, spf, dkim, arc, dmarc, policy,
-list, qid, ref, door, rule, domain, since, until. A comma separates alternatives, "-"
-negates, "*.acme.test" is any name below acme.test. A bare word is an address, a network,
-a domain, an action, a reference or a queue id, by its form.
+list, qid, ref, door, rule, messageid, domain, since, until. A comma separates
+alternatives, "-" negates, "*.acme.test" is any name below acme.test. A bare word is an
+address, a network, a domain, an action, a reference or a queue id, by its form.
 
 Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 		Example: `  postseal history --author acme.test --since 2d --action reject
@@ -338,6 +354,28 @@ func storedUntil(ctx context.Context, db store.Store, now time.Time) (int64, err
 		}
 	}
 	return max(store.FirstID(max(until, least)), 1), nil
+}
+
+// refOf returns the reference of the newest message with a Message-ID.
+func (a *app) refOf(ctx context.Context, id string) (ref string, err error) {
+	q, err := a.parseSearch(`messageid:"` + strings.ReplaceAll(id, `"`, "") + `"`)
+	if err != nil {
+		return "", err
+	}
+	err = a.withStore(ctx, "", func(ctx context.Context, db store.Store) error {
+		p, err := history.Find(ctx, db, q, history.Options{Limit: 2, Budget: historyTimeout})
+		switch {
+		case err != nil:
+			return err
+		case len(p.Verdicts) == 0:
+			return failf(exitNoInput, "no message with the Message-ID %s is in the history", store.Clean(id))
+		case len(p.Verdicts) > 1:
+			a.hint("several messages have this Message-ID: this is the newest; history 'messageid:%s' shows all", store.Clean(id))
+		}
+		ref = p.Verdicts[0].Ref
+		return nil
+	})
+	return ref, err
 }
 
 // explainFromHistory shows what the history contains about a verdict whose evidence is not

@@ -202,9 +202,10 @@ func replayedText(r *replay.Result, into *store.Batch) string {
 type mailWork struct {
 	spec    replaySpec
 	options replay.Options
-	err     error     // why this worker cannot do it
-	found   bool      // some of the mail is where it should be
-	until   time.Time // the worker leaves it to others
+	key     store.MessageIDKey // of the rows for --into
+	err     error              // why this worker cannot do it
+	found   bool               // some of the mail is where it should be
+	until   time.Time          // the worker leaves it to others
 }
 
 // unseenPause is how long a worker leaves mail that it does not see to others.
@@ -243,7 +244,7 @@ func (w *worker) replayed(ctx context.Context, c *fleet.Chunk) (list []string, o
 	if !w.finds(c, m, places) {
 		return nil, false
 	}
-	kept := keptRows{of: map[*replay.Record]*store.Batch{}}
+	kept := keptRows{key: m.key, of: map[*replay.Record]*store.Batch{}}
 	o := m.options
 	o.Workers, o.Shared = min(replayJobs, max(1, w.flags.workers()/workerChunks)), true
 	if m.spec.Into {
@@ -301,6 +302,11 @@ func (w *worker) mailWork(c *fleet.Chunk) *mailWork {
 	if config, _, m.err = conf.Parse("configuration of the command", []byte(m.spec.Config), time.Now()); m.err != nil {
 		return m
 	}
+	if key, err := config.Store.MessageIDKey(); err == nil {
+		m.key = key
+	} else {
+		w.warn("messages of this host cannot be found by Message-ID: %v", err)
+	}
 	dns, err := w.resolverOfAll()
 	if m.err = err; err == nil {
 		m.options, m.err = w.replayWith(config, &m.spec, dns)
@@ -310,12 +316,13 @@ func (w *worker) mailWork(c *fleet.Chunk) *mailWork {
 
 // keptRows are the rows for --into of a chunk.
 type keptRows struct {
-	mu sync.Mutex
-	of map[*replay.Record]*store.Batch
+	key store.MessageIDKey
+	mu  sync.Mutex
+	of  map[*replay.Record]*store.Batch
 }
 
 func (k *keptRows) add(r *postseal.Report, record *replay.Record, mode string) {
-	b := rowOf(r, record, mode)
+	b := rowOf(r, record, mode, k.key)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.of[record] = &b

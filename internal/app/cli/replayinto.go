@@ -19,6 +19,7 @@ type into struct {
 	ctx     context.Context
 	address string
 	mode    string
+	key     store.MessageIDKey
 	db      store.Store
 
 	mu    sync.Mutex
@@ -41,12 +42,16 @@ func (a *app) openInto(ctx context.Context, f *replayFlags) (*into, error) {
 	if err != nil {
 		return nil, storeFailure(f.into, err)
 	}
-	return &into{ctx: ctx, address: f.into, mode: f.policies[0], db: db}, nil
+	key, err := a.messageIDKey()
+	if err != nil {
+		a.hint("messages cannot be found by Message-ID: %v", err)
+	}
+	return &into{ctx: ctx, address: f.into, mode: f.policies[0], key: key, db: db}, nil
 }
 
 // rowOf is what a history keeps of a message: a row, and the facts that it shows.
-func rowOf(r *postseal.Report, record *replay.Record, mode string) store.Batch {
-	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: mode, At: record.Replay.Received}
+func rowOf(r *postseal.Report, record *replay.Record, mode string, key store.MessageIDKey) store.Batch {
+	v := store.Verdict{Report: r, Listener: store.DoorReplay, Enforce: mode, At: record.Replay.Received, MessageIDKey: key}
 	row := store.FromReport(v)
 	row.Cause = store.CauseNone // a report was sent, or not, when the message arrived
 	facts := store.Learn(v)
@@ -55,7 +60,7 @@ func rowOf(r *postseal.Report, record *replay.Record, mode string) store.Batch {
 
 // add adds one message.
 func (i *into) add(r *postseal.Report, record *replay.Record) {
-	b := rowOf(r, record, i.mode)
+	b := rowOf(r, record, i.mode, i.key)
 	i.addRow(&b)
 }
 

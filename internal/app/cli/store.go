@@ -203,7 +203,7 @@ func forgotten(name, network string) (f store.Forgotten, err error) {
 		f.Domain = string(parsed)
 		return f, nil
 	}
-	q, err := store.ParseQuery("ip:"+network, time.Now())
+	q, err := store.ParseQuery("ip:"+network, time.Now(), nil)
 	if err != nil {
 		return f, usage("--ip %q is not an address or network", network)
 	}

@@ -327,6 +327,9 @@ type Store struct {
 	// How the client's address is stored after its day has ended: `full`, `net` (the /24 or
 	// /48) or `none`.
 	IP string `toml:"ip" oneof:"full net none"`
+	// A file with a key of at least 16 characters, the same on all hosts of one database. With it, a hash of
+	// each Message-ID is stored, by which `history` and `explain` find the message. Default: no hash is stored.
+	MessageIDKeyFile string `toml:"message_id_key_file"`
 }
 
 // Notify sends a notification when a problem starts and when it ends: name servers do not answer,

@@ -196,7 +196,7 @@ func (d *decoder) check(c *Config, now time.Time) {
 // checkFiles warns about missing files that the daemon needs. They are not errors, because the
 // configuration may be checked on another host.
 func (d *decoder) checkFiles(c *Config) {
-	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"web.users", c.Web.Users}, {"store.url_file", c.Store.URLFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
+	for _, f := range []struct{ key, path string }{{"listen.http_token_file", c.Listen.HTTPTokenFile}, {"web.users", c.Web.Users}, {"store.url_file", c.Store.URLFile}, {"store.message_id_key_file", c.Store.MessageIDKeyFile}, {"report.dkim.key_file", c.Report.DKIM.KeyFile}, {"notify.webhook_file", c.Notify.WebhookFile},
 		{"proxy.certificate", c.Proxy.Certificate}, {"proxy.key", c.Proxy.Key}, {"proxy.spool_dir", c.Proxy.SpoolDir}} {
 		if f.path == "" {
 			continue

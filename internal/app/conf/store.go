@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,6 +63,22 @@ func (s *Store) Address() (string, error) {
 		return "", fmt.Errorf("[store] url_file: %s holds no URL: %w", s.URLFile, err)
 	}
 	return address, nil
+}
+
+// MessageIDKey returns the key of MessageIDKeyFile, nil if it is not set.
+func (s *Store) MessageIDKey() (store.MessageIDKey, error) {
+	if s.MessageIDKeyFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(s.MessageIDKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("[store] message_id_key_file: %w", err)
+	}
+	key := bytes.TrimSpace(text)
+	if len(key) < store.LeastMessageIDKey {
+		return nil, fmt.Errorf("[store] message_id_key_file: %s holds less than %d characters: write a key with openssl rand -hex 32", s.MessageIDKeyFile, store.LeastMessageIDKey)
+	}
+	return key, nil
 }
 
 // checkStore finds contradictions between the values of [store].

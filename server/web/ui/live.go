@@ -90,7 +90,7 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
 	if d.Show != "all" && d.Show != "exceptions" {
 		terms += " applied:" + d.Show
 	}
-	q, err := store.ParseQuery(terms, now)
+	q, err := store.ParseQuery(terms, now, u.source.MessageIDKey())
 	if problem, ok := queryError(err); ok {
 		d.Problem, q = problem, &store.Query{}
 	} else if err != nil {

@@ -130,7 +130,7 @@ func (u *ui) findVerdict(r *http.Request, d *messageData) *State {
 	if isRef(d.Ref) {
 		field = "ref:" + d.Ref
 	}
-	q, err := store.ParseQuery(field, u.source.Now())
+	q, err := store.ParseQuery(field, u.source.Now(), u.source.MessageIDKey())
 	if err != nil {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (u *ui) countLike(r *http.Request, d *messageData) {
 	if db == nil || d.Verdict == nil {
 		return
 	}
-	q, err := store.ParseQuery("author:"+quoted(d.Verdict.Author)+" mailfrom:"+quoted(d.Verdict.MailFrom)+" since:7d", u.source.Now())
+	q, err := store.ParseQuery("author:"+quoted(d.Verdict.Author)+" mailfrom:"+quoted(d.Verdict.MailFrom)+" since:7d", u.source.Now(), u.source.MessageIDKey())
 	if err != nil {
 		return
 	}

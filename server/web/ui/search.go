@@ -91,7 +91,7 @@ func isRef(s string) bool {
 }
 
 func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
-	q, err := store.ParseQuery(d.Query, u.source.Now())
+	q, err := store.ParseQuery(d.Query, u.source.Now(), u.source.MessageIDKey())
 	if problem, ok := queryError(err); ok {
 		d.Problem = problem
 		return nil

@@ -65,6 +65,8 @@ type Source interface {
 	Reload(ctx context.Context) error
 	// SetLogLevel sets the level of the log for 15 minutes.
 	SetLogLevel(name string) error
+	// MessageIDKey is the key of the Message-IDs in the history, nil if there are none.
+	MessageIDKey() store.MessageIDKey
 	// Now returns the time.
 	Now() time.Time
 }

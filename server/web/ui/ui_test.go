@@ -82,6 +82,9 @@ func (s *source) WhatIf(r *http.Request) (Comparison, error) {
 	return *s.compared, nil
 }
 func (s *source) Now() time.Time { return now }
+
+func (s *source) MessageIDKey() store.MessageIDKey { return nil }
+
 func (s *source) Explain(_ context.Context, ref string, again bool) (*Explained, error) {
 	if s.evidence == nil || strings.ReplaceAll(ref, "-", "") != s.evidence.Explanation.Ref {
 		return nil, &web.Refusal{Status: http.StatusNotFound, Detail: "no verdict of this reference is kept"}
@@ -422,7 +425,7 @@ func TestHostile(t *testing.T) {
 func BenchmarkPage(b *testing.B) {
 	db := filled(b)
 	u := &ui{source: &source{db: db}, templates: parse()}
-	q, err := store.ParseQuery("author:bulk.test", now)
+	q, err := store.ParseQuery("author:bulk.test", now, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package sqltext
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -25,10 +26,10 @@ type Dialect struct {
 }
 
 // Columns are those of a row, in the order of Values and of Scan.
-const Columns = `id, ref, qid, node, door, action, applied, enforce, reason, author, authors, mfrom, helo, ip, list, spf, spf_domain, dkim, dmarc, aligned, p, policy_domain, policy_hash, arc, iprev, override, why, stale, dns, bytes, ms, cause, late`
+const Columns = `id, ref, qid, node, door, action, applied, enforce, reason, author, authors, mfrom, helo, ip, list, spf, spf_domain, dkim, dmarc, aligned, p, policy_domain, policy_hash, arc, iprev, override, why, stale, dns, bytes, ms, cause, late, mid`
 
 // ColumnCount is the number of Columns.
-const ColumnCount = 33
+const ColumnCount = 34
 
 // Names are the Columns one by one.
 func Names() []string { return strings.Split(Columns, ", ") }
@@ -80,7 +81,7 @@ func (w *Where) hint(q *store.Query) {
 			if len(t.Values) == 1 && !strings.HasPrefix(t.Values[0], "*") {
 				w.action = w.d.Action
 			}
-		case store.FieldRef, store.FieldQID, store.FieldName:
+		case store.FieldRef, store.FieldQID, store.FieldName, store.FieldMessageID:
 			w.action = w.d.Action
 		}
 	}
@@ -227,6 +228,9 @@ func (w *Where) value(f store.Field, v string) string {
 			return "(ref = " + w.Arg(n) + " OR qid = " + w.Arg(v) + ")"
 		}
 		return "qid = " + w.Arg(v)
+	case store.FieldMessageID: // the words of the partial index
+		hash, _ := hex.DecodeString(v)
+		return "(mid IS NOT NULL AND mid = " + w.Arg(hash) + ")"
 	}
 	if f == store.FieldAction {
 		return w.action + " = " + w.Arg(v)
