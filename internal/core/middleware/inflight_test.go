@@ -89,3 +89,35 @@ func TestLedgerEndsQueued(t *testing.T) {
 		l.Close()
 	})
 }
+
+// TestLedgersInFlight: with many messages at the same time each has fewer questions in flight, so that not
+// every question has a goroutine that waits for its turn. All are answered.
+func TestLedgersInFlight(t *testing.T) {
+	const ledgers, questions = 600, 10
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{answer: make(chan struct{})}
+		all := make([]*Ledger, ledgers)
+		for i := range all {
+			all[i] = NewLedger(t.Context(), s, resolver.Budget{})
+			for j := range questions {
+				all[i].Prefetch(fmt.Sprintf("n%d.m%d.test", j, i), resolver.TXT)
+			}
+		}
+		synctest.Wait()
+		if got, most := int(s.flying.Load()), crowd+ledgers*crowdedInFlight; got < crowd || got > most {
+			t.Errorf("%d questions are in flight, want at most %d", got, most)
+		}
+		close(s.answer)
+		for i, l := range all {
+			for j := range questions {
+				if r, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.m%d.test", j, i), resolver.TXT); err != nil || len(r.Records) != 1 {
+					t.Fatalf("%+v, %v", r, err)
+				}
+			}
+			l.Close()
+		}
+	})
+	if n := allInFlight.Load(); n != 0 {
+		t.Errorf("%d questions are counted after the last one", n)
+	}
+}

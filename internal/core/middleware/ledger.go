@@ -15,14 +15,6 @@ import (
 	"postseal/resolver"
 )
 
-// An account asks no more than inFlight questions at a time, and no more than it has room for
-// the answers of: each counts for inFlightBytes before it arrives. The others wait for their
-// turn, without their own goroutine.
-const (
-	inFlight      = 8
-	inFlightBytes = 4 << 10
-)
-
 // maxUnanswered is how many queries below one registered domain a message makes until an answer
 // contains records, so that no domain is flooded with queries for names that do not exist.
 const maxUnanswered = 40
@@ -307,6 +299,7 @@ func (l *Ledger) begin(name string, t resolver.Type, a *Account) *entry {
 		return e
 	}
 	a.running++
+	allInFlight.Add(1)
 	e.asked = true
 	l.work.Go(func() { a.work(e) })
 	return e
@@ -315,7 +308,7 @@ func (l *Ledger) begin(name string, t resolver.Type, a *Account) *entry {
 // mayAsk reports whether another question may go out: there is room for its answer, whose size is
 // not known yet. One may always. The lock is held.
 func (a *Account) mayAsk() bool {
-	return a.running == 0 || a.running < inFlight && a.bytes+(a.running+1)*inFlightBytes <= a.budget.Bytes
+	return a.running == 0 || a.running < mostInFlight() && a.bytes+(a.running+1)*inFlightBytes <= a.budget.Bytes
 }
 
 // work asks one question after the other until none waits, or no more may be in flight.
@@ -331,10 +324,12 @@ func (a *Account) next() *entry {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
 	a.running--
+	allInFlight.Add(-1)
 	if len(a.queue) == 0 || !a.mayAsk() {
 		return nil
 	}
 	a.running++
+	allInFlight.Add(1)
 	e := a.queue[0]
 	a.queue = a.queue[1:]
 	e.asked = true
