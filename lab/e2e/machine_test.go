@@ -27,7 +27,7 @@ func runInMachine(t *testing.T, test, what string) {
 	}
 	// bash is the first process: it collects those that lose their parent.
 	cmd := exec.Command("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"bash", "-c", `"$@" & wait $!`, "machine", self, "-test.run", test, "-test.v", "-test.timeout", "5m")
+		"bash", "-c", `"$@" & wait $!`, "machine", self, "-test.run", test, "-test.v", "-test.timeout", "15m")
 	cmd.Env = append(os.Environ(), insideMachine+"="+what, "POSTSEAL_BINARY="+binary)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

@@ -62,11 +62,12 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 	if o.Program, err = os.Executable(); err != nil {
 		return failf(exitInternal, "%v", err)
 	}
-	if err := a.usualConfig(); err != nil {
+	// A configuration that was broken since does not keep anyone from going back.
+	if err := a.usualConfig(); err != nil && !f.undo {
 		return err
 	}
 	o.Config = a.config
-	if o.Resolver, err = a.resolver(); err != nil {
+	if o.Resolver, err = a.resolver(); err != nil && !f.undo {
 		return err
 	}
 	o.Servers = a.queried()
@@ -84,7 +85,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 		return err
 	}
 	if err := s.Apply(ctx); err != nil {
-		return quickstartFailure(err)
+		return quickstartFailure(err, "sudo postseal quickstart --apply", "postseal quickstart --undo reverts what was done so far")
 	}
 	if err := a.reloadedConfig(o.ConfigFile); err != nil {
 		return err
@@ -118,7 +119,7 @@ func (a *app) undoQuickstart(ctx context.Context, s *quickstart.Survey) error {
 		a.hint("nothing to undo: quickstart was not applied here")
 		return nil
 	case err != nil:
-		return quickstartFailure(err)
+		return quickstartFailure(err, "sudo postseal quickstart --undo", "fix it, then repeat: sudo postseal quickstart --undo")
 	}
 	done := []doctor.Finding{{Check: "undo", Level: doctor.OK, Text: "everything is as it was"}}
 	if len(kept) > 0 {
@@ -127,12 +128,13 @@ func (a *app) undoQuickstart(ctx context.Context, s *quickstart.Survey) error {
 	return a.page().Doctor(done)
 }
 
-func quickstartFailure(err error) error {
+// quickstartFailure adds what to do after an error of command: next, unless it needs to be root.
+func quickstartFailure(err error, command, next string) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), strings.Contains(err.Error(), "Permission denied"):
-		return failf(exitCreate, "%v", err).or("run it as root: sudo postseal quickstart --apply")
+		return failf(exitCreate, "%v", err).or("run it as root: %s", command)
 	case strings.Contains(err.Error(), "does not answer"):
-		return failf(exitUnavailable, "%v", err).or("postseal quickstart --undo reverts what was done so far")
+		return failf(exitUnavailable, "%v", err).or("%s", next)
 	}
-	return failf(exitCreate, "%v", err).or("postseal quickstart --undo reverts what was done so far")
+	return failf(exitCreate, "%v", err).or("%s", next)
 }

@@ -4,7 +4,9 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"postseal"
@@ -82,9 +84,18 @@ func checkHTTP(ctx context.Context, o *Options) []Finding {
 		return one("http", Down, startHint, "http %s does not answer: %v", o.HTTP, endpoint.Cause(err))
 	}
 	if status != "200 OK" {
-		return one("http", Fail, "see the log of the daemon", "http %s: not ready: %s %s", o.HTTP, status, text)
+		return one("http", Fail, "see the log of the daemon", "http %s: not ready: %s", o.HTTP, reason(status, text))
 	}
 	return one("http", OK, "", "http ready")
+}
+
+// reason is what a problem document (RFC 9457) says in detail, or else the status with the text.
+func reason(status, text string) string {
+	var problem struct{ Detail string }
+	if json.Unmarshal([]byte(text), &problem) == nil && problem.Detail != "" {
+		return strings.TrimPrefix(problem.Detail, "not ready: ")
+	}
+	return status + " " + text
 }
 
 // checkResolver queries the name servers of arpa, as /readyz does: the zone is signed, so a

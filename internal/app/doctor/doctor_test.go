@@ -143,6 +143,7 @@ func TestRun(t *testing.T) {
 		{"old milter", func(o *Options) { o.Milter = old; o.Postfix = withMilter(t, "inet:"+old) }, []string{"milter warn c=simple"}, Warn},
 		{"policy without an action", func(o *Options) { o.Policy = servePolicy(t, "") }, []string{"policy fail gives no action"}, Fail},
 		{"not ready", func(o *Options) { o.HTTP = serveHTTP(t, 503, "store:\n down") }, []string{"http fail 503 Service Unavailable store: down"}, Fail},
+		{"not ready, as a problem document", func(o *Options) { o.HTTP = serveHTTP(t, 503, `{"title":"x","detail":"not ready: the DNS"}`) }, []string{"http fail : not ready: the DNS"}, Fail},
 		{"resolver down", func(o *Options) { o.Resolver = arpa{err: errors.New("timeout")} }, []string{"resolver fail does not answer"}, Fail},
 		{"no DNSSEC", func(o *Options) { o.Resolver = arpa{records: 1} }, []string{"resolver warn does not validate"}, Warn},
 		{"cut off", func(o *Options) { o.Resolver = arpa{} }, []string{"resolver warn does not know the zone arpa"}, Warn},

@@ -322,6 +322,9 @@ func authservID(s *settings, value string) (Effect, string) {
 	case "HOSTNAME", "HEADER", "":
 		return Same, "the host name is the default"
 	}
+	if !strings.Contains(value, ".") {
+		return Differs, "a name without a dot may be that of another server too (RFC 8601 §2.5): the host name is used, and postseal quickstart takes that of Postfix"
+	}
 	s.text("", "authserv_id", value)
 	return Same, ""
 }

@@ -16,7 +16,11 @@ func rejectString(s *settings, value string) (Effect, string) {
 	if value == rejectDefault {
 		return Differs, "the reply says who asked, what failed and the reference of the verdict; [replies] reject words it"
 	}
-	if problem := s.reply("reject", strings.ReplaceAll(value, "%s", "{domain}")); problem != "" {
+	text := strings.ReplaceAll(value, "%s", "{domain}")
+	if strings.Contains(strings.ToLower(text), "dmarc") {
+		return Manual, "write [replies] reject without \"DMARC\": it words every rejection, whatever the reason"
+	}
+	if problem := s.reply("reject", text); problem != "" {
 		return Manual, problem
 	}
 	return Differs, "[replies] reject words every rejection, not only that of DMARC, and the reference of the verdict follows"
@@ -33,13 +37,16 @@ func reasonMessage(s *settings, value string) (Effect, string) {
 	if strings.Contains(value, "{url}") {
 		return Manual, "write [replies] reject and defer: the page of {url} is not ours, and there {url} is reply_url with the reference of a verdict"
 	}
+	if strings.Contains(strings.ToLower(value), "spf") {
+		return Manual, "write [replies] reject and defer without \"SPF\": they word every rejection and deferral, whatever the reason"
+	}
 	for _, kind := range []struct{ key, word string }{{"reject", "rejected"}, {"defer", "deferred"}} {
-		text := strings.NewReplacer("{rejectdefer}", kind.word, "{spf}", "SPF of {domain}").Replace(value)
+		text := strings.ReplaceAll(value, "{rejectdefer}", kind.word)
 		if problem := s.reply(kind.key, text); problem != "" {
 			return Manual, problem
 		}
 	}
-	return Differs, "[replies] words every rejection and deferral, not only those of SPF; {spf} becomes the name of the domain"
+	return Differs, "[replies] words every rejection and deferral, not only those of SPF"
 }
 
 // reply sets the text of a reply. It returns why it cannot.

@@ -58,14 +58,17 @@ func TestReplies(t *testing.T) {
 		reject, deferral string
 		note             string // a part of the note
 	}{
-		{"opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString DMARC of %s says no. See https://mx.example.net/\n")}},
-			"DMARC of {domain} says no. See https://mx.example.net/", "", "every rejection"},
+		{"opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString %s says no. See https://mx.example.net/\n")}},
+			"{domain} says no. See https://mx.example.net/", "", "every rejection"},
+		{"opendmarc, of DMARC alone", []File{{Program: "opendmarc", Data: []byte("RejectString Our DMARC policy for %s\n")}}, "", "", "whatever the reason"},
+		{"policyd-spf, of SPF alone", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}.\n")}}, "", "", "whatever the reason"},
 		{"the default of opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString rejected by DMARC policy for %s\n")}}, "", "", "the reply says who asked"},
+		{"authserv_id", []File{{Program: "opendmarc", Data: []byte("AuthservID OpenDMARC\n")}}, "", "", "a name without a dot"},
 		{"braces", []File{{Program: "opendmarc", Data: []byte("RejectString {mail} of %s\n")}}, "", "", "{mail} is not known"},
 		{"not ASCII", []File{{Program: "opendmarc", Data: []byte("RejectString Zur\xc3\xbcck an %s\n")}}, "", "", "printable ASCII"},
 		{"too long", []File{{Program: "opendmarc", Data: []byte("RejectString " + strings.Repeat("x", 300) + "\n")}}, "", "", "split the line"},
-		{"policyd-spf", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}.\n")}},
-			"Message rejected due to: SPF of {domain}.", "Message deferred due to: SPF of {domain}.", "not only those of SPF"},
+		{"policyd-spf", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer}, call us.\n")}},
+			"Message rejected, call us.", "Message deferred, call us.", "not only those of SPF"},
 		{"its default", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}. Please see {url}\n")}}, "", "", "our own reply"},
 		{"its page", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = See {url}\n")}}, "", "", "the page of {url} is not ours"},
 		{"both", []File{{Program: "opendmarc", Data: []byte("RejectString No, %s\n")}, {Program: "policyd-spf", Data: []byte("Reason_Message = {rejectdefer}\n")}},

@@ -17,6 +17,7 @@ import (
 
 	"postseal/internal/app/atomicfile"
 	"postseal/internal/app/endpoint"
+	"postseal/internal/app/postfix"
 )
 
 // record is what Undo needs.
@@ -168,7 +169,7 @@ func (s *Survey) Undo(ctx context.Context) (kept []string, err error) {
 	}
 	if r.Postfix {
 		changes, err := s.Postfix.Undo(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, postfix.ErrNothingToUndo) { // setup postfix --undo was before
 			return nil, err
 		}
 		for _, c := range changes {
@@ -226,10 +227,22 @@ func (s *Survey) undoDaemon(r *record) error {
 		if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
+		s.awaitEnd(r.PID)
 	case r.PID == 0 && running > 0 && !bytes.Equal(r.Before, r.After):
 		syscall.Kill(running, syscall.SIGHUP)
 	}
 	return nil
+}
+
+// awaitEnd waits until the daemon has ended: it finishes messages in flight. Whoever removes its user
+// and its state next must not meet it.
+func (s *Survey) awaitEnd(pid int) {
+	limit := time.Duration(s.Config.Limits.Shutdown) + patience
+	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(50 * time.Millisecond) {
+		if syscall.Kill(pid, 0) != nil || endpoint.Read(s.State).PID != pid && time.Since(begun) > time.Second {
+			return // ended, or ended and not yet collected by its parent
+		}
+	}
 }
 
 // reloadPostfix makes a running Postfix reload main.cf.

@@ -36,8 +36,10 @@ func (p *Page) doctorFinding(f *doctor.Finding) {
 		}
 	}
 	if f.Hint != "" {
+		sign := "→ "
 		for _, line := range fit(p.clean(f.Hint), term.Width-5) {
-			p.line("   %s", p.Style.Dim(p.Style.Text("→ ")+line))
+			p.line("   %s", p.Style.Dim(p.Style.Text(sign)+line))
+			sign = "  "
 		}
 	}
 }
