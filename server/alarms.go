@@ -40,8 +40,10 @@ type alarms struct {
 	mu    sync.Mutex // of rates
 	rates notify.Rates
 
-	watch   notify.Watch
-	dnsDown time.Time // since when; of the goroutine that watches
+	watch   notify.Watch                                                                      // of this host
+	common  common                                                                            // of all hosts that share the database
+	shared  func(ctx context.Context, step func(now time.Time, told map[string]string)) error // nil for a host of its own
+	dnsDown time.Time                                                                         // since when; of the goroutine that watches
 	dbDown  time.Time
 	lost    map[string]int64
 	asked   time.Time // when the database was last queried for reports
@@ -65,6 +67,9 @@ func newAlarms(d *Daemon, now func() time.Time) *alarms {
 		now = time.Now
 	}
 	a := &alarms{d: d, now: now, watch: notify.Watch{Host: Hostname()}}
+	if d.fleet != nil {
+		a.shared = d.fleet.db.Notices
+	}
 	if state := conf.StateDir(); state != "" {
 		a.path = filepath.Join(state, "notify.json")
 		if text, err := os.ReadFile(a.path); err == nil && json.Unmarshal(text, &a.watch.Seen) != nil {
@@ -121,7 +126,7 @@ func (a *alarms) step(ctx context.Context) {
 	if !c.Notify.Any() {
 		return
 	}
-	events := a.watch.Step(now, all)
+	events := a.events(ctx, now, all)
 	for i := range events {
 		e := &events[i]
 		a.d.log.Warn("notification", "state", e.State, "kind", e.Kind, "name", listener.Text(e.Name), "text", listener.Text(e.Text))

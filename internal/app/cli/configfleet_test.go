@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postseal/internal/app/fleet"
+	"postseal/internal/app/history"
 	"postseal/internal/app/view"
 )
 
@@ -43,6 +44,26 @@ func TestSharedConfigs(t *testing.T) {
 	for i, refused := range []bool{false, true, false, true, false, true} {
 		if i != 3 && view.Refused(members[i:i+1], 2) != refused {
 			t.Errorf("%s: refused is %v", members[i].Name, !refused)
+		}
+	}
+}
+
+// TestStatusOfFleet: store status shows the clocks of hosts that run, and names one that is wrong.
+func TestStatusOfFleet(t *testing.T) {
+	s := &history.Status{Schema1: history.StatusSchema, Engine: "postgres", Nodes: []history.Node{{Slot: 1, Name: "mx1"}, {Slot: 2, Name: "mx2"}, {Slot: 3, Name: "mx3", Behind: true}}, Lost: []history.Lost{}}
+	skewOf(s, []fleet.Member{{Name: "mx1", Skew: -3 * time.Second}, {Name: "mx2", Skew: -2 * time.Minute}, {Name: "mx3", Skew: time.Hour, Away: true}})
+	for format, want := range map[string]string{"text": "its clock is 2m0s slow", "json": `"skew_seconds":-120`} {
+		var out strings.Builder
+		if err := (&view.Page{W: &out, Format: format}).StoreStatus(s); err != nil {
+			t.Fatal(err)
+		}
+		if format == "json" {
+			if err := matchSchema("store", out.String()); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := out.String(); strings.Count(strings.ReplaceAll(got, " ", ""), strings.ReplaceAll(want, " ", "")) != 1 || strings.Contains(got, "1h0m0s fast") || strings.Contains(got, "3600") || strings.Count(got, "its clock") > 1 {
+			t.Errorf("%s: want one %q in\n%s", format, want, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/domain"
+	"postseal/internal/app/fleet"
 	"postseal/internal/app/history"
 	"postseal/store"
 )
@@ -36,12 +37,44 @@ func (a *app) storeStatusCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := a.addSkew(ctx, address, s); err != nil {
+					return err
+				}
 				return a.page().StoreStatus(s)
 			})
 		},
 	}
 	addStoreFlag(c, &address)
 	return c
+}
+
+// addSkew adds the clocks of the hosts that share the database, as each last compared it.
+func (a *app) addSkew(ctx context.Context, address string, s *history.Status) error {
+	address, err := a.storeAddress(address)
+	if err != nil || !fleet.Shareable(address) {
+		return err
+	}
+	db, err := fleet.Open(address)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	members, err := db.Members(ctx)
+	if err != nil && !fleet.Missing(err) {
+		return err
+	}
+	skewOf(s, members)
+	return nil
+}
+
+func skewOf(s *history.Status, members []fleet.Member) {
+	for i := range s.Nodes {
+		for _, m := range members {
+			if skew := m.Skew.Seconds(); m.Name == s.Nodes[i].Name && !m.Away {
+				s.Nodes[i].Skew = &skew
+			}
+		}
+	}
 }
 
 func (a *app) storeCheckCommand() *cobra.Command {

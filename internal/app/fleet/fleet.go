@@ -80,6 +80,7 @@ func (d *DB) in(ctx context.Context, lock int64, f func(context.Context, pgx.Tx)
 const (
 	secretLock int64 = 0x666c6565_00000001 + iota
 	configLock
+	noticeLock
 )
 
 func (d *DB) exec(ctx context.Context, statement string, args ...any) (int64, error) {

@@ -277,3 +277,69 @@ func poisoned(t *testing.T, d, other Queue, expire func() error) {
 		t.Errorf("a lease of what is done is renewed: %v", err)
 	}
 }
+
+// TestNotices: hosts see what the others told, one after the other, and an error of the database leaves all
+// as it was.
+func TestNotices(t *testing.T) {
+	all := members(t, 3)
+	var first atomic.Int64
+	var hosts sync.WaitGroup
+	for _, d := range all {
+		hosts.Go(func() {
+			err := d.Notices(t.Context(), func(now time.Time, told map[string]string) {
+				if time.Since(now).Abs() > time.Minute {
+					t.Errorf("the clock of the database: %v", now)
+				}
+				if told["alarm"] == "" {
+					first.Add(1)
+				}
+				told["alarm"] += "x"
+				delete(told, "other")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	hosts.Wait()
+	failed := all[0].Notices(t.Context(), func(_ time.Time, told map[string]string) { told["bad"] = "\x00" })
+	err := all[1].Notices(t.Context(), func(_ time.Time, told map[string]string) {
+		if len(told) != 1 || told["alarm"] != "xxx" || first.Load() != 1 {
+			t.Errorf("%v, told first by %d hosts", told, first.Load())
+		}
+		clear(told)
+	})
+	if err != nil || failed == nil {
+		t.Error(err, failed)
+	}
+	if err := all[2].Notices(t.Context(), func(_ time.Time, told map[string]string) {
+		if len(told) != 0 {
+			t.Errorf("not removed: %v", told)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClaim: of several processes one does what is done once; another can if that one failed or was killed.
+func TestClaim(t *testing.T) {
+	all := members(t, 2)
+	a, b := &Member{ID: "a", Name: "mx1"}, &Member{ID: "b", Name: "mx2"}
+	claim := func(d *DB, m *Member, keep time.Duration, want bool, holder string) {
+		t.Helper()
+		if mine, other, err := d.Claim(t.Context(), "digest", m, keep); mine != want || other != holder || err != nil {
+			t.Errorf("%v, %q, %v; want %v, %q", mine, other, err, want, holder)
+		}
+	}
+	claim(all[0], a, time.Minute, true, "")
+	claim(all[1], b, time.Minute, false, "mx1")
+	if err := all[0].Drop(t.Context(), "digest", a); err != nil { // it failed
+		t.Fatal(err)
+	}
+	claim(all[1], b, -time.Second, true, "") // killed, and its time ends
+	claim(all[0], a, time.Minute, true, "")
+	if err := all[0].Keep(t.Context(), "digest", a, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	claim(all[1], b, time.Minute, false, "mx1")
+}

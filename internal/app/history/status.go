@@ -38,6 +38,8 @@ type Node struct {
 	Lag          float64   `json:"lag_seconds"` // since the time up to which its verdicts are stored
 	Behind       bool      `json:"behind"`
 	Lost         int64     `json:"lost"`
+	// Skew is by how much its clock is ahead of that of the database; nil where that is not known.
+	Skew *float64 `json:"skew_seconds,omitempty"`
 }
 
 // behind is how old the state of a node may be: nodes report every 10 s.

@@ -95,6 +95,11 @@ func (p *Page) StoreStatus(s *history.Status) error {
 		if n.Behind {
 			tone, note = term.Warn, "  not up to date"
 		}
+		if n.Skew != nil {
+			if skew := skewText(*n.Skew); skew != "" {
+				tone, note = term.Warn, note+skew
+			}
+		}
 		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  shipped to %s (%s ago)  lost %d", n.Name, n.Slot, dashes(n.Version),
 			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))
 	}

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postseal/internal/app/notify"
+)
+
+// TestAlarmsOfFleet: of three hosts, one tells each alarm that is about all of them, and one tells that
+// it is over, also if the host that told it is gone. Each tells what is about itself. While the database is
+// away, each tells for itself, and nothing twice when it is back.
+func TestAlarmsOfFleet(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	table, away := map[string]string{}, false
+	database := func(_ context.Context, step func(time.Time, map[string]string)) error {
+		if away {
+			return errors.New("away")
+		}
+		told := maps.Clone(table)
+		step(now.Add(time.Second), told) // its clock differs
+		table = told
+		return nil
+	}
+	var hosts []*alarms
+	for i := range 3 {
+		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
+	}
+	refusals := notify.Alarm{Name: "many refusals", Kind: "refusals", Text: "x"}
+	ends := notify.Alarm{Name: "rule x ends", Kind: "exemption", Text: "x"}
+	lost := notify.Alarm{Name: "verdicts are lost: disk", Kind: "losses", Text: "x"}
+	step := func(after time.Duration, hosts []*alarms, all ...notify.Alarm) string {
+		now = now.Add(after)
+		var told []string
+		for _, h := range hosts {
+			for _, e := range h.events(t.Context(), now, all) {
+				told = append(told, e.Host+" "+e.Name+" "+e.State)
+			}
+		}
+		slices.Sort(told)
+		return strings.Join(told, "; ")
+	}
+	for i, test := range []struct {
+		what  string
+		after time.Duration
+		away  bool
+		hosts []*alarms
+		all   []notify.Alarm
+		want  string
+	}{
+		{"all see it", 0, false, hosts, []notify.Alarm{refusals}, "mx1 many refusals begins"},
+		{"it goes on", time.Minute, false, hosts, []notify.Alarm{refusals}, ""},
+		{"one alone sees it", 9 * time.Minute, false, hosts[1:2], []notify.Alarm{refusals}, ""},
+		{"others do not", 5 * time.Minute, false, hosts, nil, ""},
+		{"the first is gone, and it is over", 6 * time.Minute, false, hosts[1:], nil, "mx2 many refusals over"},
+		{"of one host each", 0, false, hosts, []notify.Alarm{lost}, "mx1 verdicts are lost: disk begins; mx2 verdicts are lost: disk begins; mx3 verdicts are lost: disk begins"},
+		{"known before the database is away", time.Minute, false, hosts, []notify.Alarm{ends, lost}, "mx1 rule x ends begins"},
+		{"a host sees what was told", 0, false, hosts, []notify.Alarm{ends, lost}, ""},
+		{"away: each for itself", time.Minute, true, hosts, []notify.Alarm{ends, refusals, lost}, "mx1 many refusals begins; mx2 many refusals begins; mx3 many refusals begins"},
+		{"back: nothing twice", time.Minute, false, hosts, []notify.Alarm{ends, refusals, lost}, ""},
+		{"over once", 20 * time.Minute, false, hosts[1:], []notify.Alarm{ends, lost}, "mx2 many refusals over"},
+	} {
+		away = test.away
+		if got := step(test.after, test.hosts, test.all...); got != test.want {
+			t.Errorf("%d, %s: told %q, want %q", i, test.what, got, test.want)
+		}
+	}
+}
