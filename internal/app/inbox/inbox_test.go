@@ -129,7 +129,7 @@ func TestSummary(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("missing: %v", want)
 	}
-	if q := s.Readiness[0]; q.Ready || len(q.Blockers) == 0 || len(q.Arithmetic) != 2 {
+	if q := s.Readiness[0]; q.Ready || len(q.Blockers) == 0 || len(q.Arithmetic) != 3 {
 		t.Errorf("%+v", q)
 	}
 }
@@ -168,6 +168,37 @@ func TestReadiness(t *testing.T) {
 				t.Errorf("%+v", s.Readiness)
 			}
 		})
+	}
+}
+
+// TestForgotten: a server of the domain that nothing authorizes is not taken for a forger where its name
+// tells, and pointed out where nothing does. The policy is that of the domain, not of one below it.
+func TestForgotten(t *testing.T) {
+	db := open(t)
+	for i := range 20 {
+		day := today - 20 + store.Day(i)
+		read(t, db, Carrier{}, made("rx.test", "acme.test", day, fmt.Sprint(i), direct, record{"198.51.100.77", 9, "none", "fail", "fail", "", "", "", ""}))
+		read(t, db, Carrier{}, strings.ReplaceAll(made("rx.test", "sub.acme.test", day, "sub"+fmt.Sprint(i), direct), "<p>none", "<p>reject"))
+	}
+	for zone, class := range map[string]string{"": ClassForged, "77.100.51.198.in-addr.arpa. 60 PTR www.acme.test.\nwww.acme.test. 60 A 198.51.100.77\n": ClassKnown} {
+		dns, err := dnstest.Parse(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Summarize(t.Context(), db, Asked{Domain: "acme.test", Since: today - 30, Until: today, Resolver: dns})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, x := range s.Sources {
+			if x.IP == "198.51.100.77" {
+				found = x.Class
+			}
+		}
+		pointed := strings.Contains(strings.Join(s.Readiness[1].Arithmetic, "\n"), "198.51.100.0/24 counts as forged: 180 messages on 20 of 20 days")
+		if found != class || pointed != (class == ClassForged) || s.Readiness[1].Ready != (class == ClassForged) || s.Policy != "none" {
+			t.Errorf("%s, want %s; p=%s; %+v", found, class, s.Policy, s.Readiness[1])
+		}
 	}
 }
 

@@ -57,8 +57,23 @@ func (s *Summary) ready(policy string) Readiness {
 			block("%s: %d of %d messages pass; sign its mail with DKIM as the domain, or use a return path of the domain", x.Name, x.DMARC, x.Messages)
 		}
 	}
+	if x := s.regularForger(); x != nil {
+		r.Arithmetic = append(r.Arithmetic, fmt.Sprintf("%s counts as forged: %d messages on %d of %d days; is it yours?", x.Name, x.Messages, x.Days, s.Days))
+	}
 	r.Ready = len(r.Blockers) == 0
 	return r
+}
+
+// regularForger is the source of the most mail that counts as forged and comes like that of a server:
+// on most days. One that its owner forgot to authorize looks the same.
+func (s *Summary) regularForger() (most *SourceSum) {
+	for i := range s.Sources {
+		x := &s.Sources[i]
+		if x.Class == ClassForged && x.Days >= newFor && 2*x.Days >= s.Days && (most == nil || x.Messages > most.Messages) {
+			most = x
+		}
+	}
+	return most
 }
 
 func percent(n, of int64) float64 {

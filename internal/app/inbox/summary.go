@@ -159,7 +159,7 @@ func (s *Summary) countReports(ctx context.Context, db store.Inbox, q Asked) err
 		return err
 	}
 	reporters := map[string]bool{}
-	last := int64(0)
+	last, own := int64(0), false // of the domain itself, if there is one
 	for i := range list {
 		r := &list[i]
 		switch {
@@ -171,8 +171,8 @@ func (s *Summary) countReports(ctx context.Context, db store.Inbox, q Asked) err
 		default:
 			s.Reports++
 			reporters[r.Org] = true
-			if r.Begin >= last {
-				last, s.Policy = r.Begin, policyIn(r.Meta)
+			if its := r.Domain == q.Domain; its && !own || its == own && r.Begin >= last {
+				last, own, s.Policy = r.Begin, its, policyIn(r.Meta)
 			}
 		}
 	}
@@ -266,6 +266,8 @@ func (s *SourceSum) classify(q Asked, earliest store.Day) {
 		s.Class, s.Rule = ClassKnown, fmt.Sprintf("%d of %d messages pass DMARC", s.DMARC, s.Messages)
 	case s.By == "include":
 		s.Class, s.Rule = ClassKnown, "the SPF record of the domain lists it, but most of its mail is not aligned"
+	case s.By == "ptr" && sameOrganization(s.Name, q.Domain):
+		s.Class, s.Rule = ClassKnown, "the name of its address is of the domain, but most of its mail is not authenticated"
 	case 2*s.Listed >= s.Messages:
 		s.Class, s.Rule = ClassList, fmt.Sprintf("reporters took %d of %d messages for mail of a list or a forwarder", s.Listed, s.Messages)
 	case 2*s.Broken >= s.Messages:

@@ -41,11 +41,19 @@ func (p *Page) Summary(s *inbox.Summary) error {
 	return nil
 }
 
+// share is a percentage that is 0 or 100 only where that is exact.
 func share(n, of int64) string {
 	if of == 0 {
 		return "0 %"
 	}
-	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of))
+	switch p := 100 * float64(n) / float64(of); {
+	case n > 0 && p < 0.05:
+		return "<0.1 %"
+	case n < of && p >= 99.95:
+		return ">99.9 %"
+	default:
+		return fmt.Sprintf("%.1f %%", p)
+	}
 }
 
 func (p *Page) sources(s *inbox.Summary) {
