@@ -3,6 +3,7 @@
 package migrate
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -111,6 +112,7 @@ func ReadAll(files ...File) (*Result, error) {
 
 func (p *program) read(s *settings, data []byte) (notes []Note) {
 	seen := map[string]bool{}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	for n, line := range strings.Split(string(data), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		option, value := p.split(strings.TrimSpace(line))

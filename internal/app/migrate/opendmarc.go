@@ -39,9 +39,16 @@ func opendmarcOptions() map[string]option {
 	}
 	each(o, always(Same, bySystemd), "AutoRestart", "AutoRestartCount", "AutoRestartRate", "Background", "BaseDirectory", "ChangeRootDirectory",
 		"EnableCoredumps", "PidFile", "Syslog", "SyslogFacility", "UMask", "UserID")
-	each(o, always(Lost, noReports), "CopyFailuresTo", "FailureReports", "FailureReportsBcc", "FailureReportsOnNone", "FailureReportsSentBy", "HistoryFile",
-		"RecordAllMessages", "ReportCommand")
+	each(o, failureReports, "CopyFailuresTo", "FailureReports", "FailureReportsBcc", "FailureReportsOnNone", "FailureReportsSentBy")
+	each(o, always(Lost, noReports), "HistoryFile", "RecordAllMessages", "ReportCommand")
 	return o
+}
+
+func failureReports(_ *settings, value string) (Effect, string) {
+	if value == "" || strings.ContainsRune("FfNn0", rune(value[0])) && len(value) <= len("false") {
+		return Same, "none are sent by default"
+	}
+	return Manual, "[report.failure] sends failure reports about domains that it lists, without private text"
 }
 
 func rejectFailures(s *settings, value string) (Effect, string) {

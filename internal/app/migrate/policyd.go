@@ -138,7 +138,7 @@ func skipAddresses(s *settings, value string) (Effect, string) {
 
 func domainExempt(s *settings, value string) (Effect, string) {
 	s.exempt = append(s.exempt, words(strings.ToLower(value))...)
-	return Differs, "mail whose MAIL FROM passes SPF for the domain is exempt; that its servers pass for other domains is not"
+	return Differs, "mail whose MAIL FROM passes SPF for the domain is exempt, from DMARC too; spf_of instead of spf exempts everything from the servers that this SPF lists, as policyd-spf did for SPF alone"
 }
 
 func debugLevel(s *settings, value string) (Effect, string) {

@@ -64,6 +64,8 @@ func TestReplies(t *testing.T) {
 		{"policyd-spf, of SPF alone", []File{{Program: "policyd-spf", Data: []byte("Reason_Message = Message {rejectdefer} due to: {spf}.\n")}}, "", "", "whatever the reason"},
 		{"the default of opendmarc", []File{{Program: "opendmarc", Data: []byte("RejectString rejected by DMARC policy for %s\n")}}, "", "", "the reply says who asked"},
 		{"authserv_id", []File{{Program: "opendmarc", Data: []byte("AuthservID OpenDMARC\n")}}, "", "", "a name without a dot"},
+		{"byte order mark", []File{{Program: "opendmarc", Data: []byte("\ufeffRejectString No, %s\r\n")}}, "No, {domain}", "", "every rejection"},
+		{"failure reports", []File{{Program: "opendmarc", Data: []byte("FailureReports true\n")}}, "", "", "[report.failure]"},
 		{"braces", []File{{Program: "opendmarc", Data: []byte("RejectString {mail} of %s\n")}}, "", "", "{mail} is not known"},
 		{"not ASCII", []File{{Program: "opendmarc", Data: []byte("RejectString Zur\xc3\xbcck an %s\n")}}, "", "", "printable ASCII"},
 		{"too long", []File{{Program: "opendmarc", Data: []byte("RejectString " + strings.Repeat("x", 300) + "\n")}}, "", "", "split the line"},
