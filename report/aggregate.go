@@ -133,9 +133,22 @@ func (a *aggregateReader) token(token xml.Token) error {
 			a.text = append(a.text, token...)
 		}
 	case xml.Directive:
+		if name := doctypeName(token); len(a.path) == 0 && name != "" && name != "feedback" {
+			return a.refusal(NotAReport, "not a report: a document of type "+clean(name))
+		}
 		return a.refusal(Doctype, "a document type declaration is not read")
 	}
 	return nil
+}
+
+// doctypeName is the root element that a document type declaration names, in lower case and without
+// its prefix.
+func doctypeName(d xml.Directive) string {
+	words := strings.FieldsFunc(strings.ToLower(string(d)), func(r rune) bool { return r <= ' ' || r == '[' })
+	if len(words) < 2 || words[0] != "doctype" {
+		return ""
+	}
+	return words[1][strings.LastIndexByte(words[1], ':')+1:]
 }
 
 // maxAttributes bounds the attributes of an element. None is read.

@@ -92,6 +92,7 @@ func TestDamage(t *testing.T) {
 		{"an extension that looks like a record", body("<extension><record><row><count>9</count></row></record></extension>"), "", 3},
 		{"an extension in a record", changed("</record>", "<ext><row><count>9</count></row></ext></record>"), "", 3},
 		{"a wrapper around records", changed("<record>", "<records><record>", "</record>", "</record></records>"), "", 3},
+		{"a comment and an instruction after the end", x + "<!-- made by x --> <?end?>\n", "", 3},
 		{"two rows in a record", sample(two), BadValue, 5},
 		{"a record within a record", changed("</record>", "", "</feedback>", row("192.0.2.2", "4")+"</feedback>"), NotWellFormed, 7},
 		{"a count that occurs twice", changed("</count>", "</count><count>9</count>"), BadValue, 3},
@@ -153,6 +154,23 @@ func TestDamagedMail(t *testing.T) {
 		{"a mail as text", "From: a@b.test\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: text/plain\r\n\r\n" + changed("From:", "MIME-Version: 1.0\r\nFrom:") + "\r\n--c--\r\n", "", 3},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(t) })
+	}
+}
+
+// TestOrdinaryMail: the parts of mail that is not a report are ignored, whatever they look like.
+func TestOrdinaryMail(t *testing.T) {
+	for media, octets := range map[string]string{
+		"text/html":        "<!DOCTYPE html>\n<html><body>hello</body></html>",
+		"image/svg+xml":    `<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://x/svg11.dtd"><svg/>`,
+		"text/plain":       "{hello} everyone",
+		"text/x-list":      "[{a}] is new",
+		"text/markdown":    "begin 2024 was a good year",
+		"application/json": `{"a":1}`,
+		"text/calendar":    "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n",
+	} {
+		if got := collect(t, "x", []byte(mailWith(media, "", octets))); len(got.reports)+len(got.refused) > 0 {
+			t.Errorf("%s: %d reports, refused %v", media, len(got.reports), got.refused)
+		}
 	}
 }
 

@@ -271,6 +271,8 @@ func (g *guard) another() bool {
 	if len(bytes.TrimSpace(g.out[g.at:])) > 0 {
 		return false
 	}
+	g.out, g.at = nil, 0
+	g.skipMisc()
 	head, _ := g.in.Peek(256)
 	n := blanks(head)
 	begins := func(text string) bool { return bytes.HasPrefix(head[n:], []byte(text)) }
@@ -278,9 +280,33 @@ func (g *guard) another() bool {
 		return false
 	}
 	g.in.Discard(n) //nolint:errcheck // they were peeked
-	g.out, g.at = nil, 0
 	g.skipDeclaration()
 	return true
+}
+
+// skipMisc skips the comments and processing instructions that may follow a document (XML §2.8).
+func (g *guard) skipMisc() {
+	for {
+		head, _ := g.in.Peek(256)
+		n := blanks(head)
+		end := ""
+		switch text := head[n:]; {
+		case bytes.HasPrefix(text, []byte("<!--")):
+			end = "-->"
+		case bytes.HasPrefix(text, []byte("<?")) && !bytes.HasPrefix(text, []byte("<?xml ")):
+			end = "?>"
+		default:
+			return
+		}
+		g.in.Discard(n + 2) //nolint:errcheck // they were peeked
+		for last := [3]byte{}; string(last[len(last)-len(end):]) != end; {
+			b, err := g.in.ReadByte()
+			if err != nil {
+				return
+			}
+			last = [3]byte{last[1], last[2], b}
+		}
+	}
 }
 
 // rest reads what follows the end of the report, and tells whether it is more than white

@@ -45,6 +45,8 @@ func (x *input) tls(p place, in *bufio.Reader) error {
 		var more looseObjects[tlsJSON]
 		err := d.Decode(&more)
 		switch {
+		case err != nil && len(list) == 0 && p.inMail && !bytes.Contains(text, []byte("report-id")) && !bytes.Contains(text, []byte("policies")):
+			return p.refusal(NotAReport, "not a report: text that begins like JSON")
 		case err != nil && len(list) == 0:
 			return &Refusal{Source: p.source, Fault: NotWellFormed, Detail: "the JSON is damaged: " + clean(err.Error()), Line: lineAt(text, err)}
 		case err != nil || slices.ContainsFunc(more, func(j tlsJSON) bool { return !j.isReport() }):
