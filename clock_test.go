@@ -25,6 +25,7 @@ var wallClock = map[string]string{
 	"server/stream.go":           "numbers the frames of a stream, across processes",
 	"server/attention.go":        "shown, not compared",
 	"server/trial.go":            "shown, not compared",
+	"server/auditruns.go":        "shown, not compared",
 	"server/exempts.go":          "the days of entries and of the history are wall time",
 	"server/loglevel.go":         "shown, not compared",
 	"server/system.go":           "shown, not compared",

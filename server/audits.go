@@ -45,13 +45,19 @@ type audits struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
+	pages context.Context // of the audits that pages wait for
+	leave context.CancelFunc
+
 	mu    sync.Mutex
 	from  *names // that paced queries
 	paced *resolver.Cache
+	runs  map[string]*auditRun // by runKey
 }
 
 func newAudits(d *Daemon) *audits {
-	return &audits{d: d, room: make(chan struct{}, maxAudits), started: make(chan struct{}), end: func() {}, why: "there is no state directory: set STATE_DIRECTORY, or run the daemon with systemd"}
+	a := &audits{d: d, room: make(chan struct{}, maxAudits), started: make(chan struct{}), end: func() {}, runs: map[string]*auditRun{}, why: "there is no state directory: set STATE_DIRECTORY, or run the daemon with systemd"}
+	a.pages, a.leave = context.WithCancel(context.Background())
+	return a
 }
 
 // start opens the watch list and the jobs, and continues them.
@@ -83,6 +89,7 @@ func (a *audits) start() {
 
 func (a *audits) close() {
 	a.end()
+	a.leave()
 	if a.bulk != nil {
 		a.bulk.Close()
 	}

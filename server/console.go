@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"postseal"
-	"postseal/audit"
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
@@ -77,9 +76,6 @@ func (c console) Now() time.Time { return c.d.history.now() }
 
 // MessageIDKey implements ui.Source.
 func (c console) MessageIDKey() store.MessageIDKey { return c.d.history.key }
-
-// Audit implements ui.Source.
-func (c console) Audit(r *http.Request) (*audit.Report, error) { return c.d.audits.one(r) }
 
 // Watch implements ui.Source.
 func (c console) Watch() (*watch.List, string) { return c.d.audits.watch, c.d.audits.why }
@@ -180,6 +176,27 @@ func answerText(e *resolver.Exchange) string {
 
 // find reads the evidence of a verdict by its reference or queue id.
 func (b *bundles) find(ctx context.Context, ref string) (*bundle.Bundle, error) {
+	data, err := b.file(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Parse(data)
+}
+
+// text is GET /v1/verdicts/{ref}/bundle: the evidence as it is stored, for postseal explain.
+func (b *bundles) text(rw http.ResponseWriter, r *http.Request) error {
+	data, err := b.file(r.Context(), r.PathValue("ref"))
+	if err != nil {
+		return err
+	}
+	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rw.Header().Set("Content-Disposition", "attachment; filename=postseal.bundle")
+	rw.Write(data) //nolint:errcheck // the client is gone
+	return nil
+}
+
+// file reads the stored bundle of a verdict.
+func (b *bundles) file(ctx context.Context, ref string) ([]byte, error) {
 	b.engine().Settle(ctx)
 	b.settle(ctx)
 	s := b.current.Load()
@@ -190,8 +207,5 @@ func (b *bundles) find(ctx context.Context, ref string) (*bundle.Bundle, error) 
 	if errors.Is(err, evidence.ErrNotFound) {
 		return nil, notFound("no evidence is stored for this reference; [bundles] keep says which verdicts have evidence, and the oldest are removed first")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return bundle.Parse(data)
+	return data, err
 }

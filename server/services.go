@@ -73,5 +73,6 @@ func (d *Daemon) http(c *conf.Config, l net.Listener) (listener.Service, net.Lis
 	s := web.New(d.engine, func(ctx context.Context) error { return errors.Join(d.names.Load().answers(ctx), d.history.ready()) }, d.fleet.logins(), d.routes()...)
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)
 	s.RegisterOnShutdown(d.history.live.close) // Shutdown waits for streams, which end with their client
+	s.RegisterOnShutdown(d.audits.leave)       // likewise
 	return s, netutil.LimitListener(l, c.Limits.Connections), nil
 }

@@ -19,7 +19,6 @@ import (
 type auditData struct {
 	State   *State
 	Domain  string
-	Report  *audit.Report
 	Words   string
 	Count   string // how many findings of each severity
 	Checks  []recordCheck
@@ -31,6 +30,9 @@ type auditData struct {
 	History []watch.Point // the newest first
 	More    int           // points that are not shown
 	Whole   bool          // the page of the history
+	Audited
+	Stream  string // the URL of the events
+	Waiting []waiting
 }
 
 // recordCheck is one kind of record: its worst finding and what it is.
@@ -87,7 +89,7 @@ func (u *ui) findWatched(d *auditData) {
 // audit answers: what do receivers see of this domain, what to fix first?
 func (u *ui) audit(rw http.ResponseWriter, r *http.Request) {
 	d := &auditData{Domain: store.Clean(r.PathValue("domain"))}
-	report, err := u.source.Audit(r)
+	shown, err := u.source.Audit(r)
 	u.findWatched(d)
 	var refusal *web.Refusal
 	switch {
@@ -100,10 +102,46 @@ func (u *ui) audit(rw http.ResponseWriter, r *http.Request) {
 		u.show(rw, r, http.StatusInternalServerError, "audit", d.Domain, 0, d)
 		return
 	}
-	d.Report, d.Domain = report, report.Domain
-	d.describe(report)
-	u.show(rw, r, http.StatusOK, "audit", d.Domain, 0, d)
+	d.Audited = shown
+	refresh := 0
+	if shown.Running {
+		refresh = auditRefresh
+		d.follow(r)
+	}
+	if shown.Report != nil {
+		d.Domain = shown.Report.Domain
+		d.describe(shown.Report)
+	} else {
+		d.Words = "Asking the DNS about " + d.Domain + "."
+	}
+	u.show(rw, r, http.StatusOK, "audit", d.Domain, refresh, d)
 }
+
+// auditRefresh is after how many seconds a page without scripts looks again.
+const auditRefresh = 1
+
+// waiting is a check with the queries that were answered so far.
+type waiting struct {
+	Check string
+	N     int
+}
+
+// follow adds what an audit that runs has asked, and where its events are.
+func (d *auditData) follow(r *http.Request) {
+	q := r.URL.Query()
+	q.Del("again")
+	d.Stream = (&url.URL{Path: "/v1/audit/" + r.PathValue("domain") + "/progress", RawQuery: q.Encode()}).String()
+	for _, c := range d.Audited.Checks {
+		k := slices.IndexFunc(d.Waiting, func(w waiting) bool { return w.Check == c.Check })
+		if k < 0 {
+			d.Waiting, k = append(d.Waiting, waiting{Check: c.Check}), len(d.Waiting)
+		}
+		d.Waiting[k].N++
+	}
+}
+
+// Again is the URL that audits the domain again.
+func (d *auditData) Again() string { return "/audit/" + url.PathEscape(d.Domain) + "?again=1" }
 
 // auditHistory answers: what changed of this domain?
 func (u *ui) auditHistory(rw http.ResponseWriter, r *http.Request) {

@@ -164,7 +164,7 @@ func TestAuditPages(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"audit", full, "/audit/acme.test", 200, []string{"1 error, 1 warn", "11 of 10 lookups", "k1 1024, mail 2048", "reject, 1 report address", "could not be checked", "the second time", "never reached", "From your mail: k1. From reports: mail.", "47 DNS queries, 1300 ms", "Stop watching", "grade B became C: worse", "First seen, grade B", "A receiver with a public suffix list"}, nil},
+		{"audit", full, "/audit/acme.test", 200, []string{"1 error, 1 warn", "11 of 10 lookups", "k1 1024, mail 2048", "reject, 1 report address", "could not be checked", "the second time", "never reached", "From your mail: k1. From reports: mail.", "47 DNS queries, 1.3 s", "Stop watching", "grade B became C: worse", "First seen, grade B", "A receiver with a public suffix list"}, nil},
 		{"audit, reader", reader, "/audit/acme.test", 200, []string{"grade B became C"}, []string{"Stop watching", "action=\"/audit/watch/set\""}},
 		{"audit, no state directory", off, "/audit/acme.test", 200, []string{"there is no state directory"}, []string{"Stop watching"}},
 		{"history", full, "/audit/acme.test/history", 200, []string{"What changed of acme.test", "every 24h", "include:crm.test", "First seen, grade B"}, nil},

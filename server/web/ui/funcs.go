@@ -45,6 +45,9 @@ var funcs = template.FuncMap{
 	"duration":  func(seconds int) string { return (time.Duration(seconds) * time.Second).String() },
 	"millis":    func(micros int64) string { return milliseconds(time.Duration(micros) * time.Microsecond) },
 	"checkTone": checkTone,
+	"when":      when,
+	"rowOf":     rowOf,
+	"sentence":  sentence,
 	"number64":  func(n any) string { return number(toInt(n)) },
 	"int64":     func(n int) int64 { return int64(n) },
 	"ms":        func(ms float64) string { return milliseconds(time.Duration(ms * float64(time.Millisecond))) },
@@ -185,4 +188,33 @@ func hitShare(r ResolverState) string {
 		return "no question yet"
 	}
 	return fmt.Sprintf("%.1f%%", float64(r.Hits)/float64(r.Hits+r.Misses)*100)
+}
+
+// when is a time of day, with its date unless that is today, in UTC.
+func when(t, now time.Time) string {
+	if t.UTC().Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
+		return t.UTC().Format("15:04:05")
+	}
+	return t.UTC().Format("2\u00a0Jan 15:04:05")
+}
+
+// tableRow is a verdict in a table.
+type tableRow struct {
+	*history.Verdict
+	Now time.Time
+}
+
+func rowOf(v any, now time.Time) tableRow {
+	if x, ok := v.(history.Verdict); ok {
+		return tableRow{&x, now}
+	}
+	return tableRow{v.(*history.Verdict), now}
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }

@@ -89,7 +89,7 @@ func (d *messageData) Lead() string {
 		sentences = append(sentences, d.Verdict.Text)
 	}
 	for i, s := range sentences {
-		sentences[i] = strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
+		sentences[i] = sentence(s)
 	}
 	return strings.Join(sentences, " ")
 }

@@ -14,6 +14,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +39,9 @@ type Source interface {
 	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
 	// stored.
 	Explain(ctx context.Context, ref string, now bool) (*Explained, error)
-	// Audit audits a domain now. The error is a *web.Refusal if the request is wrong.
-	Audit(r *http.Request) (*audit.Report, error)
+	// Audit audits a domain, or returns the last result. The error is a *web.Refusal if the request is
+	// wrong.
+	Audit(r *http.Request) (Audited, error)
 	// Watch returns the watch list, and Bulk the audits of lists. If there is none, why says what to do.
 	Watch() (list *watch.List, why string)
 	Bulk() (jobs *bulk.Jobs, why string)
@@ -77,6 +79,28 @@ type Frame struct {
 	Mode    string // the enforcement mode
 	Version string
 	Trouble string // a problem that affects all pages, or ""
+}
+
+// Audited is the audit of a domain: its result, or while it runs the last result, nil without one.
+type Audited struct {
+	Report  *audit.Report
+	At      time.Time // of Report
+	Running bool
+	Checks  []AuditCheck // queries that were answered so far
+}
+
+// AuditCheck is an answered query of an audit: an event of GET /v1/audit/{domain}/progress.
+type AuditCheck struct {
+	Check  string `json:"check"` // such as SPF
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Result string `json:"result"` // answer, none, or why it failed
+}
+
+// JobProgress is how far the audit of a list is: an event of GET /v1/bulk/{job}/progress.
+type JobProgress struct {
+	Done  int `json:"done"`
+	Total int `json:"total"`
 }
 
 // Explained is a verdict that was evaluated again.
@@ -190,6 +214,7 @@ type view struct {
 	Role    string
 	Admin   bool // may change things
 	Refresh int  // in seconds, 0: no refresh
+	Follows bool // a script does without Refresh
 	Now     time.Time
 	Data    any
 }
@@ -209,7 +234,7 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	}
 	var b bytes.Buffer
 	user := web.UserOf(r)
-	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Title: title, Page: current, Refresh: refresh, Now: u.source.Now().UTC(), Data: data}
+	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Title: title, Page: current, Refresh: refresh, Follows: slices.Contains([]string{"live", "audit", "job"}, name), Now: u.source.Now().UTC(), Data: data}
 	if err := u.templates[name].ExecuteTemplate(&b, "frame", v); err != nil {
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return

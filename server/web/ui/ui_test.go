@@ -21,7 +21,6 @@ import (
 	"golang.org/x/net/html"
 
 	"postseal"
-	"postseal/audit"
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
@@ -95,11 +94,17 @@ func (s *source) Explain(_ context.Context, ref string, again bool) (*Explained,
 	}
 	return &e, nil
 }
-func (s *source) Audit(r *http.Request) (*audit.Report, error) {
-	if r.PathValue("domain") != "acme.test" {
-		return nil, &web.Refusal{Status: http.StatusBadRequest, Detail: "not a domain name"}
+func (s *source) Audit(r *http.Request) (Audited, error) {
+	switch r.PathValue("domain") {
+	case "running.test":
+		return Audited{Running: true, Checks: []AuditCheck{{Check: "SPF", Name: "running.test"}, {Check: "SPF", Name: hostile}, {Check: "DMARC", Name: "_dmarc.running.test"}}}, nil
+	case "old.test":
+		return Audited{Report: audited(), At: now.Add(-3 * time.Hour), Running: true}, nil
 	}
-	return audited(), nil
+	if r.PathValue("domain") != "acme.test" {
+		return Audited{}, &web.Refusal{Status: http.StatusBadRequest, Detail: "not a domain name"}
+	}
+	return Audited{Report: audited(), At: now.Add(-time.Minute)}, nil
 }
 
 // noticed is what needs a look, and the figures of health.
@@ -415,7 +420,7 @@ func TestSlow(t *testing.T) {
 func TestHostile(t *testing.T) {
 	s := inspectedSource(t)
 	s.notices, s.evidence, s.compared = noticed(), told(), compared()
-	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/system?checks=1&name=x.test&type=TXT", "/system?name=%3Cscript%3E+x", "/system/config?key=%3Cscript%3E", "/system/exempt", "/whatif?b=exempt-%3Cscript%3E", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/audit/running.test", "/system?checks=1&name=x.test&type=TXT", "/system?name=%3Cscript%3E+x", "/system/config?key=%3Cscript%3E", "/system/exempt", "/whatif?b=exempt-%3Cscript%3E", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
 		check(t, body)
 	}

@@ -3,9 +3,11 @@
 import { copies } from "./copy";
 import { keys } from "./keys";
 import { live } from "./live";
+import { progress } from "./progress";
 import { times } from "./times";
 
 times(document);
 copies();
 keys();
 live();
+progress();

@@ -61,7 +61,9 @@ function remember(): void {
     if (rows().includes(e.target as HTMLElement)) history.replaceState({ row: href }, "");
   });
   const row = (history.state as { row?: string } | null)?.row;
-  if (row) rows().find((a) => a.getAttribute("href") === row)?.focus();
+  if (!row) return;
+  const focus = () => rows().find((a) => a.getAttribute("href") === row)?.focus();
+  addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(focus))); // after autofocus
 }
 
 export function keys(): void {

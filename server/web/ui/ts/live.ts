@@ -34,7 +34,7 @@ function icon(symbol: string): SVGElement {
 function time(at: string): HTMLElement {
   const t = document.createElement("time");
   t.dateTime = at;
-  t.textContent = new Date(at).toLocaleString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }).replace(",", "").replace(" ", "\u00a0");
+  t.textContent = new Date(at).toLocaleTimeString("en-GB", { timeZone: "UTC" }); // what comes now is of today
   return t;
 }
 
