@@ -115,6 +115,13 @@ func TestSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var daily int64
+	for _, d := range s.ByDay {
+		daily += d.Aligned + d.Failing + d.Others
+	}
+	if len(s.ByDay) != s.Days || daily != s.Total.Messages || s.ByDay[0].Day >= s.ByDay[1].Day {
+		t.Errorf("%d of %d messages in %+v", daily, s.Total.Messages, s.ByDay)
+	}
 	if s.Total.Messages != 20*116+5 || s.Reports != 21 || s.Reporters != 1 || s.Days != 20 || s.Policy != "none" {
 		t.Errorf("%+v", s)
 	}

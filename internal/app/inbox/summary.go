@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ type Summary struct {
 	Policy    string      `json:"policy"`   // p of the last report
 	Total     Counts      `json:"total"`
 	Sources   []SourceSum `json:"sources"`
+	ByDay     []DaySum    `json:"by_day"` // the oldest first, those with a report
 	Readiness []Readiness `json:"readiness"`
 }
 
@@ -77,6 +79,14 @@ type SourceSum struct {
 	Nets  int    `json:"networks"`
 	Days  int    `json:"days"` // with mail of it
 	Counts
+}
+
+// DaySum is the messages of one day.
+type DaySum struct {
+	Day     string `json:"day"`
+	Aligned int64  `json:"aligned"` // that pass DMARC
+	Failing int64  `json:"failing"` // of sources that send for the domain, and fail
+	Others  int64  `json:"others"`  // that fail, of the other sources
 }
 
 // Readiness says what a policy would refuse.
@@ -117,14 +127,13 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 		return nil, err
 	}
 	n := newNamer(ctx, q)
-	sums, days := map[string]*SourceSum{}, map[store.Day]bool{}
+	sums, days := map[string]*SourceSum{}, map[store.Day]map[*SourceSum]Counts{}
 	earliest, last := q.Until, map[*SourceSum]store.Day{}
 	for _, d := range first {
 		earliest = min(earliest, d)
 	}
 	for i := range list {
 		x := &list[i]
-		days[x.Day] = true
 		s.Total.add(x)
 		name, by := n.name(x)
 		sum := sums[by+" "+name]
@@ -139,17 +148,45 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 		}
 		last[sum] = x.Day
 		sum.add(x)
+		if days[x.Day] == nil {
+			days[x.Day] = map[*SourceSum]Counts{}
+		}
+		day := days[x.Day][sum]
+		day.add(x)
+		days[x.Day][sum] = day
 	}
 	s.Days = len(days)
 	for _, sum := range sums {
 		sum.classify(q, earliest)
 		s.Sources = append(s.Sources, *sum)
 	}
+	s.ByDay = byDay(days)
 	slices.SortFunc(s.Sources, func(a, b SourceSum) int {
 		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), cmp.Compare(b.Messages, a.Messages), strings.Compare(a.Name, b.Name))
 	})
 	s.Readiness = append(s.Readiness, s.ready("quarantine"), s.ready("reject"))
 	return s, nil
+}
+
+// Ours reports whether a source sends for the domain.
+func (x *SourceSum) Ours() bool { return x.Class == ClassKnown || x.Class == ClassNew }
+
+// byDay adds what each source sent on each day, once the sources have their classes.
+func byDay(days map[store.Day]map[*SourceSum]Counts) []DaySum {
+	list := []DaySum{}
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		d := DaySum{Day: day.String()}
+		for sum, c := range days[day] {
+			d.Aligned += c.DMARC
+			if sum.Ours() {
+				d.Failing += c.Failing()
+			} else {
+				d.Others += c.Failing()
+			}
+		}
+		list = append(list, d)
+	}
+	return list
 }
 
 // countReports counts the reports themselves.

@@ -60,6 +60,7 @@ func TestBrowserChecks(t *testing.T) {
 	}{
 		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
 			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"audit-history", "/audit/acme.test/history"}, {"watch", "/audit/watch"}, {"bulk", "/bulk"}, {"job", "/bulk/" + done}, {"job-stopped", "/bulk/" + stopped + "?grade=C"}, {"whatif-exempt", "/whatif?b=exempt-" + ref}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
+		{"reports in", &source{db: reported(t)}, []pageOf{{"reports-domain", "/reports/shop.example"}}},
 		{"reports", &source{db: outgoing(t)}, []pageOf{{"reports-out-full", "/reports/out"}}},
 		{"system", inspectedSource(t), []pageOf{{"system", "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-config", "/system/config?key=dns.cache"}, {"system-exempt", "/system/exempt"}}},
 		{"slow", &source{db: slowReports{}}, []pageOf{{"live-slow", "/live?follow=0"}}},
@@ -134,4 +135,33 @@ func TestBrowserRefusal(t *testing.T) {
 	defer server.Close()
 	path := "/r/V8J8SAPH-" + key.Tag("V8J8SAPH")
 	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{"refusal", path}, {"refusal-de", path + "?lang=de"}, {"refusal-lost", "/r/none"}}})
+}
+
+// reported is a history with reports of 30 days about a domain.
+func reported(t *testing.T) store.Reader {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "reported.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	today := store.DayOf(store.Millis(now))
+	for i := range 30 {
+		day := today - store.Day(i+1)
+		n := int64(1700 - 900*(i%7/5) + 13*i%50)
+		id, err := db.BeginInbound(t.Context(), store.Millis(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources := []store.Source{{Domain: "shop.example", Day: day, Kind: "dkim", Source: "bulk.test", IP: "192.0.2.1", Messages: n, DKIM: n - 3, DMARC: n - 3},
+			{Domain: "shop.example", Day: day, Kind: "dkim", Source: "shop.example", IP: "192.0.2.25", Messages: 200, SPF: 200, DKIM: 200, DMARC: 200},
+			{Domain: "shop.example", Day: day, Kind: "net", Source: "198.51.100.0/24", IP: "198.51.100.9", Messages: 36}}
+		if i == 8 {
+			sources = append(sources, store.Source{Domain: "shop.example", Day: day, Kind: "net", Source: "203.0.113.0/24", IP: "203.0.113.9", Messages: 190})
+		}
+		if _, err := db.EndInbound(t.Context(), id, store.Inbound{Kind: "aggregate", Org: "bigmail.test", ReportID: fmt.Sprint(i), Domain: "shop.example", Begin: day.Start(), End: (day + 1).Start(), Records: 3, Messages: n + 236, Meta: `{"policy":{"p":"quarantine"}}`, Proven: true, ReadAt: store.Millis(now)}, sources); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return db
 }

@@ -45,7 +45,7 @@ func TestGolden(t *testing.T) {
 		{"message", full, "/v/" + ref}, {"message-now", full, "/v/" + ref + "?dns=now"}, {"message-failing", failing, "/v/" + ref}, {"message-unknown", full, "/v/ZZZZZZZZ"},
 		{"whatif", full, "/whatif"}, {"whatif-off", off, "/whatif"}, {"audit", full, "/audit/acme.test"}, {"audit-form", full, "/audit"}, {"audit-running", full, "/audit/running.test"}, {"audit-old", full, "/audit/old.test"}, {"audit-history", full, "/audit/acme.test/history"},
 		{"watch", full, "/audit/watch"}, {"watch-off", off, "/audit/watch"}, {"bulk", full, "/bulk"}, {"bulk-off", off, "/bulk"}, {"job", full, "/bulk/" + done}, {"job-stopped", full, "/bulk/" + stopped + "?grade=C"},
-		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"system", inspected, "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-failing", failing, "/system"},
+		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"reports-domain", &source{db: reported(t)}, "/reports/shop.example"}, {"system", inspected, "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-failing", failing, "/system"},
 		{"system-config", inspected, "/system/config?key=dns.cache"}, {"system-config-failing", stopping, "/system/config"}, {"system-exempt", inspected, "/system/exempt"}, {"system-exempt-none", off, "/system/exempt"}, {"system-exempt-failing", stopping, "/system/exempt"}, {"whatif-exempt", full, "/whatif?a=live&b=exempt-" + ref},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +153,7 @@ const (
 )
 
 // goldenPages are those whose pictures are compared.
-var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-out-full", "live-off", "search-wrong"}
+var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-out-full", "live-off", "search-wrong"}
 
 // comparePictures compares the screenshots in dir with testdata/golden. They depend on the browser and
 // its fonts: with others than those that made the golden ones, nothing is compared.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"postseal/domain"
@@ -25,6 +26,20 @@ type reportsData struct {
 	Sources []inbox.SourceSum
 	Periods []int
 	Shows   []choice
+	Stages  []stage
+	Bars    []dayBar
+	Most    int64 // messages of the largest day
+}
+
+// stage is a policy on the way to reject.
+type stage struct{ Policy, Tone, Words, Detail string }
+
+// dayBar is a day of the chart. All numbers but the counts are in percent.
+type dayBar struct {
+	inbox.DaySum
+	X, Width                    float64
+	Aligned1, Failing1, Others1 float64 // heights
+	AlignedY, FailingY, OthersY float64
 }
 
 const (
@@ -108,8 +123,9 @@ func (d *reportsData) describe(s *inbox.Summary) {
 		return
 	}
 	d.Words, d.Lead = readiness(s)
+	d.Stages, d.Bars = stagesOf(s), d.bars(s)
 	for i := range s.Sources {
-		if x := &s.Sources[i]; d.Show == "all" || d.Show == "mend" && toFix(x) || d.Show == "others" && !ours(x) {
+		if x := &s.Sources[i]; d.Show == "all" || d.Show == "mend" && toFix(x) || d.Show == "others" && !x.Ours() {
 			d.Sources = append(d.Sources, *x)
 		}
 	}
@@ -121,12 +137,16 @@ func readiness(s *inbox.Summary) (words, lead string) {
 	for i := range s.Readiness {
 		ready[s.Readiness[i].Policy] = &s.Readiness[i]
 	}
-	lead = fmt.Sprintf("%s messages in %d reports of %d receivers, %s pass DMARC. The policy is p=%s.", number(s.Total.Messages), s.Reports, s.Reporters, share(s.Total.DMARC, s.Total.Messages), cmp.Or(s.Policy, "none"))
+	lead = fmt.Sprintf("%s messages in %s of %s, %s pass DMARC. The policy is p=%s.", number(s.Total.Messages), plural(s.Reports, "report", "reports"), plural(s.Reporters, "receiver", "receivers"), share(s.Total.DMARC, s.Total.Messages), cmp.Or(s.Policy, "none"))
 	switch q, j := ready["quarantine"], ready["reject"]; {
 	case j != nil && j.Ready:
 		return s.Domain + " is ready for p=reject.", lead
+	case j != nil && len(j.Blockers) == 1:
+		return s.Domain + " is almost ready for p=reject: one thing is left.", lead
 	case q != nil && q.Ready:
 		return s.Domain + " is ready for p=quarantine, and not yet for p=reject.", lead
+	case q != nil && len(q.Blockers) == 1:
+		return s.Domain + " is almost ready for p=quarantine: one thing is left.", lead
 	}
 	return s.Domain + " is not ready for enforcement.", lead
 }
@@ -138,7 +158,53 @@ func share(n, of int64) string {
 	return fmt.Sprintf("%.1f%%", float64(n)/float64(of)*100)
 }
 
-// ours reports whether a source sends for the domain.
-func ours(x *inbox.SourceSum) bool { return x.Class == inbox.ClassKnown || x.Class == inbox.ClassNew }
+func toFix(x *inbox.SourceSum) bool { return x.Ours() && x.Failing() > 0 }
 
-func toFix(x *inbox.SourceSum) bool { return ours(x) && x.Failing() > 0 }
+// policies are the stages of DMARC, the mildest first.
+var policies = []string{"none", "quarantine", "reject"}
+
+// stagesOf says for each policy whether it is published, could be, or what is left.
+func stagesOf(s *inbox.Summary) []stage {
+	now := max(slices.Index(policies, s.Policy), 0)
+	list := []stage{{Policy: "none", Tone: "ok", Words: "p=none", Detail: plural(s.Reporters, "receiver reports", "receivers report") + ", " + share(s.Total.DMARC, s.Total.Messages) + " of the mail passes."}}
+	for i := range s.Readiness {
+		r := &s.Readiness[i]
+		x := stage{Policy: r.Policy, Words: "p=" + r.Policy}
+		switch k := slices.Index(policies, r.Policy); {
+		case k <= now:
+			x.Tone, x.Detail = "ok", "Published."
+			if !r.Ready && len(r.Blockers) > 0 {
+				x.Tone, x.Detail = "warn", "Published, although: "+r.Blockers[0]
+			}
+		case r.Ready:
+			x.Tone, x.Words, x.Detail = "ok", x.Words+", ready", "It can be published."
+		case len(r.Blockers) > 0:
+			x.Tone, x.Words, x.Detail = "warn", x.Words+", "+plural(len(r.Blockers), "thing left", "things left"), r.Blockers[0]
+		default:
+			x.Tone, x.Words = "none", x.Words+", not yet"
+		}
+		x.Detail = sentence(x.Detail)
+		list = append(list, x)
+	}
+	return list
+}
+
+// bars draws the messages of each day: those that pass at the bottom, then those of ours that fail,
+// then the others.
+func (d *reportsData) bars(s *inbox.Summary) []dayBar {
+	d.Most = 1
+	for _, x := range s.ByDay {
+		d.Most = max(d.Most, x.Aligned+x.Failing+x.Others)
+	}
+	step := 100 / float64(max(len(s.ByDay), 7))
+	var list []dayBar
+	for i, x := range s.ByDay {
+		high := func(n int64) float64 { return float64(n) / float64(d.Most) * 100 }
+		b := dayBar{DaySum: x, X: float64(i) * step, Width: step * 0.78, Aligned1: high(x.Aligned), Failing1: high(x.Failing), Others1: high(x.Others)}
+		b.AlignedY = 100 - b.Aligned1
+		b.FailingY = b.AlignedY - b.Failing1
+		b.OthersY = b.FailingY - b.Others1
+		list = append(list, b)
+	}
+	return list
+}

@@ -56,7 +56,7 @@ const texts = async (javaScriptEnabled) => {
   for (const p of plan.pages) {
     const page = await context.newPage();
     await page.goto(url + p.path, { waitUntil: "load" });
-    all[p.name] = (await page.locator("main").innerText()).replace(/\s+/g, " ").replace(/\bCopy\b ?/g, "").replace(/following|not connected, trying again|follows every 10 seconds/g, "").trim();
+    all[p.name] = (await page.locator("main").innerText()).replace(/\s+/g, " ").replace(/\b(Copy for the postmaster|Copy|Share)\b ?/g, "").replace(/following|not connected, trying again|follows every 10 seconds/g, "").trim();
     await page.close();
   }
   await context.close();
