@@ -48,6 +48,9 @@ func (o *Options) namesMilter() (f []Finding, milter string) {
 	return one("postfix", Fail, setupHint, "smtpd_milters of Postfix does not name %s, where the milter listens", milter), milter
 }
 
+// oldDefault is where the milter listened by default in early versions.
+const oldDefault = "inet:127.0.0.1:8891"
+
 // deadMilters finds milters in smtpd_milters that do not answer: Postfix then answers 451 to
 // all mail, or accepts it without a check.
 func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
@@ -65,6 +68,9 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 		effect, hint := "all mail gets 451", "start its program, or remove it: postconf -e "+postfix.Quote(postfix.Milters+" = "+s.Without(e))+reloadHint
 		if s.OnFailure(e) == "accept" {
 			effect = "its check is skipped"
+		}
+		if e == oldDefault && !s.Uses(ours) {
+			effect += ". postseal once listened there by default, as OpenDKIM does"
 		}
 		for _, former := range s.Former(ours) {
 			if former == e {

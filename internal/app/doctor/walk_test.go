@@ -134,6 +134,17 @@ func TestWalk(t *testing.T) {
 			w.postconf("-e", "smtpd_milters = { unix:postseal/milter.sock, default_action=tempfail }")
 			return nil
 		}},
+		{"the default of an early version", "the milter listens", func(w *walk) func() {
+			if c, err := net.Dial("tcp", "127.0.0.1:8891"); err == nil {
+				c.Close()
+				w.t.Skip("something listens at 127.0.0.1:8891")
+			}
+			w.postconf("-e", "smtpd_milters = inet:127.0.0.1:8891")
+			if found := w.failures(); len(found) != 2 || !strings.Contains(found[1].Text, "once listened there by default") {
+				w.t.Errorf("%+v", found)
+			}
+			return nil
+		}},
 		{"another milter is dead", "where nothing listens", func(w *walk) func() {
 			w.postconf("-e", "smtpd_milters = inet:"+w.options.Milter+", inet:"+away(w.t))
 			return nil
