@@ -119,7 +119,7 @@ func (a *auditRun) markOutput() (finish func() error, err error) {
 // a function that undoes it. Most memory of an audit lives as long as the audit, so a
 // collection frees little.
 func spareCollector() (undo func()) {
-	const percent, soft = 400, 120 << 20
+	const percent, soft = 400, 108 << 20
 	before := debug.SetGCPercent(percent)
 	limit := debug.SetMemoryLimit(soft)
 	return func() {
