@@ -81,6 +81,7 @@ func pooled(t *testing.T, s *pgtest.Server) string {
 // TestPooled: the same cases behind pgbouncer in transaction mode, the migrations included, where
 // no two statements outside of a transaction need go to the same session.
 func TestPooled(t *testing.T) {
+	pgtest.Long(t)
 	s := pgtest.Need(t, server)
 	address := pooled(t, s)
 	open(t, s.Database(t, address)).Close()

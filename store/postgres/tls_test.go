@@ -107,6 +107,7 @@ func (a *authority) server(t *testing.T, ip string) (cert, key []byte) {
 // TestTLS: sslmode=verify-full reaches a server with the right certificate over TLS, migrations
 // included, and no other server.
 func TestTLS(t *testing.T) {
+	pgtest.Long(t)
 	s := pgtest.Begin(t)
 	ca := newAuthority(t)
 	s.UseTLS(t, ca.server)

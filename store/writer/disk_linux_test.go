@@ -14,6 +14,7 @@ import (
 // TestDiskFull: the state folder is a small file system that fills up. Mail continues; what is
 // lost is counted to the row; when there is room again all continues without a restart.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skipf("skipped: a small file system cannot be mounted here: %v", err)

@@ -25,6 +25,7 @@ func copyDir(t *testing.T, from, to string) {
 // TestPowerCut: after a power cut the disk has the journal as of the last fdatasync, and the
 // database as of any time. What was synced is stored once; the rest is noted as lost.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for _, database := range []string{"none", "older", "newer"} {
 		t.Run(database, func(t *testing.T) {
 			s, disk := newSite(t), newSite(t)

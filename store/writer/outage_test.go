@@ -12,12 +12,13 @@ import (
 
 // outageRows is how many verdicts come while the database is away. Two hours of 50 verdicts a second are
 // 360,000: make outage.
-var outageRows = flag.Int("outage", 12_000, "verdicts of TestOutage")
+var outageRows = flag.Int("outage", 4_000, "verdicts of TestOutage")
 
 // TestOutage: the verdicts of two hours without a database wait in the journal, over a restart in the middle,
 // with the times of their messages. When the database is back, all of them are stored once, and the journal is
 // empty again.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.down.Store(true)
 	w := s.start()

@@ -20,8 +20,6 @@ import (
 	"postseal/store/writer"
 )
 
-var server *pgtest.Server
-
 // cutter is a TCP proxy in front of the database that cuts connections: after some octets of
 // an answer, the answer to COMMIT included.
 type cutter struct {
@@ -74,7 +72,8 @@ func (c *cutter) serve() {
 // TestCutConnections: connections are cut at any octet of an answer, and the database crashes
 // in between; no row is lost or stored twice.
 func TestCutConnections(t *testing.T) {
-	s := pgtest.Need(t, server)
+	pgtest.Long(t)
+	s := pgtest.Begin(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	var mu sync.Mutex
 	var calm atomic.Bool

@@ -21,7 +21,6 @@ import (
 	"postseal/store/journal"
 	"postseal/store/sqlite"
 	"postseal/store/storetest"
-	"postseal/store/storetest/pgtest"
 	"postseal/store/writer"
 )
 
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("WRITER_TEST_CRASH"); dir != "" {
 		crashing(dir)
 	}
-	code := pgtest.Main(m, &server)
+	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -195,6 +194,7 @@ func eventually(t testing.TB, what string, done func() bool) {
 
 // TestShips: what is added is stored once, also over restarts.
 func TestShips(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	for i := range 3 {
 		w := s.start()
@@ -207,6 +207,7 @@ func TestShips(t *testing.T) {
 // TestDatabaseDown: rows wait in the journal, over a restart too, and are stored when the
 // database is back.
 func TestDatabaseDown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.down.Store(true)
 	w := s.start()
@@ -255,6 +256,7 @@ func (f *faulty) Ship(ctx context.Context, n store.Node, from, to store.Position
 
 // TestDoubtfulCommit: every other commit is not answered; no row is lost or stored twice.
 func TestDoubtfulCommit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	n := 0
 	s.wrap = func(db store.Store) store.Store {
@@ -289,6 +291,7 @@ func (s *site) tryStored() (rows map[string]int, lost map[string]int64) {
 // TestRefusedRow: one row that the database does not take is set aside and counted; the rows
 // around it are stored.
 func TestRefusedRow(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.wrap = func(db store.Store) store.Store {
 		return &faulty{Store: db, before: func(b *store.Batch) error {
@@ -328,6 +331,7 @@ func TestAhead(t *testing.T) {
 // TestJournalFull: while the database is down and the journal is full, the newest rows are
 // lost, and counted to the row; what is kept is stored when the database is back.
 func TestJournalFull(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.j = journal.Options{MaxBytes: 1 << 20, SegmentBytes: 256 << 10}
 	s.down.Store(true)
@@ -363,6 +367,7 @@ func TestQueueFull(t *testing.T) {
 // TestClone: two processes with one identity: the one that is found out gets a new one; rows of
 // both are stored once, also when the first one had the identity for long.
 func TestClone(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{0, 2 * cloneTime} {
 		t.Run(after.String(), func(t *testing.T) { testClone(t, after) })
 	}
@@ -427,6 +432,7 @@ func crashing(dir string) {
 // TestKilled: kill -9 at any time loses no more than what came within the last moment, no
 // row is stored twice, and the crash is noted.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	total := 0
 	for i := range 5 {
@@ -461,6 +467,7 @@ func TestKilled(t *testing.T) {
 // TestOldCopy: a database that was restored from an old copy is filled again from the
 // journal, which keeps shipped segments for an hour.
 func TestOldCopy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	w := s.start()
 	add(w, 0, 100)

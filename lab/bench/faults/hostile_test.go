@@ -235,10 +235,10 @@ const fewSessions = 40
 
 // What the load may take, in KiB: the cache of answers, those that are being read and what the collector
 // leaves before it knows how much is in use, up to four times that; and each session. For 1,000 milter
-// sessions and as many requests that is 0.8 MB each.
+// sessions and as many requests that is 0.46 MB each.
 const (
-	oncePerDaemon = 192 << 10
-	perSession    = 700
+	oncePerDaemon = 96 << 10
+	perSession    = 400
 )
 
 // TestHostileDNS: whatever the DNS says, a session takes no more than 1 MB, and what it took comes
@@ -265,7 +265,7 @@ func TestHostileDNS(t *testing.T) {
 // mayStay is what may be resident after a load above that before it, in KiB: the cache of answers, and the tables
 // of the Go runtime for as many goroutines and as large a heap as there were. It never gives those back; the
 // next load uses them again.
-const mayStay = 96 << 10
+const mayStay = 64 << 10
 
 // overrunAll sends the sessions with each kind of DNS, and judges what they take.
 func (h *hostile) overrunAll(t *testing.T, d *daemon, before int) {
@@ -354,7 +354,7 @@ func startHostile(t *testing.T, limits string) (*hostile, *daemon) {
 
 // leastHonest is how many pairs of honest messages come within the time of TestShedCostly where the daemon has
 // the better part of a processor: with less, the collector frees memory later than it is asked for.
-const leastHonest = 90
+const leastHonest = 30
 
 // TestShedCostly: where memory fills up, the messages that hold much of it are deferred. Honest
 // mail is not.

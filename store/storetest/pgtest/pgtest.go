@@ -78,6 +78,14 @@ func Need(t testing.TB, s *Server) *Server {
 	return nil
 }
 
+// Long skips a test that go test ./... has no time for.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv(needVar) == "" {
+		t.Skipf("SKIPPED: it takes long: %s=1", needVar)
+	}
+}
+
 // binaries finds the folder of initdb.
 func binaries() (string, error) {
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
