@@ -81,22 +81,15 @@ func (m *Memory) Close() {
 }
 
 // The percentages of the collector (GOGC). The memory of a message is garbage after its verdict: to
-// collect rarely saves about a tenth of the CPU time of a small message and takes up to 20 MB. With
-// more memory in use, that share would be too much.
+// collect rarely saves about a tenth of the CPU time of a small message. The share falls as more is in
+// use, so that no more than mostGarbage waits for a collection, or often percent of what is in use.
 const (
-	rarely, rarelyBelow   = 400, 24 << 20
-	usually, usuallyBelow = 100, 96 << 20
-	often                 = 40
+	rarely, often = 400, 40
+	mostGarbage   = 48 << 20
 )
 
 func percentFor(used int64) int {
-	switch {
-	case used < rarelyBelow:
-		return rarely
-	case used < usuallyBelow:
-		return usually
-	}
-	return often
+	return int(min(max(mostGarbage*100/max(used, 1), often), rarely))
 }
 
 // collection is garbage that the next collection finds.

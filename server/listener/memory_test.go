@@ -86,3 +86,16 @@ func TestShort(t *testing.T) {
 		t.Errorf("%d checks are kept", len(e.SPF.checks))
 	}
 }
+
+// TestPercent: what waits for a collection is bounded, and small amounts in use are collected rarely.
+func TestPercent(t *testing.T) {
+	for used := int64(0); used < 2<<30; used += 1 << 20 {
+		percent := percentFor(used)
+		if garbage := used * int64(percent) / 100; percent > rarely || garbage > max(mostGarbage, used*often/100) {
+			t.Fatalf("%d octets in use: %d %%, %d octets wait", used, percent, garbage)
+		}
+	}
+	if percentFor(10<<20) != rarely || percentFor(1<<30) != often {
+		t.Errorf("%d and %d %%", percentFor(10<<20), percentFor(1<<30))
+	}
+}

@@ -235,10 +235,10 @@ const fewSessions = 40
 
 // What the load may take, in KiB: the cache of answers, those that are being read and what the collector
 // leaves before it knows how much is in use, up to four times that; and each session. For 1,000 milter
-// sessions and as many requests that is 0.46 MB each.
+// sessions and as many requests that is 0.8 MB each.
 const (
-	oncePerDaemon = 96 << 10
-	perSession    = 400
+	oncePerDaemon = 128 << 10
+	perSession    = 700
 )
 
 // TestHostileDNS: whatever the DNS says, a session takes no more than 1 MB, and what it took comes
