@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"postseal/domain"
 	"postseal/internal/app/inbox"
@@ -27,6 +28,7 @@ type reportsData struct {
 	Periods []int
 	Shows   []choice
 	Stages  []stage
+	Ask     string // a source that may be the domain's own
 	Bars    []dayBar
 	Most    int64 // messages of the largest day
 }
@@ -124,6 +126,11 @@ func (d *reportsData) describe(s *inbox.Summary) {
 	}
 	d.Words, d.Lead = readiness(s)
 	d.Stages, d.Bars = stagesOf(s), d.bars(s)
+	for _, line := range s.Readiness[len(s.Readiness)-1].Arithmetic {
+		if strings.HasSuffix(line, "?") {
+			d.Ask = line
+		}
+	}
 	for i := range s.Sources {
 		if x := &s.Sources[i]; d.Show == "all" || d.Show == "mend" && toFix(x) || d.Show == "others" && !x.Ours() {
 			d.Sources = append(d.Sources, *x)
