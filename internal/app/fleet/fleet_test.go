@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -19,11 +20,14 @@ var server *pgtest.Server
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m, &server)) }
 
+// through is the address of a proxy in front of the server, for TestPooled.
+var through string
+
 // members returns connections to one database, as of several hosts.
 func members(t *testing.T, n int) []*DB {
 	t.Helper()
 	s := pgtest.Need(t, server)
-	address := s.Database(t, s.Addr)
+	address := s.Database(t, cmp.Or(through, s.Addr))
 	db, err := postgres.Open(t.Context(), address, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

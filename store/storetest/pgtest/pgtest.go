@@ -241,6 +241,18 @@ func (s *Server) Dump(t testing.TB, address string) []byte {
 	return data
 }
 
+// Restore runs what Dump returned in a database.
+func (s *Server) Restore(t testing.TB, address string, dump []byte) {
+	t.Helper()
+	file := filepath.Join(s.dir, "restore.sql")
+	if err := os.WriteFile(file, dump, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.run("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, "-d", address); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // UseTLS makes the server offer TLS with the certificate that sign returns for its address.
 func (s *Server) UseTLS(t *testing.T, sign func(t *testing.T, ip string) (cert, key []byte)) {
 	t.Helper()
