@@ -16,6 +16,7 @@ import (
 	"postseal"
 	"postseal/internal/app/atomicfile"
 	"postseal/internal/app/conf"
+	"postseal/internal/app/fleet"
 	"postseal/internal/app/notify"
 	"postseal/internal/app/rules"
 	"postseal/server/listener"
@@ -24,11 +25,13 @@ import (
 
 // The pace of alarms, and the bounds of what could not be sent.
 const (
-	alarmEvery  = 15 * time.Second
 	retryEvery  = 2 * time.Minute
 	maxAttempts = 10
 	maxUnsent   = 100
 )
+
+// alarmEvery is how often alarms are looked for.
+var alarmEvery = fleet.Soon(15 * time.Second)
 
 // alarms looks for the problems that [notify] reports, and reports them.
 type alarms struct {

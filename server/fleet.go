@@ -116,7 +116,7 @@ func (m *member) close() {
 }
 
 // turnFor is for how long a host keeps a job: longer than from one time that it is due to the next.
-const turnFor = sweepEvery + 30*time.Second
+var turnFor = sweepEvery + fleet.Soon(30*time.Second)
 
 // turn calls f if it is the turn of this host, and reports whether it was. A host that cannot ask does
 // nothing, since the job needs the database too.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/fleet"
 	"postseal/internal/app/inbox"
 	"postseal/server/listener"
 	"postseal/store"
@@ -22,10 +23,12 @@ import (
 
 // The intervals of the history's background work.
 const (
-	sweepEvery = time.Minute
-	sweepTime  = 10 * time.Minute
-	flushTime  = 5 * time.Second // to ship the remaining records at the end
+	sweepTime = 10 * time.Minute
+	flushTime = 5 * time.Second // to ship the remaining records at the end
 )
+
+// sweepEvery is how often the limits of the history and its reports are looked after.
+var sweepEvery = fleet.Soon(time.Minute)
 
 // keeper stores every verdict, as [store] says.
 type keeper struct {

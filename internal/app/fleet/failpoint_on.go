@@ -27,3 +27,6 @@ func Failpoint(name string) {
 	syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // it does not return
 	select {}
 }
+
+// Soon returns a thirtieth of d: tests wait for it.
+func Soon(d time.Duration) time.Duration { return d / 30 }

@@ -13,6 +13,7 @@ func (d *DB) Turn(ctx context.Context, job string, m *Member, keep time.Duration
 	if mine, err = d.lease(ctx, job, m, keep); err != nil || !mine {
 		return false, err
 	}
+	Failpoint("leased")
 	within, end := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -30,6 +31,7 @@ func (d *DB) Turn(ctx context.Context, job string, m *Member, keep time.Duration
 	defer renewing.Wait()
 	defer end()
 	f()
+	Failpoint("worked")
 	_, err = d.lease(ctx, job, m, keep)
 	return true, err
 }

@@ -44,6 +44,7 @@ func (d *DB) Notices(ctx context.Context, step func(now time.Time, told map[stri
 				return err
 			}
 		}
+		Failpoint("noticed")
 		return nil
 	})
 }
