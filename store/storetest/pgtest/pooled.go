@@ -71,4 +71,3 @@ func (s *Server) Pooled(t testing.TB) string {
 		}
 	}
 }
-
