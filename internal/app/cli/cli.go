@@ -60,7 +60,7 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 		}
 	}()
 	root := a.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(negations(args))
 	root.SetContext(ctx)
 	if err := root.Execute(); err != nil {
 		a.fail(err)
