@@ -231,7 +231,7 @@ func (w *walker) shell(script, input string) {
 // bash runs a script and returns its output. What it leaves running may keep the output open.
 func (w *walker) bash(script, input string) (out string, code int) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute) // to make packages on a busy machine
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir, cmd.Stdin = w.dir, strings.NewReader(input)

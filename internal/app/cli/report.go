@@ -32,8 +32,8 @@ func (a *app) reportReadCommand() *cobra.Command {
 		Short: "Show what the reports of other mail servers say",
 		Long: `Read shows DMARC aggregate reports (RFC 9990 and RFC 7489), DMARC failure reports (RFC 9991)
 and TLS reports (RFC 8460). A PATH is a report, a gzip, bzip2, zlib, zip or tar file, base64
-or uuencode, a mail, an mbox file, a Maildir or a directory of any of these. The content decides how a file is read;
-names and media types are not trusted.
+or uuencode, a mail, an mbox file, a Maildir or a directory of any of these. The content
+decides how a file is read; names and media types are not trusted.
 
 Damaged reports are read as far as they can be; warnings say what was wrong and in which
 line. A report that cannot be trusted is rejected and does not stop the others.
