@@ -67,7 +67,8 @@ func TestRollingUpgrade(t *testing.T) {
 	}
 	schema := func() int { return count(t, address, "SELECT max(version_id) FROM postseal.goose_db_version") }
 	until(t, "the old schema", func() bool { return schema() > 0 })
-	if got := schema(); got != int(postgres.Newest())-1 {
+	before := schema()
+	if got := before; got >= int(postgres.Newest()) { // several migrations can have come together
 		t.Fatalf("the old version has schema %d, this one %d", got, postgres.Newest())
 	}
 	s := &sent{refs: map[string]bool{}}
@@ -122,5 +123,5 @@ func TestRollingUpgrade(t *testing.T) {
 		}
 		d.stop()
 	}
-	t.Logf("%d messages over 3 hosts, from schema %d to %d and back", len(s.refs), postgres.Newest()-1, postgres.Newest())
+	t.Logf("%d messages over 3 hosts, from schema %d to %d and back", len(s.refs), before, postgres.Newest())
 }
