@@ -3,13 +3,15 @@ package faults
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,21 +82,24 @@ func TestStoreLatency(t *testing.T) {
 	}
 }
 
-// ahead lets this process and the daemons run before all other programs, where the ratios are judged and root
-// runs the test: then the machine is as if it did nothing else. It returns what daemons are started with.
+// ahead gives this process and the daemons more of the processors than other programs get, where the ratios are
+// judged and root runs the test. Real-time priority would be more, but a thread that waits for a lock of the Go
+// runtime then keeps the one that has it from running. It returns what daemons are started with.
 func ahead(t *testing.T) (wrap []string) {
 	t.Helper()
 	if *rounds < enoughRounds {
 		return nil
 	}
-	self := fmt.Sprint(os.Getpid())
-	// Not a real-time class: there a thread that spins keeps the processor from the one it waits for.
-	if out, err := exec.Command("renice", "-n", "-19", "-p", self).CombinedOutput(); err != nil {
-		t.Logf("other programs take part, because this one may not go ahead of them: %v, %s", err, out)
+	tasks, err := filepath.Glob("/proc/self/task/*")
+	for _, task := range tasks {
+		id, _ := strconv.Atoi(filepath.Base(task))
+		err = errors.Join(err, syscall.Setpriority(syscall.PRIO_PROCESS, id, -20))
+	}
+	if len(tasks) == 0 || err != nil {
+		t.Logf("other programs take part, because this one may not go ahead of them: %v", err)
 		return nil
 	}
-	t.Cleanup(func() { exec.Command("renice", "-n", "0", "-p", self).Run() })
-	return []string{"nice", "-n", "-19"}
+	return []string{"nice", "-n", "-20"}
 }
 
 // window sends messages at an even pace.
