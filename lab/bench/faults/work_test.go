@@ -148,6 +148,22 @@ func code(t *testing.T, c *exec.Cmd) int {
 	return c.ProcessState.ExitCode()
 }
 
+// storm cuts the connections to the database, kills it with one of the workers, and starts it again.
+func storm(t *testing.T, w *wire, pg *pgtest.Server, worker *exec.Cmd) {
+	t.Helper()
+	w.set("cut")
+	time.Sleep(300 * time.Millisecond)
+	w.set("gone")
+	if err := pg.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	worker.Process.Kill()
+	if err := pg.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.set("calm")
+}
+
 // TestFleetWork: the results of three workers are those of one process, in its order, each once, with
 // workers killed at each step, the command killed and continued elsewhere, and a bad connection.
 func TestFleetWork(t *testing.T) {
@@ -199,17 +215,7 @@ func TestFleetWork(t *testing.T) {
 	until(t, "the second command finds the work", func() bool { return count(t, b.direct, used) > last })
 	workers := []*exec.Cmd{b.worker(""), b.worker(""), b.worker("")}
 	until(t, "all workers work", func() bool { return holders() >= before+3 })
-	wire.set("cut")
-	time.Sleep(300 * time.Millisecond)
-	wire.set("gone")
-	if err := pg.Crash(); err != nil {
-		t.Fatal(err)
-	}
-	workers[0].Process.Kill()
-	if err := pg.Start(); err != nil {
-		t.Fatal(err)
-	}
-	wire.set("calm")
+	storm(t, wire, pg, workers[0])
 	if got := code(t, second); got != 65 {
 		t.Errorf("exit %d", got)
 	}
@@ -323,17 +329,7 @@ func TestFleetReplay(t *testing.T) {
 	second := b.replay(path, "second", append(fleet, "--resume")...)
 	workers := []*exec.Cmd{b.worker(""), b.worker(""), b.worker("")}
 	until(t, "some of it is done", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work_chunk WHERE done") > 5 })
-	wire.set("cut")
-	time.Sleep(300 * time.Millisecond)
-	wire.set("gone")
-	if err := pg.Crash(); err != nil {
-		t.Fatal(err)
-	}
-	workers[0].Process.Kill()
-	if err := pg.Start(); err != nil {
-		t.Fatal(err)
-	}
-	wire.set("calm")
+	storm(t, wire, pg, workers[0])
 	if got := code(t, second); got != 0 {
 		t.Errorf("exit %d", got)
 	}
