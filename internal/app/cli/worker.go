@@ -98,7 +98,8 @@ func (w *worker) run(ctx context.Context) error {
 func (w *worker) serve(ctx context.Context) {
 	told := false
 	for ctx.Err() == nil {
-		c, ok, err := w.queue.Take(ctx, w.holder, workKinds, w.unseen())
+		// Not cut short when ctx ends: a chunk that the database leased is given back by do.
+		c, ok, err := w.queue.Take(context.WithoutCancel(ctx), w.holder, workKinds, w.unseen())
 		switch {
 		case err != nil && !told && ctx.Err() == nil:
 			told = true
