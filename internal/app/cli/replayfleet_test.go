@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -223,5 +224,43 @@ func TestUnseenMail(t *testing.T) {
 			}
 		}
 		a.client.Close()
+	}
+}
+
+// TestAuditFleetHere: on one host, audit --fleet does the work itself, in the order of the list.
+func TestAuditFleetHere(t *testing.T) {
+	dir, dns := fleetArchive(t)
+	list := filepath.Join(dir, "domains.txt")
+	var names strings.Builder
+	for i := range 120 {
+		fmt.Fprintf(&names, "d%d.test\n", i)
+	}
+	if err := os.WriteFile(list, []byte("e.test\nf.test\n"+names.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	audit := func(more ...string) (domains []string) {
+		t.Helper()
+		var o, e bytes.Buffer
+		args := append([]string{"audit", "-f", list, "--resolver", dns, "--format", "jsonl", "--no-progress", "--fail-on", "never"}, more...)
+		if code := Main(args, strings.NewReader(""), &o, &e); code != 2 { // most of them do not exist
+			t.Fatalf("%v: exit %d, %s", more, code, &e)
+		}
+		for line := range strings.Lines(o.String()) {
+			var x struct{ Domain, Grade string }
+			if err := json.Unmarshal([]byte(line), &x); err != nil {
+				t.Fatal(err)
+			}
+			domains = append(domains, x.Domain+" "+x.Grade)
+		}
+		return domains
+	}
+	address := "sqlite:" + filepath.Join(dir, "store.db")
+	if code := Main([]string{"replay", "--resolver", dns, "--no-progress", "--into", address, filepath.Join(dir, "mail", "box")}, strings.NewReader(""), io.Discard, io.Discard); code != 0 {
+		t.Fatalf("the history cannot be made: exit %d", code)
+	}
+	want := audit()
+	got := audit("--fleet", "--store", address)
+	if len(want) != 122 || strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%d results, and %d of one process:\n%q\n%q", len(got), len(want), got, want)
 	}
 }
