@@ -38,8 +38,9 @@ var reportResults = map[string]string{
 	"20-recv-": "pass none - pass accept", "20-recv-exchange-v6": "fail none - fail reject", "20-recv-exim6-v6": "fail none - fail reject",
 	"20-recv-postfix-ipv6": "fail none - fail reject", "20-recv-scope": "fail none - fail reject",
 	"20-recv-lmtp-local": "envelope", "20-recv-mdaemon": "envelope",
-	// Behind a gateway: the client is not the gateway. 30k is a bounce.
-	"30": "fail none - fail reject", "30k": "none none - fail reject",
+	// Mail through a gateway in trusted_relays: its client is the one that the gateway names. Where none is named,
+	// it is unknown.
+	"30": "pass none - pass accept", "30e": "none none - temperror defer", "30f": "none none - temperror defer", "30g": "none none - temperror defer", "30h": "fail none - fail reject",
 	"40": "none none pass fail accept", "40f": "none none fail fail reject", "40g": "none none fail fail reject", "41a": "none pass - fail reject",
 	"50b": "pass pass - fail quarantine", "50c": "none none - fail reject", "50d": "none neutral - fail quarantine", "50": "none pass - pass accept",
 	// Long fields: what Postfix accepts is verified.
