@@ -69,6 +69,17 @@ func reportKey(t *testing.T, dir string) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
+// sendReports sends what is due at a time. A report that comes back at once has failed before the command ends.
+func (r *rig) sendReports(t *testing.T, now string) {
+	t.Helper()
+	r.postfix.age(t)
+	cmd := exec.Command(binary, "report", "send", "--config", r.config, "--resolver", r.dns.Addr(), "--now", now)
+	out, err := cmd.CombinedOutput()
+	if err != nil && !(cmd.ProcessState.ExitCode() == 65 && strings.Contains(string(out), ": returned: ")) {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+}
+
 // TestReports: two days of mail through Postfix and the milter become reports, which Postfix
 // delivers to another domain. Read back, their sums are those of the mail. An address that
 // bounces twice is suppressed, and who asked for none gets none. The forgeries of the first day become
@@ -111,7 +122,7 @@ func TestReports(t *testing.T) {
 	for i, day := range []string{"2026-11-28", "2026-11-29"} {
 		after := []string{"2026-11-29", "2026-11-30"}[i]
 		for _, clock := range []string{"07:00:00Z", "07:31:00Z"} {
-			r.postseal(t, 0, "report", "send", "--config", r.config, "--resolver", r.dns.Addr(), "--now", after+"T"+clock)
+			r.sendReports(t, after+"T"+clock)
 		}
 		until(t, "the bounce of "+day+" is noted", 60*time.Second, func() bool {
 			return strings.Contains(r.postseal(t, 0, "report", "list", "--config", r.config, "--day", day), "d@gone.test: failed")
