@@ -88,7 +88,7 @@ func TestFindAuthor(t *testing.T) {
 		{"message ends with CR", "From: a@x.com\r\nSubject: x\r", "", BareLineEnd, 1},
 		{"folds are fine", "From:\r\n a@x.com\r\nSubject: x\r\n y\r\n\tz\r\n", "x.com", "", 1},
 		{"bare LF in the body", "From: a@x.com\r\n\r\nx\ny\rz", "x.com", "", 1},
-		{"field after a line that is none", "From: a@x.com\r\nJunk\r\nFrom: b@evil.com\r\n", "x.com", "", 1},
+		{"field after a line that is not a field", "From: a@x.com\r\nJunk\r\nFrom: b@evil.com\r\n", "x.com", "", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

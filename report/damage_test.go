@@ -144,7 +144,7 @@ func TestDamagedMail(t *testing.T) {
 		{"LF in a part of the mail", changed("--b\r\n", "--b\n"), "", 3},
 		{"a byte order mark", bom + m, "", 3},
 		{"an escaped From line", ">From a@b.test Mon Nov 30 00:00:00 2026\n" + m, "", 3},
-		{"a line that is no field", changed("Subject:", "this is no field\r\nSubject:"), "", 3},
+		{"a line that is not a field", changed("Subject:", "this is not a field\r\nSubject:"), "", 3},
 		{"no empty line after the header", changed("boundary=b\r\n\r\n", "boundary=b\r\n"), "", 3},
 		{"an encoding with a comment", changed("Encoding: base64", "Encoding: base64 (usual)"), "", 3},
 		{"no encoding", changed("Content-Transfer-Encoding: base64\r\n", ""), "", 3},
@@ -276,7 +276,7 @@ func TestStreamed(t *testing.T) {
 
 // TestDamagedFeedback: a feedback report with lines that are not fields, or alone in a file.
 func TestDamagedFeedback(t *testing.T) {
-	const feedback = "Feedback-Type: auth-failure\r\nVersion: 1\r\nthis is no field\r\nReported-Domain: bank.test\r\nSource-IP: 192.0.2.1\r\nArrival-Date: 2026-11-29 12:00:00\r\n"
+	const feedback = "Feedback-Type: auth-failure\r\nVersion: 1\r\nthis is not a field\r\nReported-Domain: bank.test\r\nSource-IP: 192.0.2.1\r\nArrival-Date: 2026-11-29 12:00:00\r\n"
 	mail := "From: a@b.test\r\nContent-Type: multipart/report; boundary=c\r\n\r\n--d\r\n\r\nhello\r\n--d\r\nContent-Type: message/feedback-report\r\n\r\n" + feedback + "--d--\r\n"
 	for _, octets := range []string{feedback, mail} {
 		got := collect(t, "x", []byte(octets))

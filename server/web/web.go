@@ -112,18 +112,21 @@ func (w *web) handler(more ...Route) http.Handler {
 // a client does not read its answer.
 const settleTime = 200 * time.Millisecond
 
-// metrics serves the metrics, with those of every message that has been answered.
-func (w *web) metrics(rw http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), settleTime)
-	defer cancel()
-	w.engine.Settle(ctx)
-	w.engine.Metrics.Handler().ServeHTTP(rw, r)
+// metrics returns the handler of the metrics. They include those of every message that has been answered.
+func (w *web) metrics() http.HandlerFunc {
+	page := w.engine.Metrics.Handler()
+	return func(rw http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), settleTime)
+		defer cancel()
+		w.engine.Settle(ctx)
+		page.ServeHTTP(rw, r)
+	}
 }
 
 // routes are those that need only the engine of the daemon.
 func (w *web) routes() []Route {
 	return append(w.loginRoutes(),
-		Route{Method: http.MethodGet, Path: "/metrics", Access: Open, Handler: w.metrics},
+		Route{Method: http.MethodGet, Path: "/metrics", Access: Open, Handler: w.metrics()},
 		Route{Method: http.MethodGet, Path: "/healthz", Access: Open, Handler: w.health},
 		Route{Method: http.MethodGet, Path: "/readyz", Access: Open, Handler: w.readiness},
 		Route{Method: http.MethodPost, Path: "/v1/verify", Access: Host, Handler: w.verify},
