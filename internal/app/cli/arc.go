@@ -9,7 +9,7 @@ import (
 	"postseal/internal/app/conf"
 )
 
-func (a *app) arcCommand() *cobra.Command {
+func (a recordCommands) arcCommand() *cobra.Command {
 	var raw bool
 	verify := &cobra.Command{
 		Use:   "verify FILE|-",
@@ -28,7 +28,7 @@ looked up is a failure too (RFC 8617 §5.2.1).`,
 	return a.group("arc", "Validate ARC chains", verify)
 }
 
-func (a *app) arcVerify(ctx context.Context, path string, raw bool) error {
+func (a recordCommands) arcVerify(ctx context.Context, path string, raw bool) error {
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
 		return err

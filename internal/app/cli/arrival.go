@@ -19,7 +19,7 @@ var unchecked = map[clients.Treatment]string{
 // arrival returns the connection of a message with the envelope e, as a listener with these rules
 // would see it: if the client is one of our relays, the trace fields of h name the client that it
 // got the message from, and e becomes what they say.
-func (a *app) arrival(e *envelope, rules *clients.Rules, h *message.Header, name string) postseal.Conn {
+func (a messageCommands) arrival(e *envelope, rules *clients.Rules, h *message.Header, name string) postseal.Conn {
 	conn := postseal.Conn{UnknownSender: e.source == received.Unknown, Relays: e.own}
 	if !e.ip.IsValid() {
 		return conn

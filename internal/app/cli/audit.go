@@ -47,7 +47,10 @@ var profiles = []string{string(audit.Auto), string(audit.Sending), string(audit.
 // auditFormats are the formats of audit, in addition to those of every command.
 var auditFormats = append([]string{"text", "json", "jsonl"}, auditview.Formats()...)
 
-func (a *app) auditCommand() *cobra.Command {
+// auditCommand is audit, with one process or a fleet.
+type auditCommand struct{ *app }
+
+func (a auditCommand) command() *cobra.Command {
 	f := &auditFlags{}
 	c := &cobra.Command{
 		Use:   "audit DOMAIN...|-f FILE",
@@ -82,7 +85,7 @@ that matters failed, 65 a line of the list is not a domain, 75 interrupted.`,
 	return c
 }
 
-func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
+func (a auditCommand) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags := c.Flags()
 	flags.StringArrayVar(&f.selectors, "selector", nil, "DKIM selector `NAME` that the domain uses (repeatable)")
 	flags.StringVar(&f.selectorFile, "selector-file", "", "read selectors from `FILE`, one per line, each optionally followed by its only domain")
@@ -108,7 +111,7 @@ func (a *app) addAuditFlags(c *cobra.Command, f *auditFlags) {
 }
 
 // auditOptions checks the flags that select what is audited.
-func (a *app) auditOptions(f *auditFlags) (audit.Options, error) {
+func (a auditCommand) auditOptions(f *auditFlags) (audit.Options, error) {
 	o := audit.Options{Profile: audit.Profile(f.profile), Authoritative: f.authoritative, Probe: f.probe, Bulk: f.bulk}
 	if err := oneOf("--profile", f.profile, profiles...); err != nil {
 		return o, err
@@ -176,7 +179,7 @@ func parseRate(s string) (float64, error) {
 	return n, nil
 }
 
-func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
+func (a auditCommand) audit(ctx context.Context, f *auditFlags, names []string) error {
 	base, err := a.auditOptions(f)
 	if err != nil {
 		return err
@@ -186,7 +189,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 			return err
 		}
 	}
-	b := &auditRun{app: a, jobs: f.workers(), ahead: auditAhead}
+	b := &auditRun{app: a.app, jobs: f.workers(), ahead: auditAhead}
 	if f.perSecond, err = parseRate(f.rate); err != nil {
 		return err
 	}
@@ -216,7 +219,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, names []string) error {
 
 // auditResolver answers names in the zones of --zone from their files, and queries the name
 // servers for all others, unless --offline is set.
-func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
+func (a auditCommand) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 	if len(a.flags.zones) == 0 {
 		if f.offline {
 			return nil, usage("--offline needs --zone FILE").or("without a zone there is nothing to audit")
@@ -239,7 +242,7 @@ func (a *app) auditResolver(f *auditFlags) (resolver.Resolver, error) {
 	return u, err
 }
 
-func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
+func (a auditCommand) auditor(f *auditFlags) (*audit.Auditor, error) {
 	dns, err := a.auditResolver(f)
 	if err != nil {
 		return nil, err
@@ -247,7 +250,7 @@ func (a *app) auditor(f *auditFlags) (*audit.Auditor, error) {
 	return a.auditorWith(f, dns)
 }
 
-func (a *app) auditorWith(f *auditFlags, dns resolver.Resolver) (*audit.Auditor, error) {
+func (a auditCommand) auditorWith(f *auditFlags, dns resolver.Resolver) (*audit.Auditor, error) {
 	clock, err := a.clock()
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ type auditResult struct {
 const chunkItems = 50
 
 // fleetFlags checks the flags of a run that workers do.
-func (a *app) fleetFlags(f *auditFlags) error {
+func (a auditCommand) fleetFlags(f *auditFlags) error {
 	switch {
 	case f.file == "" || f.file == "-":
 		return usage("--fleet needs -f FILE").or("it reads the list twice, so not standard input")

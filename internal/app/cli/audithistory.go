@@ -10,7 +10,7 @@ import (
 
 // learnHistory adds the selectors that the verdict history has for the named domains, if
 // --store names it.
-func (a *app) learnHistory(ctx context.Context, f *auditFlags, names []string, l *selectors.List) error {
+func (a auditCommand) learnHistory(ctx context.Context, f *auditFlags, names []string, l *selectors.List) error {
 	if f.store == "" {
 		return nil
 	}

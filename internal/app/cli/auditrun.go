@@ -146,7 +146,7 @@ func (a *auditRun) auditOne(ctx context.Context, d *batch.Domain, r *audited) {
 
 // auditDomains returns the domains to audit, either those named or those of the list, their number, or
 // 0 if unknown, and how many of the list the file of --output has already.
-func (a *app) auditDomains(f *auditFlags, names []string) (list iter.Seq[batch.Domain], n, skip int, err error) {
+func (a auditCommand) auditDomains(f *auditFlags, names []string) (list iter.Seq[batch.Domain], n, skip int, err error) {
 	if f.file == "" {
 		list, n, err = namedDomains(names)
 		return list, n, 0, err
@@ -186,7 +186,7 @@ func namedDomains(names []string) (iter.Seq[batch.Domain], int, error) {
 }
 
 // resumed counts the reports in the file of --output, and returns the domain of the last.
-func (a *app) resumed() (n int, last string, err error) {
+func (a auditCommand) resumed() (n int, last string, err error) {
 	if !a.flags.resume || a.file == nil {
 		return 0, "", nil
 	}
@@ -209,7 +209,7 @@ func (a *app) resumed() (n int, last string, err error) {
 }
 
 // readSelectors reads --selector-file, --mail and --reports.
-func (a *app) readSelectors(ctx context.Context, f *auditFlags) (*selectors.List, error) {
+func (a auditCommand) readSelectors(ctx context.Context, f *auditFlags) (*selectors.List, error) {
 	l := &selectors.List{}
 	if f.selectorFile != "" {
 		if err := l.ReadFile(f.selectorFile); err != nil {

@@ -11,12 +11,12 @@ import (
 	"postseal/internal/app/auditview"
 )
 
-func (a *app) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
+func (a auditCommand) auditSink(f *auditFlags, many bool) (auditview.Writer, error) {
 	known, err := baseline(f.baseline)
 	if err != nil {
 		return nil, err
 	}
-	s := &codeSink{app: a, failOn: f.failOn, known: known}
+	s := &codeSink{app: a.app, failOn: f.failOn, known: known}
 	switch {
 	case f.diff != "":
 		old, err := readReports(f.diff)

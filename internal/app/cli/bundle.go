@@ -52,7 +52,7 @@ func cannotCreate(path string, err error) *failure {
 	return failf(exitCreate, "%s: cannot write it: %v", path, err)
 }
 
-func (a *app) replayBundleCommand() *cobra.Command {
+func (a messageCommands) replayBundleCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "replay-bundle FILE...|-",
 		Short: "Re-evaluate bundles and compare the verdicts",
@@ -148,7 +148,7 @@ func evaluate(ctx context.Context, path string, b *bundle.Bundle, change func(*p
 // verifyBundle verifies the message of a bundle, at its time and with its DNS answers. Flags
 // override its configuration. Because the author of the file chose the answers, the output says
 // that it is a bundle, and a message is never read as a bundle if its envelope is given.
-func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
+func (a messageCommands) verifyBundle(ctx context.Context, f *verifyFlags, path string, n int) error {
 	if len(f.foreign) > 0 {
 		return usage("%s: a bundle has its own envelope, clock and DNS answers, so it cannot be used with %s", path, strings.Join(f.foreign, ", ")).
 			or("--enforce, --discovery and --authserv-id can")
@@ -175,7 +175,7 @@ func (a *app) verifyBundle(ctx context.Context, f *verifyFlags, path string, n i
 	return a.page().Message(&view.Message{Report: r, Name: path, Envelope: []string{"bundle"}, Exit: code, Next: n > 0, Trace: f.trace, Second: f.opinion, Bundle: true})
 }
 
-func (a *app) replayBundle(ctx context.Context, path string) error {
+func (a messageCommands) replayBundle(ctx context.Context, path string) error {
 	b, err := a.readBundle(path)
 	if err != nil {
 		return err

@@ -17,7 +17,10 @@ import (
 	"postseal/server/listener"
 )
 
-func (a *app) configCommand() *cobra.Command {
+// configCommands are the commands below config.
+type configCommands struct{ *app }
+
+func (a configCommands) configCommand() *cobra.Command {
 	alone := false
 	check := &cobra.Command{
 		Use:   "check FILE",
@@ -52,7 +55,7 @@ type configJSON struct {
 }
 
 // probes are the checks of a configuration on this host.
-func (a *app) probes(ctx context.Context) []conf.Check {
+func (a configCommands) probes(ctx context.Context) []conf.Check {
 	find := endpoint.NewFinder(conf.Default())
 	return []conf.Check{func(c *conf.Config) []conf.KeyProblem {
 		list := []conf.KeyProblem{}
@@ -71,7 +74,7 @@ func (a *app) probes(ctx context.Context) []conf.Check {
 	}}
 }
 
-func (a *app) configCheck(ctx context.Context, path string, alone bool) error {
+func (a configCommands) configCheck(ctx context.Context, path string, alone bool) error {
 	var checks []conf.Check
 	if !alone {
 		checks = a.probes(ctx)
@@ -92,7 +95,7 @@ func (a *app) configCheck(ctx context.Context, path string, alone bool) error {
 	return a.page().ConfigCheck(path, problems, wrong == nil, text)
 }
 
-func (a *app) configShow() error {
+func (a configCommands) configShow() error {
 	c := a.config
 	if a.flags.config == "" {
 		c = conf.Default()

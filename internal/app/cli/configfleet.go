@@ -32,7 +32,7 @@ func (f *pushFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.force, "force", false, "also when a running host refuses it")
 }
 
-func (a *app) configPushCommand() *cobra.Command {
+func (a configCommands) configPushCommand() *cobra.Command {
 	f := pushFlags{}
 	c := &cobra.Command{
 		Use:   "push FILE",
@@ -66,7 +66,7 @@ file, 69 the database cannot be reached, 75 another push was faster, 78 FILE has
 	return c
 }
 
-func (a *app) configRollbackCommand() *cobra.Command {
+func (a configCommands) configRollbackCommand() *cobra.Command {
 	f := pushFlags{}
 	c := &cobra.Command{
 		Use:   "rollback NUMBER",
@@ -92,7 +92,7 @@ Exit codes: as for config push; 66 no such number.`,
 	return c
 }
 
-func (a *app) configHistoryCommand() *cobra.Command {
+func (a configCommands) configHistoryCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:   "history [NUMBER]",
@@ -131,7 +131,7 @@ Exit codes: 0 shown, 66 no such number, 69 the database cannot be reached.`,
 }
 
 // withFleet opens the shared part of the database.
-func (a *app) withFleet(address string, f func(*fleet.DB) error) error {
+func (a configCommands) withFleet(address string, f func(*fleet.DB) error) error {
 	if a.flags.config == "" {
 		if err := a.usualConfig(); err != nil {
 			return err
@@ -164,7 +164,7 @@ func fleetFailure(address string, err error) error {
 }
 
 // sharedConfig returns the shared configuration of a number.
-func (a *app) sharedConfig(ctx context.Context, db *fleet.DB, number string) (c fleet.Config, s *conf.Shared, err error) {
+func (a configCommands) sharedConfig(ctx context.Context, db *fleet.DB, number string) (c fleet.Config, s *conf.Shared, err error) {
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 1 {
 		return c, nil, usage("%q is not the number of a shared configuration", number).or("postseal config history lists them")
@@ -183,7 +183,7 @@ func (a *app) sharedConfig(ctx context.Context, db *fleet.DB, number string) (c 
 }
 
 // push checks a configuration here and on every running host, and then lets them use it.
-func (a *app) push(ctx context.Context, db *fleet.DB, s *conf.Shared, f pushFlags) error {
+func (a configCommands) push(ctx context.Context, db *fleet.DB, s *conf.Shared, f pushFlags) error {
 	clock, err := a.clock()
 	if err != nil {
 		return err
@@ -235,7 +235,7 @@ func (a *app) push(ctx context.Context, db *fleet.DB, s *conf.Shared, f pushFlag
 
 // waitForHosts returns the running hosts that share their configuration, once all of them are done or
 // the time is over.
-func (a *app) waitForHosts(ctx context.Context, db *fleet.DB, done func(*fleet.Member) bool) (hosts []fleet.Member, err error) {
+func (a configCommands) waitForHosts(ctx context.Context, db *fleet.DB, done func(*fleet.Member) bool) (hosts []fleet.Member, err error) {
 	for end := time.Now().Add(fleetWait); ; {
 		all, err := db.Members(ctx)
 		if err != nil {

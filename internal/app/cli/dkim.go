@@ -13,7 +13,7 @@ import (
 	"postseal/resolver"
 )
 
-func (a *app) dkimCommand() *cobra.Command {
+func (a recordCommands) dkimCommand() *cobra.Command {
 	var raw bool
 	verify := &cobra.Command{
 		Use:   "verify FILE|-",
@@ -42,7 +42,7 @@ lookup.`,
 	return a.group("dkim", "Verify DKIM signatures, look up keys", verify, key)
 }
 
-func (a *app) dkimVerify(ctx context.Context, path string, raw bool) error {
+func (a recordCommands) dkimVerify(ctx context.Context, path string, raw bool) error {
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func signaturesExit(signatures []dkim.Result) int {
 	return code
 }
 
-func (a *app) dkimKey(ctx context.Context, selector, name string) error {
+func (a recordCommands) dkimKey(ctx context.Context, selector, name string) error {
 	s, err := domain.Parse(selector)
 	if err != nil {
 		return usage("SELECTOR: %v", err)

@@ -10,7 +10,7 @@ import (
 	"postseal/domain"
 )
 
-func (a *app) dmarcCommand() *cobra.Command {
+func (a recordCommands) dmarcCommand() *cobra.Command {
 	var discovery string
 	policy := &cobra.Command{
 		Use:   "policy DOMAIN",
@@ -102,7 +102,7 @@ func identifiers(spfResult string, dkimResults []string) ([]dmarc.Identifier, er
 }
 
 // dmarcCheck evaluates ids, or only finds the policy if ids is nil.
-func (a *app) dmarcCheck(ctx context.Context, author, discovery string, ids []dmarc.Identifier) error {
+func (a recordCommands) dmarcCheck(ctx context.Context, author, discovery string, ids []dmarc.Identifier) error {
 	if err := oneOf("--discovery", discovery, string(dmarc.TreeWalk), string(dmarc.PSL)); err != nil {
 		return err
 	}

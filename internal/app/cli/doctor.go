@@ -20,7 +20,7 @@ type doctorFlags struct {
 	smtp      string
 }
 
-func (a *app) doctorCommand() *cobra.Command {
+func (a hostCommands) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use:   "doctor [flags]",
@@ -42,7 +42,7 @@ cannot be reached.`,
 	return c
 }
 
-func (a *app) doctor(ctx context.Context, f doctorFlags) error {
+func (a hostCommands) doctor(ctx context.Context, f doctorFlags) error {
 	if f.from == "" {
 		f.from = f.send
 	}
@@ -80,7 +80,7 @@ func (a *app) doctor(ctx context.Context, f doctorFlags) error {
 	return a.printFindings(findings)
 }
 
-func (a *app) printFindings(findings []doctor.Finding) error {
+func (a hostCommands) printFindings(findings []doctor.Finding) error {
 	switch doctor.Worst(findings) {
 	case doctor.Fail:
 		a.setExit(exitNo)

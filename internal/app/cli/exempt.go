@@ -10,7 +10,7 @@ import (
 	"postseal/internal/app/view"
 )
 
-func (a *app) exemptCommand() *cobra.Command {
+func (a evidenceCommands) exemptCommand() *cobra.Command {
 	var dir, why, until string
 	c := &cobra.Command{
 		Use:   "exempt BUNDLE|REF|QUEUE-ID",
@@ -37,7 +37,7 @@ Exit codes: 0 printed, 1 no entry helps, 65 not a bundle, 66 no such bundle.`,
 	return c
 }
 
-func (a *app) exempt(ctx context.Context, id, dir, why, until string) error {
+func (a evidenceCommands) exempt(ctx context.Context, id, dir, why, until string) error {
 	clock, err := a.clock()
 	if err != nil {
 		return err

@@ -17,7 +17,10 @@ import (
 	"postseal/store/evidence"
 )
 
-func (a *app) explainCommand() *cobra.Command {
+// evidenceCommands read the evidence that the daemon kept: explain, exempt, whatif, trial.
+type evidenceCommands struct{ *app }
+
+func (a evidenceCommands) explainCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use:   "explain BUNDLE|REF|QUEUE-ID|MESSAGE-ID",
@@ -39,7 +42,7 @@ Exit codes: 0 explained, 65 not a bundle, 66 no such bundle.`,
 }
 
 // findBundle reads a bundle by file name, reference or queue id.
-func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
+func (a evidenceCommands) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 	if _, err := os.Stat(id); err == nil || id == "-" || strings.ContainsAny(id, "./") {
 		b, err := a.readBundle(id)
 		return b, id, err
@@ -76,15 +79,15 @@ func (a *app) findBundle(id, dir string) (*bundle.Bundle, string, error) {
 	return b, path, nil
 }
 
-func (a *app) explain(ctx context.Context, id, dir string) error {
+func (a evidenceCommands) explain(ctx context.Context, id, dir string) error {
 	if _, err := os.Stat(id); err != nil && strings.Contains(id, "@") {
-		if id, err = a.refOf(ctx, id); err != nil {
+		if id, err = (historyCommands{a.app}).refOf(ctx, id); err != nil {
 			return err
 		}
 	}
 	b, path, err := a.findBundle(id, dir)
 	if err != nil {
-		return a.explainFromHistory(ctx, id, err)
+		return historyCommands{a.app}.explainFromHistory(ctx, id, err)
 	}
 	r, v, err := evaluate(ctx, path, b, func(c *postseal.Config) { c.Trace = true })
 	if err != nil {

@@ -27,6 +27,9 @@ type searchFlags struct {
 	author, mfrom, ip, qid, ref, action, applied, since, until string
 }
 
+// historyCommands read what the daemon has decided: history, tail, domain.
+type historyCommands struct{ *app }
+
 func (s *searchFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&s.author, "author", "", "only mail whose author `DOMAIN` is this one; *.DOMAIN is any name below it")
 	f.StringVar(&s.mfrom, "mfrom", "", "only mail whose reverse-path has this `DOMAIN`")
@@ -89,11 +92,11 @@ func (a *app) messageIDKey() (store.MessageIDKey, error) {
 }
 
 // historyCommands are those about past verdicts.
-func (a *app) historyCommands() []*cobra.Command {
-	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), a.storeCommand(), a.whatIfCommand()}
+func (a historyCommands) commands() []*cobra.Command {
+	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), storeCommands{a.app}.storeCommand(), evidenceCommands{a.app}.whatIfCommand()}
 }
 
-func (a *app) historyCommand() *cobra.Command {
+func (a historyCommands) historyCommand() *cobra.Command {
 	s, limit, follow, address := searchFlags{}, 0, false, ""
 	c := &cobra.Command{
 		Use:   "history [flags] [QUERY]...",
@@ -200,7 +203,7 @@ func storeFailure(address string, err error) error {
 }
 
 // showHistory writes pages until limit or the end.
-func (a *app) showHistory(ctx context.Context, db store.Store, q *store.Query, limit int) error {
+func (a historyCommands) showHistory(ctx context.Context, db store.Store, q *store.Query, limit int) error {
 	if limit < 0 {
 		return usage("--limit %d is less than 0", limit)
 	}
@@ -237,7 +240,7 @@ func (a *app) showHistory(ctx context.Context, db store.Store, q *store.Query, l
 	}
 }
 
-func (a *app) writePage(p *history.Page, out *history.CSV) error {
+func (a historyCommands) writePage(p *history.Page, out *history.CSV) error {
 	if out == nil {
 		return a.page().Verdicts(p)
 	}
@@ -250,7 +253,7 @@ func (a *app) writePage(p *history.Page, out *history.CSV) error {
 }
 
 // endHistory prints on stderr what the list itself does not show.
-func (a *app) endHistory(p *history.Page, shown, limit int) error {
+func (a historyCommands) endHistory(p *history.Page, shown, limit int) error {
 	if p.Reached != nil {
 		a.warn("the time was over: verdicts before %s were not searched; narrow the search with --since or --author", p.Reached.Format(time.RFC3339))
 	}
@@ -280,7 +283,7 @@ const (
 // followHistory shows new verdicts until it is interrupted. Several nodes store their verdicts
 // at different times, so it looks back as far as the slowest of them, and shows each verdict
 // once.
-func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
+func (a historyCommands) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
 	seen := map[int64]bool{}
 	show := false
 	from, err := storedUntil(ctx, db, time.Now())
@@ -311,7 +314,7 @@ func (a *app) followHistory(ctx context.Context, db store.Store, q *store.Query)
 }
 
 // followOnce shows the verdicts after from that are not in seen, and adds them.
-func (a *app) followOnce(ctx context.Context, db store.Store, q *store.Query, from int64, seen map[int64]bool, show bool) error {
+func (a historyCommands) followOnce(ctx context.Context, db store.Store, q *store.Query, from int64, seen map[int64]bool, show bool) error {
 	for id := range seen {
 		if id <= from {
 			delete(seen, id)
@@ -357,7 +360,7 @@ func storedUntil(ctx context.Context, db store.Store, now time.Time) (int64, err
 }
 
 // refOf returns the reference of the newest message with a Message-ID.
-func (a *app) refOf(ctx context.Context, id string) (ref string, err error) {
+func (a historyCommands) refOf(ctx context.Context, id string) (ref string, err error) {
 	q, err := a.parseSearch(`messageid:"` + strings.ReplaceAll(id, `"`, "") + `"`)
 	if err != nil {
 		return "", err
@@ -381,7 +384,7 @@ func (a *app) refOf(ctx context.Context, id string) (ref string, err error) {
 // explainFromHistory shows what the history contains about a verdict whose evidence is not
 // stored. cause says why there is no evidence; it is returned if the history does not contain
 // the verdict either.
-func (a *app) explainFromHistory(ctx context.Context, id string, cause error) error {
+func (a historyCommands) explainFromHistory(ctx context.Context, id string, cause error) error {
 	var missing *failure
 	if !errors.As(cause, &missing) || missing.code != exitNoInput || strings.ContainsAny(id, "./") {
 		return cause

@@ -12,7 +12,10 @@ import (
 	"postseal/spf"
 )
 
-func (a *app) lintCommand() *cobra.Command {
+// recordCommands check one record or one protocol: spf, dkim, arc, dmarc, lint.
+type recordCommands struct{ *app }
+
+func (a recordCommands) lintCommand() *cobra.Command {
 	sub := func(name, what string, check func(string) []lint.Problem) *cobra.Command {
 		return &cobra.Command{
 			Use:   name + " [TEXT|-]",
@@ -38,7 +41,7 @@ Exit codes: 0 no error, 1 errors, 65 no text.`
 
 const maxRecord = 64 << 10
 
-func (a *app) lintText(args []string) (string, error) {
+func (a recordCommands) lintText(args []string) (string, error) {
 	if len(args) == 1 && args[0] != "-" {
 		if strings.TrimSpace(args[0]) == "" {
 			return "", failf(exitData, "the text of the record is empty").or("give it as one line without quotes")
@@ -59,7 +62,7 @@ func (a *app) lintText(args []string) (string, error) {
 	return text, nil
 }
 
-func (a *app) lint(what, text string, problems []lint.Problem) error {
+func (a recordCommands) lint(what, text string, problems []lint.Problem) error {
 	for _, p := range problems {
 		if p.Severity == lint.Error || p.Severity == lint.Critical {
 			a.setExit(exitNo)

@@ -8,7 +8,7 @@ import (
 	"postseal/audit"
 )
 
-func (a *app) lintZoneCommand() *cobra.Command {
+func (a recordCommands) lintZoneCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "zone FILE",
 		Short: "Check the records of a zone file, without querying the DNS",
@@ -21,7 +21,7 @@ Exit codes: 0 no error, 1 errors, 65 not a zone file.`,
 	}
 }
 
-func (a *app) lintZone(path string) error {
+func (a recordCommands) lintZone(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return openFailure(path, err)

@@ -21,7 +21,7 @@ type quickstartFlags struct {
 	apply, undo     bool
 }
 
-func (a *app) quickstartCommand() *cobra.Command {
+func (a hostCommands) quickstartCommand() *cobra.Command {
 	var f quickstartFlags
 	c := &cobra.Command{
 		Use:   "quickstart [flags]",
@@ -47,7 +47,7 @@ Postfix, 69 the daemon does not answer, 73 a file cannot be written.`,
 	return c
 }
 
-func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
+func (a hostCommands) quickstart(ctx context.Context, f quickstartFlags) error {
 	if f.apply && f.undo {
 		return usage("--apply and --undo exclude each other")
 	}
@@ -104,7 +104,7 @@ func (a *app) quickstart(ctx context.Context, f quickstartFlags) error {
 }
 
 // reloadedConfig reads the configuration that quickstart wrote.
-func (a *app) reloadedConfig(path string) error {
+func (a hostCommands) reloadedConfig(path string) error {
 	c, _, err := a.readConfig(path, nil)
 	if err == nil {
 		a.config = c
@@ -112,7 +112,7 @@ func (a *app) reloadedConfig(path string) error {
 	return err
 }
 
-func (a *app) undoQuickstart(ctx context.Context, s *quickstart.Survey) error {
+func (a hostCommands) undoQuickstart(ctx context.Context, s *quickstart.Survey) error {
 	kept, err := s.Undo(ctx)
 	switch {
 	case errors.Is(err, quickstart.ErrNothingToUndo):

@@ -16,7 +16,7 @@ import (
 // defaultPublic is the listener of the rejection page if none is configured.
 const defaultPublic = conf.Address("127.0.0.1:8897")
 
-func (a *app) setupRefusalCommand() *cobra.Command {
+func (a hostCommands) setupRefusalCommand() *cobra.Command {
 	var hostname, configDir string
 	c := &cobra.Command{
 		Use:   "refusal [flags]",
@@ -38,7 +38,7 @@ Exit codes: 0 printed.`,
 	return c
 }
 
-func (a *app) setupRefusal(ctx context.Context, hostname, configDir string) error {
+func (a hostCommands) setupRefusal(ctx context.Context, hostname, configDir string) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ HOST {
 }
 
 // hintRefusal explains how rejected senders can learn the reason.
-func (a *app) hintRefusal() {
+func (a hostCommands) hintRefusal() {
 	if a.config.ReplyURL == "" {
 		a.hint("to give rejected senders a page with the reason, through nginx or Caddy: postseal setup refusal")
 	}

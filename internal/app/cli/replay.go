@@ -40,7 +40,10 @@ type replayFlags struct {
 	store      string
 }
 
-func (a *app) replayCommand() *cobra.Command {
+// replayCommand is replay, with one process or a fleet.
+type replayCommand struct{ *app }
+
+func (a replayCommand) command() *cobra.Command {
 	f := &replayFlags{}
 	c := &cobra.Command{
 		Use:   "replay PATH...",
@@ -98,7 +101,7 @@ run exists, 75 interrupted.`,
 	return a.profiled(c)
 }
 
-func (a *app) addReplayFlags(flags *pflag.FlagSet, f *replayFlags) {
+func (a replayCommand) addReplayFlags(flags *pflag.FlagSet, f *replayFlags) {
 	flags.SortFlags = false
 	flags.StringVar(&f.receivedBy, "received-by", "", "take envelope and time from the Received field added by `HOST`")
 	flags.StringSliceVar(&f.policies, "policy", []string{string(postseal.Guarded), string(postseal.Strict)}, "`MODES` to test: observe, quarantine, guarded, strict")
@@ -157,7 +160,7 @@ func (f *replayFlags) config(file *conf.Config) (*conf.Config, error) {
 }
 
 // replayOptions builds what the run needs.
-func (a *app) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Options, error) {
+func (a replayCommand) replayOptions(f *replayFlags, dns resolver.Resolver) (replay.Options, error) {
 	c, err := f.config(a.config)
 	if err != nil {
 		return replay.Options{}, err
@@ -185,7 +188,7 @@ type replaySpec struct {
 	Into       bool       `json:"into,omitempty"`
 }
 
-func (a *app) replaySpec(f *replayFlags) (*replaySpec, error) {
+func (a replayCommand) replaySpec(f *replayFlags) (*replaySpec, error) {
 	clock, err := a.clock()
 	if err != nil {
 		return nil, err
@@ -199,7 +202,7 @@ func (a *app) replaySpec(f *replayFlags) (*replaySpec, error) {
 }
 
 // replayWith returns the options of a replay with a configuration.
-func (a *app) replayWith(c *conf.Config, s *replaySpec, dns resolver.Resolver) (replay.Options, error) {
+func (a replayCommand) replayWith(c *conf.Config, s *replaySpec, dns resolver.Resolver) (replay.Options, error) {
 	engine, policy := c.Engine()
 	engine.Resolver, engine.Now = dns, time.Now
 	if s.Clock != nil {
@@ -223,7 +226,7 @@ func (a *app) replayWith(c *conf.Config, s *replaySpec, dns resolver.Resolver) (
 	return o, nil
 }
 
-func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error {
+func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []string) error {
 	if f.compact && !a.wantsLines() {
 		return usage("--compact needs --output FILE or --format jsonl")
 	}
@@ -266,7 +269,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 	}
 	if !page.JSON() && !page.Quiet {
 		a.envelopeHint(f, summary)
-		into.note(a)
+		into.note(a.app)
 	}
 	if err == nil && ctx.Err() != nil {
 		return a.interrupted(f)
@@ -275,7 +278,7 @@ func (a *app) replay(ctx context.Context, f *replayFlags, paths []string) error 
 }
 
 // replaySum counts the results and writes their lines, with the progress.
-func (a *app) replaySum(ctx context.Context, results iter.Seq[replay.Result], summary *replay.Summary, lines *lineFile, archive *mailbox.Archive, dns resolver.Resolver) (took time.Duration) {
+func (a replayCommand) replaySum(ctx context.Context, results iter.Seq[replay.Result], summary *replay.Summary, lines *lineFile, archive *mailbox.Archive, dns resolver.Resolver) (took time.Duration) {
 	start := time.Now()
 	pace, progress := a.replayProgress(ctx, archive, dns)
 	for r := range results {
@@ -296,7 +299,7 @@ func (a *app) replaySum(ctx context.Context, results iter.Seq[replay.Result], su
 }
 
 // replayResults are those of this process, or of workers. The caller calls end when it has them.
-func (a *app) replayResults(ctx context.Context, f *replayFlags, archive *mailbox.Archive, o *replay.Options, into *into) (results iter.Seq[replay.Result], end func(), err error) {
+func (a replayCommand) replayResults(ctx context.Context, f *replayFlags, archive *mailbox.Archive, o *replay.Options, into *into) (results iter.Seq[replay.Result], end func(), err error) {
 	if f.fleet {
 		return a.replayFleet(ctx, f, archive, o, into)
 	}
@@ -320,7 +323,7 @@ func archiveOf(paths []string) (*mailbox.Archive, error) {
 const replayCache = 8 << 20
 
 // replayResolver answers from a cache, zone files too: their records and keys are parsed once.
-func (a *app) replayResolver() (resolver.Resolver, error) {
+func (a replayCommand) replayResolver() (resolver.Resolver, error) {
 	a.cacheBytes = replayCache
 	dns, err := a.resolver()
 	if err != nil {
@@ -341,7 +344,7 @@ func noMessage(paths []string, s *replay.Summary) *failure {
 	return f.or("in a directory, replay reads Maildirs and files named *.eml, *.mbox or a number")
 }
 
-func (a *app) interrupted(f *replayFlags) *failure {
+func (a replayCommand) interrupted(f *replayFlags) *failure {
 	fail := failf(exitTempFail, "interrupted: the figures are incomplete")
 	if f.fleet {
 		return fail.or("the workers continue; the same command with --resume shows their results, on any host")
@@ -353,7 +356,7 @@ func (a *app) interrupted(f *replayFlags) *failure {
 }
 
 // envelopeHint says what is missing if no envelope was found.
-func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
+func (a replayCommand) envelopeHint(f *replayFlags, s *replay.Summary) {
 	switch elsewhere := s.Passed[replay.Elsewhere]; {
 	case f.receivedBy == "":
 		a.hint("SPF was skipped: name the mail server that received the mail with --received-by HOST")
@@ -364,7 +367,7 @@ func (a *app) envelopeHint(f *replayFlags, s *replay.Summary) {
 
 // replayProgress starts to show the progress of a replay. Meanwhile it determines the size of
 // the archive.
-func (a *app) replayProgress(ctx context.Context, archive *mailbox.Archive, dns resolver.Resolver) (*view.Pace, *batch.Progress) {
+func (a replayCommand) replayProgress(ctx context.Context, archive *mailbox.Archive, dns resolver.Resolver) (*view.Pace, *batch.Progress) {
 	onTerminal := term.IsTerminal(a.stderr)
 	pace := &view.Pace{Style: a.errors, Bar: onTerminal}
 	pace.Cache, _ = dns.(*resolver.Cache)

@@ -42,7 +42,7 @@ type replayedJSON struct {
 }
 
 // replayFleet lets workers verify the messages of an archive.
-func (a *app) replayFleet(ctx context.Context, f *replayFlags, archive *mailbox.Archive, o *replay.Options, into *into) (results iter.Seq[replay.Result], end func(), err error) {
+func (a replayCommand) replayFleet(ctx context.Context, f *replayFlags, archive *mailbox.Archive, o *replay.Options, into *into) (results iter.Seq[replay.Result], end func(), err error) {
 	if len(a.flags.zones) > 0 {
 		return nil, nil, usage("--fleet and --zone cannot be used together").or("workers query their own name servers")
 	}
@@ -87,7 +87,7 @@ func (a *app) replayFleet(ctx context.Context, f *replayFlags, archive *mailbox.
 
 // shareReplay puts the messages into the queue, or finds them there with --resume. The same command is
 // the one with the same paths, configuration and flags.
-func (a *app) shareReplay(ctx context.Context, q fleet.Queue, f *replayFlags, spec *replaySpec, archive *mailbox.Archive) (id string, err error) {
+func (a replayCommand) shareReplay(ctx context.Context, q fleet.Queue, f *replayFlags, spec *replaySpec, archive *mailbox.Archive) (id string, err error) {
 	same := *spec
 	same.Now, same.Since = time.Time{}, time.Time{} // --since 30d names another time each time
 	key, err := json.Marshal(&same)
@@ -141,7 +141,7 @@ func placesJSON(places []mailbox.Place) (items []string) {
 }
 
 // replayOutcomes reads the results of workers. Those that an earlier run wrote to --output are done.
-func (a *app) replayOutcomes(bodies iter.Seq[string], done func(string) bool, into *into) iter.Seq[replay.Result] {
+func (a replayCommand) replayOutcomes(bodies iter.Seq[string], done func(string) bool, into *into) iter.Seq[replay.Result] {
 	return func(yield func(replay.Result) bool) {
 		for body := range bodies {
 			r, facts := replayedOf(body)
@@ -309,7 +309,7 @@ func (w *worker) mailWork(c *fleet.Chunk) *mailWork {
 	}
 	dns, err := w.resolverOfAll()
 	if m.err = err; err == nil {
-		m.options, m.err = w.replayWith(config, &m.spec, dns)
+		m.options, m.err = replayCommand{w.app}.replayWith(config, &m.spec, dns)
 	}
 	return m
 }

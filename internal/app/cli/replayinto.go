@@ -31,7 +31,7 @@ type into struct {
 }
 
 // openInto opens the history of --into.
-func (a *app) openInto(ctx context.Context, f *replayFlags) (*into, error) {
+func (a replayCommand) openInto(ctx context.Context, f *replayFlags) (*into, error) {
 	if f.into == "" {
 		return nil, nil
 	}

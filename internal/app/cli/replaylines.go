@@ -29,11 +29,11 @@ type lineFile struct {
 }
 
 // wantsLines reports whether replay writes objects.
-func (a *app) wantsLines() bool { return a.flags.output != "" || a.flags.format == "jsonl" }
+func (a replayCommand) wantsLines() bool { return a.flags.output != "" || a.flags.format == "jsonl" }
 
 // openLines opens the file for objects. With --resume it counts the existing objects into s,
 // and done returns which they were.
-func (a *app) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
+func (a replayCommand) openLines(f *replayFlags, s *replay.Summary) (lines *lineFile, done func(string) bool, err error) {
 	path := a.flags.output
 	switch {
 	case path == "" && f.resume && !f.fleet:

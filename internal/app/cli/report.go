@@ -21,11 +21,14 @@ import (
 	"postseal/store"
 )
 
-func (a *app) reportCommand() *cobra.Command {
+// reportCommands are the commands below report.
+type reportCommands struct{ *app }
+
+func (a reportCommands) reportCommand() *cobra.Command {
 	return a.group("report", "Send DMARC reports, and read those of others", a.reportReadCommand(), a.reportListCommand(), a.reportShowCommand(), a.reportSendCommand(), a.reportSuppressCommand(), a.reportSummaryCommand(), a.reportDigestCommand())
 }
 
-func (a *app) reportReadCommand() *cobra.Command {
+func (a reportCommands) reportReadCommand() *cobra.Command {
 	address, noStore, box := "", false, imapFlags{}
 	c := &cobra.Command{
 		Use:   "read PATH...|-",
@@ -70,7 +73,7 @@ reached.`,
 }
 
 // reportRead reads every report in the paths, and keeps them if there is a history.
-func (a *app) reportRead(ctx context.Context, paths []string, address string, noStore bool, box imapFlags) error {
+func (a reportCommands) reportRead(ctx context.Context, paths []string, address string, noStore bool, box imapFlags) error {
 	if box.moveTo != "" && noStore {
 		return usage("--move-to cannot be used with --no-store").or("mail is moved once its report is kept")
 	}
@@ -89,7 +92,7 @@ func (a *app) reportRead(ctx context.Context, paths []string, address string, no
 			keep = inbox.New(ctx, db, clock)
 		}
 	}
-	in := &reportInput{a: a, keep: keep, imap: box}
+	in := &reportInput{a: a.app, keep: keep, imap: box}
 	return a.showReports(func(r *report.Reader) error {
 		in.r = in.keeping(r)
 		for _, path := range paths {
@@ -137,7 +140,7 @@ func (in *reportInput) keeping(r *report.Reader) *report.Reader {
 }
 
 // showReports shows the reports that read finds.
-func (a *app) showReports(read func(*report.Reader) error) error {
+func (a reportCommands) showReports(read func(*report.Reader) error) error {
 	v, err := view.NewReports(a.page())
 	if err != nil {
 		return failf(exitCreate, "cannot create a temporary file: %v", err)

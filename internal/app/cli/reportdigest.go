@@ -20,7 +20,7 @@ import (
 	"postseal/store"
 )
 
-func (a *app) reportDigestCommand() *cobra.Command {
+func (a reportCommands) reportDigestCommand() *cobra.Command {
 	address, name, since, to, again := "", "", "", "", false
 	c := &cobra.Command{
 		Use:   "digest",
@@ -80,7 +80,7 @@ const (
 )
 
 // onceInFleet calls f, unless another host that shares the database does or did what f does.
-func (a *app) onceInFleet(ctx context.Context, address, what string, again bool, f func() error) error {
+func (a reportCommands) onceInFleet(ctx context.Context, address, what string, again bool, f func() error) error {
 	address, err := a.storeAddress(address)
 	switch {
 	case err != nil:
@@ -113,7 +113,7 @@ func (a *app) onceInFleet(ctx context.Context, address, what string, again bool,
 }
 
 // mailDigest mails a digest that is not empty, once.
-func (a *app) mailDigest(ctx context.Context, db store.Store, d *inbox.Digest, to string, once func(mail func() error) error) error {
+func (a reportCommands) mailDigest(ctx context.Context, db store.Store, d *inbox.Digest, to string, once func(mail func() error) error) error {
 	var address conf.MailAddress
 	if err := address.UnmarshalText([]byte(to)); err != nil || address == "" {
 		return usage("--to %q is not a plain address", to).or("use an address such as postmaster@example.net")

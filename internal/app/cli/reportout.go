@@ -19,7 +19,7 @@ import (
 	"postseal/store"
 )
 
-func (a *app) reportListCommand() *cobra.Command {
+func (a reportCommands) reportListCommand() *cobra.Command {
 	address, day, name, state, kind, limit := "", "", "", "", "", 0
 	c := &cobra.Command{
 		Use:   "list",
@@ -75,7 +75,7 @@ func parseDay(what, text string) (store.Day, error) {
 	return store.DayOf(store.Millis(t)), nil
 }
 
-func (a *app) reportShowCommand() *cobra.Command {
+func (a reportCommands) reportShowCommand() *cobra.Command {
 	address, asXML := "", false
 	c := &cobra.Command{
 		Use:   "show DAY DOMAIN",
@@ -112,7 +112,7 @@ func dayAndDomain(args []string) (day store.Day, name string, err error) {
 	return day, string(parsed), nil
 }
 
-func (a *app) showOutgoing(ctx context.Context, db store.Store, day store.Day, name string, asXML bool) error {
+func (a reportCommands) showOutgoing(ctx context.Context, db store.Store, day store.Day, name string, asXML bool) error {
 	x, body, ok, err := outbox.Find(ctx, db, day, name)
 	switch {
 	case err != nil:
@@ -138,7 +138,7 @@ func (a *app) showOutgoing(ctx context.Context, db store.Store, day store.Day, n
 	})
 }
 
-func (a *app) reportSuppressCommand() *cobra.Command {
+func (a reportCommands) reportSuppressCommand() *cobra.Command {
 	address, why := "", ""
 	c := &cobra.Command{
 		Use:   "suppress [add TARGET|lift TARGET]",
@@ -181,7 +181,7 @@ Exit codes: 0 done, 66 no history or no such target, 69 the database cannot be r
 	return c
 }
 
-func (a *app) reportSendCommand() *cobra.Command {
+func (a reportCommands) reportSendCommand() *cobra.Command {
 	s := sendFlags{}
 	c := &cobra.Command{
 		Use:   "send [--dry-run --out DIR]",
@@ -217,7 +217,7 @@ type sendFlags struct {
 	out, day, again, store string
 }
 
-func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
+func (a reportCommands) reportSend(ctx context.Context, f *sendFlags) error {
 	switch {
 	case f.dry && f.out == "":
 		return usage("report send --dry-run: missing --out DIR").or("name a folder for the mails")
@@ -250,7 +250,7 @@ func (a *app) reportSend(ctx context.Context, f *sendFlags) error {
 }
 
 // reportSender is the sender of the configuration.
-func (a *app) reportSender(db store.Store) (*outbox.Sender, error) {
+func (a reportCommands) reportSender(db store.Store) (*outbox.Sender, error) {
 	if err := a.usualConfig(); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (a *app) reportSender(db store.Store) (*outbox.Sender, error) {
 }
 
 // sendAgain makes a report due again, and returns its day.
-func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) (store.Day, error) {
+func (a reportCommands) sendAgain(ctx context.Context, s *outbox.Sender, text string) (store.Day, error) {
 	day, name, ok := strings.Cut(text, ",")
 	if !ok {
 		return 0, usage("--again %q is not DAY,DOMAIN", text)
@@ -291,7 +291,7 @@ func (a *app) sendAgain(ctx context.Context, s *outbox.Sender, text string) (sto
 }
 
 // sendNow makes one sweep, and shows the reports of days.
-func (a *app) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) error {
+func (a reportCommands) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) error {
 	if err := errors.Join(s.Sweep(ctx), a.retryFailures(ctx, s)); err != nil {
 		return err
 	}
@@ -316,7 +316,7 @@ func (a *app) sendNow(ctx context.Context, s *outbox.Sender, days []store.Day) e
 }
 
 // retryFailures tries again the failure reports that are due, if any are sent.
-func (a *app) retryFailures(ctx context.Context, s *outbox.Sender) error {
+func (a reportCommands) retryFailures(ctx context.Context, s *outbox.Sender) error {
 	f, err := outbox.FailuresFromConfig(a.config, outbox.Parts{DB: s.DB, Resolver: s.Resolver, Now: s.Now})
 	if err != nil {
 		return failf(exitConfig, "%v", err)
@@ -328,7 +328,7 @@ func (a *app) retryFailures(ctx context.Context, s *outbox.Sender) error {
 }
 
 // previewReports writes what would be sent.
-func (a *app) previewReports(ctx context.Context, s *outbox.Sender, f *sendFlags) error {
+func (a reportCommands) previewReports(ctx context.Context, s *outbox.Sender, f *sendFlags) error {
 	day := store.DayOf(store.Millis(s.Now())) - 1
 	if f.day != "" {
 		var err error

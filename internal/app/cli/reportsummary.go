@@ -16,7 +16,7 @@ import (
 	"postseal/store/engines"
 )
 
-func (a *app) reportSummaryCommand() *cobra.Command {
+func (a reportCommands) reportSummaryCommand() *cobra.Command {
 	address, name, since := "", "", ""
 	c := &cobra.Command{
 		Use:   "summary --domain DOMAIN",
@@ -66,7 +66,7 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 }
 
 // askedSummary reads --domain, which may be empty, and --since.
-func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
+func (a reportCommands) askedSummary(name, since string) (q inbox.Asked, err error) {
 	var parsed domain.Name
 	if name != "" {
 		if parsed, err = domain.Parse(name); err != nil {
@@ -88,7 +88,7 @@ func (a *app) askedSummary(name, since string) (q inbox.Asked, err error) {
 
 // openInbox opens the history for reports of others. It is nil where there is no history yet and
 // --store names none: looking at a report makes no database.
-func (a *app) openInbox(ctx context.Context, address string) (store.Store, error) {
+func (a reportCommands) openInbox(ctx context.Context, address string) (store.Store, error) {
 	named := address != "" || a.flags.config != ""
 	url, err := a.storeAddress(address)
 	if err != nil {

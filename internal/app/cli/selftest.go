@@ -20,7 +20,7 @@ type selftestFlags struct {
 	force   bool
 }
 
-func (a *app) selftestCommand() *cobra.Command {
+func (a hostCommands) selftestCommand() *cobra.Command {
 	var f selftestFlags
 	c := &cobra.Command{
 		Use:   "selftest [flags]",
@@ -53,7 +53,7 @@ Exit codes: 0 all were stopped, 1 one was not, 69 cannot reach Postfix or the da
 	return c
 }
 
-func (a *app) selftest(ctx context.Context, f selftestFlags) error {
+func (a hostCommands) selftest(ctx context.Context, f selftestFlags) error {
 	if strings.ContainsAny(f.to, "<>\r\n \t") || f.to == "" {
 		return usage("--to %q is not an address", f.to)
 	}
@@ -89,7 +89,7 @@ func (a *app) selftest(ctx context.Context, f selftestFlags) error {
 }
 
 // readyForAttacks asks Postfix and the daemon whether the attacks would show anything.
-func (a *app) readyForAttacks(ctx context.Context, attacks []selftest.Attack, f selftestFlags) error {
+func (a hostCommands) readyForAttacks(ctx context.Context, attacks []selftest.Attack, f selftestFlags) error {
 	if f.force {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (a *app) readyForAttacks(ctx context.Context, attacks []selftest.Attack, f 
 	return nil
 }
 
-func (a *app) attack(ctx context.Context, attack *selftest.Attack, f selftestFlags) (selftest.Result, error) {
+func (a hostCommands) attack(ctx context.Context, attack *selftest.Attack, f selftestFlags) (selftest.Result, error) {
 	if f.postfix == "" {
 		return attack.Run(ctx)
 	}
@@ -117,7 +117,7 @@ func (a *app) attack(ctx context.Context, attack *selftest.Attack, f selftestFla
 	return r, nil
 }
 
-func (a *app) printAttacks(results []selftest.Result) error {
+func (a hostCommands) printAttacks(results []selftest.Result) error {
 	stopped := 0
 	for i := range results {
 		if results[i].Stopped {

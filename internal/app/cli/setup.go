@@ -31,7 +31,10 @@ type setupFlags struct {
 // the value none omits a listener.
 const none = "none"
 
-func (a *app) setupCommand() *cobra.Command {
+// hostCommands set up and check this host: quickstart, setup, doctor, selftest, ui.
+type hostCommands struct{ *app }
+
+func (a hostCommands) setupCommand() *cobra.Command {
 	var f setupFlags
 	c := &cobra.Command{
 		Use:   "postfix [flags]",
@@ -60,7 +63,7 @@ Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not 
 	return a.group("setup", "Set up postseal in a mail server", c, a.setupRefusalCommand())
 }
 
-func (a *app) setupPostfix(ctx context.Context, f setupFlags) error {
+func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 	if err := oneOf("--default-action", f.defaultAction, "tempfail", "accept"); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func checkListener(flag, listener string) error {
 }
 
 // doors returns the listeners that Postfix is to use. silent says which of them do not answer.
-func (a *app) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Doors, silent *failure, err error) {
+func (a hostCommands) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Doors, silent *failure, err error) {
 	d.DefaultAction = f.defaultAction
 	if f.policy == "" && !f.withPolicy {
 		f.policy = none
@@ -164,7 +167,7 @@ func (a *app) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d p
 	return d, silent, nil
 }
 
-func (a *app) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Change, backup string) {
+func (a hostCommands) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Change, backup string) {
 	for _, service := range s.Overrides {
 		a.hint("the service %s of master.cf sets smtpd_milters itself: main.cf does not reach it", service)
 	}
@@ -190,7 +193,7 @@ func (a *app) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Ch
 	a.hintRefusal()
 }
 
-func (a *app) undoPostfix(ctx context.Context, s *postfix.Settings) error {
+func (a hostCommands) undoPostfix(ctx context.Context, s *postfix.Settings) error {
 	kept, err := s.Undo(ctx)
 	switch {
 	case errors.Is(err, postfix.ErrNothingToUndo):

@@ -18,7 +18,7 @@ import (
 
 // smuggle tries the ways to get a second message past a server: the one of --postfix, or our
 // own proxy in front of a next hop that accepts any line ending.
-func (a *app) smuggle(ctx context.Context, attacks []selftest.Attack, f selftestFlags) ([]selftest.Result, error) {
+func (a hostCommands) smuggle(ctx context.Context, attacks []selftest.Attack, f selftestFlags) ([]selftest.Result, error) {
 	if f.postfix != "" {
 		return sendAll(ctx, selftest.Target{Address: f.postfix, To: f.to}, func(*selftest.Result) {})
 	}

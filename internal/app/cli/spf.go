@@ -9,11 +9,11 @@ import (
 	"postseal/spf"
 )
 
-func (a *app) spfCommand() *cobra.Command {
+func (a recordCommands) spfCommand() *cobra.Command {
 	return a.group("spf", "Evaluate or explore SPF records", a.spfCheckCommand(), a.spfTreeCommand())
 }
 
-func (a *app) spfCheckCommand() *cobra.Command {
+func (a recordCommands) spfCheckCommand() *cobra.Command {
 	var ip, helo, from, identity string
 	c := &cobra.Command{
 		Use:   "check --ip ADDR [--helo NAME] [--from SENDER]",
@@ -47,7 +47,7 @@ Exit codes: 0 pass, none, neutral; 1 fail, softfail, permerror; 2 temperror.`,
 	return c
 }
 
-func (a *app) spfCheck(ctx context.Context, q spf.Request) error {
+func (a recordCommands) spfCheck(ctx context.Context, q spf.Request) error {
 	dns, clock, err := a.dns(ctx)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"postseal/spf"
 )
 
-func (a *app) spfTreeCommand() *cobra.Command {
+func (a recordCommands) spfTreeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "tree DOMAIN",
 		Short: "Show what an SPF record results in: includes, lookups, addresses",
@@ -23,7 +23,7 @@ Exit codes: 0 fine, 1 receivers may answer permerror or none, 2 failed DNS looku
 	}
 }
 
-func (a *app) spfTree(ctx context.Context, name string) error {
+func (a recordCommands) spfTree(ctx context.Context, name string) error {
 	if _, err := domain.Parse(name); err != nil {
 		return notDomain("DOMAIN", err)
 	}

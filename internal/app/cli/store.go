@@ -14,12 +14,15 @@ import (
 	"postseal/store"
 )
 
-func (a *app) storeCommand() *cobra.Command {
+// storeCommands are the commands below store.
+type storeCommands struct{ *app }
+
+func (a storeCommands) storeCommand() *cobra.Command {
 	return a.group("store", "Look after the history of verdicts", a.storeStatusCommand(), a.storeCheckCommand(), a.storePruneCommand(), a.storeMigrateCommand(),
 		a.storeForgetCommand(), a.storeExportCommand(), a.storeBackupCommand(), a.storeCopyCommand())
 }
 
-func (a *app) storeStatusCommand() *cobra.Command {
+func (a storeCommands) storeStatusCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:     "status",
@@ -49,7 +52,7 @@ func (a *app) storeStatusCommand() *cobra.Command {
 }
 
 // addSkew adds the clocks of the hosts that share the database, as each last compared it.
-func (a *app) addSkew(ctx context.Context, address string, s *history.Status) error {
+func (a storeCommands) addSkew(ctx context.Context, address string, s *history.Status) error {
 	address, err := a.storeAddress(address)
 	if err != nil || !fleet.Shareable(address) {
 		return err
@@ -77,7 +80,7 @@ func skewOf(s *history.Status, members []fleet.Member) {
 	}
 }
 
-func (a *app) storeCheckCommand() *cobra.Command {
+func (a storeCommands) storeCheckCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:     "check",
@@ -112,7 +115,7 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) storePruneCommand() *cobra.Command {
+func (a storeCommands) storePruneCommand() *cobra.Command {
 	address, age := "", ""
 	c := &cobra.Command{
 		Use:   "prune",
@@ -168,7 +171,7 @@ func isDate(age string) bool {
 	return err == nil
 }
 
-func (a *app) storeMigrateCommand() *cobra.Command {
+func (a storeCommands) storeMigrateCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:     "migrate",
@@ -190,7 +193,7 @@ func (a *app) storeMigrateCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) storeForgetCommand() *cobra.Command {
+func (a storeCommands) storeForgetCommand() *cobra.Command {
 	address, name, network := "", "", ""
 	c := &cobra.Command{
 		Use:   "forget --domain DOMAIN|--ip NETWORK",
@@ -244,7 +247,7 @@ func forgotten(name, network string) (f store.Forgotten, err error) {
 	return f, nil
 }
 
-func (a *app) storeExportCommand() *cobra.Command {
+func (a storeCommands) storeExportCommand() *cobra.Command {
 	s, address, after := searchFlags{}, "", ""
 	c := &cobra.Command{
 		Use:   "export [QUERY]...",
@@ -274,7 +277,7 @@ Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 	return c
 }
 
-func (a *app) export(ctx context.Context, db store.Store, q *store.Query, last int64) error {
+func (a storeCommands) export(ctx context.Context, db store.Store, q *store.Query, last int64) error {
 	out := json.NewEncoder(a.out)
 	out.SetEscapeHTML(false)
 	for {
@@ -294,7 +297,7 @@ func (a *app) export(ctx context.Context, db store.Store, q *store.Query, last i
 	}
 }
 
-func (a *app) storeBackupCommand() *cobra.Command {
+func (a storeCommands) storeBackupCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:   "backup FILE",

@@ -10,7 +10,7 @@ import (
 	"postseal/store/engines"
 )
 
-func (a *app) storeCopyCommand() *cobra.Command {
+func (a storeCommands) storeCopyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
@@ -29,7 +29,7 @@ reached, 75 a daemon writes to FROM, or interrupted.`,
 	}
 }
 
-func (a *app) copyStore(ctx context.Context, from, to string) error {
+func (a storeCommands) copyStore(ctx context.Context, from, to string) error {
 	for _, address := range []string{from, to} {
 		if err := store.CheckURL(address); err != nil {
 			return usage("%s: %v", store.RedactURL(address), err).or("use a value such as sqlite:/var/lib/postseal/store.db")

@@ -17,7 +17,7 @@ import (
 	"postseal/store"
 )
 
-func (a *app) tailCommand() *cobra.Command {
+func (a historyCommands) tailCommand() *cobra.Command {
 	s, address := searchFlags{}, ""
 	c := &cobra.Command{
 		Use:   "tail [flags] [QUERY]...",
@@ -40,7 +40,7 @@ Exit codes: 0 interrupted, 69 the daemon cannot be reached, or it ended.`,
 	return c
 }
 
-func (a *app) tail(ctx context.Context, address, query string) error {
+func (a historyCommands) tail(ctx context.Context, address, query string) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (a *app) tail(ctx context.Context, address, query string) error {
 	return a.showTail(ctx, bufio.NewReader(answer.Body), address)
 }
 
-func (a *app) showTail(ctx context.Context, in *bufio.Reader, address string) error {
+func (a historyCommands) showTail(ctx context.Context, in *bufio.Reader, address string) error {
 	for {
 		line, err := in.ReadBytes('\n')
 		switch {
@@ -124,7 +124,7 @@ func stream(ctx context.Context, at conf.Address, path, token string) (*http.Res
 	return answer, nil
 }
 
-func (a *app) domainCommand() *cobra.Command {
+func (a historyCommands) domainCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:   "domain DOMAIN",

@@ -11,7 +11,7 @@ import (
 	"postseal/server/listener"
 )
 
-func (a *app) trialCommand() *cobra.Command {
+func (a evidenceCommands) trialCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:   "trial",
@@ -29,7 +29,7 @@ Exit codes: 0 shown, 69 cannot reach the daemon, 78 it has no [trial].`,
 	return c
 }
 
-func (a *app) trial(ctx context.Context, address string) error {
+func (a evidenceCommands) trial(ctx context.Context, address string) error {
 	if address == "" {
 		if address = string(a.config.Listen.HTTP); address == "" {
 			address = string(conf.Default().Listen.HTTP)

@@ -20,7 +20,7 @@ import (
 	"postseal/server/web"
 )
 
-func (a *app) uiCommand() *cobra.Command {
+func (a hostCommands) uiCommand() *cobra.Command {
 	var address string
 	c := &cobra.Command{
 		Use:   "ui",
@@ -39,7 +39,7 @@ Exit codes: 0 printed, 69 the daemon cannot be reached, 78 no token.`,
 }
 
 // daemonAddress returns the http listener of the running daemon.
-func (a *app) daemonAddress(flag string) (at conf.Address, err error) {
+func (a hostCommands) daemonAddress(flag string) (at conf.Address, err error) {
 	if flag == "" {
 		flag = string(a.config.Listen.HTTP)
 	}
@@ -52,7 +52,7 @@ func (a *app) daemonAddress(flag string) (at conf.Address, err error) {
 	return at, nil
 }
 
-func (a *app) ui(ctx context.Context, flag string) error {
+func (a hostCommands) ui(ctx context.Context, flag string) error {
 	if err := a.usualConfig(); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func call(ctx context.Context, method string, at conf.Address, path, token strin
 	return json.NewDecoder(io.LimitReader(answer.Body, longest)).Decode(into)
 }
 
-func (a *app) uiUserCommand() *cobra.Command {
+func (a hostCommands) uiUserCommand() *cobra.Command {
 	role := string(listener.ReaderRole)
 	c := &cobra.Command{
 		Use:   "user NAME",
@@ -133,7 +133,7 @@ Exit codes: 0 printed.`,
 	return c
 }
 
-func (a *app) uiUser(name, role string) error {
+func (a hostCommands) uiUser(name, role string) error {
 	if err := oneOf("--role", role, string(listener.ReaderRole), string(listener.AdminRole)); err != nil {
 		return err
 	}

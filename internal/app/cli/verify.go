@@ -44,7 +44,10 @@ type verifyFlags struct {
 var foreignToBundle = []string{"bundle", "bundle-with", "config", "dns-timeout", "from", "helo", "ip", "now", "raw", "rcpt", "received-by",
 	"resolver", "second-opinion", "zone"}
 
-func (a *app) verifyCommand() *cobra.Command {
+// messageCommands give a verdict: verify, and replay-bundle.
+type messageCommands struct{ *app }
+
+func (a messageCommands) verifyCommand() *cobra.Command {
 	var f verifyFlags
 	c := &cobra.Command{
 		Use:   "verify [flags] FILE...|-",
@@ -145,7 +148,7 @@ func parseIP(flag, s string) (netip.Addr, error) {
 	return netip.Addr{}, f.or("use an address such as 192.0.2.25 or 2001:db8::25")
 }
 
-func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error {
+func (a messageCommands) verify(ctx context.Context, f *verifyFlags, files []string) error {
 	config, err := f.config(a.config)
 	if err != nil {
 		return err
@@ -187,11 +190,11 @@ func (a *app) verify(ctx context.Context, f *verifyFlags, files []string) error 
 			return nil // closeOutput tells
 		}
 	}
-	unreachable.hint(a)
+	unreachable.hint(a.app)
 	return nil
 }
 
-func (a *app) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver.Resolver, f *verifyFlags, e envelope, path string, n int, down *outage) error {
+func (a messageCommands) verifyFile(ctx context.Context, v *postseal.Verifier, dns resolver.Resolver, f *verifyFlags, e envelope, path string, n int, down *outage) error {
 	if path != "-" && isBundle(path) {
 		return a.verifyBundle(ctx, f, path, n)
 	}

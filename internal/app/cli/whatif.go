@@ -16,7 +16,7 @@ import (
 // whatIfFlags are those of whatif.
 type whatIfFlags struct{ a, b, policy, since, dir string }
 
-func (a *app) whatIfCommand() *cobra.Command {
+func (a evidenceCommands) whatIfCommand() *cobra.Command {
 	var f whatIfFlags
 	c := &cobra.Command{
 		Use:   "whatif [flags]",
@@ -42,7 +42,7 @@ Exit codes: 0 shown, 66 no evidence, 78 the file of --policy has errors.`,
 	return c
 }
 
-func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
+func (a evidenceCommands) whatIf(ctx context.Context, f whatIfFlags) error {
 	clock, err := a.clock()
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (a *app) whatIf(ctx context.Context, f whatIfFlags) error {
 	return a.page().WhatIf(r)
 }
 
-func (a *app) otherPolicy(f *whatIfFlags, now time.Time) (whatif.Policy, error) {
+func (a evidenceCommands) otherPolicy(f *whatIfFlags, now time.Time) (whatif.Policy, error) {
 	if f.policy == "" {
 		p, err := whatif.Named(f.b, a.config)
 		if err != nil {
@@ -98,7 +98,7 @@ func (a *app) otherPolicy(f *whatIfFlags, now time.Time) (whatif.Policy, error) 
 
 // bundlesDir is the directory of the evidence: that of a flag, else of the configuration, else
 // that of the daemon that the system runs.
-func (a *app) bundlesDir(flag string) (string, error) {
+func (a evidenceCommands) bundlesDir(flag string) (string, error) {
 	dir := flag
 	if dir == "" {
 		dir = a.config.Bundles.Dir

@@ -254,7 +254,7 @@ func (w *worker) auditorFor(private bool) (*audit.Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := w.auditorWith(&f, dns)
+	x, err := auditCommand{w.app}.auditorWith(&f, dns)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +268,7 @@ func (w *worker) auditorFor(private bool) (*audit.Auditor, error) {
 // resolverOfAll returns the resolver of all work, within --rate. The caller holds mu.
 func (w *worker) resolverOfAll() (dns resolver.Resolver, err error) {
 	if w.dns == nil {
-		w.dns, err = w.auditResolver(w.flags)
+		w.dns, err = auditCommand{w.app}.auditResolver(w.flags)
 	}
 	return w.dns, err
 }
