@@ -99,7 +99,7 @@ bench-shapes:
 
 # Three daemons and one PostgreSQL, over a connection that is cut, slow and gone.
 fleet:
-	go test ./lab/bench/faults -run 'Fleet|Shared|RollingUpgrade' -count=1 -v -timeout 60m -times 5
+	go test ./lab/bench/faults -run 'Fleet|Shared|RollingUpgrade|HolderKilled|ShipperKilled' -count=1 -v -timeout 60m -times 5
 	go test ./store/postgres ./store/writer -count=3 -timeout 60m
 
 # Mixed load, faults and reloads; prints what is in use.

@@ -44,7 +44,7 @@ var layers = [][]string{
 	{"arc", "internal/core/spftree"},
 	{"internal/core/resultjson"},
 	{"."},
-	{"internal/app/atomicfile", "internal/app/imapbox", "internal/app/suggest", "internal/app/term", "internal/app/notify", "internal/app/received", "internal/app/pace"},
+	{"internal/app/atomicfile", "internal/app/imapbox", "internal/app/suggest", "internal/app/term", "internal/app/notify", "internal/app/received", "internal/app/pace", "internal/app/failpoint"},
 	{"internal/app/repair"},
 	{"bundle", "audit", "report", "store", "store/evidence", "internal/app/secondopinion", "internal/app/rules", "internal/app/batch", "internal/app/mailbox", "internal/app/postfix", "internal/app/reportjson"},
 	{"store/journal", "store/storetest", "store/storetest/pgtest", "store/internal/sqltext", "store/internal/sqlreports"},

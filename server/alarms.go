@@ -16,7 +16,7 @@ import (
 	"postseal"
 	"postseal/internal/app/atomicfile"
 	"postseal/internal/app/conf"
-	"postseal/internal/app/fleet"
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/notify"
 	"postseal/internal/app/rules"
 	"postseal/server/listener"
@@ -31,7 +31,7 @@ const (
 )
 
 // alarmEvery is how often alarms are looked for.
-var alarmEvery = fleet.Soon(15 * time.Second)
+var alarmEvery = failpoint.Soon(15 * time.Second)
 
 // alarms looks for the problems that [notify] reports, and reports them.
 type alarms struct {

@@ -12,6 +12,7 @@ import (
 
 	"postseal/internal/app/atomicfile"
 	"postseal/internal/app/conf"
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/server/listener"
 	"postseal/server/web"
@@ -116,7 +117,7 @@ func (m *member) close() {
 }
 
 // turnFor is for how long a host keeps a job: longer than from one time that it is due to the next.
-var turnFor = sweepEvery + fleet.Soon(30*time.Second)
+var turnFor = sweepEvery + failpoint.Soon(30*time.Second)
 
 // turn calls f if it is the turn of this host, and reports whether it was. A host that cannot ask does
 // nothing, since the job needs the database too.
@@ -170,7 +171,9 @@ func (m *member) show(ctx context.Context, now time.Time) error {
 		proof := token.Proof()
 		m.self.Login = proof[:]
 	}
+	failpoint.Reach("show")
 	err := m.db.Show(ctx, &m.self, now, m.shown.IsZero())
+	failpoint.Reach("member shown")
 	if err == nil {
 		m.shown, m.urgent = now, false
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postseal/internal/app/conf"
-	"postseal/internal/app/fleet"
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/inbox"
 	"postseal/server/listener"
 	"postseal/store"
@@ -28,7 +28,7 @@ const (
 )
 
 // sweepEvery is how often the limits of the history and its reports are looked after.
-var sweepEvery = fleet.Soon(time.Minute)
+var sweepEvery = failpoint.Soon(time.Minute)
 
 // keeper stores every verdict, as [store] says.
 type keeper struct {

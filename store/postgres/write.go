@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"postseal/internal/app/failpoint"
 	"postseal/store"
 	"postseal/store/internal/sqltext"
 )
@@ -80,6 +81,7 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 		if tag.RowsAffected() != 1 {
 			return store.ErrPosition
 		}
+		failpoint.Reach("position")
 		s.Rows = len(b.Rows)
 		if s.Late, err = markLate(ctx, tx, b.Rows, n.Slot); err != nil {
 			return err
@@ -87,7 +89,10 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 		if err := d.add(ctx, tx, b.Rows); err != nil {
 			return err
 		}
-		return addFacts(ctx, tx, b)
+		failpoint.Reach("rows")
+		err = addFacts(ctx, tx, b)
+		failpoint.Reach("commit")
+		return err
 	})
 	if missingDay(err) { // a day that was dropped meanwhile
 		d.forgetDays()

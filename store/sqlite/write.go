@@ -9,6 +9,7 @@ import (
 
 	sqlitelib "modernc.org/sqlite/lib"
 
+	"postseal/internal/app/failpoint"
 	"postseal/store"
 	"postseal/store/internal/sqltext"
 )
@@ -98,8 +99,10 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 			if err := move(ctx, tx, n, from, to); err != nil {
 				return err
 			}
+			failpoint.Reach("position")
 			s.Late, err = d.add(ctx, tx, b, n.Slot)
 			s.Rows = len(b.Rows)
+			failpoint.Reach("commit")
 			return err
 		})
 		if codeOf(err) != sqlitelib.SQLITE_FULL || ctx.Err() != nil || !d.atBound(ctx) || !d.dropOldest(ctx) {
@@ -152,6 +155,7 @@ func (d *DB) add(ctx context.Context, tx *sql.Tx, b *store.Batch, slot int) (lat
 			return late, err
 		}
 	}
+	failpoint.Reach("rows")
 	return late, addFacts(ctx, tx, b)
 }
 

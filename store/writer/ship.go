@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postseal/internal/app/atomicfile"
+	"postseal/internal/app/failpoint"
 	"postseal/store"
 	"postseal/store/journal"
 )
@@ -277,6 +278,7 @@ func (s *shipper) step(ctx context.Context) (n int, err error) {
 	}
 	if err == nil {
 		s.w.o.Journal.Release(journal.Position(s.node.At))
+		failpoint.Reach("released")
 	}
 	return len(b.Records), err
 }
@@ -349,6 +351,7 @@ func (s *shipper) ship(ctx context.Context, records []journal.Record, end store.
 	now := s.w.o.Now()
 	n.Seen, n.Shipped = store.Millis(now), until
 	began := time.Now()
+	failpoint.Reach("ship")
 	done, err := s.db.Ship(ctx, n, s.node.At, end, b)
 	var refused *store.RefusedError
 	switch {
@@ -364,6 +367,7 @@ func (s *shipper) ship(ctx context.Context, records []journal.Record, end store.
 	case err != nil:
 		return err
 	}
+	failpoint.Reach("committed")
 	s.node.At, s.node.Shipped = end, until
 	for _, r := range bad {
 		s.setAside(r, errors.New("it cannot be read, or is more than a day ahead of the clock"))

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"postseal/internal/app/failpoint"
 	"postseal/store"
 	"postseal/store/journal"
 )
@@ -225,12 +226,14 @@ func (w *Writer) write() {
 	}
 	for done := 0; done < len(records); {
 		group := records[done:min(done+groupRows, len(records))]
+		failpoint.Reach("journal")
 		if err := w.o.Journal.Append(group...); err != nil {
 			w.keep(records[done:], losses, err)
 			return
 		}
 		done += len(group)
 	}
+	failpoint.Reach("journaled")
 	w.pending = w.pending[:0]
 	w.written(nil)
 	select {

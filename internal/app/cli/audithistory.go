@@ -11,7 +11,7 @@ import (
 // learnHistory adds the selectors that the verdict history has for the named domains, if
 // --store names it.
 func (a auditCommand) learnHistory(ctx context.Context, f *auditFlags, names []string, l *selectors.List) error {
-	if f.store == "" {
+	if f.store == "" || f.fleet {
 		return nil
 	}
 	return a.withStore(ctx, f.store, func(ctx context.Context, db store.Store) error {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/store"
 )
@@ -56,7 +57,7 @@ func (a *app) openQueue(ctx context.Context, address string) (*workQueue, error)
 	path = filepath.Join(filepath.Dir(path), localQueue)
 	l, err := fleet.OpenLocal(ctx, path)
 	if err != nil {
-		return nil, cannotCreate(path, err)
+		return nil, cannotCreate(path, err).or("--store sqlite:PATH names a database in a directory that exists and that you can write to: the work is kept there")
 	}
 	return &workQueue{l, address, true}, nil
 }
@@ -134,7 +135,9 @@ func workResults(ctx context.Context, q fleet.Queue, id string, chunks int64, id
 				if !yield(x) {
 					return
 				}
+				failpoint.Reach("showing")
 			}
+			failpoint.Reach("shown")
 			chunk++
 			since = time.Now()
 		}

@@ -17,6 +17,7 @@ import (
 	"postseal"
 	"postseal/internal/app/clients"
 	"postseal/internal/app/conf"
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/replay"
@@ -256,7 +257,7 @@ func (w *worker) replayed(ctx context.Context, c *fleet.Chunk) (list []string, o
 	}
 	for r := range replay.Run(ctx, (&mailbox.Archive{}).At(places), o) {
 		if list = append(list, replayedText(&r, kept.get(r.Record))); len(list) == n/2 {
-			fleet.Failpoint("half")
+			failpoint.Reach("half")
 		}
 	}
 	return list, len(list) == n && ctx.Err() == nil

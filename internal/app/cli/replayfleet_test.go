@@ -264,3 +264,24 @@ func TestAuditFleetHere(t *testing.T) {
 		t.Errorf("%d results, and %d of one process:\n%q\n%q", len(got), len(want), got, want)
 	}
 }
+
+// TestAuditFleetWithoutHistory: audit --fleet works where no daemon has written a history, and says what is
+// wrong with a directory that does not exist.
+func TestAuditFleetWithoutHistory(t *testing.T) {
+	dir, dns := fleetArchive(t)
+	list := filepath.Join(dir, "list")
+	if err := os.WriteFile(list, []byte("e.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	audit := func(path string) (code int, out, errs string) {
+		var o, e bytes.Buffer
+		code = Main([]string{"--resolver", dns, "--no-progress", "audit", "-f", list, "--fleet", "--store", "sqlite:" + filepath.Join(dir, path), "--format", "jsonl", "--fail-on", "never"}, strings.NewReader(""), &o, &e)
+		return code, o.String(), e.String()
+	}
+	if code, out, errs := audit("new.db"); code != 0 || !strings.Contains(out, `"domain":"e.test"`) {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if code, _, errs := audit("none/new.db"); code != exitCreate || !strings.Contains(errs, "a directory that exists") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}

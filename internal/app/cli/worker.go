@@ -13,6 +13,7 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/batch"
+	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/resolver"
 )
@@ -222,7 +223,7 @@ func (w *worker) audited(ctx context.Context, c *fleet.Chunk) (list []string) {
 			text, _ = json.Marshal(auditResult{Error: err.Error()}) //nolint:errcheck // a text
 		}
 		if list = append(list, string(text)); len(list) == len(c.Items)/2 {
-			fleet.Failpoint("half")
+			failpoint.Reach("half")
 		}
 	}
 	if ctx.Err() != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"postseal/internal/app/failpoint"
 )
 
 // Turn calls f if it is the turn of a member to do a job, and keeps the others from it as long as f
@@ -13,7 +15,7 @@ func (d *DB) Turn(ctx context.Context, job string, m *Member, keep time.Duration
 	if mine, err = d.lease(ctx, job, m, keep); err != nil || !mine {
 		return false, err
 	}
-	Failpoint("leased")
+	failpoint.Reach("leased")
 	within, end := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -31,7 +33,7 @@ func (d *DB) Turn(ctx context.Context, job string, m *Member, keep time.Duration
 	defer renewing.Wait()
 	defer end()
 	f()
-	Failpoint("worked")
+	failpoint.Reach("worked")
 	_, err = d.lease(ctx, job, m, keep)
 	return true, err
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"postseal/internal/app/failpoint"
 )
 
 // Local is the Queue of one host, in a file. Without the file, the work is done again.
@@ -129,7 +131,7 @@ func (l *Local) Take(ctx context.Context, holder string, kinds, except []string)
 	if err != nil {
 		return c, false, err
 	}
-	Failpoint("taken")
+	failpoint.Reach("taken")
 	return c, true, json.Unmarshal([]byte(items), &c.Items)
 }
 
@@ -147,8 +149,8 @@ func (l *Local) GiveBack(ctx context.Context, c *Chunk, holder string) error {
 
 // Finish implements Queue.
 func (l *Local) Finish(ctx context.Context, c *Chunk, results []string) error {
-	Failpoint("finish")
-	defer Failpoint("finished")
+	failpoint.Reach("finish")
+	defer failpoint.Reach("finished")
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -167,7 +169,7 @@ func (l *Local) Finish(ctx context.Context, c *Chunk, results []string) error {
 	if err != nil {
 		return err
 	}
-	Failpoint("written")
+	failpoint.Reach("written")
 	if _, err := tx.ExecContext(ctx, "UPDATE work_chunk SET done = 1, lease_until = 0 WHERE work = ?1 AND n = ?2", c.Work.ID, c.N); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postseal/internal/app/failpoint"
 )
 
 // Notices calls step with the alarms of all hosts, a text by the name of each alarm, and with the time
@@ -44,7 +46,7 @@ func (d *DB) Notices(ctx context.Context, step func(now time.Time, told map[stri
 				return err
 			}
 		}
-		Failpoint("noticed")
+		failpoint.Reach("noticed")
 		return nil
 	})
 }

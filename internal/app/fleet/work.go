@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postseal/internal/app/failpoint"
 )
 
 // Work is a list of items that workers on any hosts share. Its items are in chunks, which workers
@@ -25,8 +27,11 @@ type Chunk struct {
 	Attempts int // this one included
 }
 
+// leaseFor is the lease of a chunk: 4 s in a program with failpoints, since tests wait for its end.
+var leaseFor = max(4*time.Second, failpoint.Soon(30*time.Second))
+
 // RenewEvery is how often a worker must call Renew.
-const RenewEvery = leaseFor / 4
+var RenewEvery = leaseFor / 4
 
 // MaxAttempts is how often a chunk may have begun: the items of one that ended its workers that often
 // are not done.
@@ -86,7 +91,7 @@ func (d *DB) Take(ctx context.Context, holder string, kinds, except []string) (c
 	case err != nil:
 		return c, false, err
 	}
-	Failpoint("taken")
+	failpoint.Reach("taken")
 	return c, true, json.Unmarshal([]byte(items), &c.Items)
 }
 
@@ -109,8 +114,8 @@ const finishTime = time.Minute
 func (d *DB) Finish(ctx context.Context, c *Chunk, results []string) error {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
-	Failpoint("finish")
-	defer Failpoint("finished")
+	failpoint.Reach("finish")
+	defer failpoint.Reach("finished")
 	return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		var done bool
 		err := tx.QueryRow(ctx, "SELECT done FROM postseal.work_chunk WHERE work = $1 AND n = $2 FOR UPDATE", c.Work.ID, c.N).Scan(&done)
@@ -126,7 +131,7 @@ func (d *DB) Finish(ctx context.Context, c *Chunk, results []string) error {
 		if err != nil {
 			return err
 		}
-		Failpoint("written")
+		failpoint.Reach("written")
 		_, err = tx.Exec(ctx, "UPDATE postseal.work_chunk SET done = true, lease_until = 0 WHERE work = $1 AND n = $2", c.Work.ID, c.N)
 		return err
 	})

@@ -13,7 +13,7 @@ import (
 )
 
 // TestHolderKilled: a host that has the lease of a job is killed with SIGKILL at each step of it: after it took
-// the lease, after it did the job, and while it notes an alarm of all hosts. Another one takes the job when
+// the lease, after it did the job, while it notes an alarm of all hosts, and before and after it shows itself to the others. Another one takes the job when
 // the lease ends, an alarm that was not noted is told by it, once, and mail is stored once all the time.
 func TestHolderKilled(t *testing.T) {
 	longOnly(t)
@@ -23,7 +23,7 @@ func TestHolderKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	pg := pgtest.Begin(t)
-	for _, point := range []string{"leased:2", "worked:2", "noticed:1"} {
+	for _, point := range []string{"leased:2", "worked:2", "noticed:1", "show:2", "member shown:3"} {
 		t.Run(point, func(t *testing.T) { holderKilled(t, pg, path, point) })
 	}
 }

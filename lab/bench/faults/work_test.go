@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"postseal/internal/core/dnszone"
+	"postseal/store"
+	"postseal/store/engines"
 	"postseal/store/postgres"
 	"postseal/store/storetest/pgtest"
 )
@@ -38,6 +40,35 @@ type workbench struct {
 	direct  string // the URL of the database
 	address string // the same over a wire
 	domains []string
+	point   string // where commands end themselves, "" for nowhere
+}
+
+// endingAt is a bench whose commands end themselves at a failpoint.
+func (b *workbench) endingAt(point string) *workbench {
+	c := *b
+	c.point = point
+	return &c
+}
+
+// run starts a command that ends itself at the point of the bench.
+func (b *workbench) run(args ...string) *exec.Cmd {
+	b.t.Helper()
+	if b.point == "" {
+		return b.start(program, nil, args...)
+	}
+	path, err := failing()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.start(path, []string{"POSTSEAL_FAILPOINT=" + b.point}, args...)
+}
+
+// killed waits until a command has ended itself.
+func killed(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	if code(t, c); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("%v did not reach its end: %v", c.Env[len(c.Env)-1], c.ProcessState)
+	}
 }
 
 func newWorkbench(t *testing.T, n int) (*workbench, *wire, *pgtest.Server) {
@@ -104,7 +135,7 @@ func (b *workbench) start(path string, env []string, args ...string) *exec.Cmd {
 
 // worker starts a worker that ends itself at a failpoint, "" for none. Its leases are short.
 func (b *workbench) worker(point string) *exec.Cmd {
-	path, err := failing()
+	path, err := failing() // for short leases
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -112,7 +143,7 @@ func (b *workbench) worker(point string) *exec.Cmd {
 }
 
 func (b *workbench) audit(out string, more ...string) *exec.Cmd {
-	return b.start(program, nil, append([]string{"audit", "-f", b.list, "--fleet", "--store", b.address, "--format", "jsonl", "--output", filepath.Join(b.dir, out), "--no-progress"}, more...)...)
+	return b.run(append([]string{"audit", "-f", b.list, "--fleet", "--store", b.address, "--format", "jsonl", "--output", filepath.Join(b.dir, out), "--no-progress"}, more...)...)
 }
 
 // lines reads an output, without what differs from run to run.
@@ -165,7 +196,7 @@ func storm(t *testing.T, w *wire, pg *pgtest.Server, worker *exec.Cmd) {
 }
 
 // TestFleetWork: the results of three workers are those of one process, in its order, each once, with
-// workers killed at each step, the command killed and continued elsewhere, and a bad connection.
+// workers killed at each step, the command killed, also while it shows results, and continued elsewhere, and a bad connection.
 func TestFleetWork(t *testing.T) {
 	longOnly(t)
 	t.Parallel() // it mostly waits
@@ -200,9 +231,7 @@ func TestFleetWork(t *testing.T) {
 		ending = append(ending, b.worker(point))
 	}
 	for _, c := range ending {
-		if code(t, c); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Errorf("%v did not reach its end: %v", c.Env[len(c.Env)-1], c.ProcessState)
-		}
+		killed(t, c)
 	}
 	first.Process.Kill()
 	first.Wait()
@@ -230,6 +259,9 @@ func TestFleetWork(t *testing.T) {
 	// The output of the first command is continued, without any work.
 	for _, w := range workers {
 		w.Process.Kill()
+	}
+	for _, point := range []string{"showing:75", "shown:3"} { // killed while it shows them
+		killed(t, b.endingAt(point).audit("first.jsonl", "--resume"))
 	}
 	if got := code(t, b.audit("first.jsonl", "--resume")); got != 65 {
 		t.Errorf("continued: exit %d", got)
@@ -281,7 +313,7 @@ func (b *workbench) archive(n int) (path string) {
 }
 
 func (b *workbench) replay(path, out string, more ...string) *exec.Cmd {
-	return b.start(program, nil, append([]string{"replay", "--received-by", "mx.test", "--now", "2026-11-20T00:00:00Z", "--output", filepath.Join(b.dir, out), "--no-progress", path}, more...)...)
+	return b.run(append([]string{"replay", "--received-by", "mx.test", "--now", "2026-11-20T00:00:00Z", "--output", filepath.Join(b.dir, out), "--no-progress", path}, more...)...)
 }
 
 var varies = regexp.MustCompile(`"(micros|ref)":("[^"]*"|\d+)| ref=[A-Z0-9]+|"dns_queries":\d+|Ref [A-Z0-9-]+`)
@@ -297,8 +329,8 @@ func (b *workbench) read(out string) string {
 }
 
 // TestFleetReplay: the output of replay --fleet is that of one process, in its order, each message once,
-// with workers killed at each step, the command killed and continued
-// elsewhere, and PostgreSQL crashed.
+// with workers killed at each step, the command killed, also while it shows results, and continued
+// elsewhere, and PostgreSQL crashed. The rows of --into are each there once too.
 func TestFleetReplay(t *testing.T) {
 	longOnly(t)
 	t.Parallel() // it mostly waits
@@ -312,7 +344,8 @@ func TestFleetReplay(t *testing.T) {
 	if strings.Count(want, "\n") != n+n/2 {
 		t.Fatalf("%d messages, want %d", strings.Count(want, "\n"), n+n/2)
 	}
-	fleet := []string{"--fleet", "--store", b.address}
+	year := store.SQLitePrefix + filepath.Join(b.dir, "year.db")
+	fleet := []string{"--fleet", "--store", b.address, "--into", year}
 	first := b.replay(path, "first", fleet...)
 	until(t, "the messages are there", func() bool { return count(t, b.direct, "SELECT count(*) FROM postseal.work WHERE ready") == 1 })
 	var ending []*exec.Cmd
@@ -320,9 +353,7 @@ func TestFleetReplay(t *testing.T) {
 		ending = append(ending, b.worker(point))
 	}
 	for _, c := range ending {
-		if code(t, c); c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Errorf("%v did not reach its end: %v", c.Env[len(c.Env)-1], c.ProcessState)
-		}
+		killed(t, c)
 	}
 	first.Process.Kill()
 	first.Wait()
@@ -332,6 +363,9 @@ func TestFleetReplay(t *testing.T) {
 	storm(t, wire, pg, workers[0])
 	if got := code(t, second); got != 0 {
 		t.Errorf("exit %d", got)
+	}
+	for _, point := range []string{"showing:150", "shown:12"} { // killed while it shows them
+		killed(t, b.endingAt(point).replay(path, "first", append(fleet, "--resume")...))
 	}
 	if got := code(t, b.replay(path, "first", append(fleet, "--resume")...)); got != 0 {
 		t.Errorf("continued: exit %d", got)
@@ -343,6 +377,20 @@ func TestFleetReplay(t *testing.T) {
 	}
 	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work_result"); n != strings.Count(want, "\n") {
 		t.Errorf("%d results in the database", n)
+	}
+	db, err := engines.Open(t.Context(), year, engines.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows := stored(t, db)
+	for ref, times := range rows {
+		if times > 1 {
+			t.Errorf("--into stored %s %d times", ref, times)
+		}
+	}
+	if want := n + n/2; len(rows) != want {
+		t.Errorf("--into stored %d messages, want %d", len(rows), want)
 	}
 	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work"); n != 1 {
 		t.Errorf("%d works, want 1: --resume began another one", n)

@@ -1,6 +1,7 @@
 //go:build failpoint
 
-package fleet
+// Package failpoint lets a test end a process between two steps whose order matters.
+package failpoint
 
 import (
 	"os"
@@ -11,14 +12,14 @@ import (
 	"time"
 )
 
-// leaseFor is short: tests wait for its end.
-const leaseFor = 4 * time.Second
+// On reports whether this program has failpoints.
+const On = true
 
 var reached atomic.Int64
 
-// Failpoint kills the process if POSTSEAL_FAILPOINT is "NAME:N" and this is the Nth time that it
+// Reach kills the process if POSTSEAL_FAILPOINT is "NAME:N" and this is the Nth time that it
 // reaches NAME.
-func Failpoint(name string) {
+func Reach(name string) {
 	want, times, _ := strings.Cut(os.Getenv("POSTSEAL_FAILPOINT"), ":")
 	n, err := strconv.ParseInt(times, 10, 64)
 	if want != name || err != nil || reached.Add(1) != n {
