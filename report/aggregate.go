@@ -367,8 +367,11 @@ func (x *input) endError(p place, err error, r *Report) error {
 }
 
 func tailDetail(f Fault) string {
-	if f == TooMany {
+	switch f {
+	case TooMany:
 		return "the zip archive has more files than are read"
+	case NotWellFormed:
+		return "the end of the zip archive is missing"
 	}
 	return "there are octets after the end of the archive"
 }

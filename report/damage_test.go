@@ -2,8 +2,11 @@ package report
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"encoding/base64"
+	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 // utf16 is text in UTF-16 without a byte order mark.
@@ -82,6 +86,8 @@ func TestDamage(t *testing.T) {
 	for _, c := range []damaged{
 		{"UTF-16 without a byte order mark", utf16(t, unicode.LittleEndian, changed("UTF-8", "UTF-16")), "", 3},
 		{"big-endian UTF-16 without one", utf16(t, unicode.BigEndian, x), "", 3},
+		{"UTF-32 without a byte order mark", utf32Text(t, utf32.LittleEndian, utf32.IgnoreBOM, changed("UTF-8", "UTF-32")), "", 3},
+		{"big-endian UTF-32 with one", utf32Text(t, utf32.BigEndian, utf32.UseBOM, x), "", 3},
 		{"two byte order marks", bom + bom + x, "", 3},
 		{"KOI8-R", koi8, "", 3},
 		{"a charset that is not known", changed("UTF-8", "x-martian"), BadEncoding, 3},
@@ -108,8 +114,60 @@ func TestDamage(t *testing.T) {
 		{"base64 in a file", base64.StdEncoding.EncodeToString([]byte(gzipped(x))), "", 3},
 		{"uuencode", uuencoded(gzipped(x)), "", 3},
 		{"tar in gzip", gzipped(tarred(t, x)), "", 3},
+		{"a zip archive without its index", cutBefore(t, zipped(t, "a.xml", x), "PK\x01\x02"), NotWellFormed, 3},
+		{"a zip archive that is cut in its index", zipped(t, "a.xml", x)[:len(zipped(t, "a.xml", x))-30], NotWellFormed, 3},
+		{"a zip archive whose second file is cut", cutBefore(t, zipped(t, "a.xml", x, "b.xml", x), "PK\x01\x02")[:len(zipped(t, "a.xml", x))], NotWellFormed, 3},
+		{"a zip archive with sizes before the file, without its index", cutBefore(t, sizedZip(t, x), "PK\x01\x02"), NotWellFormed, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.check(t) })
+	}
+}
+
+// utf32Text is text in UTF-32.
+func utf32Text(t *testing.T, order utf32.Endianness, mark utf32.BOMPolicy, text string) string {
+	t.Helper()
+	octets, err := utf32.UTF32(order, mark).NewEncoder().String(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return octets
+}
+
+// cutBefore is what comes before the first of the octets mark.
+func cutBefore(t *testing.T, octets, mark string) string {
+	t.Helper()
+	before, _, ok := strings.Cut(octets, mark)
+	if !ok {
+		t.Fatalf("there is no %q", mark)
+	}
+	return before
+}
+
+// sizedZip is an archive with a stored file whose sizes stand in its own header.
+func sizedZip(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "a.xml", CRC32: crc32.ChecksumIEEE([]byte(text)), CompressedSize64: uint64(len(text)), UncompressedSize64: uint64(len(text))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, text) //nolint:errcheck // into memory
+	z.Close()
+	return b.String()
+}
+
+// TestCutArchives: of a zip archive that is cut inside of its only file, nothing is read, wherever the cut is.
+func TestCutArchives(t *testing.T) {
+	whole := cutBefore(t, zipped(t, "a.xml", sample(row("192.0.2.1", "3"))), "PK\x01\x02")
+	for size := 4; size < len(whole); size++ {
+		if got := collect(t, "x", []byte(whole[:size])); len(got.reports) != 0 || len(got.refused) != 1 {
+			t.Fatalf("%d octets: %d reports, refused %v", size, len(got.reports), got.refused)
+		}
+	}
+	bomb := cutBefore(t, zipped(t, "a.xml", strings.Repeat(" ", 4<<20)), "PK\x01\x02")
+	if index := zipIndex(strings.NewReader(bomb), int64(len(bomb)), 10, 1<<20); index != nil {
+		t.Error("more was unpacked than the limit")
 	}
 }
 

@@ -45,7 +45,7 @@ func newGuard(p place, in *bufio.Reader) *guard {
 		name = p.charset
 	}
 	switch e, known := charset.Lookup(name); {
-	case name == "" || strings.EqualFold(name, "us-ascii") || strings.HasPrefix(strings.ToLower(name), "utf-16"): // which it is not: that was decoded before
+	case name == "" || strings.EqualFold(name, "us-ascii") || strings.HasPrefix(strings.ToLower(name), "utf-16"), strings.HasPrefix(strings.ToLower(name), "utf-32"): // which it is not: that was decoded before
 	case e == nil:
 		g.unknown = name
 	case known != "utf-8":

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 type content int
@@ -69,12 +70,18 @@ func sniff(head []byte) content {
 // bom is the byte order mark in UTF-8.
 const bom = "\xef\xbb\xbf"
 
-// wide reports whether text is UTF-16, by its byte order mark or by the zeros around its first sign.
+// wide reports whether text is UTF-16 or UTF-32, by its byte order mark or by the zeros around its first sign.
 func wide(head []byte) (encoding.Encoding, bool) {
 	if len(head) < 4 {
 		return nil, false
 	}
 	switch sign := func(c byte) bool { return c == '<' || c == '{' }; {
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
+		return utf32.UTF32(utf32.BigEndian, utf32.UseBOM), true
+	case sign(head[0]) && head[1] == 0 && head[2] == 0 && head[3] == 0:
+		return utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM), true
+	case head[0] == 0 && head[1] == 0 && head[2] == 0 && sign(head[3]):
+		return utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM), true
 	case head[0] == 0xff && head[1] == 0xfe && (head[2] != 0 || head[3] != 0), head[0] == 0xfe && head[1] == 0xff:
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM), true
 	case sign(head[0]) && head[1] == 0 && head[2] != 0 && head[3] == 0:
