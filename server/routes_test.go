@@ -20,7 +20,7 @@ import (
 // routeTable is every route of the http listener with who may use it. A route that is not here
 // fails TestRoutes: say who may use it, then add it.
 var routeTable = map[string]web.Access{
-	"GET /login": web.Open, "POST /login/enter": web.Open, "POST /logout": web.Reader, "POST /v1/login-codes": web.Admin,
+	"GET /login": web.Open, "POST /login/enter": web.Open, "POST /logout": web.Reader, "POST /theme": web.Reader, "POST /v1/login-codes": web.Admin,
 	"GET /metrics": web.Open, "GET /healthz": web.Open, "GET /readyz": web.Open, "GET /assets/style.css": web.Open, "GET /assets/icon.svg": web.Open,
 	"POST /v1/verify": web.Host, "GET /v1/audit/{domain}": web.Host,
 	"GET /{$}": web.Reader, "GET /live": web.Reader, "GET /search": web.Reader, "GET /v/{ref}": web.Reader, "GET /audit": web.Reader, "GET /audit/{domain}": web.Reader,

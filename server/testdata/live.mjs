@@ -168,5 +168,29 @@ await part("watch", async () => {
   if (!(await page.getByRole("complementary").innerText()).includes("DMARC")) problems.push("the history does not show the change");
   await context.close();
 });
+
+// The chosen colors hold on each page, also without scripts and against those of the system.
+await part("theme", async () => {
+  for (const javaScriptEnabled of [true, false]) {
+    const context = await open({ javaScriptEnabled, colorScheme: "light" });
+    const page = await context.newPage();
+    const dark = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor === "rgb(15, 19, 24)");
+    await page.goto(url + "/search?q=applied:reject");
+    if (await dark()) problems.push("dark, although the system is light");
+    await page.getByRole("button", { name: "Dark", exact: true }).click();
+    await page.waitForURL(/\/search\?q=applied:reject/);
+    if (!(await dark())) problems.push("light after Dark");
+    await page.goto(url + "/live?follow=0");
+    if (!(await dark())) problems.push("light on another page");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.getByRole("button", { name: "Light", exact: true }).click();
+    await page.waitForURL(/follow=0/);
+    if (await dark()) problems.push("dark after Light");
+    await page.getByRole("button", { name: "As the system" }).click();
+    await page.waitForURL(/follow=0/);
+    if (!(await dark())) problems.push("light as the system, which is dark");
+    await context.close();
+  }
+});
 await browser.close();
 console.log(JSON.stringify(problems));

@@ -32,6 +32,7 @@ func (w *web) loginRoutes() []Route {
 		{Method: http.MethodGet, Path: "/login", Access: Open, Page: true, Handler: w.loginForm},
 		{Method: http.MethodPost, Path: "/login/enter", Access: Open, Page: true, Handler: w.login},
 		{Method: http.MethodPost, Path: "/logout", Access: Reader, Page: true, Handler: w.logout},
+		{Method: http.MethodPost, Path: "/theme", Access: Reader, Page: true, Handler: w.setTheme},
 		{Method: http.MethodPost, Path: "/v1/login-codes", Access: Admin, Handler: JSON(w.engine, func(r *http.Request) (any, error) {
 			return LoginCode{LoginSchema, "/login?code=" + w.sessions.newCode(r.Context()), int(codeLife.Seconds())}, nil
 		})},
@@ -41,7 +42,7 @@ func (w *web) loginRoutes() []Route {
 // loginPage needs no script and no other file. A code is only used when the button is pressed,
 // so a program that merely opens a link does not consume it.
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
+<html lang="en"{{with .Theme}} data-theme="{{.}}"{{end}}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
 <link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
 {{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
 <form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
@@ -55,16 +56,17 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 `))
 
 type loginData struct {
-	Next, Code, Problem string
-	Users               bool // people log in with a name
+	Next, Code, Problem, Theme string
+	Users                      bool // people log in with a name
 }
 
 func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	w.showLogin(rw, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code"), Users: len(w.engine.Current().Users) > 0})
+	w.showLogin(rw, r, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code"), Users: len(w.engine.Current().Users) > 0})
 }
 
-func (w *web) showLogin(rw http.ResponseWriter, status int, d loginData) {
+func (w *web) showLogin(rw http.ResponseWriter, r *http.Request, status int, d loginData) {
+	d.Theme = Theme(r)
 	PageHeaders(rw)
 	rw.WriteHeader(status)
 	loginPage.Execute(rw, d) //nolint:errcheck // the client is gone
@@ -91,7 +93,7 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 	next := inside(r.PostFormValue("next"))
 	if !w.logins.Allow(who) {
 		rw.Header().Set("Retry-After", "60")
-		w.showLogin(rw, http.StatusTooManyRequests, loginData{Next: next, Problem: "Too many attempts. Wait a minute."})
+		w.showLogin(rw, r, http.StatusTooManyRequests, loginData{Next: next, Problem: "Too many attempts. Wait a minute."})
 		return
 	}
 	code := r.PostFormValue("code")
@@ -105,7 +107,7 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 		case d.Users:
 			d.Problem = "Name and password do not match."
 		}
-		w.showLogin(rw, http.StatusForbidden, d)
+		w.showLogin(rw, r, http.StatusForbidden, d)
 		return
 	}
 	w.engine.Log.Info("a login to the console", "door", listener.HTTP, "client", who, "user", listener.Text(user.Name))

@@ -212,9 +212,11 @@ type view struct {
 	Page    string // the current link of the frame
 	User    string // who looks
 	Role    string
-	Admin   bool // may change things
-	Refresh int  // in seconds, 0: no refresh
-	Follows bool // a script does without Refresh
+	Theme   string // light or dark, "" for that of the system
+	Here    string // the address of this page
+	Admin   bool   // may change things
+	Refresh int    // in seconds, 0: no refresh
+	Follows bool   // a script does without Refresh
 	Now     time.Time
 	Data    any
 }
@@ -234,7 +236,7 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	}
 	var b bytes.Buffer
 	user := web.UserOf(r)
-	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Title: title, Page: current, Refresh: refresh, Follows: slices.Contains([]string{"live", "audit", "job"}, name), Now: u.source.Now().UTC(), Data: data}
+	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Theme: web.Theme(r), Here: here(r), Title: title, Page: current, Refresh: refresh, Follows: slices.Contains([]string{"live", "audit", "job"}, name), Now: u.source.Now().UTC(), Data: data}
 	if err := u.templates[name].ExecuteTemplate(&b, "frame", v); err != nil {
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return
@@ -242,6 +244,14 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	web.PageHeaders(rw)
 	rw.WriteHeader(status)
 	rw.Write(b.Bytes()) //nolint:errcheck // the client is gone
+}
+
+// here returns the address of the page, to come back to.
+func here(r *http.Request) string {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return "/"
+	}
+	return r.URL.RequestURI()
 }
 
 // patience is how long a page waits for the history.
