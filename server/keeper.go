@@ -97,10 +97,14 @@ func (h *keeper) open(d *Daemon, address string) error {
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	w, err := writer.New(writer.Options{Journal: j, Recovered: recovered, Dir: h.config.JournalDir, Name: Hostname(), Version: d.options.Version, Log: d.log, Now: h.now,
 		Open: func(ctx context.Context) (store.Store, error) {
-			return engines.Open(ctx, address, engines.Options{MaxBytes: int64(h.config.MaxSize)})
+			db, err := engines.Open(ctx, address, engines.Options{MaxBytes: int64(h.config.MaxSize)})
+			if err != nil {
+				return nil, err
+			}
+			return &shipped{db, h.live.streams}, nil
 		},
 		Opened: func(s store.Store) {
-			h.opened.Store(&s)
+			h.opened.Store(&s.(*shipped).Store)
 			h.opening.Do(func() { close(h.isOpen) })
 		},
 		Closed: func() { h.opened.Store(nil) }})

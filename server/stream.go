@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type streams struct {
 	n       atomic.Int32 // views, so that nothing is locked without viewers
 	closed  bool
 	viewers int
+	newest  newest
 }
 
 // liveView is one filter with its frames.
@@ -58,6 +60,8 @@ type liveView struct {
 	counts  [len(store.HourActions)]int
 	timer   *time.Timer // of the next frame; nil while nothing is to be sent
 	seq     int64       // of the last frame: begins with the time, so that it grows from one daemon to the next
+	sent    int64       // of the last frame that viewers have
+	kept    int64       // the number of the last verdict that is in one of those, if the search finds it
 	ring    []encodedFrame
 	size    int
 	viewers map[*watcher]bool
@@ -77,18 +81,16 @@ type watcher struct {
 }
 
 func newStreams(now func() time.Time) *streams {
-	return &streams{now: now, views: map[string]*liveView{}}
+	return &streams{now: now, views: map[string]*liveView{}, newest: newest{seq: now().UnixMilli()}}
 }
 
 func (s *streams) watched() bool { return s.n.Load() > 0 }
 
 // show takes a verdict for the next frame of each view that finds it. It never waits for a viewer.
 func (s *streams) show(r *store.Row) {
-	if !s.watched() {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.newest.add(r)
 	for _, v := range s.views {
 		if !v.query.Match(r) {
 			continue
@@ -112,7 +114,7 @@ func (s *streams) flush(v *liveView) {
 	rows, counted := v.rows, v.counts
 	v.rows, v.counts = nil, [len(store.HourActions)]int{}
 	v.seq++
-	seq := v.seq
+	seq, kept := v.seq, s.newest.seq
 	s.mu.Unlock()
 	data, err := v.encode(seq, s.now(), rows, counted) // not under the lock, which show waits for
 	s.mu.Lock()
@@ -121,6 +123,7 @@ func (s *streams) flush(v *liveView) {
 	if s.closed || err != nil {
 		return
 	}
+	v.kept = kept
 	v.keep(encodedFrame{seq, data})
 	switch {
 	case len(v.rows) > 0:
@@ -153,7 +156,7 @@ func (s *streams) drop(v *liveView) {
 
 // keep puts a frame into the ring and gives it to the viewers.
 func (v *liveView) keep(f encodedFrame) {
-	v.ring, v.size = append(v.ring, f), v.size+len(f.data)
+	v.ring, v.size, v.sent = append(v.ring, f), v.size+len(f.data), f.seq
 	for len(v.ring) > ringFrames || v.size > ringBytes && len(v.ring) > 1 {
 		v.size -= len(v.ring[0].data)
 		v.ring = slices.Delete(v.ring, 0, 1)
@@ -167,9 +170,12 @@ func (v *liveView) keep(f encodedFrame) {
 	}
 }
 
-// follow adds a viewer, with the frames after the one that it saw last. gap reports that some of
-// those are gone.
-func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *watcher, old []encodedFrame, gap bool, err error) {
+// position is where a viewer continues: after the frame that it saw last, or after the last verdict of
+// the page that it shows. The zero position is now.
+type position struct{ frame, verdict int64 }
+
+// follow adds a viewer, with the frames that it has not seen. gap reports that some of those are gone.
+func (s *streams) follow(key string, q *store.Query, fold bool, at position) (w *watcher, old []encodedFrame, gap bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.views[key]
@@ -177,21 +183,75 @@ func (s *streams) follow(key string, q *store.Query, fold bool, last int64) (w *
 		return nil, nil, false, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
 	}
 	if v == nil {
-		v = &liveView{query: q, fold: fold, seq: s.now().UnixMilli(), viewers: map[*watcher]bool{}}
+		v = &liveView{query: q, fold: fold, seq: s.now().UnixMilli(), kept: s.newest.seq, viewers: map[*watcher]bool{}}
+		v.sent = v.seq
 		s.views[key] = v
 		s.n.Store(int32(len(s.views)))
 	}
 	w = &watcher{frames: make(chan encodedFrame, waitFrames), after: time.Duration(s.viewers%staggers) * staggerStep}
 	v.viewers[w] = true
 	s.viewers++
-	if last <= 0 {
-		return w, nil, false, nil
+	switch {
+	case at.frame > 0:
+		old, gap = v.after(at.frame)
+		return w, old, gap, nil
+	case at.verdict > 0:
+		f, gap, err := s.since(v, at.verdict)
+		if err != nil {
+			return w, nil, true, nil
+		}
+		return w, []encodedFrame{f}, gap, nil
 	}
-	i := slices.IndexFunc(v.ring, func(f encodedFrame) bool { return f.seq == last })
-	if i < 0 {
-		return w, nil, last != v.seq, nil
+	return w, nil, false, nil
+}
+
+// after returns the frames after one that a viewer saw.
+func (v *liveView) after(seen int64) (list []encodedFrame, gap bool) {
+	i := slices.IndexFunc(v.ring, func(f encodedFrame) bool { return f.seq > seen })
+	switch {
+	case seen == v.sent:
+		return nil, false
+	case i < 0 || v.ring[i].seq != seen+1:
+		return nil, true
 	}
-	return w, slices.Clone(v.ring[i+1:]), false, nil
+	return slices.Clone(v.ring[i:]), false
+}
+
+// since returns a frame with the verdicts after the last one of a page, up to those that come in the
+// next frame.
+func (s *streams) since(v *liveView, seen int64) (f encodedFrame, gap bool, err error) {
+	if v.timer == nil {
+		v.kept = s.newest.seq // nothing waits for a frame
+	}
+	var rows []store.Row
+	var counts [len(store.HourActions)]int
+	all, whole := s.newest.between(seen, v.kept)
+	for i := range all {
+		if !v.query.Match(&all[i]) {
+			continue
+		}
+		rows = append(rows, all[i])
+		if k := slices.Index(store.HourActions[:], all[i].Applied); k >= 0 {
+			counts[k]++
+		}
+	}
+	data, err := v.encode(v.sent, s.now(), rows[max(0, len(rows)-frameRows):], counts)
+	return encodedFrame{v.sent, data}, !whole, err
+}
+
+// due waits until the frames of a view hold the verdicts of a page: what is on the page may still wait
+// for its frame.
+func (s *streams) due(ctx context.Context, key string, seen int64) {
+	for range 10 {
+		s.mu.Lock()
+		v := s.views[key]
+		ready := v == nil || v.timer == nil || v.kept >= seen
+		s.mu.Unlock()
+		if ready || ctx.Err() != nil {
+			return
+		}
+		time.Sleep(framePause / 5)
+	}
 }
 
 // evict makes room for a view: one without viewers is removed.
@@ -233,7 +293,7 @@ func (s *streams) close() {
 
 // stream answers GET /v1/live: server-sent events, four frames per second at most.
 func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
-	if err := known(r, "q", "show", "after"); err != nil {
+	if err := known(r, "q", "show", "after", "from"); err != nil {
 		return err
 	}
 	show := r.URL.Query().Get("show")
@@ -250,9 +310,14 @@ func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	resume := cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after")) // of a tab that takes over from another
-	last, _ := strconv.ParseInt(resume, 10, 64)                                 //nolint:errcheck // not a number: from now on
+	var at position
+	at.frame, _ = strconv.ParseInt(resume, 10, 64)                      //nolint:errcheck // not a number: from now on
+	at.verdict, _ = strconv.ParseInt(r.URL.Query().Get("from"), 10, 64) //nolint:errcheck // likewise
 	key := show + " " + text
-	w, old, gap, err := h.live.streams.follow(key, q, show == "" || show == "exceptions", last)
+	if at.frame <= 0 && at.verdict > 0 {
+		h.live.streams.due(r.Context(), key, at.verdict)
+	}
+	w, old, gap, err := h.live.streams.follow(key, q, show == "" || show == "exceptions", at)
 	if err != nil {
 		return err
 	}

@@ -38,11 +38,11 @@ func TestStreamFrames(t *testing.T) {
 		s := newStreams(time.Now)
 		defer s.close()
 		all := &store.Query{}
-		fast, _, _, err := s.follow("", all, true, 0)
+		fast, _, _, err := s.follow("", all, true, position{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		slow, _, _, _ := s.follow("", all, true, 0)
+		slow, _, _, _ := s.follow("", all, true, position{})
 		var got []ui.StreamFrame
 		for i := range 50 {
 			for k := range 5 {
@@ -70,10 +70,10 @@ func TestStreamFrames(t *testing.T) {
 		if f := got[0]; len(f.Rows) != 1 || f.Rows[0].Marks["dmarc"].Tone != "bad" || len(f.Runs) != 1 || f.Runs[0].N != 4 {
 			t.Errorf("%+v", f)
 		}
-		if _, old, gap, _ := s.follow("", all, true, got[46].Seq); len(old) != 3 || gap || old[0].seq != got[47].Seq {
+		if _, old, gap, _ := s.follow("", all, true, position{frame: got[46].Seq}); len(old) != 3 || gap || old[0].seq != got[47].Seq {
 			t.Errorf("resumed after the 47th: %d frames, gap %v", len(old), gap)
 		}
-		if _, old, gap, _ := s.follow("", all, true, 4711); len(old) != 0 || !gap {
+		if _, old, gap, _ := s.follow("", all, true, position{frame: 4711}); len(old) != 0 || !gap {
 			t.Errorf("resumed after what is not there: %d frames, gap %v", len(old), gap)
 		}
 	})
@@ -85,7 +85,7 @@ func TestStreamBounds(t *testing.T) {
 	defer s.close()
 	var first *watcher
 	for i := range maxViews {
-		w, _, _, err := s.follow(fmt.Sprint(i), &store.Query{}, true, 0)
+		w, _, _, err := s.follow(fmt.Sprint(i), &store.Query{}, true, position{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,19 +93,19 @@ func TestStreamBounds(t *testing.T) {
 			first = w
 		}
 	}
-	if _, _, _, err := s.follow("one more", &store.Query{}, true, 0); err == nil {
+	if _, _, _, err := s.follow("one more", &store.Query{}, true, position{}); err == nil {
 		t.Error("a view too many")
 	}
 	s.leave("0", first)
-	if _, _, _, err := s.follow("one more", &store.Query{}, true, 0); err != nil {
+	if _, _, _, err := s.follow("one more", &store.Query{}, true, position{}); err != nil {
 		t.Error(err)
 	}
 	for range maxWatchers - maxViews {
-		if _, _, _, err := s.follow("1", &store.Query{}, true, 0); err != nil {
+		if _, _, _, err := s.follow("1", &store.Query{}, true, position{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, _, err := s.follow("1", &store.Query{}, true, 0); err == nil {
+	if _, _, _, err := s.follow("1", &store.Query{}, true, position{}); err == nil {
 		t.Error("a viewer too many")
 	}
 }
@@ -156,7 +156,7 @@ func TestStreamRestart(t *testing.T) {
 		last := int64(0)
 		for run := range 3 {
 			s := newStreams(time.Now)
-			w, old, gap, err := s.follow("", &store.Query{}, true, last)
+			w, old, gap, err := s.follow("", &store.Query{}, true, position{frame: last})
 			if err != nil || len(old) != 0 || gap != (run > 0) {
 				t.Fatalf("run %d: %d frames, gap %v, %v", run, len(old), gap, err)
 			}
@@ -244,4 +244,69 @@ func TestStreamCost(t *testing.T) {
 	if share > 6 {
 		t.Errorf("%.1f %% of a core, at most 6 with the clients", share)
 	}
+}
+
+// TestStreamFromPage: a stream that begins where a page ended has each later verdict once, whether it
+// was sent already, waits for its frame, or comes later; counts are those of the same verdicts. A page
+// whose verdicts are no longer in memory gets a gap.
+func TestStreamFromPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreams(time.Now)
+		defer s.close()
+		sent := 0
+		send := func(n int) {
+			for range n {
+				sent++
+				r := streamRow(sent * 10) // none repeats the one before
+				s.show(&r)
+			}
+		}
+		send(3) // no one follows
+		other, _, _, _ := s.follow("", &store.Query{}, true, position{})
+		pages := map[string]int64{}
+		mark := func(name string) { pages[name] = s.newest.seq }
+		mark("before the other's frames")
+		send(2)
+		time.Sleep(2 * framePause)
+		send(1)
+		mark("while a verdict waits for its frame")
+		send(1)
+		collect := func(name string) (w *watcher, f *ui.StreamFrame) {
+			s.due(t.Context(), "", pages[name])
+			w, old, gap, err := s.follow("", &store.Query{}, true, position{verdict: pages[name]})
+			if err != nil || gap || len(old) != 1 {
+				t.Fatalf("%s: %d frames, gap %v, %v", name, len(old), gap, err)
+			}
+			f = &ui.StreamFrame{}
+			if err := json.Unmarshal(old[0].data, f); err != nil {
+				t.Fatal(err)
+			}
+			return w, f
+		}
+		early, f1 := collect("before the other's frames")
+		late, f2 := collect("while a verdict waits for its frame")
+		if f1.Counts["reject"] != 2 || len(f1.Rows) != 2 || // the others wait for their frame
+			f2.Counts["reject"] != 1 || len(f2.Rows) != 1 || f2.Rows[0].Author != "bank70.test" {
+			t.Errorf("first frames: %+v and %+v", f1, f2)
+		}
+		mark("at the end")
+		if _, f := collect("at the end"); len(f.Rows) != 0 || len(f.Counts) != 0 {
+			t.Errorf("a page that has all gets %+v", f)
+		}
+		send(1)
+		time.Sleep(2 * framePause)
+		if len(early.frames) != 2 || (<-early.frames).seq != f1.Seq+1 || (<-early.frames).seq != f2.Seq+1 || len(late.frames) != 1 || (<-late.frames).seq != f2.Seq+1 {
+			t.Error("not the frames that are new")
+		}
+		if len(other.frames) != 3 {
+			t.Errorf("the other has %d frames", len(other.frames))
+		}
+		send(newestRows + 1)
+		if _, _, gap, _ := s.follow("", &store.Query{}, true, position{verdict: pages["at the end"]}); !gap {
+			t.Error("no gap, although verdicts are gone")
+		}
+		if _, _, gap, _ := s.follow("", &store.Query{}, true, position{verdict: s.newest.seq + 1}); !gap {
+			t.Error("no gap for a number of another daemon")
+		}
+	})
 }

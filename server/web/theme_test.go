@@ -9,7 +9,7 @@ import (
 )
 
 // TestTheme: the choice of colors is kept in a cookie and leads back to the page; what is not a
-// choice is refused, and nobody is led to another site.
+// choice is refused, and no choice leads to another site.
 func TestTheme(t *testing.T) {
 	h, w := console(t, "")
 	rec := httptest.NewRecorder()

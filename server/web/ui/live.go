@@ -32,6 +32,7 @@ type liveData struct {
 	Paused  bool
 	Query   string
 	Stream  string // the query of the address of the stream
+	From    int64  // where the stream continues
 	Problem *store.QueryError
 }
 
@@ -96,15 +97,22 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
 	} else if err != nil {
 		return err
 	}
-	page, err := history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget})
+	var page *history.Page
+	var hours []store.Hour
+	day := store.DayOf(store.Millis(now))
+	newest, err := u.source.Newest(func() (err error) {
+		if page, err = history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget}); err != nil {
+			return err
+		}
+		hours, err = db.Hours(r.Context(), day, &store.Query{})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	hours, err := db.Hours(r.Context(), store.DayOf(store.Millis(now)), &store.Query{})
-	if err != nil {
-		return err
-	}
-	d.Figures = figures(hours, now)
+	d.From = newest.Last
+	page.Verdicts = newest.merge(page.Verdicts, q)
+	d.Figures = figures(newest.count(hours, day), now)
 	d.Lines = fold(page.Verdicts, d.Show == "exceptions")
 	d.Words = flowing(page.Verdicts, d.Figures, now) + d.Notices.words()
 	if len(page.Verdicts) == 0 {
@@ -114,6 +122,45 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
 		}
 	}
 	return nil
+}
+
+// merge adds the newest verdicts that a search finds to those of the history.
+func (n *Newest) merge(verdicts []history.Verdict, q *store.Query) []history.Verdict {
+	type key struct {
+		at  int64
+		ref string
+	}
+	have := map[key]bool{}
+	for i := range verdicts {
+		have[key{verdicts[i].At.UnixMilli(), verdicts[i].Ref}] = true
+	}
+	var list []history.Verdict
+	for i := range n.Rows {
+		if r := &n.Rows[i]; q.Match(r) && !have[key{r.Millis, r.Ref}] {
+			list = append(list, history.FromRow(r))
+		}
+	}
+	list = append(list, verdicts...)
+	slices.SortStableFunc(list, func(a, b history.Verdict) int { return b.At.Compare(a.At) })
+	return list[:min(len(list), liveRows)]
+}
+
+// count adds what the history does not have yet to the counts of a day.
+func (n *Newest) count(hours []store.Hour, day store.Day) []store.Hour {
+	for i := range n.Unstored {
+		r := &n.Unstored[i]
+		action := slices.Index(store.HourActions[:], r.Applied)
+		if store.DayOf(r.Millis) != day || action < 0 {
+			continue
+		}
+		start := store.Millis(r.At().UTC().Truncate(time.Hour))
+		k := slices.IndexFunc(hours, func(h store.Hour) bool { return h.Start == start })
+		if k < 0 {
+			hours, k = append(hours, store.Hour{Start: start}), len(hours)
+		}
+		hours[k].Count[action]++
+	}
+	return hours
 }
 
 // figures counts today's verdicts by action.

@@ -34,6 +34,9 @@ type Source interface {
 	Frame() Frame
 	// Store returns the history. If there is none, why says what to do.
 	Store() (db store.Reader, why string)
+	// Newest calls read, which reads the history, and returns the verdicts of the last minute with what the
+	// history did not have yet. It may call read again.
+	Newest(read func() error) (Newest, error)
 	// Attention returns what needs a person now.
 	Attention(ctx context.Context) *Attention
 	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
@@ -79,6 +82,13 @@ type Frame struct {
 	Mode    string // the enforcement mode
 	Version string
 	Trouble string // a problem that affects all pages, or ""
+}
+
+// Newest are the verdicts of the last minute, the newest first. A stream continues after them.
+type Newest struct {
+	Rows     []store.Row
+	Unstored []store.Row // those that the history does not have yet
+	Last     int64       // for GET /v1/live?from=
 }
 
 // Audited is the audit of a domain: its result, or while it runs the last result, nil without one.

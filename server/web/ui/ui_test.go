@@ -52,6 +52,7 @@ type source struct {
 	system   *System // nil: one without anything
 	config   *Configuration
 	exempts  *Exemptions
+	newest   Newest
 	failure  error // of config, exempts and acts
 }
 
@@ -65,9 +66,10 @@ func (s *source) Attention(context.Context) *Attention {
 	}
 	return s.notices
 }
-func (s *source) Watch() (*watch.List, string) { return s.watched, "there is no state directory" }
-func (s *source) Bulk() (*bulk.Jobs, string)   { return s.jobs, "there is no state directory" }
-func (s *source) Trial() *Trial                { return s.trial }
+func (s *source) Newest(read func() error) (Newest, error) { return s.newest, read() }
+func (s *source) Watch() (*watch.List, string)             { return s.watched, "there is no state directory" }
+func (s *source) Bulk() (*bulk.Jobs, string)               { return s.jobs, "there is no state directory" }
+func (s *source) Trial() *Trial                            { return s.trial }
 func (s *source) Paste(text string) (string, error) {
 	if !strings.Contains(text, "enforce") {
 		return "", &web.Refusal{Status: http.StatusBadRequest, Detail: "pasted:1:1: " + text}

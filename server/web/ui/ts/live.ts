@@ -86,37 +86,70 @@ function show(f: Frame, body: HTMLElement): void {
   if (focused instanceof HTMLElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
+// live begins where the page ended: the server put the number of its last verdict into the page.
 export function live(): void {
-  const table = document.querySelector<HTMLElement>("[data-live] tbody");
+  const section = document.querySelector<HTMLElement>("[data-live]");
   const state = document.getElementById("following");
-  if (!table || !state || !("EventSource" in window)) return;
-  const query = document.querySelector<HTMLElement>("[data-live]")!.dataset.live ?? "";
-  const channel = new BroadcastChannel("postseal.live" + query);
+  if (!section || !state || !("EventSource" in window)) return;
+  const table = section.querySelector<HTMLElement>("tbody");
+  const query = section.dataset.live ?? "";
+  const name = "postseal.live" + query;
+  const channel = new BroadcastChannel(name);
   let stream: EventSource | undefined;
   let last = 0;
-  const say = (text: string) => (state.textContent = text);
+  let early: Frame[] | undefined = []; // what came before the first frame of this page
+  let missed = false;
+  const say = (text: string) => (state.textContent = missed ? "some verdicts were left out: reload to see them" : text);
   const take = (f: Frame) => {
     if (f.seq <= last) return;
     last = f.seq;
     say("following");
-    show(f, table);
+    if (table) show(f, table);
+    else if (f.rows.length + f.runs.length > 0) location.reload(); // the page has no table yet
+  };
+  const first = (f: Frame) => {
+    take(f);
+    early?.forEach(take);
+    early = undefined;
+  };
+  const address = () => "/v1/live" + query + (query ? "&" : "?") + (last ? "after=" + last : "from=" + (section.dataset.from ?? ""));
+  const gap = () => {
+    missed = true;
+    say("");
   };
   channel.onmessage = (e) => {
     if (document.hidden) return;
-    if (e.data === "gap") say("some verdicts were left out: reload to see them");
+    if (e.data === "gap") gap();
+    else if (early) early.push(e.data as Frame);
     else take(e.data as Frame);
+  };
+  // catchUp gets the first frame of a page that does not hold the connection, and no more.
+  const catchUp = () => {
+    const once = new EventSource(address());
+    once.onmessage = (e) => {
+      once.close();
+      first(JSON.parse(e.data) as Frame);
+    };
+    once.addEventListener("gap", gap);
+    once.onerror = () => { // no more than what the others see
+      once.close();
+      gap();
+      early?.forEach(take);
+      early = undefined;
+    };
   };
   const follow = () =>
     new Promise<void>((done) => {
       if (document.hidden) return done(); // it waited for the lock, and was hidden in the meantime
-      stream = new EventSource("/v1/live" + query + (last ? (query ? "&" : "?") + "after=" + last : ""));
+      stream = new EventSource(address());
       stream.onmessage = (e) => {
         const f = JSON.parse(e.data) as Frame;
+        if (early) return first(f); // the other tabs get their own
         take(f);
         channel.postMessage(f);
       };
       stream.addEventListener("gap", () => {
-        say("some verdicts were left out: reload to see them");
+        gap();
         channel.postMessage("gap");
       });
       stream.onopen = () => say("following");
@@ -131,8 +164,12 @@ export function live(): void {
     });
   const start = () => {
     if (document.hidden) return;
-    if (navigator.locks) void navigator.locks.request("postseal.live" + query, follow);
-    else void follow();
+    if (!navigator.locks) return void follow();
+    void navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+      if (lock) return follow();
+      catchUp();
+      void navigator.locks.request(name, follow);
+    });
   };
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) location.reload(); // one request catches up
