@@ -61,7 +61,7 @@ func syntaxFix(text string, offset int) string {
 	if meant := slipOf(name); meant != "" && !(meant == name+":" && sign != '=') {
 		return "did you mean " + meant + "?"
 	}
-	return "receivers answer permerror: correct or remove this term"
+	return "correct or remove this term: receivers answer permerror"
 }
 
 type linter struct {

@@ -329,7 +329,7 @@ func TestLintFix(t *testing.T) {
 		"v=spf1 include:x.test~all":   "put a space before ~all",
 		"v=spf1 ipv4:192.0.2.1 -all":  "did you mean ip4:?",
 		"v=spf1 redirect:x.test":      "did you mean redirect=?",
-		"v=spf1 ip4:192.0.2.256 -all": "receivers answer permerror: correct or remove this term",
+		"v=spf1 ip4:192.0.2.256 -all": "correct or remove this term: receivers answer permerror",
 	} {
 		p := spf.Lint(record)
 		if len(p) != 1 || p[0].ID != "spf.syntax" {

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"postseal/dkim"
+	"postseal/internal/app/repair"
+	"postseal/internal/app/view"
 	"postseal/internal/core/dmarcrecord"
 	"postseal/lint"
 	"postseal/spf"
@@ -33,7 +35,8 @@ func (a recordCommands) lintCommand() *cobra.Command {
 	c := a.group("lint", "Check the text of a record before it is published",
 		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarcrecord.Lint), a.lintZoneCommand())
 	c.Long = `Lint checks the text of a record without querying the DNS. The text is an argument, or
-standard input with -.
+standard input with -. If it is clear what the text was meant to be, the record to publish
+follows the problems.
 
 Exit codes: 0 no error, 1 errors, 65 no text.`
 	return c
@@ -68,5 +71,37 @@ func (a recordCommands) lint(what, text string, problems []lint.Problem) error {
 			a.setExit(exitNo)
 		}
 	}
-	return a.page().Lint(what, text, problems)
+	l := &view.Lint{Kind: what, Text: text, Problems: problems}
+	record, left, err := corrected(what, text)
+	switch {
+	case err == nil && severity(left) < severity(problems):
+		l.Publish = record
+	case err != nil && severity(problems) >= severities[lint.Error]:
+		l.NoRecord = err.Error()
+	}
+	return a.page().Lint(l)
+}
+
+// corrected returns the record that text was meant to be, and what is left to say of it.
+func corrected(kind, text string) (record string, left []lint.Problem, err error) {
+	switch kind {
+	case "spf":
+		record, err = repair.SPF(text)
+		return record, spf.Lint(record), err
+	case "dkim":
+		record, _, err = repair.Key(text, nil)
+		return record, dkim.Lint(record), err
+	}
+	record, err = repair.DMARC(text)
+	return record, dmarcrecord.Lint(record), err
+}
+
+// severities orders sets of problems: one error is more than any warnings.
+var severities = map[lint.Severity]int{lint.Critical: 1 << 24, lint.Error: 1 << 16, lint.Warning: 1 << 8, lint.Info: 1}
+
+func severity(problems []lint.Problem) (sum int) {
+	for _, p := range problems {
+		sum += severities[p.Severity]
+	}
+	return sum
 }

@@ -268,6 +268,9 @@ func target(s string) (string, error) {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return ip.String(), nil
 	}
+	if s == "" {
+		return "", unclear("", "a term lacks its domain name")
+	}
 	host := hostName(s)
 	if host == "" || !strings.Contains(host, ".") {
 		return "", unclear(s, "is not a domain name")
@@ -278,6 +281,9 @@ func target(s string) (string, error) {
 // address reads the value of ip4 or ip6.
 func (m *spfModel) address(qualifier, value string) error {
 	host, length, masked := strings.Cut(strings.Trim(value, "[] "), "/")
+	if host == "" {
+		return unclear("", "a term lacks its address")
+	}
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	if err != nil {
 		if name := hostName(host); !masked && strings.Contains(name, ".") && strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") {

@@ -8,23 +8,40 @@ import (
 	"postseal/lint"
 )
 
-type lintJSON struct {
-	Schema   string         `json:"schema"`
-	Kind     string         `json:"kind"`
+// Lint is what is known of the text of a record.
+type Lint struct {
+	Kind     string         `json:"kind"` // spf, dkim or dmarc
 	Text     string         `json:"text"`
 	Problems []lint.Problem `json:"problems"`
+	Publish  string         `json:"publish,omitempty"`   // the record without those problems that can be corrected
+	NoRecord string         `json:"no_record,omitempty"` // why there is none
 }
 
-// Lint writes the problems of text, a record of the given kind.
-func (p *Page) Lint(kind, text string, problems []lint.Problem) error {
+type lintJSON struct {
+	Schema string `json:"schema"`
+	*Lint
+}
+
+// Lint writes the problems of a record, and the record to publish.
+func (p *Page) Lint(l *Lint) error {
+	l.Problems = append([]lint.Problem{}, l.Problems...)
 	if p.JSON() {
-		return p.Object(lintJSON{"postseal.lint/1", kind, text, append([]lint.Problem{}, problems...)})
+		return p.Object(lintJSON{"postseal.lint/1", l})
 	}
-	if len(problems) == 0 {
+	if len(l.Problems) == 0 {
 		p.line(" %s nothing to fix", p.Style.Symbol(term.Good))
 	}
-	for i := range problems {
-		p.problem(&problems[i], text)
+	for i := range l.Problems {
+		p.problem(&l.Problems[i], l.Text)
+	}
+	if l.Publish != "" {
+		p.line(" %s", p.Style.Green("publish"))
+		p.line("   %s", p.clean(l.Publish))
+	}
+	if l.NoRecord != "" && !p.Quiet {
+		for _, text := range wrap(p.clean("no record to publish: "+l.NoRecord), term.Width-1) {
+			p.line(" %s", text)
+		}
 	}
 	return nil
 }

@@ -109,19 +109,28 @@ func (l *linter) uris(name string, t tag) {
 	seen := map[string]bool{}
 	for part := range strings.SplitSeq(t.value, ",") {
 		u, sized, ok := uri(trim(part))
+		at := offset + strings.Index(part, trim(part))
 		switch {
 		case !ok:
-			l.add("bad-uri", lint.Error, offset, `"`+clip(trim(part))+`" is not a URI`, "write mailto:reports@example.com", "9989 §4.7")
+			l.add("bad-uri", lint.Error, at, `"`+clip(trim(part))+`" is not a URI`, "write "+meantURI(trim(part)), "9989 §4.7")
 		case !strings.HasPrefix(lower(u), "mailto:"):
-			l.add("uri-scheme", lint.Warning, offset, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
+			l.add("uri-scheme", lint.Warning, at, name+" names no mailto: address; reporters need not support others", "add a mailto: address", "9990 §3.5")
 		case seen[lower(u)]:
-			l.add("same-address", lint.Info, offset, `the address "`+clip(u)+`" is in `+name+" twice: reports may come twice", "remove one of them", "9989 §4.7")
+			l.add("same-address", lint.Info, at, `the address "`+clip(u)+`" is in `+name+" twice: reports may come twice", "remove one of them", "9989 §4.7")
 		case sized:
-			l.add("obsolete-size", lint.Info, offset, "the size limit after ! is obsolete and ignored", "remove it", "9989 §4.7")
+			l.add("obsolete-size", lint.Info, at, "the size limit after ! is obsolete and ignored", "remove it", "9989 §4.7")
 		}
 		seen[lower(u)] = true
 		offset += len(part) + 1
 	}
+}
+
+// meantURI is the URI of a mail address that stands alone, or an example.
+func meantURI(text string) string {
+	if u, _, ok := uri("mailto:" + text); ok && strings.Count(text, "@") == 1 && !strings.ContainsAny(text, ":/") {
+		return clip(u)
+	}
+	return "mailto:reports@example.com"
 }
 
 // whole looks at what concerns several tags.
