@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"postseal/audit"
@@ -35,6 +36,7 @@ type auditFlags struct {
 
 	file      string
 	fleet     bool
+	wait      time.Duration
 	jobs      int
 	rate      string
 	perSecond float64 // --rate; 0: no limit
@@ -65,7 +67,8 @@ grade.
 In addition to text, json and jsonl, --format accepts csv, md, sarif, junit and html.
 
 Exit codes: 0 no finding at or above --fail-on, 1 findings, 2 no grade: a check
-that matters failed, 65 a line of the list is not a domain, 75 interrupted.`,
+that matters failed, 65 a line of the list is not a domain, 75 interrupted, or no worker
+did the work of --fleet (--wait).`,
 		Example: `  postseal audit example.com
   postseal audit --mail ~/Maildir example.com
   postseal audit -f domains.txt -j 100 --format jsonl -o out.jsonl --resume
@@ -102,6 +105,7 @@ func (a auditCommand) addAuditFlags(c *cobra.Command, f *auditFlags) {
 	flags.BoolVar(&f.allowPrivate, "allow-private", false, "also connect to private and other special-purpose addresses, for a laboratory")
 	flags.StringVarP(&f.file, "file", "f", "", "audit the domains in `FILE`, one per line (- is stdin)")
 	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes audit the domains of --file, through the database of --store or [store]: on any hosts with PostgreSQL, with SQLite on this one, which helps")
+	addWaitFlag(flags, &f.wait)
 	flags.IntVarP(&f.jobs, "jobs", "j", 0, "audit `N` domains concurrently; 0 chooses by the number of CPUs")
 	flags.StringVar(&f.rate, "rate", "", "send at most `N/s` DNS queries per second")
 	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")

@@ -53,6 +53,8 @@ func (a auditCommand) fleetFlags(f *auditFlags) error {
 		return usage("--fleet needs -f FILE").or("it reads the list twice, so not standard input")
 	case len(a.flags.zones) > 0 || f.offline:
 		return usage("--fleet and --zone cannot be used together").or("workers query their own name servers")
+	case f.wait < 0:
+		return usage("--wait %v is less than 0", f.wait)
 	case f.jobs > 0 || f.rate != "":
 		return usage("--jobs and --rate are for one process").or("give them to postseal worker")
 	}
@@ -62,17 +64,19 @@ func (a auditCommand) fleetFlags(f *auditFlags) error {
 // runFleet lets workers audit the list.
 func (b *auditRun) runFleet(ctx context.Context, f *auditFlags) error {
 	return b.withQueue(ctx, f.store, func(q *workQueue) error {
-		if err := b.shareAudit(ctx, q, f); err != nil {
+		ctx, giveUp := context.WithCancelCause(ctx)
+		defer giveUp(nil)
+		if err := b.shareAudit(ctx, q, f, giveUp); err != nil {
 			return err
 		}
 		defer b.help(ctx, q)()
-		return b.run(ctx)
+		return waited(ctx, b.run(ctx))
 	})
 }
 
 // shareAudit puts the list into the database, or finds it there with --resume, and lets the results of
 // the workers take the place of our own.
-func (b *auditRun) shareAudit(ctx context.Context, q fleet.Queue, f *auditFlags) error {
+func (b *auditRun) shareAudit(ctx context.Context, q *workQueue, f *auditFlags, giveUp context.CancelCauseFunc) error {
 	o := &b.base
 	spec, err := json.Marshal(auditSpec{o.Profile, o.Samples, o.Authoritative, o.Probe, o.Bulk, f.allowPrivate})
 	if err != nil {
@@ -93,7 +97,7 @@ func (b *auditRun) shareAudit(ctx context.Context, q fleet.Queue, f *auditFlags)
 	var unread error
 	id, _, err := share(ctx, q, b.flags.resume, hash, fleet.Work{Kind: auditKind, Spec: string(spec)}, func(string) func(func([]string) bool) { return b.chunks(f.file, &unread) })
 	if err = errors.Join(unread, err); err == nil {
-		b.remote = &remoteAudit{queue: q, id: id, skip: b.skip, idle: b.noWorker}
+		b.remote = &remoteAudit{&waiting{tell: func(text string) { b.warn("%s", text) }, queue: q, id: id, wait: f.wait, giveUp: giveUp}, b.skip}
 	}
 	return err
 }
@@ -142,16 +146,14 @@ func (b *auditRun) chunks(path string, failed *error) func(yield func([]string) 
 
 // remoteAudit reads the results of workers.
 type remoteAudit struct {
-	queue fleet.Queue
-	id    string
-	skip  int    // results that --output has already
-	idle  func() // is called once if no worker does anything for a while
+	*waiting
+	skip int // results that --output has already
 }
 
 // outcomes returns what workers found out about the entries of a list, in its order.
 func (r *remoteAudit) outcomes(ctx context.Context, list iter.Seq[batch.Domain]) iter.Seq[audited] {
 	return func(yield func(audited) bool) {
-		next, stop := iter.Pull(workResults(ctx, r.queue, r.id, math.MaxInt64, r.idle))
+		next, stop := iter.Pull(r.results(ctx, math.MaxInt64))
 		defer stop()
 		for range r.skip {
 			next()

@@ -60,6 +60,9 @@ func (a *auditRun) run(ctx context.Context) error {
 		progress = batch.NewProgress(a.stderr, onTerminal, tally.Line)
 		defer progress.End()
 	}
+	if a.remote != nil {
+		a.remote.tell = func(text string) { progress.Print(func() { a.warn("%s", text) }) }
+	}
 	keys := audit.Keys{}
 	for r := range a.outcomes(ctx) {
 		if r.Err != nil {

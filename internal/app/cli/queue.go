@@ -6,13 +6,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"hash"
-	"iter"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/store"
 )
@@ -98,48 +96,4 @@ func share(ctx context.Context, q fleet.Queue, resume bool, sum hash.Hash, w fle
 		err = q.AddWork(ctx, w, chunks(w.Spec))
 	}
 	return w.ID, w.Spec, err
-}
-
-// The pace of a run that waits for workers.
-const (
-	lookEvery = 200 * time.Millisecond
-	tellAfter = 30 * time.Second // that no worker seems to run
-)
-
-// noWorker tells that nothing happens.
-func (a *app) noWorker() {
-	a.warn("no worker has finished anything for %v: run postseal worker on one or more hosts", tellAfter)
-}
-
-// workResults yields the results of the first chunks of a work in their order, and waits for those that
-// are not done. While the database does not answer, it waits too. idle is called once if nothing happens
-// for a while.
-func workResults(ctx context.Context, q fleet.Queue, id string, chunks int64, idle func()) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		since, told := time.Now(), false
-		for chunk := int64(0); ctx.Err() == nil && chunk < chunks; {
-			var list []string
-			ok, err := q.Results(ctx, id, chunk, func(body string) error { list = append(list, body); return nil })
-			if err != nil || !ok {
-				if !told && time.Since(since) > tellAfter {
-					told = true
-					idle()
-				}
-				select {
-				case <-time.After(lookEvery):
-				case <-ctx.Done():
-				}
-				continue
-			}
-			for _, x := range list {
-				if !yield(x) {
-					return
-				}
-				failpoint.Reach("showing")
-			}
-			failpoint.Reach("shown")
-			chunk++
-			since = time.Now()
-		}
-	}
 }

@@ -38,6 +38,10 @@ type replayFlags struct {
 	compact    bool
 	fleet      bool
 	store      string
+	wait       time.Duration
+
+	giveUp  context.CancelCauseFunc
+	waiting *waiting // for workers, nil without
 }
 
 // replayCommand is replay, with one process or a fleet.
@@ -81,7 +85,7 @@ the messages that the first one found, on any host, for a week after they were l
 PATH may be a pipe: memory does not grow with the archive.
 
 Exit codes: 0 done, 66 no such input, or no message in it, 73 the output of an interrupted
-run exists, 75 interrupted.`,
+run exists, 75 interrupted, or no worker did the work of --fleet (--wait).`,
 		Example: `  postseal replay ~/Maildir --received-by mx.example.net --since 30d
   postseal replay --policy guarded,strict --output replay.jsonl archive.mbox
   postseal replay --output replay.jsonl --resume archive.mbox
@@ -113,6 +117,7 @@ func (a replayCommand) addReplayFlags(flags *pflag.FlagSet, f *replayFlags) {
 	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
 	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends, or with --fleet the work of the same command")
 	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes verify the messages, through the database of --store or [store]")
+	addWaitFlag(flags, &f.wait)
 	flags.StringVar(&f.store, "store", "", "with --fleet, the database `URL`: postgres://… for all hosts, sqlite:PATH for this one")
 }
 
@@ -230,6 +235,11 @@ func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []strin
 	if f.compact && !a.wantsLines() {
 		return usage("--compact needs --output FILE or --format jsonl")
 	}
+	if f.wait < 0 {
+		return usage("--wait %v is less than 0", f.wait)
+	}
+	ctx, f.giveUp = context.WithCancelCause(ctx)
+	defer f.giveUp(nil)
 	dns, err := a.replayResolver()
 	if err != nil {
 		return err
@@ -258,7 +268,7 @@ func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []strin
 		return err
 	}
 	defer end()
-	took := a.replaySum(ctx, results, summary, lines, archive, dns)
+	took := a.replaySum(ctx, f.waiting, results, summary, lines, archive, dns)
 	err = errors.Join(lines.close(ctx.Err() == nil), into.end(ctx))
 	if err == nil && ctx.Err() == nil && summary.Messages() == 0 {
 		return noMessage(paths, summary)
@@ -272,15 +282,18 @@ func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []strin
 		into.note(a.app)
 	}
 	if err == nil && ctx.Err() != nil {
-		return a.interrupted(f)
+		return waited(ctx, a.interrupted(f))
 	}
 	return err
 }
 
 // replaySum counts the results and writes their lines, with the progress.
-func (a replayCommand) replaySum(ctx context.Context, results iter.Seq[replay.Result], summary *replay.Summary, lines *lineFile, archive *mailbox.Archive, dns resolver.Resolver) (took time.Duration) {
+func (a replayCommand) replaySum(ctx context.Context, w *waiting, results iter.Seq[replay.Result], summary *replay.Summary, lines *lineFile, archive *mailbox.Archive, dns resolver.Resolver) (took time.Duration) {
 	start := time.Now()
 	pace, progress := a.replayProgress(ctx, archive, dns)
+	if w != nil {
+		w.tell = func(text string) { progress.Print(func() { a.warn("%s", text) }) }
+	}
 	for r := range results {
 		summary.Add(&r)
 		if r.Line != nil {

@@ -83,7 +83,8 @@ func (a replayCommand) replayFleet(ctx context.Context, f *replayFlags, archive 
 		stop()
 		q.Close()
 	}
-	return a.replayOutcomes(workResults(ctx, q, id, chunks, a.noWorker), o.Done, into), end, nil
+	f.waiting = &waiting{tell: func(text string) { a.warn("%s", text) }, queue: q, id: id, where: strings.Join(archive.Paths, ", "), wait: f.wait, giveUp: f.giveUp}
+	return a.replayOutcomes(f.waiting.results(ctx, chunks), o.Done, into), end, nil
 }
 
 // shareReplay puts the messages into the queue, or finds them there with --resume. The same command is

@@ -16,6 +16,7 @@ import (
 	"postseal/internal/app/failpoint"
 	"postseal/internal/app/fleet"
 	"postseal/resolver"
+	"postseal/server"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -31,7 +32,8 @@ at a time. If a worker is killed, another one takes them after 30 seconds. After
 or SIGINT it returns what it has not done, and exits.
 
 A worker reads the mail of replay --fleet under the same path as that command. It leaves
-mail that it does not find there to other workers, and says so.
+mail that it does not find there to other workers, and says so, as does the command that
+waits for it. It looks again every minute.
 
 Exit codes: 0 stopped, or with --once no work is left, 69 the database cannot be reached.`,
 		Example: `  postseal worker --store "$(cat /etc/postseal/store.url)"
@@ -88,12 +90,47 @@ func (w *worker) run(ctx context.Context) error {
 	if _, _, _, err := w.queue.FindWork(ctx, "-"); err != nil && ctx.Err() == nil { // whether the database answers
 		return err
 	}
-	var all sync.WaitGroup
+	within, end := context.WithCancel(ctx)
+	var all, attending sync.WaitGroup
+	attending.Go(func() { w.attend(within) })
 	for range workerChunks {
 		all.Go(func() { w.serve(ctx) })
 	}
 	all.Wait()
+	end()
+	attending.Wait()
 	return nil
+}
+
+// The pace of a worker that shows itself.
+const (
+	attendEvery = 5 * time.Second
+	attendLook  = time.Second // for works that it newly leaves to others
+)
+
+// attend shows this worker to the commands that wait for it, until ctx ends.
+func (w *worker) attend(ctx context.Context) {
+	t := time.NewTicker(attendLook)
+	defer t.Stop()
+	var shown time.Time
+	var before []string
+	for {
+		left := w.unseen()
+		slices.Sort(left)
+		if time.Since(shown) >= attendEvery || !slices.Equal(left, before) {
+			if w.queue.Attend(ctx, w.holder, server.Hostname(), left) == nil { // the next one may succeed
+				shown, before = time.Now(), left
+			}
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			end, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer stop()
+			w.queue.Depart(end, w.holder) //nolint:errcheck // it ends by itself
+			return
+		}
+	}
 }
 
 func (w *worker) serve(ctx context.Context) {

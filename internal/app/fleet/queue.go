@@ -26,6 +26,14 @@ type Queue interface {
 	Done(ctx context.Context, id string) (done, all int64, err error)
 	// Results calls f with the results of a chunk in their order. ok is false if it is not done yet.
 	Results(ctx context.Context, id string, chunk int64, f func(body string) error) (ok bool, err error)
+	// Attend shows for some seconds that a worker of a host runs, and the works that it leaves to others because it
+	// does not see their mail.
+	Attend(ctx context.Context, holder, host string, except []string) error
+	// Depart shows that a worker stops.
+	Depart(ctx context.Context, holder string) error
+	// Workers counts the workers that run and can do a work, and names the hosts of those that leave it to
+	// others.
+	Workers(ctx context.Context, id string) (able int, unable []string, err error)
 	// Close ends all connections.
 	Close()
 }

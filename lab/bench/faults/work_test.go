@@ -3,6 +3,7 @@ package faults
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +41,7 @@ type workbench struct {
 	direct  string // the URL of the database
 	address string // the same over a wire
 	domains []string
+	logs    map[*exec.Cmd]string
 	point   string // where commands end themselves, "" for nowhere
 }
 
@@ -63,6 +65,15 @@ func (b *workbench) run(args ...string) *exec.Cmd {
 	return b.start(path, []string{"POSTSEAL_FAILPOINT=" + b.point}, args...)
 }
 
+// said is what a command wrote to its standard error so far.
+func (b *workbench) said(c *exec.Cmd) string {
+	text, err := os.ReadFile(b.logs[c])
+	if err != nil {
+		b.t.Error(err)
+	}
+	return string(text)
+}
+
 // killed waits until a command has ended itself.
 func killed(t *testing.T, c *exec.Cmd) {
 	t.Helper()
@@ -75,7 +86,7 @@ func newWorkbench(t *testing.T, n int) (*workbench, *wire, *pgtest.Server) {
 	t.Helper()
 	pg := pgtest.Begin(t)
 	wire := newWire(t, pg.Addr)
-	b := &workbench{t: t, dir: t.TempDir(), direct: pg.Database(t, pg.Addr)}
+	b := &workbench{t: t, dir: t.TempDir(), direct: pg.Database(t, pg.Addr), logs: map[*exec.Cmd]string{}}
 	b.address = strings.Replace(b.direct, pg.Addr, wire.listener.Addr().String(), 1)
 	b.list = filepath.Join(b.dir, "domains.txt")
 	var zone, list strings.Builder
@@ -120,6 +131,7 @@ func (b *workbench) start(path string, env []string, args ...string) *exec.Cmd {
 	}
 	defer log.Close()
 	c.Stderr = log
+	b.logs[c] = log.Name()
 	if err := c.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -394,5 +406,37 @@ func TestFleetReplay(t *testing.T) {
 	}
 	if n := count(t, b.direct, "SELECT count(*) FROM postseal.work"); n != 1 {
 		t.Errorf("%d works, want 1: --resume began another one", n)
+	}
+}
+
+// TestFleetUnseen: a command whose mail no worker sees says so, and on which hosts; so does the worker. When a
+// worker sees it, the results come. Without workers, the command ends when --wait is over, and --resume continues it.
+func TestFleetUnseen(t *testing.T) {
+	longOnly(t)
+	t.Parallel() // it mostly waits
+	b, _, _ := newWorkbench(t, 10)
+	path := b.archive(10)
+	fleet := []string{"--fleet", "--store", b.address}
+	alone := b.replay(path, "out", append(fleet, "--wait", "2s")...)
+	if got := code(t, alone); got != 75 || !strings.Contains(b.said(alone), "no worker has done the work for 2s (--wait): no worker runs: start postseal worker") {
+		t.Errorf("without workers: exit %d: %s", got, b.said(alone))
+	}
+	away := path + ".away"
+	if err := errors.Join(os.Rename(path, away), os.Mkdir(path, 0o755)); err != nil { // as where nothing is mounted
+		t.Fatal(err)
+	}
+	blind := b.worker("")
+	until(t, "the worker does not see it", func() bool { return strings.Contains(b.said(blind), "does not see the mail") })
+	waits := b.replay(path, "out", append(fleet, "--resume")...)
+	until(t, "the command says so", func() bool { return strings.Contains(b.said(waits), "no worker sees the mail in "+path+": those on") })
+	if err := errors.Join(os.Remove(path), os.Rename(away, path)); err != nil {
+		t.Fatal(err)
+	}
+	b.worker("")
+	if got := code(t, waits); got != 0 {
+		t.Errorf("exit %d: %s", got, b.said(waits))
+	}
+	if n := strings.Count(b.read("out"), "\n"); n != 15 {
+		t.Errorf("%d messages, want 15", n)
 	}
 }
