@@ -36,10 +36,29 @@ const maxSPFOf = 20
 // entry's keys in this order. Entries without any of these keys are checked one by one.
 type exempts struct {
 	all    []*exemption
-	byIP   bart.Table[[]*exemption]
+	byIP   prefixes // nil without entries that have an address
 	byName map[string][]*exemption
 	others []*exemption
 	spfOf  []string // the domains of spf_of, once each
+}
+
+// prefixes finds the entries whose prefix covers an address, the narrowest first. It is an interface
+// because a field of the generic type would be compiled again in every package above this one.
+type prefixes interface {
+	add(e *exemption)
+	covering(ip netip.Addr, visit func([]*exemption))
+}
+
+type prefixTable struct{ bart.Table[[]*exemption] }
+
+func (t *prefixTable) add(e *exemption) {
+	t.Modify(e.ip, func(list []*exemption, _ bool) ([]*exemption, bool) { return append(list, e), false })
+}
+
+func (t *prefixTable) covering(ip netip.Addr, visit func([]*exemption)) {
+	for _, list := range t.Supernets(netip.PrefixFrom(ip.WithZone(""), ip.BitLen())) {
+		visit(list)
+	}
 }
 
 func (b *compiler) exempt(c *Exempt) {
@@ -167,7 +186,10 @@ func (x *exempts) add(e *exemption) {
 		x.spfOf = append(x.spfOf, string(e.spfOf))
 	}
 	if e.ip.IsValid() {
-		x.byIP.Modify(e.ip, func(list []*exemption, _ bool) ([]*exemption, bool) { return append(list, e), false })
+		if x.byIP == nil {
+			x.byIP = new(prefixTable)
+		}
+		x.byIP.add(e)
 		return
 	}
 	if x.byName == nil {
@@ -206,10 +228,8 @@ func (x *exempts) match(r *postseal.Report, reason postseal.Reason) (first, unkn
 			}
 		}
 	}
-	if ip := r.RemoteIP(); ip.IsValid() {
-		for _, list := range x.byIP.Supernets(netip.PrefixFrom(ip.WithZone(""), ip.BitLen())) {
-			consider(list)
-		}
+	if ip := r.RemoteIP(); ip.IsValid() && x.byIP != nil {
+		x.byIP.covering(ip, consider)
 	}
 	for i := range r.DKIM {
 		consider(x.byName["dkim:"+strings.ToLower(r.DKIM[i].Domain)])
