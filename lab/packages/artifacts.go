@@ -67,14 +67,12 @@ func (j *job) contents() ([]content, error) {
 	return append(list, license, overrides), nil
 }
 
-// makePackages makes the .deb and the .rpm with nfpm. The .rpm has no scripts: its user comes
-// from sysusers.d.
+// makePackages makes the .deb and the .rpm with nfpm.
 func (j *job) makePackages() error {
 	contents, err := j.contents()
 	if err != nil {
 		return err
 	}
-	scripts := filepath.Join(j.root, "deploy/packages/scripts")
 	config := map[string]any{
 		"name": "postseal", "arch": j.arch, "platform": "linux", "version": j.version, "version_schema": "none", "release": "1",
 		"section": "mail", "priority": "optional", "maintainer": "the postseal authors <postseal@localhost>", "homepage": "https://postseal.invalid", "license": "MIT",
@@ -82,8 +80,10 @@ func (j *job) makePackages() error {
 		"mtime":       j.date, "contents": contents, "umask": 0o022,
 		"deb": map[string]any{"compression": "xz"},
 		"rpm": map[string]any{"compression": "xz", "buildhost": "postseal"},
-		"overrides": map[string]any{"deb": map[string]any{"depends": []string{"adduser"}, "recommends": []string{"ca-certificates"},
-			"scripts": map[string]string{"postinstall": filepath.Join(scripts, "postinst"), "preremove": filepath.Join(scripts, "prerm"), "postremove": filepath.Join(scripts, "postrm")}}},
+		"overrides": map[string]any{
+			"deb": map[string]any{"depends": []string{"adduser"}, "recommends": []string{"ca-certificates"}, "scripts": j.scripts("postinst", "prerm", "postrm")},
+			"rpm": map[string]any{"scripts": j.scripts("rpm-post", "prerm", "rpm-postun")},
+		},
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {
@@ -106,6 +106,12 @@ func (j *job) makePackages() error {
 		}
 	}
 	return nil
+}
+
+// scripts names the maintainer scripts of a package, as nfpm takes them.
+func (j *job) scripts(post, prerm, postrm string) map[string]string {
+	folder := filepath.Join(j.root, "deploy/packages/scripts")
+	return map[string]string{"postinstall": filepath.Join(folder, post), "preremove": filepath.Join(folder, prerm), "postremove": filepath.Join(folder, postrm)}
 }
 
 // makeTarball makes the tree as a .tar.gz below one folder.
