@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-const schemaDir = "../../../docs/reference/schema"
+var schemaDir = repository + "/docs/reference/schema"
 
 // matchSchema holds each object of text against schema NAME, and wants at least one.
 func matchSchema(name, text string) error {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,17 +24,22 @@ import (
 
 var update = flag.Bool("update", false, "rewrite expected output and generated pages")
 
+// repository is the folder of the sources; a script may be at work in another one.
+var repository, _ = filepath.Abs("../../..")
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"postseal": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 
-// TestScript runs the program itself, with the sample mail in mail/ and its DNS in
-// mail.zone. See scriptCommands for the words that the scripts know besides the usual.
+// TestScript runs the commands of the program, with the sample mail in mail/ and its DNS in
+// mail.zone. "call postseal" runs a command in this process, which is a fifth of the work of
+// "exec postseal": that is a program of its own, as it must be to read stdin. See scriptCommands
+// for the words that the scripts know besides the usual.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 filepath.Join(repository, "internal/app/cli/testdata/script"),
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -45,18 +51,19 @@ func TestScript(t *testing.T) {
 func setupScript(env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("STATE_DIRECTORY", env.Getenv("WORK")+"/state")
-	zone, err := os.ReadFile("../../../testdata/zones/mail.zone")
+	zone, err := os.ReadFile(repository + "/testdata/zones/mail.zone")
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(env.Getenv("WORK")+"/mail.zone", zone, 0o644); err != nil {
 		return err
 	}
-	return os.CopyFS(env.Getenv("WORK")+"/mail", os.DirFS("../../../testdata/mail"))
+	return os.CopyFS(env.Getenv("WORK")+"/mail", os.DirFS(repository+"/testdata/mail"))
 }
 
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"cmpdomains": scriptDomains,
+	"call":       scriptCall,
 	"exits":      scriptExits,
 	"json":       scriptJSON,
 	"schema":     scriptSchema,
@@ -74,24 +81,67 @@ func scriptExpand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptExits runs a program and wants an exit code: exits CODE PROGRAM ARGS...
+// scriptCall runs a command in this process: call postseal ARGS...
+func scriptCall(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 || args[0] != "postseal" {
+		ts.Fatalf("usage: call postseal ARGS...")
+	}
+	if code := scriptRun(ts, args[1:]); (code == 0) == neg {
+		ts.Fatalf("exit code %d", code)
+	}
+}
+
+// scriptProcess guards the working directory and the environment, of which the process has one.
+var scriptProcess sync.Mutex
+
+// scriptVariables are what the product reads from the environment of the process.
+var scriptVariables = []string{"PATH", "HOME", "STATE_DIRECTORY", "XDG_STATE_HOME"}
+
+func scriptRun(ts *testscript.TestScript, args []string) (code int) {
+	scriptProcess.Lock()
+	defer scriptProcess.Unlock()
+	before, err := os.Getwd()
+	ts.Check(err)
+	ts.Check(os.Chdir(ts.MkAbs(".")))
+	defer os.Chdir(before)
+	for _, name := range scriptVariables {
+		old := os.Getenv(name)
+		defer os.Setenv(name, old)
+		ts.Check(os.Setenv(name, ts.Getenv(name)))
+	}
+	a := &app{stdin: strings.NewReader(""), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+	a.errors = term.Detect(a.stderr, term.Auto, a.getenv)
+	return a.run(context.Background(), args)
+}
+
+// scriptExits runs a command and wants an exit code: exits CODE postseal ARGS... or, as a program
+// of its own, exits CODE exec PROGRAM ARGS...
 func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+		ts.Fatalf("usage: exits CODE postseal ARGS... | exits CODE exec PROGRAM ARGS...")
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	got := 0
+	if got := scriptExitCode(ts, args[1], args[2:]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func scriptExitCode(ts *testscript.TestScript, word string, args []string) int {
+	if word == "postseal" {
+		return scriptRun(ts, args)
+	}
+	if word != "exec" || len(args) == 0 {
+		ts.Fatalf("%s is not postseal or exec", word)
+	}
 	var exit *exec.ExitError
-	switch err := ts.Exec(args[1], args[2:]...); {
+	switch err := ts.Exec(args[0], args[1:]...); {
 	case errors.As(err, &exit):
-		got = exit.ExitCode()
+		return exit.ExitCode()
 	case err != nil:
 		ts.Fatalf("%v", err)
 	}
-	if got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
-	}
+	return 0
 }
 
 // scriptJSON looks into the JSON on stdout: json PATH WANT, where a step of PATH is a key,
