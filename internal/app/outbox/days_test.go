@@ -22,7 +22,7 @@ import (
 )
 
 // generatedDays is how many days TestGeneratedDays makes. `make report-days` sets it to 10,000.
-var generatedDays = envInt("POSTSEAL_REPORT_DAYS", 200)
+var generatedDays = envInt("POSTSEAL_REPORT_DAYS", 40)
 
 // madeUp is a database with one generated day of one domain.
 type madeUp struct {
