@@ -40,7 +40,7 @@ func TestAttention(t *testing.T) {
 	if len(a.Items) != 1 || a.Items[0].Kind != "refusals" || a.Items[0].Text != "25 rejected for reject.test in 10 minutes" || !strings.Contains(a.Items[0].Detail, "Sent by reject.test. Usually 0.0") || !strings.Contains(a.Items[0].Link, "author%3Areject.test") {
 		t.Fatalf("%+v", a.Items)
 	}
-	if status, body := d.get(a.Items[0].Link); status != 200 || !strings.Contains(body, "25 found.") {
+	if status, body := d.get(a.Items[0].Link); status != 200 || !strings.Contains(body, "25 found") {
 		t.Errorf("the search that proves it: %d %s", status, body)
 	}
 	if status, body := d.get("/live"); status != 200 || !strings.Contains(body, "One thing needs a look.") || !strings.Contains(body, a.Items[0].Text) {

@@ -93,7 +93,7 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	if err != nil {
 		return nil, err
 	}
-	e := &ui.Explained{Explanation: explain.Of(report, config), Differences: kept.Check(report), Missing: bundle.Missing(report),
+	e := &ui.Explained{Explanation: explain.Of(report, config), Report: report, Differences: kept.Check(report), Missing: bundle.Missing(report),
 		Timings: kept.Timings, Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
 	if !now {
 		return e, nil

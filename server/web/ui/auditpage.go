@@ -12,6 +12,7 @@ import (
 	"postseal/domain"
 	"postseal/internal/app/watch"
 	"postseal/server/web"
+	"postseal/spf"
 	"postseal/store"
 )
 
@@ -23,6 +24,7 @@ type auditData struct {
 	Count   string // how many findings of each severity
 	Checks  []recordCheck
 	Spends  []spend // SPF terms that cost lookups
+	Allowed float64 // where the tenth lookup ends, in percent
 	Sources string  // where the selectors come from
 	Watched *watch.Entry
 	Listed  int // domains that are watched
@@ -176,6 +178,7 @@ func (d *auditData) describe(r *audit.Report) {
 	d.Count = strings.Join(parts, ", ")
 	d.Checks = checksOf(r)
 	d.Spends = spendsOf(&r.Records.SPF)
+	d.Allowed = 100 * float64(spf.DefaultLookups) / float64(max(r.Records.SPF.Lookups, spf.DefaultLookups))
 	d.Sources = sourcesOf(r)
 }
 
@@ -271,7 +274,7 @@ func keysOf(keys []audit.DKIMKey) string {
 
 // spendsOf draws what each term of the record costs.
 func spendsOf(s *audit.SPF) (list []spend) {
-	const allowed = 10
+	const allowed = spf.DefaultLookups
 	if s.Tree == nil || s.Lookups == 0 {
 		return nil
 	}
@@ -292,6 +295,25 @@ func spendsOf(s *audit.SPF) (list []spend) {
 		used += n
 	}
 	return list
+}
+
+// markedRecord is a record with the term that a finding is about.
+type markedRecord struct{ Before, Term, After string }
+
+// recordAt splits a record around the term at the place of a finding; nil without a record. The first
+// term, its version, is never marked.
+func recordAt(w audit.Where) *markedRecord {
+	switch {
+	case w.Record == "":
+		return nil
+	case w.Offset <= 0 || w.Offset >= len(w.Record):
+		return &markedRecord{Before: w.Record}
+	}
+	before, term, after := w.Record[:w.Offset], w.Record[w.Offset:], ""
+	if k := strings.IndexAny(term, " ;"); k >= 0 {
+		term, after = term[:k], term[k:]
+	}
+	return &markedRecord{before, term, after}
 }
 
 // sourcesOf says where the selectors come from.

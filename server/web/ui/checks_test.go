@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"postseal"
 	"postseal/lab/listenertest"
@@ -27,15 +28,19 @@ import (
 
 // pageOf is a page that the browser opens.
 type pageOf struct {
-	Name string `json:"name"`
-	Path string `json:"path"`
+	Name    string `json:"name"`
+	Path    string `json:"path"`
+	Says    string `json:"says,omitempty"`    // what its text contains
+	Brief   bool   `json:"brief,omitempty"`   // in two forms only, and without back and reload
+	Runs    bool   `json:"runs,omitempty"`    // it shows how far something is, and loads itself again
+	Picture bool   `json:"picture,omitempty"` // in POSTSEAL_SCREENSHOTS
 }
 
 // TestBrowserChecks opens each page in Chromium, light and dark, 1280 and 390 px wide: no request
 // goes to another origin, nothing is on the console, axe finds nothing (WCAG 2.2 AA and best
 // practice), nothing scrolls sideways. Without scripts each page says the same; a message is
-// found, opened and left by the keyboard alone; back and reload show the same. The states empty,
-// off and failing are among the pages. The pictures go to POSTSEAL_SCREENSHOTS.
+// found, opened and left by the keyboard alone; back and reload show the same. The states of
+// pageStates are among the pages. The pictures go to POSTSEAL_SCREENSHOTS.
 func TestBrowserChecks(t *testing.T) {
 	dir, modules, browser := os.Getenv("POSTSEAL_SCREENSHOTS"), os.Getenv("POSTSEAL_NODE_MODULES"), chromium()
 	node, err := exec.LookPath("node")
@@ -45,28 +50,20 @@ func TestBrowserChecks(t *testing.T) {
 	case browser == "" || err != nil:
 		t.Skip("skipped: chromium or node is not installed")
 	}
-	empty, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "empty.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer empty.Close()
 	ref := store.RefText(1000)
-	message := pageOf{"message", "/v/" + ref}
+	message := pageOf{Name: "message", Path: "/v/" + ref}
 	jobs, done, stopped := bulked(t)
 	for _, c := range []struct {
 		name   string
 		source *source
 		pages  []pageOf
 	}{
-		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{"live", "/live?follow=0"}, {"search", "/search?q=author:bank.test"}, message, {"message-now", message.Path + "?dns=now"},
-			{"message-unknown", "/v/ZZZZZZZZ"}, {"search-wrong", "/search?q=authr:x"}, {"whatif", "/whatif"}, {"audit", "/audit/acme.test"}, {"audit-form", "/audit"}, {"audit-history", "/audit/acme.test/history"}, {"watch", "/audit/watch"}, {"bulk", "/bulk"}, {"job", "/bulk/" + done}, {"job-stopped", "/bulk/" + stopped + "?grade=C"}, {"whatif-exempt", "/whatif?b=exempt-" + ref}, {"reports", "/reports"}, {"reports-out", "/reports/out"}}},
-		{"reports in", &source{db: reported(t)}, []pageOf{{"reports-domain", "/reports/shop.example"}}},
-		{"reports", &source{db: outgoing(t)}, []pageOf{{"reports-out-full", "/reports/out"}}},
-		{"system", inspectedSource(t), []pageOf{{"system", "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-config", "/system/config?key=dns.cache"}, {"system-exempt", "/system/exempt"}}},
-		{"slow", &source{db: slowReports{}}, []pageOf{{"live-slow", "/live?follow=0"}}},
-		{"off", &source{why: "[store] url is \"none\""}, []pageOf{{"live-off", "/live?follow=0"}, {"search-off", "/search?q=x.test"}, {"whatif-off", "/whatif"}, {"system-off", "/system"}}},
-		{"empty", &source{db: empty, compared: &Comparison{}}, []pageOf{{"live-empty", "/live?follow=0"}, {"search-empty", "/search?q=x.test"}}},
-		{"failing", &source{db: broken{}, trouble: "No name server answers."}, []pageOf{{"live-failing", "/live?follow=0"}, {"search-failing", "/search?q=x.test"}, {"system-failing", "/system"}}},
+		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{Name: "live", Path: "/live?follow=0"}, {Name: "search", Path: "/search?q=author:bank.test"}, message, {Name: "message-now", Path: message.Path + "?dns=now"},
+			{Name: "message-unknown", Path: "/v/ZZZZZZZZ"}, {Name: "search-wrong", Path: "/search?q=authr:x"}, {Name: "whatif", Path: "/whatif"}, {Name: "audit", Path: "/audit/acme.test"}, {Name: "audit-form", Path: "/audit"}, {Name: "audit-history", Path: "/audit/acme.test/history"}, {Name: "watch", Path: "/audit/watch"}, {Name: "bulk", Path: "/bulk"}, {Name: "job", Path: "/bulk/" + done}, {Name: "job-stopped", Path: "/bulk/" + stopped + "?grade=C"}, {Name: "whatif-exempt", Path: "/whatif?b=exempt-" + ref}, {Name: "reports", Path: "/reports"}, {Name: "reports-out", Path: "/reports/out"}}},
+		{"reports in", &source{db: reported(t)}, []pageOf{{Name: "reports-domain", Path: "/reports/shop.example"}}},
+		{"reports", &source{db: outgoing(t)}, []pageOf{{Name: "reports-out-full", Path: "/reports/out"}}},
+		{"system", inspectedSource(t), []pageOf{{Name: "system", Path: "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {Name: "system-config", Path: "/system/config?key=dns.cache"}, {Name: "system-exempt", Path: "/system/exempt"}}},
+		{"trouble", &source{db: filled(t), trouble: "No name server answers."}, []pageOf{{Name: "trouble", Path: "/system", Says: "No name server answers.", Brief: true}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(as(handler(c.source), listener.AdminRole))
@@ -74,7 +71,28 @@ func TestBrowserChecks(t *testing.T) {
 			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": c.pages, "search": "applied:reject", "keyboard": c.name == "full"})
 		})
 	}
+	checkStates(t, node, dir, browser)
 	comparePictures(t, dir, browser)
+}
+
+// checkStates opens each page in each of its states, which say what they must.
+func checkStates(t *testing.T, node, dir, browser string) {
+	was := patience
+	patience = 100 * time.Millisecond
+	defer func() { patience = was }()
+	for _, state := range stateNames {
+		t.Run(state, func(t *testing.T) {
+			server := httptest.NewServer(as(handler(stated(t, state)), listener.AdminRole))
+			defer server.Close()
+			var pages []pageOf
+			for i := range pageStates {
+				if want := wantOf(i, state); want != "" {
+					pages = append(pages, pageOf{Name: pageStates[i].name + "-" + state, Path: pageStates[i].path, Says: want, Brief: true, Runs: state == "slow"})
+				}
+			}
+			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": pages})
+		})
+	}
 }
 
 // runChecks runs the plan in the browser, and reports what it found.
@@ -83,6 +101,10 @@ func runChecks(t *testing.T, node, url, dir, browser string, plan map[string]any
 	if only := os.Getenv("POSTSEAL_PAGES"); only != "" { // to look at some pages again while they change
 		plan["pages"] = slices.DeleteFunc(plan["pages"].([]pageOf), func(p pageOf) bool { return !slices.Contains(strings.Split(only, ","), p.Name) })
 		delete(plan, "keyboard")
+	}
+	for i := range plan["pages"].([]pageOf) {
+		p := &plan["pages"].([]pageOf)[i]
+		p.Picture = slices.Contains(goldenPages, p.Name)
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {
@@ -134,7 +156,7 @@ func TestBrowserRefusal(t *testing.T) {
 	}))
 	defer server.Close()
 	path := "/r/V8J8SAPH-" + key.Tag("V8J8SAPH")
-	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{"refusal", path}, {"refusal-de", path + "?lang=de"}, {"refusal-lost", "/r/none"}}})
+	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{Name: "refusal", Path: path}, {Name: "refusal-de", Path: path + "?lang=de"}, {Name: "refusal-lost", Path: "/r/none"}}})
 }
 
 // reported is a history with reports of 30 days about a domain.

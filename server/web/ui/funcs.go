@@ -5,11 +5,11 @@ import (
 	"html/template"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"postseal/audit"
-	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/internal/app/inbox"
 	"postseal/store"
@@ -34,9 +34,6 @@ var funcs = template.FuncMap{
 	"megabyte":    func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) },
 	"mark":        markOf,
 	"verdictWord": func(v *history.Verdict) string { return actionNames[v.Applied] },
-	"nodeTone": func(t explain.Tone) string {
-		return map[explain.Tone]string{explain.Good: "ok", explain.Warn: "warn", explain.Bad: "bad"}[t]
-	},
 	"severityTone": func(s audit.Severity) string {
 		return map[audit.Severity]string{audit.Critical: "bad", audit.Error: "bad", audit.Warn: "warn"}[s]
 	},
@@ -46,6 +43,7 @@ var funcs = template.FuncMap{
 	"millis":    func(micros int64) string { return milliseconds(time.Duration(micros) * time.Microsecond) },
 	"checkTone": checkTone,
 	"when":      when,
+	"recordAt":  recordAt,
 	"rowOf":     rowOf,
 	"sentence":  sentence,
 	"number64":  func(n any) string { return number(toInt(n)) },
@@ -124,7 +122,17 @@ func markOf(v *history.Verdict, method string) Mark {
 			return m
 		}
 	}
+	if method == "DKIM" && authorBroken(v) {
+		return Mark{Symbol: "bad", Tone: "bad", Words: "broken, though another domain's passes"}
+	}
 	return Mark{Symbol: "ok", Tone: "none", Words: "pass, but not for the author"}
+}
+
+// authorBroken reports whether a signature of the author's own domain failed.
+func authorBroken(v *history.Verdict) bool {
+	return slices.ContainsFunc(v.Signatures, func(s history.Signature) bool {
+		return strings.EqualFold(s.Domain, v.Author) && s.Result == "fail"
+	})
 }
 
 // dashed writes a reference with a dash, so that it can be read aloud.

@@ -75,12 +75,12 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	d.Notices = u.source.Attention(r.Context())
 	db, why := u.source.Store()
 	if db == nil {
-		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
+		d.Words, d.State = "Whether mail flows is not known: there is no history.", &State{"off", why, historyLine}
 		u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 		return
 	}
 	if err := u.fillLive(r, db, d); err != nil {
-		d.State = failedState(r, err, "The history cannot be read")
+		d.Words, d.State = "Whether mail flows is not known.", failedState(r, err, "The history cannot be read")
 	}
 	u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"postseal"
 	"postseal/internal/app/explain"
@@ -22,6 +23,7 @@ type messageData struct {
 	Others   int              // verdicts of the same reference
 	Evidence *Explained       // nil if none is stored
 	NoStory  string           // why
+	NotKept  bool             // because there is none, not because it failed
 	Steps    []step
 	Note     string     // what the sender would have to change
 	Like     string     // URL of a search for similar verdicts
@@ -30,6 +32,9 @@ type messageData struct {
 	Postman  string     // text to copy for the postmaster
 }
 
+// patienceDNS is how long a message page waits for the DNS of now.
+const patienceDNS = 20 * time.Second
+
 // step is one step of a message's path.
 type step struct{ Name, Tone, Symbol, Words, Detail string }
 
@@ -37,13 +42,18 @@ type step struct{ Name, Tone, Symbol, Words, Detail string }
 func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	d := &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
 	failed := u.findVerdict(r, d)
-	evidence, err := u.source.Explain(r.Context(), r.PathValue("ref"), r.URL.Query().Get("dns") == "now")
+	again := r.URL.Query().Get("dns") == "now"
+	ctx, cancel := context.WithTimeout(r.Context(), map[bool]time.Duration{true: patienceDNS, false: patience}[again])
+	defer cancel()
+	evidence, err := u.source.Explain(ctx, r.PathValue("ref"), again)
 	var refusal *web.Refusal
 	switch {
 	case err == nil:
 		d.Evidence, d.Note, d.Wait = evidence, evidence.Explanation.Change, newWaterfall(evidence.Timings)
 	case errors.As(err, &refusal):
-		d.NoStory = refusal.Detail
+		d.NoStory, d.NotKept = sentence(refusal.Detail), true
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		d.NoStory = fmt.Sprintf("The evidence was not evaluated within %v: reload the page to try again.", map[bool]time.Duration{true: patienceDNS, false: patience}[again])
 	default:
 		d.NoStory = "The evidence cannot be evaluated: " + store.Clean(err.Error())
 	}

@@ -55,7 +55,7 @@ var sourceShows = []choice{{"all", "All"}, {"mend", "To fix"}, {"others", "Not y
 func (u *ui) inboxOf() (store.Inbox, *State) {
 	db, why := u.source.Store()
 	if db == nil {
-		return nil, &State{"off", why, "Reports of others are kept in the history."}
+		return nil, &State{"off", why, "Reports of others are kept in the history. " + historyLine}
 	}
 	in, ok := db.(store.Inbox)
 	if !ok {
@@ -69,14 +69,14 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 	d := &reportsData{Words: "Which domain?"}
 	in, state := u.inboxOf()
 	if state != nil {
-		d.Words, d.State = "Reports of others", state
+		d.Words, d.State = "No reports of others are kept.", state
 		u.show(rw, r, http.StatusOK, "reports", "Reports", 0, d)
 		return
 	}
 	names, err := in.InboundDomains(r.Context())
 	switch {
 	case err != nil:
-		d.Words, d.State = "Reports of others", failedState(r, err, "The reports cannot be read")
+		d.Words, d.State = "The reports of others cannot be shown.", failedState(r, err, "The reports cannot be read")
 	case len(names) == 0:
 		d.Words = "No report has been read yet."
 		d.State = &State{"empty", "Receivers send reports to the address in rua= of your DMARC record.", "Publish _dmarc.example.com TXT \"v=DMARC1; p=none; rua=mailto:reports@example.com\"; the first reports come within two days. postseal report read takes files."}
@@ -102,14 +102,14 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	}
 	in, state := u.inboxOf()
 	if state != nil {
-		d.Words, d.State = d.Domain, state
+		d.Words, d.State = "Whether "+d.Domain+" may go to enforcement is not known.", state
 		u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
 		return
 	}
 	until := store.DayOf(store.Millis(u.source.Now()))
 	s, err := inbox.Summarize(r.Context(), in, inbox.Asked{Domain: d.Domain, Since: until - store.Day(d.Days-1), Until: until})
 	if err != nil {
-		d.Words, d.State = d.Domain, failedState(r, err, "The reports cannot be read")
+		d.Words, d.State = "Whether "+d.Domain+" may go to enforcement is not known.", failedState(r, err, "The reports cannot be read")
 		u.show(rw, r, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)
 		return
 	}

@@ -45,17 +45,17 @@ func (u *ui) reportsOut(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (u *ui) showOut(rw http.ResponseWriter, r *http.Request, status int, failed string) {
-	d := &outData{Failed: failed, Show: r.URL.Query().Get("state"), Shows: []string{"", store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone}, Words: "Reports to others"}
+	d := &outData{Failed: failed, Show: r.URL.Query().Get("state"), Shows: []string{"", store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone}, Words: "No report has been made."}
 	db, why := u.source.Store()
 	out, ok := db.(store.Outbox)
 	switch {
 	case db == nil:
-		d.State = &State{"off", why, ""}
+		d.Words, d.State = "No reports are made.", &State{"off", why, "Reports are made from the history. " + historyLine}
 	case !ok:
-		d.State = &State{"off", "This database keeps no reports.", ""}
+		d.Words, d.State = "No reports are made.", &State{"off", "This database keeps no reports.", ""}
 	default:
 		if err := u.fillOut(r, out, d); err != nil {
-			d.State = failedState(r, err, "The reports cannot be read")
+			d.Words, d.State = "Whether our reports are delivered is not known.", failedState(r, err, "The reports cannot be read")
 		}
 	}
 	u.show(rw, r, status, "reportsout", "Reports out", 0, d)
@@ -91,7 +91,7 @@ func (u *ui) fillOut(r *http.Request, out store.Outbox, d *outData) error {
 		d.Suppressed = append(d.Suppressed, x)
 	}
 	if len(list) == 0 {
-		d.State = &State{"empty", "No report is here.", "Reports about a day are made after it ends, once [report] is set in the configuration."}
+		d.State = &State{"empty", "No report is here.", "Reports about a day are made after it ends, once [report] is set in the configuration: from = \"reports@mx.example.net\", and dkim."}
 		return nil
 	}
 	failed := counts[store.DeliveryFailed] + counts[store.DeliveryExpired]

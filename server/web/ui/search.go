@@ -20,6 +20,7 @@ type searchData struct {
 	Words   string
 	Page    *history.Page
 	Hours   []hourBar
+	Ends    []string // the first and the last hour of Hours
 	Tops    []top
 	Next    string // URL of the next page
 	Export  string // URL of the same result as JSON
@@ -68,17 +69,17 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	}
 	db, why := u.source.Store()
 	if db == nil {
-		d.State = &State{"off", why, "postseal stores the history of verdicts by default, in SQLite in its state directory."}
+		d.Words, d.State = "There is no history to search.", &State{"off", why, historyLine}
 		u.show(rw, r, http.StatusOK, "search", "Search", 0, d)
 		return
 	}
 	status := http.StatusOK
 	switch err := u.find(r, db, d); {
 	case d.Problem != nil:
-		status = http.StatusBadRequest
+		status, d.Words = http.StatusBadRequest, "This search cannot be read."
 	case err != nil:
 		status = http.StatusServiceUnavailable
-		d.State = failedState(r, err, "The history cannot be searched")
+		d.Words, d.State = "The search has no answer.", failedState(r, err, "The history cannot be searched")
 	}
 	u.show(rw, r, status, "search", "Search", 0, d)
 }
@@ -123,7 +124,7 @@ func (d *searchData) describe() {
 		d.Words = "No results."
 		d.State = &State{"empty", "No verdict matches.", "Remove a term, or search further back with since:30d."}
 	case p.CountIs == "exact":
-		d.Words = number(p.Count) + " found."
+		d.Words = number(p.Count) + " found" + actionWords(p.Histogram, p.Count) + "."
 	case p.CountIs == "at-least":
 		d.Words = "More than " + number(p.Count) + " found."
 	}
@@ -131,6 +132,11 @@ func (d *searchData) describe() {
 		d.Words += fmt.Sprintf(" The search ran out of time; verdicts older than %s were not searched.", p.Reached.UTC().Format("2 January 15:04"))
 	}
 	d.Hours = hourBars(p.Histogram, d.Query)
+	if n := len(p.Histogram); n > 0 {
+		for _, i := range []int{0, n - 1} {
+			d.Ends = append(d.Ends, p.Histogram[i].Start.UTC().Format("2 Jan 15:04"))
+		}
+	}
 	for _, f := range []struct{ field, title string }{{"author", "Author"}, {"mailfrom", "Sent by"}, {"reason", "Reason"}} {
 		t := top{Title: f.title}
 		for _, v := range p.Top[f.field] {
@@ -140,6 +146,32 @@ func (d *searchData) describe() {
 			d.Tops = append(d.Tops, t)
 		}
 	}
+}
+
+// actionWords says what was done with the verdicts of a histogram; "" if it does not have all of them.
+func actionWords(hours []history.Bar, count int) string {
+	var sums [4]int
+	all := 0
+	for i := range hours {
+		for k, n := range hours[i].Counts {
+			sums[k] += n
+			all += n
+		}
+	}
+	var parts []string
+	for k, n := range sums {
+		word := strings.ToLower(actionNames[store.HourActions[k]])
+		switch {
+		case n > 0 && n == all:
+			parts = append(parts, map[bool]string{true: "all ", false: ""}[n > 1]+word)
+		case n > 0:
+			parts = append(parts, number(n)+" "+word)
+		}
+	}
+	if all != count || len(parts) == 0 {
+		return ""
+	}
+	return map[bool]string{true: ", ", false: ": "}[len(parts) == 1] + strings.Join(parts, ", ")
 }
 
 // quoted writes a value as the search language reads it.
@@ -156,7 +188,7 @@ func hourBars(hours []history.Bar, query string) []hourBar {
 	for _, h := range hours {
 		most = max(most, h.Counts[0]+h.Counts[1]+h.Counts[2]+h.Counts[3])
 	}
-	const widest = 8
+	const widest = 12
 	var bars []hourBar
 	for i, h := range hours {
 		b := hourBar{X: float64(i) * 100 / float64(len(hours)), Width: min(widest, 80/float64(len(hours)))}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"postseal"
 	"postseal/audit"
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
@@ -116,8 +117,9 @@ type JobProgress struct {
 // Explained is a verdict that was evaluated again.
 type Explained struct {
 	Explanation *explain.Explanation
-	Differences []string // the difference from the recorded decision, empty if there is none
-	Missing     []string // DNS answers that were not kept
+	Report      *postseal.Report // with a trace; nil: the page has the explanation alone
+	Differences []string         // the difference from the recorded decision, empty if there is none
+	Missing     []string         // DNS answers that were not kept
 	Timings     []bundle.Timing
 	Recipients  int
 	Until       time.Time // when the evidence is deleted
@@ -177,7 +179,7 @@ func Routes(s Source) []web.Route {
 		page("/system", u.system),
 		page("/system/config", patient(u.config)),
 		page("/system/exempt", patient(u.exempt)),
-		page("/whatif", u.whatIf),
+		page("/whatif", patient(u.whatIf)),
 		page("/reports", patient(u.reports)),
 		page("/reports/out", patient(u.reportsOut)),
 		page("/reports/{domain}", patient(u.reportsOf)),
@@ -228,7 +230,32 @@ type view struct {
 	Refresh int    // in seconds, 0: no refresh
 	Follows bool   // a script does without Refresh
 	Now     time.Time
+	Hints   []hint
 	Data    any
+}
+
+// hint is what keys do on a page.
+type hint struct {
+	Keys  []string
+	Words string
+}
+
+var (
+	toMove   = hint{[]string{"j", "k"}, "move"}
+	toOpen   = hint{[]string{"Enter"}, "open"}
+	toDomain = hint{[]string{"/"}, "domain"}
+)
+
+// hints are the keys in the footer of each page. All keys are in the list of the key "?".
+var hints = map[string][]hint{
+	"live":    {{[]string{"/"}, "filter"}, toMove, toOpen, {[]string{"p"}, "pause"}},
+	"search":  {{[]string{"/"}, "search"}, toMove, toOpen, {[]string{"]"}, "older"}},
+	"message": {{[]string{"j", "k"}, "section"}, {[]string{"c"}, "copy"}, {[]string{"r"}, "run again"}, {[]string{"e"}, "exempt"}},
+	"whatif":  {toMove, toOpen},
+	"audit":   {toDomain, {[]string{"j", "k"}, "section"}, {[]string{"y"}, "copy the record"}, {[]string{"w"}, "watch"}},
+	"watch":   {toDomain, toMove, toOpen},
+	"bulk":    {toMove, toOpen},
+	"job":     {toMove, toOpen, {[]string{"[", "]"}, "previous, next"}},
 }
 
 // show renders a page. It is rendered completely before it is sent, so that an error never leaves half a page.
@@ -246,7 +273,8 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	}
 	var b bytes.Buffer
 	user := web.UserOf(r)
-	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Theme: web.Theme(r), Here: here(r), Title: title, Page: current, Refresh: refresh, Follows: slices.Contains([]string{"live", "audit", "job"}, name), Now: u.source.Now().UTC(), Data: data}
+	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Theme: web.Theme(r), Here: here(r), Title: title, Page: current, Refresh: refresh,
+		Follows: slices.Contains([]string{"live", "audit", "job", "whatif"}, name), Now: u.source.Now().UTC(), Hints: hints[name], Data: data}
 	if err := u.templates[name].ExecuteTemplate(&b, "frame", v); err != nil {
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return
@@ -264,8 +292,8 @@ func here(r *http.Request) string {
 	return r.URL.RequestURI()
 }
 
-// patience is how long a page waits for the history.
-const patience = 2 * time.Second
+// patience is how long a page waits for the history. Only a test changes it.
+var patience = 2 * time.Second
 
 // patient gives a page an end: a database that does not answer never holds up its reader.
 func patient(h http.HandlerFunc) http.HandlerFunc {
@@ -290,6 +318,9 @@ type State struct {
 	Text string
 	Next string // what to do
 }
+
+// historyLine is how the history is turned on.
+const historyLine = "Verdicts are stored by default; [store] url = \"sqlite:/var/lib/postseal/store.db\" turns that on."
 
 // searchLink returns the URL of a search.
 func searchLink(terms ...string) string {

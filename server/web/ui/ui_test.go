@@ -20,10 +20,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"postseal"
-	"postseal/bundle"
 	"postseal/internal/app/bulk"
-	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/watch"
@@ -147,6 +144,9 @@ func filled(t testing.TB) store.Reader {
 		}
 	}
 	add(1, 0, 0, "quarantine", "acme.test")
+	list := &b.Rows[0] // the message of listed
+	list.MFrom, list.SPFDomain, list.Helo, list.IP = "lists.example.net", "lists.example.net", "mail.lists.example.net", netip.MustParseAddr("198.51.100.77")
+	list.DKIM = "fail:acme.test/ed2026(BodyHashMismatch),pass:lists.example.net/lists"
 	add(11, time.Second, time.Second, "accept", "bulk.test")
 	add(5, 12*time.Second, time.Second, "accept", "shop.example")
 	add(9, 20*time.Second, time.Second, "reject", "bank.test")
@@ -164,15 +164,6 @@ func filled(t testing.TB) store.Reader {
 		t.Fatal(err)
 	}
 	return db
-}
-
-func told() *Explained {
-	return &Explained{Recipients: 3, Until: now.AddDate(0, 1, 0), Timings: []bundle.Timing{{Type: "TXT", Name: "lists.example.net", Took: 7100 * time.Microsecond}, {Type: "MX", Name: "lists.example.net", Began: 7 * time.Millisecond, Took: 28 * time.Millisecond},
-		{Type: "TXT", Name: "_dmarc.test", Began: 24 * time.Millisecond, Cached: true}, {Type: "TXT", Name: hostile, Began: 25 * time.Millisecond, Took: time.Millisecond}}, Explanation: &explain.Explanation{Ref: store.RefText(1000), Action: postseal.Reject, Applied: postseal.Quarantine, Reason: "dmarc.reject", Change: "have lists.example.net sign as d=acme.test",
-		Chapters: []*explain.Node{{Title: "SPF", Text: "pass for lists.example.net", Tone: explain.Good, RFC: "7208 §4.6", Steps: []*explain.Node{
-			{Title: "mx", Text: "no match"}, {Title: "include:_spf.host.example", Path: true, Steps: []*explain.Node{{Title: "ip4:198.51.100.64/26", Text: "matches 198.51.100.77", Path: true}}}}},
-			{Title: "Decision", Text: hostile, Tone: explain.Warn, Steps: []*explain.Node{{Title: "published policy", Text: "this message fails DMARC, and acme.test asks receivers to reject such mail (p=reject): reject", Path: true},
-				{Title: "mode guarded", Text: "downgraded from reject to quarantine", Path: true, Steps: []*explain.Node{{Title: "evidence for a list or forwarder", Text: "a List-Id field", Path: true}}}}}}}}
 }
 
 // compared is a comparison of two policies.
@@ -226,21 +217,21 @@ func TestPages(t *testing.T) {
 		{"live, rejected", full, "/live?show=reject", 200, []string{"bank.test"}, []string{"<b>keydown.example"}},
 		{"live, paused", full, "/live?follow=0", 200, []string{"paused", "Follow"}, []string{"http-equiv"}},
 		{"live, a filter that is wrong", full, "/live?q=authr:x", 200, []string{"at character"}, nil},
-		{"live, off", off, "/live", 200, []string{"[store] url is", "by default, in SQLite"}, nil},
+		{"live, off", off, "/live", 200, []string{"[store] url is", "Verdicts are stored by default"}, nil},
 		{"live, failing", failing, "/live", 200, []string{"cannot be read: disk on fire"}, nil},
 		{"live, empty", &source{db: empty}, "/live", 200, []string{"The history contains no verdicts yet.", "postseal doctor"}, nil},
-		{"search", full, "/search?q=author:bank.test", 200, []string{"29 found.", "bank.test", "cheap.example", "/v1/verdicts?"}, []string{"keydown.example"}},
+		{"search", full, "/search?q=author:bank.test", 200, []string{"29 found, all rejected.", "bank.test", "cheap.example", "/v1/verdicts?"}, []string{"keydown.example"}},
 		{"search, nothing", full, "/search?q=author:nobody.test", 200, []string{"No results.", "since:30d"}, nil},
 		{"search, a wrong field", full, "/search?q=authr:x", 400, []string{"at character", "author mailfrom ip"}, nil},
 		{"search, off", off, "/search?q=x.test", 200, []string{"[store] url is"}, nil},
 		{"search, failing", failing, "/search?q=x.test", 503, []string{"cannot be searched: disk on fire"}, nil},
 		{"a reference goes to its page", full, "/search?q=" + ref, 303, []string{"/v/" + ref}, nil},
-		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "have lists.example.net sign as", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
-		{"message, its queries", full, "/v/" + ref, 200, []string{"4 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "What if it were exempt?"}, []string{"With the DNS of now <"}},
+		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "a list or forwarder changed the message", "141 octets in 5 lines", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
+		{"message, its queries", full, "/v/" + ref, 200, []string{"8 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "What if it were exempt?"}, []string{"With the DNS of now <"}},
 		{"message, the DNS of now", full, "/v/" + ref + "?dns=now", 200, []string{"With the DNS of now", "What differs: dkim", "v=DMARC1; p=none"}, nil},
 		{"message, with a dash", full, "/v/" + strings.ToLower(ref[:4]) + "-" + ref[4:], 200, []string{"Quarantined"}, nil},
 		{"message by queue id", full, "/v/4cXk1", 200, []string{"Accepted"}, nil},
-		{"message without evidence", full, "/v/" + store.RefText(1001), 200, []string{"evidence of this verdict is not kept", "no verdict of this reference is kept"}, nil},
+		{"message without evidence", full, "/v/" + store.RefText(1001), 200, []string{"evidence of this verdict is not kept", "No verdict of this reference is kept"}, nil},
 		{"message, unknown", full, "/v/ZZZZZZZZ", 404, []string{"Nothing is known of ZZZZZZZZ"}, nil},
 		{"audit", full, "/audit/acme.test", 200, []string{"At most C: SPF needs 11 lookups.", "v=spf1 mx -all", "spf.lookup-limit", "Remove an include."}, nil},
 		{"audit form", full, "/audit", 200, []string{"What do receivers see of a domain?"}, nil},

@@ -12,7 +12,6 @@ import (
 	"postseal"
 	"postseal/internal/app/whatif"
 	"postseal/server/web"
-	"postseal/store"
 )
 
 // Comparison is a comparison of policies, or how far it is.
@@ -45,7 +44,8 @@ type whatIfData struct {
 	Pasted      string // what was wrong with a pasted policy
 	Text        string // that policy
 	Running     bool
-	Entry       Entry // by which A or B differs, if that is all
+	Poll        string // what a script asks while it runs
+	Entry       Entry  // by which A or B differs, if that is all
 }
 
 // choice is one option of a list.
@@ -108,9 +108,10 @@ func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *
 		d.State = &State{map[bool]string{true: "off", false: "failed"}[refusal.Status == http.StatusNotFound], refusal.Detail, ""}
 	case err != nil:
 		d.Words, status = "This comparison failed.", http.StatusServiceUnavailable
-		d.State = &State{"failed", store.Clean(err.Error()), "Reload the page to try again."}
+		d.State = failedState(r, err, "The evidence cannot be compared")
 	case c.Report == nil:
 		refresh, d.Running = 1, true
+		d.Poll = "/v1/whatif?" + url.Values{"a": {d.A}, "b": {d.B}, "since": {d.Since}}.Encode()
 		d.Words = fmt.Sprintf("Comparing: %s of %s messages done.", number(c.Done), number(c.All))
 	default:
 		d.describe(c.Report)

@@ -1,6 +1,7 @@
 // Opens each page of the console in a real browser and says what is wrong: requests to other
-// origins, messages on the console, findings of axe, sideways scroll, and what differs without
-// scripts. Run by TestBrowser: node check.mjs URL DIR CHROMIUM, with the plan on stdin.
+// origins, messages on the console, findings of axe, sideways scroll, what differs without
+// scripts, after a reload and on the way back. Run by TestBrowserChecks: node check.mjs URL DIR
+// CHROMIUM, with the plan on stdin.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -25,45 +26,64 @@ function watch(page, name) {
   return bad;
 }
 
+// Light or dark changes nothing but colors, so the dark forms are only asked for their contrast.
+const all = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+const colors = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 const forms = [
-  { name: "light", width: 1280, colorScheme: "light" },
-  { name: "dark", width: 1280, colorScheme: "dark" },
-  { name: "phone", width: 390, colorScheme: "light" },
-  { name: "phone-dark", width: 390, colorScheme: "dark" },
+  { name: "light", width: 1280, colorScheme: "light", runOnly: all },
+  { name: "dark", width: 1280, colorScheme: "dark", runOnly: colors },
+  { name: "phone-dark", width: 390, colorScheme: "dark", runOnly: colors },
+  { name: "phone", width: 390, colorScheme: "light", runOnly: all },
 ];
-for (const form of forms) {
-  const context = await browser.newContext({ viewport: { width: form.width, height: 900 }, colorScheme: form.colorScheme, reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC" });
-  for (const p of plan.pages) {
-    const page = await context.newPage();
-    const bad = watch(page, `${p.name} ${form.name}`);
-    await page.goto(url + p.path, { waitUntil: "load" });
-    await page.evaluate(axe);
-    const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-    for (const v of found.violations) bad(`axe ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join(", ")}`);
+
+// text is what main says. Buttons that scripts show, and what follows a stream, are left out.
+const text = async (page) => (await page.locator("main").innerText()).replace(/\s+/g, " ").replace(/\b(Copy for the postmaster|Copy|Share)\b ?/g, "").replace(/following|not connected, trying again|follows every 10 seconds/g, "").trim();
+
+const scripts = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: "light", reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC" });
+const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "UTC" });
+
+async function look(p) {
+  const page = await scripts.newPage();
+  const bad = watch(page, p.name);
+  if (p.runs) await page.route(/\/v1\//, (r) => r.fulfill({ status: 204 })); // nothing happens while it is looked at
+  await page.goto(url + p.path, { waitUntil: "load" });
+  if (p.runs) await page.route("**", (r) => r.fulfill({ status: 204 })); // nor is the page loaded again
+  const said = await text(page);
+  if (p.says && !said.includes(p.says)) bad(`does not say ${p.says}, but ${said}`);
+  await page.evaluate(axe);
+  for (const form of forms) {
+    if (p.brief && (form.name === "dark" || form.name === "phone")) continue; // a state of a page whose data are looked at in all forms
+    await page.emulateMedia({ colorScheme: form.colorScheme, reducedMotion: "reduce" });
+    await page.setViewportSize({ width: form.width, height: 900 });
+    const found = await page.evaluate((runOnly) => axe.run(document, { runOnly, resultTypes: ["violations"] }), form.runOnly);
+    for (const v of found.violations) bad(`${form.name}: axe ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).slice(0, 3).join(", ")}`);
     const size = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, h1: document.querySelectorAll("h1").length }));
-    if (size.wide > form.width) bad(`scrolls sideways: ${size.wide} px`);
+    if (size.wide > form.width) bad(`${form.name}: scrolls sideways: ${size.wide} px`);
     if (size.h1 !== 1) bad(`${size.h1} h1`);
-    await page.screenshot({ path: `${dir}/${p.name}-${form.name}.png`, fullPage: form.width === 390 });
-    await page.close();
+    if (p.picture || process.env.POSTSEAL_FULL) await page.screenshot({ path: `${dir}/${p.name}-${form.name}.png`, fullPage: !!process.env.POSTSEAL_FULL });
   }
-  await context.close();
+  await page.setViewportSize({ width: 1280, height: 900 });
+  if (!p.brief) {
+    await page.reload({ waitUntil: "load" });
+    if ((await text(page)) !== said) bad("reload shows something else: " + (await text(page)));
+    await page.goto("about:blank");
+    await page.goBack({ waitUntil: "load" });
+    if ((await text(page)) !== said) bad("back shows something else: " + (await text(page)));
+  }
+  await page.close();
+  const still = await plain.newPage();
+  await still.goto(url + p.path, { waitUntil: "load" });
+  const unscripted = await text(still);
+  if (unscripted !== said) bad(`says something else without scripts\n${said}\n${unscripted}`);
+  await still.close();
 }
 
-// Without scripts each page says the same.
-const texts = async (javaScriptEnabled) => {
-  const context = await browser.newContext({ javaScriptEnabled, viewport: { width: 1280, height: 900 } });
-  const all = {};
-  for (const p of plan.pages) {
-    const page = await context.newPage();
-    await page.goto(url + p.path, { waitUntil: "load" });
-    all[p.name] = (await page.locator("main").innerText()).replace(/\s+/g, " ").replace(/\b(Copy for the postmaster|Copy|Share)\b ?/g, "").replace(/following|not connected, trying again|follows every 10 seconds/g, "").trim();
-    await page.close();
-  }
-  await context.close();
-  return all;
-};
-const scripted = await texts(true), plain = await texts(false);
-for (const p of plan.pages) if (scripted[p.name] !== plain[p.name]) problems.push(`${p.name}: says something else without scripts\n${scripted[p.name]}\n${plain[p.name]}`);
+const queue = [...plan.pages];
+await Promise.all([0, 1].map(async () => {
+  for (let p = queue.shift(); p; p = queue.shift()) await look(p);
+}));
+await scripts.close();
+await plain.close();
 
 if (plan.keyboard) {
 // By keyboard alone: find a rejected message, open it, go back to the same row; reload shows the same.
@@ -86,6 +106,8 @@ if (!href?.startsWith("/v/")) bad(`j does not move to a message: ${href}`);
 else {
   await page.keyboard.press("Enter");
   await page.waitForURL("**" + href);
+  await page.keyboard.press("j");
+  if (await page.evaluate(() => document.activeElement?.tagName) !== "H2") bad("j does not move to a section of a message");
   await page.goBack();
   await page.waitForURL("**/search?q=*");
 }
@@ -94,6 +116,7 @@ await page.reload();
 if ((await page.locator("main").innerText()) !== before) bad("reload shows something else");
 await page.keyboard.press("Escape");
 await page.evaluate(() => document.activeElement?.blur());
+if (!(await page.locator("#hints").isVisible())) bad("the keys of the page are not in the footer");
 await page.keyboard.press("?");
 if (!(await page.locator("#keys").isVisible())) bad("? does not list the keys");
 await context.close();

@@ -5,7 +5,14 @@ const pages: Record<string, string> = { l: "/live", s: "/search", w: "/whatif", 
 
 const enabled = (): boolean => localStorage.getItem(off) !== "off";
 
-const rows = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>("main td a[href^='/v/']")];
+// rows are the first links of the rows of tables, or without any the headings of the page.
+function rows(): HTMLElement[] {
+  const links = [...document.querySelectorAll("main tbody tr")].map((tr) => tr.querySelector<HTMLElement>("a[href]")).filter((a) => a !== null);
+  if (links.length > 0) return links;
+  const heads = [...document.querySelectorAll<HTMLElement>("main h2")];
+  for (const h of heads) h.tabIndex = -1;
+  return heads;
+}
 
 function move(step: number): void {
   const list = rows();
@@ -42,6 +49,7 @@ function act(key: string): boolean {
       return help !== null;
     }
     case "c":
+    case "e":
     case "y":
     case "p":
     case "r":
@@ -83,6 +91,6 @@ export function keys(): void {
   if (!box) return;
   box.checked = enabled();
   box.addEventListener("change", () => localStorage.setItem(off, box.checked ? "on" : "off"));
-  document.getElementById("keys-open")?.removeAttribute("hidden");
+  document.getElementById("hints")?.removeAttribute("hidden");
   document.getElementById("keys-open")?.addEventListener("click", () => act("?"));
 }

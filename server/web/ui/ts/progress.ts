@@ -2,7 +2,21 @@
 // end. Without it the page loads again by itself.
 interface Check { check: string; result: string }
 
+// poll asks once a second how far a comparison is, and loads the page again at its end.
+async function poll(line: HTMLElement): Promise<void> {
+  for (;;) {
+    await new Promise((then) => setTimeout(then, 1000));
+    const r = document.hidden ? undefined : await fetch(line.dataset.poll ?? "").catch(() => undefined);
+    if (!r) continue;
+    if (r.status !== 202) return location.reload();
+    const p = (await r.json()) as { done: number; all: number };
+    line.textContent = `Comparing: ${p.done.toLocaleString("en")} of ${p.all.toLocaleString("en")} messages done.`;
+  }
+}
+
 export function progress(): void {
+  const line = document.querySelector<HTMLElement>("[data-poll]");
+  if (line) void poll(line);
   const box = document.querySelector<HTMLElement>("[data-progress]");
   if (!box || !("EventSource" in window)) return;
   const stream = new EventSource(box.dataset.progress ?? "");
