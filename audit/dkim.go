@@ -186,7 +186,7 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	var syntax *signature.SyntaxError
 	if errors.As(err, &syntax) {
 		at.Offset = syntax.Offset
-		r.keyFault(k, at, syntax.Msg)
+		keyFault(r.find, k.lengths, at, syntax.Msg)
 		return
 	}
 	if len(keys) == 0 {
@@ -196,22 +196,17 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 	findEach(r.find, dkim.Lint(k.Record), at)
 }
 
-// faultTexts describe what is wrong with a key.
-var faultTexts = map[repair.KeyFault]string{repair.PrivateKey: "p= contains the private key: anyone can sign as you",
-	repair.Truncated: "the record ends before the key is complete", repair.StringOrder: "the character-strings of the record are in the wrong order",
-	repair.PlusLost: "p= contains spaces where + belongs", repair.WrongType: "p= has the 32 octets of an Ed25519 key, but k= does not say ed25519"}
-
-// keyFault finds what is wrong with a record that is not a key.
-func (r *run) keyFault(k *DKIMKey, at Where, msg string) {
-	_, fault, _ := repair.Key(k.Record, k.lengths)
+// keyFault finds what is wrong with a record that is not a key, which msg says too.
+func keyFault(find func(id string, at Where, detail, fix string), lengths []int, at Where, msg string) {
+	_, fault, _ := repair.Key(at.Record, lengths)
 	if fault == repair.OtherFault {
-		r.find("dkim.syntax", at, msg, "")
+		find("dkim.syntax", at, msg, "")
 		return
 	}
-	if i := strings.Index(k.Record, "p="); i >= 0 && fault != repair.StringOrder {
+	if i := strings.Index(at.Record, "p="); i >= 0 && fault != repair.StringOrder {
 		at.Offset = i
 	}
-	r.find("dkim."+string(fault), at, faultTexts[fault], "")
+	find("dkim."+string(fault), at, fault.Detail(), "")
 }
 
 // keyFindings checks all keys together.

@@ -149,7 +149,13 @@ func (l *zoneLinter) text(name string, at Where, lengths []int) {
 	switch {
 	case strings.Contains(name+".", "._domainkey."):
 		l.meant("dkim", at, lengths)
-		findEach(l.find, dkim.Lint(at.Record), at)
+		problems := dkim.Lint(at.Record)
+		if has(problems, "dkim.syntax") {
+			at.Offset = problems[0].Offset
+			keyFault(l.find, lengths, at, problems[0].Message)
+			return
+		}
+		findEach(l.find, problems, at)
 	case strings.HasPrefix(name, "_dmarc."):
 		l.dmarc(at)
 	case strings.HasPrefix(name, "_mta-sts.") && repair.LooksLikeSTS(at.Record):

@@ -22,7 +22,7 @@ func Lint(text string) []lint.Problem {
 	k, err := signature.ParseKey(text)
 	var syntax *signature.SyntaxError
 	if errors.As(err, &syntax) {
-		return []lint.Problem{{ID: "dkim.syntax", Severity: lint.Error, Offset: syntax.Offset, Message: syntax.Msg, Fix: "verifiers find no key here: correct the record", RFC: "6376 §3.6.1"}}
+		return []lint.Problem{{ID: "dkim.syntax", Severity: lint.Error, Offset: syntax.Offset, Message: syntax.Msg, Fix: "correct the record: verifiers find no key here", RFC: "6376 §3.6.1"}}
 	}
 	tags, _ := tagvalue.ParseRecord(text)
 	l := &linter{tags: tags}

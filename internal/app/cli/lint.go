@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postseal/audit"
 	"postseal/dkim"
 	"postseal/internal/app/repair"
 	"postseal/internal/app/view"
@@ -33,7 +34,7 @@ func (a recordCommands) lintCommand() *cobra.Command {
 		}
 	}
 	c := a.group("lint", "Check the text of a record before it is published",
-		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", dkim.Lint), sub("dmarc", "a DMARC record", dmarcrecord.Lint), a.lintZoneCommand())
+		sub("spf", "an SPF record", spf.Lint), sub("dkim", "a DKIM key record", lintKey), sub("dmarc", "a DMARC record", dmarcrecord.Lint), a.lintZoneCommand())
 	c.Long = `Lint checks the text of a record without querying the DNS. The text is an argument, or
 standard input with -. If it is clear what the text was meant to be, the record to publish
 follows the problems.
@@ -80,6 +81,23 @@ func (a recordCommands) lint(what, text string, problems []lint.Problem) error {
 		l.NoRecord = err.Error()
 	}
 	return a.page().Lint(l)
+}
+
+// lintKey is dkim.Lint, and knows the usual damage of keys as the audit does.
+func lintKey(text string) []lint.Problem {
+	problems := dkim.Lint(text)
+	for i := range problems {
+		p := &problems[i]
+		if p.ID != "dkim.syntax" {
+			continue
+		}
+		if _, fault, _ := repair.Key(text, nil); fault != repair.OtherFault {
+			rule, _ := audit.RuleOf("dkim." + string(fault))
+			at := max(strings.Index(text, "p="), 0)
+			*p = lint.Problem{ID: rule.ID, Severity: lint.Severity(rule.Severity), Offset: at, Message: fault.Detail(), Fix: rule.Fix, RFC: rule.RFC}
+		}
+	}
+	return problems
 }
 
 // corrected returns the record that text was meant to be, and what is left to say of it.

@@ -25,6 +25,23 @@ const (
 	OtherFault  KeyFault = ""
 )
 
+// Detail describes the damage. It is empty for OtherFault.
+func (f KeyFault) Detail() string {
+	switch f {
+	case PrivateKey:
+		return "p= contains the private key: anyone can sign as you"
+	case Truncated:
+		return "the record ends before the key is complete"
+	case StringOrder:
+		return "the character-strings of the record are in the wrong order"
+	case PlusLost:
+		return "p= contains spaces where + belongs"
+	case WrongType:
+		return "p= has the 32 octets of an Ed25519 key, but k= does not say ed25519"
+	}
+	return ""
+}
+
 var (
 	pemLine     = regexp.MustCompile(`-+\s*(?:BEGIN|END)[A-Z ]*KEY\s*-+`)
 	keyTag      = regexp.MustCompile(`(?i)(?:^|[;,\s])\s*([vkhnstpg])\s*=`)
@@ -63,6 +80,10 @@ type candidate struct {
 // candidates returns the texts that may have been meant, the least changed first.
 func candidates(clean, text string, lengths []int) []candidate {
 	list := []candidate{{clean, OtherFault}}
+	if !keyTag.MatchString(clean) { // the key alone, as a tool printed it
+		bare := "p=" + pemLine.ReplaceAllString(clean, "")
+		list = append(list, candidate{bare, OtherFault}, candidate{setTag(bare, "k", "ed25519"), OtherFault})
+	}
 	if p := valueOf(clean, "p"); strings.Contains(strings.TrimSpace(p), " ") && !pemLine.MatchString(p) {
 		list = append(list, candidate{strings.Replace(clean, p, strings.ReplaceAll(strings.TrimSpace(p), " ", "+"), 1), PlusLost})
 	}

@@ -407,9 +407,11 @@ func (v *auditView) finding(f *audit.Finding) {
 func (v *auditView) publish() {
 	for _, p := range v.report.Publish {
 		v.line(" %s %s", v.Style.Green("publish"), v.Style.Bold(v.clean(p.Name+"  "+p.Type)))
-		v.line("     %s", v.clean(p.Value))
-		for _, l := range wrap(v.clean("replaces the existing record; fixes "+strings.Join(p.Mends, ", ")), term.Width-5) {
-			v.line("     %s", v.Style.Dim(l))
+		v.line("     %s", v.uncut(p.Value))
+		for _, note := range []string{"replaces the existing record; fixes " + strings.Join(p.Mends, ", "), stringsNote(p.Value)} {
+			for _, l := range wrap(v.clean(note), term.Width-5) {
+				v.line("     %s", v.Style.Dim(l))
+			}
 		}
 	}
 	for _, n := range v.report.NoRecord {

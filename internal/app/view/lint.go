@@ -36,7 +36,10 @@ func (p *Page) Lint(l *Lint) error {
 	}
 	if l.Publish != "" {
 		p.line(" %s", p.Style.Green("publish"))
-		p.line("   %s", p.clean(l.Publish))
+		p.line("   %s", p.uncut(l.Publish))
+		for _, text := range wrap(stringsNote(l.Publish), term.Width-3) {
+			p.line("   %s", p.Style.Dim(text))
+		}
 	}
 	if l.NoRecord != "" && !p.Quiet {
 		for _, text := range wrap(p.clean("no record to publish: "+l.NoRecord), term.Width-1) {

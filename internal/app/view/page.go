@@ -58,6 +58,19 @@ func (p *Page) line(format string, args ...any) {
 // octets harmless.
 func (p *Page) clean(text string) string { return p.Style.Sanitize(p.Style.Text(text), maxUntrusted) }
 
+// uncut makes a record to publish safe to show. It is never cut: readers paste it.
+func (p *Page) uncut(text string) string { return p.Style.Sanitize(text, 0) }
+
+// stringsNote is what to know of a TXT record that needs more than one character-string (RFC 1035 §3.3.14).
+func stringsNote(value string) string {
+	if len(value) <= maxString {
+		return ""
+	}
+	return "longer than 255 octets: in a zone file, write it as several strings of at most 255 octets; web editors usually split it"
+}
+
+const maxString = 255
+
 // indent is the column where the text of a result starts.
 func (p *Page) indent() int { return 3 + methodWidth + 1 + p.width + 2 }
 
