@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -21,13 +22,6 @@ import (
 	"postseal/internal/app/rules"
 	"postseal/server/listener"
 	"postseal/store"
-)
-
-// The pace of alarms, and the bounds of what could not be sent.
-const (
-	retryEvery  = 2 * time.Minute
-	maxAttempts = 10
-	maxUnsent   = 100
 )
 
 // alarmEvery is how often alarms are looked for.
@@ -51,25 +45,18 @@ type alarms struct {
 	lost    map[string]int64
 	asked   time.Time // when the database was last queried for reports
 	failing []notify.Alarm
-	unsent  []unsent
+	id      string       // of this start, as a sender
+	sent    []sentNotice // that is not noted yet
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
-}
-
-// unsent is an event that a channel has not accepted yet.
-type unsent struct {
-	event    notify.Event
-	channel  string
-	attempts int
-	next     time.Time
 }
 
 func newAlarms(d *Daemon, now func() time.Time) *alarms {
 	if now == nil {
 		now = time.Now
 	}
-	a := &alarms{d: d, now: now, watch: notify.Watch{Host: Hostname()}}
+	a := &alarms{d: d, now: now, id: rand.Text(), watch: notify.Watch{Host: Hostname()}}
 	if d.fleet != nil {
 		a.shared = d.fleet.db.Notices
 	}
@@ -78,6 +65,7 @@ func newAlarms(d *Daemon, now func() time.Time) *alarms {
 		if text, err := os.ReadFile(a.path); err == nil && json.Unmarshal(text, &a.watch.Seen) != nil {
 			a.watch.Seen = nil
 		}
+		a.watch.Release() // no other process sends them
 	}
 	return a
 }
@@ -129,18 +117,18 @@ func (a *alarms) step(ctx context.Context) {
 	if !c.Notify.Any() {
 		return
 	}
-	events := a.events(ctx, now, all)
+	events, due := a.turn(ctx, now, all)
 	for i := range events {
 		e := &events[i]
 		a.d.log.Warn("notification", "state", e.State, "kind", e.Kind, "name", listener.Text(e.Name), "text", listener.Text(e.Text))
-		for _, channel := range channels {
-			a.unsent = append(a.unsent, unsent{event: *e, channel: channel, next: now})
-		}
 	}
 	if len(events) > 0 {
 		a.save()
 	}
-	a.send(ctx, &c.Notify, now)
+	for len(due) > 0 && ctx.Err() == nil {
+		a.send(ctx, &c.Notify, due)
+		due = a.settle(ctx, a.now())
+	}
 }
 
 // alarms are those of now.
@@ -317,30 +305,34 @@ func channel(name string, n *conf.Notify) (notify.Channel, error) {
 	return nil, nil
 }
 
-// send sends the notifications that are due. One that fails is tried again every two minutes, up to
-// ten times.
-func (a *alarms) send(ctx context.Context, n *conf.Notify, now time.Time) {
-	if over := len(a.unsent) - maxUnsent; over > 0 {
-		a.unsent = a.unsent[over:]
+// sentNotice is the outcome of an attempt at a notification.
+type sentNotice struct {
+	notify.Untold
+	failed bool
+}
+
+// send tries the channels that have not accepted a notification yet.
+func (a *alarms) send(ctx context.Context, n *conf.Notify, due []notify.Untold) {
+	a.save() // the attempt
+	failpoint.Reach("noted")
+	for _, u := range due {
+		x := sentNotice{Untold: u}
+		for _, name := range channels {
+			if slices.Contains(x.Told, name) {
+				continue
+			}
+			c, err := channel(name, n)
+			if err == nil && c != nil {
+				err = c.Send(ctx, &u.Event)
+			}
+			if err == nil {
+				x.Told = append(slices.Clip(x.Told), name)
+				continue
+			}
+			x.failed = true
+			a.d.log.Error("a notification could not be sent", "by", name, "attempt", u.Attempts, "of", notify.MaxAttempts, "error", listener.Text(err))
+		}
+		a.sent = append(a.sent, x)
 	}
-	a.unsent = slices.DeleteFunc(a.unsent, func(u unsent) bool { return u.attempts >= maxAttempts })
-	for i := 0; i < len(a.unsent) && ctx.Err() == nil; {
-		u := &a.unsent[i]
-		if now.Before(u.next) {
-			i++
-			continue
-		}
-		c, err := channel(u.channel, n)
-		if err == nil && c != nil {
-			err = c.Send(ctx, &u.event)
-		}
-		if err == nil {
-			a.unsent = slices.Delete(a.unsent, i, i+1)
-			continue
-		}
-		u.attempts++
-		u.next = now.Add(retryEvery)
-		a.d.log.Error("a notification could not be sent", "by", u.channel, "attempt", u.attempts, "of", maxAttempts, "error", listener.Text(err))
-		i++
-	}
+	failpoint.Reach("notified")
 }

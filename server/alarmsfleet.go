@@ -20,11 +20,12 @@ type common struct {
 	alone bool // it was changed since the database answered
 }
 
-// events turns the alarms of now into what there is to tell. Of hosts that share a database, one tells
-// each alarm of all; while the database is away, each host speaks for itself.
-func (a *alarms) events(ctx context.Context, now time.Time, all []notify.Alarm) []notify.Event {
+// turn turns the alarms of now into new events, and returns those that this host is to send. Of hosts that share a
+// database, one tells each alarm of all; while the database is away, each host speaks for itself.
+func (a *alarms) turn(ctx context.Context, now time.Time, all []notify.Alarm) (events []notify.Event, due []notify.Untold) {
 	if a.shared == nil {
-		return a.watch.Step(now, all)
+		events = a.watch.Step(now, all)
+		return events, a.watch.Claim(now, a.id, false)
 	}
 	var own, shared []notify.Alarm
 	for _, x := range all {
@@ -34,15 +35,43 @@ func (a *alarms) events(ctx context.Context, now time.Time, all []notify.Alarm) 
 			own = append(own, x)
 		}
 	}
-	events := a.watch.Step(now, own)
+	events = a.watch.Step(now, own)
+	due = a.watch.Claim(now, a.id, false)
 	var told []notify.Event
+	more := a.together(ctx, now, func(w *notify.Watch, now time.Time) { told = w.Step(now, shared) })
+	return append(events, told...), append(due, more...)
+}
+
+// settle notes what was sent, and returns what else is due.
+func (a *alarms) settle(ctx context.Context, now time.Time) (due []notify.Untold) {
+	note(&a.watch, now, a.sent)
+	a.save()
+	due = a.watch.Claim(now, a.id, false)
+	if a.shared == nil {
+		a.sent = nil
+		return due
+	}
+	return append(due, a.together(ctx, now, func(*notify.Watch, time.Time) {})...)
+}
+
+func note(w *notify.Watch, now time.Time, sent []sentNotice) {
+	for i := range sent {
+		w.Settle(now, &sent[i].Untold, sent[i].failed)
+	}
+}
+
+// together notes in the database what was sent, calls step with what is known about alarms of all hosts, and returns what
+// this one is to send.
+func (a *alarms) together(ctx context.Context, now time.Time, step func(w *notify.Watch, now time.Time)) (due []notify.Untold) {
 	var next notify.Watch
 	err := a.shared(ctx, func(now time.Time, texts map[string]string) {
 		next = notify.Watch{Host: a.watch.Host, Seen: seenOf(texts)}
 		if a.common.alone {
 			newer(next.Seen, a.common.watch.Seen)
 		}
-		told = next.Step(now, shared)
+		note(&next, now, a.sent)
+		step(&next, now)
+		due = next.Claim(now, a.id, false)
 		clear(texts)
 		for name, s := range next.Seen {
 			text, err := json.Marshal(s)
@@ -52,15 +81,21 @@ func (a *alarms) events(ctx context.Context, now time.Time, all []notify.Alarm) 
 		}
 	})
 	if err == nil {
-		a.common = common{watch: next}
-		return append(events, told...)
+		a.common, a.sent = common{watch: next}, nil
+		return due
 	}
 	if a.common.alone = true; ctx.Err() == nil {
 		a.d.log.Debug("alarms of all hosts are told by this one too: the database does not answer", "error", listener.Text(err))
 	}
 	a.common.watch.Host = a.watch.Host
-	return append(events, a.common.watch.Step(now, shared)...)
+	note(&a.common.watch, now, a.sent) // and in the database when it answers
+	a.sent = a.sent[max(0, len(a.sent)-maxSent):]
+	step(&a.common.watch, now)
+	return a.common.watch.Claim(now, a.id, true)
 }
+
+// maxSent bounds what was sent and is not noted in the database yet.
+const maxSent = 100
 
 func seenOf(texts map[string]string) map[string]*notify.Seen {
 	all := map[string]*notify.Seen{}

@@ -31,7 +31,7 @@ func TestAlarmsOfFleet(t *testing.T) {
 	}
 	var hosts []*alarms
 	for i := range 3 {
-		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
+		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, id: fmt.Sprint(i), watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
 	}
 	refusals := notify.Alarm{Name: "many refusals", Kind: "refusals", Text: "x"}
 	ends := notify.Alarm{Name: "rule x ends", Kind: "exemption", Text: "x"}
@@ -40,8 +40,13 @@ func TestAlarmsOfFleet(t *testing.T) {
 		now = now.Add(after)
 		var told []string
 		for _, h := range hosts {
-			for _, e := range h.events(t.Context(), now, all) {
-				told = append(told, e.Host+" "+e.Name+" "+e.State)
+			_, due := h.turn(t.Context(), now, all)
+			for len(due) > 0 {
+				for _, u := range due {
+					told = append(told, u.Event.Host+" "+u.Event.Name+" "+u.Event.State)
+					h.sent = append(h.sent, sentNotice{Untold: u})
+				}
+				due = h.settle(t.Context(), now)
 			}
 		}
 		slices.Sort(told)
@@ -71,5 +76,54 @@ func TestAlarmsOfFleet(t *testing.T) {
 		if got := step(test.after, test.hosts, test.all...); got != test.want {
 			t.Errorf("%d, %s: told %q, want %q", i, test.what, got, test.want)
 		}
+	}
+}
+
+// TestAlarmOfDeadHost: a notification whose host died after it was noted and before it was sent is told by another
+// host; one that was sent while the database was away is not told again.
+func TestAlarmOfDeadHost(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	table, away := map[string]string{}, false
+	database := func(_ context.Context, step func(time.Time, map[string]string)) error {
+		if away {
+			return errors.New("away")
+		}
+		told := maps.Clone(table)
+		step(now, told)
+		table = told
+		return nil
+	}
+	host := func(id string) *alarms {
+		return &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, id: id, watch: notify.Watch{Host: id}}
+	}
+	refusals := []notify.Alarm{{Name: "many refusals", Kind: "refusals", Text: "x"}}
+	if _, due := host("mx1").turn(t.Context(), now, refusals); len(due) != 1 { // and dies
+		t.Fatalf("%+v", due)
+	}
+	second, third := host("mx2"), host("mx3")
+	if _, due := second.turn(t.Context(), now, refusals); len(due) != 0 {
+		t.Errorf("it is being sent: %+v", due)
+	}
+	now = now.Add(6 * time.Minute)
+	_, due := second.turn(t.Context(), now, refusals)
+	if len(due) != 1 || due[0].Event.State != notify.Begins || due[0].Attempts != 2 {
+		t.Fatalf("another host: %+v", due)
+	}
+	away = true
+	second.sent = append(second.sent, sentNotice{Untold: due[0]})
+	if more := second.settle(t.Context(), now); len(more) != 0 {
+		t.Errorf("%+v", more)
+	}
+	now = now.Add(time.Minute)
+	second.turn(t.Context(), now, refusals)
+	away = false
+	for _, h := range []*alarms{second, third} {
+		if _, due := h.turn(t.Context(), now, refusals); len(due) != 0 {
+			t.Errorf("told again: %+v", due)
+		}
+	}
+	now = now.Add(time.Hour)
+	if _, due := third.turn(t.Context(), now, refusals); len(due) != 0 {
+		t.Errorf("told again later: %+v", due)
 	}
 }

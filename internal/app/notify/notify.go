@@ -72,6 +72,8 @@ type Seen struct {
 	Since time.Time     `json:"since"` // it began
 	Last  time.Time     `json:"last"`  // it was there
 	Calm  time.Duration `json:"calm"`
+	// Untold are its events that not every channel has accepted.
+	Untold []*Untold `json:"untold,omitempty"`
 }
 
 // Watch turns alarms into events. The zero Watch has seen nothing.
@@ -80,7 +82,7 @@ type Watch struct {
 	Seen map[string]*Seen
 }
 
-// Step takes the alarms of a moment, and returns what there is to tell.
+// Step takes the alarms of a moment, and returns what there is to tell. Claim returns it to the one who sends it.
 func (w *Watch) Step(now time.Time, alarms []Alarm) (events []Event) {
 	if w.Seen == nil {
 		w.Seen = map[string]*Seen{}
@@ -118,5 +120,7 @@ func (w *Watch) Step(now time.Time, alarms []Alarm) (events []Event) {
 }
 
 func (w *Watch) event(s *Seen, state string, at time.Time) Event {
-	return Event{Schema: Schema, Host: w.Host, Kind: s.Alarm.Kind, Name: s.Alarm.Name, State: state, Text: s.Alarm.Text, At: at.UTC(), Since: s.Since.UTC()}
+	e := Event{Schema: Schema, Host: w.Host, Kind: s.Alarm.Kind, Name: s.Alarm.Name, State: state, Text: s.Alarm.Text, At: at.UTC(), Since: s.Since.UTC()}
+	s.note(&e)
+	return e
 }

@@ -209,3 +209,66 @@ func TestMail(t *testing.T) {
 		t.Error("a missing smart host gives no error")
 	}
 }
+
+// TestUntold: an event is told by one sender at a time, again after a pause if that failed, by another one if the
+// sender is gone, and not again once it was told; it is given up after ten attempts.
+func TestUntold(t *testing.T) {
+	w := &Watch{Host: "mx1"}
+	now := start
+	claim := func(after time.Duration, by string, alone bool) []Untold {
+		now = now.Add(after)
+		text, err := json.Marshal(w.Seen) // it may be in a database or a file
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Seen = nil
+		if err := json.Unmarshal(text, &w.Seen); err != nil {
+			t.Fatal(err)
+		}
+		return w.Claim(now, by, alone)
+	}
+	expect := func(what string, got []Untold, want int) []Untold {
+		t.Helper()
+		if len(got) != want {
+			t.Fatalf("%s: %d events, want %d: %+v", what, len(got), want, got)
+		}
+		return got
+	}
+	w.Step(now, []Alarm{{Name: "a"}})
+	first := expect("new", claim(0, "1", false), 1)
+	expect("it is being sent", claim(time.Minute, "2", false), 0)
+	expect("by itself too", claim(0, "1", false), 0)
+	expect("the sender is gone, but this one is alone", claim(leaseFor, "2", true), 0)
+	second := expect("the sender is gone", claim(0, "2", false), 1)
+	second[0].Told = []string{"mail"}
+	w.Settle(now, &second[0], true)
+	w.Settle(now, &first[0], true) // comes late: the second one has it
+	expect("it failed just now", claim(pause-time.Second, "1", false), 0)
+	third := expect("after a pause", claim(time.Second, "1", false), 1)
+	if third[0].Attempts != 3 || len(third[0].Told) != 1 {
+		t.Errorf("%+v", third[0])
+	}
+	w.Settle(now, &third[0], false)
+	expect("told", claim(time.Hour, "1", false), 0)
+	w.Step(now, nil)
+	over := expect("over", claim(0, "1", false), 1)
+	w.Settle(now, &over[0], true)
+	w.Release()
+	for n := 2; n <= MaxAttempts; n++ {
+		over = expect(fmt.Sprint("attempt ", n), claim(0, "1", false), 1)
+		w.Settle(now, &over[0], true)
+		now = now.Add(pause)
+	}
+	expect("given up", claim(time.Second, "1", false), 0)
+	if n := len(w.Seen["a"].Untold); n != 0 {
+		t.Errorf("%d are kept", n)
+	}
+	var many []Alarm
+	for i := range 10 {
+		many = append(many, Alarm{Name: fmt.Sprint(i)})
+	}
+	w.Step(now, many)
+	for _, n := range []int{3, 3, 3, 1, 0} { // a few at a time, so that their lease is long enough
+		expect("many", claim(0, "1", false), n)
+	}
+}
