@@ -110,6 +110,7 @@ func (b *watchedDaemon) routes() http.Handler {
 		}
 		return map[string]any{"refs": refs}
 	})
+	answer("/report", func(r *http.Request) any { return map[string]any{"xml": aboutDomain(r.FormValue("domain"))} })
 	answer("/change", func(*http.Request) any {
 		b.wait(func() bool { e, ok := b.audits.watch.Of("watched.test"); return ok && !e.Checked.IsZero() })
 		b.use(b.t, "v=DMARC1; p=reject")

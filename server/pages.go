@@ -18,7 +18,6 @@ func (d *Daemon) routes() []web.Route {
 	return append(ui.Routes(console{d}), slices.Concat([]web.Route{
 		{Method: http.MethodGet, Path: "/v1/whatif", Access: web.Reader, Handler: d.whatIfs.answer},
 		{Method: http.MethodPost, Path: "/v1/policies", Access: web.Admin, Handler: d.whatIfs.paste},
-		{Method: http.MethodPost, Path: "/v1/reports/in", Access: web.Admin, Handler: d.reportsIn},
 		get("/v1/attention", web.Reader, d.notices.answer),
 		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
@@ -27,7 +26,7 @@ func (d *Daemon) routes() []web.Route {
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
 		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Handler: web.Stream(d.engine, d.history.stream)},
 		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
-	}, d.audits.routes(), d.reportsOutRoutes(), d.systemRoutes())...)
+	}, d.audits.routes(), d.reportsInRoutes(), d.reportsOutRoutes(), d.systemRoutes())...)
 }
 
 func notFound(detail string) error { return &web.Refusal{Status: http.StatusNotFound, Detail: detail} }

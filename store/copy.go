@@ -139,6 +139,17 @@ func newLosses(ctx context.Context, from, to Store) (fresh []Loss, err error) {
 	return fresh, err
 }
 
+// copyChoices copies what the operator said about sources.
+func copyChoices(ctx context.Context, from, to Store) error {
+	choices, err := from.SourceChoices(ctx)
+	for _, c := range choices {
+		if err := to.ChooseSource(ctx, c); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // copyDays closes the days that are closed, and returns how many reports are not sent yet.
 func copyDays(ctx context.Context, from, to Store) (unsent int, err error) {
 	days, err := from.ReportDays(ctx, 0)
@@ -165,6 +176,9 @@ func copyDays(ctx context.Context, from, to Store) (unsent int, err error) {
 		if err := to.Suppress(ctx, s); err != nil {
 			return 0, err
 		}
+	}
+	if err := copyChoices(ctx, from, to); err != nil {
+		return 0, err
 	}
 	for _, state := range []string{ReportBuilt, ReportSealed} {
 		reports, err := from.Outgoing(ctx, ReportFilter{State: state})

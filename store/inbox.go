@@ -47,6 +47,17 @@ type Source struct {
 	Broken      int64 // with a signature of the domain's own that does not verify, and none that does
 }
 
+// SourceChoice is what the operator said about a source: whether it sends for a domain, and so for the
+// names below it.
+type SourceChoice struct {
+	Domain string
+	Kind   string // as in Source
+	Source string
+	Ours   bool
+	At     int64  // milliseconds since 1970
+	By     string // who said so
+}
+
 // Outcomes of an inbound report.
 const (
 	InboundNew     = "new"
@@ -83,6 +94,11 @@ type Inbox interface {
 	Sources(ctx context.Context, domain string, since, until Day) ([]Source, error)
 	// FirstDays returns for each source of a domain its first day.
 	FirstDays(ctx context.Context, domain string) (map[string]Day, error)
+	// ChooseSource keeps a choice instead of an earlier one. DropChoice removes one; ok is false if there
+	// was none. SourceChoices lists all.
+	ChooseSource(ctx context.Context, c SourceChoice) error
+	DropChoice(ctx context.Context, domain, kind, source string) (ok bool, err error)
+	SourceChoices(ctx context.Context) ([]SourceChoice, error)
 	// InboundDomains lists the domains that sources are known of.
 	InboundDomains(ctx context.Context) ([]string, error)
 }

@@ -197,6 +197,29 @@ await part("watch", async () => {
   await context.close();
 });
 
+// An administrator reads a report from a file, and says that its source is theirs; without scripts too.
+await part("reports", async () => {
+  for (const javaScriptEnabled of [true, false]) {
+    const context = await open({ javaScriptEnabled });
+    const page = await context.newPage();
+    const name = javaScriptEnabled ? "scripted.test" : "plain.test";
+    const { xml } = await ask("/report?domain=" + name);
+    await page.goto(url + "/reports?all=1");
+    if (!(await page.getByLabel("xml, gz, zip or eml").isVisible())) await page.getByText("Read reports from files").click();
+    await page.getByLabel("xml, gz, zip or eml").setInputFiles([{ name: "r.xml", mimeType: "text/xml", buffer: Buffer.from(xml) }, { name: "x.zip", mimeType: "application/zip", buffer: Buffer.from("PK") }]);
+    await page.getByRole("button", { name: "Read", exact: true }).click();
+    const text = await page.locator("main").innerText();
+    if (!text.startsWith("1 report was read, about 40 messages.") || !text.includes("refused")) problems.push("after the upload: " + text);
+    await page.getByRole("cell", { name, exact: true }).getByRole("link").click();
+    await page.getByRole("button", { name: "Yes, ours: bulk.test" }).click();
+    await page.waitForURL(/days=30/);
+    if (!(await page.locator("main").innerText()).includes("it sends for the domain: token said so on ")) problems.push("what was said is not shown");
+    await page.getByRole("button", { name: "Undo what was said of bulk.test" }).click();
+    await page.getByRole("button", { name: "Not ours: bulk.test" }).waitFor();
+    await context.close();
+  }
+});
+
 // The chosen colors hold on each page, also without scripts and against those of the system.
 await part("theme", async () => {
   for (const javaScriptEnabled of [true, false]) {

@@ -39,6 +39,10 @@ func TestCopy(t *testing.T) {
 	if ok, err := from.CloseDay(t.Context(), closed, at, "mx9"); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
+	choice := store.SourceChoice{Domain: "acme.test", Kind: "dkim", Source: "bulk.test", Ours: true, At: 5, By: "ann"}
+	if err := from.ChooseSource(t.Context(), choice); err != nil {
+		t.Fatal(err)
+	}
 	if err := from.Suppress(t.Context(), store.Suppression{Target: "dead.test", Why: "550", Hits: 2, Until: at}); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +63,9 @@ func TestCopy(t *testing.T) {
 	}
 	if d, err := to.ReportDays(t.Context(), 0); err != nil || d[len(d)-1].Day != closed || d[len(d)-1].State != store.DayBuilt || d[0].State != store.DayOpen {
 		t.Errorf("%+v, %v", d, err)
+	}
+	if list, err := to.SourceChoices(t.Context()); err != nil || len(list) != 1 || list[0] != choice {
+		t.Errorf("choices %+v, %v", list, err)
 	}
 	if s, ok, err := to.Suppression(t.Context(), "dead.test"); err != nil || !ok || s.Hits != 2 {
 		t.Errorf("%+v, %v, %v", s, ok, err)

@@ -220,8 +220,35 @@ func suppressed(t *testing.T, db store.Store) {
 	}
 }
 
+// choices: what was said of a source is kept, replaced, removed and forgotten.
+func choices(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	c := store.SourceChoice{Domain: "acme.test", Kind: "net", Source: "192.0.2.0/24", Ours: true, At: 7, By: "ann"}
+	other := store.SourceChoice{Domain: "b.acme.test", Kind: "dkim", Source: "bulk.test", At: 8, By: "token"}
+	for _, x := range []store.SourceChoice{{Domain: c.Domain, Kind: c.Kind, Source: c.Source, At: 3, By: "bob"}, c, other} {
+		if err := db.ChooseSource(ctx, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := db.SourceChoices(ctx); err != nil || len(list) != 2 || list[0] != c || list[1] != other {
+		t.Errorf("%+v %v", list, err)
+	}
+	for _, want := range []bool{true, false} {
+		if ok, err := db.DropChoice(ctx, c.Domain, c.Kind, c.Source); ok != want || err != nil {
+			t.Errorf("%v %v, want %v", ok, err, want)
+		}
+	}
+	if _, err := db.Forget(ctx, store.Forgotten{Domain: "acme.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := db.SourceChoices(ctx); err != nil || len(list) != 0 {
+		t.Errorf("after acme.test was forgotten: %+v %v", list, err)
+	}
+}
+
 func inbox(t *testing.T, db store.Store) {
 	ctx := t.Context()
+	choices(t, db)
 	r := store.Inbound{Kind: "aggregate", Org: "rx.test", ReportID: "1", Domain: "acme.test", Begin: theDay.Start(), End: theDay.End() - 1000, Records: 2, Messages: 5, Meta: "{}", Digest: [16]byte{1}, Proven: true}
 	source := store.Source{Domain: "acme.test", Day: theDay, Kind: "dkim", Source: "acme.test", IP: "192.0.2.1", Messages: 5, DKIM: 4, DMARC: 4, Rejected: 1}
 	read := func(r store.Inbound) string {

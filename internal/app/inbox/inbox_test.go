@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postseal/domain"
 	"postseal/message"
 	"postseal/report"
 	"postseal/resolver/dnstest"
@@ -403,5 +404,69 @@ func TestDigest(t *testing.T) {
 	broken := record{"198.51.100.9", 10, "none", "fail", "fail", "esp.test:pass", "bounce.esp.test", "pass", ""}
 	if got := digest(direct, broken); !strings.Contains(got, "acme.test failing esp.test (dkim): 0 % of 70 messages pass, 100 % before") {
 		t.Errorf("a source that fails: %s", got)
+	}
+}
+
+// TestChoices: what the operator says about a source decides its class, for the domain and the names below it, and
+// what was said for a name itself goes first; it is asked once.
+func TestChoices(t *testing.T) {
+	db := open(t)
+	regular := record{"203.0.113.80", 40, "none", "fail", "fail", "", "x.test", "none", ""}
+	for i := range 20 {
+		day := today - store.Day(20-i)
+		read(t, db, Carrier{}, made("rx.test", "acme.test", day, fmt.Sprint(i), direct, foreign, list, regular), made("rx.test", "sub.acme.test", day, fmt.Sprint("sub", i), direct, foreign))
+	}
+	of := func(name, source string) SourceSum {
+		t.Helper()
+		s, err := Summarize(t.Context(), db, Asked{Domain: name, Since: today - 30, Until: today})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range s.Sources {
+			if x.Name == source {
+				if n := len(x.ByDay); n != len(s.ByDay) {
+					t.Errorf("%s: %d days, the summary has %d", source, n, len(s.ByDay))
+				}
+				return x
+			}
+		}
+		t.Fatalf("no source %s in %+v", source, s.Sources)
+		return SourceSum{}
+	}
+	say := func(name, by, source, chosen string) error {
+		return Choose(t.Context(), db, store.Millis(now()), "ann", domain.Name(name), by, source, chosen)
+	}
+	const net = "203.0.113.0/24"
+	for _, c := range []struct {
+		about, by, source, say string // "-": say nothing
+		of                     string
+		class, chosen          string
+		ask                    bool
+	}{
+		{"acme.test", "dkim", "other.test", "-", "acme.test", ClassUnknown, "", true},
+		{"acme.test", "dkim", "other.test", "yes", "acme.test", ClassKnown, "yes", false},
+		{"acme.test", "dkim", "other.test", "-", "sub.acme.test", ClassKnown, "yes", false},
+		{"sub.acme.test", "dkim", "other.test", "no", "sub.acme.test", ClassUnknown, "no", false},
+		{"sub.acme.test", "dkim", "other.test", "-", "acme.test", ClassKnown, "yes", false},
+		{"acme.test", "dkim", "other.test", "no", "acme.test", ClassUnknown, "no", false},
+		{"acme.test", "dkim", "other.test", "", "acme.test", ClassUnknown, "", true},
+		{"acme.test", "network", "192.0.2.0/24", "no", "acme.test", ClassUnknown, "no", false},
+		{"acme.test", "network", net, "-", "acme.test", ClassForged, "", true},
+		{"acme.test", "network", net, "no", "acme.test", ClassForged, "no", false},
+		{"acme.test", "network", net, "yes", "acme.test", ClassKnown, "yes", false},
+	} {
+		if c.say != "-" {
+			if err := say(c.about, c.by, c.source, c.say); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if x := of(c.of, c.source); x.Class != c.class || x.Chosen != c.chosen || x.Ask != c.ask {
+			t.Errorf("%+v: %s, chosen %q, ask %v; %s", c, x.Class, x.Chosen, x.Ask, x.Rule)
+		}
+	}
+	for _, c := range [][3]string{{"ptr", "a.test", "yes"}, {"network", "", "yes"}, {"dkim", "a.test", "maybe"}, {"dkim", "a\x00b", "yes"}, {"dkim", strings.Repeat("a", 301), "no"}} {
+		if say("acme.test", c[0], c[1], c[2]) == nil {
+			t.Errorf("%q is kept", c)
+		}
 	}
 }

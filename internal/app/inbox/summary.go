@@ -79,6 +79,13 @@ type SourceSum struct {
 	Nets  int    `json:"networks"`
 	Days  int    `json:"days"` // with mail of it
 	Counts
+	// Chosen is what the operator said about it: yes, it sends for the domain, no, or "". Ask says that
+	// an answer is wanted.
+	Chosen string  `json:"chosen"`
+	Ask    bool    `json:"ask"`
+	ByDay  []int64 `json:"by_day"` // messages, for the days of the summary's by_day
+
+	choice store.SourceChoice
 }
 
 // DaySum is the messages of one day.
@@ -126,46 +133,75 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 	if err := s.countReports(ctx, db, q); err != nil {
 		return nil, err
 	}
-	n := newNamer(ctx, q)
-	sums, days := map[string]*SourceSum{}, map[store.Day]map[*SourceSum]Counts{}
-	earliest, last := q.Until, map[*SourceSum]store.Day{}
+	choices, err := choicesOf(ctx, db, q.Domain)
+	if err != nil {
+		return nil, err
+	}
+	c := &counting{namer: newNamer(ctx, q), first: first, choices: choices, sums: map[string]*SourceSum{}, days: map[store.Day]map[*SourceSum]Counts{}, last: map[*SourceSum]store.Day{}}
+	for i := range list {
+		s.Total.add(&list[i])
+		c.add(&list[i])
+	}
+	earliest := q.Until
 	for _, d := range first {
 		earliest = min(earliest, d)
 	}
-	for i := range list {
-		x := &list[i]
-		s.Total.add(x)
-		name, by := n.name(x)
-		sum := sums[by+" "+name]
-		if sum == nil {
-			sum = &SourceSum{Name: name, By: by, IP: x.IP, First: first[x.Source].String()}
-			sums[by+" "+name] = sum
-		}
-		sum.First, sum.Last = min(sum.First, first[x.Source].String()), max(sum.Last, x.Day.String())
-		sum.Nets = n.nets(by, name, x.Source)
-		if last[sum] != x.Day { // sources come by day
-			sum.Days++
-		}
-		last[sum] = x.Day
-		sum.add(x)
-		if days[x.Day] == nil {
-			days[x.Day] = map[*SourceSum]Counts{}
-		}
-		day := days[x.Day][sum]
-		day.add(x)
-		days[x.Day][sum] = day
-	}
-	s.Days = len(days)
-	for _, sum := range sums {
+	s.Days = len(c.days)
+	for _, sum := range c.sums {
 		sum.classify(q, earliest)
+		sum.choose()
+	}
+	s.ByDay = byDay(c.days)
+	days := slices.Sorted(maps.Keys(c.days))
+	for _, sum := range c.sums {
+		sum.ByDay = make([]int64, len(days))
+		for i, day := range days {
+			sum.ByDay[i] = c.days[day][sum].Messages
+		}
 		s.Sources = append(s.Sources, *sum)
 	}
-	s.ByDay = byDay(days)
 	slices.SortFunc(s.Sources, func(a, b SourceSum) int {
 		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), cmp.Compare(b.Messages, a.Messages), strings.Compare(a.Name, b.Name))
 	})
+	s.ask()
 	s.Readiness = append(s.Readiness, s.ready("quarantine"), s.ready("reject"))
 	return s, nil
+}
+
+// counting adds what reports say by source and by day.
+type counting struct {
+	namer   *namer
+	first   map[string]store.Day
+	choices map[string]store.SourceChoice
+	sums    map[string]*SourceSum
+	days    map[store.Day]map[*SourceSum]Counts
+	last    map[*SourceSum]store.Day
+}
+
+// add counts a source of one day. Sources come by day.
+func (c *counting) add(x *store.Source) {
+	name, by := c.namer.name(x)
+	sum := c.sums[by+" "+name]
+	if sum == nil {
+		sum = &SourceSum{Name: name, By: by, IP: x.IP, First: c.first[x.Source].String()}
+		c.sums[by+" "+name] = sum
+	}
+	sum.First, sum.Last = min(sum.First, c.first[x.Source].String()), max(sum.Last, x.Day.String())
+	sum.Nets = c.namer.nets(by, name, x.Source)
+	if c.last[sum] != x.Day {
+		sum.Days++
+	}
+	c.last[sum] = x.Day
+	if said, ok := c.choices[x.Kind+" "+x.Source]; ok && said.At >= sum.choice.At {
+		sum.choice = said
+	}
+	sum.add(x)
+	if c.days[x.Day] == nil {
+		c.days[x.Day] = map[*SourceSum]Counts{}
+	}
+	day := c.days[x.Day][sum]
+	day.add(x)
+	c.days[x.Day][sum] = day
 }
 
 // Ours reports whether a source sends for the domain.

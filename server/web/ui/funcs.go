@@ -25,6 +25,8 @@ var funcs = template.FuncMap{
 	"stamp":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"date":        func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
 	"share":       share,
+	"spark":       spark,
+	"sparkWords":  sparkWords,
 	"tofix":       func(x inbox.SourceSum) bool { return toFix(&x) },
 	"ref":         dashed,
 	"network":     networkOf,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"postseal/domain"
 	"postseal/internal/app/inbox"
@@ -31,6 +32,8 @@ type reportsData struct {
 	Ask     string // a source that may be the domain's own
 	Bars    []dayBar
 	Most    int64 // messages of the largest day
+	Read    []readFile
+	Failed  string // why an act was not done
 }
 
 // stage is a policy on the way to reject.
@@ -44,10 +47,17 @@ type dayBar struct {
 	AlignedY, FailingY, OthersY float64
 }
 
+// ReportDays is how many days the page Reports shows at first, MaxReportDays how many at most.
 const (
-	reportDays    = 30
-	maxReportDays = 366
+	ReportDays    = 30
+	MaxReportDays = 366
 )
+
+// AskedReports is the question of the page Reports.
+func AskedReports(name domain.Name, days int, now time.Time) inbox.Asked {
+	until := store.DayOf(store.Millis(now))
+	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until}
+}
 
 var sourceShows = []choice{{"all", "All"}, {"mend", "To fix"}, {"others", "Not yours"}}
 
@@ -91,13 +101,13 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 // reportsOf answers: may this domain go to enforcement, and what is left to do?
 func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	name, err := domain.Parse(r.PathValue("domain"))
-	d := &reportsData{Days: reportDays, Show: cmp.Or(r.URL.Query().Get("show"), "all"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
+	d := &reportsData{Days: ReportDays, Show: cmp.Or(r.URL.Query().Get("show"), "all"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
 	if err != nil {
 		d.Words, d.State = "This is not a domain name.", &State{"failed", store.Clean(err.Error()), ""}
 		u.show(rw, r, http.StatusBadRequest, "reports", "Reports", 0, d)
 		return
 	}
-	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= maxReportDays {
+	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= MaxReportDays {
 		d.Days = n
 	}
 	in, state := u.inboxOf()
@@ -106,8 +116,7 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 		u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
 		return
 	}
-	until := store.DayOf(store.Millis(u.source.Now()))
-	s, err := inbox.Summarize(r.Context(), in, inbox.Asked{Domain: d.Domain, Since: until - store.Day(d.Days-1), Until: until})
+	s, err := inbox.Summarize(r.Context(), in, AskedReports(name, d.Days, u.source.Now()))
 	if err != nil {
 		d.Words, d.State = "Whether "+d.Domain+" may go to enforcement is not known.", failedState(r, err, "The reports cannot be read")
 		u.show(rw, r, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,6 +72,10 @@ type Source interface {
 	Reload(ctx context.Context) error
 	// SetLogLevel sets the level of the log for 15 minutes.
 	SetLogLevel(name string) error
+	// ReadReports reads the reports of others that a file holds, and says what became of each. The error is
+	// a *web.Refusal. ReportsMost is how many octets an upload may have.
+	ReadReports(ctx context.Context, name string, in io.Reader) ([]ReportIn, error)
+	ReportsMost() int64
 	// MessageIDKey is the key of the Message-IDs in the history, nil if there are none.
 	MessageIDKey() store.MessageIDKey
 	// Now returns the time.
@@ -186,6 +191,8 @@ func Routes(s Source) []web.Route {
 		act("/system/act", u.systemAct),
 		act("/whatif/paste", u.paste),
 		act("/reports/out/act", u.outAct),
+		act("/reports/upload", u.reportsUpload),
+		act("/reports/{domain}/source", u.chooseSource),
 		act("/audit/watch/set", u.watchSet),
 		act("/bulk/start", u.bulkStart),
 		act("/bulk/{job}/act", u.jobAct),

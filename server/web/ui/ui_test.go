@@ -63,6 +63,20 @@ func (s *source) Attention(context.Context) *Attention {
 	}
 	return s.notices
 }
+func (s *source) ReadReports(_ context.Context, name string, in io.Reader) ([]ReportIn, error) {
+	if s.failure != nil {
+		return nil, s.failure
+	}
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(string(text), "<feedback>") {
+		return []ReportIn{{Result: "refused", Why: name + " is not a report"}}, nil
+	}
+	return []ReportIn{{Result: "report", Kind: "aggregate", Org: "bigmail.test", Domain: "shop.example", Messages: 12, Warnings: []string{"record 3: " + hostile}}}, nil
+}
+func (s *source) ReportsMost() int64                       { return 1 << 20 }
 func (s *source) Newest(read func() error) (Newest, error) { return s.newest, read() }
 func (s *source) Watch() (*watch.List, string)             { return s.watched, "there is no state directory" }
 func (s *source) Bulk() (*bulk.Jobs, string)               { return s.jobs, "there is no state directory" }

@@ -211,3 +211,36 @@ func (d *DB) InboundDomains(ctx context.Context) (all []string, err error) {
 	}, "SELECT DISTINCT domain FROM {source_day} ORDER BY domain")
 	return all, err
 }
+
+// ChooseSource implements store.Inbox.
+func (d *DB) ChooseSource(ctx context.Context, c store.SourceChoice) error {
+	ours := int64(0)
+	if c.Ours {
+		ours = 1
+	}
+	_, err := d.exec(ctx, `INSERT INTO {source_choice} (domain, kind, source, ours, chosen_at, chosen_by) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (domain, kind, source) DO UPDATE SET ours = excluded.ours, chosen_at = excluded.chosen_at, chosen_by = excluded.chosen_by`, c.Domain, c.Kind, c.Source, ours, c.At, c.By)
+	return err
+}
+
+// DropChoice implements store.Inbox.
+func (d *DB) DropChoice(ctx context.Context, domain, kind, source string) (bool, error) {
+	n, err := d.exec(ctx, "DELETE FROM {source_choice} WHERE domain = $1 AND kind = $2 AND source = $3", domain, kind, source)
+	return n > 0, err
+}
+
+// SourceChoices implements store.Inbox. A database of an older version, opened to be read only, has none.
+func (d *DB) SourceChoices(ctx context.Context) (all []store.SourceChoice, err error) {
+	err = d.query(ctx, func(rows *sql.Rows) error {
+		var c store.SourceChoice
+		var ours int
+		err := rows.Scan(&c.Domain, &c.Kind, &c.Source, &ours, &c.At, &c.By)
+		c.Ours = ours != 0
+		all = append(all, c)
+		return err
+	}, "SELECT domain, kind, source, ours, chosen_at, chosen_by FROM {source_choice} ORDER BY domain, kind, source")
+	if err != nil && d.Missing(err) {
+		return nil, nil
+	}
+	return all, err
+}

@@ -252,7 +252,7 @@ func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
 			return d.forgetBodies(ctx, tx)
 		}
 		for _, text := range []string{"DELETE FROM {inbound_row} WHERE inbound IN (SELECT id FROM {inbound} WHERE " + within + ")",
-			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
+			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {source_choice} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
 			"DELETE FROM {domain_seen} WHERE " + within, "DELETE FROM {failure_sent} WHERE " + within, "DELETE FROM {failure_report} WHERE " + within} {
 			if _, err := d.in(ctx, tx, text, f.Domain, below(f.Domain)); err != nil {
 				return err
