@@ -96,6 +96,18 @@ func has(problems []lint.Problem, id string) bool {
 // textual reports whether the finding is about octets that a repaired record does not contain.
 func textual(id string) bool { return strings.HasPrefix(id, "txt.") }
 
+// mendable reports whether another record can remove one of the findings, so that there is a reason to
+// build it. Building records that are not offered took 5 % of the CPU time of a bulk audit.
+func mendable(findings []*Finding) bool {
+	return slices.ContainsFunc(findings, func(f *Finding) bool {
+		return textual(f.ID) || unreadable[f.ID] || removable[f.ID] || lintedSPF[f.ID] || lintedDKIM[f.ID] || lintedDMARC[f.ID] || reworded[f.ID]
+	})
+}
+
+// reworded lists the other findings that a record with other terms or tags removes.
+var reworded = map[string]bool{"spf.missing": true, "spf.string-join": true, "spf.lookup-limit": true, "dmarc.missing": true, "dmarc.cname-dangling": true, "dmarc.misplaced": true,
+	"dmarc.policy-none": true, "dmarc.weak-np": true, "dmarc.psd": true, "parked.dmarc": true}
+
 // removable lists the findings about a term that should be removed.
 var removable = map[string]bool{"spf.dead-term": true, "spf.duplicate": true, "spf.redundant-range": true, "spf.redundant-lookup": true, "spf.private-range": true,
 	"spf.exp": true, "spf.loop": true, "spf.include-broken": true, "spf.unregistered": true}
@@ -117,7 +129,7 @@ func (r *run) publishSPF() {
 		}
 		r.offer(name, "TXT", value, findings, func(f *Finding) bool { return strings.HasPrefix(f.ID, "spf.missing") })
 		return
-	case len(r.spfTexts) == 0 || len(findings) == 0:
+	case len(r.spfTexts) == 0 || !mendable(findings):
 		return
 	}
 	texts, proposed := slices.Clone(r.spfTexts), r.report.Records.SPF.Proposed
@@ -223,7 +235,7 @@ func namesSender(record string) bool {
 func (r *run) publishKeys() {
 	for _, k := range r.report.Records.DKIM {
 		findings := r.at(k.Name, "dkim", "txt")
-		if k.Alias != "" || k.State != Found || len(findings) == 0 {
+		if k.Alias != "" || k.State != Found || !mendable(findings) {
 			continue
 		}
 		value, fixes, err := fixKey(k.Record, k.lengths)
@@ -302,6 +314,9 @@ func (r *run) publishDMARC() {
 		if f := &r.report.Findings[i]; (f.ID == "dmarc.misplaced" || f.ID == "txt.name-twice" && strings.HasPrefix(f.Where.Name, name+".")) && rec.State != Found {
 			findings = append(findings, f)
 		}
+	}
+	if !mendable(findings) {
+		return
 	}
 	reports := ""
 	if r.receives() {

@@ -31,46 +31,79 @@ var errStream = errors.New("answer needs TCP")
 // udpConn is a connected UDP socket on a random port. One question uses it at a time.
 type udpConn struct {
 	*net.UDPConn
-	uses int
-	last time.Time
-	buf  [udpBuffer]byte
+	uses  int
+	last  time.Time
+	place int // in pool.busy
+	buf   [udpBuffer]byte
 }
 
-// pool keeps sockets between questions.
+// pool keeps sockets between questions, and knows those in use, so that Close can end their reads: a
+// callback of the client's context for each query took 6 % of the CPU time of a bulk audit.
 type pool struct {
 	mu     sync.Mutex
 	idle   []*udpConn
+	busy   []*udpConn
 	closed bool
 }
 
+// take returns a socket, to be given back with put or drop.
 func (p *pool) take(s *server) (*udpConn, error) {
 	oldest := time.Now().Add(-maxAge)
 	for {
-		p.mu.Lock()
-		n := len(p.idle)
-		if n == 0 {
-			p.mu.Unlock()
+		c := p.next()
+		if c == nil {
 			break
 		}
-		c := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
 		if c.last.After(oldest) {
 			return c, nil
 		}
-		c.Close()
+		p.drop(c)
 	}
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.addr))
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.addr))
 	if err != nil {
 		return nil, err
 	}
-	return &udpConn{UDPConn: c}, nil
+	c := &udpConn{UDPConn: conn}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.use(c)
+	return c, nil
+}
+
+// next moves the socket that was used last from idle to busy; nil if there is none.
+func (p *pool) next() *udpConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	c := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	p.use(c)
+	return c
+}
+
+// use adds c to busy. The lock is held.
+func (p *pool) use(c *udpConn) {
+	c.place = len(p.busy)
+	p.busy = append(p.busy, c)
+}
+
+// leave removes c from busy. The lock is held.
+func (p *pool) leave(c *udpConn) {
+	n := len(p.busy) - 1
+	moved := p.busy[n]
+	p.busy[c.place], moved.place = moved, c.place
+	p.busy[n] = nil
+	p.busy = p.busy[:n]
 }
 
 func (p *pool) put(c *udpConn) {
 	c.uses++
 	c.last = time.Now()
 	p.mu.Lock()
+	p.leave(c)
 	keep := c.uses < maxUses && len(p.idle) < maxIdle && !p.closed
 	if keep {
 		p.idle = append(p.idle, c)
@@ -78,6 +111,23 @@ func (p *pool) put(c *udpConn) {
 	p.mu.Unlock()
 	if !keep {
 		c.Close()
+	}
+}
+
+// drop closes a socket that take returned.
+func (p *pool) drop(c *udpConn) {
+	p.mu.Lock()
+	p.leave(c)
+	p.mu.Unlock()
+	c.Close()
+}
+
+// interrupt ends the reads and writes of the sockets in use.
+func (p *pool) interrupt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.busy {
+		c.SetDeadline(past)
 	}
 }
 
@@ -93,15 +143,15 @@ func (p *pool) close() {
 
 // try asks one server, within the timeout of a try. A server that did not answer is asked
 // without EDNS the next time: there are firewalls that drop it (RFC 6891 §6.2.2).
-func (c *Client) try(ctx context.Context, s *turn, q question) (resolver.Answer, *failure) {
+func (c *Client) try(ctx context.Context, s *turn, q question, a *resolver.Answer) *failure {
 	deadline, hurried := time.Now().Add(c.timeout), false
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline, hurried = d, true
 	}
 	edns := len(s.talk.sent) == 0
-	a, fail := c.ask(ctx, s, q, deadline, edns)
+	fail := c.ask(ctx, s, q, deadline, edns, a)
 	if fail == errNoEDNS && edns {
-		if a, fail = c.ask(ctx, s, q, deadline, false); fail == errNoEDNS {
+		if fail = c.ask(ctx, s, q, deadline, false, a); fail == errNoEDNS {
 			fail = s.malformed(errors.New("the server refuses the form of the question"))
 		}
 	}
@@ -111,24 +161,24 @@ func (c *Client) try(ctx context.Context, s *turn, q question) (resolver.Answer,
 	case ctx.Err() == nil && c.closing.Err() == nil && !hurried:
 		s.silent()
 	}
-	return a, fail
+	return fail
 }
 
 // ask sends the question over UDP and, when the answer is truncated or doubtful, over TCP
 // (RFC 7766 §5).
-func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Time, edns bool) (resolver.Answer, *failure) {
+func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Time, edns bool, a *resolver.Answer) *failure {
 	m, err := q.pack(edns, c.use0x20)
 	if err != nil {
-		return resolver.Answer{}, &failure{kind: resolver.Malformed, err: err}
+		return &failure{kind: resolver.Malformed, err: err}
 	}
-	a, fail, err := c.overUDP(ctx, s, q, m, deadline)
+	fail, err := c.overUDP(ctx, s, q, m, deadline, a)
 	if err == errStream {
-		a, fail, err = c.overTCP(ctx, s.server, q, m, deadline)
+		fail, err = c.overTCP(ctx, s.server, q, m, deadline, a)
 	}
 	if err != nil {
-		return resolver.Answer{}, netFailure(s.server, err)
+		return netFailure(s.server, err)
 	}
-	return a, fail
+	return fail
 }
 
 func netFailure(s *server, err error) *failure {
@@ -150,64 +200,57 @@ func atServer(s *server, err error) error {
 // past is a deadline that ends reads and writes at once.
 var past = time.Unix(1, 0)
 
-// interrupt ends reads and writes of conn when ctx ends or c is closed. stop reports whether
-// neither happened.
-func (c *Client) interrupt(ctx context.Context, conn net.Conn) (stop func() bool) {
-	end := func() { conn.SetDeadline(past) }
-	one, other := context.AfterFunc(ctx, end), context.AfterFunc(c.closing, end)
-	return func() bool {
-		quiet := one()
-		return other() && quiet
-	}
-}
-
 // overUDP sends m and waits for an answer to it, or to what was sent to s before.
-func (c *Client) overUDP(ctx context.Context, s *turn, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+func (c *Client) overUDP(ctx context.Context, s *turn, q question, m query, deadline time.Time, a *resolver.Answer) (fail *failure, err error) {
 	t := &s.talk
 	if t.conn == nil {
 		if t.conn, err = s.pool.take(s.server); err != nil {
 			t.conn = nil
-			return a, nil, err
+			return nil, err
 		}
 	}
 	conn := t.conn
 	conn.SetDeadline(deadline)
-	stop := c.interrupt(ctx, conn)
+	// The end of ctx, and Close, set a deadline that ends the read. Close does so after closing has
+	// ended, so either it is seen here or its deadline comes after ours.
+	if c.closing.Err() != nil {
+		return nil, net.ErrClosed
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(past) })
 	answered, waits := false, false
 	defer func() {
-		switch quiet := stop(); {
+		switch quiet := stop() && c.closing.Err() == nil; {
 		case quiet && answered && len(t.sent) == 1:
 			// A socket that may still get a late answer, or a deadline, is not used again.
 			s.pool.put(conn)
 			t.conn, t.sent = nil, nil
 		case !quiet || !waits:
-			t.close()
+			s.hangUp()
 		}
 	}()
 	t.sent = append(t.sent, m)
 	if _, err := conn.Write(m.data); err != nil {
-		return a, nil, err
+		return nil, err
 	}
 	for range maxForeign {
 		n, err := conn.Read(conn.buf[:])
 		if err != nil {
 			waits = errors.Is(err, os.ErrDeadlineExceeded)
-			return a, nil, err
+			return nil, err
 		}
 		switch t.match(conn.buf[:n]) {
 		case foreign:
 			continue
 		case doubtful:
-			return a, nil, errStream
+			return nil, errStream
 		}
 		answered = true
 		if truncated(conn.buf[:n]) || n == len(conn.buf) {
-			return a, nil, errStream
+			return nil, errStream
 		}
-		a, fail = s.read(q, conn.buf[:n])
-		return a, fail, nil
+		return s.read(q, conn.buf[:n], a), nil
 	}
-	return a, nil, errStream
+	return nil, errStream
 }
 
 // match compares a message with everything that was sent.
@@ -221,25 +264,25 @@ func (t *talk) match(m []byte) match {
 
 // overTCP asks over its own connection. What is read of a large answer waits for its turn in
 // c.streams.
-func (c *Client) overTCP(ctx context.Context, s *server, q question, m query, deadline time.Time) (a resolver.Answer, fail *failure, err error) {
+func (c *Client) overTCP(ctx context.Context, s *server, q question, m query, deadline time.Time, a *resolver.Answer) (fail *failure, err error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)()
 	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr.String())
 	if err != nil {
-		return a, nil, err
+		return nil, err
 	}
 	defer conn.Close()
 	conn.SetDeadline(deadline)
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(past) })()
 	framed := append(binary.BigEndian.AppendUint16(make([]byte, 0, len(m.data)+2), uint16(len(m.data))), m.data...)
 	if _, err := conn.Write(framed); err != nil {
-		return a, nil, err
+		return nil, err
 	}
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return a, nil, err
+		return nil, err
 	}
 	n := binary.BigEndian.Uint16(size[:])
 	if n > udpBuffer {
@@ -247,16 +290,15 @@ func (c *Client) overTCP(ctx context.Context, s *server, q question, m query, de
 		case c.streams <- struct{}{}:
 			defer func() { <-c.streams }()
 		case <-ctx.Done():
-			return a, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 	data := make([]byte, n)
 	if _, err := io.ReadFull(conn, data); err != nil {
-		return a, nil, err
+		return nil, err
 	}
 	if m.match(data) == foreign || truncated(data) {
-		return a, s.malformed(errors.New("the message over TCP is not an answer")), nil
+		return s.malformed(errors.New("the message over TCP is not an answer")), nil
 	}
-	a, fail = s.read(q, data)
-	return a, fail, nil
+	return s.read(q, data, a), nil
 }

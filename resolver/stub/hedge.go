@@ -80,37 +80,32 @@ func reserve(order []turn, i int) *turn {
 	return nil
 }
 
-// outcome is what came of a try.
-type outcome struct {
-	answer resolver.Answer
-	fail   *failure
-}
-
-// decides reports whether no other server has anything to add.
-func (o outcome) decides() bool { return o.fail == nil || o.fail.final() }
-
 // race asks s, and other when s takes longer than usual. Of two failures it returns the
 // one that says more.
-func (c *Client) race(ctx context.Context, s, other *turn, q question) outcome {
-	if other == nil {
-		return c.turn(ctx, s, q)
+func (c *Client) race(ctx context.Context, s, other *turn, q question, a *resolver.Answer) *failure {
+	if other != nil {
+		if wait, ok := s.pace.patience(); ok {
+			return c.hedge(ctx, s, other, q, wait, a)
+		}
 	}
-	wait, ok := s.pace.patience()
-	if !ok {
-		return c.turn(ctx, s, q)
-	}
+	return c.turn(ctx, s, q, a)
+}
+
+// hedge asks s, and other after a wait.
+func (c *Client) hedge(ctx context.Context, s, other *turn, q question, wait time.Duration, a *resolver.Answer) *failure {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	second := make(chan outcome, 1)
+	var late resolver.Answer // of other
+	second := make(chan *failure, 1)
 	start := time.Now()
 	timer := time.AfterFunc(wait, func() {
-		o := c.turn(ctx, other, q)
-		second <- o
-		if o.decides() {
+		fail := c.turn(ctx, other, q, &late)
+		second <- fail
+		if fail.decides() {
 			cancel() // the first try
 		}
 	})
-	first := c.turn(ctx, s, q)
+	first := c.turn(ctx, s, q, a)
 	if timer.Stop() {
 		return first
 	}
@@ -119,28 +114,29 @@ func (c *Client) race(ctx context.Context, s, other *turn, q question) outcome {
 		<-second
 		return first
 	}
-	o := <-second
-	if o.decides() {
+	fail := <-second
+	if fail.decides() {
 		if s.pace.lost(time.Since(start)) {
 			s.silent()
 		}
-		return o
+		*a = late
+		return fail
 	}
-	if first.fail.spoke() {
+	if first.spoke() {
 		return first
 	}
-	return o
+	return fail
 }
 
 // turn is try, noted in s.
-func (c *Client) turn(ctx context.Context, s *turn, q question) outcome {
+func (c *Client) turn(ctx context.Context, s *turn, q question, a *resolver.Answer) *failure {
 	s.tried = true
 	start := time.Now()
-	a, fail := c.try(ctx, s, q)
+	fail := c.try(ctx, s, q, a)
 	if fail == nil {
 		s.pace.answered(time.Since(start))
 	} else {
 		s.spoke = fail.spoke()
 	}
-	return outcome{a, fail}
+	return fail
 }

@@ -125,35 +125,41 @@ func (s *server) malformed(err error) *failure {
 	return &failure{kind: resolver.Malformed, err: atServer(s, err)}
 }
 
-// read takes the answer to q out of a message that matched. Should the parser panic, the
-// message is malformed.
-func (s *server) read(q question, data []byte) (a resolver.Answer, fail *failure) {
+// read takes the answer to q out of a message that matched, and leaves a alone when there is none.
+// Should the parser panic, the message is malformed.
+func (s *server) read(q question, data []byte, a *resolver.Answer) (fail *failure) {
 	defer func() {
 		if p := recover(); p != nil {
-			a, fail = resolver.Answer{}, s.malformed(fmt.Errorf("panic: %v", p))
+			fail = s.malformed(fmt.Errorf("panic: %v", p))
 		}
 	}()
 	var m dns.Msg
 	if err := m.Unpack(data); err != nil {
-		return resolver.Answer{}, s.malformed(err)
+		return s.malformed(err)
 	}
 	if !whole(&m, data) {
-		return resolver.Answer{}, s.malformed(errors.New("the message has fewer records than it says"))
+		return s.malformed(errors.New("the message has fewer records than it says"))
 	}
 	if fail := s.refusal(&m); fail != nil {
-		return resolver.Answer{}, fail
+		return fail
 	}
-	a, err := answer(&m, q)
+	return s.accept(&m, q, a)
+}
+
+// accept takes the answer to q out of a message without an error.
+func (s *server) accept(m *dns.Msg, q question, a *resolver.Answer) *failure {
+	found, err := answer(m, q)
 	if err != nil {
-		return resolver.Answer{}, &failure{kind: resolver.ServFail, err: atServer(s, err)}
+		return &failure{kind: resolver.ServFail, err: atServer(s, err)}
 	}
 	if s.trusted {
-		a.Security = resolver.Insecure
+		found.Security = resolver.Insecure
 		if m.AuthenticatedData {
-			a.Security = resolver.Secure
+			found.Security = resolver.Secure
 		}
 	}
-	return a, nil
+	*a = found
+	return nil
 }
 
 // whole reports whether m has every record that the header of data counts (RFC 1035

@@ -186,17 +186,17 @@ func TestWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, q := new(server), newQuestion("q.test", resolver.TXT)
-	if a, fail := s.read(q, data); fail != nil || len(a.Records) != 2 {
+	if a, fail := readAll(s, q, data); fail != nil || len(a.Records) != 2 {
 		t.Fatalf("read = %+v, %v", a, fail)
 	}
 	for _, at := range []int{7, 9, 11} {
 		lying := slices.Clone(data)
 		lying[at]++
-		if a, fail := s.read(q, lying); fail == nil || fail.kind != resolver.Malformed {
+		if a, fail := readAll(s, q, lying); fail == nil || fail.kind != resolver.Malformed {
 			t.Errorf("count at %d: read = %+v, %v, want malformed", at, a, fail)
 		}
 	}
-	if _, fail := s.read(q, data[:len(data)-11]); fail == nil || fail.kind != resolver.Malformed {
+	if _, fail := readAll(s, q, data[:len(data)-11]); fail == nil || fail.kind != resolver.Malformed {
 		t.Errorf("without its last record: %v, want malformed", fail)
 	}
 }
@@ -290,7 +290,7 @@ func FuzzRead(f *testing.F) {
 		if packed.match(data) == genuine && len(data) < headerLen {
 			t.Error("a message without header matches")
 		}
-		a, fail := s.read(q, data)
+		a, fail := readAll(s, q, data)
 		switch {
 		case fail != nil && strings.Contains(fail.err.Error(), "panic"):
 			t.Error(fail.err)
@@ -302,4 +302,10 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("TTL = %v", a.TTL)
 		}
 	})
+}
+
+// readAll is what s reads in a message.
+func readAll(s *server, q question, data []byte) (a resolver.Answer, fail *failure) {
+	fail = s.read(q, data, &a)
+	return a, fail
 }

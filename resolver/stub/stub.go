@@ -86,6 +86,9 @@ func (c *Client) Close() error {
 	c.closed = true
 	c.mu.Unlock()
 	c.close()
+	for _, s := range c.servers {
+		s.pool.interrupt()
+	}
 	c.work.Wait()
 	for _, s := range c.servers {
 		s.pool.close()
@@ -113,7 +116,8 @@ func (c *Client) Lookup(ctx context.Context, name string, t resolver.Type) (reso
 	}
 	defer c.work.Done()
 	q := newQuestion(name, t)
-	a, fail := c.rounds(ctx, q)
+	var a resolver.Answer
+	fail := c.rounds(ctx, q, &a)
 	if fail == nil {
 		return a, nil
 	}
@@ -136,6 +140,9 @@ type failure struct {
 // hand out what a validating one found forged.
 func (f *failure) final() bool { return f.kind == resolver.Bogus }
 
+// decides reports whether no other server has anything to add; nil is an answer.
+func (f *failure) decides() bool { return f == nil || f.final() }
+
 // spoke reports whether the server answered, so that asking it again is pointless.
 func (f *failure) spoke() bool {
 	return f.kind == resolver.ServFail || f.kind == resolver.Refused || f.kind == resolver.Malformed
@@ -157,21 +164,25 @@ type talk struct {
 	sent []query
 }
 
-func (t *talk) close() {
-	if t.conn != nil {
-		t.conn.Close()
+// hangUp ends the talk with t.
+func (t *turn) hangUp() {
+	if t.talk.conn != nil {
+		t.pool.drop(t.talk.conn)
 	}
-	t.conn, t.sent = nil, nil
+	t.talk = talk{}
 }
 
 // rounds asks the servers. Of several failures it returns the one that says most: what
 // a server said rather than that one was silent.
-func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *failure) {
+//
+// The answer goes to a, here and in what rounds calls, so that the stack of a query fits in 8 KiB: with
+// copies in each function it did not, which took 8 % of the CPU time of a bulk audit.
+func (c *Client) rounds(ctx context.Context, q question, a *resolver.Answer) *failure {
 	var worst *failure
 	order := c.order()
 	defer func() {
 		for i := range order {
-			order[i].talk.close()
+			order[i].hangUp()
 		}
 	}()
 	for range c.attempts {
@@ -180,19 +191,19 @@ func (c *Client) rounds(ctx context.Context, q question) (resolver.Answer, *fail
 			if s.spoke || s.tried {
 				continue
 			}
-			o := c.race(ctx, s, reserve(order, i), q)
-			if o.decides() || c.over(ctx) {
-				return o.answer, o.fail
+			fail := c.race(ctx, s, reserve(order, i), q, a)
+			if fail.decides() || c.over(ctx) {
+				return fail
 			}
-			if worst == nil || o.fail.spoke() && worst.ede == 0 {
-				worst = o.fail
+			if worst == nil || fail.spoke() && worst.ede == 0 {
+				worst = fail
 			}
 		}
 		for i := range order {
 			order[i].tried = false
 		}
 	}
-	return resolver.Answer{}, worst
+	return worst
 }
 
 // over reports whether c is closed, or ctx has ended or is about to: its timer may be late.
