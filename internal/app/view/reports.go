@@ -263,7 +263,7 @@ func (v *Reports) tls(r *report.Report) {
 	p := v.page
 	for i := range r.Policies {
 		t := &r.Policies[i]
-		p.line("   %s  %d sessions succeeded, %d failed", p.clean(t.Type+" "+t.Domain), t.Successful, t.Failed)
+		p.line("   %s  %s succeeded, %d failed", p.clean(t.Type+" "+t.Domain), count64(t.Successful, "session"), t.Failed)
 		for j := range t.Failures {
 			f := &t.Failures[j]
 			p.line("     %8d  %s", f.Count, p.clean(strings.Join(slices.DeleteFunc([]string{f.Type, f.ReceivingMX, f.ReceivingIP, f.Reason}, func(s string) bool { return s == "" }), " ")))
