@@ -94,7 +94,7 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 		return nil, err
 	}
 	e := &ui.Explained{Explanation: explain.Of(report, config), Report: report, Differences: kept.Check(report), Missing: bundle.Missing(report),
-		Timings: kept.Timings, Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
+		Queries: queriesOf(kept.Timings, report.Exchanges()), Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
 	if !now {
 		return e, nil
 	}
@@ -105,6 +105,24 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	}
 	e.Now = &ui.Again{Explanation: explain.Of(again, config), Differences: kept.Check(again), Records: recordChanges(report.Exchanges(), again.Exchanges())}
 	return e, nil
+}
+
+// queriesOf joins when queries were made with what they were answered.
+func queriesOf(timings []bundle.Timing, answers []resolver.Exchange) []ui.Query {
+	list := make([]ui.Query, 0, len(timings))
+	for _, t := range timings {
+		q := ui.Query{Timing: t}
+		k := slices.IndexFunc(answers, func(e resolver.Exchange) bool { return e.Name == t.Name && e.Type.String() == t.Type })
+		if k >= 0 {
+			a := &answers[k]
+			q.TTL, q.Stale, q.Secure = a.Answer.TTL, a.Answer.Stale, a.Answer.Security == resolver.Secure
+			if a.Err != nil {
+				q.Failed = string(resolver.KindOf(a.Err))
+			}
+		}
+		list = append(list, q)
+	}
+	return list
 }
 
 // tracing lets a verdict tell every step.

@@ -107,7 +107,7 @@ func TestConsole(t *testing.T) {
 		{"/v/" + ref, "reject.test"},
 		{"/v/" + ref, "What would have to change"},
 		{"/v/" + ref + "?dns=now", "No record that the verdict rests on has changed."},
-		{"/v/" + ref, "queries, "},
+		{"/v/" + ref, "queries, "}, {"/v/" + ref, "\u00a0min</span>"}, // the TTL of an answer
 		{"/system/config", "journal_dir"}, {"/system", "All is well"},
 		{"/audit/reject.test", "What to fix"},
 		{"/live", "Live"},

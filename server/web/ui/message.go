@@ -49,7 +49,7 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 	var refusal *web.Refusal
 	switch {
 	case err == nil:
-		d.Evidence, d.Note, d.Wait = evidence, evidence.Explanation.Change, newWaterfall(evidence.Timings)
+		d.Evidence, d.Note, d.Wait = evidence, evidence.Explanation.Change, newWaterfall(evidence.Queries)
 	case errors.As(err, &refusal):
 		d.NoStory, d.NotKept = sentence(refusal.Detail), true
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

@@ -64,9 +64,9 @@ var listed = sync.OnceValues(func() (*postseal.Report, *postseal.Config) {
 func told() *Explained {
 	r, config := listed()
 	ms := func(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
-	return &Explained{Explanation: explain.Of(r, config), Report: r, Recipients: 3, Until: now.AddDate(0, 1, 0), Timings: []bundle.Timing{{Type: "TXT", Name: "lists.example.net", Took: ms(7.1)}, {Type: "PTR", Name: "77.100.51.198.in-addr.arpa", Took: ms(9.6)}, {Type: "TXT", Name: "_dmarc.lists.example.net", Took: ms(6.4)},
+	return &Explained{Explanation: explain.Of(r, config), Report: r, Recipients: 3, Until: now.AddDate(0, 1, 0), Queries: asked([]bundle.Timing{{Type: "TXT", Name: "lists.example.net", Took: ms(7.1)}, {Type: "PTR", Name: "77.100.51.198.in-addr.arpa", Took: ms(9.6)}, {Type: "TXT", Name: "_dmarc.lists.example.net", Took: ms(6.4)},
 		{Type: "MX", Name: "lists.example.net", Began: ms(7), Took: ms(4.4)}, {Type: "TXT", Name: "_spf.host.example", Began: ms(12), Took: ms(6)}, {Type: "TXT", Name: "_spf4.host.example", Began: ms(18), Took: ms(5.7)},
-		{Type: "TXT", Name: "_dmarc.test", Began: ms(24), Cached: true}, {Type: "TXT", Name: hostile, Began: ms(25), Took: ms(10)}}}
+		{Type: "TXT", Name: "_dmarc.test", Began: ms(24), Cached: true}, {Type: "TXT", Name: hostile, Began: ms(25), Took: ms(10)}}...)}
 }
 
 // TestStory: the way of SPF to the term that matched, what was not needed after it, each signature with
@@ -120,4 +120,17 @@ func TestStory(t *testing.T) {
 	if got := termsAfter("v=spf1 "+strings.Repeat("a ", 30), "a"); len(got) != maxRest+1 || got[maxRest] != "17 more" {
 		t.Errorf("%q", got)
 	}
+}
+
+// asked are queries with answers: one failed, one is stale, and one is proven.
+func asked(timings ...bundle.Timing) (list []Query) {
+	for i, t := range timings {
+		q := Query{Timing: t, TTL: []time.Duration{time.Hour, 5 * time.Minute, 0, 36 * time.Hour}[i%4]}
+		q.Stale, q.Secure = i == 3, i == 0
+		if i == 2 {
+			q.Failed = "servfail"
+		}
+		list = append(list, q)
+	}
+	return list
 }

@@ -125,10 +125,19 @@ type Explained struct {
 	Report      *postseal.Report // with a trace; nil: the page has the explanation alone
 	Differences []string         // the difference from the recorded decision, empty if there is none
 	Missing     []string         // DNS answers that were not kept
-	Timings     []bundle.Timing
+	Queries     []Query
 	Recipients  int
 	Until       time.Time // when the evidence is deleted
 	Now         *Again    // with the DNS of now, if it was asked for
+}
+
+// Query is a DNS query of a verdict, with what the evidence holds of its answer.
+type Query struct {
+	bundle.Timing
+	TTL    time.Duration // of the answer, or what was left of it in the cache
+	Failed string        // why there is no answer: a resolver.Kind, or ""
+	Stale  bool          // the answer was used after its TTL
+	Secure bool          // DNSSEC proves it
 }
 
 // Again is a verdict that was evaluated with the DNS of now.

@@ -2,9 +2,10 @@ package ui
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
-
-	"postseal/bundle"
 )
 
 // waterfall shows when each DNS query of a verdict began and how long it took.
@@ -24,14 +25,19 @@ type tick struct {
 // wait is one query. X and Width are in units of waterWidth.
 type wait struct {
 	Type, Name, Took, Label string
+	TTL                     string
+	Marks                   []queryMark
 	X, Width                float64
 	Cached                  bool
 }
 
+// queryMark is what is worth knowing of an answer besides its records.
+type queryMark struct{ Tone, Text string }
+
 const waterWidth = 360
 
 // newWaterfall draws the timings, nil without any.
-func newWaterfall(timings []bundle.Timing) *waterfall {
+func newWaterfall(timings []Query) *waterfall {
 	if len(timings) == 0 {
 		return nil
 	}
@@ -60,10 +66,41 @@ func newWaterfall(timings []bundle.Timing) *waterfall {
 		if t.Cached {
 			row.Took, row.Label = "cache", "at "+milliseconds(t.Began-first)+", from the cache"
 		}
+		row.TTL, row.Marks = lifetime(t.TTL), t.marks()
 		row.X = min(row.X, waterWidth-row.Width)
 		w.Rows = append(w.Rows, row)
 	}
 	return w
+}
+
+// marks are the words for an answer that failed, was stale or is proven by DNSSEC.
+func (q *Query) marks() (list []queryMark) {
+	if q.Failed != "" {
+		list = append(list, queryMark{"warn", strings.ToUpper(q.Failed)})
+	}
+	if q.Stale {
+		list = append(list, queryMark{"warn", "stale"})
+	}
+	if q.Secure {
+		list = append(list, queryMark{"none", "AD"})
+	}
+	return list
+}
+
+// lifetime is a TTL in its largest unit that shows it to a tenth, "" for none.
+func lifetime(ttl time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}} {
+		if ttl >= u.unit {
+			return strconv.FormatFloat(math.Round(float64(ttl)/float64(u.unit)*10)/10, 'f', -1, 64) + "\u00a0" + u.name
+		}
+	}
+	if ttl <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d\u00a0s", ttl/time.Second)
 }
 
 // niceSpan rounds a span up to 1, 2, 4 or 8 times a power of ten.
