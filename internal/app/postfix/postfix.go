@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,11 @@ func Defaults() Settings {
 // Read runs postconf. dir is the configuration directory, "" the default one.
 func Read(ctx context.Context, dir string) (Settings, error) {
 	s := Settings{Explicit: map[string]bool{}}
+	if dir != "" {
+		if _, err := os.Stat(filepath.Join(dir, "main.cf")); err != nil { // postconf says so a second later
+			return s, err
+		}
+	}
 	values, err := parameters(ctx, dir, true, "mail_version", "config_directory", "queue_directory", "mail_owner", "milter_default_action", "myhostname", Protocol, proxyFilter, BareNewline, Milters, Recipient)
 	if err != nil {
 		return s, err
