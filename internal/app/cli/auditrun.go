@@ -115,6 +115,9 @@ func (a *auditRun) markOutput() (finish func() error, err error) {
 	if finish, err = batch.Begin(a.flags.output); err != nil {
 		return nil, cannotCreate(batch.Mark(a.flags.output), err)
 	}
+	if err := a.file.begin(); err != nil { // older results would count as those of this run
+		return nil, cannotCreate(a.flags.output, err)
+	}
 	return finish, nil
 }
 
@@ -193,7 +196,7 @@ func (a auditCommand) resumed() (n int, last string, err error) {
 	if !a.flags.resume || a.file == nil {
 		return 0, "", nil
 	}
-	err = batch.Resume(a.file, func(line int, text []byte) error {
+	err = batch.Resume(a.file.File, func(line int, text []byte) error {
 		var head struct {
 			Schema string `json:"schema"`
 			Domain string `json:"domain"`

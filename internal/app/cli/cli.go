@@ -37,7 +37,7 @@ type app struct {
 	client     *stub.Client  // of the network, nil with --zone
 	cacheBytes int           // bound of the DNS cache; 0 is the default
 	out        *bufio.Writer // where results are written
-	file       *os.File      // of --output, nil is stdout
+	file       *outputFile   // of --output, nil is stdout
 	style      term.Style    // of out
 	errors     term.Style    // of stderr
 	code       int           // the most severe exit code so far
@@ -171,15 +171,18 @@ func (a *app) flush() error {
 	return a.out.Flush()
 }
 
-// create creates or empties the output file, or with --resume opens it to continue it.
-func (a *app) create(path string) (*os.File, error) {
-	if a.flags.resume {
-		return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+// create opens the output file, with --resume to continue it.
+func (a *app) create(path string) (*outputFile, error) {
+	if !a.flags.resume {
+		if err := a.keepUnfinished(path); err != nil {
+			return nil, err
+		}
 	}
-	if err := a.keepUnfinished(path); err != nil {
-		return nil, err
+	f, err := newOutput(path)
+	if err == nil {
+		f.begun = a.flags.resume
 	}
-	return os.Create(path)
+	return f, err
 }
 
 // keepUnfinished returns an error where path holds the output of a run that was interrupted.
@@ -197,7 +200,7 @@ func (a *app) closeOutput() error {
 	}
 	err := a.flush()
 	if a.file != nil {
-		err = errors.Join(err, a.file.Close())
+		err = errors.Join(err, a.file.end(a.code >= exitUsage))
 	}
 	if err != nil {
 		return failf(exitCreate, "cannot write the output: %v", err)
