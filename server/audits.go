@@ -76,6 +76,9 @@ func (a *audits) start() {
 		a.d.log.Warn("no watch list and no audits of lists", "error", listener.Text(err))
 		return
 	}
+	if m := a.d.fleet; m != nil {
+		list.Share(m.db, func(ctx context.Context, f func()) bool { return m.turn(ctx, "watch", f) })
+	}
 	a.watch, a.why = list, ""
 	ctx, cancel := context.WithCancel(context.Background())
 	a.end = cancel

@@ -47,3 +47,35 @@ func TestAttend(t *testing.T) {
 		t.Errorf("%v, %v", held, err)
 	}
 }
+
+// TestWatched: an entry is only written over the one that was read, and its history goes with it.
+func TestWatched(t *testing.T) {
+	d := members(t, 1)[0]
+	put := func(before, entry string, want bool) {
+		t.Helper()
+		if ok, err := d.PutWatched(t.Context(), "a.test", before, entry); ok != want || err != nil {
+			t.Errorf("%q after %q: %v, %v", entry, before, ok, err)
+		}
+	}
+	put("", "1", true)
+	put("", "other", false)
+	put("1", "2", true)
+	put("1", "other", false)
+	if ok, err := d.KeepWatched(t.Context(), "a.test", "1", "3", "x"); ok || err != nil {
+		t.Error(ok, err)
+	}
+	if ok, err := d.KeepWatched(t.Context(), "a.test", "2", "3", "history"); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	all, err := d.Watched(t.Context())
+	if kept, keptErr := d.KeptOfWatched(t.Context(), "a.test"); err != nil || keptErr != nil || all["a.test"] != "3" || kept != "history" {
+		t.Errorf("%v, %q, %v, %v", all, kept, err, keptErr)
+	}
+	if err := d.RemoveWatched(t.Context(), "a.test"); err != nil {
+		t.Error(err)
+	}
+	if kept, err := d.KeptOfWatched(t.Context(), "a.test"); kept != "" || err != nil {
+		t.Errorf("%q, %v", kept, err)
+	}
+	put("3", "4", false)
+}

@@ -52,7 +52,16 @@ type Entry struct {
 	Last    string    `json:"last"` // the newest change, in words
 	Next    time.Time `json:"next"`
 
-	every time.Duration
+	every  time.Duration
+	before string // of a list of several hosts: the text that was read
+}
+
+// fix bounds an entry that was read.
+func (e *Entry) fix() {
+	var err error
+	if e.every, err = time.ParseDuration(e.Every); err != nil || e.every < Shortest {
+		e.every = Usual
+	}
 }
 
 // Point is one entry of the history of a domain.
@@ -71,6 +80,11 @@ type List struct {
 	mu      sync.Mutex
 	entries map[string]*Entry
 	poke    chan struct{} // an entry was added
+
+	shared     Shared // nil for the list of one host
+	turn       func(ctx context.Context, f func()) bool
+	own        map[string]*Entry // of this host, until they are shared
+	freshUntil time.Time         // entries are those of all hosts
 }
 
 // Open reads the list of a directory, which is created.
@@ -91,9 +105,7 @@ func Open(dir string, now func() time.Time, audit func(context.Context, domain.N
 		return nil, fmt.Errorf("%s: %w", l.file(), err)
 	}
 	for _, e := range list {
-		if e.every, err = time.ParseDuration(e.Every); err != nil || e.every < Shortest {
-			e.every = Usual
-		}
+		e.fix()
 		l.entries[e.Domain] = e
 	}
 	return l, nil
@@ -112,6 +124,21 @@ type kept struct {
 	Domain string        `json:"domain"`
 	Report *audit.Report `json:"report"` // the last with a grade
 	Points []Point       `json:"points"` // the newest first
+}
+
+// putFiles writes an entry, with its report and history unless k is nil. The caller holds the lock.
+func (l *List) putFiles(e *Entry, k *kept) error {
+	if k == nil {
+		return l.save()
+	}
+	text, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(l.fileOf(e.Domain), append(text, '\n'), atomicfile.Options{Mode: 0o640, Prefix: ".new-"}); err != nil {
+		return err
+	}
+	return l.save()
 }
 
 // save writes the list. The caller holds the lock.
@@ -136,6 +163,7 @@ func (l *List) sorted() []*Entry {
 func (l *List) All() []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.refresh()
 	list := []Entry{}
 	for _, e := range l.sorted() {
 		list = append(list, *e)
@@ -147,6 +175,7 @@ func (l *List) All() []Entry {
 func (l *List) Of(name domain.Name) (e Entry, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.refresh()
 	x := l.entries[string(name)]
 	if x == nil {
 		return e, false
@@ -170,7 +199,7 @@ func (l *List) Put(name domain.Name, every time.Duration, notify []string, by st
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	x := l.entries[string(name)]
+	x := l.current(name)
 	if x == nil {
 		if len(l.entries) >= MaxDomains {
 			return Entry{}, fmt.Errorf("%d domains are watched: remove one first", MaxDomains)
@@ -182,7 +211,7 @@ func (l *List) Put(name domain.Name, every time.Duration, notify []string, by st
 	if next := x.Checked.Add(every); !x.Checked.IsZero() {
 		x.Next = next
 	}
-	if err := l.save(); err != nil {
+	if err := l.put(x, nil); err != nil {
 		return Entry{}, err
 	}
 	select {
@@ -196,10 +225,13 @@ func (l *List) Put(name domain.Name, every time.Duration, notify []string, by st
 func (l *List) Remove(name domain.Name) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entries[string(name)] == nil {
+	if l.current(name) == nil {
 		return ErrNotWatched
 	}
 	delete(l.entries, string(name))
+	if l.shared != nil {
+		return l.shared.RemoveWatched(context.Background(), string(name))
+	}
 	if err := os.Remove(l.fileOf(string(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -217,8 +249,15 @@ func (l *List) History(name domain.Name) ([]Point, error) {
 
 func (l *List) read(domain string) (k kept, err error) {
 	k = kept{Domain: domain, Points: []Point{}}
-	text, err := os.ReadFile(l.fileOf(domain))
-	if errors.Is(err, fs.ErrNotExist) {
+	var text []byte
+	if l.shared == nil {
+		text, err = os.ReadFile(l.fileOf(domain))
+	} else {
+		var body string
+		body, err = l.shared.KeptOfWatched(context.Background(), domain)
+		text = []byte(body)
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
 		return k, nil
 	}
 	if err == nil {
@@ -232,10 +271,14 @@ func (l *List) Run(ctx context.Context, failed func(domain string, err error)) {
 	for ctx.Err() == nil {
 		due, wait := l.due()
 		if due != "" {
-			if err := l.check(ctx, due); err != nil && ctx.Err() == nil {
+			mine, err := l.checkInTurn(ctx, due)
+			if err != nil && ctx.Err() == nil {
 				failed(due, err)
 			}
-			continue
+			if mine && err == nil {
+				continue
+			}
+			wait = sharedPause
 		}
 		select {
 		case <-time.After(wait):
@@ -249,8 +292,11 @@ func (l *List) Run(ctx context.Context, failed func(domain string, err error)) {
 func (l *List) due() (domain string, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.refresh()
 	now := l.now()
-	wait = time.Hour
+	if wait = time.Hour; l.shared != nil {
+		wait = sharedPause
+	}
 	var first *Entry
 	for _, e := range l.entries {
 		if first == nil || e.Next.Before(first.Next) {
@@ -276,19 +322,19 @@ func (l *List) check(ctx context.Context, name string) error {
 	now := l.now().UTC()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.entries[name]
+	e := l.current(domain.Name(name))
 	if e == nil {
 		return nil // removed meanwhile
 	}
 	e.Reason = report.GradeReason
 	if report.Grade == "" {
 		e.Next = now.Add(min(again, e.every))
-		return l.save()
+		return l.put(e, nil)
 	}
 	e.Checked, e.Next, e.Grade = now, now.Add(e.every), string(report.Grade)
 	k, err := l.read(name)
 	if err != nil {
-		return errors.Join(err, l.save())
+		return errors.Join(err, l.put(e, nil))
 	}
 	point := Point{At: now, Grade: e.Grade, Changes: []audit.Change{}}
 	if k.Report != nil {
@@ -302,14 +348,7 @@ func (l *List) check(ctx context.Context, name string) error {
 		e.Changed, e.Last = now, point.Changes[0].Text
 	}
 	k.Report = report
-	text, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(l.fileOf(name), append(text, '\n'), atomicfile.Options{Mode: 0o640, Prefix: ".new-"}); err != nil {
-		return err
-	}
-	return l.save()
+	return l.put(e, &k)
 }
 
 // News is a change that is to be notified.

@@ -136,7 +136,7 @@ func count(t *testing.T, address, query string) (n int) {
 }
 
 // TestSharedLogins: a login at one daemon holds at the others, by token and by code; it ends
-// everywhere; without the database it holds where it was used.
+// everywhere; without the database it holds where it was used. So does the watch list.
 func TestSharedLogins(t *testing.T) {
 	longOnly(t)
 	t.Parallel() // it mostly waits
@@ -175,7 +175,25 @@ func TestSharedLogins(t *testing.T) {
 		t.Error("a logout does not end the login everywhere")
 	}
 
+	// The watch list is that of both; one of them audits.
+	if status, body, _ := a.ask(t, "PUT", "/v1/watch/good.test", nil, "Authorization", "Bearer "+a.token(t)); status != http.StatusOK {
+		t.Errorf("watch: %d %s", status, body)
+	}
+	list := func(n *node) string {
+		_, body, _ := n.ask(t, "GET", "/v1/watch", nil, "Authorization", "Bearer "+n.token(t))
+		return body
+	}
+	until(t, "the audit is shown on both", func() bool {
+		return regexp.MustCompile(`"grade":"[A-F]"`).MatchString(list(b)) && list(a) == list(b)
+	})
+	if n := count(t, direct, "SELECT count(*) FROM postseal.lease WHERE name = 'watch'"); n != 1 {
+		t.Errorf("%d hosts audit", n)
+	}
+
 	w.set("gone")
+	if !strings.Contains(list(b), "good.test") {
+		t.Error("the watch list is not shown without the database")
+	}
 	if !a.in(t, byToken) || !b.in(t, byToken) {
 		t.Error("the login does not hold without the database")
 	}
