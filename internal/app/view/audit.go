@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +90,16 @@ func (v *auditView) head() {
 
 // tone returns the tone of the most severe finding of an area.
 func (v *auditView) tone(area string) term.Tone {
-	return v.toneOf(func(f *audit.Finding) bool { return strings.HasPrefix(f.ID, area+".") })
+	tone := v.toneOf(func(f *audit.Finding) bool { return strings.HasPrefix(f.ID, area+".") })
+	if tone == term.Good && v.unknown(area) {
+		return term.Muted
+	}
+	return tone
+}
+
+// unknown reports whether a lookup failed without which an area cannot be judged.
+func (v *auditView) unknown(area string) bool {
+	return slices.ContainsFunc(v.report.Unchecked, func(u audit.Unchecked) bool { return u.Check == area && u.Grave })
 }
 
 // toneOf returns the tone of the most severe of some findings.

@@ -23,10 +23,7 @@ func (v *auditView) unchecked() {
 			v.line(" %s", v.Style.Dim(fmt.Sprintf("and %s more; --verbose lists them", Plural(len(list)-i, "lookup", "lookups"))))
 			return
 		}
-		word := "could not check"
-		if u.Kind == resolver.Missing {
-			word = "not looked up"
-		}
+		word := uncheckedWord(&u)
 		for j, l := range wrap(v.clean(u.Check+": "+u.Name+": "+uncheckedReason(&u)), term.Width-len(word)-2) {
 			if j > 0 {
 				word = strings.Repeat(" ", len(word))
@@ -34,6 +31,14 @@ func (v *auditView) unchecked() {
 			v.line(" %s %s", v.Style.Dim(word), l)
 		}
 	}
+}
+
+// uncheckedWord says what happened to a lookup that has no answer.
+func uncheckedWord(u *audit.Unchecked) string {
+	if u.Kind == resolver.Missing {
+		return "not looked up"
+	}
+	return "could not check"
 }
 
 func weight(u audit.Unchecked) int {

@@ -22,6 +22,9 @@ func (v *auditView) spf() {
 		return
 	}
 	text := fmt.Sprintf("%d/%d lookups, %d/%d void", s.Lookups, spf.DefaultLookups, s.VoidLookups, spf.DefaultVoidLookups)
+	if v.unknown("spf") {
+		text += ", as far as it is known"
+	}
 	if s.Addresses4 != "0" {
 		text += ", authorises " + thousands(s.Addresses4) + " IPv4 addresses"
 	}
@@ -148,6 +151,8 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 		row.note, row.tone = t.Problem, term.Bad
 	case t.Void:
 		row.note, row.tone = "resolves to nothing", term.Warn
+	case t.Child != nil && t.Child.Result == string(spf.TempError):
+		row.note, row.tone = v.unansweredNote(t.Name), term.Muted
 	case t.Child != nil && t.Child.Problem != "":
 		row.note, row.tone = t.Child.Problem, term.Bad
 	case t.Again:
@@ -161,6 +166,16 @@ func (v *auditView) termRow(n *audit.SPFNode, t *audit.SPFTerm) treeRow {
 		row.tone = term.Bad
 	}
 	return row
+}
+
+// unansweredNote says why a lookup of SPF has no answer.
+func (v *auditView) unansweredNote(name string) string {
+	for i := range v.report.Unchecked {
+		if u := &v.report.Unchecked[i]; u.Check == "spf" && u.Name == name {
+			return uncheckedWord(u) + ": " + uncheckedReason(u)
+		}
+	}
+	return "no answer"
 }
 
 func (v *auditView) row(prefix string, row *treeRow) {
