@@ -385,3 +385,18 @@ func words[T ~string](list []T) []string {
 	}
 	return all
 }
+
+// TestMigrations: each migration of a database has a number of its own, without a gap.
+func TestMigrations(t *testing.T) {
+	for _, engine := range []string{"postgres", "sqlite"} {
+		files, err := filepath.Glob("store/" + engine + "/migrations/*.sql")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d migrations, %v", engine, len(files), err)
+		}
+		for i, file := range files {
+			if want := fmt.Sprintf("%05d_", i+1); !strings.HasPrefix(filepath.Base(file), want) {
+				t.Errorf("%s does not begin with %s", file, want)
+			}
+		}
+	}
+}
