@@ -43,12 +43,12 @@ func (w *web) loginRoutes() []Route {
 // so a program that merely opens a link does not consume it.
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"{{with .Theme}} data-theme="{{.}}"{{end}}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
-<link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>postseal</h1>
+<link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>Log in to postseal</h1>
 {{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
 <form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
 {{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>
 <p><button class="btn pri">Open the console</button></p>
-{{else}}{{if .Users}}<p><label for="name">Name</label></p><p><input class="fld" id="name" name="name" autocomplete="username" autofocus></p>{{end}}<p><label for="token">{{if .Users}}Password, or the token without a name{{else}}Token{{end}}</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required{{if not .Users}} autofocus{{end}}></p>
+{{else}}{{if .Users}}<p><label for="name">Name</label></p><p><input class="fld" id="name" name="name" autocomplete="username" autofocus></p>{{else}}<input name="name" autocomplete="username" hidden>{{end}}<p><label for="token">{{if .Users}}Password, or the token without a name{{else}}Token{{end}}</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required{{if not .Users}} autofocus{{end}}></p>
 <p><button class="btn pri">Log in</button></p>
 <p class="small">Run <code>postseal ui</code> on the mail server for a link that logs you in. The token is in the file of
 <code>[listen] http_token_file</code>, or in <code>console.token</code> of the state folder.</p>{{end}}

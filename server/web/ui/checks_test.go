@@ -50,6 +50,7 @@ func TestBrowserChecks(t *testing.T) {
 	case browser == "" || err != nil:
 		t.Skip("skipped: chromium or node is not installed")
 	}
+	fonts := useFonts(t)
 	ref := store.RefText(1000)
 	message := pageOf{Name: "message", Path: "/v/" + ref}
 	jobs, done, stopped := bulked(t)
@@ -72,6 +73,10 @@ func TestBrowserChecks(t *testing.T) {
 		})
 	}
 	checkStates(t, node, dir, browser)
+	if !fonts {
+		t.Log("skipped: the pictures are not compared: fonts-dejavu-core is not installed")
+		return
+	}
 	comparePictures(t, dir, browser)
 }
 

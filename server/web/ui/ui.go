@@ -6,9 +6,7 @@ package ui
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -211,18 +209,6 @@ func Routes(s Source) []web.Route {
 	}
 }
 
-// asset is a file that reveals nothing about mail: the login page needs it too.
-func asset(name, media string, content []byte) web.Route {
-	sum := sha256.Sum256(content)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	return web.Route{Method: http.MethodGet, Path: "/assets/" + name, Access: web.Open, Handler: func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", media)
-		rw.Header().Set("Cache-Control", "no-cache")
-		rw.Header().Set("ETag", tag)
-		http.ServeContent(rw, r, name, time.Time{}, bytes.NewReader(content))
-	}}
-}
-
 var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout", "audithistory", "watch", "bulk", "job", "systemconfig", "systemexempt"}
 
 func parse() map[string]*template.Template {
@@ -296,8 +282,7 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 		return
 	}
 	web.PageHeaders(rw)
-	rw.WriteHeader(status)
-	rw.Write(b.Bytes()) //nolint:errcheck // the client is gone
+	send(rw, r, status, b.Bytes())
 }
 
 // here returns the address of the page, to come back to.

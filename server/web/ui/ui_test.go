@@ -25,6 +25,7 @@ import (
 	"postseal/internal/app/replay"
 	"postseal/internal/app/watch"
 	"postseal/internal/app/whatif"
+	"postseal/server/listener"
 	"postseal/server/web"
 	"postseal/store"
 	"postseal/store/sqlite"
@@ -427,8 +428,16 @@ func TestSlow(t *testing.T) {
 func TestHostile(t *testing.T) {
 	s := inspectedSource(t)
 	s.notices, s.evidence, s.compared = noticed(), told(), compared()
-	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/audit/running.test", "/system?checks=1&name=x.test&type=TXT", "/system?name=%3Cscript%3E+x", "/system/config?key=%3Cscript%3E", "/system/exempt", "/whatif?b=exempt-%3Cscript%3E", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E"} {
+	for _, path := range []string{"/whatif", "/live?show=all", "/search?q=qid:4cXkEVIL", "/v/4cXkEVIL", "/v/" + store.RefText(1000), "/v/" + store.RefText(1000) + "?dns=now", "/audit/acme.test", "/audit/running.test", "/system?checks=1&name=x.test&type=TXT", "/system?name=%3Cscript%3E+x", "/system/config?key=%3Cscript%3E", "/system/exempt", "/whatif?b=exempt-%3Cscript%3E", "/search?q=%3Cscript%3Ealert(1)%3C/script%3E", "/v/%3Cscript%3E",
+		"/live?show=%3Cscript%3E&q=%3Cscript%3E", "/search?q=x.test&after=%3Cscript%3E", "/audit/%3Cscript%3E", "/audit/%3Cscript%3E/history", "/bulk/%3Cscript%3E", "/reports/%3Cscript%3E", "/reports/out?state=%3Cscript%3E", "/whatif?a=%3Cscript%3E&since=%3Cscript%3E"} {
 		_, body := open(t, handler(s), path)
+		check(t, body)
+	}
+	for _, c := range []struct {
+		db   store.Reader
+		path string
+	}{{outgoing(t), "/reports/out"}, {reported(t), "/reports/shop.example"}, {reported(t), "/reports?all=1"}} {
+		_, body := open(t, as(handler(&source{db: c.db}), listener.AdminRole), c.path)
 		check(t, body)
 	}
 }
@@ -513,9 +522,34 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// TestWeight: the first view is at most 20 kB, the scripts at most 12 kB of it, compressed.
+// TestWeight: the first view is at most 20 kB, the scripts at most 12 kB of it, compressed, and it is
+// sent so; requests that another site causes get the page as it is.
 func TestWeight(t *testing.T) {
-	_, body := open(t, handler(&source{db: filled(t)}), "/live")
+	pages := handler(&source{db: filled(t)})
+	for _, c := range []struct {
+		path, accept, from string
+		small              bool
+	}{
+		{"/live", "gzip, deflate", "same-origin", true}, {"/live", "br, gzip;q=0.5", "none", true}, {"/assets/style.css", "gzip", "", true}, {"/assets/app.js", "gzip", "cross-site", true},
+		{"/live", "gzip", "cross-site", false}, {"/live", "gzip", "same-site", false}, {"/live", "gzip", "", false}, {"/live", "gzip;q=0", "none", false}, {"/live", "", "none", false}, {"/assets/style.css", "br, gzip; q=0.0", "", false},
+	} {
+		r := httptest.NewRequest("GET", c.path, nil)
+		r.Header.Set("Accept-Encoding", c.accept)
+		r.Header.Set("Sec-Fetch-Site", c.from)
+		rw := httptest.NewRecorder()
+		pages.ServeHTTP(rw, r)
+		if small := rw.Header().Get("Content-Encoding") == "gzip"; small != c.small || rw.Code != 200 || small && rw.Body.Len() > 8000 || !strings.Contains(rw.Header().Get("Vary"), "Accept-Encoding") {
+			t.Errorf("%+v: %d, %d octets, %v", c, rw.Code, rw.Body.Len(), rw.Header())
+		}
+		if z, err := gzip.NewReader(rw.Body); c.small && err != nil {
+			t.Error(err)
+		} else if c.small {
+			if text, err := io.ReadAll(z); err != nil || len(text) < 3000 {
+				t.Errorf("%+v: %d octets, %v", c, len(text), err)
+			}
+		}
+	}
+	_, body := open(t, pages, "/live")
 	n := gzipped(t, body) + gzipped(t, string(style)) + gzipped(t, string(script)) + gzipped(t, string(icon))
 	t.Logf("%d octets: page %d, style %d, scripts %d", n, gzipped(t, body), gzipped(t, string(style)), gzipped(t, string(script)))
 	if n > 20_000 {
