@@ -94,7 +94,7 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 		return nil, err
 	}
 	e := &ui.Explained{Explanation: explain.Of(report, config), Report: report, Differences: kept.Check(report), Missing: bundle.Missing(report),
-		Queries: queriesOf(kept.Timings, report.Exchanges()), Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
+		Private: ui.PrivateOf(report, kept.Envelope.From, kept.Envelope.To), Queries: queriesOf(kept.Timings, report.Exchanges()), Recipients: len(kept.Envelope.To), Until: kept.Now.Add(time.Duration(c.d.engine.Current().Config.Bundles.MaxAge))}
 	if !now {
 		return e, nil
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 
@@ -44,9 +45,15 @@ func (b *bundles) verdict(r *http.Request) (any, error) {
 	}
 	report.Ref = kept.Ref
 	differences, missing := kept.Check(report), bundle.Missing(report)
-	return reportjson.Extended{Report: report, More: []reportjson.Field{
+	return maskedJSON(ui.PrivateOf(report, kept.Envelope.From, kept.Envelope.To), reportjson.Extended{Report: report, More: []reportjson.Field{
 		{Name: "holds", Value: len(differences) == 0},
 		{Name: "differences", Value: append([]string{}, differences...)},
 		{Name: "missing", Value: append([]string{}, missing...)},
-	}}, nil
+	}})
+}
+
+// maskedJSON encodes v without local parts that the evidence holds.
+func maskedJSON(p *ui.Private, v any) (any, error) {
+	text, err := json.Marshal(v)
+	return json.RawMessage(p.Mask(string(text))), err
 }

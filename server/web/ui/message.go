@@ -30,6 +30,7 @@ type messageData struct {
 	LikeText string     // how many
 	Wait     *waterfall // nil without timings
 	Postman  string     // text to copy for the postmaster
+	Shown    bool       // local parts and subject, because an administrator asked for them
 }
 
 // patienceDNS is how long a message page waits for the DNS of now.
@@ -39,8 +40,10 @@ const patienceDNS = 20 * time.Second
 type step struct{ Name, Tone, Symbol, Words, Detail string }
 
 // message answers: why this verdict, and what would the sender have to change?
-func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
-	d := &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
+func (u *ui) message(rw http.ResponseWriter, r *http.Request) { u.showMessage(rw, r, false) }
+
+func (u *ui) showMessage(rw http.ResponseWriter, r *http.Request, private bool) {
+	d := &messageData{Shown: private, Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
 	failed := u.findVerdict(r, d)
 	again := r.URL.Query().Get("dns") == "now"
 	ctx, cancel := context.WithTimeout(r.Context(), map[bool]time.Duration{true: patienceDNS, false: patience}[again])
@@ -67,6 +70,9 @@ func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.describe()
+	if d.Evidence != nil {
+		d.Postman = d.Evidence.Private.Mask(d.Postman)
+	}
 	u.countLike(r, d)
 	u.show(rw, r, http.StatusOK, "message", dashed(d.Ref), 0, d)
 }

@@ -124,6 +124,7 @@ type Explained struct {
 	Differences []string         // the difference from the recorded decision, empty if there is none
 	Missing     []string         // DNS answers that were not kept
 	Queries     []Query
+	Private     *Private // nil if only domains are kept
 	Recipients  int
 	Until       time.Time // when the evidence is deleted
 	Now         *Again    // with the DNS of now, if it was asked for
@@ -198,6 +199,7 @@ func Routes(s Source) []web.Route {
 		act("/system/act", u.systemAct),
 		act("/whatif/paste", u.paste),
 		act("/reports/out/act", u.outAct),
+		act("/v/{ref}/show", u.messageShow),
 		act("/reports/upload", u.reportsUpload),
 		act("/reports/{domain}/source", u.chooseSource),
 		act("/audit/watch/set", u.watchSet),
@@ -281,8 +283,12 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return
 	}
+	text := b.String()
+	if m, ok := data.(masked); ok {
+		text = m.mask(text)
+	}
 	web.PageHeaders(rw)
-	send(rw, r, status, b.Bytes())
+	send(rw, r, status, []byte(text))
 }
 
 // here returns the address of the page, to come back to.
