@@ -256,6 +256,12 @@ func want[T any](d *decoder, path, what string, x any) (T, bool) {
 		if s, isText := x.(string); isText && strings.HasPrefix(what, "a list") {
 			what += fmt.Sprintf(": write [%q]", s)
 		}
+		if list, isList := x.([]any); isList && strings.HasPrefix(what, "text") {
+			what += ", not a list"
+			if len(list) == 1 {
+				what += fmt.Sprintf(": write %q", fmt.Sprint(list[0]))
+			}
+		}
 		d.problem(path, "must be %s", what)
 	}
 	return v, ok

@@ -25,6 +25,8 @@ func TestInWords(t *testing.T) {
 		{"YAML", "enforce: observe\n", `key and value are separated by =, not by a colon: write enforce = "observe"`},
 		{"no value", "enforce =\n", "the value of enforce is missing"},
 		{"text for a list", "[[relay]]\nip = '192.0.2.1'\nresults = 'gw.test'\n", "f:2:6: [[relay]] ip: must be a list in brackets: write [\"192.0.2.1\"]"},
+		{"list for a text", "[listen]\nmilter = ['127.0.0.1:8895']\n", "f:2:1: [listen] milter: must be text in quotes, not a list: write \"127.0.0.1:8895\""},
+		{"lists for a text", "[listen]\nmilter = ['127.0.0.1:8895', '[::1]:8895']\n", "[listen] milter: must be text in quotes, not a list"},
 		{"anything else", "[listen\n", "f:1:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -98,6 +98,16 @@ func (b *compiler) rule(c *Rule) {
 	}
 }
 
+// beforePlace returns the octets of a line, counted from 1, before a column, counted in characters from 0.
+func beforePlace(source string, line, column int) string {
+	lines := strings.Split(source, "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	characters := []rune(lines[line-1])
+	return string(characters[:min(max(0, column), len(characters))])
+}
+
 // compile type-checks an expression. Each of its errors is a problem with a position.
 func (b *compiler) compile(source string) cel.Program {
 	if len(source) > maxSource {
@@ -115,7 +125,7 @@ func (b *compiler) compile(source string) cel.Program {
 	}
 	ast, issues := env.Compile(source)
 	for _, e := range issues.Errors() {
-		text, syntax := syntaxInWords(strings.TrimSpace(e.Message))
+		text, syntax := syntaxInWords(strings.TrimSpace(e.Message), beforePlace(source, e.Location.Line(), e.Location.Column()))
 		b.problem("when", "%s", text)
 		p := &b.problems[len(b.problems)-1]
 		p.Line, p.Column = max(1, e.Location.Line()), e.Location.Column()+1
@@ -143,10 +153,10 @@ var syntaxError = regexp.MustCompile(`(?s)^Syntax error: (token recognition erro
 
 // syntaxInWords says what is wrong with the syntax of an expression; syntax is false for any other
 // error, whose text stays.
-func syntaxInWords(message string) (text string, syntax bool) {
+func syntaxInWords(message, before string) (text string, syntax bool) {
 	m := syntaxError.FindStringSubmatch(message)
 	if m == nil {
-		return typeInWords(message), strings.HasPrefix(message, "Syntax error")
+		return typeInWords(message, before), strings.HasPrefix(message, "Syntax error")
 	}
 	found := strings.TrimSpace(m[2])
 	switch word := strings.ToLower(found); {
@@ -206,8 +216,10 @@ func (r *rule) eval(v *verdict) (bool, error) {
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	object := func(v any) *cel.Type { return cel.ObjectType(reflect.TypeOf(v).String()) }
 	types := []any{ext.ParseStructTag("json")}
-	for _, s := range structures {
-		types = append(types, reflect.TypeOf(s))
+	for _, value := range variables {
+		if value != nil {
+			types = append(types, reflect.TypeOf(value))
+		}
 	}
 	return cel.NewEnv(
 		ext.NativeTypes(types...),

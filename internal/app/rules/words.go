@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -11,11 +12,10 @@ import (
 	"postseal/internal/core/resultjson"
 )
 
-// variables are those of an expression, as environment declares them.
-var variables = []string{"arc", "author", "client", "decision", "dkim", "dmarc", "envelope", "iprev", "list_id", "spf"}
-
-// structures are the types whose fields an expression names.
-var structures = []any{Verdict{}, Author{}, IPRev{}, Client{}, Envelope{}, resultjson.SPF{}, resultjson.DKIM{}, resultjson.ARC{}, resultjson.DMARC{}}
+// variables are those of an expression, as environment declares them, each with its type or that of
+// its elements.
+var variables = map[string]any{"arc": resultjson.ARC{}, "author": Author{}, "client": Client{}, "decision": Verdict{}, "dkim": resultjson.DKIM{},
+	"dmarc": resultjson.DMARC{}, "envelope": Envelope{}, "iprev": IPRev{}, "list_id": nil, "spf": resultjson.SPF{}}
 
 // values are words that fields contain, and that are text.
 var values = []string{"accept", "quarantine", "reject", "defer", "none", "pass", "fail", "softfail", "neutral", "policy", "temperror", "permerror",
@@ -24,42 +24,61 @@ var values = []string{"accept", "quarantine", "reject", "defer", "none", "pass",
 var (
 	unknownName  = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 	unknownField = regexp.MustCompile(`^undefined field '([^']*)'`)
+	fieldOfList  = regexp.MustCompile(`^type 'list\(.*' does not support field selection`)
 	noOverload   = regexp.MustCompile(`^found no matching overload for '_?(==|!=|<=|>=|<|>|&&|\|\||in|@in)_?' applied to '\((.*)\)'`)
+	listOf       = regexp.MustCompile(`list\(([^)]*)\)`)
+	lastName     = regexp.MustCompile(`([a-z_]+)(\[[^\]]*\])?$`)
 )
 
-// typeInWords says what is wrong with the names and types of an expression.
-func typeInWords(message string) string {
+// typeInWords says what is wrong with the names and types of an expression. before is what stands
+// before the place of the error.
+func typeInWords(message, before string) string {
 	if m := unknownName.FindStringSubmatch(message); m != nil {
 		if slices.Contains(values, strings.ToLower(m[1])) {
 			return fmt.Sprintf("text is written in quotes: write %q", strings.ToLower(m[1]))
 		}
-		return unknown("variable or function", m[1], variables) + "; the variables are " + strings.Join(variables, ", ")
+		names := slices.Sorted(maps.Keys(variables))
+		return unknown("variable or function", m[1], names) + "; the variables are " + strings.Join(names, ", ")
 	}
 	if m := unknownField.FindStringSubmatch(message); m != nil {
-		return unknown("field", m[1], fields())
+		return unknown("field", m[1], fieldsOf(before))
+	}
+	if fieldOfList.MatchString(message) {
+		name := "x"
+		if m := lastName.FindStringSubmatch(before); m != nil {
+			name = m[1]
+		}
+		return fmt.Sprintf("%s is a list: choose an element, as in %s[0].result, or ask for any: %s.exists(x, x.result == \"pass\")", name, name, name)
 	}
 	if m := noOverload.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("%s does not go with the types %s", strings.Trim(m[1], "@"), m[2])
+		types := strings.ReplaceAll(listOf.ReplaceAllString(m[2], "list of $1"), "resultjson.", "")
+		return fmt.Sprintf("%s does not go with the types %s", strings.Trim(m[1], "@"), types)
 	}
 	return message
 }
 
 func unknown(kind, name string, known []string) string {
 	text := fmt.Sprintf("there is no %s %q", kind, name)
-	if guess := suggest.Of(name, known); guess != "" {
+	if guess := suggest.Of(name, known); guess != "" && guess != name {
 		text += fmt.Sprintf(", did you mean %q?", guess)
 	}
 	return text
 }
 
-// fields returns the names of all fields.
-func fields() (names []string) {
-	for _, s := range structures {
-		t := reflect.TypeOf(s)
+// fieldsOf returns the fields of the variable at the end of an expression, those of all variables
+// where that is not one.
+func fieldsOf(before string) (names []string) {
+	m := lastName.FindStringSubmatch(before)
+	for variable, value := range variables {
+		if value == nil || m != nil && variables[m[1]] != nil && variable != m[1] {
+			continue
+		}
+		t := reflect.TypeOf(value)
 		for i := range t.NumField() {
 			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return names
 }
