@@ -66,6 +66,9 @@ func (a evidenceCommands) exempt(ctx context.Context, id, dir, why, until string
 	if !e.Accepts(r) {
 		return failf(exitNo, "%s: no entry accepts this message", id)
 	}
+	if e.IP != "" {
+		a.hint("only its address identifies this sender: the entry accepts what %s sends, forgeries included; look at the message first (postseal explain %s)", e.IP, id)
+	}
 	return a.page().Exempt(&view.Exemption{Ref: r.Ref, Entry: e, Report: r, List: b.Message == nil && e.ListID+e.Author == ""})
 }
 
