@@ -24,6 +24,9 @@ import (
 	"postseal/store"
 )
 
+// saveEvery is how often the time is saved when an alarm was last there.
+const saveEvery = time.Minute
+
 // alarmEvery is how often alarms are looked for.
 var alarmEvery = failpoint.Soon(15 * time.Second)
 
@@ -45,7 +48,8 @@ type alarms struct {
 	lost    map[string]int64
 	asked   time.Time // when the database was last queried for reports
 	failing []notify.Alarm
-	id      string       // of this start, as a sender
+	id      string // of this start, as a sender
+	saved   time.Time
 	sent    []sentNotice // that is not noted yet
 
 	stop    context.CancelFunc
@@ -65,7 +69,7 @@ func newAlarms(d *Daemon, now func() time.Time) *alarms {
 		if text, err := os.ReadFile(a.path); err == nil && json.Unmarshal(text, &a.watch.Seen) != nil {
 			a.watch.Seen = nil
 		}
-		a.watch.Release() // no other process sends them
+		a.watch.Resume(a.now())
 	}
 	return a
 }
@@ -122,7 +126,7 @@ func (a *alarms) step(ctx context.Context) {
 		e := &events[i]
 		a.d.log.Warn("notification", "state", e.State, "kind", e.Kind, "name", listener.Text(e.Name), "text", listener.Text(e.Text))
 	}
-	if len(events) > 0 {
+	if len(events) > 0 || a.watch.On() && now.Sub(a.saved) >= saveEvery {
 		a.save()
 	}
 	for len(due) > 0 && ctx.Err() == nil {
@@ -185,9 +189,14 @@ func (a *alarms) store(c *conf.Config, now time.Time) (all []notify.Alarm) {
 	}
 	s := w.Stats()
 	for _, reason := range slices.Sorted(maps.Keys(s.Lost)) {
-		if more := s.Lost[reason] - a.lost[reason]; more > 0 && a.lost != nil {
-			all = append(all, notify.Alarm{Name: "verdicts are lost: " + reason, Kind: "losses", Text: fmt.Sprintf("%d verdicts are missing in the history so far (reason %s); this alarm is sent for any loss. See postseal store status.", s.Lost[reason], reason)})
+		if s.Lost[reason] == a.lost[reason] {
+			continue
 		}
+		text := fmt.Sprintf("Verdicts missing in the history since this start: %d (reason %s); this alarm is sent for any loss. See postseal store status.", s.Lost[reason], reason)
+		if reason == store.LossCrash {
+			text = "The daemon was killed or crashed: an unknown number of verdicts of its last second is missing in the history (reason crash); this alarm is sent for any loss. See postseal store status."
+		}
+		all = append(all, notify.Alarm{Name: "verdicts are lost: " + reason, Kind: "losses", Text: text})
 	}
 	a.lost = s.Lost
 	if ahead := a.d.history.doubt.ahead.Load(); ahead != nil {
@@ -271,7 +280,7 @@ func exempted(e *rules.Exempt) string {
 
 // save writes which alarms were notified.
 func (a *alarms) save() {
-	if a.path == "" {
+	if a.saved = a.now(); a.path == "" {
 		return
 	}
 	text, err := json.Marshal(a.watch.Seen)

@@ -61,7 +61,7 @@ func TestAlarms(t *testing.T) {
 	}
 	step(0)
 	d.history.writer.Lose(store.LossDisk, 7)
-	step(time.Minute, "begins\n", "verdicts are lost: disk", "7 verdicts are missing", "for any loss")
+	step(time.Minute, "begins\n", "verdicts are lost: disk", "Verdicts missing in the history since this start: 7 (reason disk)", "for any loss")
 	step(time.Minute)
 	step(15*time.Minute, "over\n", "Over after 0s", "verdicts are lost: disk")
 	verdict := listener.Verdict{Report: &postseal.Report{Decision: postseal.Decision{Applied: postseal.Reject}}}

@@ -31,7 +31,7 @@ func TestAlarmsOfFleet(t *testing.T) {
 	}
 	var hosts []*alarms
 	for i := range 3 {
-		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, id: fmt.Sprint(i), watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
+		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, now: func() time.Time { return now }, shared: database, id: fmt.Sprint(i), watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
 	}
 	refusals := notify.Alarm{Name: "many refusals", Kind: "refusals", Text: "x"}
 	ends := notify.Alarm{Name: "rule x ends", Kind: "exemption", Text: "x"}
@@ -94,7 +94,7 @@ func TestAlarmOfDeadHost(t *testing.T) {
 		return nil
 	}
 	host := func(id string) *alarms {
-		return &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, shared: database, id: id, watch: notify.Watch{Host: id}}
+		return &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, now: func() time.Time { return now }, shared: database, id: id, watch: notify.Watch{Host: id}}
 	}
 	refusals := []notify.Alarm{{Name: "many refusals", Kind: "refusals", Text: "x"}}
 	if _, due := host("mx1").turn(t.Context(), now, refusals); len(due) != 1 { // and dies

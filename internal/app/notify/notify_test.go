@@ -73,7 +73,11 @@ func TestRestart(t *testing.T) {
 	if err := json.Unmarshal(text, &again.Seen); err != nil {
 		t.Fatal(err)
 	}
-	if e := again.Step(start.Add(time.Hour), alarms); len(e) > 0 {
+	again.Resume(start.Add(time.Hour))
+	if e := again.Step(start.Add(time.Hour+12*time.Minute), nil); len(e) > 0 { // it takes a while to be noticed
+		t.Errorf("%+v", e)
+	}
+	if e := again.Step(start.Add(time.Hour+13*time.Minute), alarms); len(e) > 0 {
 		t.Errorf("%+v", e)
 	}
 	if e := again.Step(start.Add(3*time.Hour), nil); len(e) != 1 || e[0].State != Over {
@@ -253,7 +257,7 @@ func TestUntold(t *testing.T) {
 	w.Step(now, nil)
 	over := expect("over", claim(0, "1", false), 1)
 	w.Settle(now, &over[0], true)
-	w.Release()
+	w.Resume(now)
 	for n := 2; n <= MaxAttempts; n++ {
 		over = expect(fmt.Sprint("attempt ", n), claim(0, "1", false), 1)
 		w.Settle(now, &over[0], true)

@@ -77,11 +77,25 @@ func (w *Watch) Settle(now time.Time, sent *Untold, failed bool) {
 	}
 }
 
-// Release lets events be sent again whose sender is gone.
-func (w *Watch) Release() {
+// Resume continues with what an earlier process has kept: what that did not send is due, and an alarm that was there counts
+// as seen for a while, since some take minutes to be noticed again.
+func (w *Watch) Resume(now time.Time) {
 	for _, s := range w.Seen {
 		for _, u := range s.Untold {
 			u.Until = time.Time{}
 		}
+		if seen := now.Add(firstCalm / 2); s.On && s.Last.Before(seen) {
+			s.Last = seen
+		}
 	}
+}
+
+// On reports whether an alarm is there.
+func (w *Watch) On() bool {
+	for _, s := range w.Seen {
+		if s.On {
+			return true
+		}
+	}
+	return false
 }
