@@ -26,6 +26,7 @@ var wallClock = map[string]string{
 	"server/attention.go":        "shown, not compared",
 	"server/trial.go":            "shown, not compared",
 	"server/auditruns.go":        "shown, not compared",
+	"server/suggestions.go":      "shown, not compared",
 	"server/exempts.go":          "the days of entries and of the history are wall time",
 	"server/loglevel.go":         "shown, not compared",
 	"server/system.go":           "shown, not compared",

@@ -27,7 +27,7 @@ const (
 // exemptions lists the local policy with how often each entry decided.
 func (d *Daemon) exemptions(ctx context.Context) (*ui.Exemptions, error) {
 	c, now := d.engine.Current().Config, d.history.now().UTC()
-	x := &ui.Exemptions{Schema: ui.ExemptSchema, Entries: []ui.ExemptEntry{}, Since: now.AddDate(0, 0, -hitDays)}
+	x := &ui.Exemptions{Schema: ui.ExemptSchema, Entries: []ui.ExemptEntry{}, Suggestions: []ui.ExemptSuggestion{}, Since: now.AddDate(0, 0, -hitDays)}
 	for i := range c.Exempt {
 		e := &c.Exempt[i]
 		var keys []string
@@ -46,12 +46,17 @@ func (d *Daemon) exemptions(ctx context.Context) (*ui.Exemptions, error) {
 		x.Entries = append(x.Entries, ended(ui.ExemptEntry{Table: "rule", Index: i + 1, Label: r.Name, Entry: entry, Action: r.Action, Why: r.Why, TOML: r.TOML()}, r.Until, now))
 	}
 	d.addErrors(x)
-	if len(x.Entries) == 0 {
-		return x, nil
-	}
 	db := d.history.reader()
 	if db == nil {
 		x.Counted = d.history.noHistory().Error()
+		return x, nil
+	}
+	list, err := suggestions(ctx, db, now)
+	if err != nil {
+		return nil, err
+	}
+	x.Suggestions = list
+	if len(x.Entries) == 0 {
 		return x, nil
 	}
 	end := time.Now().Add(hitTime)

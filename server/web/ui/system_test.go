@@ -77,7 +77,7 @@ func inspectedConfig() *Configuration {
 
 func inspectedExempts() *Exemptions {
 	last := now.Add(-2 * time.Hour)
-	return &Exemptions{Schema: ExemptSchema, Since: now.AddDate(0, 0, -30), Entries: []ExemptEntry{
+	return &Exemptions{Schema: ExemptSchema, Suggestions: []ExemptSuggestion{{By: "list", Sender: "lists.example.net", Author: "acme.test", Messages: 61, Days: 7, LastRef: "V8J8SAPH", LastSeen: last}, {By: "dkim", Sender: hostile, Author: hostile, Messages: 5, Days: 2, LastRef: "V8J8SAPH"}}, Since: now.AddDate(0, 0, -30), Entries: []ExemptEntry{
 		{Table: "exempt", Index: 1, Label: "dkim=partner.example", Entry: "dkim=partner.example", Action: "accept", Why: "ticket 812", Until: "2026-12-01", Days: 1, Ending: true, Week: 61, Month: 212, LastRef: "V8J8SAPH", LastSeen: &last, Asked: map[string]int{"reject": 200, "quarantine": 12}, TOML: "[[exempt]]\ndkim = 'partner.example'\n"},
 		{Table: "exempt", Index: 2, Label: "ip=192.0.2.0/24", Entry: "ip=192.0.2.0/24", Action: "accept", Until: "2026-11-01", Ended: true, Asked: map[string]int{}, TOML: "[[exempt]]\nip = '192.0.2.0/24'\n"},
 		{Table: "rule", Index: 1, Label: "no news", Entry: "no news: " + hostile, Action: "quarantine", Errors: 3, Asked: map[string]int{}, TOML: "[[rule]]\n"}}}

@@ -129,6 +129,19 @@ type Exemptions struct {
 	// Counted says why hits are missing, "" if they are exact. Since is how far they go back.
 	Counted string    `json:"counted"`
 	Since   time.Time `json:"since"`
+	// Suggestions are senders whose mail was not accepted and may be wanted, those with the most mail first.
+	Suggestions []ExemptSuggestion `json:"suggestions"`
+}
+
+// ExemptSuggestion is mail of 7 days through one list, or signed by one domain, for one author.
+type ExemptSuggestion struct {
+	By       string    `json:"by"` // list or dkim
+	Sender   string    `json:"sender"`
+	Author   string    `json:"author"`
+	Messages int       `json:"messages"`
+	Days     int       `json:"days"`
+	LastRef  string    `json:"last_ref"`
+	LastSeen time.Time `json:"last_seen"`
 }
 
 // ExemptEntry is an [[exempt]] or a [[rule]].
