@@ -64,11 +64,11 @@ faults:
 pictures:
 	work=$$(mktemp -d) && (cd "$$work" && npm install --silent --no-audit --no-fund playwright-core@1 axe-core@4) && \
 	POSTSEAL_NODE_MODULES=$$work/node_modules POSTSEAL_SCREENSHOTS=$$work go test ./server/web/ui -run TestBrowserChecks/full -count=1 && \
-	convert "$$work/live-light.png" -crop 1280x560+0+0 +repage -colors 48 PNG8:docs/howto/console-live.png && \
-	convert "$$work/search-light.png" -crop 1280x500+0+0 +repage -colors 48 PNG8:docs/howto/console-search.png && \
-	convert "$$work/audit-light.png" -crop 1280x760+0+0 +repage -colors 48 PNG8:docs/howto/console-audit.png && \
-	convert "$$work/job-light.png" -crop 1280x560+0+0 +repage -colors 48 PNG8:docs/howto/console-list.png && \
-	convert "$$work/live-phone-dark.png" -crop 390x700+0+0 +repage -colors 48 PNG8:docs/howto/console-phone.png; \
+	convert "$$work/live-light.png" -crop 1280x560+0+0 +repage +dither -colors 48 PNG8:docs/howto/console-live.png && \
+	convert "$$work/search-light.png" -crop 1280x500+0+0 +repage +dither -colors 48 PNG8:docs/howto/console-search.png && \
+	convert "$$work/audit-light.png" -crop 1280x760+0+0 +repage +dither -colors 48 PNG8:docs/howto/console-audit.png && \
+	convert "$$work/job-light.png" -crop 1280x560+0+0 +repage +dither -colors 48 PNG8:docs/howto/console-list.png && \
+	convert "$$work/live-phone-dark.png" -crop 390x700+0+0 +repage +dither -colors 48 PNG8:docs/howto/console-phone.png; \
 	status=$$?; rm -rf "$$work"; exit $$status
 
 # Attacks on the daemon and its resolver, in short form and for minutes.

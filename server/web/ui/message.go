@@ -179,8 +179,8 @@ func (d *messageData) describe() {
 	}
 	d.Steps = []step{
 		client,
-		{"SPF", spf.Tone, spf.Symbol, spf.Words, forDomain(v.SPFDomain)},
-		{"DKIM", dkim.Tone, dkim.Symbol, dkim.Words, signedBy(v)},
+		{"SPF", spf.Tone, spf.Symbol, firstWords(spf.Words), forDomain(v.SPFDomain) + butNot(spf)},
+		{"DKIM", dkim.Tone, dkim.Symbol, firstWords(dkim.Words), signedBy(v) + butNot(dkim)},
 		{"DMARC", dmarc.Tone, dmarc.Symbol, dmarc.Words, policyOf(v)},
 		{"Decision", tone(v.Applied), tone(v.Applied), v.Applied, v.Text},
 	}
@@ -188,6 +188,20 @@ func (d *messageData) describe() {
 	d.Postman = fmt.Sprintf("%s %s at %s UTC\nAuthor domain %s, sent by %s [%s]\nSPF %s (%s), DKIM %s (%s), DMARC %s (policy %s)\n%s\nReference %s\n",
 		d.Ref, v.Applied, v.At.UTC().Format("2006-01-02 15:04:05"), orNone(v.Author), v.MailFrom, v.Client,
 		v.SPF, v.SPFDomain, orNone(v.DKIM), signedBy(v), v.DMARC, orNone(v.Policy), d.Note, dashed(d.Ref))
+}
+
+// firstWords are those of a mark in front of its comma.
+func firstWords(s string) string {
+	first, _, _ := strings.Cut(s, ",")
+	return first
+}
+
+// butNot says that a pass does not count for the author.
+func butNot(m Mark) string {
+	if m.Symbol == "ok" && m.Tone == "none" {
+		return ", not for the author"
+	}
+	return ""
 }
 
 func forDomain(domain string) string {
