@@ -103,6 +103,7 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	if err != nil {
 		return nil, err
 	}
+	e.Private = ui.PrivateOf(report, kept.Envelope.From, kept.Envelope.To, again.SPF...)
 	e.Now = &ui.Again{Explanation: explain.Of(again, config), Differences: kept.Check(again), Records: recordChanges(report.Exchanges(), again.Exchanges())}
 	return e, nil
 }

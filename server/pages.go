@@ -22,6 +22,7 @@ func (d *Daemon) routes() []web.Route {
 		get("/v1/attention", web.Reader, d.notices.answer),
 		get("/v1/trial", web.Reader, func(*http.Request) (any, error) { return d.trial.report(), nil }),
 		get("/v1/verdicts/{ref}", web.Reader, d.bundles.verdict),
+		get("/v1/verdicts/{ref}/story", web.Reader, console{d}.story),
 		{Method: http.MethodGet, Path: "/v1/verdicts/{ref}/bundle", Access: web.Admin, Handler: web.Stream(d.engine, d.bundles.text)},
 		get("/v1/verdicts", web.Reader, d.history.verdicts),
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),

@@ -118,6 +118,16 @@ func TestConsole(t *testing.T) {
 			t.Errorf("%s: %d, %q is missing in\n%.2000s", c.path, status, c.want, body)
 		}
 	}
+	var s story
+	if status, body := d.get("/v1/verdicts/" + ref + "/story?dns=now"); status != 200 || json.Unmarshal([]byte(body), &s) != nil || s.Schema != "postseal.explain/1" || !s.Holds || s.Applied != "reject" || len(s.Chapters) == 0 ||
+		len(s.Queries) == 0 || s.Queries[0].TTL == 0 || s.Now == nil || s.Now.Applied != "reject" || len(s.Now.Records) != 0 {
+		t.Errorf("the story: %d %s", status, body)
+	}
+	for path, want := range map[string]int{"/v1/verdicts/" + ref + "/story?dns=then": 400, "/v1/verdicts/" + ref + "/story?x=1": 400, "/v1/verdicts/ZZZZZZZZ/story": 404} {
+		if status, body := d.get(path); status != want {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
 	if status, body := d.get("/v/ZZZZZZZZ"); status != 404 || !strings.Contains(body, "Nothing is known") {
 		t.Errorf("an unknown reference: %d", status)
 	}

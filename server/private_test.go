@@ -18,7 +18,7 @@ func TestMasked(t *testing.T) {
 			break // the history has it
 		}
 	}
-	for _, path := range []string{"/v/" + ref, "/v/" + ref + "?dns=now", "/v1/verdicts/" + ref, "/live?show=all", "/search?q=author:quote.test", "/v1/verdicts", "/whatif"} {
+	for _, path := range []string{"/v/" + ref, "/v/" + ref + "?dns=now", "/v1/verdicts/" + ref, "/v1/verdicts/" + ref + "/story?dns=now", "/live?show=all", "/search?q=author:quote.test", "/v1/verdicts", "/whatif"} {
 		status, body := d.get(path)
 		if i := strings.Index(strings.ToLower(body), "secret"); status != 200 || i >= 0 {
 			t.Errorf("%s: %d, %q", path, status, body[max(0, i-100):min(len(body), max(0, i)+60)])

@@ -32,7 +32,7 @@ var routeTable = map[string]web.Access{
 	"GET /v1/system": web.Reader, "GET /v1/config": web.Reader, "GET /v1/exempt": web.Reader, "GET /v1/lookup": web.Reader, "POST /v1/reload": web.Admin, "PUT /v1/log-level": web.Admin,
 	"GET /whatif": web.Reader, "POST /whatif/paste": web.Admin,
 	"GET /reports": web.Reader, "GET /reports/out": web.Reader, "GET /reports/{domain}": web.Reader,
-	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/reports/in": web.Reader, "PUT /v1/reports/in/{domain}/source": web.Admin, "POST /reports/upload": web.Admin, "POST /v/{ref}/show": web.Admin, "POST /reports/{domain}/source": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/attention": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader, "GET /v1/verdicts/{ref}/bundle": web.Admin,
+	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/reports/in": web.Reader, "PUT /v1/reports/in/{domain}/source": web.Admin, "POST /reports/upload": web.Admin, "POST /v/{ref}/show": web.Admin, "POST /reports/{domain}/source": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/attention": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader, "GET /v1/verdicts/{ref}/bundle": web.Admin, "GET /v1/verdicts/{ref}/story": web.Reader,
 	"GET /v1/domain/{domain}": web.Reader, "GET /v1/tail": web.Reader, "GET /v1/live": web.Reader, "GET /assets/app.js": web.Open,
 	"GET /debug/pprof/": web.Admin, "GET /debug/pprof/profile": web.Admin, "GET /debug/pprof/trace": web.Admin,
 }

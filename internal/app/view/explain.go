@@ -18,18 +18,10 @@ type Explanation struct {
 	Differences []string // differences from what the bundle expects
 }
 
-type explanationJSON struct {
-	Schema  string   `json:"schema"`
-	File    string   `json:"file"`
-	Holds   bool     `json:"holds"`
-	Missing []string `json:"missing"`
-	*explain.Explanation
-}
-
 // Explain writes an explanation.
 func (p *Page) Explain(s *Explanation) error {
 	if p.JSON() {
-		return p.Object(explanationJSON{"postseal.explain/1", s.File, len(s.Differences) == 0, listOf(s.Missing), s.Explanation})
+		return p.Object(explain.NewDocument(s.File, s.Explanation, s.Differences, s.Missing))
 	}
 	p.explanation(s.Explanation)
 	for _, m := range s.Missing {

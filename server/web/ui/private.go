@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -40,8 +41,9 @@ const (
 	shownTo    = 20
 )
 
-// PrivateOf returns what the evidence of a report holds beyond domains, nil if that is nothing.
-func PrivateOf(r *postseal.Report, from string, to []string) *Private {
+// PrivateOf returns what the evidence of a report holds beyond domains, nil if that is nothing. more are results of
+// another evaluation of it.
+func PrivateOf(r *postseal.Report, from string, to []string, more ...spf.Result) *Private {
 	p := &Private{From: from, To: to[:min(len(to), shownTo)]}
 	var addresses []string
 	seen := map[string]bool{}
@@ -67,7 +69,7 @@ func PrivateOf(r *postseal.Report, from string, to []string) *Private {
 	if len(addresses) == 0 {
 		return nil
 	}
-	p.mask = maskOf(addresses, r.SPF, from)
+	p.mask = maskOf(addresses, slices.Concat(r.SPF, more), from)
 	return p
 }
 
