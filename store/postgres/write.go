@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -305,25 +306,24 @@ func unknown(ctx context.Context, tx pgx.Tx, rows []store.Row) (fresh []store.Ro
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	type key struct{ ref, millis int64 }
 	refs, first, last := make([]int64, len(rows)), rows[0].Millis, rows[0].Millis
 	for i := range rows {
 		refs[i], _ = store.RefNumber(rows[i].Ref)
 		first, last = min(first, rows[i].Millis), max(last, rows[i].Millis)
 	}
-	found, err := tx.Query(ctx, fmt.Sprintf("SELECT ref, id >> 21 FROM postseal.verdict WHERE ref = ANY($1) AND id >= %d AND id < %d", store.FirstID(first), store.FirstID(last+1)), refs)
+	found, err := tx.Query(ctx, fmt.Sprintf("SELECT ref, id >> 21 FROM postseal.verdict WHERE ref = ANY($1) AND id >= %d AND id < %d", store.FirstID(first), store.FirstID(last+sqltext.MovedMillis)), refs)
 	if err != nil {
 		return nil, err
 	}
-	known := map[key]bool{}
-	var k key
-	if _, err := pgx.ForEachRow(found, []any{&k.ref, &k.millis}, func() error { known[k] = true; return nil }); err != nil {
+	known := map[int64][]int64{} // the times of each ref
+	var ref, at int64
+	if _, err := pgx.ForEachRow(found, []any{&ref, &at}, func() error { known[ref] = append(known[ref], at); return nil }); err != nil {
 		return nil, err
 	}
 	for i := range rows {
-		k := key{refs[i], rows[i].Millis}
-		if !known[k] {
-			known[k] = true
+		from := rows[i].Millis
+		if !slices.ContainsFunc(known[refs[i]], func(at int64) bool { return at >= from && at < from+sqltext.MovedMillis }) {
+			known[refs[i]] = append(known[refs[i]], from)
 			fresh = append(fresh, rows[i])
 		}
 	}

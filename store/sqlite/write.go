@@ -296,7 +296,7 @@ func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (adde
 			}
 			var known int
 			ref, _ := store.RefNumber(r.Ref)
-			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+table(day)+" WHERE ref = ? AND id >= ? AND id < ?", ref, store.FirstID(r.Millis), store.FirstID(r.Millis+1)).Scan(&known); err != nil {
+			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM "+table(day)+" WHERE ref = ? AND id >= ? AND id < ?", ref, store.FirstID(r.Millis), store.FirstID(r.Millis+sqltext.MovedMillis)).Scan(&known); err != nil {
 				return err
 			}
 			if known > 0 {

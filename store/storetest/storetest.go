@@ -29,7 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		run  func(*testing.T, store.Store)
 	}{
 		{"Position", position}, {"Slots", slots}, {"Search", search}, {"MessageIDs", messageIDs}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
-		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
+		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"ImportSecond", importSecond}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db := open(t)
@@ -392,6 +392,27 @@ func importTwice(t *testing.T, db store.Store) {
 	}
 	if got := len(All(t, db)); got != 50 {
 		t.Errorf("%d rows, want 50", got)
+	}
+}
+
+// importSecond imports more rows of one time than a millisecond has ids, twice: archives give whole seconds.
+func importSecond(t *testing.T, db store.Store) {
+	rows := Rows(store.MaxSeq+1000, 1, 9)
+	for i := range rows {
+		rows[i].Millis, rows[i].Ref = store.Millis(Now), store.RefText(int64(i))
+	}
+	for i, want := range []int{len(rows), 0} {
+		added := 0
+		for part := range slices.Chunk(rows, 1000) {
+			n, err := db.Import(t.Context(), slices.Clone(part), &store.Batch{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			added += n
+		}
+		if added != want {
+			t.Errorf("import %d: %d rows, want %d", i+1, added, want)
+		}
 	}
 }
 

@@ -29,3 +29,8 @@ func (h Hours) List() []store.Hour {
 	slices.SortFunc(list, func(a, b store.Hour) int { return cmp.Compare(b.Start, a.Start) })
 	return list
 }
+
+// MovedMillis bounds how far an id is moved on from the time of its row, in milliseconds, where more rows
+// have the same time than a millisecond has ids: an archive gives whole seconds. A row with the same ref in
+// that time is the same row.
+const MovedMillis = 1000
