@@ -400,3 +400,22 @@ func TestMigrations(t *testing.T) {
 		}
 	}
 }
+
+// TestChangelog: no entry occurs twice.
+func TestChangelog(t *testing.T) {
+	text, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const start = 70 // octets of an entry that are its own
+	seen := map[string]bool{}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if !strings.HasPrefix(line, "- ") || len(line) < start {
+			continue
+		}
+		if seen[line[:start]] {
+			t.Errorf("twice: %s", line[:start])
+		}
+		seen[line[:start]] = true
+	}
+}
