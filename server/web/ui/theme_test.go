@@ -32,3 +32,19 @@ func TestThemeOfPage(t *testing.T) {
 		}
 	}
 }
+
+// TestDarkIsDark: dark that was chosen has the colors of dark that follows the system, which axe looks at.
+func TestDarkIsDark(t *testing.T) {
+	var found []string
+	for _, mark := range []string{":root:not([data-theme=light]){", ":root[data-theme=dark]{color-scheme:dark;"} {
+		_, rest, ok := strings.Cut(string(style), mark)
+		colors, _, _ := strings.Cut(rest, "}")
+		if !ok || !strings.Contains(colors, "--ink:") {
+			t.Fatalf("%s is missing", mark)
+		}
+		found = append(found, colors)
+	}
+	if found[0] != found[1] {
+		t.Errorf("%s\n%s", found[0], found[1])
+	}
+}

@@ -42,6 +42,18 @@ const text = async (page) => (await page.locator("main").innerText()).replace(/\
 const scripts = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: "light", reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC" });
 const plain = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "UTC" });
 
+// picture draws a page until it is drawn twice in the same way: after another size, a frame can be of the
+// page as it was.
+async function picture(page, path) {
+  await page.evaluate(() => scrollTo(0, 0));
+  let last;
+  for (let i = 0; i < 5; i++) {
+    const now = await page.screenshot({ path, fullPage: !!process.env.POSTSEAL_FULL });
+    if (last?.equals(now)) return;
+    last = now;
+  }
+}
+
 async function look(p) {
   const page = await scripts.newPage();
   const bad = watch(page, p.name);
@@ -60,7 +72,7 @@ async function look(p) {
     const size = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, h1: document.querySelectorAll("h1").length }));
     if (size.wide > form.width) bad(`${form.name}: scrolls sideways: ${size.wide} px`);
     if (size.h1 !== 1) bad(`${size.h1} h1`);
-    if (p.picture || process.env.POSTSEAL_FULL) await page.screenshot({ path: `${dir}/${p.name}-${form.name}.png`, fullPage: !!process.env.POSTSEAL_FULL });
+    if (p.picture || process.env.POSTSEAL_FULL) await picture(page, `${dir}/${p.name}-${form.name}.png`);
   }
   await page.setViewportSize({ width: 1280, height: 900 });
   if (!p.brief) {
