@@ -106,9 +106,12 @@ await page.goto(url + "/live?follow=0");
 await page.keyboard.press("g");
 await page.keyboard.press("s");
 await page.waitForURL("**/search");
+const focused = () => page.waitForFunction(() => document.activeElement?.id === "q"); // the browser does so after the page is loaded
+await focused();
 await page.keyboard.type(plan.search); // the field has the focus
 await page.keyboard.press("Enter");
 await page.waitForURL("**/search?q=*");
+await focused();
 const before = await page.locator("main").innerText();
 await page.evaluate(() => document.activeElement?.blur());
 await page.keyboard.press("j");
