@@ -80,8 +80,19 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		status = http.StatusServiceUnavailable
 		d.Words, d.State = "The search has no answer.", failedState(r, err, "The history cannot be searched")
+	case d.queueID() != "":
+		http.Redirect(rw, r, "/v/"+d.queueID(), http.StatusSeeOther)
+		return
 	}
 	u.show(rw, r, status, "search", "Search", 0, d)
+}
+
+// queueID returns the reference of the only message found, if the search is its queue ID alone.
+func (d *searchData) queueID() string {
+	if d.Query == "" || len(d.Page.Verdicts) != 1 || d.Page.Verdicts[0].QID != d.Query {
+		return ""
+	}
+	return d.Page.Verdicts[0].Ref
 }
 
 // isRef reports whether s contains only the letters of a reference.

@@ -241,6 +241,8 @@ func TestPages(t *testing.T) {
 		{"search, off", off, "/search?q=x.test", 200, []string{"[store] url is"}, nil},
 		{"search, failing", failing, "/search?q=x.test", 503, []string{"cannot be searched: disk on fire"}, nil},
 		{"a reference goes to its page", full, "/search?q=" + ref, 303, []string{"/v/" + ref}, nil},
+		{"a queue ID goes to its page", full, "/search?q=4cXkEVIL", 303, []string{"/v/" + store.RefText(1167)}, nil},
+		{"a field with a queue ID is a search", full, "/search?q=qid:4cXkEVIL", 200, []string{"1 found"}, nil},
 		{"message", full, "/v/" + ref, 200, []string{"Quarantined", "a list or forwarder changed the message", "141 octets in 5 lines", "include:_spf.host.example", "holds", "Local parts and subjects are not kept", "RFC 7208"}, nil},
 		{"message, its queries", full, "/v/" + ref, 200, []string{"8 queries, 1 from the cache, 35 ms from first to last", "7.1 ms", "3 recipients.", "Kept until 30 Dec 2026", "this week", "What if it were exempt?"}, []string{"With the DNS of now <"}},
 		{"message, the DNS of now", full, "/v/" + ref + "?dns=now", 200, []string{"With the DNS of now", "What differs: dkim", "v=DMARC1; p=none"}, nil},
