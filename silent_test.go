@@ -23,7 +23,7 @@ import (
 	"postseal/resolver/stub"
 )
 
-var silentTime = flag.Duration("silent", 3*time.Second, "how long TestSilentSenders attacks")
+var silentTime = flag.Duration("silent", time.Second, "how long TestSilentSenders attacks")
 
 // TestSilentSenders: forty connections, each from its own network, send forgeries of a
 // protected domain, one after the other, with ten signatures whose name servers never answer. A

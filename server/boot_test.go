@@ -26,6 +26,7 @@ func bootOptions(t *testing.T, log *listenertest.Log, config string) Options {
 
 // TestBoot: a host that is still starting is waited for; what a person must fix is not.
 func TestBoot(t *testing.T) {
+	t.Parallel() // it waits
 	const config = "[listen]\nmilter = '127.0.0.1:0'\nhttp = ''\n[bundles]\ndir = ''\n"
 	for _, tt := range []struct {
 		name  string

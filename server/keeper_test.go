@@ -94,6 +94,7 @@ func TestNoHistory(t *testing.T) {
 // TestStoreAway: mail continues while the database cannot be used, and is in the history when
 // it can.
 func TestStoreAway(t *testing.T) {
+	t.Parallel() // it waits
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "store.db"), 0o750); err != nil { // no file can be there
 		t.Fatal(err)

@@ -208,6 +208,9 @@ func TestStream(t *testing.T) {
 // TestStreamCost: a hundred viewers of fifty verdicts a second cost at most 3 % of a core beyond
 // what their own clients take, which run in this process too: so twice that is asked here.
 func TestStreamCost(t *testing.T) {
+	if *latencyBlocks == 0 {
+		t.Skip("skipped: it measures; run it with -latency 1")
+	}
 	const viewers, rate, seconds = 100, 50, 3
 	h := &keeper{live: newLive(time.Now), now: time.Now}
 	server := httptest.NewServer(web.Stream(nil, h.stream))

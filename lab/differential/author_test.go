@@ -18,7 +18,7 @@ import (
 	"postseal/message"
 )
 
-var authorCases = flag.Int("authors", 4000, "generated From fields that are compared with other readers")
+var authorCases = flag.Int("authors", 1000, "generated From fields that are compared with other readers")
 
 // TestAuthorReaders: whatever domain another reader shows as the author's is among the Author
 // Domains, or there are none and the message is refused. The readers are Go's net/mail,

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	cases  = flag.Int("cases", 100, "how many cases of each kind to make")
+	cases  = flag.Int("cases", 30, "how many cases of each kind to make")
 	first  = flag.Int("first", 0, "the number of the first case")
 	seed   = flag.Uint64("seed", 1, "what the cases are made from")
 	kinds  = flag.String("kinds", strings.Join(Kinds(), ","), "kinds of cases to make, separated by commas")

@@ -43,6 +43,7 @@ func following(t *testing.T, args ...string) *bufio.Scanner {
 // TestFollow: --follow shows what the search finds once each, also the verdicts of a node that
 // is after the others.
 func TestFollow(t *testing.T) {
+	t.Parallel() // it waits
 	path := filepath.Join(t.TempDir(), "store.db")
 	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 	if err != nil {

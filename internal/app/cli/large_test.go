@@ -18,6 +18,7 @@ import (
 
 // TestLargeMessage: 200 MB go through with the memory of a small message.
 func TestLargeMessage(t *testing.T) {
+	t.Parallel()                            // in processes of its own
 	const size, most = 200 << 20, 120 << 20 // about 73 MB: 16 MB are kept to say why a signature broke, and grow in steps
 	if underRace {
 		t.Skip("skipped: the race detector multiplies the memory that is measured here")
@@ -47,11 +48,14 @@ func TestLargeMessage(t *testing.T) {
 	}
 }
 
-var archive = flag.Int("archive", 64, "megabytes of the archive of TestReplayMemory")
+var archive = flag.Int("archive", 0, "megabytes of the archive of TestReplayMemory, which .ci/run gives")
 
 // TestReplayMemory: the memory of a replay does not grow with the archive, which comes through a
 // pipe: go test -run ReplayMemory -archive 10240 for one of 10 GB.
 func TestReplayMemory(t *testing.T) {
+	if *archive == 0 {
+		t.Skip("skipped: it measures; run it with -archive 64")
+	}
 	const most = 96 << 20 // 55 MB on an idle machine, more where the collector has to wait for a processor
 	if underRace {
 		t.Skip("skipped: the race detector multiplies the memory that is measured here")
