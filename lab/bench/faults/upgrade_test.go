@@ -14,7 +14,8 @@ import (
 
 const migrationFiles = "store/postgres/migrations"
 
-// older builds the daemon as it was before the newest migration, from the history of the repository.
+// older builds the daemon as it was before the newest migration, whatever number that had at first, from the history of
+// the repository.
 func older(t *testing.T) string {
 	t.Helper()
 	git := func(args ...string) string {
@@ -31,7 +32,7 @@ func older(t *testing.T) string {
 		t.Fatal("no migrations")
 	}
 	newest := migrationFiles + "/" + filepath.Base(slices.Max(files))
-	commit := git("-C", root, "log", "--diff-filter=A", "--format=%H", "-1", "--", newest)
+	commit := git("-C", root, "log", "--follow", "--diff-filter=A", "--format=%H", "-1", "--", newest)
 	if commit == "" {
 		t.Skipf("SKIPPED: the history of the repository does not have the commit that added %s", newest)
 	}
