@@ -294,8 +294,8 @@ func TestSharedLinks(t *testing.T) {
 	if key := keys(); len(key) != 1 {
 		t.Error("the new key is used before every host knows it")
 	}
+	old := keys() // before the new one can be in use: a host looks at any moment
 	on(t, direct, "UPDATE postseal.secret SET from_at = from_at - 61000 WHERE until_at = 0")
-	old := keys()
 	until(t, "the new key in the state folders", func() bool {
 		k := keys()
 		for key := range k {
