@@ -3,7 +3,6 @@ package writer_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,8 +28,6 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("WRITER_TEST_CRASH"); dir != "" {
 		crashing(dir)
 	}
-	flag.Parse()
-	flag.Set("test.parallel", "8") //nolint:errcheck // the flag exists; these tests wait for the disk and for time
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
