@@ -81,13 +81,13 @@ func (a evidenceCommands) findBundle(id, dir string) (*bundle.Bundle, string, er
 
 func (a evidenceCommands) explain(ctx context.Context, id, dir string) error {
 	if _, err := os.Stat(id); err != nil && strings.Contains(id, "@") {
-		if id, err = (historyCommands{a.app}).refOf(ctx, id); err != nil {
+		if id, err = historyCommands(a).refOf(ctx, id); err != nil {
 			return err
 		}
 	}
 	b, path, err := a.findBundle(id, dir)
 	if err != nil {
-		return historyCommands{a.app}.explainFromHistory(ctx, id, err)
+		return historyCommands(a).explainFromHistory(ctx, id, err)
 	}
 	r, v, err := evaluate(ctx, path, b, func(c *postseal.Config) { c.Trace = true })
 	if err != nil {

@@ -93,7 +93,7 @@ func (a *app) messageIDKey() (store.MessageIDKey, error) {
 
 // historyCommands are those about past verdicts.
 func (a historyCommands) commands() []*cobra.Command {
-	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), storeCommands{a.app}.storeCommand(), evidenceCommands{a.app}.whatIfCommand()}
+	return []*cobra.Command{a.historyCommand(), a.tailCommand(), a.domainCommand(), storeCommands(a).storeCommand(), evidenceCommands(a).whatIfCommand()}
 }
 
 func (a historyCommands) historyCommand() *cobra.Command {

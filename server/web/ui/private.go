@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"postseal"
 	"postseal/message"
@@ -139,11 +140,8 @@ func written(text string) []string {
 // part of a domain is omitted.
 func maskedAddress(local, domain string) string {
 	first := ""
-	for _, c := range strings.Trim(local, `"`) {
-		if unicode.IsLetter(c) || unicode.IsDigit(c) {
-			first = string(c)
-		}
-		break
+	if c, _ := utf8.DecodeRuneInString(strings.Trim(local, `"`)); unicode.IsLetter(c) || unicode.IsDigit(c) {
+		first = string(c)
 	}
 	if !domainLike.MatchString(domain) {
 		domain = "…"
