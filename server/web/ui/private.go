@@ -59,9 +59,7 @@ func PrivateOf(r *postseal.Report, from string, to []string, more ...spf.Result)
 	for _, x := range p.To {
 		note(x)
 	}
-	header := r.Evidence().Header
-	for i := range header.Len() {
-		f := header.At(i)
+	for _, f := range fromFirst(r.Evidence().Header) {
 		p.field(&f)
 		for _, m := range addressLike.FindAllString(string(f.Value()), -1) {
 			note(m)
@@ -72,6 +70,20 @@ func PrivateOf(r *postseal.Report, from string, to []string, more ...spf.Result)
 	}
 	p.mask = maskOf(addresses, slices.Concat(r.SPF, more), from)
 	return p
+}
+
+// fromFirst returns the fields with those that a page shows in front, so that no number of recipients before them uses
+// up maxPrivate.
+func fromFirst(header *message.Header) []message.Field {
+	var shown, others []message.Field
+	for i := range header.Len() {
+		if f := header.At(i); f.Is("From") {
+			shown = append(shown, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	return append(shown, others...)
 }
 
 func (p *Private) field(f *message.Field) {

@@ -2,10 +2,40 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
 	"html/template"
+	"net/netip"
 	"strings"
 	"testing"
+
+	"postseal"
+	"postseal/resolver/dnstest"
 )
+
+// TestMaskManyRecipients: however many recipients stand before the author, its local part is masked.
+func TestMaskManyRecipients(t *testing.T) {
+	dns, err := dnstest.Parse(`acme.test. 300 TXT "v=spf1 -all"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := postseal.New(postseal.Config{AuthservID: "mx.test", Resolver: dns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	text.WriteString("To: r@rcpt.test")
+	for i := range 2 * maxPrivate {
+		fmt.Fprintf(&text, ",\r\n r%d@rcpt.test", i)
+	}
+	text.WriteString("\r\nFrom: secret@acme.test\r\n\r\nx\r\n")
+	r, err := postseal.VerifyReader(t.Context(), v, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x.test", "", strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := PrivateOf(r, "", nil); p == nil || p.Author != "secret@acme.test" || p.Mask("by secret@acme.test") != "by s…@acme.test" {
+		t.Errorf("%+v", p)
+	}
+}
 
 // TestMask: whatever an address is made of, it is masked in HTML, JSON and text, and what stands for it is
 // neither markup nor breaks JSON.
