@@ -198,13 +198,13 @@ func (r *run) key(k *DKIMKey, a resolver.Answer) {
 
 // keyFault finds what is wrong with a record that is not a key, which msg says too.
 func keyFault(find func(id string, at Where, detail, fix string), lengths []int, at Where, msg string) {
-	_, fault, _ := repair.Key(at.Record, lengths)
+	fault, offset := repair.Damage(at.Record, lengths)
 	if fault == repair.OtherFault {
 		find("dkim.syntax", at, msg, "")
 		return
 	}
-	if i := strings.Index(at.Record, "p="); i >= 0 && fault != repair.StringOrder {
-		at.Offset = i
+	if offset >= 0 {
+		at.Offset = offset
 	}
 	find("dkim."+string(fault), at, fault.Detail(), "")
 }

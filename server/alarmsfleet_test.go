@@ -14,21 +14,27 @@ import (
 	"postseal/internal/app/notify"
 )
 
+// noticeTable is a database of notices, which may be away. Its clock differs from that of the hosts.
+func noticeTable(now *time.Time, away *bool) func(context.Context, func(time.Time, map[string]string)) error {
+	table := map[string]string{}
+	return func(_ context.Context, step func(time.Time, map[string]string)) error {
+		if *away {
+			return errors.New("away")
+		}
+		told := maps.Clone(table)
+		step(now.Add(time.Second), told)
+		table = told
+		return nil
+	}
+}
+
 // TestAlarmsOfFleet: of three hosts, one tells each alarm that is about all of them, and one tells that
 // it is over, also if the host that told it is gone. Each tells what is about itself. While the database is
 // away, each tells for itself, and nothing twice when it is back.
 func TestAlarmsOfFleet(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	table, away := map[string]string{}, false
-	database := func(_ context.Context, step func(time.Time, map[string]string)) error {
-		if away {
-			return errors.New("away")
-		}
-		told := maps.Clone(table)
-		step(now.Add(time.Second), told) // its clock differs
-		table = told
-		return nil
-	}
+	away := false
+	database := noticeTable(&now, &away)
 	var hosts []*alarms
 	for i := range 3 {
 		hosts = append(hosts, &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, now: func() time.Time { return now }, shared: database, id: fmt.Sprint(i), watch: notify.Watch{Host: fmt.Sprint("mx", i+1)}})
@@ -83,16 +89,8 @@ func TestAlarmsOfFleet(t *testing.T) {
 // host; one that was sent while the database was away is not told again.
 func TestAlarmOfDeadHost(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	table, away := map[string]string{}, false
-	database := func(_ context.Context, step func(time.Time, map[string]string)) error {
-		if away {
-			return errors.New("away")
-		}
-		told := maps.Clone(table)
-		step(now, told)
-		table = told
-		return nil
-	}
+	away := false
+	database := noticeTable(&now, &away)
 	host := func(id string) *alarms {
 		return &alarms{d: &Daemon{log: slog.New(slog.DiscardHandler)}, now: func() time.Time { return now }, shared: database, id: id, watch: notify.Watch{Host: id}}
 	}

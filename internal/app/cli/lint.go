@@ -91,10 +91,9 @@ func lintKey(text string) []lint.Problem {
 		if p.ID != "dkim.syntax" {
 			continue
 		}
-		if _, fault, _ := repair.Key(text, nil); fault != repair.OtherFault {
+		if fault, offset := repair.Damage(text, nil); fault != repair.OtherFault {
 			rule, _ := audit.RuleOf("dkim." + string(fault))
-			at := max(strings.Index(text, "p="), 0)
-			*p = lint.Problem{ID: rule.ID, Severity: lint.Severity(rule.Severity), Offset: at, Message: fault.Detail(), Fix: rule.Fix, RFC: rule.RFC}
+			*p = lint.Problem{ID: rule.ID, Severity: lint.Severity(rule.Severity), Offset: max(offset, 0), Message: fault.Detail(), Fix: rule.Fix, RFC: rule.RFC}
 		}
 	}
 	return problems

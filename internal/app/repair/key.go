@@ -72,6 +72,15 @@ func Key(text string, lengths []int) (record string, fault KeyFault, err error) 
 	return "", OtherFault, unclear("", "there is no key in it: publish it again from where it was made")
 }
 
+// Damage returns the damage to a record that is not a key, and the octet where it is if it has a place: otherwise -1.
+func Damage(text string, lengths []int) (fault KeyFault, offset int) {
+	_, fault, _ = Key(text, lengths)
+	if fault == OtherFault || fault == StringOrder {
+		return fault, -1
+	}
+	return fault, strings.Index(text, "p=")
+}
+
 type candidate struct {
 	text  string
 	fault KeyFault
