@@ -18,7 +18,7 @@ import (
 
 // TestLargeMessage: 200 MB go through with the memory of a small message.
 func TestLargeMessage(t *testing.T) {
-	t.Parallel()                            // in processes of its own
+	t.Parallel() // in processes of its own
 	const size = 200 << 20
 	most := int64(80 << 20) // 16 MB are kept to say why a signature broke, and grow in steps
 	if *archive == 0 {
