@@ -9,6 +9,7 @@ import (
 	"mime"
 	"mime/quotedprintable"
 	"strings"
+	"unicode/utf8"
 
 	"postseal/internal/core/bodyhash"
 )
@@ -113,7 +114,7 @@ func canonicalLine(c bodyhash.Canonicalization, line []byte) []byte {
 	if c == bodyhash.Simple {
 		return line
 	}
-	var b []byte
+	b := make([]byte, 0, len(line))
 	for i := 0; i < len(line); i++ {
 		if line[i] != ' ' && line[i] != '\t' {
 			b = append(b, line[i])
@@ -190,16 +191,22 @@ type rewriting struct {
 
 var rewritings = []rewriting{
 	{Refolded, `lines that begin with "From " were changed to ">From ", as mail stores do`, func(b []byte) []byte {
-		return bytes.ReplaceAll(bytes.TrimPrefix(b, []byte(">")), []byte("\n>From "), []byte("\nFrom "))
+		if bytes.HasPrefix(b, []byte(">")) {
+			return bytes.ReplaceAll(b[1:], []byte("\n>From "), []byte("\nFrom "))
+		}
+		return replaced(b, "\n>From ", "\nFrom ")
 	}},
-	{Refolded, `the "." that SMTP adds to lines was not removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n.."), []byte("\n.")) }},
-	{Refolded, `a "." at the start of lines was removed`, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n."), []byte("\n..")) }},
-	{Refolded, "line endings were written as CR CR LF", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\r\n"), []byte("\r\n")) }},
-	{Refolded, "bare line feeds became line endings, or line endings bare line feeds", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
+	{Refolded, `the "." that SMTP adds to lines was not removed`, func(b []byte) []byte { return replaced(b, "\n..", "\n.") }},
+	{Refolded, `a "." at the start of lines was removed`, func(b []byte) []byte { return replaced(b, "\n.", "\n..") }},
+	{Refolded, "line endings were written as CR CR LF", func(b []byte) []byte { return replaced(b, "\r\r\n", "\r\n") }},
+	{Refolded, "bare line feeds became line endings, or line endings bare line feeds", func(b []byte) []byte { return replaced(b, "\r\n", "\n") }},
 	{Refolded, "white space at the end of lines was added", trimLines},
-	{Refolded, "tabs became spaces", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("        "), []byte("\t")) }},
+	{Refolded, "tabs became spaces", func(b []byte) []byte { return replaced(b, "        ", "\t") }},
 	{Refolded, "the last line ending is missing", func(b []byte) []byte { return append(bytes.Clone(b), '\r', '\n') }},
 	{Recoded, "the body was recoded to quoted-printable after signing", func(b []byte) []byte {
+		if !bytes.Contains(b, []byte("=")) {
+			return nil
+		}
 		out, err := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(b)))
 		if err != nil {
 			return nil
@@ -214,7 +221,10 @@ var rewritings = []rewriting{
 		return out.Bytes()
 	}},
 	{Recoded, "the body was recoded to base64 after signing", func(b []byte) []byte {
-		out, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(b)), ""))
+		if bytes.ContainsAny(b, " \t") {
+			return nil
+		}
+		out, err := base64.StdEncoding.AppendDecode(nil, b)
 		if err != nil {
 			return nil
 		}
@@ -225,6 +235,14 @@ var rewritings = []rewriting{
 		return inBase64(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
 	}},
 	{Recoded, "the body was recoded from UTF-8 to ISO 8859-1, or the other way", latin},
+}
+
+// replaced is b with every old replaced, or nil where there is none.
+func replaced(b []byte, old, new string) []byte {
+	if !bytes.Contains(b, []byte(old)) {
+		return nil
+	}
+	return bytes.ReplaceAll(b, []byte(old), []byte(new))
 }
 
 func (p *patient) rewritten() (Diagnosis, bool) {
@@ -254,21 +272,23 @@ func trimLines(b []byte) []byte {
 
 // inBase64 is b in lines of 76 characters (RFC 2045 §6.8).
 func inBase64(b []byte) []byte {
-	text := base64.StdEncoding.EncodeToString(b)
-	var out bytes.Buffer
-	for len(text) > 76 {
-		out.WriteString(text[:76] + "\r\n")
-		text = text[76:]
+	const octets = 57 // of a line
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(b))+2*(len(b)/octets+1))
+	for len(b) > octets {
+		out = append(base64.StdEncoding.AppendEncode(out, b[:octets]), '\r', '\n')
+		b = b[octets:]
 	}
-	out.WriteString(text + "\r\n")
-	return out.Bytes()
+	return append(base64.StdEncoding.AppendEncode(out, b), '\r', '\n')
 }
 
 // latin reads b as ISO 8859-1 when it is not UTF-8, and as UTF-8 when it can be written in ISO
 // 8859-1.
 func latin(b []byte) []byte {
+	if !bytes.ContainsFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return nil
+	}
 	text := string(b)
-	if strings.ToValidUTF8(text, "") != text {
+	if !utf8.ValidString(text) {
 		var out strings.Builder
 		for _, c := range b {
 			out.WriteRune(rune(c))

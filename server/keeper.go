@@ -256,16 +256,23 @@ const maxSeen = 100_000
 // seenFacts are the facts that the journal already has for this day.
 type seenFacts struct {
 	day   store.Day
-	known map[string]bool
+	known map[fact]bool
+}
+
+// fact is what one message can show: a selector with its kind of key, or a record.
+type fact struct {
+	name, selector string
+	bits           int
+	verified       bool
+	record         store.Hash
 }
 
 // fresh returns the facts that are new on this day.
 func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
 	if s.known == nil || s.day != day {
-		s.day, s.known = day, map[string]bool{}
+		s.day, s.known = day, map[fact]bool{}
 	}
-	isNew := func(parts ...string) bool {
-		key := fmt.Sprint(parts)
+	isNew := func(key fact) bool {
 		if s.known[key] || len(s.known) >= maxSeen {
 			return false
 		}
@@ -273,12 +280,12 @@ func (s *seenFacts) fresh(b store.Batch, day store.Day) (f store.Batch) {
 		return true
 	}
 	for _, x := range b.Selectors {
-		if isNew("s", x.Domain, x.Selector, fmt.Sprint(x.Bits, x.Verified)) {
+		if isNew(fact{name: x.Domain, selector: x.Selector, bits: x.Bits, verified: x.Verified}) {
 			f.Selectors = append(f.Selectors, x)
 		}
 	}
 	for _, r := range b.Records {
-		if isNew("r", r.Name, string(r.Hash[:])) {
+		if isNew(fact{name: r.Name, record: r.Hash}) {
 			f.Records = append(f.Records, r)
 		}
 	}
