@@ -14,8 +14,19 @@ import (
 	"postseal/resolver"
 )
 
-// Zone answers from zone text alone. It does not change and is safe for concurrent use.
+// Zone answers from zone text alone. It does not change and is safe for concurrent use. The zero
+// Zone contains no name.
 type Zone struct{ zone *dnszone.Zone }
+
+// empty is the content of the zero Zone.
+var empty dnszone.Zone
+
+func (z *Zone) content() *dnszone.Zone {
+	if z.zone == nil {
+		return &empty
+	}
+	return z.zone
+}
 
 // Parse reads one zone from each text. The error names the line and says what is wrong there.
 func Parse(texts ...string) (*Zone, error) { return of(dnszone.Parse(texts...)) }
@@ -33,20 +44,21 @@ func of(z *dnszone.Zone, err error) (*Zone, error) {
 
 // Lookup implements resolver.Resolver.
 func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	return z.zone.Lookup(ctx, name, t)
+	return z.content().Lookup(ctx, name, t)
 }
 
 // Peek returns what Lookup does, without waiting; ok is false for a fault.
 func (z *Zone) Peek(name string, t resolver.Type) (a resolver.Answer, ok bool) {
-	return z.zone.Peek(name, t)
+	return z.content().Peek(name, t)
 }
 
-// Server answers from a Zone over UDP and TCP, on the same port. It must be closed.
+// Server answers from a Zone over UDP and TCP, on the same port. Serve returns one; it must be
+// closed.
 type Server struct{ server *dnszone.Server }
 
 // Serve starts a server on a free port of 127.0.0.1.
 func (z *Zone) Serve() (*Server, error) {
-	s, err := z.zone.Serve()
+	s, err := z.content().Serve()
 	if err != nil {
 		return nil, err
 	}

@@ -49,3 +49,22 @@ func TestErrors(t *testing.T) {
 		t.Error("a fault is known without waiting")
 	}
 }
+
+// TestZeroZone: a Zone that was not parsed has no names, and can be served.
+func TestZeroZone(t *testing.T) {
+	var z dnstest.Zone
+	a, err := z.Lookup(t.Context(), "acme.test", resolver.TXT)
+	if err != nil || !a.NXDomain {
+		t.Errorf("Lookup: %+v, %v, want NXDOMAIN", a, err)
+	}
+	if a, ok := z.Peek("acme.test", resolver.MX); !ok || !a.NXDomain {
+		t.Errorf("Peek: %+v, %v, want NXDOMAIN", a, ok)
+	}
+	s, err := z.Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,8 +1,10 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -35,5 +37,41 @@ func TestWriteFails(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".new-*")); len(left) > 0 {
 		t.Errorf("files that were left: %q", left)
+	}
+}
+
+// TestReplace: a file of the operator keeps its mode, owner and group, and a link stays a link.
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "a"), filepath.Join(dir, "link")
+	o := Options{Mode: 0o600, Prefix: ".new-"}
+	if err := Replace(path, []byte("1"), o); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("a new file: %v, %v", info, err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o640), os.Symlink("a", link)); err != nil {
+		t.Fatal(err)
+	}
+	group := os.Getgid()
+	if os.Geteuid() == 0 {
+		group = 12345
+	}
+	if err := os.Chown(path, os.Getuid(), group); err != nil {
+		t.Fatal(err)
+	}
+	if err := Replace(link, []byte("2"), o); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "2" || info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != group {
+		t.Errorf("%q, mode %v, %+v, want group %d", text, info.Mode(), info.Sys(), group)
+	}
+	if target, err := os.Readlink(link); err != nil || target != "a" {
+		t.Errorf("the link leads to %q, %v", target, err)
 	}
 }

@@ -178,7 +178,7 @@ func (a *app) create(path string) (*outputFile, error) {
 			return nil, err
 		}
 	}
-	f, err := newOutput(path)
+	f, err := newOutput(path, 0o644)
 	if err == nil {
 		f.begun = a.flags.resume
 	}

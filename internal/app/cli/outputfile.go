@@ -15,13 +15,13 @@ type outputFile struct {
 	begun bool
 }
 
-// newOutput opens the file at path, creating it if it is missing.
-func newOutput(path string) (*outputFile, error) {
+// newOutput opens the file at path, creating it with mode if it is missing.
+func newOutput(path string, mode fs.FileMode) (*outputFile, error) {
 	_, err := os.Lstat(path)
 	made := errors.Is(err, fs.ErrNotExist)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, mode)
 	if errors.Is(err, fs.ErrPermission) { // it may be written, not read
-		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, mode)
 	}
 	return &outputFile{File: f, path: path, made: made}, err
 }

@@ -257,6 +257,7 @@ func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []strin
 	if err != nil {
 		return err
 	}
+	defer lines.close(false)
 	options.Done = done
 	into, err := a.openInto(ctx, f)
 	if err != nil {
@@ -269,8 +270,9 @@ func (a replayCommand) replay(ctx context.Context, f *replayFlags, paths []strin
 	}
 	defer end()
 	took := a.replaySum(ctx, f.waiting, results, summary, lines, archive, dns)
-	err = errors.Join(lines.close(ctx.Err() == nil), into.end(ctx))
-	if err == nil && ctx.Err() == nil && summary.Messages() == 0 {
+	found := summary.Messages() > 0
+	err = errors.Join(lines.close(ctx.Err() == nil && found), into.end(ctx))
+	if err == nil && ctx.Err() == nil && !found {
 		return noMessage(paths, summary)
 	}
 	page := a.page()

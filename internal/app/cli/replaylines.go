@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,11 +20,12 @@ import (
 // --format jsonl the results. A nil one does nothing.
 type lineFile struct {
 	path string
-	file *os.File // nil if w is that of the results
+	file *outputFile // nil if w is that of the results
 	w    *bufio.Writer
 
 	flushed time.Time
-	finish  func() error // takes the mark of an unfinished output away; nil without a file
+	finish  func() error // takes the mark of an unfinished output away; nil as long as there is none
+	err     error        // of start
 }
 
 // wantsLines reports whether replay writes objects.
@@ -43,37 +43,48 @@ func (a replayCommand) openLines(f *replayFlags, s *replay.Summary) (lines *line
 	case path == "":
 		return &lineFile{w: a.out}, nil, nil
 	}
-	flags := os.O_RDWR | os.O_CREATE
 	if !f.resume {
-		flags |= os.O_TRUNC
 		if err := a.keepUnfinished(path); err != nil {
 			return nil, nil, err
 		}
 	}
-	file, err := os.OpenFile(path, flags, 0o600)
+	file, err := newOutput(path, 0o600)
 	if err != nil {
 		return nil, nil, cannotCreate(path, err)
 	}
 	lines = &lineFile{path: path, file: file, w: bufio.NewWriterSize(file, 64<<10)}
-	if lines.finish, err = batch.Begin(path); err != nil {
-		file.Close()
-		return nil, nil, cannotCreate(batch.Mark(path), err)
-	}
 	if !f.resume {
 		return lines, nil, nil
 	}
-	if done, err = lines.readBack(f, s); err != nil {
-		file.Close()
-		return nil, nil, err
+	if done, err = lines.readBack(f, s); err == nil {
+		file.begun = true // what it holds are results of this run
+		lines.start()
+		err = lines.err
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, file.end(true))
 	}
 	return lines, done, nil
+}
+
+// start marks the file as not complete and removes what an earlier run wrote: at the first line,
+// so that a run that finds no mail loses nothing.
+func (l *lineFile) start() {
+	if l.file == nil || l.finish != nil || l.err != nil {
+		return
+	}
+	if l.finish, l.err = batch.Begin(l.path); l.err != nil {
+		l.err = cannotCreate(batch.Mark(l.path), l.err)
+	} else if err := l.file.begin(); err != nil {
+		l.err = cannotCreate(l.path, err)
+	}
 }
 
 // readBack counts the objects in the file and removes an incomplete last one.
 func (l *lineFile) readBack(f *replayFlags, s *replay.Summary) (done func(string) bool, err error) {
 	seed := maphash.MakeSeed()
 	var seen []uint64 // sorted hashes, because there may be millions of names
-	err = batch.Resume(l.file, func(n int, line []byte) error {
+	err = batch.Resume(l.file.File, func(n int, line []byte) error {
 		var object struct {
 			File string `json:"file"`
 			replay.Record
@@ -157,6 +168,9 @@ func encodeCompact(r *postseal.Report, record *replay.Record) ([]byte, error) {
 // add writes a line, and flushes from time to time so that the data survives a crash. Errors
 // are also returned by close.
 func (l *lineFile) add(line []byte) {
+	if l.start(); l.err != nil {
+		return
+	}
 	l.w.Write(line)
 	if now := time.Now(); now.Sub(l.flushed) > batch.PlainStep {
 		l.flushed = now
@@ -164,22 +178,32 @@ func (l *lineFile) add(line []byte) {
 	}
 }
 
-// close ends the output. complete says that nothing is missing in it.
+// close ends the output; later calls do nothing. complete says that nothing is missing in it. A run
+// that is not complete and wrote no line leaves the file as it was.
 func (l *lineFile) close(complete bool) error {
 	if l == nil {
 		return nil
 	}
-	err := l.w.Flush()
-	if l.file != nil {
-		if closed := l.file.Close(); err == nil {
-			err = closed
-		}
-		if err == nil && complete {
-			err = l.finish()
+	if complete {
+		l.start()
+	}
+	err := l.err
+	if err == nil {
+		if err = l.w.Flush(); err != nil && l.path != "" {
+			err = cannotCreate(l.path, err)
 		}
 	}
-	if err != nil && l.path != "" {
-		return cannotCreate(l.path, err)
+	file := l.file
+	if l.file = nil; file == nil {
+		return err
 	}
-	return nil
+	if ended := file.end(!complete); err == nil && ended != nil {
+		err = cannotCreate(l.path, ended)
+	}
+	if err == nil && complete {
+		if err = l.finish(); err != nil {
+			err = cannotCreate(batch.Mark(l.path), err)
+		}
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -42,7 +43,8 @@ func (a hostCommands) setupCommand() *cobra.Command {
 		Long: `Print what makes Postfix ask postseal. --apply does it and saves main.cf first,
 --undo puts main.cf back. The listeners are those of the running daemon, else those that
 systemd passes to it, else those of the configuration. --apply writes only what answers.
-The milter alone does everything; --with-policy also checks SPF before the message comes.
+The milter alone does everything; --with-policy also checks SPF before the message comes,
+and with --apply sets [policy] received_spf to fit.
 
 Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not answer,
 73 main.cf cannot be changed.`,
@@ -64,13 +66,7 @@ Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not 
 }
 
 func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
-	if err := oneOf("--default-action", f.defaultAction, "tempfail", "accept"); err != nil {
-		return err
-	}
-	if f.apply && f.undo {
-		return usage("--apply and --undo exclude each other")
-	}
-	if err := errors.Join(checkListener("--milter", f.milter), checkListener("--policy", f.policy)); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	if err := a.usualConfig(); err != nil {
@@ -104,8 +100,9 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 	if silent != nil {
 		a.warn("%s\n%s", silent.msg, silent.hint)
 	}
-	if doors.Policy != "" && a.config.Policy.ReceivedSPF != doors.ReceivedSPF() {
-		a.hint("%s", doctor.ReceivedSPFHint(doors.ReceivedSPF()))
+	fitted, err := a.fitReceivedSPF(&s, doors, f.apply)
+	if err != nil {
+		return err
 	}
 	if a.wantJSON() {
 		return a.json(struct {
@@ -113,10 +110,52 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 			Changes []postfix.Change `json:"changes"`
 			Applied bool             `json:"applied"`
 			Backup  string           `json:"backup"`
-		}{"postseal.setup/1", append([]postfix.Change{}, changes...), f.apply, backup})
+			Config  string           `json:"config"`
+		}{"postseal.setup/1", append([]postfix.Change{}, changes...), f.apply, backup, fitted})
+	}
+	if fitted != "" {
+		fmt.Fprintf(a.out, "# done: [policy] received_spf = %t in %s; now: systemctl reload postseal\n", doors.ReceivedSPF(), a.style.Text(fitted))
+		if len(changes) == 0 {
+			return nil
+		}
 	}
 	a.printSetup(&s, f, changes, backup)
 	return nil
+}
+
+// fitReceivedSPF writes [policy] received_spf to the configuration if another value suits the
+// listeners that Postfix uses, and returns the file. It leaves a value that the operator chose, and
+// without apply everything: then it says what to set.
+func (a hostCommands) fitReceivedSPF(s *postfix.Settings, doors postfix.Doors, apply bool) (written string, err error) {
+	want := doors.ReceivedSPF()
+	if doors.Policy == "" || a.config.Policy.ReceivedSPF == want {
+		return "", nil
+	}
+	if path, err := filepath.Abs(a.flags.config); apply && a.flags.config != "" && err == nil {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			return "", openFailure(path, err)
+		}
+		if after, ok := conf.WithReceivedSPF(before, want); ok {
+			if err := s.Configure(postfix.Config{Path: path, Before: before, After: after}); err != nil {
+				return "", cannotCreate(path, err)
+			}
+			return path, nil
+		}
+	}
+	a.hint("%s", doctor.ReceivedSPFHint(want))
+	return "", nil
+}
+
+// check returns what is wrong with the flags.
+func (f *setupFlags) check() error {
+	if err := oneOf("--default-action", f.defaultAction, "tempfail", "accept"); err != nil {
+		return err
+	}
+	if f.apply && f.undo {
+		return usage("--apply and --undo exclude each other")
+	}
+	return errors.Join(checkListener("--milter", f.milter), checkListener("--policy", f.policy))
 }
 
 // checkListener checks the value of a flag that names a listener or none.
@@ -204,6 +243,10 @@ func (a hostCommands) undoPostfix(ctx context.Context, s *postfix.Settings) erro
 	}
 	fmt.Fprintf(a.out, "# done; %s is as it was\n", filepath.Join(s.ConfigDir, "main.cf"))
 	for _, c := range kept {
+		if filepath.IsAbs(c.Name) {
+			a.hint("%s was changed since and is left as it is", c.Name)
+			continue
+		}
 		a.hint("%s was changed since and is left as it is; before postseal it was %q", c.Name, c.Old)
 	}
 	return nil

@@ -408,7 +408,7 @@ type Limits struct {
 	Shutdown Duration `toml:"shutdown"`
 	// Maximum size of a header section; a larger one is rejected.
 	Header Size `toml:"header"`
-	// Maximum size of one header field.
+	// Maximum size of one header field, at most `header`.
 	Field Size `toml:"field"`
 	// Maximum number of header fields in a message.
 	Fields int `toml:"fields" min:"10" max:"100000"`

@@ -55,6 +55,15 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestOldLimit: a header section smaller than the default of a field, which was 64 KiB once, bounds
+// the field too.
+func TestOldLimit(t *testing.T) {
+	c, warnings, err := Parse("p.toml", []byte("[limits]\nheader = '64KiB'\n"), now)
+	if err != nil || len(warnings) > 0 || c.Limits.Field != 64<<10 {
+		t.Errorf("got %+v, %v, %v", c, warnings, err)
+	}
+}
+
 // TestRoundTrip: what config show writes reads back the same.
 func TestRoundTrip(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "contract": contract} {

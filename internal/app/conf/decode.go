@@ -189,7 +189,7 @@ func (d *decoder) table(path string, v reflect.Value, tree map[string]any) {
 	for key, x := range tree {
 		i, known := fields[key]
 		if !known {
-			d.unknown(path, key, fields)
+			d.unknown(path, key, v.Type())
 			continue
 		}
 		d.set(join(path, key), v.Field(i), v.Type().Field(i).Tag, x)
@@ -207,20 +207,15 @@ func fieldsOf(t reflect.Type) map[string]int {
 	return fields
 }
 
-func (d *decoder) unknown(path, key string, fields map[string]int) {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+func (d *decoder) unknown(path, key string, table reflect.Type) {
 	p := Problem{File: d.file, Text: fmt.Sprintf("unknown key %q", key)}
 	if path != "" {
 		p.Text += " in " + strings.TrimSuffix(label(path+".x"), " x: ")
 	}
-	if guess := suggest.Of(key, names); guess != "" {
-		p.Text += fmt.Sprintf("; did you mean %q?", guess)
-	} else {
-		p.Text += "; known are " + strings.Join(names, ", ")
+	name, text := meant(key, table)
+	p.Text += text
+	if name != "" {
+		d.mistyped = append(d.mistyped, join(path, name))
 	}
 	at := d.places[join(path, key)].key
 	p.Line, p.Column = at.Line, at.Column
@@ -253,16 +248,7 @@ func want[T any](d *decoder, path, what string, x any) (T, bool) {
 	v, ok := x.(T)
 	if !ok {
 		d.mistyped = append(d.mistyped, path)
-		if s, isText := x.(string); isText && strings.HasPrefix(what, "a list") {
-			what += fmt.Sprintf(": write [%q]", s)
-		}
-		if list, isList := x.([]any); isList && strings.HasPrefix(what, "text") {
-			what += ", not a list"
-			if len(list) == 1 {
-				what += fmt.Sprintf(": write %q", fmt.Sprint(list[0]))
-			}
-		}
-		d.problem(path, "must be %s", what)
+		d.problem(path, "must be %s", wrongType(path, what, x))
 	}
 	return v, ok
 }

@@ -163,7 +163,10 @@ func (d *decoder) check(c *Config, now time.Time) {
 	d.checkProxy(c)
 	d.distinctListeners(c)
 	if c.Limits.Field > c.Limits.Header {
-		d.problem("limits.field", "a field cannot be larger than [limits] header")
+		if _, named := d.places["limits.field"]; named {
+			d.problem("limits.field", "a field cannot be larger than [limits] header")
+		}
+		c.Limits.Field = c.Limits.Header // the default grew since, and a file with a smaller header section stays valid
 	}
 	if c.SPF.Timeout > c.Limits.Message {
 		d.warn("limits.message", "is shorter than [spf] timeout, and ends SPF before its time")

@@ -42,7 +42,7 @@ func (d *decoder) checkReplies(c *Config) {
 		key   string
 		lines []string
 	}{{"replies.reject", c.Replies.Reject}, {"replies.defer", c.Replies.Defer}} {
-		line, problem := rules.Replies{}.Check(text.lines, c.ReplyURL != "")
+		line, problem := rules.Replies{}.Check(text.lines, c.ReplyURL)
 		switch {
 		case problem == "":
 		case line < 0:

@@ -48,10 +48,24 @@ func inWords(data []byte, line int, text string) string {
 	case (first == `"` || first == "'") && strings.Count(withoutComment(value), first) == 1:
 		return fmt.Sprintf("the closing quote %s is missing", first)
 	}
+	if v := switchValue(withoutComment(value)); v != "" {
+		return fmt.Sprintf("a switch is true or false: write %s = %s", m[1], v)
+	}
 	if fixed := m[1] + " = " + quoted(value); fixed != strings.TrimSpace(at) && isTOML(fixed) {
 		return "text is written in quotes: write " + fixed
 	}
 	return text
+}
+
+// switchValue returns the value of TOML for the words that other programs use, "" for any other.
+func switchValue(word string) string {
+	switch strings.ToLower(word) {
+	case "true", "yes", "on":
+		return "true"
+	case "false", "no", "off":
+		return "false"
+	}
+	return ""
 }
 
 // typographic are the quotes that word processors make of the plain ones.

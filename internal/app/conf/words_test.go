@@ -27,6 +27,17 @@ func TestInWords(t *testing.T) {
 		{"text for a list", "[[relay]]\nip = '192.0.2.1'\nresults = 'gw.test'\n", "f:2:6: [[relay]] ip: must be a list in brackets: write [\"192.0.2.1\"]"},
 		{"list for a text", "[listen]\nmilter = ['127.0.0.1:8895']\n", "f:2:1: [listen] milter: must be text in quotes, not a list: write \"127.0.0.1:8895\""},
 		{"lists for a text", "[listen]\nmilter = ['127.0.0.1:8895', '[::1]:8895']\n", "[listen] milter: must be text in quotes, not a list"},
+		{"a table for entries", "[exempt]\ndkim = 'partner.example'\n", "f:1:2: exempt: must be a list of entries: write [[exempt]]"},
+		{"entries for a table", "[[dns]]\ntimeout = '5s'\n", "f:1:3: dns: must be one table: write [dns]"},
+		{"quotes for a boolean", "[dmarc]\npsl_guard = 'false'\n", "f:2:13: [dmarc] psl_guard: must be true or false, without quotes"},
+		{"quotes for a number", "[spf]\nlookups = '10'\n", "[spf] lookups: must be a whole number, without quotes"},
+		{"quotes for a date", "[[exempt]]\nip = '192.0.2.1'\nuntil = '2099-01-01'\n", "[[exempt]] until: must be a date such as 2027-03-01, without quotes"},
+		{"capital of a boolean", "[dmarc]\npsl_guard = True\n", "f:2:13: a switch is true or false: write psl_guard = true"},
+		{"word for a boolean", "[dmarc]\npsl_guard = off # for now\n", "f:2:13: a switch is true or false: write psl_guard = false"},
+		{"a key of the top in a table", "[dns]\nenforce = 'observe'\n", `unknown key "enforce" in [dns]; it belongs at the top of the file, before the first [table]`},
+		{"a key of another table", "[dns]\nmilter = '127.0.0.1:8895'\n", `unknown key "milter" in [dns]; it is a key of [listen]`},
+		{"a key of a table at the top", "next_hop = '127.0.0.1:10026'\n", `unknown key "next_hop"; it is a key of [proxy]`},
+		{"a word of other programs", "[[rule]]\nwhen = 'true'\nthen = 'reject'\n", `unknown key "then" in [[rule]]; did you mean "action"?`},
 		{"anything else", "[listen\n", "f:1:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

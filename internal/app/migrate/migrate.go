@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ type Note struct {
 	Effect Effect `json:"effect"`
 	Text   string `json:"text"`
 
-	Program string `json:"program"` // the program of the option
+	Program string `json:"program"` // the program of the option; postseal for a setting of its own
 }
 
 // Result is the new configuration, with the notes in the order of the file.
@@ -45,6 +46,7 @@ type Result struct {
 // program is a program whose configuration can be read.
 type program struct {
 	name    string
+	files   []string          // other names of its file
 	options map[string]option // by names in lower case
 	absent  []string          // options whose defaults behave differently from ours, in this order
 	split   func(line string) (name, value string)
@@ -68,8 +70,10 @@ func Programs() []string {
 func Guess(path string) string {
 	base := strings.ToLower(filepath.Base(path))
 	for _, p := range programs {
-		if strings.Contains(base, p.name) {
-			return p.name
+		for _, name := range append([]string{p.name}, p.files...) {
+			if strings.Contains(base, name) {
+				return p.name
+			}
 		}
 	}
 	return ""
@@ -105,6 +109,7 @@ func ReadAll(files ...File) (*Result, error) {
 		}
 		r.Notes = append(r.Notes, notes...)
 	}
+	r.Notes = append(r.Notes, s.conclude(names)...)
 	r.Program = strings.Join(names, ", ")
 	r.Config = r.write(s, len(files) > 1)
 	return r, nil
@@ -130,6 +135,9 @@ func (p *program) read(s *settings, data []byte) (notes []Note) {
 	return notes
 }
 
+// passwordInURL is the password of a data set such as dsn:mysql://user:password@host/db.
+var passwordInURL = regexp.MustCompile(`(://[^:/@\s]*:)[^/\s]*@`)
+
 func (p *program) note(s *settings, line int, name, value string) Note {
 	n := Note{Line: line, Option: name, Value: value, Effect: Manual, Text: "is not an option that " + p.name + " documents"}
 	if o := p.options[strings.ToLower(name)]; o != nil {
@@ -138,6 +146,7 @@ func (p *program) note(s *settings, line int, name, value string) Note {
 	if strings.Contains(strings.ToLower(name), "password") {
 		n.Value = "(not shown)"
 	}
+	n.Value = passwordInURL.ReplaceAllString(n.Value, "${1}(not shown)@")
 	return n
 }
 
@@ -151,14 +160,7 @@ func (r *Result) write(s *settings, several bool) string {
 			continue
 		}
 		others++
-		where := "default"
-		if n.Line > 0 {
-			where = "line " + strconv.Itoa(n.Line)
-		}
-		if several {
-			where = n.Program + ", " + where
-		}
-		fmt.Fprintf(&b, "# - %s (%s, %s): %s\n", printable(strings.TrimSpace(n.Option+" "+n.Value)), where, n.Effect, n.Text)
+		fmt.Fprintf(&b, "# - %s (%s, %s): %s\n", printable(strings.TrimSpace(n.Option+" "+n.Value)), n.where(several), n.Effect, n.Text)
 	}
 	if others == 0 {
 		b.WriteString("# - nothing\n")
@@ -191,6 +193,8 @@ type settings struct {
 	sealers []string // [arc] trusted_sealers
 	milter  bool     // the milter replaces one of the programs
 	open    func(path string) ([]byte, error)
+
+	testOnly bool // policyd-spf only reports
 }
 
 type setting struct{ table, key, value string }

@@ -104,7 +104,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func TestGuess(t *testing.T) {
-	for path, want := range map[string]string{"/etc/opendkim.conf": "opendkim", "OpenDMARC.conf.old": "opendmarc", "/etc/postfix-policyd-spf-python/policyd-spf.conf": "policyd-spf", "x.conf": ""} {
+	for path, want := range map[string]string{"/etc/opendkim.conf": "opendkim", "OpenDMARC.conf.old": "opendmarc", "/etc/postfix-policyd-spf-python/policyd-spf.conf": "policyd-spf", "/etc/pyspf-milter/pyspf-milter.conf": "policyd-spf", "x.conf": ""} {
 		if got := Guess(path); got != want {
 			t.Errorf("Guess(%q) = %q, want %q", path, got, want)
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// policydSPF as of policyd-spf.conf(5) 3.0.
-var policydSPF = program{name: "policyd-spf", split: equals, options: policydOptions(), absent: []string{"HELO_reject", "Mail_From_reject", "skip_addresses", "Header_Type"}}
+// policydSPF as of policyd-spf.conf(5) 3.0, which describes the configuration of pyspf-milter too.
+var policydSPF = program{name: "policyd-spf", files: []string{"pyspf-milter", "policy-spf"}, split: equals, options: policydOptions(), absent: []string{"HELO_reject", "Mail_From_reject", "skip_addresses", "Header_Type"}}
 
 func policydOptions() map[string]option {
 	o := map[string]option{
@@ -37,6 +37,9 @@ func policydOptions() map[string]option {
 		"reason_message":            reasonMessage,
 	}
 	each(o, always(Lost, "a result leads to a reply or a field, to no Postfix restriction class"), "HELO_pass_restriction", "Mail_From_pass_restriction")
+	o["socket"], o["internalhosts"] = milterSocket, skipAddresses
+	o["macrolist"] = always(Manual, "mail of authenticated users is not checked anyway; [network] originating names the values of {daemon_name} that mark your own mail")
+	each(o, always(Same, bySystemd), "PidFile", "UserID", "UMask")
 	each(o, always(Lost, "outgoing mail is not checked: see postseal spf check"), "Prospective")
 	return o
 }
@@ -82,9 +85,8 @@ func mailFromReject(s *settings, value string) (Effect, string) {
 }
 
 func testOnly(s *settings, value string) (Effect, string) {
-	if value == "0" {
-		s.text("", "enforce", "observe")
-		return Differs, "enforce = \"observe\" only reports what it would do; [spf] actions apply when it ends"
+	if s.testOnly = value == "0"; s.testOnly {
+		return Differs, "policyd-spf only reports, so [spf] says \"header\" for every result: write \"reject\" or \"defer\" when the test ends"
 	}
 	return Same, "rejections are on"
 }

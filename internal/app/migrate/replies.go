@@ -54,7 +54,7 @@ func (s *settings) reply(key, text string) (problem string) {
 	if slices.ContainsFunc(s.keys, func(k setting) bool { return k.table == "replies" && k.key == key }) {
 		return fmt.Sprintf("[replies] %s already has the text of another option: there is one for all checks", key)
 	}
-	if _, problem := (rules.Replies{}).Check([]string{text}, false); problem != "" {
+	if _, problem := (rules.Replies{}).Check([]string{text}, ""); problem != "" {
 		return fmt.Sprintf("write [replies] %s: %s", key, printable(problem))
 	}
 	s.list("replies", key, []string{text})

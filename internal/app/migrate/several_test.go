@@ -27,7 +27,7 @@ func TestSeveral(t *testing.T) {
 	if len(warnings) > 0 {
 		t.Errorf("warnings: %v", warnings)
 	}
-	if c.AuthservID != "mx.example.net" || c.Enforce != postseal.Observe || c.Listen.Milter != conf.DefaultMilter || c.Limits.Header != 262144 {
+	if c.AuthservID != "mx.example.net" || c.Enforce != postseal.Strict || c.SPF.Fail != "header" || c.Listen.Milter != conf.DefaultMilter || c.Limits.Header != 262144 {
 		t.Errorf("authserv_id %q, enforce %s, milter %s, header %d", c.AuthservID, c.Enforce, c.Listen.Milter, c.Limits.Header)
 	}
 	if c.Policy.ReceivedSPF || !strings.Contains(r.Config, "would remove Received-SPF") {
@@ -47,6 +47,62 @@ func TestSeveral(t *testing.T) {
 	rules := regexp.MustCompile(`(?m)^#(\[\[rule|name|when|action)`).ReplaceAllString(r.Config, "$1")
 	if c, _, err = conf.Parse("t", []byte(rules), time.Now()); err != nil || len(c.Rule) != 2 {
 		t.Errorf("the rules, put in force: %v\n%s", err, rules)
+	}
+}
+
+// TestEnforce: what no program refused is not refused without a note, in whatever order the files
+// come.
+func TestEnforce(t *testing.T) {
+	dkim := File{Program: "opendkim", Data: []byte("Mode v\n")}
+	dmarc := File{Program: "opendmarc", Data: []byte("RejectFailures false\n")}
+	rejecting := File{Program: "opendmarc", Data: []byte("RejectFailures true\n")}
+	spf := File{Program: "policyd-spf", Data: []byte("Mail_From_reject = Fail\n")}
+	reporting := File{Program: "policyd-spf", Data: []byte("TestOnly = 0\nMail_From_reject = Fail\n")}
+	harmless := File{Program: "policyd-spf", Data: []byte("HELO_reject = False\nMail_From_reject = False\n")}
+	for _, tt := range []struct {
+		name    string
+		files   []File
+		enforce postseal.Enforce
+		fail    string
+		notes   string // a part of them
+	}{
+		{"opendkim", []File{dkim}, postseal.Observe, "header", "enforce observe (new, differs): nothing is refused, as before"},
+		{"opendmarc", []File{dmarc}, postseal.Observe, "header", ""},
+		{"rejecting opendmarc", []File{rejecting}, postseal.Strict, "header", ""},
+		{"policyd-spf", []File{spf}, postseal.Guarded, "reject", "policyd-spf refuses by SPF alone"},
+		{"policyd-spf needs its listener", []File{spf}, postseal.Guarded, "reject", "postseal setup postfix --with-policy"},
+		{"policyd-spf, null MX", []File{spf}, postseal.Guarded, "reject", "null_mx reject (new, differs)"},
+		{"reporting policyd-spf", []File{reporting}, postseal.Observe, "header", "nothing is refused, as before"},
+		{"policyd-spf that refuses nothing", []File{harmless}, postseal.Observe, "header", "nothing is refused, as before"},
+		{"opendmarc and policyd-spf", []File{dmarc, spf}, postseal.Observe, "reject", "keep policyd-spf until"},
+		{"policyd-spf and opendmarc", []File{spf, dmarc}, postseal.Observe, "reject", "keep policyd-spf until"},
+		{"rejecting opendmarc, reporting policyd-spf", []File{rejecting, reporting}, postseal.Strict, "header", "policyd-spf only reports"},
+		{"reporting policyd-spf, rejecting opendmarc", []File{reporting, rejecting}, postseal.Strict, "header", "policyd-spf only reports"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := ReadAll(tt.files...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, _, err := conf.Parse("t", []byte(r.Config), time.Now())
+			if err != nil {
+				t.Fatalf("%v\n%s", err, r.Config)
+			}
+			if c.Enforce != tt.enforce || string(c.SPF.Fail) != tt.fail || !strings.Contains(r.Config, tt.notes) {
+				t.Errorf("enforce %s, fail %s, want %s, %s and %q in\n%s", c.Enforce, c.SPF.Fail, tt.enforce, tt.fail, tt.notes, r.Config)
+			}
+		})
+	}
+}
+
+// TestPassword: the password of a database in an option is not written into the new file.
+func TestPassword(t *testing.T) {
+	r, err := Read("opendkim", []byte("KeyTable dsn:mysql://dkim:s3cr:et@localhost/mail/table=dkim?keycol=id\nLDAPBindPassword s3cr\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.Config, "s3cr") || !strings.Contains(r.Config, "dsn:mysql://dkim:(not shown)@localhost/mail") {
+		t.Error(r.Config)
 	}
 }
 

@@ -1,6 +1,7 @@
 package postfix
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,6 +28,14 @@ type record struct {
 	Schema  string   `json:"schema"`
 	Changes []Change `json:"changes"`
 	After   string   `json:"after"` // SHA-256 of main.cf after the changes
+	Config  *Config  `json:"config,omitempty"`
+}
+
+// Config is a change to the configuration of postseal that belongs to the changes of main.cf.
+type Config struct {
+	Path   string `json:"path"`
+	Before []byte `json:"before"`
+	After  []byte `json:"after"`
 }
 
 // ErrNothingToUndo: setup has not been applied to this configuration.
@@ -46,16 +55,11 @@ func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, 
 	if err != nil {
 		return "", err
 	}
-	r, err := s.readRecord()
-	switch {
-	case errors.Is(err, ErrNothingToUndo):
-		if err := s.write(backup, octets); err != nil {
-			return "", err
-		}
-	case err != nil:
+	r, err := s.begin(octets)
+	if err != nil {
 		return "", err
 	}
-	r.Schema, r.Changes = "postseal.setup/1", append(r.Changes, changes...)
+	r.Changes = append(r.Changes, changes...)
 	// The record is written first: after a crash between the two there is something to undo, never the reverse.
 	if err := s.writeRecord(r); err != nil {
 		return "", err
@@ -81,8 +85,57 @@ func (s *Settings) Apply(ctx context.Context, changes []Change) (backup string, 
 	return backup, s.writeRecord(r)
 }
 
+// begin returns the record that Apply extends. The first time it saves main.cf, which holds octets.
+func (s *Settings) begin(octets []byte) (record, error) {
+	r, err := s.readRecord()
+	if errors.Is(err, ErrNothingToUndo) {
+		r.Schema, r.After, err = "postseal.setup/1", digest(octets), s.write(s.path(backupName), octets)
+	}
+	return r, err
+}
+
+// Configure writes the configuration of postseal. Undo writes Before again, if the file was not
+// changed since.
+func (s *Settings) Configure(c Config) error {
+	octets, err := os.ReadFile(s.path("main.cf"))
+	if err != nil {
+		return err
+	}
+	r, err := s.begin(octets)
+	if err != nil {
+		return err
+	}
+	if r.Config != nil && r.Config.Path == c.Path && bytes.Equal(r.Config.After, c.Before) {
+		c.Before = r.Config.Before
+	}
+	r.Config = &c
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	return c.write(c.After)
+}
+
+func (c *Config) write(text []byte) error {
+	return atomicfile.Replace(c.Path, text, atomicfile.Options{Mode: 0o644, Prefix: ".postseal-", Sync: true})
+}
+
+// undo reports whether the configuration is as it was before.
+func (c *Config) undo() (done bool, err error) {
+	now, err := os.ReadFile(c.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	case bytes.Equal(now, c.After):
+		return true, c.write(c.Before)
+	}
+	return bytes.Equal(now, c.Before), nil
+}
+
 // Undo reverts what Apply did. If main.cf has not changed since, the file is restored octet for
-// octet; otherwise each parameter is, if it still has the value that Apply set.
+// octet; otherwise each parameter is, if it still has the value that Apply set. kept are those that
+// have another one, and the configuration of postseal, by its path, if it was changed since.
 func (s *Settings) Undo(ctx context.Context) (kept []Change, err error) {
 	r, err := s.readRecord()
 	if err != nil {
@@ -103,6 +156,15 @@ func (s *Settings) Undo(ctx context.Context) (kept []Change, err error) {
 		}
 	} else if kept, err = s.undoEach(ctx, r.Changes); err != nil {
 		return kept, err
+	}
+	if r.Config != nil {
+		done, err := r.Config.undo()
+		if err != nil {
+			return kept, err
+		}
+		if !done {
+			kept = append(kept, Change{Name: r.Config.Path})
+		}
 	}
 	return kept, errors.Join(os.Remove(s.path(recordName)), os.Remove(s.path(backupName)))
 }

@@ -27,6 +27,14 @@ type Change struct {
 	New      string `json:"new"`
 }
 
+// Where names what was changed: a parameter of main.cf, or another file.
+func (c *Change) Where() string {
+	if filepath.IsAbs(c.Name) {
+		return c.Name
+	}
+	return c.Name + " of main.cf"
+}
+
 // Doors are the listeners of postseal in Postfix's notation; "" is a listener that Postfix does
 // not use.
 type Doors struct {

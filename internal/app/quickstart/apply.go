@@ -173,7 +173,7 @@ func (s *Survey) Undo(ctx context.Context) (kept []string, err error) {
 			return nil, err
 		}
 		for _, c := range changes {
-			kept = append(kept, c.Name+" of main.cf")
+			kept = append(kept, c.Where())
 		}
 		if err := s.reloadPostfix(ctx); err != nil {
 			return kept, err
@@ -286,11 +286,7 @@ func (s *Survey) writeConfig(text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(s.ConfigFile), 0o755); err != nil {
 		return err
 	}
-	mode := fs.FileMode(0o644)
-	if info, err := os.Stat(s.ConfigFile); err == nil {
-		mode = info.Mode().Perm()
-	}
-	return atomicfile.Write(s.ConfigFile, text, atomicfile.Options{Mode: mode, Prefix: ".postseal-", Sync: true})
+	return atomicfile.Replace(s.ConfigFile, text, atomicfile.Options{Mode: 0o644, Prefix: ".postseal-", Sync: true})
 }
 
 func exists(path string) bool {

@@ -3,7 +3,6 @@ package quickstart
 import (
 	"fmt"
 	"regexp"
-	"time"
 
 	"postseal/internal/app/conf"
 )
@@ -24,11 +23,7 @@ enforce = "observe"
 received_spf = false
 `
 
-var (
-	setsID          = regexp.MustCompile(`(?m)^[ \t]*authserv_id[ \t]*=`)
-	setsReceivedSPF = regexp.MustCompile(`(?m)^[ \t]*(policy[ \t]*\.[ \t]*)?received_spf[ \t]*=`)
-	policyTable     = regexp.MustCompile(`(?m)^[ \t]*\[[ \t]*policy[ \t]*\][^\n]*\n?`)
-)
+var setsID = regexp.MustCompile(`(?m)^[ \t]*authserv_id[ \t]*=`)
 
 // configuration returns the new configuration file: a new one that rejects nothing, or the
 // existing one with the keys that it lacks.
@@ -42,30 +37,12 @@ func (s *Survey) configuration() ([]byte, []edit) {
 		text = append([]byte(id+"\n"), text...)
 		edits = append(edits, edit{id, "without it the name of this machine is used, which may not be that of the mail server"})
 	}
-	if with, ok := s.withoutReceivedSPF(text); ok {
+	if s.Config.Listen.Policy == "" {
+		return text, edits
+	}
+	if with, ok := conf.WithReceivedSPF(text, false); ok {
 		text = with
 		edits = append(edits, edit{"[policy] received_spf = false", "the milter writes the results, and it removes that field of the policy service"})
 	}
 	return text, edits
-}
-
-// withoutReceivedSPF sets [policy] received_spf = false in text, if there is a policy service. It
-// leaves a value that the operator chose, and a table policy that is not written as [policy]:
-// doctor then tells.
-func (s *Survey) withoutReceivedSPF(text []byte) ([]byte, bool) {
-	if s.Config.Listen.Policy == "" || !s.Config.Policy.ReceivedSPF || setsReceivedSPF.Match(text) {
-		return nil, false
-	}
-	at, key := len(text), "received_spf = false\n"
-	if header := policyTable.FindIndex(text); header != nil {
-		at = header[1]
-	} else {
-		key = "\n[policy]\n" + key
-	}
-	if at > 0 && text[at-1] != '\n' {
-		key = "\n" + key
-	}
-	with := append(append(append([]byte(nil), text[:at]...), key...), text[at:]...)
-	c, _, err := conf.Parse(s.ConfigFile, with, time.Now())
-	return with, err == nil && !c.Policy.ReceivedSPF
 }

@@ -76,7 +76,11 @@ func sameOrganization(a, b string) bool {
 }
 
 func narrowWhy(r *postseal.Report) string {
-	why := fmt.Sprintf("%s of %s was %s (%s)", r.Ref, r.Time.UTC().Format(time.DateOnly), r.Decision.Action, r.Decision.Reason)
+	d := &r.Decision
+	why := fmt.Sprintf("%s of %s was %s (%s)", r.Ref, r.Time.UTC().Format(time.DateOnly), d.Action, d.Reason)
+	if d.Applied != d.Action {
+		why = fmt.Sprintf("%s of %s: verdict %s (%s), applied %s", r.Ref, r.Time.UTC().Format(time.DateOnly), d.Action, d.Reason, d.Applied)
+	}
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
 			return -1

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,16 @@ func TestNarrow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNarrowWhy: the reason says what was done to the message, if that is not what its policy asked for.
+func TestNarrowWhy(t *testing.T) {
+	for mode, want := range map[postseal.Enforce]string{postseal.Strict: "was reject (dmarc.reject)", postseal.Observe: ": verdict reject (dmarc.reject), applied accept"} {
+		r, _ := decide(t, forged, mode, "")
+		if e, err := Narrow(r, true, now); err != nil || !strings.HasSuffix(e.Why, want) {
+			t.Errorf("%s: %q, %v, want %q", mode, e.Why, err, want)
+		}
 	}
 }
 

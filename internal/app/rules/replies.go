@@ -27,23 +27,30 @@ const (
 // placeholders are what a text may contain, with the most octets that each takes.
 var placeholders = map[string]int{"{ref}": 8, "{domain}": 80, "{ip}": 39, "{url}": 215}
 
+// afterURL is what follows reply_url at most: "/", the reference, "-" and its tag. withoutURL and the
+// reference stand for a URL that is too long.
+const (
+	afterURL   = 1 + 8 + 1 + 6
+	withoutURL = "(reference )"
+)
+
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
 // Check returns what is wrong with a text, as the index of its line, and -1 for the text as a whole.
-// withURL says that there is a URL to show.
-func (Replies) Check(lines []string, withURL bool) (line int, problem string) {
+// replyURL is the URL to which references are appended, "" if there is none to show.
+func (Replies) Check(lines []string, replyURL string) (line int, problem string) {
 	if len(lines) > maxReplyLines {
 		return -1, fmt.Sprintf("has %d lines; at most %d are possible", len(lines), maxReplyLines)
 	}
 	for i, text := range lines {
-		if problem := checkLine(text, withURL); problem != "" {
+		if problem := checkLine(text, replyURL); problem != "" {
 			return i, problem
 		}
 	}
 	return 0, ""
 }
 
-func checkLine(text string, withURL bool) string {
+func checkLine(text, replyURL string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return "an SMTP reply is printable ASCII: write one line per string, without accents"
 	}
@@ -56,8 +63,10 @@ func checkLine(text string, withURL bool) string {
 		switch {
 		case !known:
 			return fmt.Sprintf("%s is not known; known are {ref}, {domain}, {ip}, {url}", name)
-		case name == "{url}" && !withURL:
+		case name == "{url}" && replyURL == "":
 			return "{url} needs reply_url"
+		case name == "{url}":
+			most = min(most, max(len(replyURL)+afterURL, len(withoutURL)+8))
 		}
 		longest += most - len(name)
 	}
@@ -80,7 +89,7 @@ func (p *Replies) word(r *postseal.Report, d *postseal.Decision) {
 	last := d.Reply.Lines[len(d.Reply.Lines)-1]
 	url, shown := strings.CutPrefix(last, "Details: ")
 	if !shown {
-		url = "(reference " + r.Ref + ")" // the URL is too long to be shown
+		url = strings.Replace(withoutURL, ")", r.Ref+")", 1) // the URL is too long to be shown
 	}
 	fill := strings.NewReplacer("{ref}", r.Ref, "{url}", url, "{domain}", domainOf(r), "{ip}", ipOf(r))
 	words := make([]string, 0, len(lines)+1)

@@ -94,21 +94,25 @@ _dmarc.broken.test. 300 TXT "v=DMARC1; p=reject"
 func TestCheckReplies(t *testing.T) {
 	for _, test := range []struct {
 		lines []string
-		url   bool
+		url   string
 		line  int
 		want  string
 	}{
-		{[]string{"fine {ref} {ip} {domain} {url}"}, true, 0, "can have 350 characters"},
-		{[]string{"{url}", "{domain} {ref} {ip}"}, true, 0, ""},
-		{[]string{"a", "{url}"}, false, 1, "{url} needs reply_url"},
-		{[]string{"a", "{User}"}, false, 1, "{User} is not known"},
-		{[]string{"a{", "}{"}, false, 0, ""},
-		{[]string{"Grüße"}, false, 0, "printable ASCII"},
-		{[]string{"a\r\n250 OK"}, false, 0, "printable ASCII"},
-		{[]string{"a", " "}, false, 1, "the line is empty"},
-		{[]string{strings.Repeat("a", 236)}, false, 0, ""},
-		{[]string{strings.Repeat("a", 237)}, false, 0, "can have 237 characters"},
-		{make([]string, 9), false, -1, "has 9 lines"},
+		{[]string{"fine {ref} {ip} {domain} {url}"}, "https://" + strings.Repeat("a", 200), 0, "can have 350 characters"},
+		{[]string{"{url}", "{domain} {ref} {ip}"}, "https://" + strings.Repeat("a", 200), 0, ""},
+		{[]string{"Sent from {ip}. Ask {domain}, or us: {url}"}, "https://mx.example.net/r", 0, ""},
+		{[]string{strings.Repeat("a", 196) + "{url}"}, "https://mx.example.net/r", 0, ""},
+		{[]string{strings.Repeat("a", 197) + "{url}"}, "https://mx.example.net/r", 0, "can have 237 characters"},
+		{[]string{strings.Repeat("a", 217) + "{url}"}, "a", 0, "can have 237 characters"},
+		{[]string{"a", "{url}"}, "", 1, "{url} needs reply_url"},
+		{[]string{"a", "{User}"}, "", 1, "{User} is not known"},
+		{[]string{"a{", "}{"}, "", 0, ""},
+		{[]string{"Grüße"}, "", 0, "printable ASCII"},
+		{[]string{"a\r\n250 OK"}, "", 0, "printable ASCII"},
+		{[]string{"a", " "}, "", 1, "the line is empty"},
+		{[]string{strings.Repeat("a", 236)}, "", 0, ""},
+		{[]string{strings.Repeat("a", 237)}, "", 0, "can have 237 characters"},
+		{make([]string, 9), "", -1, "has 9 lines"},
 	} {
 		line, got := Replies{}.Check(test.lines, test.url)
 		if line != test.line && got != "" || !strings.HasPrefix(got, test.want) && !strings.Contains(got, test.want) || (got == "") != (test.want == "") {

@@ -35,13 +35,13 @@ type Exempt struct {
 
 // Rule changes the action for mail: the first rule whose expression is true applies.
 type Rule struct {
-	Name     string         `toml:"name,omitempty"`     // for the log and the reports
-	When     string         `toml:"when"`               // a CEL expression over the verdict
-	Action   string         `toml:"action"`             // accept, quarantine, reject or defer
-	OnError  string         `toml:"on_error,omitempty"` // action if the expression costs more than its limit: accept, quarantine, reject or defer (the default)
-	Override string         `toml:"override,omitempty"` // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
-	Why      string         `toml:"why,omitempty"`      // for the log, the reports and your successor
-	Until    toml.LocalDate `toml:"until,omitempty"`    // the last day, UTC
+	Name     string         `toml:"name,omitempty"`                      // for the log and the reports
+	When     string         `toml:"when" also:"if expression condition"` // a CEL expression over the verdict
+	Action   string         `toml:"action" also:"then do verdict"`       // accept, quarantine, reject or defer
+	OnError  string         `toml:"on_error,omitempty"`                  // action if the expression costs more than its limit: accept, quarantine, reject or defer (the default)
+	Override string         `toml:"override,omitempty"`                  // reason type in reports: local_policy, trusted_forwarder, mailing_list, other
+	Why      string         `toml:"why,omitempty"`                       // for the log, the reports and your successor
+	Until    toml.LocalDate `toml:"until,omitempty"`                     // the last day, UTC
 }
 
 // Config is the local policy as written in the configuration file.
