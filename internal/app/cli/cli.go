@@ -61,6 +61,9 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	}()
 	root := a.rootCommand()
 	root.SetArgs(negations(args))
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		addFlagCompletions(root)
+	}
 	root.SetContext(ctx)
 	if err := root.Execute(); err != nil {
 		a.fail(err)

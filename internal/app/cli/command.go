@@ -15,5 +15,7 @@ var released string
 // completions.
 func Command() *cobra.Command {
 	a := &app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: os.Getenv}
-	return a.rootCommand()
+	root := a.rootCommand()
+	addFlagCompletions(root)
+	return root
 }

@@ -58,11 +58,9 @@ func withSign(words []string) []cobra.Completion {
 	return list
 }
 
-// addCompletions makes shells complete the values of flags, and prevents them from offering
-// files where none are expected.
+// addCompletions adds the command that prints the scripts for shells.
 func (a *app) addCompletions(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
-	addFlagCompletions(root)
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
 			c.Args = a.noSuchCommand
@@ -71,6 +69,9 @@ func (a *app) addCompletions(root *cobra.Command) {
 	}
 }
 
+// addFlagCompletions makes shells complete the values of flags, and prevents them from offering
+// files where none are expected. It visits every flag of every command, so only the command that
+// shells run needs it.
 func addFlagCompletions(c *cobra.Command) {
 	add := func(f *pflag.Flag) {
 		extensions, file := fileFlags[f.Name]

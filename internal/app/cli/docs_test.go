@@ -84,8 +84,7 @@ func TestHelpWidth(t *testing.T) {
 
 // TestCLIPage writes docs/reference/cli.md.
 func TestCLIPage(t *testing.T) {
-	a := &app{getenv: os.Getenv}
-	root := a.rootCommand()
+	root := Command()
 	var b strings.Builder
 	b.WriteString(cliIntro)
 	fmt.Fprintf(&b, "\n%s\n\n## Flags of every command\n", root.Long)

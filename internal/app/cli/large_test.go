@@ -34,10 +34,14 @@ func TestLargeMessage(t *testing.T) {
 	}
 	header = header[:bytes.Index(header, []byte("\n\n"))+2]
 	body := bytes.Repeat(line, 1000)
-	for _, args := range [][]string{
+	commands := [][]string{
 		{"verify", "--zone", sampleZone, "--received-by", "mx.example.net", "-q", "-"},
 		{"dkim", "verify", "--zone", sampleZone, "-q", "-"},
-	} {
+	}
+	if *archive == 0 {
+		commands = commands[:1]
+	}
+	for _, args := range commands {
 		cmd := exec.Command("postseal", args...)
 		cmd.Stdin = io.MultiReader(bytes.NewReader(header), io.LimitReader(&endless{body}, size))
 		used, out, err := runWatched(t, cmd)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -39,6 +40,28 @@ func matchSchema(name, text string) error {
 // compileSchema reads the published schemas and closes them: a field that they do not
 // name is an error here, though readers must let it pass.
 func compileSchema(name string) (*jsonschema.Schema, error) {
+	compiling.Lock()
+	defer compiling.Unlock()
+	if s := compiled[name]; s != nil {
+		return s, nil
+	}
+	c, err := schemaCompiler()
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.Compile("mem:///" + name + ".json")
+	if err == nil {
+		compiled[name] = s
+	}
+	return s, err
+}
+
+var (
+	compiling sync.Mutex // guards compiled
+	compiled  = map[string]*jsonschema.Schema{}
+)
+
+var schemaCompiler = sync.OnceValues(func() (*jsonschema.Compiler, error) {
 	files, err := filepath.Glob(filepath.Join(schemaDir, "*.json"))
 	if err != nil {
 		return nil, err
@@ -59,8 +82,8 @@ func compileSchema(name string) (*jsonschema.Schema, error) {
 			return nil, err
 		}
 	}
-	return c.Compile("mem:///" + name + ".json")
-}
+	return c, nil
+})
 
 // closeObjects allows no other fields than those named. A definition, and a part of
 // allOf, stays open: the schema that refers to it closes it.

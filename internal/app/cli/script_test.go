@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,13 @@ var update = flag.Bool("update", false, "rewrite expected output and generated p
 // repository is the folder of the sources; a script may be at work in another one.
 var repository, _ = filepath.Abs("../../..")
 
+// TestMain lets more scripts run side by side than there are processors, because most of them wait: for
+// postconf, for name servers that never answer, for one another. Garbage is collected less often.
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "6") // go test -parallel has the last word
+	if filepath.Base(os.Args[0]) != "postseal" {
+		debug.SetGCPercent(400)
+	}
 	testscript.Main(m, map[string]func(){
 		"postseal": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
@@ -35,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs the commands of the program, with the sample mail in mail/ and its DNS in
 // mail.zone. "call postseal" runs a command in this process, which is a fifth of the work of
-// "exec postseal": that is a program of its own, as it must be to read stdin. See scriptCommands
+// "exec postseal": that is a program of its own, with a real standard input. See scriptCommands
 // for the words that the scripts know besides the usual.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -64,6 +71,7 @@ func setupScript(env *testscript.Env) error {
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"cmpdomains": scriptDomains,
 	"call":       scriptCall,
+	"input":      scriptInput,
 	"exits":      scriptExits,
 	"json":       scriptJSON,
 	"schema":     scriptSchema,
@@ -91,6 +99,24 @@ func scriptCall(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// scriptInput is stdin for the next command of this process: input FILE
+func scriptInput(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: input FILE")
+	}
+	ts.Setenv("INPUT", ts.MkAbs(args[0]))
+}
+
+// takeInput returns the text that the script's input names, once.
+func takeInput(ts *testscript.TestScript) string {
+	path := ts.Getenv("INPUT")
+	if path == "" {
+		return ""
+	}
+	ts.Setenv("INPUT", "")
+	return ts.ReadFile(path)
+}
+
 // scriptProcess guards the working directory and the environment, of which the process has one.
 var scriptProcess sync.Mutex
 
@@ -109,7 +135,7 @@ func scriptRun(ts *testscript.TestScript, args []string) (code int) {
 		defer os.Setenv(name, old)
 		ts.Check(os.Setenv(name, ts.Getenv(name)))
 	}
-	a := &app{stdin: strings.NewReader(""), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+	a := &app{stdin: strings.NewReader(takeInput(ts)), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
 	a.errors = term.Detect(a.stderr, term.Auto, a.getenv)
 	return a.run(context.Background(), args)
 }
