@@ -9,13 +9,13 @@ build:
 ARCH ?= $(shell go env GOARCH)
 DIST ?= dist
 packages:
-	go run ./lab/packages -out $(DIST) -arch $(ARCH)
+	go run -tags packages ./lab/packages -out $(DIST) -arch $(ARCH)
 
 # What the packages hold, for other systems: make install PREFIX=/usr/local DESTDIR=/tmp/root
 PREFIX ?= /usr/local
 install:
 	rm -rf $(DIST)/install
-	go run ./lab/packages -stage $(DIST)/install
+	go run -tags packages ./lab/packages -stage $(DIST)/install
 	mkdir -p $(DESTDIR)$(PREFIX) $(DESTDIR)/etc/postseal $(DESTDIR)/etc/systemd/system
 	cp -R $(DIST)/install/usr/bin $(DIST)/install/usr/share $(DESTDIR)$(PREFIX)/
 	for unit in postseal.service postseal.socket postseal-policy.socket; do \
@@ -85,7 +85,7 @@ attack:
 
 attack-long:
 	go test . -count=1 -v -race -timeout 30m -run 'SilentSenders|ContextsThatEnd' -long -silent 5m
-	go test -race ./lab/bench/soak -run TestHangUp -count=1 -v -hangup 60s
+	go test -race ./lab/bench/faults -run TestHangUp -count=1 -v -hangup 60s
 	go test ./lab/bench/faults -count=1 -v -timeout 30m -run 'HostileDNS|ShedCostly' -times 1 -sessions 1000
 
 # Two hours of 50 verdicts a second without a database, and what its latency is to the milter.
@@ -105,7 +105,7 @@ fleet:
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m
 soak:
-	go test ./lab/bench/soak -count=1 -v -timeout 60m -soak $(SOAK)
+	go test ./lab/bench/faults -run TestSoak -count=1 -v -timeout 60m -soak $(SOAK)
 
 # A hundred thousand domains, some of whose servers fail, are slow or never answer: rate, CPU
 # time and the most memory of the audit.

@@ -13,6 +13,7 @@ import (
 	"io"
 	"mime/quotedprintable"
 	"strings"
+	"sync"
 	"testing"
 
 	msgauth "github.com/emersion/go-msgauth/dkim"
@@ -28,16 +29,23 @@ type clinic struct {
 	verifier *dkim.Verifier
 }
 
+// clinicKeys are made once, because that takes long.
+var clinicKeys = sync.OnceValues(func() (keys [2]*rsa.PrivateKey, err error) {
+	for i := range keys {
+		if keys[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return keys, err
+		}
+	}
+	return keys, nil
+})
+
 func newClinic(t testing.TB) *clinic {
 	t.Helper()
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	pair, err := clinicKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rsaKey, other := pair[0], pair[1]
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func TestBoot(t *testing.T) {
 		{"a file that is missing", fs.ErrNotExist, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			log := &listenertest.Log{}
 			o := bootOptions(t, log, config)
 			tries := 0

@@ -1,14 +1,12 @@
+//go:build packages
+
 package main
 
 import (
-	"encoding/json"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
-
-	"gopkg.in/yaml.v3"
 
 	"postseal"
 	"postseal/internal/app/conf"
@@ -23,62 +21,15 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestMetricNames: alerts and dashboard ask for metrics that the daemon has, and with labels
-// that they have.
-func TestMetricNames(t *testing.T) {
-	known := map[string]string{}
-	for line := range strings.Lines(read(t, "docs/reference/metrics.md")) {
-		if cells := strings.Split(line, "|"); len(cells) > 4 && strings.HasPrefix(cells[1], " `postseal_") {
-			name := strings.Trim(cells[1], " `")
-			known[name] = cells[3] + "`instance` `job` `le`"
-			if strings.TrimSpace(cells[2]) == "histogram" {
-				known[name+"_bucket"] = known[name]
-			}
-		}
-	}
-	selector := regexp.MustCompile(`(postseal_[a-z_]+)(\{[^}]*\})?`)
-	label := regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)\s*\\?"`)
-	for _, path := range []string{"deploy/prometheus/postseal.rules.yml", "deploy/grafana/postseal.json"} {
-		found := selector.FindAllStringSubmatch(read(t, path), -1)
-		if len(found) < 5 {
-			t.Errorf("%s: only %d metrics", path, len(found))
-		}
-		for _, m := range found {
-			labels, ok := known[m[1]]
-			if !ok {
-				t.Errorf("%s: there is no metric %s", path, m[1])
-			}
-			for _, l := range label.FindAllStringSubmatch(m[2], -1) {
-				if !strings.Contains(labels, "`"+l[1]+"`") {
-					t.Errorf("%s: %s has no label %s", path, m[1], l[1])
-				}
-			}
-		}
-	}
-	var rules any
-	if err := yaml.Unmarshal([]byte(read(t, "deploy/prometheus/postseal.rules.yml")), &rules); err != nil {
-		t.Error(err)
-	}
-	var dashboard struct{ Panels []struct{ ID int } }
-	if err := json.Unmarshal([]byte(read(t, "deploy/grafana/postseal.json")), &dashboard); err != nil || len(dashboard.Panels) < 5 {
-		t.Errorf("%d panels, %v", len(dashboard.Panels), err)
-	}
-}
-
-// TestConfiguration: the configurations of the packages and of the image have no error and no
-// warning, refuse nothing, and keep evidence; so does the one of the packages with every
-// commented key in force.
+// TestConfiguration: the configuration of the image has no error and no warning, refuses nothing, and
+// keeps evidence. That of the packages is tested in internal/app/conf.
 func TestConfiguration(t *testing.T) {
-	own := read(t, "deploy/postseal.toml")
-	for name, text := range map[string]string{"package": own, "image": imageConfig, "every key": regexp.MustCompile(`(?m)^#([a-z_\[].*)$`).ReplaceAllString(own, "$1")} {
-		c, warnings, err := conf.Parse(name, []byte(text), time.Now())
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if len(warnings) > 0 || c.Enforce != postseal.Observe || c.Bundles.Dir == "" {
-			t.Errorf("%s: warnings %v, enforce %s, bundles in %q", name, warnings, c.Enforce, c.Bundles.Dir)
-		}
+	c, warnings, err := conf.Parse("image", []byte(imageConfig), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) > 0 || c.Enforce != postseal.Observe || c.Bundles.Dir == "" {
+		t.Errorf("warnings %v, enforce %s, bundles in %q", warnings, c.Enforce, c.Bundles.Dir)
 	}
 }
 

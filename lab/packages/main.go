@@ -1,3 +1,5 @@
+//go:build packages
+
 // Command packages makes what "make packages" makes: the .deb and the .rpm, a tarball and an
 // OCI image of a binary that is linked statically, each with its bill of materials, and their
 // checksums. The same commit gives the same octets.

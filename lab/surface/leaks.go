@@ -1,3 +1,5 @@
+//go:build surface
+
 package surface
 
 import (

@@ -1,5 +1,11 @@
+//go:build surface
+
 // Package surface counts the exported names of the library packages: what a program that
-// imports them can write, and what its author has to read.
+// imports them can write, and what its author has to read. It has a build tag, because
+// go test ./... would compile a type checker for this package alone.
+//
+//	go test -tags surface ./lab/surface
+//	go run -tags surface ./lab/surface/count
 package surface
 
 import (

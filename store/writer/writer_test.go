@@ -82,6 +82,7 @@ func (s *site) start() *writer.Writer {
 	}
 	s.journal = j
 	w, err := writer.New(writer.Options{Journal: j, Recovered: r, Dir: dir, Name: "mx1", Log: slog.New(slog.NewTextHandler(s.log, nil)), Now: s.now,
+		Pause: 20 * time.Millisecond,
 		Open: func(ctx context.Context) (store.Store, error) {
 			if s.down.Load() {
 				return nil, errors.New("the database is down")
@@ -443,7 +444,7 @@ func TestKilled(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "rows", func() bool { return strings.Count(out.String(), "\n") > 500+i*300 })
+		eventually(t, "rows", func() bool { return strings.Count(out.String(), "\n") > 300+i*150 })
 		c.Process.Kill()
 		c.Wait()
 		total += strings.Count(out.String(), "\n")

@@ -1,4 +1,4 @@
-package suites
+package cli
 
 import (
 	"bytes"
@@ -8,13 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"postseal/internal/app/cli"
 )
 
 // reportCases are inputs rebuilt from public bug reports of other programs, each with the command
 // that verifies it. POSTSEAL_CASES names another directory.
-const reportCases = "../../../shared/cases/verify"
+const reportCases = "../../../../shared/cases/verify"
 
 // reportResults are the right results by the beginning of a case's name, the longest that matches:
 // SPF, the best DKIM result, ARC where there is a chain, DMARC, and the action. "envelope" says that
@@ -91,7 +89,7 @@ func expectedOf(name string) (want string) {
 // reportOutcome runs the command and returns its results in a few words.
 func reportOutcome(args []string) string {
 	var stdout, stderr bytes.Buffer
-	code := cli.Main(args, strings.NewReader(""), &stdout, &stderr)
+	code := Main(args, strings.NewReader(""), &stdout, &stderr)
 	var r struct {
 		Decision struct{ Action, Applied string }
 		SPF      []struct{ Result string }

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	_ "postseal/internal/app/cli" // so that go test runs again when the daemon changes
+	"postseal/internal/app/cli"
 	"postseal/internal/core/dnszone"
 )
 
@@ -44,16 +44,26 @@ func longOnly(t *testing.T) {
 	}
 }
 
+// runAsProgram is set in the environment of the tests, for the processes that they start.
+const runAsProgram = "POSTSEAL_FAULTS_PROGRAM"
+
+// raced is set by the race detector, which would multiply the memory of a daemon.
+var raced bool
+
+// TestMain provides the program. In the short form it is this test itself, since to build it takes longer
+// than the tests do.
 func TestMain(m *testing.M) {
+	if os.Getenv(runAsProgram) != "" {
+		os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "postseal-faults-*")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	program = filepath.Join(dir, "postseal")
-	if out, err := exec.Command("go", "build", "-o", program, "postseal/cmd/postseal").CombinedOutput(); err != nil {
-		fmt.Printf("SKIPPED: the daemon cannot be built here: %v\n%s", err, out)
+	if program, err = provide(dir); err != nil {
+		fmt.Printf("SKIPPED: the daemon cannot be built here: %v\n", err)
 		os.RemoveAll(dir)
 		os.Exit(0)
 	}
@@ -61,6 +71,18 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+func provide(dir string) (path string, err error) {
+	if *times == 0 && !raced {
+		os.Setenv(runAsProgram, "1")
+		return os.Executable()
+	}
+	path = filepath.Join(dir, "postseal")
+	if out, err := exec.Command("go", "build", "-o", path, "postseal/cmd/postseal").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
 }
 
 // patience is how long anything may take, on a machine that has a lot to do.

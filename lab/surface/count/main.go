@@ -1,6 +1,8 @@
+//go:build surface
+
 // Count prints how many names the library packages export: one row per package, and the sum.
 //
-//	go run ./lab/surface/count [DIRECTORY]
+//	go run -tags surface ./lab/surface/count [DIRECTORY]
 package main
 
 import (
