@@ -69,6 +69,11 @@ func MakeID(millis int64, slot, seq int) int64 {
 	return millis<<(slotBits+seqBits) | int64(slot&MaxSlot)<<seqBits | int64(seq&MaxSeq)
 }
 
+// clampMillis moves a time that no id can hold to the nearest one on a whole day of ids: an archive can have any.
+func clampMillis(millis int64) int64 {
+	return max(1, min(millis, DayOf(maxMillis).Start()-1))
+}
+
 // IDMillis returns the time in an id, in milliseconds since 1970.
 func IDMillis(id int64) int64 { return id >> (slotBits + seqBits) }
 

@@ -30,7 +30,7 @@ type Verdict struct {
 func FromReport(v Verdict) Row {
 	r := v.Report
 	d := &r.Decision
-	row := Row{Millis: Millis(v.At), Ref: Clean(r.Ref), QID: Clean(v.QueueID), Door: v.Listener,
+	row := Row{Millis: clampMillis(Millis(v.At)), Ref: Clean(r.Ref), QID: Clean(v.QueueID), Door: v.Listener,
 		Action: string(d.Action), Applied: string(d.Applied), Enforce: v.Enforce, Reason: string(d.Reason),
 		MFrom: mailDomain(r.ReversePath), Helo: Clean(r.Helo), IP: r.RemoteIP().WithZone(""), List: listDomain(r.Header),
 		SPF: "skipped", DKIM: signatures(r), DMARC: string(r.DMARC.Code), Aligned: aligned(r), P: string(r.DMARC.Policy), PolicyDom: Domain(r.DMARC.PolicyDomain),

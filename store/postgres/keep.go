@@ -6,15 +6,24 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"postseal/store"
 	"postseal/store/internal/sqltext"
 )
 
-// Drop implements store.Store.
+// dropTime bounds how long the removal of a day waits for those who read the history, since all others wait for it meanwhile.
+const dropTime = "1s"
+
+const lockNotAvailable = "55P03" // SQLSTATE
+
+// Drop implements store.Store. While a backup or a long query reads the history, it fails.
 func (d *DB) Drop(ctx context.Context, day store.Day) error {
 	err := d.begin(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+dropTime+"'"); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+table(day)); err != nil {
@@ -24,6 +33,9 @@ func (d *DB) Drop(ctx context.Context, day store.Day) error {
 		return err
 	})
 	d.forgetDays()
+	if e := (*pgconn.PgError)(nil); errors.As(err, &e) && e.Code == lockNotAvailable {
+		return fmt.Errorf("%s is being read, as by a backup, and cannot be removed now: %w", day, err)
+	}
 	return err
 }
 

@@ -34,7 +34,7 @@ func try(t testing.TB, address, statement string) error {
 }
 
 // TestMigrations: a schema that is newer within the major version is used as it is, by readers
-// and writers; another major version is not opened, and not changed.
+// and writers; another major version is not opened, and not changed, by a process that runs neither.
 func TestMigrations(t *testing.T) {
 	address := pgtest.Need(t, server).Database(t, server.Addr)
 	open(t, address).Close()
@@ -43,6 +43,14 @@ func TestMigrations(t *testing.T) {
 	n := storetest.Claim(t, db, "i", "b")
 	storetest.Ship(t, db, &n, &store.Batch{Rows: storetest.Rows(10, 1, 1)})
 	if i, err := db.Info(t.Context()); err != nil || i.Schema != 99 || i.Rows != 10 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	change(t, address, "UPDATE postseal.meta SET value = '2' WHERE key = 'major'") // by another host, while this one runs
+	if _, err := db.Ship(t.Context(), n, n.At, store.Position{Segment: 9}, &store.Batch{Rows: storetest.Rows(10, 1, 2)}); !errors.Is(err, store.ErrSchema) {
+		t.Errorf("a batch for another major version: %v", err)
+	}
+	change(t, address, "UPDATE postseal.meta SET value = '1' WHERE key = 'major'")
+	if i, err := db.Info(t.Context()); err != nil || i.Rows != 10 {
 		t.Errorf("%+v, %v", i, err)
 	}
 	db.Close()

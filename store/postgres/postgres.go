@@ -33,9 +33,6 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Major is the version of the schema: a database of another one is not opened.
-const Major = "1"
-
 // schema is where all tables are.
 const schema = "postseal"
 
@@ -57,6 +54,7 @@ type DB struct {
 
 	mu   sync.Mutex
 	days map[store.Day]bool // whose partition is known to exist
+	full span
 }
 
 var _ store.Store = (*DB)(nil)
@@ -84,7 +82,7 @@ func Open(ctx context.Context, address string, o Options) (*DB, error) {
 	}
 	d := &DB{pool: pool, days: map[store.Day]bool{}}
 	d.useReports()
-	if err := d.checkMajor(ctx); err != nil {
+	if err := checkMajor(ctx, pool); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -112,6 +110,7 @@ func poolConfig(address string, most int32) (*pgxpool.Config, error) {
 	c.MaxConns = most
 	c.ConnConfig.RuntimeParams["application_name"] = "postseal"
 	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // works behind pgbouncer in transaction mode
+	c.PrepareConn = new(guard).prepare
 	return c, nil
 }
 
@@ -165,46 +164,6 @@ func migrate(ctx context.Context, c *pgx.ConnConfig) error {
 	}
 	_, err = p.Up(ctx)
 	return err
-}
-
-// atMajor makes the schema where it is missing, and refuses one of another major version.
-func atMajor(ctx context.Context, db *sql.DB) error {
-	var there bool
-	if err := db.QueryRowContext(ctx, "SELECT to_regclass('"+schema+".meta') IS NOT NULL").Scan(&there); err != nil {
-		return err
-	}
-	if !there {
-		// A role that may not make schemas can use one that was made for it.
-		if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = '"+schema+"')").Scan(&there); err != nil || there {
-			return err
-		}
-		_, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema)
-		var duplicate *pgconn.PgError
-		if errors.As(err, &duplicate) && duplicate.Code == "23505" { // another process was faster
-			return nil
-		}
-		return err
-	}
-	var major string
-	if err := db.QueryRowContext(ctx, "SELECT value FROM postseal.meta WHERE key = 'major'").Scan(&major); err != nil {
-		return err
-	}
-	return wantMajor(major)
-}
-
-func wantMajor(major string) error {
-	if major != Major {
-		return fmt.Errorf("%w: it has version %s, this postseal knows %s", store.ErrSchema, major, Major)
-	}
-	return nil
-}
-
-func (d *DB) checkMajor(ctx context.Context) error {
-	var major string
-	if err := d.pool.QueryRow(ctx, "SELECT value FROM postseal.meta WHERE key = 'major'").Scan(&major); err != nil {
-		return err
-	}
-	return wantMajor(major)
 }
 
 // Newest is the number of the last migration that this version knows.

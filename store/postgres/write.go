@@ -14,8 +14,12 @@ import (
 	"postseal/store/internal/sqltext"
 )
 
-// dayLock is the advisory lock under which partitions are made.
-const dayLock = 0x706f7374 // "post"
+// The advisory locks: partitions are made, nodes claimed and batches imported one at a time.
+const (
+	dayLock    = 0x706f7374 // "post"
+	nodeLock   = dayLock + 1
+	importLock = dayLock + 2
+)
 
 // uniqueViolation is the SQLSTATE of a key that is taken.
 const uniqueViolation = "23505"
@@ -23,7 +27,7 @@ const uniqueViolation = "23505"
 // Claim implements store.Store.
 func (d *DB) Claim(ctx context.Context, n store.Node) (store.Node, error) {
 	err := d.begin(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock+1); err != nil {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", nodeLock); err != nil {
 			return err
 		}
 		at := n.At
@@ -77,6 +81,9 @@ func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b 
 		tag, err := tx.Exec(ctx, `UPDATE postseal.node SET segment = $1, pos = $2, shipped_until = $3, seen_at = $4 WHERE slot = $5 AND instance = $6 AND boot = $7 AND segment = $8 AND pos = $9`,
 			to.Segment, to.Offset, n.Shipped, n.Seen, n.Slot, n.Instance, n.Boot, from.Segment, from.Offset)
 		if err != nil {
+			return err
+		}
+		if err := checkMajor(ctx, tx); err != nil {
 			return err
 		}
 		if tag.RowsAffected() != 1 {
@@ -143,19 +150,28 @@ func (d *DB) makeDays(ctx context.Context, rows []store.Row) error {
 	return nil
 }
 
+// makeDay makes a table and attaches it. CREATE TABLE … PARTITION OF would wait until a pg_dump of hours ends, and all
+// searches would wait for it.
 func (d *DB) makeDay(ctx context.Context, day store.Day) error {
 	return d.begin(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s PARTITION OF postseal.verdict FOR VALUES FROM (%d) TO (%d)", table(day), store.FirstID(day.Start()), store.FirstID(day.End()))); err != nil {
+		var there bool
+		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", table(day)).Scan(&there); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "INSERT INTO postseal.report_day (day) VALUES ($1) ON CONFLICT DO NOTHING", int(day))
-		if err == nil {
-			_, err = tx.Exec(ctx, "INSERT INTO postseal.day_info (day) VALUES ($1) ON CONFLICT DO NOTHING", int(day))
+		statements := []string{fmt.Sprintf("INSERT INTO postseal.report_day (day) VALUES (%d) ON CONFLICT DO NOTHING", day), fmt.Sprintf("INSERT INTO postseal.day_info (day) VALUES (%d) ON CONFLICT DO NOTHING", day)}
+		if !there {
+			statements = append(statements, "CREATE TABLE "+table(day)+" (LIKE postseal.verdict INCLUDING ALL)",
+				fmt.Sprintf("ALTER TABLE postseal.verdict ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", table(day), store.FirstID(day.Start()), store.FirstID(day.End())))
 		}
-		return err
+		for _, s := range statements {
+			if _, err := tx.Exec(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -174,21 +190,31 @@ func markLate(ctx context.Context, tx pgx.Tx, rows []store.Row, slot int) (late 
 	return late, nil
 }
 
-// add writes rows by COPY; those whose id is taken, as after a step of the clock, one by one.
-func (d *DB) add(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
+// copies is how often rows are copied, each time with other ids: only another writer of the same node
+// takes ids that were free a moment before.
+const copies = 10
+
+// add writes rows by COPY. Where one has an id that is taken, as after a step of the clock, it looks which are free.
+func (d *DB) add(ctx context.Context, tx pgx.Tx, rows []store.Row) (err error) {
 	if len(rows) == 0 {
 		return nil
 	}
-	for i := range rows {
-		rows[i].ID = store.MakeID(rows[i].Millis, rows[i].Node, int(d.sequence.Add(1)))
-	}
-	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error { // a savepoint
-		_, err := sub.CopyFrom(ctx, pgx.Identifier{schema, "verdict"}, sqltext.Names(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return values(&rows[i]), nil }))
-		return err
-	})
-	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code == uniqueViolation {
-		return d.oneByOne(ctx, tx, rows)
+	for i := range copies {
+		ids := &numbering{db: d, tx: tx}
+		if i > 0 {
+			ids.taken = map[moment]*sequences{}
+		}
+		if err := ids.number(ctx, rows); err != nil {
+			return err
+		}
+		err = pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error { // a savepoint
+			_, err := sub.CopyFrom(ctx, pgx.Identifier{schema, "verdict"}, sqltext.Names(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return values(&rows[i]), nil }))
+			return err
+		})
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != uniqueViolation {
+			return err
+		}
 	}
 	return err
 }
@@ -208,32 +234,6 @@ func closedDays(ctx context.Context, tx pgx.Tx, rows []store.Row) (map[store.Day
 		closed[day] = state != "open"
 	}
 	return closed, nil
-}
-
-// oneByOne gives each row the next id that is free.
-func (d *DB) oneByOne(ctx context.Context, tx pgx.Tx, rows []store.Row) error {
-	insert := "INSERT INTO postseal.verdict (" + sqltext.Columns + ") VALUES (" + sqltext.Placeholders(dialect) + ") ON CONFLICT DO NOTHING"
-	full := map[int64]bool{}
-	for i := range rows {
-		r := &rows[i]
-		for millis, tries := r.Millis, 0; ; {
-			if full[millis] || tries > store.MaxSeq {
-				full[millis] = true
-				millis, tries = millis+1, 0
-				continue
-			}
-			tries++
-			r.ID = store.MakeID(millis, r.Node, int(d.sequence.Add(1)))
-			tag, err := tx.Exec(ctx, insert, values(r)...)
-			if err != nil {
-				return err
-			}
-			if tag.RowsAffected() == 1 {
-				break
-			}
-		}
-	}
-	return nil
 }
 
 func values(r *store.Row) []any {
@@ -288,6 +288,9 @@ func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (adde
 		return 0, err
 	}
 	err = d.begin(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", importLock); err != nil {
+			return err
+		}
 		fresh, err := unknown(ctx, tx, rows)
 		if err != nil {
 			return err

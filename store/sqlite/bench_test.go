@@ -28,5 +28,6 @@ func BenchmarkStore(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 	})
 	b.Run("Search", func(b *testing.B) { storetest.Search(b, db, n) })
+	b.Run("ImportSecond", func(b *testing.B) { storetest.ImportSecond(b, db) })
 	b.Run("Drop", func(b *testing.B) { storetest.DropDay(b, db) })
 }

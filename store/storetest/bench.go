@@ -139,3 +139,77 @@ func DropDay(b *testing.B, db store.Store) {
 	b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms-drop")
 	b.ReportMetric(float64((CPU(b)-spent).Microseconds())/1000, "cpu-ms-drop")
 }
+
+// ImportSecond measures the import of rows that all have one time, since archives give whole seconds: a millisecond
+// has 8,192 ids.
+func ImportSecond(b *testing.B, db store.Store) {
+	rows := Rows(min(BenchRows(), 50000), 1, 13)
+	for i := range rows {
+		rows[i].Millis, rows[i].Ref = store.Millis(Now.Add(time.Hour+time.Duration(b.N)*time.Second)), store.RefText(int64(b.N)<<20+int64(i)) // it is called twice
+	}
+	began, spent := time.Now(), CPU(b)
+	for part := range slices.Chunk(rows, batchRows) {
+		if n, err := db.Import(b.Context(), slices.Clone(part), &store.Batch{}); err != nil || n != len(part) {
+			b.Fatalf("%d of %d rows, %v", n, len(part), err)
+		}
+	}
+	perRow := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(len(rows)) }
+	b.ReportMetric(perRow(CPU(b)-spent), "cpu-µs/row")
+	b.ReportMetric(perRow(time.Since(began)), "µs/row")
+	b.ReportMetric(0, "ns/op")
+}
+
+// Day is a simulated day: n rows of one day in the order of their time, each of which wants a report. After each quarter,
+// quarter is called with the CPU time that this process needed for it. It returns the day.
+func Day(b *testing.B, db store.Store, n int, quarter func(rows int, spent time.Duration)) store.Day {
+	node := Claim(b, db, "bench", "b")
+	r := rand.New(rand.NewPCG(4, 5))
+	day := store.DayOf(store.Millis(Now)) - 1
+	var spent time.Duration
+	part, ends := 0, max(n/4, 1)
+	for i := 0; i < n; i += batchRows {
+		rows := benchRows(r, i, n)
+		for k := range rows {
+			row, author := &rows[k], skewed(r, 10000)
+			row.Millis = day.Start() + int64(float64(i+k)/float64(n)*float64(day.End()-day.Start()))
+			row.Author, row.Cause, row.PolicyHash = fmt.Sprintf("a%d.test", author), store.CauseReport, store.Hash{2, byte(author), byte(author >> 8)}
+			row.PolicyDom, row.SPFDomain = row.Author, row.Author
+		}
+		began := CPU(b)
+		Ship(b, db, &node, &store.Batch{Rows: rows})
+		spent += CPU(b) - began
+		if part += len(rows); part >= ends {
+			quarter(part, spent)
+			part, spent = 0, 0
+		}
+	}
+	return day
+}
+
+// CloseDay closes a day and reads its reports, and returns how many rows they have.
+func CloseDay(b *testing.B, db store.Store, day store.Day) (rows, messages int64) {
+	if _, err := db.CloseDay(b.Context(), day, day.End(), ""); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := db.Reported(b.Context(), day); err != nil {
+		b.Fatal(err)
+	}
+	if err := db.ReportRows(b.Context(), day, "", func(r *store.ReportRow) error { rows, messages = rows+1, messages+r.N; return nil }); err != nil {
+		b.Fatal(err)
+	}
+	return rows, messages
+}
+
+// Export reads all rows in the order of their ids, as store export does.
+func Export(b *testing.B, db store.Reader) (rows int) {
+	for last := int64(1); ; {
+		some, err := store.Newer(b.Context(), db, &store.Query{}, last, batchRows)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(some) == 0 {
+			return rows
+		}
+		rows, last = rows+len(some), some[len(some)-1].ID
+	}
+}

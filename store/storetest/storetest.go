@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"postseal"
 	"postseal/store"
 )
 
@@ -29,7 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		run  func(*testing.T, store.Store)
 	}{
 		{"Position", position}, {"Slots", slots}, {"Search", search}, {"MessageIDs", messageIDs}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
-		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"ImportSecond", importSecond}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
+		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"ImportSecond", importSecond}, {"ImportShared", importShared}, {"ImportFar", importFar}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db := open(t)
@@ -413,6 +414,56 @@ func importSecond(t *testing.T, db store.Store) {
 		if added != want {
 			t.Errorf("import %d: %d rows, want %d", i+1, added, want)
 		}
+	}
+	ids := map[int64]bool{}
+	for _, r := range All(t, db) {
+		if ids[r.ID] = true; r.Millis < store.Millis(Now) || r.Millis > store.Millis(Now)+1 {
+			t.Fatalf("a row has time %d, want at most a millisecond after %d", r.Millis, store.Millis(Now))
+		}
+	}
+	if len(ids) != len(rows) {
+		t.Errorf("%d ids, want %d", len(ids), len(rows))
+	}
+}
+
+// importShared imports rows with the times and the node of others that are there, and some among themselves: each gets an id of its own.
+func importShared(t *testing.T, db store.Store) {
+	rows := Rows(900, 1, 10)
+	for i := range rows {
+		rows[i].Millis, rows[i].Ref, rows[i].Node = store.Millis(Now)+int64(i%300), store.RefText(int64(i)), i%2
+	}
+	for _, part := range [][]store.Row{rows[:500], rows[:700], rows[600:]} {
+		if _, err := db.Import(t.Context(), slices.Clone(part), &store.Batch{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := map[int64]bool{}
+	for _, r := range All(t, db) {
+		n, _ := store.RefNumber(r.Ref)
+		if ids[r.ID] = true; r.Millis != rows[n].Millis || r.Node != rows[n].Node {
+			t.Fatalf("row %d has time %d and node %d, want %d and %d", n, r.Millis, r.Node, rows[n].Millis, rows[n].Node)
+		}
+	}
+	if len(ids) != len(rows) {
+		t.Errorf("%d ids, want %d", len(ids), len(rows))
+	}
+}
+
+// importFar imports mail of times that no clock has: a Received field can say any.
+func importFar(t *testing.T, db store.Store) {
+	years := []int{1, 1969, 2109, 2110, 9999}
+	var rows []store.Row
+	for _, year := range years {
+		v := store.Verdict{Report: &postseal.Report{Ref: store.RefText(int64(year))}, Listener: store.DoorReplay, At: time.Date(year, 12, 31, 23, 59, 59, 999e6, time.UTC)}
+		rows = append(rows, store.FromReport(v))
+	}
+	for _, want := range []int{len(years), 0} {
+		if n, err := db.Import(t.Context(), slices.Clone(rows), &store.Batch{}); n != want || err != nil {
+			t.Errorf("%d rows, %v, want %d", n, err, want)
+		}
+	}
+	if n := len(All(t, db)); n != len(years) {
+		t.Errorf("%d rows are found, want %d", n, len(years))
 	}
 }
 

@@ -144,8 +144,49 @@ func (s *Server) Start() error {
 	return s.run("pg_ctl", "-w", "-t", "60", "-D", filepath.Join(s.dir, "data"), "-l", filepath.Join(s.dir, "log"), "-o", options, "start")
 }
 
-// Crash ends the server at once, as a power cut would.
+// Crash ends all processes of the server with SIGKILL. Where there is no /proc, it asks the server to end at once.
 func (s *Server) Crash() error {
+	all := s.processes()
+	if len(all) == 0 {
+		return s.immediate()
+	}
+	main := all[0]
+	if err := syscall.Kill(main.pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := wait(func() bool { return main.state() == "T" }); err != nil { // it starts no more processes
+		return err
+	}
+	all = s.processes()
+	for _, p := range all {
+		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			return err
+		}
+	}
+	gone := func(states string) func() bool {
+		return func() bool {
+			return !slices.ContainsFunc(all, func(p process) bool { return !strings.Contains(states, p.state()) })
+		}
+	}
+	if err := wait(gone("ZX")); err != nil {
+		return err
+	}
+	if wait(gone("")) == nil {
+		return nil
+	}
+	return os.Remove(filepath.Join(s.dir, "data", "postmaster.pid")) // no process asks how they ended, so their numbers stay taken
+}
+
+func wait(holds func() bool) error {
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.New("the server does not end")
+		}
+	}
+	return nil
+}
+
+func (s *Server) immediate() error {
 	return s.run("pg_ctl", "-w", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "stop")
 }
 
@@ -156,28 +197,61 @@ func (s *Server) Credential() *syscall.Credential { return s.cred }
 // as Linux tells (proc(5)).
 func (s *Server) CPU(t testing.TB) (used time.Duration) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
+	all := s.processes()
+	if len(all) == 0 {
+		t.Fatal("the server does not run, or there is no /proc")
 	}
-	main, _, _ := strings.Cut(string(text), "\n")
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		switch {
-		case len(fields) < 15:
-		case strings.HasPrefix(path, "/proc/"+main+"/"):
-			used += ticks(fields[11:15]) // its own, and of children that ended
-		case fields[1] == main:
-			used += ticks(fields[11:13])
-		}
+	used = ticks(all[0].fields[11:15]) // its own, and of children that ended
+	for _, p := range all[1:] {
+		used += ticks(p.fields[11:13])
 	}
 	return used
+}
+
+// process is one of a server, with the fields of its stat after the name (proc(5)).
+type process struct {
+	pid    int
+	fields []string
+}
+
+// processes returns those of the server, the main one first.
+func (s *Server) processes() (all []process) {
+	text, _ := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
+	line, _, _ := strings.Cut(string(text), "\n")
+	main, err := strconv.Atoi(line)
+	if err != nil {
+		return nil
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		pid, _ := strconv.Atoi(strings.Split(path, "/")[2])
+		switch p := (process{pid, statOf(pid)}); {
+		case len(p.fields) < 15:
+		case pid == main:
+			all = slices.Insert(all, 0, p)
+		case p.fields[1] == line:
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 || all[0].pid != main {
+		return nil
+	}
+	return all
+}
+
+func statOf(pid int) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return strings.Fields(rest)
+}
+
+// state is Z or "" once a process has ended, T while it is stopped.
+func (p process) state() string {
+	now := statOf(p.pid)
+	if len(now) == 0 {
+		return ""
+	}
+	return now[0]
 }
 
 // ticks are hundredths of a second, as the kernel counts for programs on every architecture.
@@ -190,7 +264,7 @@ func ticks(fields []string) (sum time.Duration) {
 }
 
 func (s *Server) stop() {
-	s.Crash()
+	s.immediate()
 	os.RemoveAll(s.dir)
 }
 
@@ -232,6 +306,20 @@ func (s *Server) run(name string, args ...string) error {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(text)))
 	}
 	return nil
+}
+
+// Backup writes a database with pg_dump as an operator does, and returns the octets.
+func (s *Server) Backup(t testing.TB, address string) int64 {
+	t.Helper()
+	file := filepath.Join(s.dir, "backup.dump")
+	if err := s.run("pg_dump", "-Fc", "-Z", "1", "-n", "postseal", "-f", file, "-d", address); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // Dump returns all that a database holds, as pg_dump writes it.
