@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: outage bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
+.PHONY: outage bench-day bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
 
 build:
 	go build ./cmd/postseal
@@ -97,9 +97,10 @@ outage:
 bench-shapes:
 	lab/bench/peers.sh -shapes
 
-# Three daemons and one PostgreSQL, over a connection that is cut, slow and gone.
+# Three daemons and one PostgreSQL, over a connection that is cut, slow and gone; an hour or more.
+fleet: export POSTSEAL_NEED_PG = 1
 fleet:
-	go test ./lab/bench/faults -run 'Fleet|Shared|RollingUpgrade|HolderKilled|ShipperKilled' -count=1 -v -timeout 60m -times 5
+	go test ./lab/bench/faults -run 'Fleet|Shared|RollingUpgrade|NextVersions|HostsShown|HolderKilled|ShipperKilled' -count=1 -v -timeout 120m -times 5
 	go test ./store/postgres ./store/writer -count=3 -timeout 60m
 
 # Mixed load, faults and reloads; prints what is in use.
@@ -126,8 +127,13 @@ bench:
 	go test ./store/journal -run '^$$' -bench Append
 	go test ./store/writer -run '^$$' -bench Daemon -benchtime 50000x
 	go test ./store/writer -run '^$$' -bench Wait -benchtime 5000x
-	POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite ./store/postgres -p 1 -run '^$$' -bench Store -benchtime 100x -timeout 60m
+	POSTSEAL_NEED_PG=1 POSTSEAL_BENCH_ROWS=1000000 go test ./store/sqlite ./store/postgres -p 1 -run '^$$' -bench Store -benchtime 100x -timeout 60m
 	go run ./lab/bench/load
+
+# A simulated day of ROWS verdicts in PostgreSQL: writing, reports, export, backup. docs/explain/scale.md calculates from it.
+ROWS ?= 3000000
+bench-day:
+	POSTSEAL_NEED_PG=1 POSTSEAL_BENCH_ROWS=$(ROWS) go test ./store/postgres -run '^$$' -bench Day -benchtime 1x -timeout 60m
 
 # Record the ratios that .ci/run compares with. On a quiet machine.
 ratios:

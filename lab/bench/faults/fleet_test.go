@@ -133,15 +133,20 @@ func (s *sent) post(d *daemon, id string) {
 		return
 	}
 	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
 	var v struct {
 		Ref      string
 		Decision struct{ Applied string }
 	}
-	if json.NewDecoder(r.Body).Decode(&v) != nil || v.Ref == "" {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.StatusCode != http.StatusOK || json.Unmarshal(body, &v) != nil || v.Ref == "" {
+		s.deferred++
+		return
+	}
 	s.refs[v.Ref] = true
 	s.slowest = max(s.slowest, time.Since(began))
 	if v.Decision.Applied != "accept" {
@@ -187,6 +192,10 @@ func TestFleet(t *testing.T) {
 	}
 	defer db.Close()
 	s := &sent{refs: map[string]bool{}}
+	var doors []*load
+	for _, d := range nodes {
+		doors = append(doors, newLoad(d, 100))
+	}
 	kills := 0
 	round := 0
 	each := func(times int) {
@@ -194,6 +203,9 @@ func TestFleet(t *testing.T) {
 			round++
 			for i, d := range nodes {
 				s.post(d, fmt.Sprintf("m%d-%d", round, i))
+				if round%10 == 0 {
+					doors[i].once()
+				}
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -260,6 +272,12 @@ func TestFleet(t *testing.T) {
 	}
 	if s.deferred > 0 {
 		t.Errorf("%d messages were not accepted", s.deferred)
+	}
+	for i, l := range doors {
+		l.check()
+		if n := l.deferred.Load(); n > 0 || l.done["smtp"].Load() == 0 || l.done["milter"].Load() == 0 || l.done["policy"].Load() == 0 {
+			t.Errorf("host %d deferred %d messages, and accepted %d by SMTP, %d by milter, %d by policy", i, n, l.done["smtp"].Load(), l.done["milter"].Load(), l.done["policy"].Load())
+		}
 	}
 	t.Logf("%d messages over 3 daemons, %d stored, %d cuts, %d kills and crashes of the database; the slowest answer took %v", len(s.refs), len(found), w.cuts.Load(), kills, s.slowest.Round(time.Millisecond))
 }

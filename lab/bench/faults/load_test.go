@@ -103,6 +103,15 @@ func begin(d *daemon, clients, size int) *load {
 	return l
 }
 
+// once sends two messages through the proxy, the milter and the policy service.
+func (l *load) once() {
+	for door, send := range map[string]func() error{"smtp": l.smtp, "milter": l.milter, "policy": l.policy} {
+		if err := send(); err != nil {
+			l.failed(door, err)
+		}
+	}
+}
+
 func newLoad(d *daemon, size int) *load {
 	l := &load{d: d, size: size, stop: make(chan struct{}), wrong: make(chan string, 100), done: map[string]*atomic.Int64{}}
 	for _, door := range doors {

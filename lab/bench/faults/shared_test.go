@@ -27,9 +27,19 @@ type node struct {
 func nodes(t *testing.T, address string, n int, config string) (all []*node) {
 	t.Helper()
 	for range n {
-		x := &node{daemon: prepare(t), state: t.TempDir()}
-		x.env = []string{"STATE_DIRECTORY=" + x.state}
-		x.write(fmt.Sprintf(`authserv_id = 'mx.test'
+		x := prepareNode(t, address, config)
+		x.run()
+		all = append(all, x)
+	}
+	return all
+}
+
+// prepareNode is nodes for one without a process.
+func prepareNode(t *testing.T, address, config string) *node {
+	t.Helper()
+	x := &node{daemon: prepare(t), state: t.TempDir()}
+	x.env = []string{"STATE_DIRECTORY=" + x.state}
+	x.write(fmt.Sprintf(`authserv_id = 'mx.test'
 reply_url = 'https://mx.test/r'
 enforce = 'strict'
 [listen]
@@ -48,10 +58,7 @@ url = '%s'
 [log]
 format = 'json'
 %s`, x.hop.addr, x.dns.Addr(), address, config))
-		x.run()
-		all = append(all, x)
-	}
-	return all
+	return x
 }
 
 func (n *node) token(t *testing.T) string {
