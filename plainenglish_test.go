@@ -48,7 +48,7 @@ var allowedPhrases = regexp.MustCompile(`(?i)\b(there|here) (is|are|was|were) (n
 	`|\b(is|are|was|were) no (longer|more|less|fewer|such|other|better|worse|different|doubt|one|greater|larger|later|earlier|shorter|smaller|way|need|matter|reason)\b` +
 	`|\bline ends (with|in|after|the)\b` +
 	`|\bbehind (a |the |an )?(reverse )?(proxy|nat|nginx|firewall|others)\b` + // the usual sense
-	"|result is none|cv= is none|`mends`|url\\] is none|\\burl is none" + // words of RFC 8601 and of the configuration
+	"|result is none|cv= is none|`mends?`|url\\] is none|\\burl is none" + // words of RFC 8601 and of the configuration
 	`|user=nobody|a@nobody|"nobody"`) // the Unix user
 
 // notPlain are files that may have such phrases, with the reason.

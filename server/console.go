@@ -74,6 +74,9 @@ func (c console) SetLogLevel(name string) error { return c.d.setLogLevel(name) }
 // Now implements ui.Source.
 func (c console) Now() time.Time { return c.d.history.now() }
 
+// Resolver implements ui.Source.
+func (c console) Resolver() resolver.Resolver { return c.d.resolver() }
+
 // MessageIDKey implements ui.Source.
 func (c console) MessageIDKey() store.MessageIDKey { return c.d.history.key }
 

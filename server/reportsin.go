@@ -6,10 +6,15 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"postseal/domain"
+	"postseal/internal/app/history"
 	"postseal/internal/app/inbox"
+	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/web"
 	"postseal/server/web/ui"
@@ -22,6 +27,9 @@ func (d *Daemon) reportsInRoutes() []web.Route {
 	return []web.Route{
 		{Method: http.MethodPost, Path: "/v1/reports/in", Access: web.Admin, Handler: d.reportsIn},
 		{Method: http.MethodGet, Path: "/v1/reports/in", Access: web.Reader, Handler: web.JSON(d.engine, d.reportSummary)},
+		{Method: http.MethodGet, Path: "/v1/reports/in/received", Access: web.Reader, Handler: web.JSON(d.engine, d.reportsReceived)},
+		{Method: http.MethodGet, Path: "/v1/reports/in/{id}", Access: web.Reader, Handler: web.Stream(d.engine, d.receivedReport)},
+		{Method: http.MethodGet, Path: "/v1/reports/in/{domain}/source", Access: web.Reader, Handler: web.JSON(d.engine, d.sourceDetail)},
 		{Method: http.MethodPut, Path: "/v1/reports/in/{domain}/source", Access: web.Admin, Handler: web.JSON(d.engine, d.chooseSource)},
 	}
 }
@@ -82,26 +90,140 @@ func readResult(found []ui.ReportIn) (any, error) {
 	return nil, &web.Refusal{Status: http.StatusUnprocessableEntity, Detail: why}
 }
 
-// reportSummary is GET /v1/reports/in?domain=&days=: the data of the page Reports.
+// mostSources is how many sources GET /v1/reports/in answers with, if limit does not say.
+const mostSources = 1000
+
+// reportSummary is GET /v1/reports/in?domain=&days=&show=&after=&limit=: the data of the page Reports.
 func (d *Daemon) reportSummary(r *http.Request) (any, error) {
-	if err := known(r, "domain", "days"); err != nil {
+	db, q, err := d.askedReports(r, r.URL.Query().Get("domain"), "domain", "days", "show", "after", "limit")
+	if err != nil {
 		return nil, err
 	}
-	db := d.history.reader()
-	if db == nil {
-		return nil, d.history.noHistory()
+	show, limit := r.URL.Query().Get("show"), mostSources
+	if show != "" && !slices.Contains(inbox.Shows, show) {
+		return nil, badRequest("show is not one of %s", strings.Join(inbox.Shows, ", "))
 	}
-	name, err := domain.Parse(r.URL.Query().Get("domain"))
+	if s := r.URL.Query().Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > mostSources {
+			return nil, badRequest("limit is not a number from 1 to %d", mostSources)
+		}
+	}
+	s, err := inbox.Summarize(r.Context(), db, q)
 	if err != nil {
-		return nil, badRequest("domain: %v", err)
+		return nil, err
+	}
+	list, next, err := s.Page(show, r.URL.Query().Get("after"), limit)
+	if err != nil {
+		return nil, badRequest("after: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), reportDNS)
+	defer cancel()
+	s.AskRecord(ctx, d.resolver())
+	if limit <= ui.SourceRows {
+		s.AskSPF(ctx, d.resolver(), list)
+	}
+	s.Sources = list
+	return struct {
+		*inbox.Summary
+		Next string `json:"next"`
+	}{s, next}, nil
+}
+
+// reportDNS is how long the record of a domain is waited for.
+const reportDNS = time.Second
+
+// resolver is what mail is checked with, nil before there is one.
+func (d *Daemon) resolver() resolver.Resolver {
+	if n := d.names.Load(); n != nil {
+		return n.cache
+	}
+	return nil
+}
+
+// askedReports reads the domain and the period of a request.
+func (d *Daemon) askedReports(r *http.Request, name string, names ...string) (db store.Store, q inbox.Asked, err error) {
+	if err := known(r, names...); err != nil {
+		return nil, q, err
+	}
+	if db = d.history.reader(); db == nil {
+		return nil, q, d.history.noHistory()
+	}
+	parsed, err := domain.Parse(name)
+	if err != nil {
+		return nil, q, badRequest("domain: %v", err)
 	}
 	days := ui.ReportDays
 	if s := r.URL.Query().Get("days"); s != "" {
 		if days, err = strconv.Atoi(s); err != nil || days < 1 || days > ui.MaxReportDays {
-			return nil, badRequest("days is not a number from 1 to %d", ui.MaxReportDays)
+			return nil, q, badRequest("days is not a number from 1 to %d", ui.MaxReportDays)
 		}
 	}
-	return inbox.Summarize(r.Context(), db, ui.AskedReports(name, days, d.history.now()))
+	return db, ui.AskedReports(parsed, days, d.history.now()), nil
+}
+
+// sourceDetail is GET /v1/reports/in/{domain}/source?key=&days=: one source of a domain.
+func (d *Daemon) sourceDetail(r *http.Request) (any, error) {
+	db, q, err := d.askedReports(r, r.PathValue("domain"), "key", "days")
+	if err != nil {
+		return nil, err
+	}
+	x, s, err := inbox.Describe(r.Context(), db, q, r.URL.Query().Get("key"))
+	if errors.Is(err, inbox.ErrNoSource) {
+		return nil, notFound(err.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), reportDNS)
+	defer cancel()
+	one := []inbox.SourceSum{x.Source}
+	s.AskSPF(ctx, d.resolver(), one)
+	x.Source = one[0]
+	return x, nil
+}
+
+// reportsReceived is GET /v1/reports/in/received?domain=&days=&after=: who sent reports, which, and what could not be
+// read.
+func (d *Daemon) reportsReceived(r *http.Request) (any, error) {
+	const most = 50
+	db, q, err := d.askedReports(r, r.URL.Query().Get("domain"), "domain", "days", "after")
+	if err != nil {
+		return nil, err
+	}
+	before, err := history.ParseCursor(r.URL.Query().Get("after"))
+	if err != nil {
+		return nil, badRequest("after: %v", err)
+	}
+	return inbox.ListReceived(r.Context(), db, q, before, most)
+}
+
+// receivedReport is GET /v1/reports/in/{id}: one report with all its records.
+func (d *Daemon) receivedReport(rw http.ResponseWriter, r *http.Request) error {
+	if err := known(r); err != nil {
+		return err
+	}
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return badRequest("a report has a number, such as /v1/reports/in/12")
+	}
+	db := d.history.reader()
+	if db == nil {
+		return d.history.noHistory()
+	}
+	begun := false
+	err = inbox.WriteReceived(r.Context(), db, id, func() io.Writer {
+		begun = true
+		rw.Header().Set("Content-Type", "application/json")
+		return rw
+	})
+	switch {
+	case begun && err != nil:
+		d.log.Warn("a report was not sent to a browser completely", "error", listener.Text(err))
+		panic(http.ErrAbortHandler)
+	case errors.Is(err, inbox.ErrNoReport):
+		return notFound(err.Error())
+	}
+	return err
 }
 
 // chooseSource is PUT /v1/reports/in/{domain}/source: whether a source sends for the domain. It answers with the

@@ -61,3 +61,33 @@ func TestReportsInAPI(t *testing.T) {
 		}
 	}
 }
+
+// TestReportsReceivedAPI: one source, one report and the list of what came in over HTTP; pages of sources have
+// cursors.
+func TestReportsReceivedAPI(t *testing.T) {
+	d := run(t, listeners+"[store]\nurl = 'sqlite:"+t.TempDir()+"/store.db'\njournal_dir = '"+t.TempDir()+"'\n")
+	eventually(t, "the store", func() bool { return d.history.reader() != nil })
+	for _, body := range []string{aboutDomain("shop.test"), aboutDomain("shop.test"), "hello"} {
+		d.do(http.MethodPost, "/v1/reports/in", body)
+	}
+	for _, c := range []struct {
+		path   string
+		status int
+		want   string
+	}{
+		{"/v1/reports/in?domain=shop.test&limit=1", 200, `"next":""`}, {"/v1/reports/in?domain=shop.test&show=mend", 200, `"sources":[]`}, {"/v1/reports/in?domain=shop.test&show=x", 400, "show is not one of"},
+		{"/v1/reports/in?domain=shop.test", 200, `"published":{"name":"_dmarc.shop.test"`}, {"/v1/reports/in?domain=shop.test&after=x", 400, "is not a cursor"}, {"/v1/reports/in?domain=shop.test&limit=0", 400, "limit is not a number"},
+		{"/v1/reports/in/shop.test/source?key=dkim:bulk.test", 200, `"schema":"postseal.report-source/1"`}, {"/v1/reports/in/shop.test/source?key=dkim:bulk.test", 200, `"reporters":[{"org":"rx.test","messages":40`},
+		{"/v1/reports/in/shop.test/source?key=dkim:none.test", 404, "names this source"}, {"/v1/reports/in/a..b/source?key=x", 400, "domain"}, {"/v1/reports/in/shop.test/source?key=x&y=1", 400, "unknown parameter"},
+		{"/v1/reports/in/received?domain=shop.test", 200, `"schema":"postseal.reports-received/1"`}, {"/v1/reports/in/received?domain=shop.test", 200, `"twice":1,"unread":1`}, {"/v1/reports/in/received?domain=shop.test&after=!", 400, "is not a cursor"},
+		{"/v1/reports/in/1", 200, `"schema":"postseal.report/1"`}, {"/v1/reports/in/1", 200, `"records":[{"ip":"198.51.100.9","count":40`}, {"/v1/reports/in/99", 404, "no report with this number"}, {"/v1/reports/in/x", 400, "a report has a number"},
+	} {
+		status, body := d.get(c.path)
+		if status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s, want %d %s", c.path, status, body, c.status, c.want)
+		}
+		if status == 200 && !json.Valid([]byte(body)) {
+			t.Errorf("%s is not JSON: %s", c.path, body)
+		}
+	}
+}

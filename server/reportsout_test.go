@@ -35,6 +35,9 @@ func TestReportsOutAPI(t *testing.T) {
 		text         string
 	}{
 		{"GET", "/v1/reports/out", 200, `"domain":"acme.test"`}, {"GET", "/v1/reports/out?state=none", 200, `"reports":[]`}, {"GET", "/v1/reports/out?state=x", 400, "state is not one of"},
+		{"GET", "/v1/reports/out?state=waiting", 200, `"reports":[]`}, {"GET", "/v1/reports/out?state=failed&days=7&limit=1", 200, `"next":""`}, {"GET", "/v1/reports/out?after=x", 400, "is not a cursor"}, {"GET", "/v1/reports/out?days=0", 400, "days is not"}, {"GET", "/v1/reports/out?limit=0", 400, "limit is not"},
+		{"GET", "/v1/reports/out/preview", 200, `"sends":false`}, {"GET", "/v1/reports/out/preview?day=x", 400, "2026-11-29"}, {"GET", "/v1/reports/out/preview?day=2999-01-01", 400, "has not begun"},
+		{"GET", at + "/destinations", 200, `"address":"a@x.test"`}, {"GET", "/v1/reports/out/" + day.String() + "/other.test/destinations", 404, "asks for a report"}, {"GET", "/v1/reports/out/x/acme.test/destinations", 400, "2026-11-29"},
 		{"GET", at, 200, "<feedback/>"}, {"GET", "/v1/reports/out/" + day.String() + "/other.test", 404, "no report"}, {"GET", "/v1/reports/out/x/acme.test", 400, "2026-11-29"},
 		{"POST", at + "/retry", 200, `"due":1`}, {"POST", at + "/retry", 409, "no delivery"}, {"POST", "/v1/reports/out/x/acme.test/retry", 400, ""},
 		{"GET", "/v1/suppressions", 200, `"target":"a@x.test"`}, {"DELETE", "/v1/suppressions/a@x.test", 200, "a@x.test"}, {"DELETE", "/v1/suppressions/a@x.test", 404, "not suppressed"},

@@ -31,7 +31,8 @@ var routeTable = map[string]web.Access{
 	"GET /system": web.Reader, "GET /system/config": web.Reader, "GET /system/exempt": web.Reader, "POST /system/act": web.Admin,
 	"GET /v1/system": web.Reader, "GET /v1/config": web.Reader, "GET /v1/exempt": web.Reader, "GET /v1/lookup": web.Reader, "POST /v1/reload": web.Admin, "PUT /v1/log-level": web.Admin,
 	"GET /whatif": web.Reader, "POST /whatif/paste": web.Admin,
-	"GET /reports": web.Reader, "GET /reports/out": web.Reader, "GET /reports/{domain}": web.Reader,
+	"GET /reports": web.Reader, "GET /reports/out": web.Reader, "GET /reports/{domain}": web.Reader, "GET /reports/{domain}/{key}": web.Reader, "GET /reports/{domain}/received": web.Reader, "GET /report/{id}": web.Reader, "GET /reports/out/preview": web.Reader, "GET /reports/out/{day}/{domain}": web.Reader,
+	"GET /v1/reports/in/received": web.Reader, "GET /v1/reports/in/{id}": web.Reader, "GET /v1/reports/in/{domain}/source": web.Reader, "GET /v1/reports/out/preview": web.Reader, "GET /v1/reports/out/{day}/{domain}/destinations": web.Reader,
 	"GET /v1/whatif": web.Reader, "POST /v1/policies": web.Admin, "POST /v1/reports/in": web.Admin, "GET /v1/reports/in": web.Reader, "PUT /v1/reports/in/{domain}/source": web.Admin, "POST /reports/upload": web.Admin, "POST /v/{ref}/show": web.Admin, "POST /reports/{domain}/source": web.Admin, "GET /v1/trial": web.Reader, "GET /v1/attention": web.Reader, "GET /v1/verdicts/{ref}": web.Reader, "GET /v1/verdicts": web.Reader, "GET /v1/verdicts/{ref}/bundle": web.Admin, "GET /v1/verdicts/{ref}/story": web.Reader,
 	"GET /v1/domain/{domain}": web.Reader, "GET /v1/tail": web.Reader, "GET /v1/live": web.Reader, "GET /assets/app.js": web.Open,
 	"GET /debug/pprof/": web.Admin, "GET /debug/pprof/profile": web.Admin, "GET /debug/pprof/trace": web.Admin,
@@ -113,7 +114,7 @@ func stubs(routes []web.Route) []web.Route {
 
 // answer says what a client gets from a route.
 func answer(h http.Handler, route *web.Route, change func(*http.Request)) string {
-	path := strings.NewReplacer("{$}", "", "{ref}", "ZZZZZZZZ", "{domain}", "a.test", "{job}", "none", "{day}", "2026-11-29", "{target}", "a.test").Replace(route.Path)
+	path := strings.NewReplacer("{$}", "", "{ref}", "ZZZZZZZZ", "{domain}", "a.test", "{job}", "none", "{key}", "dkim:a.test", "{id}", "1", "{day}", "2026-11-29", "{target}", "a.test").Replace(route.Path)
 	r := httptest.NewRequest(route.Method, path, nil)
 	r.Host, r.RemoteAddr = "127.0.0.1:8896", "127.0.0.1:4711"
 	change(r)

@@ -69,9 +69,46 @@ const (
 type InboundFilter struct {
 	Domain string // with the names below it
 	Since  int64  // that begin at or after this, in milliseconds since 1970
+	Until  int64  // that begin before this; 0: any
 	Kind   string
-	Limit  int // 0: 1000
+	Org    string // of this reporter; "": any
+	Before int64  // with a lower ID; 0: any
+	Limit  int    // 0: 1000
 }
+
+// Reporter counts the aggregate reports of one organization. Strangers choose its name.
+type Reporter struct {
+	Org      string `json:"org"`
+	Reports  int64  `json:"reports"`  // that count
+	Messages int64  `json:"messages"` // in those
+	Unproven int64  `json:"unproven"` // that do not count: their mail does not prove who sent them
+	Long     int64  `json:"long"`     // that do not count: they cover too long a time
+	LastRead int64  `json:"-"`        // when the last was read, in milliseconds since 1970
+}
+
+// InboundTotals counts the aggregate reports about a domain.
+type InboundTotals struct {
+	Reports   int64 // that count
+	Reporters int64 // of those
+	Unproven  int64
+	Long      int64
+	LastRead  int64  // when the last was read, in milliseconds since 1970; 0: none
+	Meta      string // of the newest that counts and is about the domain itself, else of the newest that counts
+}
+
+// InboundProblem is a report that was not kept: it could not be read, or was read before.
+type InboundProblem struct {
+	At       int64  // milliseconds since 1970
+	Result   string // refused, known or differs
+	Why      string
+	Source   string // where it was found
+	Org      string // "" if it could not be read
+	Domain   string
+	ReportID string
+}
+
+// KeptProblems is how many InboundProblems a database keeps: the newest.
+const KeptProblems = 1000
 
 // Inbox keeps reports of others.
 type Inbox interface {
@@ -88,8 +125,20 @@ type Inbox interface {
 	TrimInbound(ctx context.Context, begunBefore, rowsBefore int64, sourcesBefore Day) error
 	// InboundReports lists reports, the last read first.
 	InboundReports(ctx context.Context, f InboundFilter) ([]Inbound, error)
-	// InboundRows calls f with the records of a report, in its order.
-	InboundRows(ctx context.Context, id int64, f func(*InboundRow) error) error
+	// InboundReport returns one report. ok is false if there is none.
+	InboundReport(ctx context.Context, id int64) (r Inbound, ok bool, err error)
+	// InboundRows calls f with the records of a report after number n, in its order; 0 begins with the first.
+	// limit bounds them; 0 means all.
+	InboundRows(ctx context.Context, id, n int64, limit int, f func(*InboundRow) error) error
+	// Reporters lists who sent the aggregate reports that f selects, most messages first. Reports that cover more
+	// than longest milliseconds do not count.
+	Reporters(ctx context.Context, f InboundFilter, longest int64) ([]Reporter, error)
+	// InboundTotals counts the aggregate reports that f selects.
+	InboundTotals(ctx context.Context, f InboundFilter, longest int64) (InboundTotals, error)
+	// NoteProblems keeps reports that were not kept, the newest KeptProblems of all.
+	NoteProblems(ctx context.Context, list []InboundProblem) error
+	// InboundProblems lists them, the newest first.
+	InboundProblems(ctx context.Context) ([]InboundProblem, error)
 	// Sources lists what reports say of a domain and the names below it, by day and source.
 	Sources(ctx context.Context, domain string, since, until Day) ([]Source, error)
 	// FirstDays returns for each source of a domain its first day.

@@ -40,6 +40,7 @@ type Outgoing struct {
 	Messages int64
 	LeftOut  int64  // messages that are not in it because of its size
 	Body     []byte // gzip of the XML; nil where it was not asked for or is not kept any more
+	Size     int64  // octets of Body, also where it was not asked for
 	BuiltAt  int64  // milliseconds since 1970
 	NextAt   int64  // when it is prepared for sending
 }
@@ -95,12 +96,34 @@ type ReportRow struct {
 	N int64
 }
 
+// What became of outgoing reports, for the State of a ReportFilter. A report with several destinations can be sent and
+// failed.
+const (
+	OutWaiting    = "waiting"    // built or sealed
+	OutSent       = "sent"       // to a destination
+	OutFailed     = "failed"     // at a destination: refused for good, returned, or not taken within a day
+	OutSuppressed = "suppressed" // not sent to a destination, which is suppressed or does not agree
+)
+
 // ReportFilter selects outgoing reports. The zero value selects all.
 type ReportFilter struct {
-	Day    Day // 0: any
-	Domain string
-	State  string
-	Limit  int // 0: 1000
+	Day         Day // 0: any
+	Since       Day // 0: any
+	Domain      string
+	State       string // one of a report, or OutWaiting and so on
+	AfterDay    Day    // those that follow this day and domain in the list; 0: from its beginning
+	AfterDomain string
+	Limit       int // 0: 1000
+}
+
+// OutgoingCounts counts what became of reports.
+type OutgoingCounts struct {
+	Waiting    int64 // reports without destinations, and deliveries that are due
+	Sent       int64 // deliveries
+	Failed     int64 // deliveries
+	Suppressed int64 // deliveries
+	NotSent    int64 // reports
+	NextAt     int64 // when the next of Waiting is due, in milliseconds since 1970; 0: nothing waits
 }
 
 // Outbox keeps reports on their way out (RFC 9990).
@@ -131,6 +154,8 @@ type Outbox interface {
 	DayBuilt(ctx context.Context, d Day, verdicts int64) error
 	// Outgoing lists reports without their bodies, newest day first.
 	Outgoing(ctx context.Context, f ReportFilter) ([]Outgoing, error)
+	// OutgoingCounts counts what became of the reports from a day on.
+	OutgoingCounts(ctx context.Context, since Day) (OutgoingCounts, error)
 	// OutgoingReport returns one report with its body.
 	OutgoingReport(ctx context.Context, d Day, domain string) (r Outgoing, ok bool, err error)
 	// BuiltReports lists the reports whose time has come and that have no destinations yet.

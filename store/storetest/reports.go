@@ -75,6 +75,7 @@ func outbox(t *testing.T, db store.Store) {
 	attempts(t, db)
 	failures(t, db)
 	suppressed(t, db)
+	became(t, db)
 }
 
 // closeOnce: a day is closed once, and rows that come later are late and in no report.
@@ -257,7 +258,7 @@ func inbox(t *testing.T, db store.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := db.AddInboundRows(ctx, id, []store.InboundRow{{N: 0, IP: "192.0.2.1", Messages: 4, Record: "{}"}, {N: 1, IP: "192.0.2.2", Messages: 1, Record: "{}"}}); err != nil {
+		if err := db.AddInboundRows(ctx, id, []store.InboundRow{{N: 1, IP: "192.0.2.1", Messages: 4, Record: "{}"}, {N: 2, IP: "192.0.2.2", Messages: 1, Record: "{}"}}); err != nil {
 			t.Fatal(err)
 		}
 		var sources []store.Source
@@ -288,9 +289,10 @@ func inbox(t *testing.T, db store.Store) {
 		t.Fatalf("%+v %v", list, err)
 	}
 	n := 0
-	if err := db.InboundRows(ctx, list[0].ID, func(x *store.InboundRow) error { n++; return nil }); err != nil || n != 2 {
+	if err := db.InboundRows(ctx, list[0].ID, 0, 0, func(x *store.InboundRow) error { n++; return nil }); err != nil || n != 2 {
 		t.Errorf("%d rows, %v", n, err)
 	}
+	received(t, db, list[0])
 	sources, err := db.Sources(ctx, "acme.test", theDay, theDay)
 	if err != nil || len(sources) != 1 || sources[0] != source {
 		t.Errorf("%+v %v", sources, err)
@@ -303,6 +305,74 @@ func inbox(t *testing.T, db store.Store) {
 	}
 	if names, err := db.InboundDomains(ctx); err != nil || len(names) != 0 {
 		t.Error(fmt.Sprint(names, err))
+	}
+}
+
+// received: reports are listed with pages and bounds, one is found, and its reporters are counted; what was not
+// kept is listed.
+func received(t *testing.T, db store.Store, one store.Inbound) {
+	ctx := t.Context()
+	if x, ok, err := db.InboundReport(ctx, one.ID); err != nil || !ok || x != one {
+		t.Errorf("%+v %v %v", x, ok, err)
+	}
+	if _, ok, err := db.InboundReport(ctx, 1<<40); ok || err != nil {
+		t.Errorf("a report that is not there: %v %v", ok, err)
+	}
+	var rows []int64
+	if err := db.InboundRows(ctx, one.ID, 1, 5, func(x *store.InboundRow) error { rows = append(rows, x.N); return nil }); err != nil || !slices.Equal(rows, []int64{2}) {
+		t.Errorf("after row 1: %v %v", rows, err)
+	}
+	if err := db.InboundRows(ctx, one.ID, 0, 1, func(x *store.InboundRow) error { rows = append(rows, x.N); return nil }); err != nil || !slices.Equal(rows, []int64{2, 1}) {
+		t.Errorf("the first: %v %v", rows, err)
+	}
+	for _, c := range []struct {
+		name string
+		f    store.InboundFilter
+		want int
+	}{
+		{"all", store.InboundFilter{}, 7}, {"a domain above", store.InboundFilter{Domain: "test"}, 7}, {"busy.test", store.InboundFilter{Domain: "busy.test"}, 6}, {"a part of the name", store.InboundFilter{Domain: "cme.test"}, 0},
+		{"before it began", store.InboundFilter{Domain: "acme.test", Until: one.Begin}, 0}, {"before", store.InboundFilter{Domain: "acme.test", Before: one.ID}, 0},
+		{"its reporter", store.InboundFilter{Domain: "acme.test", Org: one.Org}, 1}, {"another reporter", store.InboundFilter{Org: "other.test"}, 0}, {"three", store.InboundFilter{Limit: 3}, 3},
+	} {
+		if list, err := db.InboundReports(ctx, c.f); err != nil || len(list) != c.want {
+			t.Errorf("%s: %d reports, want %d, %v", c.name, len(list), c.want, err)
+		}
+	}
+	const day = 24 * 3600 * 1000
+	f := store.InboundFilter{Domain: "acme.test"}
+	if list, err := db.Reporters(ctx, f, day); err != nil || len(list) != 1 || list[0] != (store.Reporter{Org: one.Org, Reports: 1, Messages: one.Messages, LastRead: one.ReadAt}) {
+		t.Errorf("%+v %v", list, err)
+	}
+	if n, err := db.InboundTotals(ctx, f, day); err != nil || n != (store.InboundTotals{Reports: 1, Reporters: 1, LastRead: one.ReadAt, Meta: one.Meta}) {
+		t.Errorf("%+v %v", n, err)
+	}
+	if n, err := db.InboundTotals(ctx, f, 1); err != nil || n != (store.InboundTotals{Long: 1, LastRead: one.ReadAt}) {
+		t.Errorf("too long: %+v %v", n, err)
+	}
+	if n, err := db.InboundTotals(ctx, store.InboundFilter{Domain: "none.test"}, day); err != nil || n != (store.InboundTotals{}) {
+		t.Errorf("none: %+v %v", n, err)
+	}
+	problems(t, db)
+}
+
+// problems: the newest reports that were not kept are listed, and no more than a bound.
+func problems(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	list := make([]store.InboundProblem, store.KeptProblems+5)
+	for i := range list {
+		list[i] = store.InboundProblem{At: int64(i), Result: "refused", Why: "it is not XML", Source: "mail " + fmt.Sprint(i), Domain: "b.acme.test"}
+	}
+	if err := db.NoteProblems(ctx, list); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := db.InboundProblems(ctx); err != nil || len(got) != store.KeptProblems || got[0] != list[len(list)-1] {
+		t.Errorf("%d problems, %v", len(got), err)
+	}
+	if _, err := db.Forget(ctx, store.Forgotten{Domain: "b.acme.test"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := db.InboundProblems(ctx); err != nil || len(got) != 0 {
+		t.Errorf("after the domain was forgotten: %d, %v", len(got), err)
 	}
 }
 

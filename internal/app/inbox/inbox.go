@@ -99,14 +99,27 @@ func (k *Keeper) flush() error {
 	return err
 }
 
-// Refused drops the records that came: their report does not count.
-func (k *Keeper) Refused(*report.Refusal) error {
+// Refused drops the records that came: their report does not count. It keeps why, unless e is nil.
+func (k *Keeper) Refused(e *report.Refusal) error {
 	defer k.reset()
+	var err error
 	if k.begun {
-		return k.DB.DropInbound(k.ctx, k.id)
+		err = k.DB.DropInbound(k.ctx, k.id)
 	}
-	return nil
+	if e == nil {
+		return err
+	}
+	return errors.Join(err, k.note(store.InboundProblem{Result: ResultRefused, Why: e.Detail, Source: e.Source}))
 }
+
+// note keeps what became of a report that is not kept. All its texts are a stranger's.
+func (k *Keeper) note(p store.InboundProblem) error {
+	p.At, p.Why, p.Source = store.Millis(k.Now()), store.Clean(p.Why), store.Clean(p.Source)
+	return k.DB.NoteProblems(k.ctx, []store.InboundProblem{p})
+}
+
+// ResultRefused is the Result of a report that cannot be read.
+const ResultRefused = "refused"
 
 // End keeps the report with the records that came, unless it is known.
 func (k *Keeper) End(r *report.Report) (Outcome, error) {
@@ -132,6 +145,9 @@ func (k *Keeper) End(r *report.Report) (Outcome, error) {
 	x.Proven, x.Carrier = o.Proven, k.Carrier.String()
 	var err error
 	o.State, err = k.DB.EndInbound(k.ctx, k.id, x, k.counted(r, x.Proven))
+	if err == nil && o.State != store.InboundNew {
+		err = k.note(store.InboundProblem{Result: o.State, Source: r.Source, Org: x.Org, Domain: x.Domain, ReportID: x.ReportID})
+	}
 	return o, err
 }
 
@@ -331,7 +347,7 @@ func Read(ctx context.Context, db store.Inbox, now func() time.Time, c Carrier, 
 	k.Carrier = c
 	r := &report.Reader{Limits: limitsOf(c), Record: k.Record,
 		Refused: func(e *report.Refusal) error {
-			found = append(found, Found{Result: "refused", Why: e.Error()})
+			found = append(found, Found{Result: ResultRefused, Why: e.Error()})
 			return k.Refused(e)
 		},
 		Report: func(x *report.Report) error {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +43,8 @@ type record struct {
 	spfResult   string
 	reason      string
 }
+
+func (r record) addr() netip.Addr { return netip.MustParseAddr(r.ip) }
 
 // made is an aggregate report as a reporter sends it.
 func made(org, domain string, day store.Day, id string, records ...record) string {
@@ -274,7 +277,7 @@ func TestRefused(t *testing.T) {
 	}
 	list, err := db.InboundReports(t.Context(), store.InboundFilter{})
 	n := 0
-	if err != nil || len(list) != 1 || db.InboundRows(t.Context(), list[0].ID, func(*store.InboundRow) error { n++; return nil }) != nil || n != rowsPerBatch+10 {
+	if err != nil || len(list) != 1 || db.InboundRows(t.Context(), list[0].ID, 0, 0, func(*store.InboundRow) error { n++; return nil }) != nil || n != rowsPerBatch+10 {
 		t.Errorf("%d rows, %+v %v", n, list, err)
 	}
 }

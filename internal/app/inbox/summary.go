@@ -45,6 +45,8 @@ type Summary struct {
 	Sources   []SourceSum `json:"sources"`
 	ByDay     []DaySum    `json:"by_day"` // the oldest first, those with a report
 	Readiness []Readiness `json:"readiness"`
+	Published *Published  `json:"published,omitempty"` // the record in the DNS, if it was asked for
+	LastRead  *time.Time  `json:"last_read,omitempty"` // when the last report was read
 }
 
 // Counts are numbers of messages, not of records.
@@ -69,6 +71,7 @@ func (c *Counts) Failing() int64 { return c.Messages - c.DMARC }
 
 // SourceSum is one source of mail.
 type SourceSum struct {
+	Key   string `json:"key"` // names it in an address
 	Name  string `json:"name"`
 	By    string `json:"by"`    // what names it: dkim, spf, include, ptr or network
 	Class string `json:"class"` // known, new, list, forged or unknown
@@ -84,6 +87,10 @@ type SourceSum struct {
 	Chosen string  `json:"chosen"`
 	Ask    bool    `json:"ask"`
 	ByDay  []int64 `json:"by_day"` // messages, for the days of the summary's by_day
+	// Judgement is the class in words, and Todo what the operator has to do, "" for nothing.
+	Judgement string `json:"judgement"`
+	Todo      string `json:"todo"`
+	InSPF     string `json:"in_spf,omitempty"` // what the SPF record says of IP now, if that was asked
 
 	choice store.SourceChoice
 }
@@ -121,23 +128,28 @@ const (
 
 // Summarize reads what reports say of a domain and the names below it.
 func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
+	s, _, err := summarize(ctx, db, q)
+	return s, err
+}
+
+func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *counting, error) {
 	s := &Summary{Schema: "postseal.report-summary/1", Domain: q.Domain, Since: q.Since.String(), Until: q.Until.String(), Sources: []SourceSum{}, Readiness: []Readiness{}}
 	list, err := db.Sources(ctx, q.Domain, q.Since, q.Until)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	first, err := db.FirstDays(ctx, q.Domain)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.countReports(ctx, db, q); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	choices, err := choicesOf(ctx, db, q.Domain)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := &counting{namer: newNamer(ctx, q), first: first, choices: choices, sums: map[string]*SourceSum{}, days: map[store.Day]map[*SourceSum]Counts{}, last: map[*SourceSum]store.Day{}}
+	c := &counting{namer: newNamer(ctx, q), first: first, choices: choices, sums: map[string]*SourceSum{}, days: map[store.Day]map[*SourceSum]Counts{}, last: map[*SourceSum]store.Day{}, of: map[sourceKey]*SourceSum{}}
 	for i := range list {
 		s.Total.add(&list[i])
 		c.add(&list[i])
@@ -153,8 +165,8 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 	}
 	s.ByDay = byDay(c.days)
 	days := slices.Sorted(maps.Keys(c.days))
-	for _, sum := range c.sums {
-		sum.ByDay = make([]int64, len(days))
+	for key, sum := range c.sums {
+		sum.Key, sum.ByDay = key, make([]int64, len(days))
 		for i, day := range days {
 			sum.ByDay[i] = c.days[day][sum].Messages
 		}
@@ -165,7 +177,10 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 	})
 	s.ask()
 	s.Readiness = append(s.Readiness, s.ready("quarantine"), s.ready("reject"))
-	return s, nil
+	for i := range s.Sources {
+		s.Sources[i].judge(q.Domain)
+	}
+	return s, c, nil
 }
 
 // counting adds what reports say by source and by day.
@@ -176,16 +191,19 @@ type counting struct {
 	sums    map[string]*SourceSum
 	days    map[store.Day]map[*SourceSum]Counts
 	last    map[*SourceSum]store.Day
+	of      map[sourceKey]*SourceSum // the sum that a source of the database is counted in
 }
 
 // add counts a source of one day. Sources come by day.
 func (c *counting) add(x *store.Source) {
 	name, by := c.namer.name(x)
-	sum := c.sums[by+" "+name]
+	key := KeyOf(by, name)
+	sum := c.sums[key]
 	if sum == nil {
 		sum = &SourceSum{Name: name, By: by, IP: x.IP, First: c.first[x.Source].String()}
-		c.sums[by+" "+name] = sum
+		c.sums[key] = sum
 	}
+	c.of[sourceKey{x.Kind, x.Source}] = sum
 	sum.First, sum.Last = min(sum.First, c.first[x.Source].String()), max(sum.Last, x.Day.String())
 	sum.Nets = c.namer.nets(by, name, x.Source)
 	if c.last[sum] != x.Day {
@@ -227,30 +245,22 @@ func byDay(days map[store.Day]map[*SourceSum]Counts) []DaySum {
 
 // countReports counts the reports themselves.
 func (s *Summary) countReports(ctx context.Context, db store.Inbox, q Asked) error {
-	list, err := db.InboundReports(ctx, store.InboundFilter{Domain: q.Domain, Since: q.Since.Start(), Kind: "aggregate", Limit: 100_000})
+	n, err := db.InboundTotals(ctx, q.filter(), longRange.Milliseconds())
 	if err != nil {
 		return err
 	}
-	reporters := map[string]bool{}
-	last, own := int64(0), false // of the domain itself, if there is one
-	for i := range list {
-		r := &list[i]
-		switch {
-		case r.Begin >= q.Until.End():
-		case !r.Proven:
-			s.Unproven++
-		case r.End-r.Begin > longRange.Milliseconds():
-			s.Long++
-		default:
-			s.Reports++
-			reporters[r.Org] = true
-			if its := r.Domain == q.Domain; its && !own || its == own && r.Begin >= last {
-				last, own, s.Policy = r.Begin, its, policyIn(r.Meta)
-			}
-		}
+	s.Reports, s.Reporters, s.Unproven, s.Long = int(n.Reports), int(n.Reporters), int(n.Unproven), int(n.Long)
+	s.Policy = policyIn(n.Meta)
+	if n.LastRead > 0 {
+		at := store.Time(n.LastRead)
+		s.LastRead = &at
 	}
-	s.Reporters = len(reporters)
 	return nil
+}
+
+// filter selects the reports of the time.
+func (q *Asked) filter() store.InboundFilter {
+	return store.InboundFilter{Domain: q.Domain, Since: q.Since.Start(), Until: q.Until.End(), Kind: "aggregate"}
 }
 
 // namer names sources.

@@ -22,6 +22,7 @@ type Item struct {
 	Records    int64      `json:"records"`
 	Messages   int64      `json:"messages"`
 	LeftOut    int64      `json:"left_out"`
+	Size       int64      `json:"size"` // octets of the compressed XML, 0 once it is not kept
 	Deliveries []Delivery `json:"deliveries"`
 	Files      []string   `json:"files,omitempty"` // of a dry run
 	Ref        string     `json:"ref,omitempty"`   // of a failure report: the verdict that it is about
@@ -42,7 +43,7 @@ type Delivery struct {
 // ItemOf returns what is shown of a report.
 func ItemOf(r *store.Outgoing, to []store.Delivery) Item {
 	x := Item{Schema: "postseal.report-out/1", Kind: KindAggregate, Day: r.Day.String(), Domain: r.Domain, ReportID: r.ID, File: r.File, State: r.State, Why: r.Why, Records: r.Records, Messages: r.Messages,
-		LeftOut: r.LeftOut, Deliveries: []Delivery{}}
+		LeftOut: r.LeftOut, Size: r.Size, Deliveries: []Delivery{}}
 	for i := range to {
 		x.Deliveries = append(x.Deliveries, deliveryOf(&to[i]))
 	}

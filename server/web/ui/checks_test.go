@@ -23,7 +23,6 @@ import (
 	"postseal/server/listener"
 	"postseal/server/web/refusal"
 	"postseal/store"
-	"postseal/store/sqlite"
 )
 
 // pageOf is a page that the browser opens.
@@ -61,8 +60,8 @@ func TestBrowserChecks(t *testing.T) {
 	}{
 		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{Name: "live", Path: "/live?follow=0"}, {Name: "search", Path: "/search?q=author:bank.test"}, message, {Name: "message-now", Path: message.Path + "?dns=now"},
 			{Name: "message-unknown", Path: "/v/ZZZZZZZZ"}, {Name: "search-wrong", Path: "/search?q=authr:x"}, {Name: "whatif", Path: "/whatif"}, {Name: "audit", Path: "/audit/acme.test"}, {Name: "audit-form", Path: "/audit"}, {Name: "audit-history", Path: "/audit/acme.test/history"}, {Name: "watch", Path: "/audit/watch"}, {Name: "bulk", Path: "/bulk"}, {Name: "job", Path: "/bulk/" + done}, {Name: "job-stopped", Path: "/bulk/" + stopped + "?grade=C"}, {Name: "whatif-exempt", Path: "/whatif?b=exempt-" + ref}, {Name: "reports", Path: "/reports"}, {Name: "reports-out", Path: "/reports/out"}}},
-		{"reports in", &source{db: reported(t)}, []pageOf{{Name: "reports-domain", Path: "/reports/shop.example"}}},
-		{"reports", &source{db: outgoing(t)}, []pageOf{{Name: "reports-out-full", Path: "/reports/out"}}},
+		{"reports in", &source{db: reported(t)}, []pageOf{{Name: "reports-domain", Path: "/reports/shop.example"}, {Name: "reports-source", Path: "/reports/shop.example/network:198.51.100.0-24"}, {Name: "reports-received", Path: "/reports/shop.example/received"}, {Name: "report", Path: "/report/30"}}},
+		{"reports", &source{db: outgoing(t)}, []pageOf{{Name: "reports-out-full", Path: "/reports/out"}, {Name: "reports-preview", Path: "/reports/out/preview?day=2026-11-28"}, {Name: "report-out", Path: "/reports/out/2026-11-29/shop.example"}}},
 		{"system", inspectedSource(t), []pageOf{{Name: "system", Path: "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {Name: "system-config", Path: "/system/config?key=dns.cache"}, {Name: "system-exempt", Path: "/system/exempt"}}},
 		{"trouble", &source{db: filled(t), trouble: "No name server answers."}, []pageOf{{Name: "trouble", Path: "/system", Says: "No name server answers.", Brief: true}}},
 	} {
@@ -162,33 +161,4 @@ func TestBrowserRefusal(t *testing.T) {
 	defer server.Close()
 	path := "/r/V8J8SAPH-" + key.Tag("V8J8SAPH")
 	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{Name: "refusal", Path: path}, {Name: "refusal-de", Path: path + "?lang=de"}, {Name: "refusal-lost", Path: "/r/none"}}})
-}
-
-// reported is a history with reports of 30 days about a domain.
-func reported(t *testing.T) store.Reader {
-	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "reported.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	today := store.DayOf(store.Millis(now))
-	for i := range 30 {
-		day := today - store.Day(i+1)
-		n := int64(1700 - 900*(i%7/5) + 13*i%50)
-		id, err := db.BeginInbound(t.Context(), store.Millis(now))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources := []store.Source{{Domain: "shop.example", Day: day, Kind: "dkim", Source: "bulk.test", IP: "192.0.2.1", Messages: n, DKIM: n - 3, DMARC: n - 3},
-			{Domain: "shop.example", Day: day, Kind: "dkim", Source: "shop.example", IP: "192.0.2.25", Messages: 200, SPF: 200, DKIM: 200, DMARC: 200},
-			{Domain: "shop.example", Day: day, Kind: "net", Source: "198.51.100.0/24", IP: "198.51.100.9", Messages: 36}}
-		if i == 8 {
-			sources = append(sources, store.Source{Domain: "shop.example", Day: day, Kind: "net", Source: "203.0.113.0/24", IP: "203.0.113.9", Messages: 190})
-		}
-		if _, err := db.EndInbound(t.Context(), id, store.Inbound{Kind: "aggregate", Org: "bigmail.test", ReportID: fmt.Sprint(i), Domain: "shop.example", Begin: day.Start(), End: (day + 1).Start(), Records: 3, Messages: n + 236, Meta: `{"policy":{"p":"quarantine"}}`, Proven: true, ReadAt: store.Millis(now)}, sources); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return db
 }

@@ -11,7 +11,6 @@ import (
 
 	"postseal/audit"
 	"postseal/internal/app/history"
-	"postseal/internal/app/inbox"
 	"postseal/store"
 )
 
@@ -27,7 +26,15 @@ var funcs = template.FuncMap{
 	"share":       share,
 	"spark":       spark,
 	"sparkWords":  sparkWords,
-	"tofix":       func(x inbox.SourceSum) bool { return toFix(&x) },
+	"wholeShare":  wholeShare,
+	"shareOf":     func(n, of int64) shareText { return shareText{wholeShare(n, of), percentOf(n, of)} },
+	"plural64":    func(n int64, one, many string) string { return plural(int(n), one, many) },
+	"percentText": percentText,
+	"judged":      judgementTone,
+	"todo":        todoWords,
+	"octets":      octetText,
+	"inSPF":       spfWords,
+	"sourceLink":  sourceLink,
 	"ref":         dashed,
 	"network":     networkOf,
 	"link":        searchLink,
@@ -231,4 +238,18 @@ func sentence(s string) string {
 		return s
 	}
 	return s + "."
+}
+
+// octetText is a size for people: "" for none.
+func octetText(n int64) string {
+	const k = 1024
+	switch {
+	case n == 0:
+		return ""
+	case n < k:
+		return number(n) + " B"
+	case n < k*k:
+		return fmt.Sprintf("%.1f KiB", float64(n)/k)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(k*k))
 }

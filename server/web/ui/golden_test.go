@@ -46,7 +46,8 @@ func TestGolden(t *testing.T) {
 		{"message", full, "/v/" + ref}, {"message-now", full, "/v/" + ref + "?dns=now"}, {"message-failing", failing, "/v/" + ref}, {"message-unknown", full, "/v/ZZZZZZZZ"},
 		{"whatif", full, "/whatif"}, {"whatif-off", off, "/whatif"}, {"audit", full, "/audit/acme.test"}, {"audit-form", full, "/audit"}, {"audit-running", full, "/audit/running.test"}, {"audit-old", full, "/audit/old.test"}, {"audit-history", full, "/audit/acme.test/history"},
 		{"watch", full, "/audit/watch"}, {"watch-off", off, "/audit/watch"}, {"bulk", full, "/bulk"}, {"bulk-off", off, "/bulk"}, {"job", full, "/bulk/" + done}, {"job-stopped", full, "/bulk/" + stopped + "?grade=C"},
-		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"reports-domain", &source{db: reported(t)}, "/reports/shop.example"}, {"system", inspected, "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-failing", failing, "/system"},
+		{"reports-out", &source{db: outgoing(t)}, "/reports/out"}, {"reports-off", off, "/reports"}, {"reports-domain", &source{db: reported(t)}, "/reports/shop.example"}, {"reports-source", &source{db: reported(t)}, "/reports/shop.example/network:198.51.100.0-24"}, {"reports-received", &source{db: reported(t)}, "/reports/shop.example/received"}, {"report", &source{db: reported(t)}, "/report/30"}, {"report-failure", &source{db: reported(t)}, "/report/32"},
+		{"reports-preview", &source{db: outgoing(t)}, "/reports/out/preview?day=2026-11-28"}, {"report-out", &source{db: outgoing(t)}, "/reports/out/2026-11-29/shop.example"}, {"system", inspected, "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {"system-failing", failing, "/system"},
 		{"system-config", inspected, "/system/config?key=dns.cache"}, {"system-config-failing", stopping, "/system/config"}, {"system-exempt", inspected, "/system/exempt"}, {"system-exempt-none", off, "/system/exempt"}, {"system-exempt-failing", stopping, "/system/exempt"}, {"whatif-exempt", full, "/whatif?a=live&b=exempt-" + ref},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +154,7 @@ const (
 )
 
 // goldenPages are those whose pictures are compared.
-var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-out-full", "live-off", "search-wrong"}
+var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-source", "report", "reports-out-full", "report-out", "live-off", "search-wrong"}
 
 // The share of a picture that may differ: with the version of Chromium that made the golden one, and
 // with another, whose lines may break elsewhere.

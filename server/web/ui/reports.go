@@ -1,7 +1,8 @@
 package ui
 
 import (
-	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -17,40 +18,50 @@ import (
 
 // reportsData is the data of the Reports in page: one domain, or the domains that reports are about.
 type reportsData struct {
-	State   *State
-	Words   string
-	Lead    string
-	Domains []string
-	Domain  string
-	Days    int
-	Show    string
-	Summary *inbox.Summary
-	Sources []inbox.SourceSum
-	Periods []int
-	Shows   []choice
-	Stages  []stage
-	Ask     string // a source that may be the domain's own
-	Bars    []dayBar
-	Most    int64 // messages of the largest day
-	Read    []readFile
-	Failed  string // why an act was not done
+	State     *State
+	Words     string
+	Lead      string
+	Domains   []string
+	Domain    string
+	Days      int
+	Show      string
+	Summary   *inbox.Summary
+	Sources   []inbox.SourceSum // of this page
+	Count     int               // of all pages
+	Messages  int64
+	Next      string // address of the next page
+	Here      string // address of this page, without after
+	Periods   []choice
+	Shows     []choice
+	Stages    []stage
+	Ask       string // a source that may be the domain's own
+	Chart     *chart
+	Reporters []store.Reporter
+	Others    *store.Reporter // all reporters but those, with their number in Reports
+	Received  *inbox.Received // what could not be read
+	Read      []readFile
+	Failed    string // why an act was not done
 }
 
-// stage is a policy on the way to reject.
-type stage struct{ Policy, Tone, Words, Detail string }
-
-// dayBar is a day of the chart. All numbers but the counts are in percent.
-type dayBar struct {
-	inbox.DaySum
-	X, Width                    float64
-	Aligned1, Failing1, Others1 float64 // heights
-	AlignedY, FailingY, OthersY float64
+// stage is a policy on the way to reject. Done is how much of it is, in percent.
+type stage struct {
+	Policy, Tone, Words, Detail string
+	Done                        float64
 }
 
-// ReportDays is how many days the page Reports shows at first, MaxReportDays how many at most.
+// ReportDays is how many days the page Reports shows at first, MaxReportDays how many at most. SourceRows is how many
+// sources a page has.
 const (
 	ReportDays    = 30
 	MaxReportDays = 366
+	SourceRows    = 50
+)
+
+// The bounds of the head and the rail of the page, and how long it waits for the DNS.
+const (
+	mostDomains   = 200
+	mostReporters = 3
+	dnsPatience   = time.Second
 )
 
 // AskedReports is the question of the page Reports.
@@ -59,7 +70,26 @@ func AskedReports(name domain.Name, days int, now time.Time) inbox.Asked {
 	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until}
 }
 
-var sourceShows = []choice{{"all", "All"}, {"mend", "To fix"}, {"others", "Not yours"}}
+var (
+	sourceShows   = []choice{{inbox.ShowAll, "All"}, {inbox.ShowMend, "To fix"}, {inbox.ShowOthers, "Not yours"}}
+	reportPeriods = []int{7, 30, 90, 365}
+)
+
+// daysOf returns the period of a request.
+func daysOf(r *http.Request) int {
+	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= MaxReportDays {
+		return n
+	}
+	return ReportDays
+}
+
+// showOf returns which sources a request shows.
+func showOf(s string) string {
+	if slices.Contains(inbox.Shows, s) {
+		return s
+	}
+	return inbox.ShowAll
+}
 
 // inboxOf returns the reports of others, or why there are none to show.
 func (u *ui) inboxOf() (store.Inbox, *State) {
@@ -74,8 +104,12 @@ func (u *ui) inboxOf() (store.Inbox, *State) {
 	return in, nil
 }
 
-// reports answers for all domains: which ones are reports about?
+// reports answers for all domains: which ones are reports about? The form of the other pages leads to one.
 func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
+	if name, err := domain.Parse(r.URL.Query().Get("domain")); err == nil {
+		http.Redirect(rw, r, reportsLink(string(name), showOf(r.URL.Query().Get("show")), daysOf(r)), http.StatusSeeOther)
+		return
+	}
 	d := &reportsData{Words: "Which domain?"}
 	in, state := u.inboxOf()
 	if state != nil {
@@ -101,14 +135,11 @@ func (u *ui) reports(rw http.ResponseWriter, r *http.Request) {
 // reportsOf answers: may this domain go to enforcement, and what is left to do?
 func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 	name, err := domain.Parse(r.PathValue("domain"))
-	d := &reportsData{Days: ReportDays, Show: cmp.Or(r.URL.Query().Get("show"), "all"), Periods: []int{7, 30, 90}, Shows: sourceShows, Domain: string(name)}
+	d := &reportsData{Days: daysOf(r), Show: showOf(r.URL.Query().Get("show")), Shows: sourceShows, Domain: string(name)}
 	if err != nil {
 		d.Words, d.State = "This is not a domain name.", &State{"failed", store.Clean(err.Error()), ""}
 		u.show(rw, r, http.StatusBadRequest, "reports", "Reports", 0, d)
 		return
-	}
-	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= MaxReportDays {
-		d.Days = n
 	}
 	in, state := u.inboxOf()
 	if state != nil {
@@ -116,14 +147,64 @@ func (u *ui) reportsOf(rw http.ResponseWriter, r *http.Request) {
 		u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
 		return
 	}
-	s, err := inbox.Summarize(r.Context(), in, AskedReports(name, d.Days, u.source.Now()))
-	if err != nil {
+	status := http.StatusOK
+	if err := u.fillReports(r, in, name, d); err != nil {
+		status = http.StatusServiceUnavailable
 		d.Words, d.State = "Whether "+d.Domain+" may go to enforcement is not known.", failedState(r, err, "The reports cannot be read")
-		u.show(rw, r, http.StatusServiceUnavailable, "reports", d.Domain, 0, d)
-		return
+		if errors.Is(err, errCursor) {
+			status, d.Words, d.State = http.StatusBadRequest, "This page of sources does not exist.", &State{"failed", "The source that it follows is not among those of this period.", "Open the first page."}
+		}
 	}
+	u.show(rw, r, status, "reports", d.Domain, 0, d)
+}
+
+var errCursor = errors.New("not a cursor")
+
+// fillReports reads what the page shows.
+func (u *ui) fillReports(r *http.Request, in store.Inbox, name domain.Name, d *reportsData) error {
+	ctx, q := r.Context(), AskedReports(name, d.Days, u.source.Now())
+	for _, n := range reportPeriods {
+		d.Periods = append(d.Periods, choice{strconv.Itoa(n), fmt.Sprintf("%d days to %s", n, store.Time(q.Until.Start()).Format("2 Jan"))})
+	}
+	if !slices.Contains(reportPeriods, d.Days) {
+		d.Periods = append(d.Periods, choice{strconv.Itoa(d.Days), fmt.Sprintf("%d days to %s", d.Days, store.Time(q.Until.Start()).Format("2 Jan"))})
+	}
+	s, err := inbox.Summarize(ctx, in, q)
+	if err != nil {
+		return err
+	}
+	if d.Domains, err = in.InboundDomains(ctx); err != nil {
+		return err
+	}
+	if !slices.Contains(d.Domains, d.Domain) {
+		d.Domains = append([]string{d.Domain}, d.Domains...)
+	}
+	d.Domains = d.Domains[:min(len(d.Domains), mostDomains)]
+	if d.Received, err = inbox.ListReceived(ctx, in, q, 0, 1); err != nil {
+		return err
+	}
+	if d.Sources, d.Next, err = s.Page(d.Show, r.URL.Query().Get("after"), SourceRows); err != nil {
+		return errCursor
+	}
+	d.Here = reportsLink(d.Domain, d.Show, d.Days)
+	if d.Next != "" {
+		d.Next = d.Here + "&" + url.Values{"after": {d.Next}}.Encode()
+	}
+	asking, cancel := context.WithTimeout(ctx, dnsPatience)
+	defer cancel()
+	s.AskRecord(asking, u.source.Resolver())
+	s.AskSPF(asking, u.source.Resolver(), d.Sources)
 	d.describe(s)
-	u.show(rw, r, http.StatusOK, "reports", d.Domain, 0, d)
+	return nil
+}
+
+// reportsLink is the address of the page of a domain.
+func reportsLink(name, show string, days int) string {
+	v := url.Values{"days": {strconv.Itoa(days)}}
+	if show != inbox.ShowAll {
+		v.Set("show", show)
+	}
+	return "/reports/" + url.PathEscape(name) + "?" + v.Encode()
 }
 
 func (d *reportsData) describe(s *inbox.Summary) {
@@ -133,38 +214,82 @@ func (d *reportsData) describe(s *inbox.Summary) {
 		d.State = &State{"empty", "Reports come a day after the mail.", "Look further back, or publish rua= in the DMARC record of " + d.Domain + "."}
 		return
 	}
-	d.Words, d.Lead = readiness(s)
-	d.Stages, d.Bars = stagesOf(s), d.bars(s)
+	d.Words, d.Lead = readiness(s), leadOf(s, d.Days)
+	d.Stages, d.Chart = stagesOf(s), chartOf(s)
+	d.Count, d.Messages = s.Count(d.Show)
 	for _, line := range s.Readiness[len(s.Readiness)-1].Arithmetic {
 		if strings.HasSuffix(line, "?") {
 			d.Ask = line
 		}
 	}
-	for i := range s.Sources {
-		if x := &s.Sources[i]; d.Show == "all" || d.Show == "mend" && toFix(x) || d.Show == "others" && !x.Ours() {
-			d.Sources = append(d.Sources, *x)
+	shown := int64(0)
+	for _, x := range d.Received.Reporters[:min(len(d.Received.Reporters), mostReporters)] {
+		if x.Reports > 0 {
+			d.Reporters, shown = append(d.Reporters, x), shown+x.Messages
 		}
+	}
+	if n := s.Reporters - len(d.Reporters); n > 0 {
+		d.Others = &store.Reporter{Reports: int64(n), Messages: max(s.Total.Messages-shown, 0)}
 	}
 }
 
-// readiness returns the answer of the page, with the figures that it rests on.
-func readiness(s *inbox.Summary) (words, lead string) {
+// readiness returns the answer of the page.
+func readiness(s *inbox.Summary) string {
 	ready := map[string]*inbox.Readiness{}
 	for i := range s.Readiness {
 		ready[s.Readiness[i].Policy] = &s.Readiness[i]
 	}
-	lead = fmt.Sprintf("%s messages in %s of %s, %s pass DMARC. The policy is p=%s.", number(s.Total.Messages), plural(s.Reports, "report", "reports"), plural(s.Reporters, "receiver", "receivers"), share(s.Total.DMARC, s.Total.Messages), cmp.Or(s.Policy, "none"))
 	switch q, j := ready["quarantine"], ready["reject"]; {
 	case j != nil && j.Ready:
-		return s.Domain + " is ready for p=reject.", lead
+		return s.Domain + " is ready for p=reject."
 	case j != nil && len(j.Blockers) == 1:
-		return s.Domain + " is almost ready for p=reject: one thing is left.", lead
+		return s.Domain + " is almost ready for p=reject: one thing is left."
 	case q != nil && q.Ready:
-		return s.Domain + " is ready for p=quarantine, and not yet for p=reject.", lead
+		return s.Domain + " is ready for p=quarantine, and not yet for p=reject."
 	case q != nil && len(q.Blockers) == 1:
-		return s.Domain + " is almost ready for p=quarantine: one thing is left.", lead
+		return s.Domain + " is almost ready for p=quarantine: one thing is left."
 	}
-	return s.Domain + " is not ready for enforcement.", lead
+	return s.Domain + " is not ready for enforcement."
+}
+
+// leadOf says what p=reject would refuse.
+func leadOf(s *inbox.Summary, days int) string {
+	var failing, asked int
+	var lost, few, open int64
+	for i := range s.Sources {
+		switch x := &s.Sources[i]; {
+		case x.Ours() && x.Todo != "" && x.Failing() > 0:
+			failing, lost = failing+1, lost+x.Failing()
+		case x.Ours():
+			few += x.Failing()
+		case x.Ask:
+			asked, open = asked+1, open+x.Failing()
+		}
+	}
+	lead := "No mail of a sender of yours fails."
+	switch {
+	case failing > 0:
+		lead = fmt.Sprintf("%s of yours, %s in %d days, would be rejected.", plural(failing, "sender", "senders"), plural(int(lost), "message", "messages"), days)
+	case few > 0:
+		lead = fmt.Sprintf("%s of your senders in %d days would be rejected.", plural(int(few), "message", "messages"), days)
+	}
+	rest := s.Total.Failing() - lost - few
+	switch {
+	case rest > 0 && rest == open:
+		lead += fmt.Sprintf(" The rest that fails is of %s that you have not judged.", senders(asked))
+	case open > 0:
+		lead += fmt.Sprintf(" The rest that fails is forwarded or forged, except for %s of %s that you have not judged.", plural(int(open), "message", "messages"), senders(asked))
+	case rest > 0:
+		lead += " The rest that fails is forwarded or forged."
+	}
+	return lead
+}
+
+func senders(n int) string {
+	if n == 1 {
+		return "a sender"
+	}
+	return number(n) + " senders"
 }
 
 func share(n, of int64) string {
@@ -174,7 +299,65 @@ func share(n, of int64) string {
 	return fmt.Sprintf("%.1f%%", float64(n)/float64(of)*100)
 }
 
-func toFix(x *inbox.SourceSum) bool { return x.Ours() && x.Failing() > 0 }
+// wholeShare is a percentage without decimals that is 0 or 100 only if that is exact.
+func wholeShare(n, of int64) string {
+	switch p := percentOf(n, of); {
+	case n > 0 && p < 1:
+		return "<1%"
+	case n < of && p > 99:
+		return ">99%"
+	default:
+		return fmt.Sprintf("%.0f%%", p)
+	}
+}
+
+// shareText is a share with its bar.
+type shareText struct {
+	Text    string
+	Percent float64
+}
+
+func percentOf(n, of int64) float64 {
+	if of == 0 {
+		return 0
+	}
+	return float64(n) / float64(of) * 100
+}
+
+// judgementTone is the class of a judgement: only what needs a person has a color other than gray or green.
+func judgementTone(x inbox.SourceSum) string {
+	switch {
+	case x.Ours() && x.Todo != "" && x.Failing() > 0, x.Ask, x.Class == inbox.ClassNew:
+		return "warn"
+	case x.Ours():
+		return "ok"
+	}
+	return "none"
+}
+
+// todoWords say what is to do about a source.
+func todoWords(x inbox.SourceSum) string {
+	switch {
+	case x.Todo != "":
+		return x.Todo
+	case x.Class == inbox.ClassForged && x.Quarantined+x.Rejected > 0:
+		return "Nothing: " + wholeShare(x.Quarantined+x.Rejected, x.Messages) + " was quarantined or rejected."
+	case x.Class == inbox.ClassList:
+		return "Nothing: it changes or forwards mail."
+	}
+	return "Nothing."
+}
+
+// spfWords say whether the SPF record lists the address of a source.
+func spfWords(result string) string {
+	switch result {
+	case "pass":
+		return "in your SPF"
+	case "fail", "softfail", "neutral":
+		return "not in your SPF"
+	}
+	return ""
+}
 
 // policies are the stages of DMARC, the mildest first.
 var policies = []string{"none", "quarantine", "reject"}
@@ -182,10 +365,10 @@ var policies = []string{"none", "quarantine", "reject"}
 // stagesOf says for each policy whether it is published, could be, or what is left.
 func stagesOf(s *inbox.Summary) []stage {
 	now := max(slices.Index(policies, s.Policy), 0)
-	list := []stage{{Policy: "none", Tone: "ok", Words: "p=none", Detail: plural(s.Reporters, "receiver reports", "receivers report") + ", " + share(s.Total.DMARC, s.Total.Messages) + " of the mail passes."}}
+	list := []stage{{Policy: "none", Tone: "ok", Words: "p=none", Done: 100, Detail: plural(s.Reporters, "receiver reports", "receivers report") + ", " + share(s.Total.DMARC, s.Total.Messages) + " of the mail passes."}}
 	for i := range s.Readiness {
 		r := &s.Readiness[i]
-		x := stage{Policy: r.Policy, Words: "p=" + r.Policy}
+		x := stage{Policy: r.Policy, Words: "p=" + r.Policy, Done: 100}
 		switch k := slices.Index(policies, r.Policy); {
 		case k <= now:
 			x.Tone, x.Detail = "ok", "Published."
@@ -195,9 +378,9 @@ func stagesOf(s *inbox.Summary) []stage {
 		case r.Ready:
 			x.Tone, x.Words, x.Detail = "ok", x.Words+", ready", "It can be published."
 		case len(r.Blockers) > 0:
-			x.Tone, x.Words, x.Detail = "warn", x.Words+", "+plural(len(r.Blockers), "thing left", "things left"), r.Blockers[0]
+			x.Tone, x.Words, x.Detail, x.Done = "warn", x.Words+", "+plural(len(r.Blockers), "thing left", "things left"), r.Blockers[0], coverage(s)
 		default:
-			x.Tone, x.Words = "none", x.Words+", not yet"
+			x.Tone, x.Words, x.Done = "none", x.Words+", not yet", 0
 		}
 		x.Detail = sentence(x.Detail)
 		list = append(list, x)
@@ -205,22 +388,14 @@ func stagesOf(s *inbox.Summary) []stage {
 	return list
 }
 
-// bars draws the messages of each day: those that pass at the bottom, then those of ours that fail,
-// then the others.
-func (d *reportsData) bars(s *inbox.Summary) []dayBar {
-	d.Most = 1
-	for _, x := range s.ByDay {
-		d.Most = max(d.Most, x.Aligned+x.Failing+x.Others)
+// coverage is the part of the mail of the domain's own senders that passes, in percent, never all: something is left.
+func coverage(s *inbox.Summary) float64 {
+	var passes, all int64
+	for i := range s.Sources {
+		if x := &s.Sources[i]; x.Ours() {
+			passes, all = passes+x.DMARC, all+x.Messages
+		}
 	}
-	step := 100 / float64(max(len(s.ByDay), 7))
-	var list []dayBar
-	for i, x := range s.ByDay {
-		high := func(n int64) float64 { return float64(n) / float64(d.Most) * 100 }
-		b := dayBar{DaySum: x, X: float64(i) * step, Width: step * 0.78, Aligned1: high(x.Aligned), Failing1: high(x.Failing), Others1: high(x.Others)}
-		b.AlignedY = 100 - b.Aligned1
-		b.FailingY = b.AlignedY - b.Failing1
-		b.OthersY = b.FailingY - b.Others1
-		list = append(list, b)
-	}
-	return list
+	const most = 95
+	return min(percentOf(passes, all), most)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -148,16 +147,15 @@ func (u *ui) chooseSource(rw http.ResponseWriter, r *http.Request) {
 		u.show(rw, r, http.StatusBadRequest, "reports", "Reports", 0, d)
 		return
 	}
-	back := url.Values{}
-	if days, err := strconv.Atoi(r.PostFormValue("days")); err == nil {
-		back.Set("days", strconv.Itoa(days))
+	days, err := strconv.Atoi(r.PostFormValue("days"))
+	if err != nil || days < 1 || days > MaxReportDays {
+		days = ReportDays
 	}
-	for _, c := range sourceShows {
-		if c.Value == r.PostFormValue("show") {
-			back.Set("show", c.Value)
-		}
+	to := reportsLink(string(name), showOf(r.PostFormValue("show")), days)
+	if r.PostFormValue("back") == "source" {
+		to = sourceLink(string(name), inbox.KeyOf(r.PostFormValue("by"), r.PostFormValue("source")), days)
 	}
-	http.Redirect(rw, r, "/reports/"+url.PathEscape(string(name))+"?"+back.Encode(), http.StatusSeeOther)
+	http.Redirect(rw, r, to, http.StatusSeeOther)
 }
 
 // spark is the path of a small chart of numbers in a box of 100 by 100, as an area under steps.

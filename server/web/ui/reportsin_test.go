@@ -89,7 +89,7 @@ func TestReportsUpload(t *testing.T) {
 func TestReportsChoice(t *testing.T) {
 	db := reported(t)
 	h := as(handler(&source{db: db}), listener.AdminRole)
-	const asked, undo = "Is it yours?", ">Undo</button>"
+	const asked, undo = "Yes, ours", ">Undo</button>"
 	_, body := open(t, h, "/reports/shop.example")
 	if !strings.Contains(body, asked) || !strings.Contains(body, `value="198.51.100.0/24"`) || strings.Contains(body, undo) || !strings.Contains(body, `class="spark"`) {
 		t.Fatalf("the page does not ask:\n%.8000s", body)

@@ -5,23 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
+	"postseal/internal/app/outbox"
 	"postseal/store"
 )
 
 // outData is the data of the Reports out page.
 type outData struct {
-	State *State
-	Words string
-	Show  string
-	Shows []string
-	Rows  []outRow
-	// Suppressed are the targets that get no reports for a time.
+	State      *State
+	Words      string
+	Lead       string // the next run
+	Show       string
+	Shows      []choice
+	Days       int
+	Periods    []int
+	Rows       []outRow
+	Next       string // address of the next page
 	Suppressed []suppressed
-	Failed     string // what could not be done
+	More       int // suppressed targets that are not shown
+	Failed     string
 }
 
 // suppressed is a target with the end of its suppression, zero for none yet.
@@ -32,12 +38,19 @@ type suppressed struct {
 
 // outRow is one report with its deliveries.
 type outRow struct {
-	store.Outgoing
-	To       []store.Delivery
+	outbox.Item
 	CanRetry bool // a delivery was sent or failed
 }
 
-const outRows = 200
+// The page shows the reports of OutDays at first, and of MaxOutDays at most, that is how long they are kept.
+const (
+	OutDays    = 7
+	MaxOutDays = 400
+
+	shownSuppressed = 200
+)
+
+var outShows = []choice{{"", "All"}, {store.OutWaiting, "Waiting"}, {store.OutSent, "Sent"}, {store.OutFailed, "Failed"}, {store.OutSuppressed, "Suppressed"}, {store.ReportNone, "Not sent"}}
 
 // reportsOut answers: are our reports delivered, and to whom not?
 func (u *ui) reportsOut(rw http.ResponseWriter, r *http.Request) {
@@ -45,7 +58,13 @@ func (u *ui) reportsOut(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (u *ui) showOut(rw http.ResponseWriter, r *http.Request, status int, failed string) {
-	d := &outData{Failed: failed, Show: r.URL.Query().Get("state"), Shows: []string{"", store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone}, Words: "No report has been made."}
+	d := &outData{Failed: failed, Show: r.URL.Query().Get("state"), Shows: outShows, Days: OutDays, Periods: []int{7, 30, 90, MaxOutDays}, Words: "No report has been made."}
+	if n, err := strconv.Atoi(r.URL.Query().Get("days")); err == nil && n > 0 && n <= MaxOutDays {
+		d.Days = n
+	}
+	if !slices.ContainsFunc(outShows, func(c choice) bool { return c.Value == d.Show }) {
+		d.Show = ""
+	}
 	db, why := u.source.Store()
 	out, ok := db.(store.Outbox)
 	switch {
@@ -62,42 +81,82 @@ func (u *ui) showOut(rw http.ResponseWriter, r *http.Request, status int, failed
 }
 
 func (u *ui) fillOut(r *http.Request, out store.Outbox, d *outData) error {
-	list, err := out.Outgoing(r.Context(), store.ReportFilter{State: d.Show, Limit: outRows})
+	f := store.ReportFilter{State: d.Show, Since: store.DayOf(store.Millis(u.source.Now())) - store.Day(d.Days), Limit: pageRows}
+	var err error
+	if f.AfterDay, f.AfterDomain, err = outbox.ParseCursor(r.URL.Query().Get("after")); err != nil {
+		f.AfterDay, f.AfterDomain = 0, ""
+	}
+	list, next, err := outbox.Page(r.Context(), out, f)
 	if err != nil {
 		return err
 	}
-	counts := map[string]int{}
 	for i := range list {
-		to, err := out.Deliveries(r.Context(), list[i].Day, list[i].Domain)
-		if err != nil {
-			return err
-		}
-		for k := range to {
-			counts[to[k].State]++
-		}
-		d.Rows = append(d.Rows, outRow{list[i], to, slices.ContainsFunc(to, func(x store.Delivery) bool {
+		d.Rows = append(d.Rows, outRow{list[i], slices.ContainsFunc(list[i].Deliveries, func(x outbox.Delivery) bool {
 			return x.State == store.DeliverySent || x.State == store.DeliveryFailed || x.State == store.DeliveryExpired
 		})})
 	}
+	if next != "" {
+		d.Next = "/reports/out?" + url.Values{"state": {d.Show}, "days": {strconv.Itoa(d.Days)}, "after": {next}}.Encode()
+	}
+	counts, err := out.OutgoingCounts(r.Context(), f.Since)
+	if err != nil {
+		return err
+	}
+	if d.Show == "" || d.Show == store.OutSuppressed {
+		if err := d.suppressions(r, out); err != nil {
+			return err
+		}
+	}
+	d.describe(u, &counts)
+	return nil
+}
+
+// suppressions reads the targets that get no reports for a time.
+func (d *outData) suppressions(r *http.Request, out store.Outbox) error {
 	kept, err := out.Suppressions(r.Context())
 	if err != nil {
 		return err
 	}
-	for _, s := range kept {
+	for _, s := range kept[:min(len(kept), shownSuppressed)] {
 		x := suppressed{Suppression: s}
 		if s.Until != 0 {
 			x.Until = store.Time(s.Until)
 		}
 		d.Suppressed = append(d.Suppressed, x)
 	}
-	if len(list) == 0 {
-		d.State = &State{"empty", "No report is here.", "Reports about a day are made after it ends, once [report] is set in the configuration: from = \"reports@mx.example.net\", and dkim."}
-		return nil
-	}
-	failed := counts[store.DeliveryFailed] + counts[store.DeliveryExpired]
-	parts := []string{fmt.Sprintf("%d waiting", counts[store.DeliveryDue]+counts[store.DeliverySending]), fmt.Sprintf("%d sent", counts[store.DeliverySent]), fmt.Sprintf("%d failed", failed), fmt.Sprintf("%d refused", counts[store.DeliveryRefused])}
-	d.Words = strings.Join(parts, ", ") + "."
+	d.More = len(kept) - len(d.Suppressed)
 	return nil
+}
+
+// describe says what became of the reports, and when the next ones leave.
+func (d *outData) describe(u *ui, n *store.OutgoingCounts) {
+	reporting, err := u.source.Reporting()
+	off := err == nil && !reporting.Sends
+	switch {
+	case off:
+		d.Lead = "Nothing is sent: [report] from and dkim are not set. The preview shows what would be."
+	case n.NextAt != 0:
+		at := store.Time(max(n.NextAt, store.Millis(u.source.Now())))
+		d.Lead = "Next run: " + at.Format("2 January 15:04") + " UTC."
+	default:
+		d.Lead = "Next run: the reports about today are made after midnight UTC"
+		if reporting.Window != "" {
+			d.Lead += ", and sent in " + reporting.Window
+		}
+		d.Lead += "."
+	}
+	if *n == (store.OutgoingCounts{}) {
+		next := "Reports about a day are made after it ends. The preview shows what would be sent, and where to, before the first one leaves."
+		if off {
+			next = "Reports about a day are made after it ends, once [report] is set in the configuration: from = \"reports@mx.example.net\", and dkim. The preview shows what would be sent, and where to, before the first one leaves."
+		}
+		d.State = &State{"empty", "No report of this period is here.", next}
+		return
+	}
+	d.Words = fmt.Sprintf("%s waiting, %s sent, %s failed, %s suppressed in %d days.", number(n.Waiting), number(n.Sent), number(n.Failed), number(n.Suppressed), d.Days)
+	if len(d.Rows) == 0 && len(d.Suppressed) == 0 {
+		d.State = &State{"empty", "No report of this kind is here.", "Choose another state, or look further back."}
+	}
 }
 
 // outAct makes the deliveries of a report due again, or lifts a suppression.

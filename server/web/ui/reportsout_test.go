@@ -11,6 +11,7 @@ import (
 	"postseal/server/listener"
 	"postseal/store"
 	"postseal/store/sqlite"
+	"postseal/store/storetest"
 )
 
 // outgoing is a database with two reports: one that was sent to one address and failed at another, and
@@ -55,6 +56,11 @@ func outgoing(t testing.TB) *sqlite.DB {
 		}
 		must(db.EndAttempt(ctx, x))
 	}
+	rows, policies := storetest.ReportRows(day - 1)
+	n, err := db.Claim(ctx, store.Node{Instance: strings.Repeat("0", 32), Boot: strings.Repeat("1", 32), Name: "mx1", Version: "test"})
+	must(err)
+	_, err = db.Ship(ctx, n, n.At, store.Position{Segment: n.At.Segment, Offset: n.At.Offset + 1}, &store.Batch{Rows: rows, Policies: policies})
+	must(err)
 	must(db.Suppress(ctx, store.Suppression{Target: "r@reports.test", Until: store.Millis(now.AddDate(0, 1, 0)), Why: "550 5.1.1", Hits: 2}))
 	must(db.Suppress(ctx, store.Suppression{Target: "other.test", Until: store.Millis(now.AddDate(70, 0, 0)), Why: hostile, Hits: 1, ByHand: true}))
 	return db
@@ -68,7 +74,7 @@ func TestReportsOut(t *testing.T) {
 	admin := as(pages, listener.AdminRole)
 	status, body := open(t, admin, "/reports/out")
 	check(t, body)
-	for _, want := range []string{"0 waiting, 1 sent, 1 failed, 0 refused.", "1,234", "550 5.1.1", "250 2.0.0 Ok", "r@reports.test", "30 Dec 2026", "by hand", "Send again", "Lift"} {
+	for _, want := range []string{"1 waiting, 1 sent, 1 failed, 0 suppressed in 7 days.", "1,234", "550 5.1.1", "250 2.0.0 Ok", "r@reports.test", "30 Dec 2026", "by hand", "Send again", "Lift"} {
 		if text := textOf(t, body); status != 200 || !strings.Contains(text, want) {
 			t.Errorf("%d, %q is missing in %s", status, want, text)
 		}
@@ -96,10 +102,55 @@ func TestReportsOut(t *testing.T) {
 			t.Errorf("%v: %d %s", c.form, code, got)
 		}
 	}
-	if _, body := open(t, admin, "/reports/out"); !strings.Contains(textOf(t, body), "2 waiting, 0 sent, 0 failed") {
+	if _, body := open(t, admin, "/reports/out"); !strings.Contains(textOf(t, body), "3 waiting, 0 sent, 0 failed") {
 		t.Errorf("after another attempt: %s", textOf(t, body))
 	}
 	if code, _ := post(t, as(handler(&source{why: "off"}), listener.AdminRole), "/reports/out/act", url.Values{"act": {"lift"}}); code != 503 {
 		t.Errorf("off: %d", code)
+	}
+}
+
+// TestReportsPreview: before anything is sent the pages show whom a report goes to, its exact text and its
+// destinations; one that was sent shows what became of it.
+func TestReportsPreview(t *testing.T) {
+	db := outgoing(t)
+	h := as(handler(&source{db: db}), listener.ReaderRole)
+	for _, c := range []struct {
+		path   string
+		status int
+		want   []string
+	}{
+		{"/reports/out", 200, []string{"Nothing is sent: [report] from and dkim are not set.", "/reports/out/preview", "Size"}},
+		{"/reports/out?state=waiting", 200, []string{"shop.example"}},
+		{"/reports/out?state=sent", 200, []string{"acme.test"}},
+		{"/reports/out?state=failed&days=30", 200, []string{"acme.test", "aria-current"}},
+		{"/reports/out?state=suppressed", 200, []string{"other.test"}},
+		{"/reports/out?state=none", 200, []string{"No report of this kind is here."}},
+		{"/reports/out/preview?day=2026-11-28", 200, []string{"of 28 November asks for a report.", "acme.test", "a report"}},
+		{"/reports/out/preview?day=2026-11-28&after=acme.test", 200, []string{"bulk.test"}},
+		{"/reports/out/preview?day=2026-12-02", 400, []string{"The day has not begun."}},
+		{"/reports/out/preview?day=x", 400, []string{"not of the form 2026-11-29"}},
+		{"/reports/out/2026-11-28/acme.test", 200, []string{"would be this one", "mailto:d@acme.test", "waiting", "<feedback", "<org_name>mx.example.net</org_name>", "It is not made yet"}},
+		{"/reports/out/2026-11-29/acme.test", 200, []string{"is done", "d@acme.test", "250 2.0.0 Ok", "failed"}},
+		{"/reports/out/2026-11-29/shop.example", 200, []string{"waits", "dmarc@shop.example", "asked again before it is sent", "<feedback/>"}},
+		{"/reports/out/2026-11-28/none.test", 404, []string{"There is no such report."}},
+		{"/reports/out/x/acme.test", 400, []string{"There is no such report."}},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			status, body := open(t, h, c.path)
+			check(t, body)
+			text := textOf(t, body)
+			if status != c.status {
+				t.Errorf("%d, want %d", status, c.status)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(text, w) && !strings.Contains(body, w) {
+					t.Errorf("%q is missing in %s", w, text)
+				}
+			}
+		})
+	}
+	if list, err := db.Outgoing(t.Context(), store.ReportFilter{}); err != nil || len(list) != 2 {
+		t.Errorf("looking made reports: %d, %v", len(list), err)
 	}
 }

@@ -40,6 +40,11 @@ var pageStates = []struct {
 	{"system-exempt", "/system/exempt", "/system/exempt", "The history cannot be read: the database did not answer within", "There is no [[exempt]] and no [[rule]].", "disk on fire", "[[exempt]]"},
 	{"reports", "/reports", "/reports", "The reports cannot be read: the database did not answer within", "Publish _dmarc.example.com TXT", "The reports cannot be read: disk on fire", `[store] url = "sqlite:`},
 	{"reports-domain", "/reports/{domain}", "/reports/quiet.test", "The reports cannot be read: the database did not answer within", "No report is about quiet.test", "The reports cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"reports-source", "/reports/{domain}/{key}", "/reports/quiet.test/dkim:none.test", "The reports cannot be read: the database did not answer within", "Reports of the last 30 days about quiet.test do not name it.", "The reports cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"reports-received", "/reports/{domain}/received", "/reports/quiet.test/received", "The reports cannot be read: the database did not answer within", "No report of this period is about quiet.test", "The reports cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"report", "/report/{id}", "/report/1", "The report cannot be read: the database did not answer within", "There is no report with this number", "The report cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"reports-preview", "/reports/out/preview", "/reports/out/preview", "The mail of that day cannot be read: the database did not answer within", "names an address in rua=", "The mail of that day cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"report-out", "/reports/out/{day}/{domain}", "/reports/out/2026-11-29/quiet.test", "The report cannot be read: the database did not answer within", "No mail of 2026-11-29 asks for a report about quiet.test.", "The report cannot be read: disk on fire", `[store] url = "sqlite:`},
 	{"reports-out", "/reports/out", "/reports/out", "Whether our reports are delivered is not known.", "once [report] is set in the configuration: from =", "The reports cannot be read: disk on fire", `[store] url = "sqlite:`},
 }
 
@@ -146,8 +151,33 @@ func (brokenReports) Sources(context.Context, string, store.Day, store.Day) ([]s
 func (brokenReports) InboundReports(context.Context, store.InboundFilter) ([]store.Inbound, error) {
 	return nil, errDisk
 }
+func (brokenReports) InboundReport(context.Context, int64) (r store.Inbound, ok bool, err error) {
+	return r, false, errDisk
+}
+func (brokenReports) Reporters(context.Context, store.InboundFilter, int64) ([]store.Reporter, error) {
+	return nil, errDisk
+}
 func (brokenReports) Outgoing(context.Context, store.ReportFilter) ([]store.Outgoing, error) {
 	return nil, errDisk
+}
+
+// brokenStore and slowStore are databases of which reports cannot be made.
+type brokenStore struct{ store.Store }
+
+func (brokenStore) Reported(context.Context, store.Day) ([]store.Reported, error) {
+	return nil, errDisk
+}
+func (brokenStore) OutgoingReport(context.Context, store.Day, string) (r store.Outgoing, ok bool, err error) {
+	return r, false, errDisk
+}
+
+type slowStore struct{ store.Store }
+
+func (slowStore) Reported(ctx context.Context, _ store.Day) ([]store.Reported, error) {
+	return nil, forever(ctx)
+}
+func (slowStore) OutgoingReport(ctx context.Context, _ store.Day, _ string) (r store.Outgoing, ok bool, err error) {
+	return r, false, forever(ctx)
 }
 
 // TestStates: each page in each state says in words what it is and what to do next; a failure never looks

@@ -22,7 +22,9 @@ import (
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/outbox"
 	"postseal/internal/app/watch"
+	"postseal/resolver"
 	"postseal/server/listener"
 	"postseal/server/web"
 	"postseal/store"
@@ -74,10 +76,21 @@ type Source interface {
 	// a *web.Refusal. ReportsMost is how many octets an upload may have.
 	ReadReports(ctx context.Context, name string, in io.Reader) ([]ReportIn, error)
 	ReportsMost() int64
+	// Reporting is how our own reports are made and sent. The error is a *web.Refusal if they cannot be made now.
+	Reporting() (Reporting, error)
+	// Resolver is what mail is checked with, nil if there is none yet.
+	Resolver() resolver.Resolver
 	// MessageIDKey is the key of the Message-IDs in the history, nil if there are none.
 	MessageIDKey() store.MessageIDKey
 	// Now returns the time.
 	Now() time.Time
+}
+
+// Reporting is how our own reports are made and sent.
+type Reporting struct {
+	Sender *outbox.Sender // to look at what would be sent: it has no key, and is the caller's alone
+	Sends  bool           // [report] is set
+	Window string         // the time of the day, in UTC, in which they are sent
 }
 
 // Frame is what every page shows.
@@ -195,7 +208,12 @@ func Routes(s Source) []web.Route {
 		page("/whatif", patient(u.whatIf)),
 		page("/reports", patient(u.reports)),
 		page("/reports/out", patient(u.reportsOut)),
+		page("/reports/out/preview", patient(u.reportsPreview)),
+		page("/reports/out/{day}/{domain}", patient(u.reportOut)),
 		page("/reports/{domain}", patient(u.reportsOf)),
+		page("/reports/{domain}/received", patient(u.reportsReceived)),
+		page("/reports/{domain}/{key}", patient(u.reportsSource)),
+		page("/report/{id}", patient(u.report)),
 		act("/system/act", u.systemAct),
 		act("/whatif/paste", u.paste),
 		act("/reports/out/act", u.outAct),
@@ -211,12 +229,12 @@ func Routes(s Source) []web.Route {
 	}
 }
 
-var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsout", "audithistory", "watch", "bulk", "job", "systemconfig", "systemexempt"}
+var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsource", "reportsreceived", "report", "reportsout", "reportspreview", "reportout", "audithistory", "watch", "bulk", "job", "systemconfig", "systemexempt"}
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range pageNames {
-		all[name] = template.Must(template.New(name+".html").Funcs(funcs).ParseFS(pages, "pages/frame.html", "pages/parts.html", "pages/"+name+".html"))
+		all[name] = template.Must(template.New(name+".html").Funcs(funcs).ParseFS(pages, "pages/frame.html", "pages/parts.html", "pages/reportparts.html", "pages/"+name+".html"))
 	}
 	return all
 }
@@ -259,6 +277,7 @@ var hints = map[string][]hint{
 	"audit":   {toDomain, {[]string{"j", "k"}, "section"}, {[]string{"y"}, "copy the record"}, {[]string{"w"}, "watch"}},
 	"watch":   {toDomain, toMove, toOpen},
 	"bulk":    {toMove, toOpen},
+	"reports": {toDomain, toMove, {[]string{"Enter"}, "its days and receivers"}, {[]string{"y"}, "copy the record"}},
 	"job":     {toMove, toOpen, {[]string{"[", "]"}, "previous, next"}},
 }
 
@@ -268,7 +287,7 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	switch name {
 	case "message":
 		current = "search"
-	case "reportsout":
+	case "reportsout", "reportspreview", "reportout", "reportsource", "reportsreceived", "report":
 		current = "reports"
 	case "audithistory", "watch", "bulk", "job":
 		current = "audit"

@@ -402,6 +402,12 @@ func (slowReports) Sources(ctx context.Context, _ string, _, _ store.Day) ([]sto
 func (slowReports) InboundReports(ctx context.Context, _ store.InboundFilter) ([]store.Inbound, error) {
 	return nil, forever(ctx)
 }
+func (slowReports) InboundReport(ctx context.Context, _ int64) (r store.Inbound, ok bool, err error) {
+	return r, false, forever(ctx)
+}
+func (slowReports) Reporters(ctx context.Context, _ store.InboundFilter, _ int64) ([]store.Reporter, error) {
+	return nil, forever(ctx)
+}
 func (slowReports) Outgoing(ctx context.Context, _ store.ReportFilter) ([]store.Outgoing, error) {
 	return nil, forever(ctx)
 }
@@ -438,7 +444,8 @@ func TestHostile(t *testing.T) {
 	for _, c := range []struct {
 		db   store.Reader
 		path string
-	}{{outgoing(t), "/reports/out"}, {reported(t), "/reports/shop.example"}, {reported(t), "/reports?all=1"}} {
+	}{{outgoing(t), "/reports/out"}, {outgoing(t), "/reports/out/preview?day=2026-11-28"}, {outgoing(t), "/reports/out/2026-11-29/acme.test"}, {reported(t), "/reports/shop.example"}, {reported(t), "/reports/shop.example/network:198.51.100.0-24"}, {reported(t), "/reports/shop.example/%3Cscript%3E"},
+		{reported(t), "/reports/shop.example/received"}, {reported(t), "/report/30"}, {reported(t), "/report/31"}, {reported(t), "/report/32"}, {reported(t), "/report/%3Cscript%3E"}, {reported(t), "/reports/shop.example?after=%3Cscript%3E"}, {reported(t), "/reports?all=1"}} {
 		_, body := open(t, as(handler(&source{db: c.db}), listener.AdminRole), c.path)
 		check(t, body)
 	}

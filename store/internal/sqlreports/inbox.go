@@ -141,38 +141,19 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace
 // within is a condition for a domain, $1, and the names below it, $2.
 const within = `(domain = $1 OR domain LIKE $2 ESCAPE '\')`
 
+// names lists the domains of a table with an index that begins with domain: it goes from one to the next in
+// the index, however many rows each has.
+func names(table string) string {
+	return `WITH RECURSIVE each(name) AS (SELECT min(domain) FROM {` + table + `} UNION ALL SELECT (SELECT min(domain) FROM {` + table + `} WHERE domain > each.name) FROM each WHERE each.name IS NOT NULL)
+		SELECT name FROM each WHERE name IS NOT NULL`
+}
+
+// withinOf is within for a large table: of its domains, those that are in the list are looked up in the index.
+func withinOf(table string) string {
+	return "domain IN (" + names(table) + ` AND (name = $1 OR name LIKE $2 ESCAPE '\'))`
+}
+
 func below(domain string) string { return "%." + likeEscape(domain) }
-
-// InboundReports implements store.Inbox.
-func (d *DB) InboundReports(ctx context.Context, f store.InboundFilter) (all []store.Inbound, err error) {
-	if f.Limit <= 0 {
-		f.Limit = listLimit
-	}
-	err = d.query(ctx, func(rows *sql.Rows) error {
-		var r store.Inbound
-		var digest []byte
-		var proven int64
-		err := rows.Scan(&r.ID, &r.Kind, &r.Org, &r.Email, &r.ReportID, &r.Domain, &r.Begin, &r.End, &r.Records, &r.Messages, &r.Warnings, &r.Meta, &digest, &r.Carrier, &proven, &r.ReadAt)
-		copy(r.Digest[:], digest)
-		r.Proven = proven != 0
-		all = append(all, r)
-		return err
-	}, `SELECT id, kind, org, email, report_id, domain, begin_at, end_at, records, messages, warnings, meta, digest, carrier, proven, read_at FROM {inbound}
-		WHERE state = 'read' AND ($1 = '' OR `+within+`) AND begin_at >= $3 AND ($4 = '' OR kind = $4) ORDER BY id DESC LIMIT $5`,
-		f.Domain, below(f.Domain), f.Since, f.Kind, int64(f.Limit))
-	return all, err
-}
-
-// InboundRows implements store.Inbox.
-func (d *DB) InboundRows(ctx context.Context, id int64, f func(*store.InboundRow) error) error {
-	return d.query(ctx, func(rows *sql.Rows) error {
-		var r store.InboundRow
-		if err := rows.Scan(&r.N, &r.IP, &r.Messages, &r.Record); err != nil {
-			return err
-		}
-		return f(&r)
-	}, "SELECT n, ip, messages, record FROM {inbound_row} WHERE inbound = $1 ORDER BY n", id)
-}
 
 // Sources implements store.Inbox.
 func (d *DB) Sources(ctx context.Context, domain string, since, until store.Day) (all []store.Source, err error) {
@@ -182,7 +163,7 @@ func (d *DB) Sources(ctx context.Context, domain string, since, until store.Day)
 		all = append(all, s)
 		return err
 	}, `SELECT domain, day, kind, source, ip, messages, spf_ok, dkim_ok, dmarc_ok, quarantined, rejected, listed, broken FROM {source_day}
-		WHERE `+within+` AND day >= $3 AND day <= $4 ORDER BY day, domain, kind, source`, domain, below(domain), int64(since), int64(until))
+		WHERE `+withinOf("source_day")+` AND day >= $3 AND day <= $4 ORDER BY day, domain, kind, source`, domain, below(domain), int64(since), int64(until))
 	return all, err
 }
 
@@ -197,7 +178,7 @@ func (d *DB) FirstDays(ctx context.Context, domain string) (map[string]store.Day
 		}
 		first[source] = day
 		return nil
-	}, "SELECT source, min(day) FROM {source_day} WHERE "+within+" GROUP BY source", domain, below(domain))
+	}, "SELECT source, min(day) FROM {source_day} WHERE "+withinOf("source_day")+" GROUP BY source", domain, below(domain))
 	return first, err
 }
 
@@ -208,7 +189,7 @@ func (d *DB) InboundDomains(ctx context.Context) (all []string, err error) {
 		err := rows.Scan(&name)
 		all = append(all, name)
 		return err
-	}, "SELECT DISTINCT domain FROM {source_day} ORDER BY domain")
+	}, names("source_day")+" ORDER BY name")
 	return all, err
 }
 

@@ -31,11 +31,11 @@ func (d *DB) DayBuilt(ctx context.Context, day store.Day, verdicts int64) error 
 	return err
 }
 
-const reportColumns = "day, domain, report_id, file, policy_hash, state, why, records, messages, left_out, built_at, next_at"
+const reportColumns = "day, domain, report_id, file, policy_hash, state, why, records, messages, left_out, built_at, next_at, coalesce(length(body), 0)"
 
 func scanReport(rows *sql.Rows, more ...any) (r store.Outgoing, err error) {
 	var hash []byte
-	err = rows.Scan(append([]any{&r.Day, &r.Domain, &r.ID, &r.File, &hash, &r.State, &r.Why, &r.Records, &r.Messages, &r.LeftOut, &r.BuiltAt, &r.NextAt}, more...)...)
+	err = rows.Scan(append([]any{&r.Day, &r.Domain, &r.ID, &r.File, &hash, &r.State, &r.Why, &r.Records, &r.Messages, &r.LeftOut, &r.BuiltAt, &r.NextAt, &r.Size}, more...)...)
 	copy(r.Policy[:], hash)
 	return r, err
 }
@@ -54,7 +54,62 @@ func (d *DB) Outgoing(ctx context.Context, f store.ReportFilter) ([]store.Outgoi
 	if f.Limit <= 0 {
 		f.Limit = listLimit
 	}
-	return d.reports(ctx, "($1 = 0 OR day = $1) AND ($2 = '' OR domain = $2) AND ($3 = '' OR state = $3) ORDER BY day DESC, domain LIMIT $4", int64(f.Day), f.Domain, f.State, int64(f.Limit))
+	return d.reports(ctx, "($1 = 0 OR day = $1) AND ($2 = '' OR domain = $2) AND day >= $3 AND ($4 = 0 OR day < $4 OR day = $4 AND domain > $5) AND "+became(f.State)+" ORDER BY day DESC, domain LIMIT $6",
+		int64(f.Day), f.Domain, int64(f.Since), int64(f.AfterDay), f.AfterDomain, int64(f.Limit))
+}
+
+// became is the condition for what became of a report.
+func became(state string) string {
+	delivery := func(states string) string {
+		return "EXISTS (SELECT 1 FROM {delivery} x WHERE x.day = {report}.day AND x.domain = {report}.domain AND x.state IN (" + states + ") AND x.uri NOT LIKE 'failure:%')"
+	}
+	switch state {
+	case "":
+		return "1 = 1"
+	case store.OutWaiting:
+		return "state IN ('built', 'sealed')"
+	case store.OutSent:
+		return delivery("'sent'")
+	case store.OutFailed:
+		return delivery("'failed', 'expired'")
+	case store.OutSuppressed:
+		return delivery("'refused'")
+	case store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone:
+		return "state = '" + state + "'"
+	}
+	return "1 = 0"
+}
+
+// OutgoingCounts implements store.Outbox.
+func (d *DB) OutgoingCounts(ctx context.Context, since store.Day) (n store.OutgoingCounts, err error) {
+	count := func(rows *sql.Rows) error {
+		var state string
+		var k, at int64
+		if err := rows.Scan(&state, &k, &at); err != nil {
+			return err
+		}
+		switch state {
+		case store.ReportBuilt, store.DeliveryDue, store.DeliverySending:
+			n.Waiting += k
+			if n.NextAt == 0 || at < n.NextAt {
+				n.NextAt = at
+			}
+		case store.ReportNone:
+			n.NotSent += k
+		case store.DeliverySent:
+			n.Sent += k
+		case store.DeliveryFailed, store.DeliveryExpired:
+			n.Failed += k
+		case store.DeliveryRefused:
+			n.Suppressed += k
+		}
+		return nil
+	}
+	if err = d.query(ctx, count, "SELECT state, count(*), min(next_at) FROM {report} WHERE day >= $1 GROUP BY state", int64(since)); err != nil {
+		return n, err
+	}
+	err = d.query(ctx, count, "SELECT state, count(*), min(next_at) FROM {delivery} WHERE day >= $1 AND uri NOT LIKE 'failure:%' GROUP BY state", int64(since))
+	return n, err
 }
 
 // OutgoingReport implements store.Outbox.
@@ -252,7 +307,7 @@ func (d *DB) ForgetReports(ctx context.Context, f store.Forgotten) error {
 			return d.forgetBodies(ctx, tx)
 		}
 		for _, text := range []string{"DELETE FROM {inbound_row} WHERE inbound IN (SELECT id FROM {inbound} WHERE " + within + ")",
-			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {source_choice} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
+			"DELETE FROM {inbound} WHERE " + within, "DELETE FROM {source_day} WHERE " + within, "DELETE FROM {source_choice} WHERE " + within, "DELETE FROM {inbound_problem} WHERE " + within, "DELETE FROM {report} WHERE " + within, "DELETE FROM {delivery} WHERE " + within,
 			"DELETE FROM {domain_seen} WHERE " + within, "DELETE FROM {failure_sent} WHERE " + within, "DELETE FROM {failure_report} WHERE " + within} {
 			if _, err := d.in(ctx, tx, text, f.Domain, below(f.Domain)); err != nil {
 				return err

@@ -1,0 +1,72 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"postseal/store"
+)
+
+// became: reports are selected by what became of them, in pages, and counted.
+func became(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	add := func(day store.Day, domain string, states ...string) {
+		t.Helper()
+		if err := db.AddReports(ctx, []store.Outgoing{{Day: day, Domain: domain, ID: fmt.Sprint(day, domain), File: "f", State: store.ReportBuilt, Body: []byte("body"), NextAt: 70}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(states) == 0 {
+			return
+		}
+		var to []store.Delivery
+		for i, state := range states {
+			to = append(to, store.Delivery{URI: fmt.Sprint("mailto:", i), Address: "a@x.test", State: state, NextAt: 50, Token: fmt.Sprint(day, domain, i)})
+		}
+		why := ""
+		if states[0] == store.ReportNone {
+			to, why = nil, "excluded"
+		}
+		if err := db.SealReport(ctx, day, domain, why, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(theDay, "a.test")
+	add(theDay, "b.test", store.DeliveryDue, store.DeliveryRefused)
+	add(theDay, "c.test", store.DeliverySent, store.DeliveryFailed)
+	add(theDay-1, "a.test", store.DeliverySent)
+	add(theDay-1, "d.test", store.DeliveryExpired)
+	add(theDay-1, "e.test", store.ReportNone)
+	for _, c := range []struct {
+		name string
+		f    store.ReportFilter
+		want []string
+	}{
+		{"all", store.ReportFilter{}, []string{"a.test", "b.test", "c.test", "a.test", "d.test", "e.test"}}, {"since", store.ReportFilter{Since: theDay}, []string{"a.test", "b.test", "c.test"}},
+		{"waiting", store.ReportFilter{State: store.OutWaiting}, []string{"a.test", "b.test"}}, {"sent", store.ReportFilter{State: store.OutSent}, []string{"c.test", "a.test"}},
+		{"failed", store.ReportFilter{State: store.OutFailed}, []string{"c.test", "d.test"}}, {"suppressed", store.ReportFilter{State: store.OutSuppressed}, []string{"b.test"}},
+		{"none", store.ReportFilter{State: store.ReportNone}, []string{"e.test"}}, {"an unknown state", store.ReportFilter{State: "x' OR '1"}, nil},
+		{"the second page", store.ReportFilter{AfterDay: theDay, AfterDomain: "b.test", Limit: 3}, []string{"c.test", "a.test", "d.test"}}, {"the last page", store.ReportFilter{AfterDay: theDay - 1, AfterDomain: "d.test"}, []string{"e.test"}},
+	} {
+		list, err := db.Outgoing(ctx, c.f)
+		var got []string
+		for _, r := range list {
+			got = append(got, r.Domain)
+			if r.Size != 4 || r.Body != nil {
+				t.Errorf("%+v", r)
+			}
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v, %v", c.name, got, c.want, err)
+		}
+	}
+	if n, err := db.OutgoingCounts(ctx, theDay-1); err != nil || n != (store.OutgoingCounts{Waiting: 2, Sent: 2, Failed: 2, Suppressed: 1, NotSent: 1, NextAt: 50}) {
+		t.Errorf("%+v %v", n, err)
+	}
+	if n, err := db.OutgoingCounts(ctx, theDay+1); err != nil || n != (store.OutgoingCounts{}) {
+		t.Errorf("of a day without reports: %+v %v", n, err)
+	}
+	if err := db.TrimReports(ctx, theDay+1, theDay+1); err != nil {
+		t.Fatal(err)
+	}
+}
