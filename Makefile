@@ -1,5 +1,5 @@
 # What people type; .ci/run does all of it.
-.PHONY: outage bench-day bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures
+.PHONY: outage bench-day bench-shapes bench-reports report-kills report-days bench-audit attack attack-long build test e2e fleet fuzz bench bench-peers load ratios faults soak bench-worst packages install pictures guesses paint
 
 build:
 	go build ./cmd/postseal
@@ -59,6 +59,15 @@ faults:
 	go test . -run DNSFaults -count=20 -v
 	go test ./lab/bench/faults -count=1 -v -timeout 60m -times 10
 	go test ./resolver/... ./internal/core/middleware -run 'Breaker|Fault|Spoofed|Failures|NextServer' -count=20
+
+# A hundred thousand guesses of the address of a refusal: one page, nothing looked up, times of one distribution.
+guesses:
+	go test ./server/web/refusal -run TestGuesses -count=1 -v -guesses 100000
+
+# The first paint of Live on a slow phone, on a quiet host.
+paint:
+	work=$$(mktemp -d) && (cd "$$work" && npm install --silent --no-audit --no-fund playwright-core@1) && \
+	POSTSEAL_NODE_MODULES=$$work/node_modules go test ./server/web/ui -run TestFirstPaint -count=1 -v -paint && rm -r "$$work"
 
 # The pictures of docs/howto/console.md: Chromium, node, npm and ImageMagick draw them.
 pictures:

@@ -64,7 +64,7 @@ func TestRefusal(t *testing.T) {
 				t.Fatal("a local rule gives no link")
 			}
 			status, body = d.publicPage(ruled[1])
-			if status != 200 || !strings.Contains(body, "A rule of this server") {
+			if status != 200 || !strings.Contains(body, "A rule set by this server") {
 				t.Errorf("a local rule: %d %s", status, body)
 			}
 			for _, page := range append(pages, body) {

@@ -57,6 +57,7 @@ type Daemon struct {
 	alarms   *alarms
 	notices  *attention
 	audits   *audits
+	own      ownDomains
 	refusals atomic.Pointer[refusal.Key] // nil without a page for rejected senders
 	dial     func(conf.DNS) (*names, error)
 	names    atomic.Pointer[names]

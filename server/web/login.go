@@ -45,28 +45,30 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"{{with .Theme}} data-theme="{{.}}"{{end}}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
 <link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>Log in to postseal</h1>
 {{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
-<form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
+{{if .Off}}<div class="state off"><p><b>This daemon has no token, so no one can log in.</b></p><p>Run it with a state directory (<code>STATE_DIRECTORY</code>, as systemd does), where it makes one, or set <code>[listen] http_token_file</code>.</p></div>{{else}}<form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
 {{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>
 <p><button class="btn pri">Open the console</button></p>
 {{else}}{{if .Users}}<p><label for="name">Name</label></p><p><input class="fld" id="name" name="name" autocomplete="username" autofocus></p>{{else}}<input name="name" autocomplete="username" hidden>{{end}}<p><label for="token">{{if .Users}}Password, or the token without a name{{else}}Token{{end}}</label></p><p><input class="fld" id="token" name="token" type="password" autocomplete="current-password" required{{if not .Users}} autofocus{{end}}></p>
 <p><button class="btn pri">Log in</button></p>
 <p class="small">Run <code>postseal ui</code> on the mail server for a link that logs you in. The token is in the file of
-<code>[listen] http_token_file</code>, or in <code>console.token</code> of the state folder.</p>{{end}}
-</form></main></body></html>
+<code>[listen] http_token_file</code>, or in <code>console.token</code> of the state directory.</p>{{end}}
+</form>{{end}}</main></body></html>
 `))
 
 type loginData struct {
 	Next, Code, Problem, Theme string
 	Users                      bool // people log in with a name
+	Off                        bool // there is nothing to log in with
 }
 
 func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	w.showLogin(rw, r, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code"), Users: len(w.engine.Current().Users) > 0})
+	w.showLogin(rw, r, http.StatusOK, loginData{Next: inside(q.Get("next")), Code: q.Get("code")})
 }
 
 func (w *web) showLogin(rw http.ResponseWriter, r *http.Request, status int, d loginData) {
-	d.Theme = Theme(r)
+	s := w.engine.Current()
+	d.Theme, d.Users, d.Off = Theme(r), len(s.Users) > 0, d.Code == "" && !s.Token.Set() && len(s.Users) == 0
 	PageHeaders(rw)
 	rw.WriteHeader(status)
 	loginPage.Execute(rw, d) //nolint:errcheck // the client is gone
@@ -100,11 +102,11 @@ func (w *web) login(rw http.ResponseWriter, r *http.Request) {
 	user, ok := w.loggedIn(s, r, code)
 	if !ok {
 		w.engine.Log.Warn("a login to the console failed", "door", listener.HTTP, "client", who)
-		d := loginData{Next: next, Users: len(s.Users) > 0, Problem: "This is not the token."}
+		d := loginData{Next: next, Problem: "This is not the token."}
 		switch {
 		case code != "":
 			d.Problem = "This link was used already, or is older than five minutes."
-		case d.Users:
+		case len(s.Users) > 0:
 			d.Problem = "Name and password do not match."
 		}
 		w.showLogin(rw, r, http.StatusForbidden, d)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,5 +132,29 @@ func TestUndoLater(t *testing.T) {
 	s = read(t, dir)
 	if s.Milters != "inet:127.0.0.1:1" || s.Explicit[Recipient] || !strings.Contains(mainCF(t, dir), "mydomain = example.net") {
 		t.Errorf("after Undo:\n%s", mainCF(t, dir))
+	}
+}
+
+// TestDomains: the domains that are written in main.cf, each once, and none of tables or of this host alone.
+func TestDomains(t *testing.T) {
+	dir := configDir(t)
+	text := sampleMain + `
+mydomain = example.net
+mydestination = $myhostname, localhost.$mydomain, localhost, example.net example.org, hash:/etc/postfix/mine
+virtual_mailbox_domains = shop.example, !not.example, EXAMPLE.net
+virtual_alias_domains =
+relay_domains = .sub.example, bücher.example, mail.lan, /etc/postfix/relay
+`
+	if err := os.WriteFile(filepath.Join(dir, "main.cf"), []byte(text), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	age(t, dir)
+	got, err := Domains(t.Context(), dir)
+	if errors.Is(err, ErrNotInstalled) {
+		t.Skip("postconf is not installed: apt-get install postfix")
+	}
+	want := []string{"example.net", "example.org", "shop.example", "xn--bcher-kva.example", "mx.example.net"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Domains = %q, %v, want %q", got, err, want)
 	}
 }

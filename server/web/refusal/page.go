@@ -22,7 +22,27 @@ var wordFiles embed.FS
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"around": around, "lead": lead}).Parse(pageText))
+
+// around splits a text into what is before a word, the word, and what is after it.
+func around(text, word string) [3]string {
+	before, after, found := strings.Cut(text, word)
+	if word == "" || !found {
+		return [3]string{text}
+	}
+	return [3]string{before, word, after}
+}
+
+// lead splits a text into its first sentence and the rest.
+func lead(text string) [2]string {
+	if first, rest, found := strings.Cut(text, ". "); found {
+		return [2]string{first + ".", " " + rest}
+	}
+	if first, rest, found := strings.Cut(text, "。"); found {
+		return [2]string{first + "。", rest}
+	}
+	return [2]string{"", text}
+}
 
 // codes are the languages of the page. The first is for all others.
 var codes = []string{"en", "de", "fr", "es", "nl", "pt", "pl", "ja"}
@@ -64,6 +84,8 @@ func (w *words) date(t time.Time) string {
 type view struct {
 	Lang, Style   string
 	Server, Title string
+	Author        string
+	Policy        string
 	Why           []string
 	Facts         []pair
 	Sent          string // the question
@@ -85,7 +107,11 @@ type view struct {
 	Language      string
 }
 
-type pair struct{ Name, Value string }
+type pair struct {
+	Name, Value string
+	Stamp       string // of a time (RFC 3339)
+	Code        bool   // it is to be copied
+}
 
 // result is the outcome of a check: its mark tells good from bad without color.
 type result struct{ Name, Tone, Value, Rest string }
@@ -135,7 +161,7 @@ func describe(f *Facts, w *words) *view {
 	say := &filler{w, strings.NewReplacer("{author}", f.Author, "{host}", f.Host, "{org}", f.org(), "{client}", f.Client, "{postmaster}", postmaster,
 		"{ref}", dashed(f.Ref), "{policy}", "p="+cmp.Or(f.Policy, "none"), "{date}", w.date(f.Until))}
 	v := w.view()
-	v.Server, v.Title = say.say("server"), say.say(titleOf(f))
+	v.Server, v.Title, v.Author, v.Policy = say.say("server"), say.say(titleOf(f)), f.Author, "p="+cmp.Or(f.Policy, "none")
 	v.tell(f, say)
 	v.facts(f, say)
 	v.administrator(f, say)
@@ -204,10 +230,11 @@ func (v *view) tell(f *Facts, say *filler) {
 func (v *view) facts(f *Facts, say *filler) {
 	add := func(key, value string) {
 		if value != "" {
-			v.Facts = append(v.Facts, pair{say.say(key), value})
+			v.Facts = append(v.Facts, pair{Name: say.say(key), Value: value, Code: key == "ref"})
 		}
 	}
 	add("when", say.with("at", "{date}", say.w.date(f.At), "{time}", f.At.UTC().Format("15:04")))
+	v.Facts[0].Stamp = f.At.UTC().Format("2006-01-02T15:04Z")
 	sender := f.Client
 	if f.ClientName != "" {
 		sender += " (" + f.ClientName + ")"

@@ -296,3 +296,53 @@ func TestNoAddress(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPlainWords: what happened is told in at most 60 words, in sentences of at most 25, in each language whose words
+// have spaces; in English a reader of twelve years follows it (Flesch and Kincaid: grade 7).
+func TestPlainWords(t *testing.T) {
+	end := regexp.MustCompile(`[.?!:;] `)
+	facts := bank()
+	for _, code := range codes {
+		w := languages[code]
+		for _, r := range []postseal.Reason{postseal.DMARCReject, postseal.DMARCTempError, postseal.AuthorMalformed, postseal.MessageLimit, postseal.LocalRule} {
+			for _, a := range []postseal.Action{postseal.Reject, postseal.Defer} {
+				f := *facts
+				f.Reason, f.Applied = r, a
+				v := describe(&f, w)
+				told := strings.Join(append([]string{v.Title + "."}, v.Why...), " ")
+				if n := len(strings.Fields(told)); n > 60 || len([]rune(told)) > 400 {
+					t.Errorf("%s %s %s: %d words: %s", code, r, a, n, told)
+				}
+				all := strings.Join(slices.Concat([]string{told, v.Answer}, v.Do, []string{v.Unsent}, v.End), " ")
+				for _, sentence := range end.Split(all, -1) {
+					if n := len(strings.Fields(sentence)); n > 25 || n == 1 && len([]rune(sentence)) > 100 {
+						t.Errorf("%s %s %s: a sentence of %d words: %s", code, r, a, n, sentence)
+					}
+				}
+				if grade := schoolGrade(told); code == "en" && grade > 7 {
+					t.Errorf("%s %s: grade %.1f: %s", r, a, grade, told)
+				}
+			}
+		}
+	}
+}
+
+// schoolGrade is the formula of Flesch and Kincaid. Domain names and addresses count as words without syllables.
+func schoolGrade(text string) float64 {
+	words, plain, syllables := 0, 0, 0
+	vowels := regexp.MustCompile(`[aeiouy]+`)
+	for _, w := range strings.Fields(strings.ToLower(text)) {
+		words++
+		if w = strings.Trim(w, ".,?!:;"); strings.ContainsAny(w, ".@-0123456789") {
+			continue
+		}
+		n := len(vowels.FindAllString(w, -1))
+		if strings.HasSuffix(w, "e") && !strings.HasSuffix(w, "le") && n > 1 {
+			n--
+		}
+		plain++
+		syllables += max(n, 1)
+	}
+	sentences := len(regexp.MustCompile(`[.?!](\s|$)`).FindAllString(text, -1))
+	return 0.39*float64(words)/float64(sentences) + 11.8*float64(syllables)/float64(plain) - 15.59
+}

@@ -3,6 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,13 +26,16 @@ type auditData struct {
 	Checks  []recordCheck
 	Spends  []spend // SPF terms that cost lookups
 	Allowed float64 // where the tenth lookup ends, in percent
+	Allows  string  // how many addresses SPF authorizes
+	Spent   string  // the tone of the number of lookups
 	Sources string  // where the selectors come from
 	Watched *watch.Entry
 	Listed  int // domains that are watched
 	CanList bool
-	History []watch.Point // the newest first
-	More    int           // points that are not shown
-	Whole   bool          // the page of the history
+	Own     []string     // domains of this host, as examples
+	History []shownPoint // the newest first
+	More    int          // all points, if some are not shown
+	Whole   bool         // the page of the history
 	Audited
 	Stream  string // the URL of the events
 	Waiting []waiting
@@ -57,7 +61,7 @@ func (u *ui) auditForm(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, "/audit/"+url.PathEscape(name), http.StatusSeeOther)
 		return
 	}
-	d := &auditData{Words: "What do receivers see of a domain?"}
+	d := &auditData{Words: "What do receivers see of a domain?", Own: u.source.Domains(r.Context())}
 	u.findWatched(d)
 	u.show(rw, r, http.StatusOK, "audit", "Audit", 0, d)
 }
@@ -82,10 +86,10 @@ func (u *ui) findWatched(d *auditData) {
 	if err != nil {
 		return
 	}
-	d.History = points
 	if !d.Whole && len(points) > historyShown {
-		d.History, d.More = points[:historyShown], len(points)-historyShown
+		points, d.More = points[:historyShown], len(points)
 	}
+	d.History = shownHistory(points)
 }
 
 // audit answers: what do receivers see of this domain, what to fix first?
@@ -179,7 +183,24 @@ func (d *auditData) describe(r *audit.Report) {
 	d.Checks = checksOf(r)
 	d.Spends = spendsOf(&r.Records.SPF)
 	d.Allowed = 100 * float64(spf.DefaultLookups) / float64(max(r.Records.SPF.Lookups, spf.DefaultLookups))
+	d.Spent = "ok"
+	if r.Records.SPF.Lookups > spf.DefaultLookups {
+		d.Spent = "bad"
+	}
+	if x := &r.Records.SPF; x.Addresses4 != "" && x.Addresses6 != "" {
+		d.Allows = fmt.Sprintf("authorizes %s IPv4 and %s IPv6 addresses", amount(x.Addresses4), amount(x.Addresses6))
+	}
 	d.Sources = sourcesOf(r)
+}
+
+// amount writes a decimal of any length: one of IPv6 is a power of two, or next to one.
+func amount(decimal string) string {
+	const longest = 15
+	n, ok := new(big.Int).SetString(decimal, 10)
+	if !ok || len(decimal) <= longest {
+		return number(decimal)
+	}
+	return fmt.Sprintf("about 2^%d", n.BitLen()-1)
 }
 
 // checksOf sums up each kind of record.
@@ -189,7 +210,7 @@ func checksOf(r *audit.Report) []recordCheck {
 		{"SPF", "", stateOr(x.SPF.Status, fmt.Sprintf("%d of 10 lookups", x.SPF.Lookups))},
 		{"DKIM", "", keysOf(x.DKIM)},
 		{"DMARC", "", stateOr(x.DMARC.Status, fmt.Sprintf("%s, %s", x.DMARC.Policy, plural(len(x.DMARC.RUA), "report address", "report addresses")))},
-		{"MX", "", plural(len(x.MX), "host", "hosts")},
+		{"MX", "", hostsOf(x.MX)},
 		{"MTA-STS", "", stateOr(x.MTASTS.Status, modeOf(x.MTASTS.Policy))},
 		{"TLS-RPT", "", stateOr(x.TLSRPT.Status, plural(len(x.TLSRPT.RUA), "address", "addresses"))},
 		{"DNSSEC", "", x.DNSSEC.State},
@@ -239,6 +260,18 @@ func stateOr(s audit.Status, words string) string {
 		return unchecked
 	}
 	return missing
+}
+
+// hostsOf counts the hosts that receive mail, and says whether the names of their addresses lead back.
+func hostsOf(list []audit.MXHost) string {
+	words, agree := plural(len(list), "host", "hosts"), len(list) > 0
+	for i := range list {
+		agree = agree && list[i].FCrDNS == "pass"
+	}
+	if agree {
+		words += ", reverse DNS agrees"
+	}
+	return words
 }
 
 func modeOf(p *audit.STSPolicy) string {

@@ -28,18 +28,27 @@ func audited() *audit.Report {
 	found := func(name string) audit.Status { return audit.Status{Name: name, State: audit.Found} }
 	ip := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	tree := &audit.SPFNode{Domain: "acme.test", Record: "v=spf1 include:_spf.bulk.test include:crm.test mx a:old.acme.test ~all", Lookups: 11, Terms: []audit.SPFTerm{
-		{Text: "include:_spf.bulk.test", Lookup: 1, Child: &audit.SPFNode{Domain: "_spf.bulk.test", Lookups: 5, Terms: []audit.SPFTerm{{Text: "ip4:192.0.2.0/24", Addresses: ip}, {Text: "include:_b.bulk.test", Lookup: 2, Child: &audit.SPFNode{Domain: "_b.bulk.test", Terms: []audit.SPFTerm{{Text: "ip4:203.0.0.0/12"}}}}}}},
-		{Text: "include:crm.test", Lookup: 7, Again: true, Child: &audit.SPFNode{Domain: "crm.test", Lookups: 2}}, {Text: "mx", Lookup: 10}, {Text: "a:old.acme.test", Lookup: 11, Void: true, Problem: "the 11th lookup; 10 are allowed"}, {Text: "~all", Unused: true}}}
+		{Text: "include:_spf.bulk.test", Lookup: 1, Child: &audit.SPFNode{Domain: "_spf.bulk.test", Lookups: 5, Terms: []audit.SPFTerm{{Text: "ip4:192.0.2.0/24", Addresses: ip}, {Text: "include:_b.bulk.test", Lookup: 2, Child: &audit.SPFNode{Domain: "_b.bulk.test", Terms: append(listed4(5), audit.SPFTerm{Text: "ip4:203.0.0.0/12", Addresses: []netip.Prefix{netip.MustParsePrefix("203.0.0.0/12")}})}}}}},
+		{Text: "include:crm.test", Lookup: 7, Again: true, Child: &audit.SPFNode{Domain: "crm.test", Lookups: 2}}, {Text: "mx", Lookup: 10, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.25/32"), netip.MustParsePrefix("2001:db8::25/128")}}, {Text: "a:old.acme.test", Lookup: 11, Void: true, Problem: "the 11th lookup; 10 are allowed"}, {Text: "~all", Unused: true}}}
 	return &audit.Report{Domain: "acme.test", Profile: audit.Both, Grade: "C", GradeReason: "At most C: SPF needs 11 lookups.", Publish: []audit.Publication{{Name: "acme.test", Value: "v=spf1 mx -all"}},
 		Findings: []audit.Finding{{ID: "spf.lookup-limit", Severity: audit.Error, Title: "SPF needs more than 10 lookups", Detail: hostile, Fix: "Remove an include.", RFC: "7208 §4.6.4", Where: audit.Where{Name: "acme.test", Record: tree.Record, Offset: strings.Index(tree.Record, "a:old")}},
 			{ID: "dkim.key-short", Severity: audit.Warn, Title: "The key of selector k1 has 1024 bits", Detail: "k1._domainkey.acme.test", Fix: "Make a key of 2048 bits under a new selector.", RFC: "8301 §3.2"}},
 		Unchecked: []audit.Unchecked{{Check: "tlsrpt", Name: "_smtp._tls.acme.test", Kind: "timeout"}},
-		Records: audit.Records{SPF: audit.SPF{Status: found("acme.test"), Record: tree.Record, Lookups: 11, Tree: tree}, DMARC: audit.DMARC{Status: found("_dmarc.acme.test"), Record: "v=DMARC1; p=reject", Policy: "reject", PolicyDomain: "acme.test",
+		Records: audit.Records{SPF: audit.SPF{Status: found("acme.test"), Record: tree.Record, Lookups: 11, Addresses4: "1318912", Addresses6: "79228162514264337593543950336", Tree: tree}, DMARC: audit.DMARC{Status: found("_dmarc.acme.test"), Record: "v=DMARC1; p=reject", Policy: "reject", PolicyDomain: "acme.test",
 			RUA: []audit.ReportURI{{URI: "mailto:d@acme.test"}}, Walk: []audit.WalkStep{{Name: "_dmarc.acme.test", Outcome: "record", Record: "v=DMARC1; p=reject"}, {Name: "_dmarc.test", Outcome: "none"}}, PSL: audit.PSLView{Policy: "none"}},
 			DKIM:   []audit.DKIMKey{{Status: found("k1._domainkey.acme.test"), Selector: "k1", Source: audit.FromHistory, Type: "rsa", Bits: 1024}, {Status: found("mail._domainkey.acme.test"), Selector: "mail", Source: audit.FromReport, Type: "rsa", Bits: 2048}},
-			MX:     []audit.MXHost{{Name: "mx1.acme.test"}, {Name: "mx2.acme.test"}},
+			MX:     []audit.MXHost{{Name: "mx1.acme.test", FCrDNS: "pass"}, {Name: "mx2.acme.test", FCrDNS: "pass"}},
 			MTASTS: audit.MTASTS{Status: found("_mta-sts.acme.test"), Policy: &audit.STSPolicy{Mode: "testing"}}, TLSRPT: audit.TLSRPT{Status: audit.Status{State: audit.Failed}}, DNSSEC: audit.DNSSEC{State: "secure"}, BIMI: audit.BIMI{Status: audit.Status{State: audit.NoData}}},
 		Cost: audit.Cost{DNSQueries: 47, Micros: 1_300_000}}
+}
+
+// listed4 are terms that list addresses.
+func listed4(n int) (list []audit.SPFTerm) {
+	for i := range n {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 32)
+		list = append(list, audit.SPFTerm{Text: "ip4:" + p.Addr().String(), Addresses: []netip.Prefix{p}})
+	}
+	return list
 }
 
 // watching is a watch list with a domain that changed and one that did not.
@@ -164,7 +173,7 @@ func TestAuditPages(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"audit", full, "/audit/acme.test", 200, []string{"1 error, 1 warn", "11 of 10 lookups", "k1 1024, mail 2048", "reject, 1 report address", "could not be checked", "the second time", "never reached", "From your mail: k1. From reports: mail.", "47 DNS queries, 1.3 s", "Stop watching", "grade B became C: worse", "First seen, grade B", "A receiver with a public suffix list"}, nil},
+		{"audit", full, "/audit/acme.test", 200, []string{"1 error, 1 warn", "11 of 10 lookups", "k1 1024, mail 2048", "reject, 1 report address", "could not be checked", "the second time", "never reached", "authorizes 1,318,912 IPv4 and about 2^96 IPv6 addresses", "ip4 ×5", "1,048,576 addresses", "192.0.2.25, 2001:db8::25", "2 hosts, reverse DNS agrees", "From your mail: k1. From reports: mail.", "47 DNS queries, 1.3 s", "Stop watching", "grade B became C: worse", "First seen, grade B", "A receiver with a public suffix list"}, nil},
 		{"audit, reader", reader, "/audit/acme.test", 200, []string{"grade B became C"}, []string{"Stop watching", "action=\"/audit/watch/set\""}},
 		{"audit, no state directory", off, "/audit/acme.test", 200, []string{"there is no state directory"}, []string{"Stop watching"}},
 		{"history", full, "/audit/acme.test/history", 200, []string{"What changed of acme.test", "every 24h", "include:crm.test", "First seen, grade B"}, nil},

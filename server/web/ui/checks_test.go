@@ -2,26 +2,17 @@ package ui
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"postseal"
-	"postseal/lab/listenertest"
-	"postseal/resolver/dnstest"
 	"postseal/server/listener"
-	"postseal/server/web/refusal"
 	"postseal/store"
 )
 
@@ -32,14 +23,18 @@ type pageOf struct {
 	Says    string `json:"says,omitempty"`    // what its text contains
 	Brief   bool   `json:"brief,omitempty"`   // in two forms only, and without back and reload
 	Runs    bool   `json:"runs,omitempty"`    // it shows how far something is, and loads itself again
+	Alike   bool   `json:"alike,omitempty"`   // it looks like another page, and only its text differs
 	Picture bool   `json:"picture,omitempty"` // in POSTSEAL_SCREENSHOTS
+
+	Fill map[string]string `json:"fill"` // what is typed into the fields of its form, which is then sent; nil: it is not
 }
 
 // TestBrowserChecks opens each page in Chromium, light and dark, 1280 and 390 px wide: no request
 // goes to another origin, nothing is on the console, axe finds nothing (WCAG 2.2 AA and best
-// practice), nothing scrolls sideways. Without scripts each page says the same; a message is
-// found, opened and left by the keyboard alone; back and reload show the same. The states of
-// pageStates are among the pages. The pictures go to POSTSEAL_SCREENSHOTS.
+// practice), nothing scrolls sideways, also at 200 and 400 %. Without scripts each page says the same;
+// Tab reaches all that can be used in the order of reading; a message is found, opened and left by the
+// keyboard alone; reload, back and the address in another tab show the same. Each route is among the
+// pages, and the states of pageStates are. The pictures go to POSTSEAL_SCREENSHOTS.
 func TestBrowserChecks(t *testing.T) {
 	dir, modules, browser := os.Getenv("POSTSEAL_SCREENSHOTS"), os.Getenv("POSTSEAL_NODE_MODULES"), chromium()
 	node, err := exec.LookPath("node")
@@ -53,23 +48,33 @@ func TestBrowserChecks(t *testing.T) {
 	ref := store.RefText(1000)
 	message := pageOf{Name: "message", Path: "/v/" + ref}
 	jobs, done, stopped := bulked(t)
-	for _, c := range []struct {
+	cases := []struct {
 		name   string
 		source *source
 		pages  []pageOf
 	}{
-		{"full", &source{db: filled(t), watched: watching(t), jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{Name: "live", Path: "/live?follow=0"}, {Name: "search", Path: "/search?q=author:bank.test"}, message, {Name: "message-now", Path: message.Path + "?dns=now"},
+		{"full", &source{db: filled(t), watched: watching(t), own: []string{"example.net", "shop.example", "acme.test"}, jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}, []pageOf{{Name: "live", Path: "/live?follow=0"}, {Name: "search", Path: "/search?q=author:bank.test"}, message, {Name: "message-now", Path: message.Path + "?dns=now"},
 			{Name: "message-unknown", Path: "/v/ZZZZZZZZ"}, {Name: "search-wrong", Path: "/search?q=authr:x"}, {Name: "whatif", Path: "/whatif"}, {Name: "audit", Path: "/audit/acme.test"}, {Name: "audit-form", Path: "/audit"}, {Name: "audit-history", Path: "/audit/acme.test/history"}, {Name: "watch", Path: "/audit/watch"}, {Name: "bulk", Path: "/bulk"}, {Name: "job", Path: "/bulk/" + done}, {Name: "job-stopped", Path: "/bulk/" + stopped + "?grade=C"}, {Name: "whatif-exempt", Path: "/whatif?b=exempt-" + ref}, {Name: "reports", Path: "/reports"}, {Name: "reports-out", Path: "/reports/out"}}},
 		{"reports in", &source{db: reported(t)}, []pageOf{{Name: "reports-domain", Path: "/reports/shop.example"}, {Name: "reports-source", Path: "/reports/shop.example/network:198.51.100.0-24"}, {Name: "reports-received", Path: "/reports/shop.example/received"}, {Name: "report", Path: "/report/30"}}},
 		{"reports", &source{db: outgoing(t)}, []pageOf{{Name: "reports-out-full", Path: "/reports/out"}, {Name: "reports-preview", Path: "/reports/out/preview?day=2026-11-28"}, {Name: "report-out", Path: "/reports/out/2026-11-29/shop.example"}}},
 		{"system", inspectedSource(t), []pageOf{{Name: "system", Path: "/system?checks=1&name=_dmarc.acme.test&type=TXT"}, {Name: "system-config", Path: "/system/config?key=dns.cache"}, {Name: "system-exempt", Path: "/system/exempt"}}},
 		{"trouble", &source{db: filled(t), trouble: "No name server answers."}, []pageOf{{Name: "trouble", Path: "/system", Says: "No name server answers.", Brief: true}}},
-	} {
+	}
+	opened := map[string]bool{}
+	for _, c := range cases {
+		for _, p := range c.pages {
+			opened[routeOf(p.Path)] = true
+		}
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(as(handler(c.source), listener.AdminRole))
 			defer server.Close()
 			runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": c.pages, "search": "applied:reject", "keyboard": c.name == "full"})
 		})
+	}
+	for _, r := range Routes(&source{}) {
+		if r.Method == http.MethodGet && r.Page && r.Path != "/{$}" && !opened[r.Path] {
+			t.Errorf("no page of %s is opened", r.Path)
+		}
 	}
 	checkStates(t, node, dir, browser)
 	if !fonts {
@@ -77,6 +82,18 @@ func TestBrowserChecks(t *testing.T) {
 		return
 	}
 	comparePictures(t, dir, browser)
+}
+
+// routeOf returns the route of a page.
+func routeOf(path string) string {
+	mux := http.NewServeMux()
+	for _, r := range Routes(&source{}) {
+		if r.Method == http.MethodGet {
+			mux.HandleFunc(r.Path, r.Handler)
+		}
+	}
+	_, pattern := mux.Handler(httptest.NewRequest(http.MethodGet, path, nil))
+	return pattern
 }
 
 // checkStates opens each page in each of its states, which say what they must.
@@ -128,37 +145,4 @@ func runChecks(t *testing.T, node, url, dir, browser string, plan map[string]any
 	for _, p := range problems {
 		t.Error(p)
 	}
-}
-
-// TestBrowserRefusal: the public page in Chromium, in the same ways, in several languages; it has
-// no script.
-func TestBrowserRefusal(t *testing.T) {
-	dir, modules, browser := os.Getenv("POSTSEAL_SCREENSHOTS"), os.Getenv("POSTSEAL_NODE_MODULES"), chromium()
-	node, err := exec.LookPath("node")
-	if dir == "" || modules == "" || browser == "" || err != nil {
-		t.Skip("skipped: POSTSEAL_SCREENSHOTS, POSTSEAL_NODE_MODULES, chromium or node is missing")
-	}
-	key, err := refusal.ReadKey(filepath.Join(t.TempDir(), "refusal.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	zone, err := dnstest.Parse("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	find := func(context.Context, string) (*refusal.Facts, error) {
-		return &refusal.Facts{Ref: "V8J8SAPH", At: now, Until: now.AddDate(0, 1, 0), Host: "mx.example.net", Applied: postseal.Reject, Reason: postseal.DMARCReject, Client: "203.0.113.7",
-			ClientName: "host-7.cheap.example", Author: "bank.test", DMARC: "fail", Policy: "reject", SPF: refusal.Check{Domain: "cheap.example", Result: "pass", Term: "ip4:203.0.113.0/24"},
-			PolicyName: "_dmarc.bank.test", Record: "v=DMARC1; p=reject; aspf=s", Reply: []string{"550-5.7.1 Rejected: this message fails DMARC.", "550 5.7.1 Details: https://mx.example.net/r/V8J8SAPH-000000"}}, nil
-	}
-	e := listenertest.Engine(t, zone, "", io.Discard)
-	page := refusal.New(refusal.Options{Engine: e, Key: func() *refusal.Key { return key }, Find: find}).Handler
-	asked := atomic.Int32{}
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { // each time another client: the limits have tests of their own
-		r.Header.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", asked.Add(1)%250))
-		page.ServeHTTP(rw, r)
-	}))
-	defer server.Close()
-	path := "/r/V8J8SAPH-" + key.Tag("V8J8SAPH")
-	runChecks(t, node, server.URL, dir, browser, map[string]any{"pages": []pageOf{{Name: "refusal", Path: path}, {Name: "refusal-de", Path: path + "?lang=de"}, {Name: "refusal-lost", Path: "/r/none"}}})
 }

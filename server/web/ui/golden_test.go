@@ -32,7 +32,7 @@ const goldenRows = 4
 func TestGolden(t *testing.T) {
 	jobs, done, stopped := bulked(t)
 	ids := regexp.MustCompile(regexp.QuoteMeta(done) + "|" + regexp.QuoteMeta(stopped))
-	full := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), watched: watching(t), jobs: jobs, trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
+	full := &source{db: filled(t), notices: noticed(), evidence: told(), compared: compared(), watched: watching(t), own: []string{"example.net", "shop.example", "acme.test"}, jobs: jobs, trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
 	failing, off := &source{db: broken{}, trouble: "No name server answers."}, &source{why: `[store] url is "none"`}
 	inspected, stopping := inspectedSource(t), &source{failure: errors.New("the daemon stops")}
 	ref := store.RefText(1000)
@@ -154,7 +154,7 @@ const (
 )
 
 // goldenPages are those whose pictures are compared.
-var goldenPages = []string{"live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-source", "report", "reports-out-full", "report-out", "live-off", "search-wrong"}
+var goldenPages = []string{"login", "login-failed", "refusal", "refusal-lost", "live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-source", "report", "reports-out-full", "report-out", "live-off", "search-wrong"}
 
 // The share of a picture that may differ: with the version of Chromium that made the golden one, and
 // with another, whose lines may break elsewhere.

@@ -47,6 +47,8 @@ type Source interface {
 	// Audit audits a domain, or returns the last result. The error is a *web.Refusal if the request is
 	// wrong.
 	Audit(r *http.Request) (Audited, error)
+	// Domains returns at most three domains of this host, to begin an audit with.
+	Domains(ctx context.Context) []string
 	// Watch returns the watch list, and Bulk the audits of lists. If there is none, why says what to do.
 	Watch() (list *watch.List, why string)
 	Bulk() (jobs *bulk.Jobs, why string)

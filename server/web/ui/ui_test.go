@@ -46,6 +46,7 @@ type source struct {
 	trial    *Trial
 	notices  *Attention
 	watched  *watch.List
+	own      []string
 	jobs     *bulk.Jobs
 	system   *System // nil: one without anything
 	config   *Configuration
@@ -79,6 +80,7 @@ func (s *source) ReadReports(_ context.Context, name string, in io.Reader) ([]Re
 }
 func (s *source) ReportsMost() int64                       { return 1 << 20 }
 func (s *source) Newest(read func() error) (Newest, error) { return s.newest, read() }
+func (s *source) Domains(context.Context) []string         { return s.own }
 func (s *source) Watch() (*watch.List, string)             { return s.watched, "there is no state directory" }
 func (s *source) Bulk() (*bulk.Jobs, string)               { return s.jobs, "there is no state directory" }
 func (s *source) Trial() *Trial                            { return s.trial }
