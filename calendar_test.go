@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"postseal"
+	"postseal/internal/core/attached"
 	"postseal/resolver/dnstest"
 )
 
@@ -59,7 +60,7 @@ func TestCalendarPart(t *testing.T) {
 			if got := slices.Contains(postseal.IndirectFlow(r), postseal.SignalCalendar); got != tt.want {
 				t.Errorf("%s in pieces of %d: %t, want %t", name, size, got, tt.want)
 			}
-			if e := r.Evidence(); e.Calendar != tt.want {
+			if e := attached.EvidenceOf(r); e.Calendar != tt.want {
 				t.Errorf("%s: the evidence says %t", name, e.Calendar)
 			}
 		}

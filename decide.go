@@ -12,7 +12,7 @@ import (
 // EnforcePolicy is the default Policy: the published policy, lowered by the enforcement
 // mode (RFC 9989 §5.4, §7.4, §8).
 type EnforcePolicy struct {
-	Mode      Enforce
+	Mode      Enforce // Guarded unless it is one of the others
 	OnError   OnError
 	Protected []string // author domains whose failures count as corroborated
 	// TrustedSealers are the ARC sealers that are believed.
@@ -132,7 +132,8 @@ func (p *EnforcePolicy) enforce(r *Report, d *Decision) {
 		if d.Action == Reject && d.Reason != MessageLimit {
 			p.lower(d, Quarantine, LocalPolicy, "enforce=quarantine: never above quarantine")
 		}
-	case Guarded:
+	case Strict:
+	default:
 		p.guard(r, d)
 	}
 }

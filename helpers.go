@@ -1,25 +1,36 @@
 package postseal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"strings"
 
+	"postseal/internal/core/shared"
 	"postseal/message"
 )
 
 // EnhancedCode returns Enhanced as the three numbers class, subject and detail (RFC 3463 §2);
-// zeros if it has another form.
+// zeros if it has another form, or r is nil.
 func (r *Reply) EnhancedCode() (code [3]int) {
+	if r == nil {
+		return [3]int{}
+	}
 	if n, err := fmt.Sscanf(r.Enhanced, "%d.%d.%d", &code[0], &code[1], &code[2]); n != 3 || err != nil {
 		return [3]int{}
 	}
 	return code
 }
 
-// Text returns Lines as one string, separated by line feeds.
-func (r *Reply) Text() string { return strings.Join(r.Lines, "\n") }
+// Text returns Lines as one string, separated by line feeds; "" if r is nil, as for a message that is
+// accepted.
+func (r *Reply) Text() string {
+	if r == nil {
+		return ""
+	}
+	return strings.Join(r.Lines, "\n")
+}
 
 // String is the verdict in one line, for people: what is done and why, then the result of each
 // mechanism. Untrusted text in it is quoted. It may change; for programs there is MarshalJSON.
@@ -53,8 +64,14 @@ func (r *Report) String() string {
 
 // Apply writes the message of src, which must have CRLF line endings, to dst with the changes
 // carried out: the forged fields are gone, the new ones are above all others. The longest field
-// is kept in memory. The error is that of src or dst.
+// is kept in memory. The error is that of src or dst, or says which of them is missing.
 func (c HeaderChanges) Apply(dst io.Writer, src io.Reader) error {
+	switch {
+	case shared.Absent(dst):
+		return errors.New("postseal: the writer is nil")
+	case shared.Absent(src):
+		return errNoReader
+	}
 	for _, f := range c.Add {
 		if _, err := fmt.Fprintf(dst, "%s:%s\r\n", f.Name, f.Value); err != nil {
 			return err

@@ -35,13 +35,13 @@ var update = flag.Bool("update", false, "rewrite generated pages")
 // layers is the architecture: a package may import packages of lower layers, and of its own
 // only those that allowed names. See docs/explain/architecture.md.
 var layers = [][]string{
-	{"domain", "internal/core/reason", "internal/core/tagvalue", "internal/core/publicip", "lint"},
+	{"domain", "internal/core/memo", "internal/core/reason", "internal/core/tagvalue", "internal/core/publicip", "lint"},
 	{"internal/core/address", "internal/core/dnsdata"},
 	{"resolver", "message"},
 	{"internal/core/dnswire", "internal/core/middleware"},
 	{"internal/core/bodyhash", "internal/core/canonical", "internal/core/smtpreply", "resolver/stub", "internal/core/dnszone"},
 	{"resolver/dnstest"},
-	{"internal/core/shared", "internal/core/signature", "internal/core/spfrecord", "internal/core/dmarcrecord", "internal/core/flow"},
+	{"internal/core/attached", "internal/core/shared", "internal/core/signature", "internal/core/spfrecord", "internal/core/dmarcrecord", "internal/core/flow"},
 	{"spf", "dkim", "dmarc", "authres"},
 	{"arc", "internal/core/spftree"},
 	{"internal/core/resultjson"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"postseal/domain"
+	"postseal/internal/core/attached"
 	"postseal/internal/core/resultjson"
 )
 
@@ -45,7 +46,8 @@ const (
 )
 
 func makeEnvelopeJSON(r *Report) envelopeJSON {
-	e := envelopeJSON{Helo: r.Helo, From: r.ReversePath, Source: r.EnvelopeSource, FromSource: r.SenderSource}
+	from := attached.SourceOf(&r.attachedReport)
+	e := envelopeJSON{Helo: r.Helo, From: r.ReversePath, Source: from.Envelope, FromSource: from.Sender}
 	if ip := r.RemoteIP(); ip.IsValid() {
 		e.IP = ip.String()
 	}
@@ -70,9 +72,9 @@ type authorJSON struct {
 }
 
 // MarshalJSON writes schema postseal.verify/1. Arrays are never null; spf and iprev are
-// absent when the client's address is not known.
+// absent when the client's address is not known, and file is empty.
 func (r *Report) MarshalJSON() ([]byte, error) {
-	j := reportJSON{Schema: Schema, File: r.File, Ref: r.Ref, Decision: r.Decision, DKIM: make([]resultjson.DKIM, 0, len(r.DKIM)),
+	j := reportJSON{Schema: Schema, File: attached.SourceOf(&r.attachedReport).File, Ref: r.Ref, Decision: r.Decision, DKIM: make([]resultjson.DKIM, 0, len(r.DKIM)),
 		ARC: resultjson.OfARC(&r.ARC, r.ARCTrusted), DMARC: resultjson.OfDMARC(r.DMARC), IPRev: r.IPRev,
 		Author: authorJSON{resultjson.List(r.Author.Domains), string(r.Author.Reason)}, Headers: r.Headers, Envelope: makeEnvelopeJSON(r), Cost: r.Cost, Stale: r.Stale}
 	j.Headers.Add, j.Headers.Remove = resultjson.List(r.Headers.Add), resultjson.List(r.Headers.Remove)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 
+	"postseal/internal/core/shared"
 	"postseal/message"
 )
 
@@ -16,11 +17,11 @@ import (
 // The error is that of r or ctx, or says what is missing.
 func VerifyReader(ctx context.Context, v *Verifier, conn Conn, helo, reversePath string, r io.Reader) (*Report, error) {
 	switch {
-	case v == nil || v.config.Resolver == nil:
-		return nil, errors.New("postseal: the Verifier is not made by New")
-	case r == nil:
+	case !v.ready():
+		return nil, errNoVerifier
+	case shared.Absent(r):
 		return nil, errNoReader
-	case ctx.Err() != nil:
+	case shared.Context(ctx).Err() != nil:
 		return nil, ctx.Err()
 	}
 	s := v.Session(ctx, conn)

@@ -10,6 +10,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/attached"
 	"postseal/message"
 	"postseal/spf"
 )
@@ -102,7 +103,7 @@ func TestReportByHand(t *testing.T) {
 			if d := policy.Decide(r); d.Applied != tt.applied {
 				t.Errorf("Decide applies %s (%s), want %s", d.Applied, d.Reason, tt.applied)
 			}
-			if e := r.Evidence(); e.Header != r.Header || e.Author.Domains[0] != "acme.test" || e.DNS != nil {
+			if e := attached.EvidenceOf(r); e.Bytes != 0 || e.Digests != nil || e.Bodies != nil {
 				t.Errorf("Evidence = %+v", e)
 			}
 			if _, err := r.MarshalJSON(); err != nil || len(r.Exchanges()) != 0 {
@@ -123,7 +124,7 @@ func TestZeroReport(t *testing.T) {
 	if got := postseal.AddedFields(r); got != nil {
 		t.Errorf("AddedFields = %q", got)
 	}
-	if e := r.Evidence(); e == nil {
-		t.Error("no Evidence")
+	if e := attached.EvidenceOf(r); e.Bodies != nil {
+		t.Errorf("Evidence = %+v", e)
 	}
 }

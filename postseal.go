@@ -18,6 +18,7 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/domain"
+	"postseal/internal/core/shared"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -115,8 +116,11 @@ type Verifier struct {
 
 // New checks c and makes a Verifier of it.
 func New(c Config) (*Verifier, error) {
-	if c.Resolver == nil {
+	switch {
+	case shared.Absent(c.Resolver):
 		return nil, errors.New("postseal: Config.Resolver is missing: use resolver/stub, or resolver/dnstest in tests")
+	case c.Policy != nil && shared.Absent(c.Policy):
+		return nil, fmt.Errorf("postseal: Config.Policy is a nil %T: leave it out for the default", c.Policy)
 	}
 	c.setDefaults()
 	if err := c.check(); err != nil {
@@ -134,8 +138,18 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
+// ready reports whether New made v.
+func (v *Verifier) ready() bool { return v != nil && v.policy != nil }
+
+var errNoVerifier = errors.New("postseal: the Verifier is not made by New")
+
 // Config returns the configuration with its defaults filled in.
-func (v *Verifier) Config() Config { return v.config }
+func (v *Verifier) Config() Config {
+	if v == nil {
+		return Config{}
+	}
+	return v.config
+}
 
 func (c *Config) setDefaults() {
 	if c.AuthservID == "" {
@@ -173,6 +187,9 @@ func (c *Config) check() error {
 	case dmarc.TreeWalk, dmarc.PSL:
 	default:
 		return fmt.Errorf("Config.Discovery: %q is not one of treewalk, psl", c.Discovery)
+	}
+	if c.Limits.Timeout < 0 {
+		return fmt.Errorf("Config.Limits.Timeout: %v is negative", c.Limits.Timeout)
 	}
 	for _, p := range c.Protected {
 		if _, err := domain.Parse(p); err != nil {
@@ -219,9 +236,10 @@ type Session struct {
 	now  func() time.Time
 }
 
-// Session begins a connection. All work for it ends with ctx.
+// Session begins a connection. All work for it ends with ctx. With a Verifier that New did not make, every
+// message of it ends in an error.
 func (v *Verifier) Session(ctx context.Context, c Conn) *Session {
-	return &Session{v: v, ctx: ctx, conn: c, now: v.config.Now}
+	return &Session{v: v, ctx: shared.Context(ctx), conn: c, now: v.Config().Now}
 }
 
 // Helo records the HELO or EHLO name; the last one before a Mail counts (RFC 5321

@@ -7,6 +7,7 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/internal/core/attached"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/spf"
@@ -133,16 +134,12 @@ type Cost struct {
 // Report is everything known about one message. It marshals to the JSON of schema
 // postseal.verify/1.
 type Report struct {
-	File        string // for the caller's use; first in the JSON
 	Ref         string // short reference, the same in the reply, the log and the header
 	Time        time.Time
 	Conn        Conn
 	Helo        string
 	ReversePath string
 	Recipients  []string
-	// EnvelopeSource and SenderSource say in the JSON where envelope and reverse-path were
-	// taken from. Empty means that the caller gave them.
-	EnvelopeSource, SenderSource string
 
 	Decision Decision
 	SPF      []spf.Result // SPF[0] is the identity that DMARC uses; nil without a client address
@@ -162,7 +159,11 @@ type Report struct {
 	Stale      int // expired DNS answers that the verdict depends on, used while no name server answered (RFC 8767)
 
 	from *Transaction // that made the report, nil for one made by hand
+	attachedReport
 }
+
+// attachedReport has what commands and bundles note in a Report; other programs do not see it.
+type attachedReport = attached.Report
 
 // Exchanges returns every DNS question of the verification with its answer.
 func (r *Report) Exchanges() []resolver.Exchange {

@@ -7,13 +7,15 @@ import (
 
 	"postseal/internal/core/address"
 	"postseal/internal/core/middleware"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 	"postseal/spf"
 )
 
 // SPFCheck is SPF of both identities, and iprev, of one client address, HELO name and
 // reverse-path, running or done. One check may serve several transactions and be waited
-// for from several goroutines: see Verifier.StartSPF and Session.MailWithSPF.
+// for from several goroutines: see Verifier.StartSPF and Session.MailWithSPF. A zero or nil SPFCheck is
+// done, and temperror.
 type SPFCheck struct {
 	v           *Verifier
 	ctx         context.Context
@@ -35,7 +37,10 @@ type SPFCheck struct {
 // before the message comes. It ends with ctx or with the time limit of a message, and
 // needs no closing.
 func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath string) *SPFCheck {
-	ctx, cancel := context.WithTimeout(ctx, v.config.Limits.Timeout)
+	if !v.ready() {
+		return new(SPFCheck)
+	}
+	ctx, cancel := context.WithTimeout(shared.Context(ctx), v.config.Limits.Timeout)
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
 	c := newSPFCheck(s, address.Bare(reversePath), newLedger(ctx, v, conn))
@@ -118,7 +123,10 @@ func (c *SPFCheck) unknownOf() []spf.Result {
 // Of returns the results of Config.SPFOf as far as they are there: temperror until Done. They are
 // shared: read only.
 func (c *SPFCheck) Of() []spf.Result {
-	if c.done == nil || c.Done() {
+	switch {
+	case !c.started():
+		return nil
+	case c.done == nil || c.Done(): // that of a transaction has no done
 		return c.of
 	}
 	return c.unknownOf()
@@ -197,19 +205,28 @@ func (c *SPFCheck) recovered(work func()) {
 	work()
 }
 
+// started reports whether there is something to wait for.
+func (c *SPFCheck) started() bool { return c != nil && c.ledger != nil }
+
+// notEvaluated is the result of a check that never began.
+var notEvaluated = spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError}
+
 // noIdentity is the result without a client address.
 var noIdentity = spf.Result{Identity: spf.MailFrom, Code: spf.None, Reason: spf.NoDomain}
 
 // First waits for the result that DMARC uses: MAIL FROM, or postmaster@HELO for the null path.
 // Without a client address its code is None; if ctx ends first, temperror.
 func (c *SPFCheck) First(ctx context.Context) spf.Result {
-	if len(c.results) == 0 {
+	switch {
+	case !c.started():
+		return notEvaluated
+	case len(c.results) == 0:
 		return noIdentity
 	}
 	select {
 	case <-c.early:
 		return c.results[0]
-	case <-ctx.Done():
+	case <-shared.Context(ctx).Done():
 		return spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.DNSFailure}
 	}
 }
@@ -217,19 +234,25 @@ func (c *SPFCheck) First(ctx context.Context) spf.Result {
 // Wait waits for everything. Results and iprev are nil without a client address, and
 // temperror when ctx ends before. They are shared: read only.
 func (c *SPFCheck) Wait(ctx context.Context) ([]spf.Result, *IPRev) {
-	if c.Done() {
+	switch {
+	case !c.started():
+		return []spf.Result{notEvaluated}, &IPRev{Code: IPRevTempError}
+	case c.Done():
 		return c.results, c.iprev
 	}
 	select {
 	case <-c.done:
 		return c.results, c.iprev
-	case <-ctx.Done():
+	case <-shared.Context(ctx).Done():
 		return c.unknown()
 	}
 }
 
 // Done reports whether everything is there.
 func (c *SPFCheck) Done() bool {
+	if !c.started() {
+		return true
+	}
 	select {
 	case <-c.done:
 		return true
@@ -242,6 +265,9 @@ func (c *SPFCheck) Done() bool {
 // are kept as evidence, and the results once they are there. It may be called at any time.
 func (c *SPFCheck) Size() int {
 	const fixed, lookup = 1 << 10, 128
+	if !c.started() {
+		return 0
+	}
 	n := fixed + len(c.helo) + len(c.reversePath) + c.ledger.Bytes()
 	if !c.Done() {
 		return n
@@ -256,5 +282,5 @@ func (c *SPFCheck) Size() int {
 
 // fits reports whether the check answers for this client, HELO name and reverse-path.
 func (c *SPFCheck) fits(conn Conn, helo, reversePath string) bool {
-	return !conn.UnknownSender && c.ip == conn.Remote.Addr().Unmap() && c.helo == helo && c.reversePath == reversePath
+	return c.started() && !conn.UnknownSender && c.ip == conn.Remote.Addr().Unmap() && c.helo == helo && c.reversePath == reversePath
 }

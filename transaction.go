@@ -12,8 +12,7 @@ import (
 	"postseal/dmarc"
 	"postseal/domain"
 	"postseal/internal/core/address"
-	"postseal/internal/core/bodyhash"
-	"postseal/internal/core/canonical"
+	"postseal/internal/core/attached"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/smtpreply"
@@ -31,17 +30,18 @@ type Transaction struct {
 	ledger *middleware.Ledger // every question, also after the end
 	shared *SPFCheck          // of another listener, which continues without us; nil without one
 
-	bytes     int64
 	calendar  calendarScan
 	headerEnd bool
-	replayed  *Evidence // nil but in a replay
 
 	// The Report, with the envelope from the beginning, and the evidence that outlives work.
-	made    Report
-	late    lateFields // beyond a limit
-	digests []canonical.Digest
-	hashes  []bodyhash.Hash
+	made     Report
+	late     lateFields // beyond a limit
+	evidence attached.Evidence
+	attachedTransaction
 }
+
+// attachedTransaction has what bundles ask of a Transaction; other programs do not see it.
+type attachedTransaction = attached.Transaction
 
 // Mail begins a transaction with the reverse-path of MAIL FROM, with or without its angle
 // brackets; "" is the null path. SPF of both identities, iprev and the question for the
@@ -54,8 +54,19 @@ func (s *Session) MailWithSPF(reversePath string, shared *SPFCheck) *Transaction
 	t := &Transaction{v: s.v}
 	r := &t.made
 	r.Conn, r.Helo, r.ReversePath, r.Header = s.conn, s.helo, address.Bare(reversePath), new(message.Header)
-	t.begin(shared, s)
+	if s.v.ready() {
+		t.begin(shared, s)
+	}
 	return t
+}
+
+// misuse is the error of a call that comes at the wrong time, or of every call if New did not make the
+// Verifier.
+func (t *Transaction) misuse(what string) error {
+	if !t.v.ready() {
+		return errNoVerifier
+	}
+	return errors.New("postseal: " + what)
 }
 
 // prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
@@ -80,13 +91,17 @@ func (t *Transaction) Rcpt(forwardPath string) {
 // SPF waits for the result of the MAIL FROM identity, for an answer before the message arrives.
 // Without a client address its code is None; if ctx ends first, temperror.
 func (t *Transaction) SPF(ctx context.Context) spf.Result {
+	ctx = shared.Context(ctx)
 	if t.shared != nil {
 		return t.shared.First(ctx)
 	}
 	if t.work != nil {
 		return t.work.check.First(ctx)
 	}
-	if len(t.made.SPF) == 0 {
+	switch {
+	case !t.v.ready():
+		return notEvaluated
+	case len(t.made.SPF) == 0:
 		return noIdentity
 	}
 	return t.made.SPF[0]
@@ -96,7 +111,7 @@ func (t *Transaction) SPF(ctx context.Context) spf.Result {
 // is forged (RFC 8601 §5): the message then ends in a verdict, not in an error.
 func (t *Transaction) Field(f message.Field) error {
 	if t.headerEnd || t.work == nil {
-		return errors.New("postseal: Field after EndHeader")
+		return t.misuse("Field after EndHeader")
 	}
 	w := t.work
 	if t.made.Limit == "" {
@@ -116,14 +131,14 @@ func (t *Transaction) Field(f message.Field) error {
 // for.
 func (t *Transaction) EndHeader() error {
 	if t.headerEnd || t.work == nil {
-		return errors.New("postseal: EndHeader twice")
+		return t.misuse("EndHeader twice")
 	}
 	t.headerEnd = true
 	w := t.work
 	author := t.findAuthor()
 	t.made.Author = author
 	t.calendar.begin(w.header)
-	section := shared.Section{Header: w.header, Bodies: &w.bodies, Authors: author.Domains, Digests: w.digests}
+	section := shared.Section{Header: w.header, Bodies: &w.bodies, Authors: author.Domains, Digests: t.assume()}
 	w.dkimWork.EndHeader(section)
 	w.arcWork.EndHeader(section)
 	for _, d := range author.Domains {
@@ -135,9 +150,9 @@ func (t *Transaction) EndHeader() error {
 // Write takes the next piece of the body, with CRLF line endings.
 func (t *Transaction) Write(p []byte) (int, error) {
 	if !t.headerEnd || t.work == nil {
-		return 0, errors.New("postseal: Write before EndHeader, or after the end of the transaction")
+		return 0, t.misuse("Write before EndHeader, or after the end of the transaction")
 	}
-	t.bytes += int64(len(p))
+	t.evidence.Bytes += int64(len(p))
 	t.calendar.write(p)
 	return t.work.bodies.Write(p)
 }
@@ -147,13 +162,14 @@ func (t *Transaction) Write(p []byte) (int, error) {
 // is for misuse only. Nothing of the transaction runs after it.
 func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 	if t.work == nil {
-		return nil, errors.New("postseal: Finish after the end of the transaction")
+		return nil, t.misuse("Finish after the end of the transaction")
 	}
 	if !t.headerEnd {
 		if err := t.EndHeader(); err != nil {
 			return nil, err
 		}
 	}
+	ctx = shared.Context(ctx)
 	t.ledger.Within(ctx, t.v.config.Limits.Timeout)
 	t.report(ctx)
 	t.ledger.Cancel()
@@ -164,6 +180,9 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 // Held returns how many octets the answers of the DNS take that t holds, an estimate. It may be
 // called at any time, from any goroutine.
 func (t *Transaction) Held() int {
+	if t.ledger == nil {
+		return 0
+	}
 	n := t.ledger.Bytes()
 	if t.shared != nil {
 		n += t.shared.ledger.Bytes()
@@ -175,6 +194,7 @@ func (t *Transaction) Held() int {
 func (t *Transaction) report(ctx context.Context) {
 	w, r := t.work, &t.made
 	r.from = t
+	attached.SetEvidence(&r.attachedReport, &t.evidence)
 	r.Time, r.ARC = w.now(), arc.Result{Code: arc.None, Reason: arc.NoChain}
 	r.Ref = t.makeRef(r)
 	defer func() {
@@ -183,8 +203,7 @@ func (t *Transaction) report(ctx context.Context) {
 				t.v.config.OnPanic(p)
 			}
 			r.DMARC = dmarc.Result{Code: dmarc.TempError}
-			r.Decision = Decision{Action: Defer, Applied: Defer, Reason: InternalError,
-				Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: append(slices.Clone(smtpreply.InternalError), "Ref "+r.Ref)}}
+			r.Decision = internalError(r)
 		}
 	}()
 	t.evaluate(ctx, r)
@@ -194,12 +213,18 @@ func (t *Transaction) report(ctx context.Context) {
 		queries += t.shared.ledger.Queries()
 		r.Stale += t.shared.ledger.Stale()
 	}
-	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.bytes + int64(w.header.Size()),
+	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.evidence.Bytes + int64(w.header.Size()),
 		Micros: time.Since(w.started).Microseconds()}
 	r.Decision = t.v.policy.Decide(r)
 	if !t.v.config.NoHeaders {
 		r.Headers = t.headerChanges(r)
 	}
+}
+
+// internalError asks the client to come back: what is decided of its message is not known.
+func internalError(r *Report) Decision {
+	return Decision{Action: Defer, Applied: Defer, Reason: InternalError,
+		Reply: &Reply{Code: 451, Enhanced: "4.3.0", Lines: append(slices.Clone(smtpreply.InternalError), "Ref "+r.Ref)}}
 }
 
 // exchanges are all questions so far.
@@ -258,6 +283,9 @@ func identifiers(r *Report) []dmarc.Identifier {
 // Reconsider is what v decides on the results of r, which another Verifier came to. DMARC is
 // evaluated again when v finds policies in another way; SPF and signatures stand.
 func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
+	if !v.ready() {
+		return internalError(r)
+	}
 	again := *r
 	again.Decision = Decision{}
 	if r.DMARC.Discovery != v.config.Discovery && len(r.Author.Domains) > 0 && r.Limit == "" && r.Author.Reason == "" {
@@ -272,7 +300,10 @@ func (v *Verifier) Reconsider(ctx context.Context, r *Report) Decision {
 // Verify runs one whole transaction. r is taken octet for octet and must have CRLF line
 // endings: message.NewCRLFReader makes them, as VerifyReader does. The error is that of r.
 func (s *Session) Verify(ctx context.Context, reversePath string, recipients []string, r io.Reader) (*Report, error) {
-	if r == nil {
+	switch {
+	case !s.v.ready():
+		return nil, errNoVerifier
+	case shared.Absent(r):
 		return nil, errNoReader
 	}
 	t := s.Mail(reversePath)

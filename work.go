@@ -9,7 +9,6 @@ import (
 	"postseal/dkim"
 	"postseal/dmarc"
 	"postseal/internal/core/bodyhash"
-	"postseal/internal/core/canonical"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/message"
@@ -30,9 +29,8 @@ type work struct {
 	bodies   bodyhash.Set
 	dkim     *dkim.Verification
 	arc      *arc.Validation
-	dkimWork shared.Verifying  // drives dkim
-	arcWork  shared.Verifying  // drives arc
-	digests  canonical.Digests // of a replay, nil otherwise
+	dkimWork shared.Verifying // drives dkim
+	arcWork  shared.Verifying // drives arc
 	dmarc    *dmarc.Evaluation
 }
 
@@ -43,8 +41,9 @@ func (t *Transaction) release() {
 		w.check.work.Wait()
 	}
 	t.ledger.Close()
-	t.digests = w.arcWork.AppendDigests(w.dkimWork.AppendDigests(nil))
-	t.hashes = w.bodies.AppendHashes(nil)
+	t.evidence.Digests = w.arcWork.AppendDigests(w.dkimWork.AppendDigests(nil))
+	t.evidence.Bodies = w.bodies.AppendHashes(nil)
+	t.evidence.Calendar = t.calendar.found
 	t.work = nil
 }
 
@@ -69,9 +68,11 @@ func sharesOf(all resolver.Budget) shares {
 
 // policyBudget is the budget of DMARC, which has bounds of its own besides: 8 names per walk, 4
 // authors, 10 identifiers. Nothing that a sender makes us query may keep the policy of the
-// author from being found, so it is so large that it is never used up; an answer at a _dmarc
-// name of more octets than one policy has counts as no record.
-var policyBudget = resolver.Budget{Queries: math.MaxInt, Bytes: math.MaxInt, Answer: 4 << 10}
+// author from being found, so it is so large that it is never used up.
+var policyBudget = resolver.Budget{Queries: math.MaxInt, Bytes: math.MaxInt}
+
+// policyBytes is what an answer at a _dmarc name may take; a larger one counts as no record.
+const policyBytes = 4 << 10
 
 // begin starts everything that needs no header field. SPF is that of other, if it is for the same
 // client, HELO name and reverse-path.
@@ -81,7 +82,7 @@ func (t *Transaction) begin(other *SPFCheck, s *Session) {
 	verifier, validator, evaluator := s.v.dkim, s.v.arc, s.v.dmarc
 	verifier.Resolver, verifier.Now = t.ledger.Account(shares.keys), s.now
 	validator.Resolver, validator.Now = t.ledger.Account(shares.chain), s.now
-	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget)
+	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget, policyBytes)
 	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.Header,
 		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: evaluator.Begin(s.ctx)}
 	w.dkimWork, w.arcWork = shared.DKIM(w.dkim), shared.ARC(w.arc)
@@ -89,7 +90,7 @@ func (t *Transaction) begin(other *SPFCheck, s *Session) {
 	if s.conn.Remote.Addr().IsValid() {
 		t.prefetchPolicy(t.made.ReversePath)
 	}
-	if other != nil && other.fits(s.conn, s.helo, t.made.ReversePath) {
+	if other.fits(s.conn, s.helo, t.made.ReversePath) {
 		t.shared = other
 	} else {
 		w.check = newSPFCheck(s, t.made.ReversePath, t.ledger)

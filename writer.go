@@ -1,7 +1,6 @@
 package postseal
 
 import (
-	"errors"
 	"io"
 
 	"postseal/message"
@@ -26,12 +25,10 @@ func (t *Transaction) split() *message.Splitter {
 
 type messageWriter struct{ t *Transaction }
 
-var errEnded = errors.New("postseal: the transaction has ended")
-
 // Write implements io.Writer.
 func (w messageWriter) Write(p []byte) (int, error) {
 	if w.t.work == nil {
-		return 0, errEnded
+		return 0, w.t.misuse("the transaction has ended")
 	}
 	return w.t.work.splitter.Write(p)
 }
@@ -39,7 +36,7 @@ func (w messageWriter) Write(p []byte) (int, error) {
 // Close implements io.Closer.
 func (w messageWriter) Close() error {
 	if w.t.work == nil {
-		return errEnded
+		return w.t.misuse("the transaction has ended")
 	}
 	return w.t.work.splitter.Close()
 }

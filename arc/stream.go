@@ -23,13 +23,22 @@ func (x *Validation) Write(p []byte) (int, error) { return x.sink().Write(p) }
 
 func (x *Validation) sink() *shared.Sink {
 	if x.own == nil {
+		x.ready()
 		x.own = shared.NewSink("arc", driven{x})
 	}
 	return x.own
 }
 
+// ready makes a zero x that of a Verifier without a Resolver.
+func (x *Validation) ready() {
+	if x.v.Resolver == nil {
+		*x = *new(Verifier).Begin(context.Background())
+	}
+}
+
 // Finish ends the message and validates the chain (RFC 8617 §5.2). It waits for the keys.
 func (x *Validation) Finish() Result {
+	x.ready()
 	if x.finished == nil {
 		if x.bodies == nil { // the header section has not ended
 			_ = x.EndHeader()
@@ -47,6 +56,7 @@ func (x *Validation) Finish() Result {
 // or ctx, a *message.LimitError, or says what is missing.
 func (v *Verifier) Verify(ctx context.Context, r io.Reader) (Result, error) {
 	x := v.Begin(ctx)
+	ctx = x.ctx
 	if err := shared.Ready(ctx, "arc", x.v.Resolver, r); err != nil {
 		return Result{}, err
 	}

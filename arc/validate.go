@@ -63,7 +63,7 @@ func (x *Validation) fail(reason Reason, instance int) {
 // Begin starts on a message; its lookups end with ctx. Without a Resolver no key is usable,
 // and a chain fails.
 func (v *Verifier) Begin(ctx context.Context) *Validation {
-	x := &Validation{ctx: ctx}
+	x := &Validation{ctx: shared.Context(ctx)}
 	if v != nil {
 		x.v = *v
 	}

@@ -10,6 +10,7 @@ import (
 
 	"postseal/domain"
 	"postseal/internal/core/middleware"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
 
@@ -43,12 +44,15 @@ const (
 	maxTime     = 60 * time.Second
 )
 
-// Audit audits one domain. The report lists every lookup that failed.
+// Audit audits one domain. The report lists every lookup that failed; without a Resolver, that is each.
 func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Report {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	if a == nil {
+		a = new(Auditor)
+	}
+	ctx, cancel := context.WithTimeout(shared.Context(ctx), maxTime)
 	defer cancel()
-	dns := middleware.NewLedger(ctx, a.Resolver, resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
+	dns := middleware.NewLedger(ctx, shared.Resolver(a.Resolver), resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
 		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Tried: []string{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},

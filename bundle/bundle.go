@@ -279,7 +279,7 @@ func (b *Bundle) RunWith(ctx context.Context, v *postseal.Verifier) (*postseal.R
 		conn.Remote = netip.AddrPortFrom(b.Envelope.IP, 0)
 	}
 	if b.evidence != nil {
-		r, err := v.Replay(ctx, b.evidenceOf(conn))
+		r, err := b.replay(ctx, v, conn)
 		if err == nil {
 			b.give(r)
 		}

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -11,24 +13,35 @@ import (
 
 	"postseal"
 	"postseal/domain"
+	"postseal/internal/core/attached"
+	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/canonical"
 	"postseal/message"
 )
 
 // evidence is what stands for a message that is not kept.
 type evidence struct {
-	author   message.Author
-	limit    message.Reason
-	bytes    int64
-	calendar bool
-	bodies   []postseal.BodyHash
-	digests  canonical.Digests
+	author message.Author
+	limit  message.Reason
+	attached.Evidence
 }
 
-// evidenceOf is the evidence as the engine wants it.
-func (b *Bundle) evidenceOf(conn postseal.Conn) *postseal.Evidence {
-	return &postseal.Evidence{Ref: b.Ref, Time: b.Now, Conn: conn, Helo: b.Envelope.Helo, ReversePath: b.Envelope.From, Recipients: b.Envelope.To,
-		Header: &b.header, Author: b.evidence.author, Limit: b.evidence.limit, Bytes: b.evidence.bytes, Calendar: b.evidence.calendar, Digests: b.evidence.digests, Bodies: b.evidence.bodies}
+// replay evaluates the evidence of b.
+func (b *Bundle) replay(ctx context.Context, v *postseal.Verifier, conn postseal.Conn) (*postseal.Report, error) {
+	s := v.Session(ctx, conn)
+	s.Helo(b.Envelope.Helo)
+	t := s.Mail(b.Envelope.From)
+	defer t.Abort()
+	attached.SetReplay(t, &attached.Replay{Ref: b.Ref, Author: b.evidence.author, Limit: b.evidence.limit, Evidence: b.evidence.Evidence})
+	for _, to := range b.Envelope.To {
+		t.Rcpt(to)
+	}
+	for i := range b.header.Len() {
+		if err := t.Field(b.header.At(i)); err != nil {
+			return nil, err
+		}
+	}
+	return t.Finish(ctx)
 }
 
 // headerOnly collects the fields of a header part.
@@ -63,11 +76,11 @@ func (e *evidence) format() string {
 	if e.limit != "" {
 		fmt.Fprintf(&b, "limit %s\n", e.limit)
 	}
-	fmt.Fprintf(&b, "body %d\n", e.bytes)
-	if e.calendar {
+	fmt.Fprintf(&b, "body %d\n", e.Bytes)
+	if e.Calendar {
 		b.WriteString("calendar part\n")
 	}
-	for _, h := range e.bodies {
+	for _, h := range e.Bodies {
 		limit, sum := allOctets, "beyond"
 		if h.Limit >= 0 {
 			limit = strconv.FormatInt(h.Limit, 10)
@@ -75,22 +88,17 @@ func (e *evidence) format() string {
 		if h.Inside {
 			sum = base64.StdEncoding.EncodeToString(h.Sum[:])
 		}
-		fmt.Fprintf(&b, "body-hash %s %s %d %s\n", h.Canonicalization, limit, h.Length, sum)
+		fmt.Fprintf(&b, "body-hash %s %s %d %s\n", h.Canonical, limit, h.Length, sum)
 	}
-	indexes := make([]int, 0, len(e.digests))
-	for i := range e.digests {
-		indexes = append(indexes, i)
-	}
-	slices.Sort(indexes)
-	for _, i := range indexes {
-		sum := e.digests[i]
-		fmt.Fprintf(&b, "header-digest %d %s\n", i, base64.StdEncoding.EncodeToString(sum[:]))
+	byField := slices.SortedFunc(slices.Values(e.Digests), func(a, b canonical.Digest) int { return cmp.Compare(a.Field, b.Field) })
+	for _, d := range byField {
+		fmt.Fprintf(&b, "header-digest %d %s\n", d.Field, base64.StdEncoding.EncodeToString(d.Sum[:]))
 	}
 	return b.String()
 }
 
 func parseEvidence(text string) (*evidence, error) {
-	e := &evidence{bodies: []postseal.BodyHash{}, digests: canonical.Digests{}}
+	e := &evidence{}
 	for i, line := range strings.Split(text, "\n") {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -119,9 +127,9 @@ func (e *evidence) set(key string, values []string) (err error) {
 	case "limit":
 		e.limit = message.Reason(values[0])
 	case "body":
-		e.bytes, err = strconv.ParseInt(values[0], 10, 64)
+		e.Bytes, err = strconv.ParseInt(values[0], 10, 64)
 	case "calendar":
-		e.calendar = values[0] == "part"
+		e.Calendar = values[0] == "part"
 	case "body-hash":
 		return e.bodyHash(values)
 	case "header-digest":
@@ -129,16 +137,19 @@ func (e *evidence) set(key string, values []string) (err error) {
 		if err != nil {
 			return err
 		}
-		e.digests[index], err = digest(values[1])
+		sum, err := digest(values[1])
+		e.Digests = append(e.Digests, canonical.Digest{Field: index, Sum: sum})
 		return err
 	}
 	return err
 }
 
 func (e *evidence) bodyHash(values []string) (err error) {
-	h := postseal.BodyHash{Canonicalization: values[0], Limit: -1, Inside: values[3] != "beyond"}
+	h := bodyhash.Hash{Limit: bodyhash.NoLimit, Inside: values[3] != "beyond"}
 	switch values[0] {
-	case "relaxed", "simple":
+	case bodyhash.Simple.String():
+	case bodyhash.Relaxed.String():
+		h.Canonical = bodyhash.Relaxed
 	default:
 		return fmt.Errorf("%q is neither simple nor relaxed", values[0])
 	}
@@ -153,7 +164,7 @@ func (e *evidence) bodyHash(values []string) (err error) {
 	if h.Inside {
 		h.Sum, err = digest(values[3])
 	}
-	e.bodies = append(e.bodies, h)
+	e.Bodies = append(e.Bodies, h)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"postseal"
+	"postseal/internal/core/attached"
 	"postseal/internal/core/dnszone"
 	"postseal/message"
 	"postseal/resolver"
@@ -28,29 +29,29 @@ type Options struct {
 // Of makes the bundle of a verdict that v came to. Unless o asks for more it holds no local
 // part, no subject, no octet of the body: what signatures cover is there as hashes.
 func Of(r *postseal.Report, v *postseal.Verifier, o Options) *Bundle {
-	c, e := v.Config(), r.Evidence()
-	b := &Bundle{Now: e.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, relayResults: c.RelayResults, Protected: c.Protected,
-		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: e.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
-		Envelope: Envelope{IP: r.RemoteIP(), Helo: e.Helo, From: e.ReversePath, To: e.Recipients, Relays: r.Conn.Relays, results: r.Conn.Results, UnknownFrom: r.Conn.UnknownSender}}
-	x := &redaction{e.Header, e.Author, append([]string{c.AuthservID}, c.RelayResults...), unreadSignatures(r)}
+	c, asked := v.Config(), r.Exchanges()
+	b := &Bundle{Now: r.Time, Enforce: c.Enforce, Discovery: c.Discovery, OnError: c.OnError, Sealers: c.TrustedSealers, SealAge: c.SealAge, relayResults: c.RelayResults, Protected: c.Protected,
+		NoGuard: c.NoPSLGuard, Partial: c.AllowPartialBody, AuthservID: c.AuthservID, Ref: r.Ref, Local: r.Decision.Reason == postseal.LocalExempt || r.Decision.Reason == postseal.LocalRule,
+		Envelope: Envelope{IP: r.RemoteIP(), Helo: r.Helo, From: r.ReversePath, To: r.Recipients, Relays: r.Conn.Relays, results: r.Conn.Results, UnknownFrom: r.Conn.UnknownSender}}
+	x := &redaction{r.Header, r.Author, append([]string{c.AuthservID}, c.RelayResults...), unreadSignatures(r)}
 	keep := x.field
 	if o.Private || o.Message != nil {
 		keep = func(_ int, f message.Field) []byte { return f.Raw }
 	} else {
 		b.redactEnvelope(len(r.SPF) > 0 && r.SPF[0].Code != spf.None)
-		e.DNS = publicExchanges(r, b.Envelope, e.DNS)
+		asked = publicExchanges(r, b.Envelope, asked)
 	}
-	b.Zone, b.Timings = dnszone.Format(e.DNS), timingsOf(e.DNS)
+	b.Zone, b.Timings = dnszone.Format(asked), timingsOf(asked)
 	b.Message = o.Message
 	if o.Message == nil {
-		for i := range e.Header.Len() {
-			f, ok := message.ParseField(keep(i, e.Header.At(i)))
+		for i := range r.Header.Len() {
+			f, ok := message.ParseField(keep(i, r.Header.At(i)))
 			if !ok {
 				f = message.Field{Raw: []byte("X:"), Colon: 1} // keeps the positions
 			}
 			b.header.Add(f)
 		}
-		b.evidence = &evidence{author: e.Author, limit: e.Limit, bytes: e.Bytes, calendar: e.Calendar, bodies: e.Bodies, digests: e.Digests}
+		b.evidence = &evidence{r.Author, r.Limit, attached.EvidenceOf(r)}
 	}
 	b.expect(r)
 	return b

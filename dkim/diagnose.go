@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"postseal/internal/core/canonical"
+	"postseal/internal/core/shared"
 	"postseal/internal/core/signature"
 	"postseal/message"
 )
@@ -55,6 +56,9 @@ const (
 // it says: the signature verifies with the change undone. The work is bounded, but far above
 // that of a verification: it is for those who ask.
 func (v *Verifier) Diagnose(ctx context.Context, h *message.Header, body []byte, s *Result) Diagnosis {
+	if v == nil || s == nil {
+		return Diagnosis{Cause: NotDiagnosable}
+	}
 	p := newPatient(ctx, v, h, body, s)
 	if p == nil {
 		return Diagnosis{Cause: NotDiagnosable}
@@ -95,14 +99,14 @@ type patient struct {
 
 func newPatient(ctx context.Context, v *Verifier, h *message.Header, body []byte, s *Result) *patient {
 	broken := s.Reason == BodyHashMismatch || s.Reason == SignatureMismatch || s.Reason == LimitBeyondBody
-	if !broken || s.FieldIndex >= h.Len() || h.Len() > maxDiagnosedFields || len(body) > maxDiagnosedBody {
+	if !broken || s.FieldIndex < 0 || s.FieldIndex >= h.Len() || h.Len() > maxDiagnosedFields || len(body) > maxDiagnosedBody {
 		return nil
 	}
 	field, err := signature.ParseSignature(string(h.At(s.FieldIndex).Value()))
 	if err != nil {
 		return nil
 	}
-	keys, err := signature.LookupKey(ctx, v.Resolver, field.Selector, field.Domain)
+	keys, err := signature.LookupKey(ctx, shared.Resolver(v.Resolver), field.Selector, field.Domain)
 	if err != nil && !errors.Is(err, signature.ErrNoKey) || len(keys) == 0 {
 		return nil
 	}

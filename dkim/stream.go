@@ -23,14 +23,23 @@ func (x *Verification) Write(p []byte) (int, error) { return x.sink().Write(p) }
 
 func (x *Verification) sink() *shared.Sink {
 	if x.own == nil {
+		x.ready()
 		x.own = shared.NewSink("dkim", driven{x})
 	}
 	return x.own
 }
 
+// ready makes a zero x that of a Verifier without a Resolver.
+func (x *Verification) ready() {
+	if x.v.Resolver == nil {
+		*x = *new(Verifier).Begin(context.Background())
+	}
+}
+
 // Finish ends the message and returns the result for each signature, in the order of the
 // header section. It waits for the keys.
 func (x *Verification) Finish() []Result {
+	x.ready()
 	if x.finished == nil {
 		if x.bodies == nil { // the header section has not ended
 			_ = x.EndHeader()
@@ -47,6 +56,7 @@ func (x *Verification) Finish() []Result {
 // *message.LimitError, or says what is missing.
 func (v *Verifier) Verify(ctx context.Context, r io.Reader) ([]Result, error) {
 	x := v.Begin(ctx)
+	ctx = x.ctx
 	if err := shared.Ready(ctx, "dkim", x.v.Resolver, r); err != nil {
 		return nil, err
 	}

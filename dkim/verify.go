@@ -101,7 +101,7 @@ type candidate struct {
 // Begin starts on a message; its lookups end with ctx. Without a Resolver every key is
 // unavailable.
 func (v *Verifier) Begin(ctx context.Context) *Verification {
-	x := &Verification{ctx: ctx}
+	x := &Verification{ctx: shared.Context(ctx)}
 	if v != nil {
 		x.v = *v
 	}

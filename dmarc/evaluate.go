@@ -53,7 +53,7 @@ type Evaluation struct {
 
 // Begin starts on a message; its lookups end with ctx.
 func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
-	x := &Evaluation{ctx: ctx}
+	x := &Evaluation{ctx: shared.Context(ctx)}
 	if e != nil {
 		x.evaluator = *e
 	}

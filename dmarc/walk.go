@@ -6,7 +6,9 @@ import (
 	"postseal/domain"
 	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
+	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
 
@@ -109,14 +111,18 @@ func (x *Evaluation) ask(st *Step) {
 	if !dnsdata.ValidName(st.Name) {
 		return // such a name cannot exist; an error would let a sender force a deferral
 	}
-	a, err := x.evaluator.Resolver.Lookup(x.ctx, st.Name, resolver.TXT)
+	dns := x.evaluator.Resolver
+	if dns == nil { // a zero Evaluation
+		dns = shared.Resolver(nil)
+	}
+	a, err := dns.Lookup(x.ctx, st.Name, resolver.TXT)
 	if err != nil {
 		st.Outcome, st.Err = FoundUnknown, err
 		return
 	}
 	st.exists = !a.NXDomain || a.Aliased(st.Name)
 	if len(a.Records) > 0 {
-		f := resolver.Parsed(a, parseAnswer)
+		f := memo.Parsed(a, parseAnswer)
 		if st.record, st.Outcome = f.record, f.outcome; f.record != nil {
 			st.Record = f.record.Text
 		}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 )
@@ -10,7 +11,14 @@ import (
 // lost them on disk. The first line ending decides for the whole input: after a CRLF every
 // octet is passed as it is, after a bare LF the input has the LF form and each LF without a CR
 // before it becomes CRLF. A CR alone is never touched. Memory is one buffer.
-func NewCRLFReader(r io.Reader) io.Reader { return &crlfReader{src: r} }
+func NewCRLFReader(r io.Reader) io.Reader {
+	if r == nil {
+		return &crlfReader{err: errNoReader}
+	}
+	return &crlfReader{src: r}
+}
+
+var errNoReader = errors.New("message: the reader is nil")
 
 // CRLF is what NewCRLFReader makes of text: text itself when it has CRLF line endings.
 func CRLF(text []byte) []byte {

@@ -36,15 +36,20 @@ func ParseField(raw []byte) (f Field, ok bool) {
 // Name is the field name as written, without white space before the colon (RFC 5322
 // §4.5.3).
 func (f Field) Name() []byte {
-	end := f.Colon
+	end := min(max(f.Colon, 0), len(f.Raw))
 	for end > 0 && isWSP(f.Raw[end-1]) {
 		end--
 	}
 	return f.Raw[:end]
 }
 
-// Value is everything after the colon, folds included (RFC 5322 §2.2.3).
-func (f Field) Value() []byte { return f.Raw[f.Colon+1:] }
+// Value is everything after the colon, folds included (RFC 5322 §2.2.3); nothing if Raw has no colon there.
+func (f Field) Value() []byte {
+	if f.Colon < 0 || f.Colon >= len(f.Raw) {
+		return nil
+	}
+	return f.Raw[f.Colon+1:]
+}
 
 // Is reports whether the field has this name, in any case (RFC 5322 §1.2.2).
 func (f Field) Is(name string) bool {

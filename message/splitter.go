@@ -14,6 +14,8 @@ const maxName = 998
 // ErrClosed is returned by a Splitter that is written to after Close.
 var ErrClosed = errors.New("message: write to a closed Splitter")
 
+var errNoSink = errors.New("message: the Splitter has no Sink: use NewSplitter")
+
 // Splitter splits a message that is written to it, in pieces of any size, into header
 // fields and body. The result does not depend on the pieces. The rules:
 //
@@ -60,6 +62,9 @@ func (s *Splitter) PastLimits() { s.past = true }
 // Write takes the next piece of the message. The first error, of a limit (*LimitError)
 // or of the Sink, ends the splitting and is returned again by every later call.
 func (s *Splitter) Write(p []byte) (int, error) {
+	if s.dst == nil {
+		return 0, errNoSink
+	}
 	rest := p
 	for s.err == nil && len(rest) > 0 {
 		switch {
@@ -259,6 +264,9 @@ func (s *Splitter) endHeader() {
 // Close ends the message: a field without its CRLF is delivered, a held line becomes
 // body, EndHeader is called if it was not. It returns the first error of the Splitter.
 func (s *Splitter) Close() error {
+	if s.dst == nil {
+		return errNoSink
+	}
 	if s.err == nil {
 		s.finish()
 		if s.err == nil {
@@ -302,6 +310,8 @@ func Stream(dst Sink, r io.Reader, lim Limits) error {
 func (s *Splitter) Stream(r io.Reader) error {
 	var err error
 	switch src := r.(type) {
+	case nil:
+		return errNoReader
 	case *bytes.Reader: // these hand over what they hold, without a copy
 		_, err = src.WriteTo(s)
 	case *bytes.Buffer:

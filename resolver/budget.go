@@ -6,7 +6,6 @@ import "time"
 type Budget struct {
 	Queries int // distinct questions
 	Bytes   int // octets that the records of all answers take in memory
-	Answer  int // the same of one answer; a larger one has no records. 0 sets no such bound
 }
 
 // The defaults of Budget, for all checks of a message together.

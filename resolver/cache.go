@@ -3,12 +3,14 @@ package resolver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
 
 	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/memo"
 )
 
 // CacheOptions bounds a Cache. Zero fields take the defaults.
@@ -32,7 +34,8 @@ const (
 // NXDOMAIN also answers every other question for the name. It answers for the names below (RFC
 // 8020 §2) only where DNSSEC secures it and the name does not begin with an underscore: there
 // are name servers that say NXDOMAIN at _domainkey.example.com although keys are below it.
-// Failures are not kept. What it answers has a Memo. It is safe for concurrent use.
+// Failures are not kept. What our evaluators parse of an answer is kept with it. It is safe for
+// concurrent use.
 type Cache struct {
 	next   Resolver
 	opt    CacheOptions
@@ -48,8 +51,11 @@ const (
 	oneShard    = 64 << 10 // a cache of no more than this is not divided
 )
 
-// NewCache puts a cache before next.
+// NewCache puts a cache before next. With a nil next, every lookup fails with kind Missing.
 func NewCache(next Resolver, opt CacheOptions) *Cache {
+	if next == nil {
+		next = nothing{}
+	}
 	opt.MaxBytes = cmp.Or(max(opt.MaxBytes, 0), DefaultCacheBytes)
 	opt.MaxTTL = cmp.Or(max(opt.MaxTTL, 0), defaultMaxTTL)
 	if opt.Now == nil {
@@ -67,11 +73,26 @@ func NewCache(next Resolver, opt CacheOptions) *Cache {
 	return c
 }
 
+// nothing is what a Cache asks that has no Resolver.
+type nothing struct{}
+
+var errNoCache = errors.New("the Cache has no Resolver: use NewCache")
+
+func (nothing) Lookup(_ context.Context, name string, t Type) (Answer, error) {
+	return Answer{}, &Error{Name: name, Type: t, Kind: Missing, Err: errNoCache}
+}
+
+// made reports whether NewCache made c. Any other Cache holds nothing and asks nothing.
+func (c *Cache) made() bool { return c != nil && c.shards != nil }
+
 // Lookup implements Resolver. The TTL of an answer is what is left of it.
 func (c *Cache) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
 	name, valid := dnsdata.Canonical(name)
-	if !valid {
+	switch {
+	case !valid:
 		return Answer{NXDomain: true}, nil
+	case !c.made():
+		return nothing{}.Lookup(ctx, name, t)
 	}
 	if a, ok := c.peek(cacheKey{name, t}); ok {
 		return a, nil
@@ -100,10 +121,10 @@ func (c *Cache) stale(q cacheKey, err error) (Answer, error) {
 // replaces an answer that the cache has.
 func (c *Cache) Restore(name string, texts []string, seen time.Time) {
 	name, valid := dnsdata.Canonical(name)
-	if !valid || len(texts) == 0 {
+	if !valid || len(texts) == 0 || !c.made() {
 		return
 	}
-	a := Answer{Canonical: name, Memo: new(Memo)}
+	a := Answer{Canonical: name, memoRef: memo.New()}
 	for _, text := range texts {
 		a.Records = append(a.Records, RR{Text: text, Strings: []int{len(text)}})
 	}
@@ -115,6 +136,9 @@ func (c *Cache) Peek(name string, t Type) (Answer, bool) {
 	name, valid := dnsdata.Canonical(name)
 	if !valid {
 		return Answer{NXDomain: true}, true
+	}
+	if !c.made() {
+		return Answer{}, false
 	}
 	return c.peek(cacheKey{name, t})
 }
@@ -165,7 +189,7 @@ func (c *Cache) keep(name string, t Type, a Answer) Answer {
 	if a.NXDomain && len(a.Records) == 0 && !a.Aliased(name) {
 		q.t = anyType
 	}
-	a.TTL, a.Memo = ttl, new(Memo)
+	a.TTL, a.memoRef = ttl, memo.New()
 	now := c.opt.Now()
 	return c.shard(name).put(&cached{cacheKey: q, answer: a, expires: now.Add(ttl), size: cachedBytes(name, a)}, now)
 }
@@ -185,6 +209,9 @@ type CacheStats struct {
 // Stats returns the counts so far.
 func (c *Cache) Stats() CacheStats {
 	var sum CacheStats
+	if !c.made() {
+		return sum
+	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()

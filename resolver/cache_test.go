@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
 	"postseal/lab/fakedns"
 	"postseal/resolver"
@@ -37,7 +38,7 @@ func TestCacheTTL(t *testing.T) {
 		c.opt.Now = now.Now
 		next := fakedns.Fixed(c.answer)
 		cache := resolver.NewCache(next, c.opt)
-		if got := fakedns.Ask(t, cache, "e.test", resolver.TXT); got.TTL != max(c.lives, 0) || (got.Memo != nil) != (c.lives > 0) {
+		if got := fakedns.Ask(t, cache, "e.test", resolver.TXT); got.TTL != max(c.lives, 0) || (memo.Of(got) != memo.Ref{}) != (c.lives > 0) {
 			t.Errorf("%s: first answer %+v", c.name, got)
 		}
 		if c.lives > 0 {
@@ -157,11 +158,11 @@ func TestCacheFailure(t *testing.T) {
 func TestCacheMemo(t *testing.T) {
 	cache := resolver.NewCache(fakedns.Static(time.Minute), resolver.CacheOptions{})
 	first := fakedns.Ask(t, cache, "e.test", resolver.TXT)
-	if first.Memo == nil || fakedns.Ask(t, cache, "e.test", resolver.TXT).Memo != first.Memo {
-		t.Error("an entry has more than one Memo")
+	if memo.Of(first) == (memo.Ref{}) || memo.Of(fakedns.Ask(t, cache, "e.test", resolver.TXT)) != memo.Of(first) {
+		t.Error("an entry has more than one Ref")
 	}
-	if fakedns.Ask(t, cache, "f.test", resolver.TXT).Memo == first.Memo {
-		t.Error("two entries share a Memo")
+	if memo.Of(fakedns.Ask(t, cache, "f.test", resolver.TXT)) == memo.Of(first) {
+		t.Error("two entries share a Ref")
 	}
 }
 
@@ -214,7 +215,7 @@ func TestCacheEstimate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolver.Parsed(a, func(resolver.Answer) *[64]byte { return new([64]byte) })
+		memo.Parsed(a, func(resolver.Answer) *[64]byte { return new([64]byte) })
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

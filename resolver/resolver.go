@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/memo"
 )
 
 // Type is a DNS resource record type (RFC 1035 §3.2.2).
@@ -80,9 +81,13 @@ type Answer struct {
 	Canonical string        // the owner of Records after CNAMEs; the name asked for without any
 	TTL       time.Duration // minimum over the chain; negative TTL from the SOA (RFC 2308 §5)
 	Security  Security
-	Stale     bool  // its TTL has expired, and no name server answers (RFC 8767): see CacheOptions.Stale
-	Memo      *Memo // non-nil when the answer is kept somewhere: see Parsed
+	Stale     bool // its TTL has expired, and no name server answers (RFC 8767): see CacheOptions.Stale
+
+	memoRef // what evaluators made of the records, if a Cache keeps the answer
 }
+
+// memoRef is out of what other programs see: they have no use for the forms that our evaluators parse.
+type memoRef = memo.Ref
 
 // Aliased reports whether a CNAME led to this answer. An NXDOMAIN of an aliased
 // answer belongs to the target: the name that was asked for exists (RFC 6604 §3).

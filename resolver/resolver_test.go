@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
 	"postseal/lab/fakedns"
 	"postseal/resolver"
@@ -107,29 +109,30 @@ func TestParsed(t *testing.T) {
 	calls := 0
 	parseOne := func(a resolver.Answer) *one { calls++; return &one{a.Records[0].Text} }
 	a := resolver.Answer{Records: []resolver.RR{{Text: "x"}}}
-	resolver.Parsed(a, parseOne)
-	resolver.Parsed(a, parseOne)
+	memo.Parsed(a, parseOne)
+	memo.Parsed(a, parseOne)
 	if calls != 2 {
-		t.Errorf("without Memo: parsed %d times, want 2", calls)
+		t.Errorf("not kept: parsed %d times, want 2", calls)
 	}
-	a.Memo = new(resolver.Memo)
+	a.TTL = time.Minute
+	a = fakedns.Ask(t, resolver.NewCache(fakedns.Fixed(a), resolver.CacheOptions{}), "e.test", resolver.TXT)
 	calls = 0
-	first := resolver.Parsed(a, parseOne)
-	if second := resolver.Parsed(a, parseOne); second != first || calls != 1 {
-		t.Errorf("with Memo: parsed %d times, want 1", calls)
+	first := memo.Parsed(a, parseOne)
+	if second := memo.Parsed(a, parseOne); second != first || calls != 1 {
+		t.Errorf("kept: parsed %d times, want 1", calls)
 	}
-	if got := resolver.Parsed(a, func(resolver.Answer) *two { return &two{7} }); got.n != 7 {
+	if got := memo.Parsed(a, func(resolver.Answer) *two { return &two{7} }); got.n != 7 {
 		t.Errorf("another type: %v", got)
 	}
-	if got := resolver.Parsed(a, parseOne); got.text != "x" || calls != 2 {
+	if got := memo.Parsed(a, parseOne); got.text != "x" || calls != 2 {
 		t.Errorf("the first type again: %v, parsed %d times", got, calls)
 	}
 	var work sync.WaitGroup
 	for range 8 {
 		work.Go(func() {
 			for range 100 {
-				resolver.Parsed(a, func(resolver.Answer) *two { return &two{1} })
-				if got := resolver.Parsed(a, func(resolver.Answer) *one { return &one{"x"} }); got.text != "x" {
+				memo.Parsed(a, func(resolver.Answer) *two { return &two{1} })
+				if got := memo.Parsed(a, func(resolver.Answer) *one { return &one{"x"} }); got.text != "x" {
 					t.Errorf("concurrent: %v", got)
 				}
 			}

@@ -58,7 +58,7 @@ func (c *Checker) Check(ctx context.Context, q Request) Result {
 	if c == nil {
 		c = new(Checker)
 	}
-	q.Sender = address.Bare(q.Sender)
+	q.Sender, ctx = address.Bare(q.Sender), shared.Context(ctx)
 	limits := c.Limits.orDefault()
 	if limits.Time > 0 {
 		limited, cancel := context.WithTimeout(ctx, limits.Time)

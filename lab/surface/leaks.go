@@ -54,7 +54,8 @@ func (l *leaks) declared(name string, t types.Type) {
 		l.check(name+"."+f.Name(), f.Type())
 	}
 	for f := range s.Fields() {
-		if f.Embedded() {
+		// What an unexported name embeds shows only what it promotes, which is among the above.
+		if f.Embedded() && f.Exported() {
 			l.check(name+" embeds "+f.Name(), f.Type())
 		}
 	}

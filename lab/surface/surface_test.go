@@ -88,6 +88,8 @@ type (
 	Alias = x.T
 	Slice []x.T
 	Iface interface{ M() x.T }
+	quiet = x.T
+	Quiet struct{ quiet }
 	Clean struct{ f x.T }
 )
 func (Clean) m(x.T) {}

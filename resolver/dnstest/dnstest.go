@@ -14,15 +14,15 @@ import (
 	"postseal/resolver"
 )
 
-// Zone answers from zone text alone. It does not change and is safe for concurrent use. The zero
-// Zone contains no name.
+// Zone answers from zone text alone. It does not change and is safe for concurrent use. A zero or
+// nil Zone contains no name.
 type Zone struct{ zone *dnszone.Zone }
 
 // empty is the content of the zero Zone.
 var empty dnszone.Zone
 
 func (z *Zone) content() *dnszone.Zone {
-	if z.zone == nil {
+	if z == nil || z.zone == nil {
 		return &empty
 	}
 	return z.zone
@@ -65,8 +65,22 @@ func (z *Zone) Serve() (*Server, error) {
 	return &Server{s}, nil
 }
 
-// Addr returns the address and port of the server, for stub.Config.Servers.
-func (s *Server) Addr() string { return s.server.Addr() }
+// running reports whether Serve made s.
+func (s *Server) running() bool { return s != nil && s.server != nil }
+
+// Addr returns the address and port of the server, for stub.Config.Servers; "" for a Server that Serve
+// did not make.
+func (s *Server) Addr() string {
+	if !s.running() {
+		return ""
+	}
+	return s.server.Addr()
+}
 
 // Close stops the server and waits until it has.
-func (s *Server) Close() error { return s.server.Close() }
+func (s *Server) Close() error {
+	if !s.running() {
+		return nil
+	}
+	return s.server.Close()
+}

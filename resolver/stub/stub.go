@@ -82,6 +82,9 @@ func New(cfg Config) (*Client, error) {
 // Close ends the questions in flight, waits for them and closes the sockets. Later
 // questions fail with kind Network.
 func (c *Client) Close() error {
+	if !c.made() {
+		return nil
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
@@ -96,7 +99,13 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// made reports whether New made c. Any other Client is as one that is closed.
+func (c *Client) made() bool { return c != nil && c.closing != nil }
+
 func (c *Client) begin() bool {
+	if !c.made() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {

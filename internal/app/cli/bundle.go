@@ -16,6 +16,7 @@ import (
 	"postseal/dmarc"
 	"postseal/internal/app/atomicfile"
 	"postseal/internal/app/view"
+	"postseal/internal/core/attached"
 )
 
 // The values of --bundle-with.
@@ -165,7 +166,7 @@ func (a messageCommands) verifyBundle(ctx context.Context, f *verifyFlags, path 
 	if err != nil {
 		return err
 	}
-	r.File = path
+	attached.SetSource(r, attached.Source{File: path})
 	code := exitCode(r)
 	a.setExit(code)
 	for _, m := range bundle.Missing(r) {
@@ -187,7 +188,7 @@ func (a messageCommands) replayBundle(ctx context.Context, path string) error {
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	r.File = path
+	attached.SetSource(r, attached.Source{File: path})
 	differences, missing := b.Check(r), bundle.Missing(r)
 	switch {
 	case len(missing) > 0:

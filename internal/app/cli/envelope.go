@@ -9,6 +9,7 @@ import (
 
 	"postseal"
 	"postseal/internal/app/received"
+	"postseal/internal/core/attached"
 	"postseal/message"
 )
 
@@ -54,12 +55,13 @@ var pathWords = map[received.PathSource]string{
 	received.Unknown:       "no Return-Path above it: MAIL FROM is not known, name it with --from",
 }
 
-// note describes the source of the envelope for the report.
-func (e *envelope) note(r *postseal.Report) {
-	if e.derived == nil {
-		return
+// note describes the source of the message and its envelope for the report.
+func (e *envelope) note(r *postseal.Report, path string) {
+	from := attached.Source{File: path}
+	if e.derived != nil {
+		from.Envelope, from.Sender = "received", cmp.Or(string(e.source), "flags")
 	}
-	r.EnvelopeSource, r.SenderSource = "received", cmp.Or(string(e.source), "flags")
+	attached.SetSource(r, from)
 }
 
 func noEnvelope(err error) *failure {

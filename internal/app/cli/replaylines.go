@@ -14,6 +14,7 @@ import (
 	"postseal/internal/app/batch"
 	"postseal/internal/app/replay"
 	"postseal/internal/app/reportjson"
+	"postseal/internal/core/attached"
 )
 
 // lineFile is where replay writes an object for each message: the file of --output, or with
@@ -161,7 +162,7 @@ func encodeCompact(r *postseal.Report, record *replay.Record) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	err := e.Encode(compactJSON{compactSchema, r.File, r.Ref, short})
+	err := e.Encode(compactJSON{compactSchema, attached.SourceOf(r).File, r.Ref, short})
 	return b.Bytes(), err
 }
 

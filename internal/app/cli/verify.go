@@ -229,8 +229,7 @@ func (a messageCommands) verifyFile(ctx context.Context, v *postseal.Verifier, d
 	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	r.File = path
-	e.note(r)
+	e.note(r, path)
 	if err := f.writeBundle(v, r, kept); err != nil {
 		return err
 	}

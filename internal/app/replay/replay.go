@@ -18,6 +18,7 @@ import (
 	"postseal/internal/app/clients"
 	"postseal/internal/app/mailbox"
 	"postseal/internal/app/received"
+	"postseal/internal/core/attached"
 	"postseal/message"
 )
 
@@ -250,10 +251,11 @@ func (w *worker) verdict(ctx context.Context, m *mailbox.Message, body []byte, d
 		r.Outcome, r.Err = Broken, err
 		return
 	}
-	report.File, report.EnvelopeSource, report.SenderSource = m.Name, "none", "none"
+	from := attached.Source{File: m.Name, Envelope: "none", Sender: "none"}
 	if w.ReceivedBy != "" {
-		report.EnvelopeSource, report.SenderSource = "received", string(d.PathSource)
+		from.Envelope, from.Sender = "received", string(d.PathSource)
 	}
+	attached.SetSource(report, from)
 	w.diagnose(ctx, report, body)
 	r.Outcome, r.Record = Verified, w.record(report, &w.header, d)
 	report.Decision = r.Record.Policies[0].Decision

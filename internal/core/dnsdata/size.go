@@ -13,7 +13,7 @@ func RecordBytes(text string, parts int, target string, data []byte) int {
 // of terms of two octets would take fifty times its text, at each level of include and in the cache.
 func KeptTerms(text string) int { return min(strings.Count(text, " "), 32, 4+len(text)/16) }
 
-// parsedBytes estimates the memory that a Memo, or an evaluation, needs for a TXT record once
+// parsedBytes estimates the memory that a cache, or an evaluation, needs for a TXT record once
 // it is parsed: an SPF record takes the same for each directive kept and each macro, however short they
 // are; a key or a policy three times its text. Other texts are not parsed.
 func parsedBytes(text string) int {

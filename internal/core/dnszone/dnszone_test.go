@@ -158,7 +158,7 @@ func check(t *testing.T, r resolver.Resolver, l lookup) {
 		}
 		return
 	}
-	if d := cmp.Diff(l.want, got, cmp.Comparer(sameAddr), cmpopts.IgnoreFields(resolver.Answer{}, "Memo")); d != "" {
+	if d := cmp.Diff(l.want, got, cmp.Comparer(sameAddr), cmpopts.IgnoreUnexported(resolver.Answer{})); d != "" {
 		t.Errorf("answer (-want +got):\n%s", d)
 	}
 }

@@ -83,6 +83,7 @@ func OrDefault(b resolver.Budget) resolver.Budget {
 type Account struct {
 	ledger *Ledger
 	budget resolver.Budget
+	answer int // octets of one answer, of which a larger one has no records; 0 sets no such bound
 	policy bool
 
 	// Under ledger.mu:
@@ -98,10 +99,11 @@ func (l *Ledger) Account(b resolver.Budget) *Account {
 }
 
 // PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
-// and the bound of questions below one registered domain is not for them.
-func (l *Ledger) PolicyAccount(b resolver.Budget) *Account {
+// and the bound of questions below one registered domain is not for them. An answer whose records take
+// more than a number of octets has none; 0 sets no such bound.
+func (l *Ledger) PolicyAccount(b resolver.Budget, answer int) *Account {
 	a := l.Account(b)
-	a.policy = true
+	a.policy, a.answer = true, answer
 	return a
 }
 
@@ -231,7 +233,7 @@ func (l *Ledger) peek(q question, a *Account) *entry {
 func (l *Ledger) keep(e *entry, answer resolver.Answer, a *Account) {
 	size := bytesOf(&answer)
 	switch {
-	case a.budget.Answer > 0 && size > a.budget.Answer:
+	case a.answer > 0 && size > a.answer:
 		answer.Records = nil
 	case a.bytes+size > a.budget.Bytes:
 		e.err = &resolver.Error{Name: e.name, Type: e.t, Kind: resolver.OverBudget}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
 	"postseal/lab/fakedns"
 	"postseal/resolver"
@@ -122,7 +123,7 @@ func TestLedgerWarm(t *testing.T) {
 	}
 	l := middleware.NewLedger(t.Context(), cache, resolver.Budget{})
 	defer l.Close()
-	if a, err := l.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || a.Memo == nil {
+	if a, err := l.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || memo.Of(a) == (memo.Ref{}) {
 		t.Errorf("Lookup = %+v, %v", a, err)
 	}
 	if len(l.Exchanges()) != 1 || l.Queries() != 1 || next.Count() != 1 {
@@ -279,7 +280,7 @@ func TestUnanswered(t *testing.T) {
 					t.Fatalf("question %d: %v", i, err)
 				}
 			}
-			if _, err := l.PolicyAccount(resolver.Budget{}).Lookup(t.Context(), "_dmarc."+tt.domain+"x.victim.test", resolver.TXT); err != nil {
+			if _, err := l.PolicyAccount(resolver.Budget{}, 0).Lookup(t.Context(), "_dmarc."+tt.domain+"x.victim.test", resolver.TXT); err != nil {
 				t.Errorf("a policy: %v", err)
 			}
 		})

@@ -81,7 +81,7 @@ func TestSlotsAreShared(t *testing.T) {
 					l := middleware.NewLedger(t.Context(), limit, resolver.Budget{})
 					l.For(netip.MustParseAddr("198.51.100.1"))
 					began := time.Now()
-					if _, err := l.PolicyAccount(resolver.Budget{}).Lookup(t.Context(), fmt.Sprintf("_dmarc.honest%d.test", i), resolver.TXT); err != nil || time.Since(began) > 30*time.Millisecond {
+					if _, err := l.PolicyAccount(resolver.Budget{}, 0).Lookup(t.Context(), fmt.Sprintf("_dmarc.honest%d.test", i), resolver.TXT); err != nil || time.Since(began) > 30*time.Millisecond {
 						t.Errorf("a policy after %v: %v", time.Since(began), err)
 					}
 					began = time.Now()

@@ -40,10 +40,10 @@ var DKIM, ARC func(message.Sink) Verifying
 // ErrNoResolver is for a verifier without a Resolver.
 var ErrNoResolver = errors.New("Verifier.Resolver is missing: use resolver/stub, or resolver/dnstest in tests")
 
-// Resolver returns r, or a Resolver whose every lookup fails in place of nil: what a caller
-// forgot is unknown, not absent.
+// Resolver returns r, or a Resolver whose every lookup fails in place of nil or a nil pointer: what a
+// caller forgot is unknown, not absent.
 func Resolver(r resolver.Resolver) resolver.Resolver {
-	if r == nil {
+	if Absent(r) {
 		return missing{}
 	}
 	return r

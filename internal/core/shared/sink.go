@@ -68,8 +68,8 @@ func Ready(ctx context.Context, name string, dns resolver.Resolver, r io.Reader)
 	switch _, none := dns.(missing); {
 	case none:
 		return fmt.Errorf("%s: %w", name, ErrNoResolver)
-	case r == nil:
+	case Absent(r):
 		return errors.New(name + ": the reader is nil")
 	}
-	return ctx.Err()
+	return Context(ctx).Err()
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"postseal/domain"
+	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/tagvalue"
 	"postseal/resolver"
@@ -245,6 +246,6 @@ func LookupKeys(ctx context.Context, r resolver.Resolver, name string) (*KeySet,
 	if err != nil {
 		return nil, err
 	}
-	set := resolver.Parsed(a, parseKeys)
+	set := memo.Parsed(a, parseKeys)
 	return set, set.err
 }

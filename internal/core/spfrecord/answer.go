@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postseal/internal/core/dnsdata"
+	"postseal/internal/core/memo"
 	"postseal/internal/core/reason"
 	"postseal/resolver"
 )
@@ -22,7 +23,7 @@ type Fault struct {
 // §4.6). most bounds its octets. Without a record the Fault says why. The record is for evaluation: it
 // keeps a bounded number of Directives, and no Unknown; Parse of its Text has them.
 func Choose(a resolver.Answer, name string, most int) (*Record, Fault) {
-	switch p := resolver.Parsed(a, parseAnswer); {
+	switch p := memo.Parsed(a, parseAnswer); {
 	case p.count == 0:
 		return nil, Fault{None, NoRecord, "no SPF record at " + reason.Quote(name)}
 	case p.count > 1:

@@ -59,7 +59,7 @@ func PrivateOf(r *postseal.Report, from string, to []string, more ...spf.Result)
 	for _, x := range p.To {
 		note(x)
 	}
-	for _, f := range fromFirst(r.Evidence().Header) {
+	for _, f := range fromFirst(r.Header) {
 		p.field(&f)
 		for _, m := range addressLike.FindAllString(string(f.Value()), -1) {
 			note(m)
