@@ -87,6 +87,21 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestStatusNew: a node that has shipped nothing, as one that was copied, is not shown with a time of 1970.
+func TestStatusNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Claim(t, db, "i", "b")
+	db.Close()
+	code, stdout, stderr := run(nil, "", "store", "status", "--store", store.SQLitePrefix+path)
+	if code != exitOK || !strings.Contains(stdout, "version test  nothing shipped yet  lost 0") || strings.Contains(stdout, "1970") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
 // TestPruneClock: a clock that is far ahead of the last sweep removes nothing; a date does not depend on it.
 func TestPruneClock(t *testing.T) {
 	url := storeOf(t, historyRows())

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,8 @@ func (a storeCommands) storeCopyCommand() *cobra.Command {
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
 		Long: `Copy brings verdicts, learned facts, losses and the positions of the journals from one
 database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
-url, and start them: they continue where they stopped. Rows that TO already has are kept. To
+url, and start them: they continue where they stopped. Copy waits until it is sure that they
+have stopped, at most 40 seconds. Rows that TO already has are kept. To
 continue an interrupted copy, run the command again.
 
 Days with finished reports stay in FROM, and are not reported again.
@@ -52,14 +54,19 @@ func (a storeCommands) copyStore(ctx context.Context, from, to string) error {
 		return storeFailure(to, err)
 	}
 	defer target.Close()
-	c, err := store.Copy(ctx, source, target, clock(), func(rows int) {
-		if rows%100000 == 0 && rows > 0 {
-			a.hint("%d verdicts are copied", rows)
-		}
+	var c store.Copied
+	err = a.onceStopped(ctx, func() error {
+		var err error
+		c, err = store.Copy(ctx, source, target, clock(), func(rows int) {
+			if rows%100000 == 0 && rows > 0 {
+				a.hint("%d verdicts are copied", rows)
+			}
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, store.ErrInUse):
-		return failf(exitTempFail, "%s: a daemon writes to it", store.RedactURL(from)).or("stop it, and copy again after half a minute")
+		return failf(exitTempFail, "%s: a daemon writes to it", store.RedactURL(from)).or("stop it, and copy again")
 	case err != nil && ctx.Err() != nil:
 		return err
 	case err != nil:
@@ -70,4 +77,27 @@ func (a storeCommands) copyStore(ctx context.Context, from, to string) error {
 		a.warn("%d reports of the old database are not sent, and the new one does not send them", c.Unsent)
 	}
 	return nil
+}
+
+// stopTime is longer than a daemon that was stopped looks like one that writes.
+const stopTime = 40 * time.Second
+
+// onceStopped calls f, and again while that says that a daemon writes to the database: one that was just stopped looks the
+// same for half a minute.
+func (a storeCommands) onceStopped(ctx context.Context, f func() error) error {
+	for began, told := time.Now(), false; ; {
+		err := f()
+		if !errors.Is(err, store.ErrInUse) || time.Since(began) >= stopTime {
+			return err
+		}
+		if !told {
+			a.hint("a daemon wrote to the database within the last half minute: waiting until it is sure that it has stopped")
+			told = true
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -100,8 +100,11 @@ func (p *Page) StoreStatus(s *history.Status) error {
 				tone, note = term.Warn, note+skew
 			}
 		}
-		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  shipped to %s (%s ago)  lost %d", n.Name, n.Slot, dashes(n.Version),
-			n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))), n.Lost))+p.Style.Paint(tone, note))
+		shipped := "nothing shipped yet"
+		if n.ShippedUntil.After(time.Unix(0, 0)) {
+			shipped = fmt.Sprintf("shipped to %s (%s ago)", n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))))
+		}
+		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  %s  lost %d", n.Name, n.Slot, dashes(n.Version), shipped, n.Lost))+p.Style.Paint(tone, note))
 	}
 	if s.Clock != "" {
 		p.line(" %s %s", p.Style.Symbol(term.Warn), p.clean(s.Clock))
