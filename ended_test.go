@@ -1,4 +1,4 @@
-package postseal
+package postseal_test
 
 import (
 	"context"
@@ -7,20 +7,21 @@ import (
 	"strings"
 	"testing"
 
+	"postseal"
 	"postseal/message"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )
 
 // verifierOn makes a Verifier of c that knows the records of a zone.
-func verifierOn(t *testing.T, zone string, c Config) *Verifier {
+func verifierOn(t *testing.T, zone string, c postseal.Config) *postseal.Verifier {
 	t.Helper()
 	records, err := dnstest.Parse(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Resolver = records
-	v, err := New(c)
+	v, err := postseal.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +31,11 @@ func verifierOn(t *testing.T, zone string, c Config) *Verifier {
 // TestNoHeaders: without header changes everything else is the same.
 func TestNoHeaders(t *testing.T) {
 	text := "Authentication-Results: mx.test; spf=pass\r\nFrom: a@acme.test\r\n\r\nx\r\n"
-	reports := map[bool]*Report{}
+	reports := map[bool]*postseal.Report{}
 	for _, without := range []bool{false, true} {
-		v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", Config{AuthservID: "mx.test", NoHeaders: without})
+		v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", postseal.Config{AuthservID: "mx.test", NoHeaders: without})
 		var err error
-		if reports[without], err = VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x", "a@acme.test", strings.NewReader(text)); err != nil {
+		if reports[without], err = postseal.VerifyReader(t.Context(), v, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "x", "a@acme.test", strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -49,9 +50,9 @@ func TestNoHeaders(t *testing.T) {
 
 // TestEnded: a transaction that ended has no hold on the one that took its work over.
 func TestEnded(t *testing.T) {
-	v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", Config{})
-	s := v.Session(t.Context(), Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
-	for _, end := range []func(*Transaction){(*Transaction).Abort, func(tx *Transaction) { tx.Finish(t.Context()) }} {
+	v := verifierOn(t, "acme.test. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n", postseal.Config{})
+	s := v.Session(t.Context(), postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")})
+	for _, end := range []func(*postseal.Transaction){(*postseal.Transaction).Abort, func(tx *postseal.Transaction) { tx.Finish(t.Context()) }} {
 		tx := s.Mail("a@acme.test")
 		out := tx.MessageWriter()
 		end(tx)
@@ -97,13 +98,13 @@ func TestCancelledQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := New(Config{Resolver: blocking{zone}})
+	v, err := postseal.New(postseal.Config{Resolver: blocking{zone}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A seal alone is not a chain, but its key is asked for as it arrives.
 	text := "ARC-Seal: i=1; a=ed25519-sha256; cv=none; d=acme.test; s=x; b=AAAA\r\nFrom: a@acme.test\r\n\r\n"
-	r, err := VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "acme.test", "a@acme.test", strings.NewReader(text))
+	r, err := postseal.VerifyReader(t.Context(), v, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.1:25")}, "acme.test", "a@acme.test", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package postseal
+package postseal_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"postseal"
 	"postseal/resolver"
 	"postseal/resolver/dnstest"
 )
@@ -40,7 +41,7 @@ func TestContextsThatEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := New(Config{Enforce: Strict, Resolver: slow{zone, 4 * time.Millisecond}})
+	v, err := postseal.New(postseal.Config{Enforce: postseal.Strict, Resolver: slow{zone, 4 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +55,9 @@ func TestContextsThatEnd(t *testing.T) {
 		})
 		all.Go(func() {
 			for time.Now().Before(until) {
-				r, err := VerifyReader(t.Context(), v, Conn{Remote: netip.MustParseAddrPort("192.0.2.2:25")}, "mx.test", "a@acme.test",
+				r, err := postseal.VerifyReader(t.Context(), v, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.2:25")}, "mx.test", "a@acme.test",
 					strings.NewReader("From: a@acme.test\r\n\r\nx\r\n"))
-				if err != nil || r.Decision.Action != Reject || r.SPF[0].Code != "fail" {
+				if err != nil || r.Decision.Action != postseal.Reject || r.SPF[0].Code != "fail" {
 					t.Errorf("%v, %+v", err, r)
 				}
 			}
@@ -76,14 +77,14 @@ func testTime(t *testing.T) time.Duration {
 
 // endsSoon is a message whose session or whose Finish ends at about the moment of the verdict.
 // What it comes to is a pass of nothing: reject, or defer where the policy or SPF is unknown.
-func endsSoon(t *testing.T, v *Verifier) {
+func endsSoon(t *testing.T, v *postseal.Verifier) {
 	ctx, cancel := context.WithTimeout(t.Context(), rand.N(12*time.Millisecond))
 	defer cancel()
 	session, finish := ctx, t.Context()
 	if rand.N(2) == 0 {
 		session, finish = finish, session
 	}
-	s := v.Session(session, Conn{Remote: netip.MustParseAddrPort("192.0.2.2:25")})
+	s := v.Session(session, postseal.Conn{Remote: netip.MustParseAddrPort("192.0.2.2:25")})
 	tx := s.Mail("a@acme.test")
 	defer tx.Abort()
 	w := tx.MessageWriter()

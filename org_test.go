@@ -1,8 +1,9 @@
-package postseal
+package postseal_test
 
 import (
 	"testing"
 
+	"postseal"
 	"postseal/dmarc"
 	"postseal/domain"
 )
@@ -22,14 +23,14 @@ func TestSameOrganization(t *testing.T) {
 		{"empty", "acme.test", "acme.test", "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := &Report{DMARC: dmarc.Result{OrgDomain: test.org}}
+			r := &postseal.Report{DMARC: dmarc.Result{OrgDomain: test.org}}
 			r.Author.Domains = []domain.Name{domain.Name(test.author)}
 			if got := r.SameOrganization(test.domain); got != test.want {
 				t.Errorf("SameOrganization(%q) = %v, want %v", test.domain, got, test.want)
 			}
 		})
 	}
-	if (&Report{}).SameOrganization("acme.test") {
+	if (&postseal.Report{}).SameOrganization("acme.test") {
 		t.Error("without an author there is no organization")
 	}
 }

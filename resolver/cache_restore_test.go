@@ -1,9 +1,11 @@
-package resolver
+package resolver_test
 
 import (
 	"context"
 	"testing"
 	"time"
+
+	"postseal/resolver"
 )
 
 // answers is a resolver that answers with one text, or fails with down.
@@ -12,11 +14,11 @@ type answers struct {
 	down bool
 }
 
-func (a *answers) Lookup(_ context.Context, name string, t Type) (Answer, error) {
+func (a *answers) Lookup(_ context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	if a.down {
-		return Answer{}, &Error{Name: name, Type: t, Kind: Timeout}
+		return resolver.Answer{}, &resolver.Error{Name: name, Type: t, Kind: resolver.Timeout}
 	}
-	return Answer{Records: []RR{{Text: a.text}}, TTL: time.Minute}, nil
+	return resolver.Answer{Records: []resolver.RR{{Text: a.text}}, TTL: time.Minute}, nil
 }
 
 // TestCacheRestore: what was seen before a restart answers only while no name server does, for the
@@ -24,7 +26,7 @@ func (a *answers) Lookup(_ context.Context, name string, t Type) (Answer, error)
 func TestCacheRestore(t *testing.T) {
 	now := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	next := &answers{text: "new", down: true}
-	c := NewCache(next, CacheOptions{Stale: 24 * time.Hour, Now: func() time.Time { return now }})
+	c := resolver.NewCache(next, resolver.CacheOptions{Stale: 24 * time.Hour, Now: func() time.Time { return now }})
 	c.Restore("_DMARC.e.test.", []string{"old", "second"}, now.Add(-time.Hour))
 	c.Restore("gone.test", []string{"old"}, now.Add(-25*time.Hour))
 	c.Restore(string(make([]byte, 300)), []string{"old"}, now)
@@ -34,7 +36,7 @@ func TestCacheRestore(t *testing.T) {
 	}
 	look := func(what, want string, stale bool) {
 		t.Helper()
-		a, err := c.Lookup(t.Context(), "_dmarc.e.test", TXT)
+		a, err := c.Lookup(t.Context(), "_dmarc.e.test", resolver.TXT)
 		got := ""
 		if len(a.Records) > 0 {
 			got = a.Records[0].Text

@@ -95,7 +95,7 @@ func (h *keeper) open(d *Daemon, address string) error {
 		return fmt.Errorf("[store] journal_dir: %w", err)
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
-	w, err := writer.New(writer.Options{Journal: j, Recovered: recovered, Dir: h.config.JournalDir, Name: Hostname(), Version: d.options.Version, Log: d.log, Now: h.now,
+	w, err := writer.New(writer.Options{Journal: j, Recovered: recovered, Dir: h.config.JournalDir, Name: Hostname(), Version: d.options.Version, Log: d.log, Now: h.now, Pause: d.options.pause,
 		Open: func(ctx context.Context) (store.Store, error) {
 			db, err := engines.Open(ctx, address, engines.Options{MaxBytes: int64(h.config.MaxSize)})
 			if err != nil {

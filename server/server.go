@@ -38,7 +38,9 @@ type Options struct {
 	// Stop cancels the waiting of New for a host that is still starting; nil never does.
 	Stop <-chan struct{}
 
-	dial func(conf.DNS) (*names, error) // of tests
+	// Of tests:
+	dial  func(conf.DNS) (*names, error)
+	pause time.Duration // as in writer.Options
 }
 
 // Daemon is a running configuration with its listeners open.

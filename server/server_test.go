@@ -80,7 +80,7 @@ func runWith(t *testing.T, config string, o Options) *daemonUnderTest {
 	t.Helper()
 	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
 	d.write(config)
-	o.Log, o.Version = d.log, "test"
+	o.Log, o.Version, o.pause = d.log, "test", 50*time.Millisecond
 	o.Load = func(*conf.Shared) (*conf.Config, []conf.Problem, error) { return conf.Load(d.file, time.Now()) }
 	var err error
 	d.Daemon, err = New(o)

@@ -1,6 +1,7 @@
 package writer_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"testing"
@@ -35,7 +36,11 @@ func TestOutage(t *testing.T) {
 			time.Sleep(20 * time.Millisecond) // a queue of 4096 is drained faster than that
 		}
 		if i == *outageRows/2 {
-			s.end(w)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond) // the database does not come back
+			if err := w.Close(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
 			w = s.start()
 		}
 	}

@@ -186,7 +186,7 @@ func add(w *writer.Writer, from, n int) {
 
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for began := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Since(began) > 30*time.Second {
 			t.Fatalf("%s: not within 30 s", what)
 		}
@@ -444,7 +444,7 @@ func TestKilled(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "rows", func() bool { return strings.Count(out.String(), "\n") > 300+i*150 })
+		eventually(t, "rows", func() bool { return strings.Count(out.String(), "\n") > 200+i*75 })
 		c.Process.Kill()
 		c.Wait()
 		total += strings.Count(out.String(), "\n")
