@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"postseal/internal/app/conf"
 	"postseal/internal/app/history"
 	"postseal/internal/app/notify"
 	"postseal/server/web/ui"
@@ -117,7 +118,7 @@ func (a *attention) list(ctx context.Context) *ui.Attention {
 	}
 	for _, s := range a.present {
 		if !slices.ContainsFunc(senders, func(x ui.Item) bool { return x.Kind == s.Kind }) { // the history names the sender
-			list = append(list, itemOf(s))
+			list = append(list, itemOf(s, &a.d.engine.Current().Config.Notify))
 		}
 	}
 	a.mu.Unlock()
@@ -131,9 +132,30 @@ func (a *attention) list(ctx context.Context) *ui.Attention {
 	return &ui.Attention{Schema: ui.AttentionSchema, Items: append([]ui.Item{}, list...), Health: a.d.health()}
 }
 
+// ruleOf says which threshold an alarm has passed.
+func ruleOf(kind string, n *conf.Notify) string {
+	switch kind {
+	case "refusals", "deferrals":
+		return fmt.Sprintf("at least 20 messages within 10 minutes, and more than %d times the usual number ([notify] spike)", n.Spike)
+	case "dns":
+		return fmt.Sprintf("no answer for %v ([notify] dns)", time.Duration(n.DNS))
+	case "losses":
+		return "any loss, for a day"
+	case "store":
+		return fmt.Sprintf("nothing stored for %v ([notify] store), or a clock that is ahead by 24 hours", time.Duration(n.Store))
+	case "reports":
+		return fmt.Sprintf("%d failures in a row, or %d attempts at one report", failedSweeps, failedAttempts)
+	case "exemption":
+		return fmt.Sprintf("%v before the last day ([notify] exemptions)", time.Duration(n.Exemptions))
+	case "watch":
+		return "a change within a day"
+	}
+	return "the threshold of this kind in [notify]"
+}
+
 // itemOf shows an alarm.
-func itemOf(s *seenAlarm) ui.Item {
-	i := ui.Item{Kind: s.Kind, Severity: "error", Text: upperFirst(store.Clean(s.Name)), Detail: store.Clean(s.Text), Rule: "the threshold of this kind in [notify]", Link: "/system", Since: s.first.UTC()}
+func itemOf(s *seenAlarm, n *conf.Notify) ui.Item {
+	i := ui.Item{Kind: s.Kind, Severity: "error", Text: upperFirst(store.Clean(s.Name)), Detail: store.Clean(s.Text), Rule: ruleOf(s.Kind, n), Link: "/system", Since: s.first.UTC()}
 	switch s.Kind {
 	case "refusals":
 		i.Link = search("applied:reject since:10m")
@@ -145,7 +167,7 @@ func itemOf(s *seenAlarm) ui.Item {
 		i.Severity = "warning"
 	case "watch":
 		i.Text = store.Clean(s.Name) // it begins with a domain name
-		i.Link, i.Severity, i.Rule = "/audit/"+url.PathEscape(strings.TrimSuffix(s.Name, " changed")), "warning", "a change within a day"
+		i.Link, i.Severity = "/audit/"+url.PathEscape(strings.TrimSuffix(s.Name, " changed")), "warning"
 	}
 	return i
 }

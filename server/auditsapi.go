@@ -30,8 +30,8 @@ func (a *audits) routes() []web.Route {
 	return []web.Route{
 		json("GET", "/v1/audit/{domain}", web.Host, a.answer),
 		json("GET", "/v1/audit/{domain}/history", web.Reader, a.history),
-		{Method: "GET", Path: "/v1/audit/{domain}/progress", Access: web.Reader, Handler: web.Stream(a.d.engine, a.progress)},
-		{Method: "GET", Path: "/v1/bulk/{job}/progress", Access: web.Reader, Handler: web.Stream(a.d.engine, a.jobProgress)},
+		{Method: "GET", Path: "/v1/audit/{domain}/progress", Access: web.Reader, Stream: true, Handler: web.Stream(a.d.engine, a.progress)},
+		{Method: "GET", Path: "/v1/bulk/{job}/progress", Access: web.Reader, Stream: true, Handler: web.Stream(a.d.engine, a.jobProgress)},
 		json("GET", "/v1/watch", web.Reader, a.watched),
 		json("PUT", "/v1/watch/{domain}", web.Admin, a.putWatch),
 		json("DELETE", "/v1/watch/{domain}", web.Admin, a.deleteWatch),

@@ -15,6 +15,7 @@ import (
 	"postseal/internal/app/watch"
 	"postseal/resolver"
 	"postseal/server/listener"
+	"postseal/server/web"
 	"postseal/server/web/ui"
 	"postseal/store"
 	"postseal/store/evidence"
@@ -86,6 +87,9 @@ func (c console) Watch() (*watch.List, string) { return c.d.audits.watch, c.d.au
 // Bulk implements ui.Source.
 func (c console) Bulk() (*bulk.Jobs, string) { return c.d.audits.bulk, c.d.audits.why }
 
+// Listeners implements ui.Source.
+func (c console) Listeners() []ui.Listening { return c.d.listening() }
+
 // Explain implements ui.Source.
 func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explained, error) {
 	kept, err := c.d.bundles.find(ctx, ref)
@@ -109,6 +113,11 @@ func (c console) Explain(ctx context.Context, ref string, now bool) (*ui.Explain
 	e.Private = ui.PrivateOf(report, kept.Envelope.From, kept.Envelope.To, again.SPF...)
 	e.Now = &ui.Again{Explanation: explain.Of(again, config), Differences: kept.Check(again), Records: recordChanges(report.Exchanges(), again.Exchanges())}
 	return e, nil
+}
+
+// Story implements ui.Source.
+func (c console) Story(rw http.ResponseWriter, r *http.Request) {
+	web.JSON(c.d.engine, c.story)(rw, r)
 }
 
 // queriesOf joins when queries were made with what they were answered.

@@ -134,6 +134,9 @@ func TestMetricsPage(t *testing.T) {
 // touch makes one series of every vector in v.
 func touch(v reflect.Value) {
 	for i := range v.NumField() {
+		if !v.Field(i).CanInterface() {
+			continue
+		}
 		for labels := 1; labels < 5; labels++ {
 			values := slices.Repeat([]string{"x"}, labels)
 			switch vec := v.Field(i).Interface().(type) {

@@ -20,6 +20,7 @@ const (
 // place. They are of one daemon: those of others in a fleet are in the database only.
 type newest struct {
 	seq   int64 // of the last one: begins with the time, so that no number of an earlier daemon is one of ours
+	began int64 // seq of the start
 	first int64
 	rows  []store.Row
 	saved []bool // whether the history has it
@@ -36,14 +37,20 @@ func (n *newest) add(r *store.Row) {
 	n.rows[n.seq%newestRows], n.saved[n.seq%newestRows] = *r, false
 }
 
-// between returns the verdicts after one number and up to another. whole reports that none is missing.
-func (n *newest) between(after, upTo int64) (list []store.Row, whole bool) {
+// between returns the verdicts after one number and up to another. missing is nil if they are complete.
+func (n *newest) between(after, upTo int64) (list []store.Row, missing *gap) {
 	if n.rows != nil {
 		for i := max(after+1, n.first); i <= upTo; i++ {
 			list = append(list, n.rows[i%newestRows])
 		}
 	}
-	return list, after == n.seq || n.rows != nil && after+1 >= n.first && after <= n.seq
+	switch {
+	case after == n.seq || n.rows != nil && after+1 >= n.first && after <= n.seq:
+		return list, nil
+	case after < n.began || after > n.seq:
+		return list, &gap{Of: "verdicts"} // a number of another daemon
+	}
+	return list, &gap{n.first - after - 1, "verdicts"}
 }
 
 // rowKey names a verdict here and in the history.

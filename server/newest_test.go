@@ -24,7 +24,7 @@ type openedPage struct {
 
 var (
 	pageFrom  = regexp.MustCompile(`data-from="(\d+)"`)
-	pageRef   = regexp.MustCompile(`href="/v/(\w{8})"`)
+	pageRef   = regexp.MustCompile(`href="/v/(\w{8})\?`)
 	pageCount = regexp.MustCompile(`data-n="(\d+)">[\d,]+</span> today`)
 )
 

@@ -26,8 +26,8 @@ func (d *Daemon) routes() []web.Route {
 		{Method: http.MethodGet, Path: "/v1/verdicts/{ref}/bundle", Access: web.Admin, Handler: web.Stream(d.engine, d.bundles.text)},
 		get("/v1/verdicts", web.Reader, d.history.verdicts),
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
-		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Handler: web.Stream(d.engine, d.history.stream)},
-		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Handler: web.Stream(d.engine, d.history.tail)},
+		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Stream: true, Handler: web.Stream(d.engine, d.history.stream)},
+		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Stream: true, Handler: web.Stream(d.engine, d.history.tail)},
 	}, d.audits.routes(), d.reportsInRoutes(), d.reportsOutRoutes(), d.systemRoutes())...)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -108,15 +109,24 @@ func TestConsole(t *testing.T) {
 		{"/v/" + ref, "What would have to change"},
 		{"/v/" + ref + "?dns=now", "No record that the verdict rests on has changed."},
 		{"/v/" + ref, "queries, "}, {"/v/" + ref, "\u00a0min</span>"}, // the TTL of an answer
+		{"/v/" + ref + ".txt", "neither SPF nor DKIM"}, {"/v/" + ref + ".json", `"schema":"postseal.explain/1"`}, {"/v/" + ref + ".bundle", "reject.test"},
 		{"/system/config", "journal_dir"}, {"/system", "All is well"},
 		{"/audit/reject.test", "What to fix"},
 		{"/live", "Live"},
 		{"/search", "Search"},
-		{"/assets/style.css", "color-scheme"},
+		{"/live", `<link rel="stylesheet" href="/assets/style.`},
 	} {
 		if status, body := d.get(c.path); status != 200 || !strings.Contains(body, c.want) {
 			t.Errorf("%s: %d, %q is missing in\n%.2000s", c.path, status, c.want, body)
 		}
+	}
+	_, page := d.get("/live")
+	style := regexp.MustCompile(`/assets/style\.[0-9a-f]{16}\.css`).FindString(page)
+	if status, body := d.get(style); status != 200 || !strings.Contains(body, "color-scheme") {
+		t.Errorf("%s: %d", style, status)
+	}
+	if status, _ := d.get("/assets/style.0123456789abcdef.css"); status != 404 {
+		t.Errorf("the style of another version: %d", status)
 	}
 	var s story
 	if status, body := d.get("/v1/verdicts/" + ref + "/story?dns=now"); status != 200 || json.Unmarshal([]byte(body), &s) != nil || s.Schema != "postseal.explain/1" || !s.Holds || s.Applied != "reject" || len(s.Chapters) == 0 ||

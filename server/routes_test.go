@@ -23,7 +23,7 @@ var routeTable = map[string]web.Access{
 	"GET /login": web.Open, "POST /login/enter": web.Open, "POST /logout": web.Reader, "POST /theme": web.Reader, "POST /v1/login-codes": web.Admin,
 	"GET /metrics": web.Open, "GET /healthz": web.Open, "GET /readyz": web.Open, "GET /assets/style.css": web.Open, "GET /assets/icon.svg": web.Open,
 	"POST /v1/verify": web.Host, "GET /v1/audit/{domain}": web.Host,
-	"GET /{$}": web.Reader, "GET /live": web.Reader, "GET /search": web.Reader, "GET /v/{ref}": web.Reader, "GET /audit": web.Reader, "GET /audit/{domain}": web.Reader,
+	"GET /{$}": web.Reader, "GET /live": web.Reader, "GET /search": web.Reader, "GET /search.jsonl": web.Reader, "GET /v/{ref}": web.Reader, "GET /audit": web.Reader, "GET /audit/{domain}": web.Reader,
 	"GET /audit/{domain}/history": web.Reader, "GET /audit/watch": web.Reader, "POST /audit/watch/set": web.Admin, "GET /bulk": web.Reader, "GET /bulk/{job}": web.Reader, "POST /bulk/start": web.Admin, "POST /bulk/{job}/act": web.Admin,
 	"GET /v1/audit/{domain}/history": web.Reader, "GET /v1/audit/{domain}/progress": web.Reader, "GET /v1/bulk/{job}/progress": web.Reader, "GET /v1/watch": web.Reader, "PUT /v1/watch/{domain}": web.Admin, "DELETE /v1/watch/{domain}": web.Admin,
 	"GET /v1/bulk": web.Reader, "POST /v1/bulk": web.Admin, "GET /v1/bulk/{job}": web.Reader, "DELETE /v1/bulk/{job}": web.Admin, "POST /v1/bulk/{job}/stop": web.Admin, "POST /v1/bulk/{job}/resume": web.Admin, "GET /v1/bulk/{job}/export": web.Reader,
@@ -67,6 +67,9 @@ func TestRoutes(t *testing.T) {
 	seen := map[string]bool{}
 	for _, route := range web.Routes(d.engine, d.routes()...) {
 		name := route.Method + " " + route.Path
+		if route.Asset != "" {
+			name = route.Method + " /assets/" + route.Asset
+		}
 		seen[name] = true
 		access, known := routeTable[name]
 		if !known || access != route.Access {

@@ -20,12 +20,11 @@ import (
 	"postseal/store"
 )
 
-// The bounds of the stream for the page Live: the pause between two frames, viewers, different
+// The bounds of the stream for the page Live (web.Route.Stream bounds its viewers): the pause between two frames, different
 // views, frames that wait for a viewer, frames and bytes that a viewer can resume from, verdicts of
 // one frame, and how long one connection lasts before the browser asks again.
 const (
 	framePause   = 250 * time.Millisecond
-	maxWatchers  = 200
 	maxViews     = 32
 	waitFrames   = 16
 	ringFrames   = 2000
@@ -55,13 +54,14 @@ type streams struct {
 type liveView struct {
 	query *store.Query
 	fold  bool // accepted mail and repeats share a row
+	began int64
 
-	rows    []store.Row // of the next frame
-	counts  [len(store.HourActions)]int
-	timer   *time.Timer // of the next frame; nil while nothing is to be sent
-	seq     int64       // of the last frame: begins with the time, so that it grows from one daemon to the next
-	sent    int64       // of the last frame that viewers have
-	kept    int64       // the number of the last verdict that is in one of those, if the search finds it
+	rows    []store.Row                 // of the next frame
+	counts  [len(store.HourActions)]int // of all mail: the figures of the page are
+	timer   *time.Timer                 // of the next frame; nil while nothing is to be sent
+	seq     int64                       // of the last frame: begins with the time, so that it grows from one daemon to the next
+	sent    int64                       // of the last frame that viewers have
+	kept    int64                       // the number of the last verdict that is in one of those, if the search finds it
 	ring    []encodedFrame
 	size    int
 	viewers map[*watcher]bool
@@ -81,7 +81,7 @@ type watcher struct {
 }
 
 func newStreams(now func() time.Time) *streams {
-	return &streams{now: now, views: map[string]*liveView{}, newest: newest{seq: now().UnixMilli()}}
+	return &streams{now: now, views: map[string]*liveView{}, newest: newest{began: now().UnixMilli(), seq: now().UnixMilli()}}
 }
 
 func (s *streams) watched() bool { return s.n.Load() > 0 }
@@ -92,13 +92,10 @@ func (s *streams) show(r *store.Row) {
 	defer s.mu.Unlock()
 	s.newest.add(r)
 	for _, v := range s.views {
-		if !v.query.Match(r) {
-			continue
-		}
 		if i := slices.Index(store.HourActions[:], r.Applied); i >= 0 {
 			v.counts[i]++
 		}
-		if len(v.rows) < frameRows {
+		if len(v.rows) < frameRows && v.query.Match(r) {
 			v.rows = append(v.rows, *r)
 		}
 		if v.timer == nil {
@@ -126,7 +123,7 @@ func (s *streams) flush(v *liveView) {
 	v.kept = kept
 	v.keep(encodedFrame{seq, data})
 	switch {
-	case len(v.rows) > 0:
+	case v.counts != [len(store.HourActions)]int{} || len(v.rows) > 0:
 		v.timer = time.AfterFunc(framePause, func() { s.flush(v) })
 	case len(v.viewers) == 0 && s.now().Sub(v.left) > viewLingers:
 		s.drop(v)
@@ -174,17 +171,23 @@ func (v *liveView) keep(f encodedFrame) {
 // the page that it shows. The zero position is now.
 type position struct{ frame, verdict int64 }
 
-// follow adds a viewer, with the frames that it has not seen. gap reports that some of those are gone.
-func (s *streams) follow(key string, q *store.Query, fold bool, at position) (w *watcher, old []encodedFrame, gap bool, err error) {
+// gap says what a viewer has missed.
+type gap struct {
+	Missed int64  `json:"missed"` // how many; 0 if that is not known
+	Of     string `json:"of"`     // frames or verdicts
+}
+
+// follow adds a viewer, with the frames that it has not seen. missing is nil if they are complete.
+func (s *streams) follow(key string, q *store.Query, fold bool, at position) (w *watcher, old []encodedFrame, missing *gap, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.views[key]
-	if s.closed || s.viewers >= maxWatchers || v == nil && len(s.views) >= maxViews && !s.evict() {
-		return nil, nil, false, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
+	if s.closed || v == nil && len(s.views) >= maxViews && !s.evict() {
+		return nil, nil, nil, &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients follow already"}
 	}
 	if v == nil {
-		v = &liveView{query: q, fold: fold, seq: s.now().UnixMilli(), kept: s.newest.seq, viewers: map[*watcher]bool{}}
-		v.sent = v.seq
+		v = &liveView{query: q, fold: fold, began: s.now().UnixMilli(), kept: s.newest.seq, viewers: map[*watcher]bool{}}
+		v.seq, v.sent = v.began, v.began
 		s.views[key] = v
 		s.n.Store(int32(len(s.views)))
 	}
@@ -193,50 +196,51 @@ func (s *streams) follow(key string, q *store.Query, fold bool, at position) (w 
 	s.viewers++
 	switch {
 	case at.frame > 0:
-		old, gap = v.after(at.frame)
-		return w, old, gap, nil
+		old, missing = v.after(at.frame)
+		return w, old, missing, nil
 	case at.verdict > 0:
-		f, gap, err := s.since(v, at.verdict)
+		f, missing, err := s.since(v, at.verdict)
 		if err != nil {
-			return w, nil, true, nil
+			return w, nil, &gap{Of: "verdicts"}, nil
 		}
-		return w, []encodedFrame{f}, gap, nil
+		return w, []encodedFrame{f}, missing, nil
 	}
-	return w, nil, false, nil
+	return w, nil, nil, nil
 }
 
 // after returns the frames after one that a viewer saw.
-func (v *liveView) after(seen int64) (list []encodedFrame, gap bool) {
+func (v *liveView) after(seen int64) (list []encodedFrame, missing *gap) {
 	i := slices.IndexFunc(v.ring, func(f encodedFrame) bool { return f.seq > seen })
 	switch {
 	case seen == v.sent:
-		return nil, false
-	case i < 0 || v.ring[i].seq != seen+1:
-		return nil, true
+		return nil, nil
+	case i < 0 || seen < v.began:
+		return nil, &gap{Of: "frames"}
+	case v.ring[i].seq != seen+1:
+		missing = &gap{v.ring[i].seq - seen - 1, "frames"}
 	}
-	return slices.Clone(v.ring[i:]), false
+	return slices.Clone(v.ring[i:]), missing
 }
 
 // since returns a frame with the verdicts after the last one of a page, up to those that come in the
 // next frame.
-func (s *streams) since(v *liveView, seen int64) (f encodedFrame, gap bool, err error) {
+func (s *streams) since(v *liveView, seen int64) (f encodedFrame, missing *gap, err error) {
 	if v.timer == nil {
 		v.kept = s.newest.seq // nothing waits for a frame
 	}
 	var rows []store.Row
 	var counts [len(store.HourActions)]int
-	all, whole := s.newest.between(seen, v.kept)
+	all, missing := s.newest.between(seen, v.kept)
 	for i := range all {
-		if !v.query.Match(&all[i]) {
-			continue
-		}
-		rows = append(rows, all[i])
 		if k := slices.Index(store.HourActions[:], all[i].Applied); k >= 0 {
 			counts[k]++
 		}
+		if v.query.Match(&all[i]) {
+			rows = append(rows, all[i])
+		}
 	}
 	data, err := v.encode(v.sent, s.now(), rows[max(0, len(rows)-frameRows):], counts)
-	return encodedFrame{v.sent, data}, !whole, err
+	return encodedFrame{v.sent, data}, missing, err
 }
 
 // due waits until the frames of a view hold the verdicts of a page: what is on the page may still wait
@@ -317,7 +321,7 @@ func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
 	if at.frame <= 0 && at.verdict > 0 {
 		h.live.streams.due(r.Context(), key, at.verdict)
 	}
-	w, old, gap, err := h.live.streams.follow(key, q, show == "" || show == "exceptions", at)
+	w, old, missing, err := h.live.streams.follow(key, q, show == "" || show == "exceptions" || q.Fold, at)
 	if err != nil {
 		return err
 	}
@@ -326,8 +330,8 @@ func (h *keeper) stream(rw http.ResponseWriter, r *http.Request) error {
 	rw.Header().Set("X-Accel-Buffering", "no") // nginx passes each frame on at once
 	events := &events{rw: rw, control: http.NewResponseController(rw)}
 	events.write(fmt.Sprintf("retry: %d\n\n", retryMillis))
-	if gap {
-		events.gap(1)
+	if missing != nil {
+		events.gap(missing)
 	}
 	for _, f := range old {
 		events.frame(f)
@@ -356,7 +360,7 @@ func (e *events) run(r *http.Request, w *watcher) {
 			time.Sleep(w.after)
 			e.frame(f)
 			if n := w.missed.Swap(0); n > 0 {
-				e.gap(n)
+				e.gap(&gap{n, "frames"})
 			}
 		case <-tick.C:
 			e.write(": still here\n\n")
@@ -370,8 +374,8 @@ func (e *events) run(r *http.Request, w *watcher) {
 
 func (e *events) frame(f encodedFrame) { e.write(fmt.Sprintf("id: %d\ndata: %s\n\n", f.seq, f.data)) }
 
-func (e *events) gap(missed int64) {
-	e.write(fmt.Sprintf("event: gap\ndata: {\"missed\":%d}\n\n", missed))
+func (e *events) gap(g *gap) {
+	e.write(fmt.Sprintf("event: gap\ndata: {\"missed\":%d,\"of\":%q}\n\n", g.Missed, g.Of))
 }
 
 func (e *events) write(s string) {

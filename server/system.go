@@ -97,8 +97,11 @@ func (d *Daemon) listening() []ui.Listening {
 	g := d.gather()
 	for _, r := range d.services {
 		l := ui.Listening{Name: r.name, Address: r.listener.Addr().String(), Connections: -1}
-		if _, counted := d.metrics.Listeners[r.name]; counted {
+		if m, counted := d.metrics.Listeners[r.name]; counted {
 			l.Connections = int(g.sum("postseal_"+r.name+"_connections", nil))
+			if last := m.LastConnection(); !last.IsZero() {
+				l.Last = &last
+			}
 		}
 		list = append(list, l)
 	}

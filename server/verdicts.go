@@ -117,6 +117,9 @@ func (h *keeper) tail(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if q.Fold {
+		return badRequest("q: verdicts that are sent one by one cannot be folded; leave out fold:sender")
+	}
 	v := h.live.follow(q)
 	if v == nil {
 		return &web.Refusal{Status: http.StatusServiceUnavailable, Detail: "too many clients are already following"}

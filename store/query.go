@@ -70,6 +70,7 @@ type Query struct {
 	Text         string
 	Terms        []Term
 	Since, Until int64
+	Fold         bool // fold:sender: verdicts of one sender share a row
 	key          MessageIDKey
 }
 
@@ -91,7 +92,7 @@ const (
 // ParseQuery reads the search language: terms field:value, separated by spaces, all of which
 // must hold. A comma separates values of which one must hold, "-" before a term negates it,
 // quotation marks hold a value with spaces together. since: and until: take a time such as
-// 7d, 12h, 2026-11-30 or RFC 3339, before or at now. A bare word is an address, a network,
+// 7d, 12h, 2026-11-30 or RFC 3339, before or at now. fold:sender says how the result is shown. A bare word is an address, a network,
 // a domain, an action, a Message-ID in angle brackets, a reference or a queue id, by its form.
 // Message-IDs are found by their hash with key. The error is a *QueryError.
 func ParseQuery(text string, now time.Time, key MessageIDKey) (*Query, error) {
@@ -193,6 +194,8 @@ func example(f Field) string {
 		return "192.0.2.0/24"
 	case "since", "until":
 		return "7d"
+	case "fold":
+		return "sender"
 	case FieldRef:
 		return "7KQ2-9F3M"
 	case FieldMessageID:
@@ -213,13 +216,19 @@ func (q *Query) add(t token, now time.Time) error {
 	switch t.field {
 	case "since", "until":
 		return q.bound(t, now)
+	case "fold":
+		if t.not || !strings.EqualFold(t.value, "sender") {
+			return &QueryError{Offset: t.at, Text: "fold takes the value sender only", Hint: "write it like fold:sender"}
+		}
+		q.Fold = true
+		return nil
 	case "":
 		return q.bare(t)
 	}
 	f := Field(t.field)
 	if !slices.Contains(fields, f) {
 		e := fail("there is no field %q", t.field)
-		names := []string{"since", "until"}
+		names := []string{"since", "until", "fold"}
 		for _, known := range fields {
 			names = append(names, string(known))
 		}

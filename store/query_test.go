@@ -29,7 +29,7 @@ func TestMatch(t *testing.T) {
 		"list:lists.example.net": true, "qid:4XyZ12abcd": true, "qid:4xyz12abcd": false, "ref:7kq2-9f3m": true, "door:milter": true, "policy:reject": true,
 		`rule:"indirect flow"`: true, "since:2h": true, "since:30m": false, "until:2026-11-30": true, "until:2026-11-29": false, "since:2026-11-30 until:2026-11-30T11:30:00Z": true,
 		"7KQ2-9F3M": true, "7KQ29F3M": true, "4XyZ12abcd": true, "192.0.2.25": true, "192.0.2.0/24": true, "acme.test": true, "bulk.test": true, "other.test": false,
-		"quarantine": true, "-quarantine": false, "acme.test -spf:pass": false, "acme.test spf:pass": true, "helo:out.bulk.test": true,
+		"quarantine": true, "-quarantine": false, "fold:sender acme.test": true, "Fold:Sender": true, "acme.test -spf:pass": false, "acme.test spf:pass": true, "helo:out.bulk.test": true,
 	} {
 		q, err := store.ParseQuery(text, now, nil)
 		if err != nil {
@@ -51,6 +51,10 @@ func TestQueryErrors(t *testing.T) {
 		"ip:192.0.2.256":              `1 "192.0.2.256" is not an address or network write it like 192.0.2.25 or 2001:db8::/32`,
 		"since:yesterday":             `1 "yesterday" is not a time write it like 30d, 12h, 2026-11-30 or 2026-11-30T08:30:00Z`,
 		"author:":                     "1 author: has no value write it like author:acme.test",
+		"x.test -fold:sender":         "8 fold takes the value sender only write it like fold:sender",
+		"fold:author":                 "1 fold takes the value sender only write it like fold:sender",
+		"fold:":                       "1 fold: has no value write it like fold:sender",
+		"flod:sender":                 `1 there is no field "flod" did you mean fold:sender?`,
 		`rule:"x`:                     "6 the closing quotation mark is missing ",
 		"acme.test ref:zzz":           `11 "zzz" is not a reference write it like 7KQ2-9F3M`,
 		"since:1h until:2h":           "1 since: is not before until: ",

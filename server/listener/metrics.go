@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,6 +51,22 @@ const (
 type ListenerMetrics struct {
 	Connections prometheus.Gauge
 	Errors      *prometheus.CounterVec // kind
+	last        *atomic.Int64          // when the last connection came, in milliseconds since 1970
+}
+
+// LastConnection returns when the last connection came, the zero time if none did since the start.
+func (m ListenerMetrics) LastConnection() time.Time {
+	if ms := m.last.Load(); ms > 0 {
+		return time.UnixMilli(ms).UTC()
+	}
+	return time.Time{}
+}
+
+// connected notes that a connection came.
+func (m ListenerMetrics) connected() {
+	if m.last != nil {
+		m.last.Store(time.Now().UnixMilli())
+	}
 }
 
 // NewMetrics registers the metrics in a separate registry.
@@ -70,7 +87,7 @@ func NewMetrics(version string) *Metrics {
 	m.Listeners = map[string]ListenerMetrics{}
 	for _, door := range []string{Milter, Policy, SMTP} {
 		m.Listeners[door] = ListenerMetrics{Connections: m.gauge(door+"_connections", "Open connections."),
-			Errors: m.counter(door+"_errors_total", "Connections that ended with an error, by kind.", "kind")}
+			Errors: m.counter(door+"_errors_total", "Connections that ended with an error, by kind.", "kind"), last: new(atomic.Int64)}
 	}
 	m.PolicyRequests = m.counter("policy_requests_total", "Policy requests by the action of the answer.", "action")
 	m.Panics = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "postseal", Name: "panics_total", Help: "Recovered panics. Each is a bug: please report it."})

@@ -122,6 +122,7 @@ func (s *Server) Serve(l net.Listener) error {
 				conn.Close()
 				return ErrClosed
 			}
+			s.Engine.Metrics.Listeners[s.Name].connected()
 			s.begin(conn)
 			continue
 		}

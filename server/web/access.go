@@ -35,7 +35,9 @@ type Route struct {
 	Method  string // GET includes HEAD
 	Path    string // a pattern of http.ServeMux without a method
 	Access  Access
-	Page    bool // for people: users who are not logged in are sent to the login page
+	Page    bool   // for people: users who are not logged in are sent to the login page
+	Stream  bool   // it lasts as long as its reader: the number of those is limited
+	Asset   string // the name of a file that pages load, such as style.css; Path has a hash of its content too
 	Handler http.HandlerFunc
 }
 
@@ -60,6 +62,15 @@ func (w *web) admit(route Route) http.HandlerFunc {
 			return
 		case route.Access == Admin:
 			w.note(s, r)
+		}
+		if route.Stream {
+			end, refused := w.streams.begin(w.sessionOf(s, r))
+			if refused != nil {
+				rw.Header().Set("Retry-After", "5")
+				problem(rw, refused.Status, refused.Detail)
+				return
+			}
+			defer end()
 		}
 		route.Handler(rw, w.withUser(s, r))
 	}
@@ -163,6 +174,25 @@ func (w *web) userOf(s *listener.Snapshot, r *http.Request) (listener.User, bool
 		u.Role = listener.AdminRole
 	}
 	return u, true
+}
+
+// sessionOf names the session of a request. It is "" for programs that have the token, and for local clients without
+// one: they have no session.
+func (w *web) sessionOf(s *listener.Snapshot, r *http.Request) string {
+	text, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if bearer && s.Token.Is(text) {
+		return ""
+	}
+	if _, ok := w.sessions.valid(r, s); ok {
+		c, err := r.Cookie(cookieName(r))
+		if err == nil {
+			return "session " + c.Value
+		}
+	}
+	if u, known := w.userOf(s, r); known {
+		return "user " + u.Name // of the proxy, which keeps the session
+	}
+	return ""
 }
 
 // withUser returns r with who made it, for UserOf.

@@ -43,7 +43,7 @@ func (w *web) loginRoutes() []Route {
 // so a program that merely opens a link does not consume it.
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"{{with .Theme}} data-theme="{{.}}"{{end}}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Log in · postseal</title>
-<link rel="icon" href="/assets/icon.svg"><link rel="stylesheet" href="/assets/style.css"></head><body><main class="pub"><h1>Log in to postseal</h1>
+{{with .Icon}}<link rel="icon" href="{{.}}">{{end}}{{with .Style}}<link rel="stylesheet" href="{{.}}">{{end}}</head><body><main class="pub"><h1>Log in to postseal</h1>
 {{if .Problem}}<p class="note w" role="alert">{{.Problem}}</p>{{end}}
 {{if .Off}}<div class="state off"><p><b>This daemon has no token, so no one can log in.</b></p><p>Run it with a state directory (<code>STATE_DIRECTORY</code>, as systemd does), where it makes one, or set <code>[listen] http_token_file</code>.</p></div>{{else}}<form method="post" action="/login/enter"><input type="hidden" name="next" value="{{.Next}}">
 {{if .Code}}<input type="hidden" name="code" value="{{.Code}}"><p>This link opens the console once.</p>
@@ -57,8 +57,9 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 
 type loginData struct {
 	Next, Code, Problem, Theme string
-	Users                      bool // people log in with a name
-	Off                        bool // there is nothing to log in with
+	Icon, Style                string // paths
+	Users                      bool   // people log in with a name
+	Off                        bool   // there is nothing to log in with
 }
 
 func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
@@ -69,6 +70,7 @@ func (w *web) loginForm(rw http.ResponseWriter, r *http.Request) {
 func (w *web) showLogin(rw http.ResponseWriter, r *http.Request, status int, d loginData) {
 	s := w.engine.Current()
 	d.Theme, d.Users, d.Off = Theme(r), len(s.Users) > 0, d.Code == "" && !s.Token.Set() && len(s.Users) == 0
+	d.Icon, d.Style = w.assets["icon.svg"], w.assets["style.css"]
 	PageHeaders(rw)
 	rw.WriteHeader(status)
 	loginPage.Execute(rw, d) //nolint:errcheck // the client is gone

@@ -53,7 +53,6 @@ func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.Han
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		rw.Header().Set("Cache-Control", "no-store")
 		json.NewEncoder(rw).Encode(c)
 	}
 }
@@ -62,7 +61,6 @@ func JSON(e *listener.Engine, content func(*http.Request) (any, error)) http.Han
 // writes anything.
 func Stream(e *listener.Engine, f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Cache-Control", "no-store")
 		if err := f(rw, r); err != nil {
 			fail(e, rw, r, err)
 		}
@@ -97,12 +95,16 @@ func Routes(e *listener.Engine, more ...Route) []Route {
 func (w *web) handler(more ...Route) http.Handler {
 	mux := http.NewServeMux()
 	byPath := map[string]methods{}
+	w.assets = map[string]string{}
 	for _, route := range append(w.routes(), more...) {
 		if byPath[route.Path] == nil {
 			byPath[route.Path] = methods{}
 			mux.Handle(route.Path, byPath[route.Path])
 		}
 		byPath[route.Path][route.Method] = w.admit(route)
+		if route.Asset != "" {
+			w.assets[route.Asset] = route.Path
+		}
 	}
 	mux.HandleFunc("/", nothing)
 	return w.guard(mux)
@@ -155,6 +157,8 @@ type web struct {
 	ready    func(context.Context) error
 	sessions *sessions
 	logins   *ClientLimits
+	streams  streamLimits
+	assets   map[string]string // the path of each Route.Asset
 	hashing  sync.Mutex
 }
 
@@ -173,6 +177,7 @@ func (w *web) guard(next http.Handler) http.Handler {
 			}
 		}()
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		rw.Header().Set("Cache-Control", "no-store") // all but assets
 		next.ServeHTTP(rw, r)
 	})
 }

@@ -79,6 +79,15 @@ func (a *app) parseSearch(text string) (*store.Query, error) {
 	return q, err
 }
 
+// parseEach reads a search whose verdicts are shown one by one.
+func (a *app) parseEach(text string) (*store.Query, error) {
+	q, err := a.parseSearch(text)
+	if err == nil && q.Fold {
+		return nil, usage("search %q: verdicts that are shown one by one cannot be folded", text).or("leave out fold:sender")
+	}
+	return q, err
+}
+
 // messageIDKey returns the key of the Message-IDs in the history, nil if there are none.
 func (a *app) messageIDKey() (store.MessageIDKey, error) {
 	if err := a.usualConfig(); err != nil {
@@ -105,15 +114,21 @@ func (a historyCommands) historyCommand() *cobra.Command {
 hold: author, mailfrom, ip, helo, applied, action, reason, spf, dkim, arc, dmarc, policy,
 list, qid, ref, door, rule, messageid, domain, since, until. A comma separates
 alternatives, "-" negates, "*.acme.test" is any name below acme.test. A bare word is an
-address, a network, a domain, an action, a reference or a queue id, by its form.
+address, a network, a domain, an action, a reference or a queue id, by its form. With
+fold:sender, verdicts with the same author, sender, network, action and reason share a line.
 
 Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 		Example: `  postseal history --author acme.test --since 2d --action reject
   postseal history ip:192.0.2.0/24 applied:reject,quarantine -dkim:pass
   postseal history --since 7d --limit 0 --format csv
+  postseal history --since 7d applied:reject fold:sender
   postseal history --follow applied:reject`,
 		RunE: func(c *cobra.Command, words []string) error {
-			q, err := a.parseSearch(s.text(words))
+			parse := a.parseSearch
+			if follow {
+				parse = a.parseEach
+			}
+			q, err := parse(s.text(words))
 			if err != nil {
 				return err
 			}

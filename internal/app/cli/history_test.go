@@ -64,6 +64,10 @@ func TestHistory(t *testing.T) {
 		{"history -auther:acme.test", exitUsage, "did you mean author:acme.test?", ""},
 		{"history 7kq29f3m", exitOK, "7KQ2-9F3M", "V8J8"},
 		{"history --limit 1", exitOK, "there are more: raise --limit", "7KQ2"},
+		{"history fold:sender -author:acme.test", exitOK, "accept  bulk.test from =cmd.test", "7KQ2"},
+		{"history fold:author", exitUsage, "fold takes the value sender only", ""},
+		{"history --follow fold:sender", exitUsage, "cannot be folded", ""},
+		{"store export fold:sender", exitUsage, "cannot be folded", ""},
 		{"history --author other.test", exitOK, "no verdict matches", "7KQ2"},
 		{"history", exitOK, "2026-11-30: 12 verdicts are missing (disk, mx1)", ""},
 		{"history auther:acme.test", exitUsage, "did you mean author:acme.test?", ""},
@@ -136,7 +140,7 @@ func TestPruneClock(t *testing.T) {
 func TestHistoryForms(t *testing.T) {
 	url := storeOf(t, historyRows())
 	clock := []string{"--now", storetest.Now.Format(time.RFC3339), "--store", url}
-	for args, schema := range map[string]string{"history --format json": "verdicts", "history --format json --limit 1": "verdicts", "store status --format json": "store", "store check --format json": "store-check",
+	for args, schema := range map[string]string{"history --format json": "verdicts", "history --format json --limit 1": "verdicts", "history --format json fold:sender": "verdicts", "store status --format json": "store", "store check --format json": "store-check",
 		"domain acme.test --format json": "domain", "domain other.test --format json": "domain"} {
 		code, stdout, stderr := run(nil, "", append(strings.Fields(args), clock...)...)
 		if err := matchSchema(schema, stdout); code != exitOK || err != nil {
@@ -144,6 +148,9 @@ func TestHistoryForms(t *testing.T) {
 		}
 	}
 	_, stdout, _ := run(nil, "", append([]string{"history", "--format", "jsonl"}, clock...)...)
+	if code, _, stderr := run(nil, "", "tail", "fold:sender"); code != exitUsage || !strings.Contains(stderr, "leave out fold:sender") {
+		t.Errorf("tail: exit %d, %s", code, stderr)
+	}
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	var v struct{ Ref, Applied string }
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &v); err != nil || len(lines) != 2 || v.Ref != "7KQ29F3M" {

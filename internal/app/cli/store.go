@@ -258,7 +258,7 @@ databases and programs. To continue later, pass the id of the last line to --aft
 Exit codes: 0 done, 66 no history, 69 the database cannot be reached.`,
 		Example: "  postseal store export --since 1d --output day.jsonl\n  postseal store export --after 3758298412711559168",
 		RunE: func(c *cobra.Command, words []string) error {
-			q, err := a.parseSearch(s.text(words))
+			q, err := a.parseEach(s.text(words))
 			if err != nil {
 				return err
 			}

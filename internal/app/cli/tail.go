@@ -29,7 +29,7 @@ Exit codes: 0 interrupted, 69 the daemon cannot be reached, or it ended.`,
 		Example: "  postseal tail\n  postseal tail -applied:accept\n  postseal tail --author acme.test --format jsonl",
 		RunE: func(c *cobra.Command, words []string) error {
 			text := s.text(words)
-			if _, err := a.parseSearch(text); err != nil {
+			if _, err := a.parseEach(text); err != nil {
 				return err
 			}
 			return a.tail(c.Context(), address, text)

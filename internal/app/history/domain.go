@@ -74,6 +74,12 @@ func About(ctx context.Context, r store.Reader, name string, now time.Time, budg
 	return d, d.addFacts(ctx, r)
 }
 
+// Known returns what the store knows of a domain apart from its verdicts: selectors, policies and records.
+func Known(ctx context.Context, r store.Reader, name string) (*Domain, error) {
+	d := &Domain{Schema: DomainSchema, Domain: name}
+	return d, d.addFacts(ctx, r)
+}
+
 func (d *Domain) addFigures(f store.Figures) {
 	for _, h := range f.Hours {
 		day := store.DayOf(h.Start).String()

@@ -25,6 +25,7 @@ const (
 // Verdict is one row. Arrays are never null.
 type Verdict struct {
 	ID      string    `json:"id,omitempty"` // the cursor of this row; absent until a database has it
+	N       int       `json:"n,omitempty"`  // with fold:sender, the verdicts that this one, the newest of them, stands for
 	Ref     string    `json:"ref"`
 	At      time.Time `json:"at"`
 	QID     string    `json:"qid"`
@@ -256,15 +257,27 @@ type Options struct {
 	Budget  time.Duration // for the rows, and again for the figures
 }
 
-// Find returns a page of a search.
+// Find returns a page of a search, with a row for each sender if the search says fold:sender.
 func Find(ctx context.Context, r store.Reader, q *store.Query, o Options) (*Page, error) {
 	p := &Page{Schema: Schema, Query: q.Text, Verdicts: []Verdict{}, CountIs: "unknown", Histogram: []Bar{}, Top: map[string][]Value{}, Lost: []Lost{}}
-	found, err := store.Search(ctx, r, q, o.After, o.Limit, o.Budget)
+	search := store.Search
+	var counts []int
+	if q.Fold {
+		search = func(ctx context.Context, r store.Reader, q *store.Query, before int64, limit int, budget time.Duration) (found store.Page, err error) {
+			found, counts, err = senders(ctx, r, q, before, limit, budget)
+			return found, err
+		}
+	}
+	found, err := search(ctx, r, q, o.After, o.Limit, o.Budget)
 	if err != nil {
 		return nil, err
 	}
 	for i := range found.Rows {
-		p.Verdicts = append(p.Verdicts, FromRow(&found.Rows[i]))
+		v := FromRow(&found.Rows[i])
+		if counts != nil {
+			v.N = counts[i]
+		}
+		p.Verdicts = append(p.Verdicts, v)
 	}
 	if found.Next > 0 {
 		p.Next = Cursor(found.Next)

@@ -36,7 +36,11 @@ func (p *Page) Verdict(v *history.Verdict) error {
 	if v.Action != v.Applied {
 		was = p.Style.Dim(" (" + v.Action + ")")
 	}
-	head := fmt.Sprintf("%s %s %s%s", p.Style.Dim(v.At.Format(historyTime)), p.Style.Symbol(tone), p.Style.Paint(tone, v.Applied), was)
+	times := ""
+	if v.N > 1 {
+		times = p.Style.Text(fmt.Sprintf(" ×%d", v.N))
+	}
+	head := fmt.Sprintf("%s %s %s%s%s", p.Style.Dim(v.At.Format(historyTime)), p.Style.Symbol(tone), p.Style.Paint(tone, v.Applied), was, times)
 	names := p.Style.Sanitize(dashes(v.Author), 60) + " from " + p.Style.Sanitize(dashes(v.MailFrom), 60) + p.Style.Dim(" at "+p.clean(dashes(v.Client)))
 	p.line("%s  %s  %s", head, names, p.Style.Dim(p.clean(strings.TrimSpace(dashed(v.Ref)+" "+v.QID))))
 	if p.Quiet {

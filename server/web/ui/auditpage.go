@@ -58,7 +58,11 @@ const historyShown = 4
 // auditForm redirects a domain from the form to its page.
 func (u *ui) auditForm(rw http.ResponseWriter, r *http.Request) {
 	if name := strings.TrimSpace(r.URL.Query().Get("domain")); name != "" {
-		http.Redirect(rw, r, "/audit/"+url.PathEscape(name), http.StatusSeeOther)
+		to := straightTo(name)
+		if !strings.HasPrefix(to, "/v/") && !strings.HasPrefix(to, searchLink("ip:")) { // what was typed is a domain
+			to = "/audit/" + url.PathEscape(name)
+		}
+		http.Redirect(rw, r, to, http.StatusSeeOther)
 		return
 	}
 	d := &auditData{Words: "What do receivers see of a domain?", Own: u.source.Domains(r.Context())}

@@ -12,14 +12,33 @@ import (
 	"postseal/server/web"
 )
 
-// asset is a file that reveals nothing about mail: the login page needs it too. It is compressed once.
-func asset(name, media string, content []byte) web.Route {
+// assets are the files that pages load.
+var assets = map[string]struct {
+	media   string
+	content []byte
+}{
+	"style.css": {"text/css; charset=utf-8", style},
+	"app.js":    {"text/javascript; charset=utf-8", script},
+	"icon.svg":  {"image/svg+xml", icon},
+}
+
+// assetPath returns the address of an asset. It has a hash of the content, so a browser never asks for the same
+// content again, and never takes that of another version.
+func assetPath(name string) string {
+	sum := sha256.Sum256(assets[name].content)
+	base, form, _ := strings.Cut(name, ".")
+	return "/assets/" + base + "." + hex.EncodeToString(sum[:8]) + "." + form
+}
+
+// assetRoute serves an asset. It reveals nothing about mail: the login page needs it too. It is compressed once.
+func assetRoute(name string) web.Route {
+	content, media := assets[name].content, assets[name].media
 	sum := sha256.Sum256(content)
 	tag, small := hex.EncodeToString(sum[:8]), compress(content, gzip.BestCompression)
-	return web.Route{Method: http.MethodGet, Path: "/assets/" + name, Access: web.Open, Handler: func(rw http.ResponseWriter, r *http.Request) {
+	return web.Route{Method: http.MethodGet, Path: assetPath(name), Asset: name, Access: web.Open, Handler: func(rw http.ResponseWriter, r *http.Request) {
 		h := rw.Header()
 		h.Set("Content-Type", media)
-		h.Set("Cache-Control", "no-cache")
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Vary", "Accept-Encoding")
 		h.Set("ETag", `"`+tag+`"`)
 		body := content

@@ -162,15 +162,7 @@ func networkOf(client string) string {
 	if err != nil {
 		return client
 	}
-	bits := 24
-	if ip.Is6() {
-		bits = 48
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return client
-	}
-	return p.String()
+	return history.Network(ip).String()
 }
 
 // number writes an integer with commas.
@@ -219,17 +211,16 @@ func when(t, now time.Time) string {
 	return t.UTC().Format("2\u00a0Jan 15:04:05")
 }
 
-// tableRow is a verdict in a table.
+// tableRow is a verdict in a table, or several that repeat it.
 type tableRow struct {
 	*history.Verdict
-	Now time.Time
+	Times  int // how many
+	Now    time.Time
+	Within string // the search that the table shows
 }
 
-func rowOf(v any, now time.Time) tableRow {
-	if x, ok := v.(history.Verdict); ok {
-		return tableRow{&x, now}
-	}
-	return tableRow{v.(*history.Verdict), now}
+func rowOf(v *history.Verdict, times int, now time.Time, within string) tableRow {
+	return tableRow{v, max(times, 1), now, within}
 }
 
 // sentence begins with a capital letter and ends with a full stop.

@@ -42,7 +42,7 @@ func TestGolden(t *testing.T) {
 		path   string
 	}{
 		{"live", full, "/live?follow=0"}, {"live-off", off, "/live?follow=0"}, {"live-failing", failing, "/live?follow=0"}, {"live-slow", &source{db: slowReports{}}, "/live?follow=0"},
-		{"search", full, "/search?q=author:bank.test"}, {"search-wrong", full, "/search?q=authr:x"}, {"search-failing", failing, "/search?q=x.test"}, {"search-none", full, "/search?q=author:none.test"},
+		{"search", full, "/search?q=author:bank.test"}, {"search-wrong", full, "/search?q=authr:x"}, {"search-failing", failing, "/search?q=domain:x.test"}, {"search-none", full, "/search?q=author:none.test"},
 		{"message", full, "/v/" + ref}, {"message-now", full, "/v/" + ref + "?dns=now"}, {"message-failing", failing, "/v/" + ref}, {"message-unknown", full, "/v/ZZZZZZZZ"},
 		{"whatif", full, "/whatif"}, {"whatif-off", off, "/whatif"}, {"audit", full, "/audit/acme.test"}, {"audit-form", full, "/audit"}, {"audit-running", full, "/audit/running.test"}, {"audit-old", full, "/audit/old.test"}, {"audit-history", full, "/audit/acme.test/history"},
 		{"watch", full, "/audit/watch"}, {"watch-off", off, "/audit/watch"}, {"bulk", full, "/bulk"}, {"bulk-off", off, "/bulk"}, {"job", full, "/bulk/" + done}, {"job-stopped", full, "/bulk/" + stopped + "?grade=C"},

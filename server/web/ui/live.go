@@ -28,6 +28,8 @@ type liveData struct {
 	Figures []figure
 	Notices *Attention
 	Lines   []line
+	Quiet   *quiet // nil while mail comes
+	Within  string // the search of the lines
 	Show    string
 	Paused  bool
 	Query   string
@@ -41,7 +43,7 @@ type figure struct {
 	Action, Name string
 	Count        int
 	Share        float64
-	LastHour     int
+	Rate         float64 // a minute, in the last recentTime
 	Bars         []bar
 }
 
@@ -67,6 +69,10 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 	if d.Show == "" {
 		d.Show = "exceptions"
 	}
+	if to := straightTo(strings.TrimSpace(d.Query)); to != "" {
+		http.Redirect(rw, r, to, http.StatusSeeOther)
+		return
+	}
 	d.Stream = "?" + url.Values{"show": {d.Show}, "q": {d.Query}}.Encode()
 	refresh := liveSecond
 	if d.Paused {
@@ -79,49 +85,68 @@ func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
 		u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 		return
 	}
-	if err := u.fillLive(r, db, d); err != nil {
+	switch ref, err := u.fillLive(r, db, d); {
+	case err != nil:
 		d.Words, d.State = "Whether mail flows is not known.", failedState(r, err, "The history cannot be read")
+	case ref != "":
+		http.Redirect(rw, r, "/v/"+ref, http.StatusSeeOther)
+		return
 	}
 	u.show(rw, r, http.StatusOK, "live", "Live", refresh, d)
 }
 
-func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) error {
+// fillLive reads what the page shows, or returns the reference of the message whose queue ID was typed.
+func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string, err error) {
 	now := u.source.Now()
 	terms := d.Query
 	if d.Show != "all" && d.Show != "exceptions" {
 		terms += " applied:" + d.Show
 	}
+	if d.Within = strings.TrimSpace(folding.ReplaceAllString(terms, " ")); d.Show == "exceptions" {
+		d.Within = strings.TrimSpace(d.Within + " -applied:accept")
+	}
 	q, err := store.ParseQuery(terms, now, u.source.MessageIDKey())
 	if problem, ok := queryError(err); ok {
 		d.Problem, q = problem, &store.Query{}
 	} else if err != nil {
-		return err
+		return "", err
 	}
 	var page *history.Page
 	var hours []store.Hour
+	var rates [len(store.HourActions)]int
 	day := store.DayOf(store.Millis(now))
 	newest, err := u.source.Newest(func() (err error) {
 		if page, err = history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget}); err != nil {
 			return err
 		}
-		hours, err = db.Hours(r.Context(), day, &store.Query{})
+		if hours, err = db.Hours(r.Context(), day, &store.Query{}); err != nil {
+			return err
+		}
+		rates, err = recent(r.Context(), db, now)
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
+	}
+	if ref := refOfQueue(d.Query, page); ref != "" {
+		return ref, nil
 	}
 	d.From = newest.Last
 	page.Verdicts = newest.merge(page.Verdicts, q)
-	d.Figures = figures(newest.count(hours, day), now)
-	d.Lines = fold(page.Verdicts, d.Show == "exceptions")
-	d.Words = flowing(page.Verdicts, d.Figures, now) + d.Notices.words()
+	d.Figures = figures(newest.count(hours, day))
+	newest.rate(d.Figures, rates, now)
+	d.Lines = fold(page.Verdicts, d.Show == "exceptions" || q.Fold)
+	if d.Quiet, err = u.quiet(r.Context(), db, &newest, now); err != nil {
+		return "", err
+	}
+	d.Words = flowing(d.Quiet, d.Figures) + d.Notices.words()
 	if len(page.Verdicts) == 0 {
-		d.State = &State{"empty", "The history contains no verdicts yet.", "Send mail through Postfix; run postseal doctor to check that Postfix reaches the daemon."}
+		d.State = &State{"empty", "The history contains no verdicts yet.", "Send mail through Postfix."}
 		if d.Query != "" || terms != "" {
 			d.State = &State{"empty", "Nothing matches.", "Show all, or remove a term."}
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // merge adds the newest verdicts that a search finds to those of the history.
@@ -164,10 +189,9 @@ func (n *Newest) count(hours []store.Hour, day store.Day) []store.Hour {
 }
 
 // figures counts today's verdicts by action.
-func figures(hours []store.Hour, now time.Time) []figure {
+func figures(hours []store.Hour) []figure {
 	list := make([]figure, len(store.HourActions))
 	total := 0
-	this := now.UTC().Truncate(time.Hour)
 	for i, action := range store.HourActions {
 		f := figure{Action: action, Name: actionNames[action]}
 		most := 1
@@ -177,9 +201,6 @@ func figures(hours []store.Hour, now time.Time) []figure {
 			counts[at.Hour()] = h.Count[i]
 			f.Count += h.Count[i]
 			most = max(most, h.Count[i])
-			if at.Equal(this) {
-				f.LastHour = h.Count[i]
-			}
 		}
 		for hour, n := range counts {
 			height := float64(n) / float64(most) * 100
@@ -197,22 +218,19 @@ func figures(hours []store.Hour, now time.Time) []figure {
 }
 
 // flowing returns the answer of the page.
-func flowing(newest []history.Verdict, f []figure, now time.Time) string {
-	if len(newest) == 0 {
-		return "No mail in this view."
+func flowing(q *quiet, f []figure) string {
+	if q != nil {
+		return q.Words
 	}
-	if quiet := now.Sub(newest[0].At); quiet > 10*time.Minute {
-		return fmt.Sprintf("No mail for %s.", quiet.Truncate(time.Minute))
-	}
-	refused, held := f[2].LastHour, f[1].LastHour
-	words := fmt.Sprintf("Mail is flowing: %s accepted this hour", number(f[0].LastHour))
+	accepted, held, refused, later := f[0].Rate, f[1].Rate, f[2].Rate, f[3].Rate
+	words := fmt.Sprintf("Mail is flowing: %s accepted a minute", rate(accepted))
 	switch {
-	case refused+held+f[3].LastHour == 0:
+	case refused+held+later == 0:
 		return words + ", nothing else."
-	case f[3].LastHour > 0:
-		return fmt.Sprintf("%s, %s rejected, %s quarantined, %s deferred.", words, number(refused), number(held), number(f[3].LastHour))
+	case later > 0:
+		return fmt.Sprintf("%s, %s rejected, %s quarantined, %s deferred.", words, rate(refused), rate(held), rate(later))
 	}
-	return fmt.Sprintf("%s, %s rejected, %s quarantined.", words, number(refused), number(held))
+	return fmt.Sprintf("%s, %s rejected, %s quarantined.", words, rate(refused), rate(held))
 }
 
 // fold combines consecutive accepted mail into one line, if runs is set, and repeats with the

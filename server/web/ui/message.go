@@ -31,6 +31,14 @@ type messageData struct {
 	Wait     *waterfall // nil without timings
 	Postman  string     // text to copy for the postmaster
 	Shown    bool       // local parts and subject, because an administrator asked for them
+	Within   *within    // the search that it was found by, nil without one
+}
+
+// within are the verdicts next to this one in a search.
+type within struct {
+	Query        string
+	Results      string // URL of the search
+	Newer, Older string // references, "" where there is none
 }
 
 // patienceDNS is how long a message page waits for the DNS of now.
@@ -40,10 +48,34 @@ const patienceDNS = 20 * time.Second
 type step struct{ Name, Tone, Symbol, Words, Detail string }
 
 // message answers: why this verdict, and what would the sender have to change?
-func (u *ui) message(rw http.ResponseWriter, r *http.Request) { u.showMessage(rw, r, false) }
+func (u *ui) message(rw http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("ref")
+	for form, show := range map[string]http.HandlerFunc{".txt": u.messageText, ".json": u.source.Story, ".bundle": bundleOf} {
+		if ref, ok := strings.CutSuffix(name, form); ok {
+			r.SetPathValue("ref", ref)
+			show(rw, r)
+			return
+		}
+	}
+	u.showMessage(rw, r, false)
+}
 
 func (u *ui) showMessage(rw http.ResponseWriter, r *http.Request, private bool) {
-	d := &messageData{Shown: private, Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
+	d, status := u.loadMessage(r)
+	d.Shown = private
+	title := dashed(d.Ref)
+	switch status {
+	case http.StatusServiceUnavailable:
+		title = "Not known"
+	case http.StatusNotFound:
+		title = "Not found"
+	}
+	u.show(rw, r, status, "message", title, 0, d)
+}
+
+// loadMessage reads what is known of a message.
+func (u *ui) loadMessage(r *http.Request) (d *messageData, status int) {
+	d = &messageData{Ref: store.Clean(strings.ToUpper(strings.ReplaceAll(r.PathValue("ref"), "-", "")))}
 	failed := u.findVerdict(r, d)
 	again := r.URL.Query().Get("dns") == "now"
 	ctx, cancel := context.WithTimeout(r.Context(), map[bool]time.Duration{true: patienceDNS, false: patience}[again])
@@ -61,20 +93,18 @@ func (u *ui) showMessage(rw http.ResponseWriter, r *http.Request, private bool) 
 		d.NoStory = "The evidence cannot be evaluated: " + store.Clean(err.Error())
 	}
 	d.State = failed
-	if d.Verdict == nil && d.Evidence == nil && failed != nil {
-		u.show(rw, r, http.StatusServiceUnavailable, "message", "Not known", 0, d)
-		return
-	}
-	if d.Verdict == nil && d.Evidence == nil {
-		u.show(rw, r, http.StatusNotFound, "message", "Not found", 0, d)
-		return
+	switch {
+	case d.Verdict == nil && d.Evidence == nil && failed != nil:
+		return d, http.StatusServiceUnavailable
+	case d.Verdict == nil && d.Evidence == nil:
+		return d, http.StatusNotFound
 	}
 	d.describe()
 	if d.Evidence != nil {
 		d.Postman = d.Evidence.Private.Mask(d.Postman)
 	}
 	u.countLike(r, d)
-	u.show(rw, r, http.StatusOK, "message", dashed(d.Ref), 0, d)
+	return d, http.StatusOK
 }
 
 // Heading is the first line: what was done.
@@ -142,24 +172,52 @@ func (u *ui) findVerdict(r *http.Request, d *messageData) *State {
 	if db == nil {
 		return nil
 	}
-	field := "qid:" + quoted(r.PathValue("ref"))
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	terms := []string{"qid:" + quoted(r.PathValue("ref"))} // it may look like a reference
 	if isRef(d.Ref) {
-		field = "ref:" + d.Ref
+		terms = []string{"ref:" + d.Ref, terms[0]}
 	}
-	q, err := store.ParseQuery(field, u.source.Now(), u.source.MessageIDKey())
+	for _, term := range terms {
+		q, err := store.ParseQuery(term, u.source.Now(), u.source.MessageIDKey())
+		if err != nil {
+			return nil
+		}
+		page, err := history.Find(ctx, db, q, history.Options{Limit: pageRows, Budget: budget})
+		if err != nil {
+			return failedState(r.WithContext(ctx), err, "The history cannot be read")
+		}
+		if len(page.Verdicts) > 0 {
+			d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
+			d.Within = u.within(ctx, r, db, d.Verdict)
+			return nil
+		}
+	}
+	return nil
+}
+
+// within finds the verdicts before and after this one in the search that the address names with q.
+func (u *ui) within(ctx context.Context, r *http.Request, db store.Reader, v *history.Verdict) *within {
+	if !r.URL.Query().Has("q") {
+		return nil
+	}
+	text := r.URL.Query().Get("q")
+	q, err := store.ParseQuery(text, u.source.Now(), u.source.MessageIDKey())
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
-	page, err := history.Find(ctx, db, q, history.Options{Limit: pageRows, Budget: budget})
-	if err != nil {
-		return failedState(r.WithContext(ctx), err, "The history cannot be read")
+	at, err := history.ParseCursor(v.ID)
+	if err != nil || at == 0 {
+		return nil
 	}
-	if len(page.Verdicts) > 0 {
-		d.Verdict, d.Others, d.Ref = &page.Verdicts[0], len(page.Verdicts)-1, page.Verdicts[0].Ref
+	w := &within{Query: q.Text, Results: searchLink(q.Text)}
+	if found, err := store.Search(ctx, db, q, at, 1, budget); err == nil && len(found.Rows) > 0 {
+		w.Older = found.Rows[0].Ref
 	}
-	return nil
+	if rows, err := store.Newer(ctx, db, q, at, 1); err == nil && len(rows) > 0 {
+		w.Newer = rows[0].Ref
+	}
+	return w
 }
 
 // describe builds the path, the search for similar verdicts and the text for the postmaster.

@@ -1,13 +1,17 @@
 package ui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
+	"postseal/domain"
 	"postseal/internal/app/history"
 	"postseal/store"
 )
@@ -19,11 +23,19 @@ type searchData struct {
 	Problem *store.QueryError
 	Words   string
 	Page    *history.Page
+	Lines   []line
+	Within  string // the search without fold:sender
 	Hours   []hourBar
 	Ends    []string // the first and the last hour of Hours
 	Tops    []top
+	Newer   string // URL of the page before
 	Next    string // URL of the next page
-	Export  string // URL of the same result as JSON
+	Export  string // URL of the same result as JSON lines
+	Fold    string // URL of the same result, folded or not
+	Folded  bool
+	Follow  string // URL of the page Live with this search
+	Domain  string // that the search is about, alone
+	Known   *history.Domain
 }
 
 // hourBar is one hour of the histogram.
@@ -59,12 +71,28 @@ func queryError(err error) (*store.QueryError, bool) {
 	return wrong, ok
 }
 
+// problem is what is wrong with a search, with the word that it is about.
+type problem struct {
+	*store.QueryError
+	At                  int // the character, from 1 on
+	Before, Word, After string
+}
+
+func problemOf(e *store.QueryError, query string) problem {
+	at := min(max(e.Offset, 0), len(query))
+	end := len(query)
+	if i := strings.IndexByte(query[at:], ' '); i >= 0 {
+		end = at + i
+	}
+	return problem{e, utf8.RuneCountInString(query[:at]) + 1, query[:at], query[at:end], query[end:]}
+}
+
 // search answers: what happened to that message or sender? A search that identifies one message
 // redirects to its page.
 func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	d := &searchData{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
-	if ref := strings.ReplaceAll(strings.ToUpper(d.Query), "-", ""); len(ref) == 8 && isRef(ref) {
-		http.Redirect(rw, r, "/v/"+ref, http.StatusSeeOther)
+	if to := straightTo(d.Query); to != "" {
+		http.Redirect(rw, r, to, http.StatusSeeOther)
 		return
 	}
 	db, why := u.source.Store()
@@ -87,19 +115,50 @@ func (u *ui) search(rw http.ResponseWriter, r *http.Request) {
 	u.show(rw, r, status, "search", "Search", 0, d)
 }
 
-// queueID returns the reference of the only message found, if the search is its queue ID alone.
-func (d *searchData) queueID() string {
-	if d.Query == "" || len(d.Page.Verdicts) != 1 || d.Page.Verdicts[0].QID != d.Query {
+// notInDomains are the characters that a word must not have to be taken for a domain.
+const notInDomains = " \t\r\n\",:;<>()[]{}/\\@?#%=&"
+
+// straightTo returns the address of the page of a word that was typed alone: a message for its reference, the search for
+// a domain, an address or a network. It is "" for other text.
+func straightTo(text string) string {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return searchLink("ip:" + ip.Unmap().WithZone("").String())
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return searchLink("ip:" + p.Masked().String())
+	}
+	if isRef(text) && !strings.HasPrefix(text, "-") {
+		return "/v/" + text // as it was typed: a queue ID may look like a reference
+	}
+	name := text
+	if i := strings.LastIndexByte(text, '@'); i > 0 { // rows hold domains only
+		name = text[i+1:]
+	}
+	if !strings.Contains(name, ".") || strings.HasPrefix(text, "-") || strings.ContainsAny(name, notInDomains) || strings.ContainsAny(text, " \t\r\n<>") {
 		return ""
 	}
-	return d.Page.Verdicts[0].Ref
+	parsed, err := domain.Parse(name)
+	if err != nil {
+		return ""
+	}
+	return searchLink("domain:" + string(parsed))
 }
 
-// isRef reports whether s contains only the letters of a reference.
+// queueID returns the reference of the only message found, if the search is its queue ID alone.
+func (d *searchData) queueID() string { return refOfQueue(d.Query, d.Page) }
+
+// refOfQueue returns the reference of the only message of a page, if the search is its queue ID alone, else "".
+func refOfQueue(query string, p *history.Page) string {
+	if query == "" || p == nil || len(p.Verdicts) != 1 || p.Verdicts[0].QID != query {
+		return ""
+	}
+	return p.Verdicts[0].Ref
+}
+
+// isRef reports whether s is a reference, with or without its dash, in upper or lower case.
 func isRef(s string) bool {
 	_, ok := store.RefNumber(s)
-	_, err := netip.ParseAddr(s)
-	return ok && err != nil
+	return ok
 }
 
 func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
@@ -119,16 +178,82 @@ func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
 	if err != nil {
 		return err
 	}
+	d.Folded = q.Fold
 	d.describe()
+	if len(q.Terms) == 1 && q.Since == 0 && q.Until == 0 {
+		d.about(r, db, &q.Terms[0])
+	}
+	if after > 0 {
+		d.Newer = d.address(d.before(r.Context(), db, q))
+	}
 	return nil
 }
+
+// about shows what is known of the domain, if the search is about one alone.
+func (d *searchData) about(r *http.Request, db store.Reader, t *store.Term) {
+	const shown = 5
+	switch t.Field {
+	case store.FieldDomain, store.FieldAuthor, store.FieldMailFrom:
+	default:
+		return
+	}
+	if t.Not || len(t.Values) != 1 || strings.HasPrefix(t.Values[0], "*") || t.Values[0] == "<>" {
+		return
+	}
+	d.Domain = t.Values[0]
+	known, err := history.Known(r.Context(), db, d.Domain)
+	if err != nil {
+		return // the search was answered
+	}
+	known.Selectors, known.Policies = known.Selectors[:min(shown, len(known.Selectors))], known.Policies[:min(shown, len(known.Policies))]
+	d.Known = known
+}
+
+// before returns the cursor of the page before this one, "" for the first: its verdicts are the next newer ones. A page of
+// senders has no size in verdicts, so the first one is before it.
+func (d *searchData) before(ctx context.Context, db store.Reader, q *store.Query) string {
+	if q.Fold || len(d.Page.Verdicts) == 0 {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	first, err := history.ParseCursor(d.Page.Verdicts[0].ID)
+	if err != nil {
+		return ""
+	}
+	newer, err := store.Newer(ctx, db, q, first, pageRows+1)
+	if err != nil || len(newer) <= pageRows {
+		return ""
+	}
+	return history.Cursor(newer[pageRows].ID)
+}
+
+// address returns the URL of the page of this search that begins after a cursor.
+func (d *searchData) address(after string) string {
+	v := url.Values{"q": {d.Query}}
+	if after != "" {
+		v.Set("after", after)
+	}
+	return "/search?" + v.Encode()
+}
+
+// folding finds the term that folds a search.
+var folding = regexp.MustCompile(`(?i)(^|\s)fold:"?sender"?(\s|$)`)
 
 // describe builds the words, charts and links of the result page.
 func (d *searchData) describe() {
 	p := d.Page
-	d.Export = "/v1/verdicts?" + url.Values{"q": {d.Query}, "limit": {"1000"}}.Encode()
+	d.Export = "/search.jsonl?" + url.Values{"q": {d.Query}}.Encode()
 	if p.Next != "" {
-		d.Next = "/search?" + url.Values{"q": {d.Query}, "after": {p.Next}}.Encode()
+		d.Next = d.address(p.Next)
+	}
+	d.Within = strings.TrimSpace(folding.ReplaceAllString(d.Query, " "))
+	if d.Fold = searchLink(strings.TrimSpace(d.Query + " fold:sender")); d.Folded {
+		d.Fold = searchLink(d.Within)
+	}
+	d.Follow = "/live?" + url.Values{"show": {"all"}, "q": {d.Within}}.Encode()
+	for i := range p.Verdicts {
+		d.Lines = append(d.Lines, line{Verdict: &p.Verdicts[i], Times: p.Verdicts[i].N})
 	}
 	switch {
 	case len(p.Verdicts) == 0:

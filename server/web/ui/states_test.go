@@ -25,8 +25,8 @@ var pageStates = []struct {
 	name, route, path         string
 	slow, empty, failed, offs string
 }{
-	{"live", "/live", "/live?follow=0", "The history cannot be read: the database did not answer within", "No mail in this view.", "The history cannot be read: disk on fire", `[store] url = "sqlite:`},
-	{"search", "/search", "/search?q=x.test", "The history cannot be searched: the database did not answer within", "Remove a term, or search further back", "The history cannot be searched: disk on fire", `[store] url = "sqlite:`},
+	{"live", "/live", "/live?follow=0", "The history cannot be read: the database did not answer within", "No mail yet.", "The history cannot be read: disk on fire", `[store] url = "sqlite:`},
+	{"search", "/search", "/search?q=domain:x.test", "The history cannot be searched: the database did not answer within", "Remove a term, or search further back", "The history cannot be searched: disk on fire", `[store] url = "sqlite:`},
 	{"message", "/v/{ref}", "/v/" + store.RefText(1000), "The history cannot be read: the database did not answer within", "Neither the history nor the evidence has", "cannot be looked up The history cannot be read: disk on fire", "Nothing is known of"},
 	{"whatif", "/whatif", "/whatif", "0 of 20 messages done", "look further back", "The evidence cannot be compared: disk on fire", "remove [bundles] dir"},
 	{"audit-form", "/audit", "/audit", "", "What do receivers see of a domain?", "", ""}, // a form

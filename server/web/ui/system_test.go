@@ -59,7 +59,7 @@ func (s *source) SetLogLevel(string) error     { return s.failure }
 func inspectedSystem() *System {
 	until := now.Add(9 * time.Minute)
 	return &System{Schema: SystemSchema, Host: "mx.example.net", Version: "test", Revision: "0123456789abcdef", Go: "1.26", Started: now.Add(-75 * time.Hour),
-		Listeners: []Listening{{"milter", "127.0.0.1:8895", 41}, {"policy", "127.0.0.1:8892", 3}, {"http", "127.0.0.1:8896", -1}},
+		Listeners: []Listening{{Name: "milter", Address: "127.0.0.1:8895", Connections: 41}, {Name: "policy", Address: "127.0.0.1:8892", Connections: 3}, {Name: "http", Address: "127.0.0.1:8896", Connections: -1}},
 		Resolver:  ResolverState{Servers: []NameServer{{"127.0.0.1:53", 0.4, ""}, {"192.0.2.53:53", 0, "timeout"}}, Queries: 71204, Failures: map[string]uint64{"servfail": 12, "timeout": 3}, P50: 4, P99: 100, Hits: 931, Misses: 69, Entries: 4100, Bytes: 3 << 20, Most: 32 << 20},
 		Log:       LogLevel{"debug", "info", &until}, Health: noticed().Health,
 		Checks:  []doctor.Finding{{Check: "milter", Level: doctor.OK, Text: "milter answers (version 6)"}, {Check: "resolver", Level: doctor.Warn, Text: "the resolver does not validate", Hint: hostile}, {Check: "postfix", Level: doctor.Skip, Text: "is not installed"}},

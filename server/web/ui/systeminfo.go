@@ -38,6 +38,8 @@ type Listening struct {
 	Name        string `json:"name"`
 	Address     string `json:"address"`
 	Connections int    `json:"connections"` // that are open; -1 if they are not counted
+	// Last is when the last connection came; nil if none did since the start, or if they are not counted.
+	Last *time.Time `json:"last_connection,omitempty"`
 }
 
 // ResolverState is how DNS queries are answered.

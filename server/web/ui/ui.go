@@ -41,9 +41,13 @@ type Source interface {
 	Newest(read func() error) (Newest, error)
 	// Attention returns what needs a person now.
 	Attention(ctx context.Context) *Attention
+	// Listeners are the open listeners, with their connections.
+	Listeners() []Listening
 	// Explain evaluates the evidence of a verdict again. The error is a *web.Refusal if none is
 	// stored.
 	Explain(ctx context.Context, ref string, now bool) (*Explained, error)
+	// Story answers GET /v1/verdicts/{ref}/story, which is /v/REF.json too.
+	Story(rw http.ResponseWriter, r *http.Request)
 	// Audit audits a domain, or returns the last result. The error is a *web.Refusal if the request is
 	// wrong.
 	Audit(r *http.Request) (Audited, error)
@@ -197,6 +201,7 @@ func Routes(s Source) []web.Route {
 		page("/{$}", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/live", http.StatusSeeOther) }),
 		page("/live", patient(u.live)),
 		page("/search", patient(u.search)),
+		{Method: http.MethodGet, Path: "/search.jsonl", Access: web.Reader, Handler: u.export},
 		page("/v/{ref}", u.message),
 		page("/audit", u.auditForm),
 		page("/audit/{domain}", u.audit),
@@ -225,9 +230,9 @@ func Routes(s Source) []web.Route {
 		act("/audit/watch/set", u.watchSet),
 		act("/bulk/start", u.bulkStart),
 		act("/bulk/{job}/act", u.jobAct),
-		asset("style.css", "text/css; charset=utf-8", style),
-		asset("app.js", "text/javascript; charset=utf-8", script),
-		asset("icon.svg", "image/svg+xml", icon),
+		assetRoute("style.css"),
+		assetRoute("app.js"),
+		assetRoute("icon.svg"),
 	}
 }
 
@@ -235,8 +240,9 @@ var pageNames = []string{"live", "search", "message", "audit", "system", "whatif
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
+	more := template.FuncMap{"asset": assetPath, "rate": rate, "listener": listenerName, "problem": problemOf}
 	for _, name := range pageNames {
-		all[name] = template.Must(template.New(name+".html").Funcs(funcs).ParseFS(pages, "pages/frame.html", "pages/parts.html", "pages/reportparts.html", "pages/"+name+".html"))
+		all[name] = template.Must(template.New(name+".html").Funcs(funcs).Funcs(more).ParseFS(pages, "pages/frame.html", "pages/parts.html", "pages/reportparts.html", "pages/"+name+".html"))
 	}
 	return all
 }
@@ -273,8 +279,8 @@ var (
 // hints are the keys in the footer of each page. All keys are in the list of the key "?".
 var hints = map[string][]hint{
 	"live":    {{[]string{"/"}, "filter"}, toMove, toOpen, {[]string{"p"}, "pause"}},
-	"search":  {{[]string{"/"}, "search"}, toMove, toOpen, {[]string{"]"}, "older"}},
-	"message": {{[]string{"j", "k"}, "section"}, {[]string{"c"}, "copy"}, {[]string{"r"}, "run again"}, {[]string{"e"}, "exempt"}},
+	"search":  {{[]string{"/"}, "search"}, toMove, toOpen, {[]string{"[", "]"}, "newer, older"}},
+	"message": {{[]string{"j", "k"}, "section"}, {[]string{"c"}, "copy"}, {[]string{"r"}, "run again"}, {[]string{"e"}, "exempt"}, {[]string{"[", "]"}, "previous, next result"}},
 	"whatif":  {toMove, toOpen},
 	"audit":   {toDomain, {[]string{"j", "k"}, "section"}, {[]string{"y"}, "copy the record"}, {[]string{"w"}, "watch"}},
 	"watch":   {toDomain, toMove, toOpen},

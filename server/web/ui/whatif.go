@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,10 @@ type whatIfData struct {
 	State       *State
 	Words       string
 	A, B, Since string
+	Group       string // sender or author: what shares a row
 	Policies    []choice
 	Periods     []choice
+	Groups      []choice
 	Report      *whatif.Report
 	Ways        []way
 	Lines       []changeLine
@@ -64,6 +67,8 @@ type changeLine struct {
 	Toml string // an entry that exempts the sender
 }
 
+var groups = []choice{{"sender", "sender and author"}, {"author", "author"}}
+
 var periods = []choice{{"24h", "24 hours"}, {"7d", "7 days"}, {"30d", "30 days"}}
 
 // whatIf answers: whose mail would another policy affect?
@@ -73,7 +78,10 @@ func (u *ui) whatIf(rw http.ResponseWriter, r *http.Request) {
 
 func (u *ui) whatIfData(r *http.Request) *whatIfData {
 	q := r.URL.Query()
-	d := &whatIfData{A: cmp.Or(q.Get("a"), whatif.Live), B: cmp.Or(q.Get("b"), "strict"), Since: cmp.Or(q.Get("since"), "7d"), Periods: periods, Trial: u.source.Trial()}
+	d := &whatIfData{A: cmp.Or(q.Get("a"), whatif.Live), B: cmp.Or(q.Get("b"), "strict"), Since: cmp.Or(q.Get("since"), "7d"), Periods: periods, Group: "sender", Groups: groups, Trial: u.source.Trial()}
+	if q.Get("group") == "author" {
+		d.Group = "author"
+	}
 	d.Policies = []choice{{whatif.Live, "live: " + u.source.Frame().Mode}}
 	for _, w := range whatif.Words {
 		if w != "trial" || d.Trial != nil {
@@ -139,9 +147,42 @@ func (d *whatIfData) describe(r *whatif.Report) {
 		w := r.Ways[i]
 		d.Ways = append(d.Ways, way{w, float64(w.N) / float64(most) * 100, w.Looks["legitimate"], w.Looks["forged"], w.Looks["unclear"]})
 	}
-	for i := range r.Changes {
-		d.Lines = append(d.Lines, changeLine{r.Changes[i], exemption(&r.Changes[i])})
+	changes := r.Changes
+	if d.Group == "author" {
+		changes = byAuthor(changes)
 	}
+	for i := range changes {
+		d.Lines = append(d.Lines, changeLine{changes[i], exemption(&changes[i])})
+	}
+}
+
+// byAuthor adds up the changes of each author that look the same, the most first.
+func byAuthor(changes []whatif.Change) (list []whatif.Change) {
+	const shown = 3 // examples
+	senders := map[int]int{}
+	for i := range changes {
+		c := &changes[i]
+		k := slices.IndexFunc(list, func(x whatif.Change) bool {
+			return x.Author == c.Author && x.From == c.From && x.To == c.To && x.Looks == c.Looks
+		})
+		if k < 0 {
+			k, list = len(list), append(list, *c)
+			list[k].N, list[k].Refs, list[k].Evidence = 0, nil, nil
+		}
+		x := &list[k]
+		x.N += c.N
+		x.Refs = append(x.Refs, c.Refs[:min(len(c.Refs), shown-min(shown, len(x.Refs)))]...)
+		for _, e := range c.Evidence {
+			if !slices.Contains(x.Evidence, e) && len(x.Evidence) < 2*shown {
+				x.Evidence = append(x.Evidence, e)
+			}
+		}
+		if senders[k]++; senders[k] > 1 {
+			x.Sender = plural(senders[k], "sender", "senders")
+		}
+	}
+	slices.SortStableFunc(list, func(a, b whatif.Change) int { return cmp.Compare(b.N, a.N) })
+	return list
 }
 
 // exemption is an entry for the configuration file that would exempt a sender. A list is named by

@@ -213,7 +213,7 @@ await focused();
 await page.keyboard.type(plan.search); // the field has the focus
 await page.keyboard.press("Enter");
 await page.waitForURL("**/search?q=*");
-await focused();
+await page.waitForLoadState();
 const before = await page.locator("main").innerText();
 await page.evaluate(() => document.activeElement?.blur());
 await page.keyboard.press("j");
@@ -222,7 +222,7 @@ const href = await page.evaluate(() => document.activeElement?.getAttribute("hre
 if (!href?.startsWith("/v/")) bad(`j does not move to a message: ${href}`);
 else {
   await page.keyboard.press("Enter");
-  await page.waitForURL("**" + href);
+  await page.waitForURL((u) => u.href.endsWith(href));
   await page.keyboard.press("j");
   if (await page.evaluate(() => document.activeElement?.tagName) !== "H2") bad("j does not move to a section of a message");
   await page.goBack();

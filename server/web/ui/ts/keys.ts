@@ -32,9 +32,11 @@ function press(key: string): boolean {
 function act(key: string): boolean {
   switch (key) {
     case "/": {
-      const field = document.getElementById("q") ?? document.getElementById("domain");
+      const field = (document.getElementById("q") ?? document.getElementById("domain")) as HTMLInputElement | null;
       field?.focus();
-      return field !== null;
+      field?.select();
+      if (!field) location.assign("/search"); // its field has the focus
+      return true;
     }
     case "j":
       move(1);

@@ -11,6 +11,7 @@ interface Run { n: number; at: string; text: string }
 interface Frame { seq: number; counts: Record<string, number>; rows: Row[]; runs: Run[] }
 
 const maxRows = 200;
+let within = ""; // the search that the page shows
 const tones: Record<string, string> = { accept: "ok", quarantine: "warn", reject: "bad", defer: "hold" };
 const svg = "http://www.w3.org/2000/svg";
 
@@ -50,7 +51,7 @@ function rowOf(r: Row): HTMLElement {
   const verdict = el("td", "", el("span", "v " + (tones[r.applied] ?? "none"), icon(tones[r.applied] ?? "none"), r.applied));
   if (r.n > 1) verdict.append(" ", el("span", "f", "\u00d7" + r.n));
   const link = el("a", "m nb", r.ref.slice(0, 4) + "-" + r.ref.slice(4)) as HTMLAnchorElement;
-  link.href = "/v/" + encodeURIComponent(r.ref);
+  link.href = "/v/" + encodeURIComponent(r.ref) + "?q=" + encodeURIComponent(within);
   return el("tr", "fresh", el("td", "q", time(r.at)), verdict, el("td", "au", el("b", "", r.author)), el("td", "d", r.sender + " ", el("span", "m f", r.client)),
     mark(r.marks.spf, "SPF"), mark(r.marks.dkim, "DKIM"), mark(r.marks.dmarc, "DMARC"), el("td", "d w100", r.text), el("td", "end", link));
 }
@@ -70,10 +71,37 @@ function figures(counts: Record<string, number>): void {
       e.textContent = sum.toLocaleString("en");
     }
   }
+  rates(counts);
+}
+
+// rates are messages a minute, averaged over the last ten minutes.
+let rated = Date.now();
+function rates(counts: Record<string, number>): void {
+  const now = Date.now();
+  const less = Math.exp((rated - now) / 600000);
+  rated = now;
+  for (const e of document.querySelectorAll<HTMLElement>("[data-rate]")) {
+    const r = Number(e.dataset.n ?? "0") * less + (counts[e.dataset.rate ?? ""] ?? 0) / 10;
+    e.dataset.n = String(r);
+    e.textContent = r >= 10 ? Math.round(r).toLocaleString("en") : r < 0.05 ? "0" : r.toFixed(1);
+  }
+}
+
+// tell says every ten seconds to screen readers what came, and lets the rates fall while nothing comes.
+let came = { all: 0, other: 0 };
+function tell(): void {
+  rates({});
+  const said = document.getElementById("told");
+  if (said && came.all > 0) said.textContent = `${came.all} messages came, ${came.other} of them not accepted`;
+  came = { all: 0, other: 0 };
 }
 
 function show(f: Frame, body: HTMLElement): void {
   figures(f.counts);
+  for (const [action, n] of Object.entries(f.counts)) {
+    came.all += n;
+    if (action !== "accept") came.other += n;
+  }
   const fresh = [...f.rows.map((r) => ({ at: r.at, row: rowOf(r) })), ...f.runs.map((r) => ({ at: r.at, row: runOf(r) }))];
   fresh.reverse(); // the newest come first in a frame; those of the same time keep their order
   fresh.sort((a, b) => Date.parse(a.at) - Date.parse(b.at)); // as text, 07.12Z would be after 07.123Z
@@ -93,13 +121,15 @@ export function live(): void {
   if (!section || !state || !("EventSource" in window)) return;
   const table = section.querySelector<HTMLElement>("tbody");
   const query = section.dataset.live ?? "";
+  within = section.dataset.within ?? "";
   const name = "postseal.live" + query;
   const channel = new BroadcastChannel(name);
   let stream: EventSource | undefined;
   let last = 0;
   let early: Frame[] | undefined = []; // what came before the first frame of this page
-  let missed = false;
-  const say = (text: string) => (state.textContent = missed ? "some verdicts were left out: reload to see them" : text);
+  let missed = ""; // in words
+  let sum = 0;
+  const say = (text: string) => (state.textContent = missed ? missed + " missed: reload to see them" : text);
   const take = (f: Frame) => {
     if (f.seq <= last) return;
     last = f.seq;
@@ -113,13 +143,15 @@ export function live(): void {
     early = undefined;
   };
   const address = () => "/v1/live" + query + (query ? "&" : "?") + (last ? "after=" + last : "from=" + (section.dataset.from ?? ""));
-  const gap = () => {
-    missed = true;
+  const gap = (data: string) => {
+    const g = JSON.parse(data) as { missed: number; of: string };
+    sum = g.missed === 0 || missed.startsWith("some") ? 0 : sum + g.missed; // 0: nobody knows how many
+    missed = (sum || "some") + " " + (g.of === "frames" ? "updates" : g.of);
     say("");
   };
   channel.onmessage = (e) => {
     if (document.hidden) return;
-    if (e.data === "gap") gap();
+    if (typeof e.data === "string") gap(e.data);
     else if (early) early.push(e.data as Frame);
     else take(e.data as Frame);
   };
@@ -130,10 +162,10 @@ export function live(): void {
       once.close();
       first(JSON.parse(e.data) as Frame);
     };
-    once.addEventListener("gap", gap);
+    once.addEventListener("gap", (e) => gap((e as MessageEvent<string>).data));
     once.onerror = () => { // no more than what the others see
       once.close();
-      gap();
+      gap('{"missed":0,"of":"verdicts"}');
       early?.forEach(take);
       early = undefined;
     };
@@ -141,19 +173,27 @@ export function live(): void {
   const follow = () =>
     new Promise<void>((done) => {
       if (document.hidden) return done(); // it waited for the lock, and was hidden in the meantime
-      stream = new EventSource(address());
-      stream.onmessage = (e) => {
-        const f = JSON.parse(e.data) as Frame;
-        if (early) return first(f); // the other tabs get their own
-        take(f);
-        channel.postMessage(f);
+      const connect = () => {
+        if (document.hidden) return;
+        const s = (stream = new EventSource(address()));
+        s.onmessage = (e) => {
+          const f = JSON.parse(e.data) as Frame;
+          if (early) return first(f); // the other tabs get their own
+          take(f);
+          channel.postMessage(f);
+        };
+        s.addEventListener("gap", (e) => {
+          const { data } = e as MessageEvent<string>;
+          gap(data);
+          channel.postMessage(data);
+        });
+        s.onopen = () => say("following");
+        s.onerror = () => {
+          say("not connected, trying again");
+          if (s.readyState === EventSource.CLOSED) setTimeout(connect, 5000); // refused: the browser gives up
+        };
       };
-      stream.addEventListener("gap", () => {
-        gap();
-        channel.postMessage("gap");
-      });
-      stream.onopen = () => say("following");
-      stream.onerror = () => say("not connected, trying again");
+      connect();
       document.addEventListener("visibilitychange", function hidden() {
         if (!document.hidden) return;
         document.removeEventListener("visibilitychange", hidden);
@@ -174,5 +214,6 @@ export function live(): void {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) location.reload(); // one request catches up
   });
+  setInterval(tell, 10000);
   start();
 }
