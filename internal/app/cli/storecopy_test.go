@@ -11,7 +11,7 @@ import (
 	"postseal/store"
 )
 
-// TestOnceStopped: a copy waits for a daemon that was just stopped, says so once, and gives up on one that goes on.
+// TestOnceStopped: a copy waits for a daemon that was just stopped, says so once, and gives up on one that continues to write.
 func TestOnceStopped(t *testing.T) {
 	other := errors.New("other")
 	for _, c := range []struct {
@@ -25,7 +25,7 @@ func TestOnceStopped(t *testing.T) {
 		{"just stopped", 25 * time.Second, nil, nil, 25 * time.Second},
 		{"another error", 0, other, other, 0},
 		{"another error later", 5 * time.Second, other, other, 5 * time.Second},
-		{"goes on", time.Hour, nil, store.ErrInUse, stopTime},
+		{"continues", time.Hour, nil, store.ErrInUse, stopTime},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

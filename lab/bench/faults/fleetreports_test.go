@@ -135,7 +135,10 @@ func TestFleetReports(t *testing.T) {
 	// Reports are due at some minute of the window, and after ten minutes if the one that sends them is gone.
 	soon := []string{"UPDATE postseal.report SET next_at = 0", "UPDATE postseal.delivery SET next_at = 0, lease_until = 0"}
 	kills := 0
-	for _, step := range reportSteps {
+	for i, step := range reportSteps {
+		if *times == 1 && i%2 == 0 { // .ci/run
+			continue
+		}
 		on(t, address, soon...)
 		start("report " + step)
 		gone := func() (n int) {
