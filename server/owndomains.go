@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (c console) Domains(ctx context.Context) []string {
 	}
 	var first []string
 	for _, text := range list {
-		if name, err := domain.Parse(text); err == nil && len(first) < mostOwn && !slices.Contains(first, string(name)) {
+		if name, err := domain.Parse(text); err == nil && strings.Contains(string(name), ".") && len(first) < mostOwn && !slices.Contains(first, string(name)) {
 			first = append(first, string(name))
 		}
 	}
