@@ -10,54 +10,106 @@ import (
 	"postseal/internal/app/term"
 )
 
-// dnsFlags are the global flags of commands that look names up or evaluate messages.
-var dnsFlags = []string{"resolver", "dns-timeout", "zone", "now"}
+// Global flags that do nothing for many commands.
+var (
+	dnsFlags  = []string{"resolver", "dns-timeout", "zone", "now"} // of commands that look names up or evaluate messages
+	queries   = dnsFlags[:3]
+	quietWork = []string{"verbose", "no-progress"}
+	noOutput  = []string{"quiet", "format", "output", "log-format", "color"}
+)
 
-// inapplicable names the global flags that do nothing for a command, by its name or that of its
-// parent. Help leaves them out; they are accepted everywhere, so that scripts can pass the same
-// flags to all commands.
+// inapplicable names the global flags that do nothing for a command, by its words without "postseal";
+// those of a group are for all of its commands. Help leaves them out; they are accepted everywhere,
+// so that scripts can pass the same flags to all commands.
 var inapplicable = map[string][]string{
-	"version":       append([]string{"config", "verbose", "no-progress"}, dnsFlags...),
-	"completion":    append([]string{"config", "verbose", "no-progress", "quiet", "format", "output", "log-format", "color"}, dnsFlags...),
-	"help":          append([]string{"config", "verbose", "no-progress", "quiet", "format", "output", "log-format", "color"}, dnsFlags...),
-	"migrate":       append([]string{"config", "verbose", "no-progress"}, dnsFlags...),
-	"rules":         append([]string{"config", "no-progress"}, dnsFlags...),
-	"setup":         append([]string{"no-progress"}, dnsFlags...),
-	"ui":            append([]string{"verbose", "no-progress"}, dnsFlags...),
-	"store":         append([]string{"no-progress"}, dnsFlags...),
-	"tail":          append([]string{"no-progress"}, dnsFlags...),
-	"trial":         append([]string{"no-progress"}, dnsFlags...),
-	"explain":       append([]string{"no-progress"}, dnsFlags...),
-	"replay-bundle": append([]string{"config", "no-progress"}, dnsFlags...),
-	"exempt":        {"no-progress", "resolver", "dns-timeout", "zone"},
-	"config":        {"no-progress", "now"},
-	"serve":         {"no-progress", "quiet", "verbose", "format", "output", "color"},
-	"policy":        {"no-progress", "verbose", "format", "output", "color"},
-	"doctor":        {"no-progress", "now"},
-	"quickstart":    {"no-progress", "now"},
-	"selftest":      {"no-progress", "now", "resolver", "dns-timeout", "zone"},
-	"lint":          {"no-progress", "config", "now"},
-	"spf":           {"no-progress"},
-	"dmarc":         {"no-progress"},
+	"version":        without("config", quietWork, dnsFlags),
+	"completion":     without("config", quietWork, dnsFlags, noOutput),
+	"help":           without("config", quietWork, dnsFlags, noOutput),
+	"migrate":        without("config", quietWork, dnsFlags),
+	"rules":          without("config", quietWork, dnsFlags),
+	"lint":           without("config", quietWork, dnsFlags),
+	"replay-bundle":  without("config", []string{"no-progress"}, dnsFlags),
+	"setup":          without("", quietWork, dnsFlags),
+	"ui":             without("", quietWork, dnsFlags),
+	"tail":           without("", quietWork, dnsFlags),
+	"trial":          without("", quietWork, dnsFlags),
+	"explain":        without("", quietWork, dnsFlags),
+	"selftest":       without("", quietWork, dnsFlags),
+	"store":          without("", quietWork, queries),
+	"exempt":         without("", quietWork, queries),
+	"domain":         without("", quietWork, queries),
+	"whatif":         without("", quietWork, queries),
+	"history":        without("no-progress", queries),
+	"config check":   without("now", []string{"no-progress"}),
+	"config show":    without("", quietWork, dnsFlags),
+	"config push":    without("", quietWork, dnsFlags),
+	"config history": without("", quietWork, dnsFlags),
+
+	"config rollback": without("", quietWork, dnsFlags),
+	"report read":     without("", quietWork, queries),
+	"report list":     without("", quietWork, dnsFlags),
+	"report show":     without("", quietWork, dnsFlags),
+	"report suppress": without("", quietWork, dnsFlags),
+	"report send":     without("", quietWork),
+	"report digest":   without("", quietWork),
+	"report summary":  without("no-progress"),
+	"worker":          without("", quietWork),
+	"serve":           {"no-progress", "format", "output", "color"},
+	"policy":          {"no-progress", "verbose", "format", "output", "color"},
+	"doctor":          without("now", quietWork),
+	"quickstart":      without("now", quietWork),
+	"spf":             without("", quietWork),
+	"dmarc":           without("", quietWork),
+	"dkim key":        without("", quietWork),
+	"dkim verify":     {"verbose"},
+	"arc":             {"verbose"},
+}
+
+// without joins a flag, "" for none, and groups of flags.
+func without(flag string, groups ...[]string) []string {
+	all := slices.Concat(groups...)
+	if flag != "" {
+		all = append(all, flag)
+	}
+	return all
 }
 
 // applicable returns the global flags that do something for c.
 func applicable(c *cobra.Command) *pflag.FlagSet {
 	left := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
+	hidden := hiddenFor(c)
 	c.InheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains(inapplicable[topOf(c).Name()], f.Name) {
+		if !slices.Contains(hidden, f.Name) {
 			left.AddFlag(f)
 		}
 	})
 	return left
 }
 
-// topOf is the command of the first word.
-func topOf(c *cobra.Command) *cobra.Command {
-	for c.HasParent() && c.Parent().HasParent() {
-		c = c.Parent()
+// hiddenFor is the entry of c, or of the nearest group that contains it. A group without an entry
+// hides what all of its commands do.
+func hiddenFor(c *cobra.Command) []string {
+	for at := c; at.HasParent(); at = at.Parent() {
+		_, words, _ := strings.Cut(at.CommandPath(), " ")
+		if flags, ok := inapplicable[words]; ok {
+			return flags
+		}
 	}
-	return c
+	if !c.HasParent() || c.Name() == "help" {
+		return nil
+	}
+	var common []string
+	first := true
+	for _, sub := range c.Commands() {
+		switch flags := hiddenFor(sub); {
+		case sub.Name() == "help": // the generator of man pages adds one to each group
+		case first:
+			common, first = flags, false
+		default:
+			common = slices.DeleteFunc(slices.Clone(common), func(f string) bool { return !slices.Contains(flags, f) })
+		}
+	}
+	return common
 }
 
 // HideInapplicable hides the global flags that do nothing for c, for a page about c, until show

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // TestApplicable: help shows the global flags that do something for the command, and every name in
@@ -15,7 +16,7 @@ import (
 func TestApplicable(t *testing.T) {
 	root := Command()
 	for name, flags := range inapplicable {
-		c, _, err := root.Find([]string{name})
+		c, _, err := root.Find(strings.Fields(name))
 		if name == "help" {
 			continue // made by Execute
 		}
@@ -34,6 +35,29 @@ func TestApplicable(t *testing.T) {
 	for _, f := range append([]string{"config", "no-progress"}, dnsFlags...) {
 		if strings.Contains(help, "--"+f) {
 			t.Errorf("version --help shows --%s:\n%s", f, help)
+		}
+	}
+	for words, want := range map[string]string{ // what each really reads
+		"serve":          "config dns-timeout log-format now quiet resolver verbose zone",
+		"history":        "color config format log-format now output quiet verbose",
+		"config check":   "color config dns-timeout format log-format output quiet resolver verbose zone",
+		"config show":    "color config format log-format output quiet",
+		"lint dkim":      "color format log-format output quiet",
+		"dkim key":       "color config dns-timeout format log-format now output quiet resolver zone",
+		"dkim verify":    "color config dns-timeout format log-format no-progress now output quiet resolver zone",
+		"report list":    "color config format log-format output quiet",
+		"report summary": "color config dns-timeout format log-format now output quiet resolver verbose zone",
+		"report":         "color config dns-timeout format log-format now output quiet resolver verbose zone",
+		"store status":   "color config format log-format now output quiet",
+	} {
+		c, _, err := root.Find(strings.Fields(words))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		applicable(c).VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s shows %s, want %s", words, got, want)
 		}
 	}
 	if _, help, _ = run(nil, "", "verify", "--help"); !strings.Contains(help, "--zone") || !strings.Contains(help, "--config") {
