@@ -29,6 +29,8 @@ func wrongType(path, what string, x any) string {
 			return "one table: write [" + path + "]"
 		case strings.HasPrefix(what, "text") && len(v) == 1:
 			return what + fmt.Sprintf(", not a list: write %q", fmt.Sprint(v[0]))
+		case strings.HasPrefix(what, "text") && strings.HasPrefix(path, "exempt["):
+			return what + ", not a list: write an [[exempt]] for each"
 		case strings.HasPrefix(what, "text"):
 			return what + ", not a list"
 		}

@@ -32,6 +32,12 @@ func inWords(data []byte, line int, text string) string {
 			return fmt.Sprintf("has the typographic quote %s: write the plain quote %s", q.found, q.plain)
 		}
 	}
+	if comment := strings.TrimSpace(at); strings.HasPrefix(comment, ";") || strings.HasPrefix(comment, "//") {
+		return "a comment starts with #"
+	}
+	if whole, found := strings.CutSuffix(strings.TrimSpace(at), ";"); found && isTOML(whole) {
+		return "the ; at the end is too much: write " + whole
+	}
 	if m := withColon.FindStringSubmatch(at); m != nil {
 		if fixed := fmt.Sprintf("%s = %s", m[1], quoted(m[2])); isTOML(fixed) {
 			return "key and value are separated by =, not by a colon: write " + fixed
@@ -47,6 +53,9 @@ func inWords(data []byte, line int, text string) string {
 		return fmt.Sprintf("the value of %s is missing", m[1])
 	case (first == `"` || first == "'") && strings.Count(withoutComment(value), first) == 1:
 		return fmt.Sprintf("the closing quote %s is missing", first)
+	}
+	if looksLikeDate.MatchString(withoutComment(value)) {
+		return fmt.Sprintf("%s is not a date such as 2027-03-01", withoutComment(value))
 	}
 	if v := switchValue(withoutComment(value)); v != "" {
 		return fmt.Sprintf("a switch is true or false: write %s = %s", m[1], v)
@@ -72,8 +81,9 @@ func switchValue(word string) string {
 var typographic = []struct{ found, plain string }{{"“", `"`}, {"”", `"`}, {"„", `"`}, {"«", `"`}, {"»", `"`}, {"‘", "'"}, {"’", "'"}, {"‚", "'"}}
 
 var (
-	keyAndValue = regexp.MustCompile(`^\s*([A-Za-z0-9_.-]+)\s*=(.*)$`)
-	withColon   = regexp.MustCompile(`^\s*([A-Za-z0-9_.-]+)\s*:\s+(.+)$`)
+	keyAndValue   = regexp.MustCompile(`^\s*([A-Za-z0-9_.-]+)\s*=(.*)$`)
+	looksLikeDate = regexp.MustCompile(`^\d{4}-\d{1,2}-\d{1,2}$`)
+	withColon     = regexp.MustCompile(`^\s*([A-Za-z0-9_.-]+)\s*:\s+(.+)$`)
 )
 
 // quoted is a value as it is meant: text in quotes, or the elements of a list.

@@ -38,6 +38,12 @@ func TestInWords(t *testing.T) {
 		{"a key of another table", "[dns]\nmilter = '127.0.0.1:8895'\n", `unknown key "milter" in [dns]; it is a key of [listen]`},
 		{"a key of a table at the top", "next_hop = '127.0.0.1:10026'\n", `unknown key "next_hop"; it is a key of [proxy]`},
 		{"a word of other programs", "[[rule]]\nwhen = 'true'\nthen = 'reject'\n", `unknown key "then" in [[rule]]; did you mean "action"?`},
+		{"several addresses of an exemption", "[[exempt]]\nip = ['192.0.2.1', '192.0.2.2']\n", "must be text in quotes, not a list: write an [[exempt]] for each"},
+		{"a day that does not exist", "[[exempt]]\nip = '192.0.2.1'\nuntil = 2027-13-01 # then\n", "2027-13-01 is not a date such as 2027-03-01"},
+		{"a date of one digit", "[[exempt]]\nip = '192.0.2.1'\nuntil = 2027-3-1\n", "2027-3-1 is not a date such as 2027-03-01"},
+		{"comment of other files", "; mine\nenforce = 'observe'\n", "f:1:1: a comment starts with #"},
+		{"comment of a program", "// mine\nenforce = 'observe'\n", "f:1:1: a comment starts with #"},
+		{"semicolon", "enforce = 'observe';\n", "the ; at the end is too much: write enforce = 'observe'"},
 		{"anything else", "[listen\n", "f:1:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -151,6 +151,10 @@ func TestRun(t *testing.T) {
 		{"two writers", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good+", inet:localhost:8893") }, []string{"postfix warn opendmarc", "postfix fail where nothing listens"}, Fail},
 		{"fail open", func(o *Options) { o.Postfix = withMilter(t, "{ inet:"+good+", default_action = accept }") }, []string{"postfix warn accepts mail unchecked"}, Warn},
 		{"overridden", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.Overrides = []string{"smtps"} }, []string{"postfix warn smtps of master.cf"}, Warn},
+		{"overridden where a filter hands mail back", func(o *Options) {
+			o.Postfix = withMilter(t, "inet:"+good)
+			o.Postfix.Overrides = []string{"127.0.0.1:10026", "[::1]:10025", "localhost:10027"}
+		}, nil, OK},
 		{"socket out of reach", func(o *Options) { o.Milter = "unix:/run/nowhere/milter.sock" }, []string{"milter down no such file", "postfix fail chrooted"}, Down},
 		{"configuration cannot be read", func(o *Options) { o.Postfix, o.PostfixError = nil, fmt.Errorf("main.cf: no") }, []string{"postfix fail main.cf: no"}, Fail},
 		{"smuggling", func(o *Options) { o.Postfix = withMilter(t, "inet:"+good); o.Postfix.BareNewline = "note" }, []string{"postfix warn smuggled"}, Warn},

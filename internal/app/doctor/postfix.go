@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 
 	"postseal/internal/app/endpoint"
@@ -124,7 +126,11 @@ func (o *Options) postfixWarnings(milter string) (f []Finding) {
 			"also in smtpd_milters: %s, which may write Authentication-Results too", strings.Join(others, ", "))...)
 	}
 	for _, service := range s.Overrides {
-		f = append(f, one("postfix", Warn, "postconf -P '"+service+"/"+postfix.Milters+"' shows it; postconf -PX takes it out"+reloadHint,
+		if onLoopback(service) {
+			continue // where a filter or the proxy hands mail back that was checked before
+		}
+		setting := postfix.Quote(service + "/*/" + postfix.Milters)
+		f = append(f, one("postfix", Warn, "postconf -P "+setting+" shows it; postconf -PX "+setting+" takes it out"+reloadHint,
 			"the service %s of master.cf sets smtpd_milters itself: its mail may not be checked", service)...)
 	}
 	if milter != "" && s.Uses(milter) && s.OnFailure(milter) == "accept" {
@@ -135,10 +141,21 @@ func (o *Options) postfixWarnings(milter string) (f []Finding) {
 			"%s of Postfix is %s: it takes the leading space off header fields, and signatures with c=simple break", postfix.Protocol, s.Protocol)...)
 	}
 	if s.Smuggles() {
-		f = append(f, one("postfix", Warn, postfix.BareNewline+" = normalize, in a Postfix that knows it; postseal selftest --postfix shows whether it holds",
+		hint := "upgrade Postfix: 3.5.23, 3.6.13, 3.7.9, 3.8.4 and later can refuse it"
+		if s.BareNewline != "" {
+			hint = "postconf -e '" + postfix.BareNewline + " = yes'" + reloadHint + "; postseal selftest --postfix shows whether it holds"
+		}
+		f = append(f, one("postfix", Warn, hint,
 			"Postfix accepts LF as a line ending: a second message can be smuggled inside a first")...)
 	}
 	return f
+}
+
+// onLoopback reports whether a service of master.cf accepts mail only from this host.
+func onLoopback(service string) bool {
+	host, _, err := net.SplitHostPort(service)
+	ip, _ := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || ip.IsLoopback())
 }
 
 // checkSMTP checks the SMTP proxy, its next hop, and whether Postfix sends mail through it.

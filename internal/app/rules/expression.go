@@ -140,6 +140,10 @@ func (b *compiler) compile(source string) cel.Program {
 		b.problem("when", "must be true or false, but is %s", ast.OutputType())
 		return nil
 	}
+	if text := neverTrue(source); text != "" {
+		b.problem("when", "%s", text)
+		b.problems[len(b.problems)-1].Warning = true
+	}
 	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(b.costLimit(env, ast)))
 	if err != nil {
 		b.problem("when", "cannot be compiled: %v", err)

@@ -30,10 +30,40 @@ var (
 	lastName     = regexp.MustCompile(`([a-z_]+)(\[[^\]]*\])?$`)
 )
 
+// containsInList and inText are errors of people who know other languages.
+var containsInList = regexp.MustCompile(`^found no matching overload for 'contains' applied to 'list\(`)
+
+const inText = "found no matching overload for '@in' applied to '(string, string)'"
+
+// results are the words of RFC 8601 that a result can be.
+var results = []string{"none", "pass", "fail", "softfail", "neutral", "policy", "temperror", "permerror"}
+
+var comparedResult = regexp.MustCompile(`\.result\s*[=!]=\s*(?:"([^"]*)"|'([^']*)')`)
+
+// neverTrue says which word an expression compares a result with that no result is, "" if there is
+// none: such a rule would be silently wrong.
+func neverTrue(expression string) string {
+	for _, m := range comparedResult.FindAllStringSubmatch(expression, -1) {
+		word := m[1] + m[2]
+		if slices.Contains(results, word) {
+			continue
+		}
+		text := fmt.Sprintf("no result is %q: results are %s", word, strings.Join(results, ", "))
+		if guess := suggest.Of(strings.ToLower(word), results); guess != "" {
+			text += fmt.Sprintf("; did you mean %q?", guess)
+		}
+		return text
+	}
+	return ""
+}
+
 // typeInWords says what is wrong with the names and types of an expression. before is what stands
 // before the place of the error.
 func typeInWords(message, before string) string {
 	if m := unknownName.FindStringSubmatch(message); m != nil {
+		if m[1] == "not" {
+			return "write ! for not"
+		}
 		if slices.Contains(values, strings.ToLower(m[1])) {
 			return fmt.Sprintf("text is written in quotes: write %q", strings.ToLower(m[1]))
 		}
@@ -49,6 +79,12 @@ func typeInWords(message, before string) string {
 			name = m[1]
 		}
 		return fmt.Sprintf("%s is a list: choose an element, as in %s[0].result, or ask for any: %s.exists(x, x.result == \"pass\")", name, name, name)
+	}
+	if containsInList.MatchString(message) {
+		return "a list has no contains: write \"value\" in list, as in \"bank.test\" in author.domains"
+	}
+	if strings.HasPrefix(message, inText) {
+		return "in does not search text: for a network, write cidr(\"192.0.2.0/24\").containsIP(client.ip), for a part of a text, text.contains(\"part\")"
 	}
 	if m := noOverload.FindStringSubmatch(message); m != nil {
 		types := strings.ReplaceAll(listOf.ReplaceAllString(m[2], "list of $1"), "resultjson.", "")
