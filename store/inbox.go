@@ -107,6 +107,9 @@ type InboundProblem struct {
 	ReportID string
 }
 
+// RestOfSources is the name of a Source of the kind net that stands for many.
+const RestOfSources = "other"
+
 // KeptProblems is how many InboundProblems a database keeps: the newest.
 const KeptProblems = 1000
 
@@ -141,6 +144,10 @@ type Inbox interface {
 	InboundProblems(ctx context.Context) ([]InboundProblem, error)
 	// Sources lists what reports say of a domain and the names below it, by day and source.
 	Sources(ctx context.Context, domain string, since, until Day) ([]Source, error)
+	// TopSources is Sources with at most a number of them: those of which mail passes or was forwarded, then those of
+	// the most messages. What the others sent on a day is one Source of the kind net, named RestOfSources; folded is how
+	// many those are on the day with the most.
+	TopSources(ctx context.Context, domain string, since, until Day, most int) (all []Source, folded int, err error)
 	// FirstDays returns for each source of a domain its first day.
 	FirstDays(ctx context.Context, domain string) (map[string]Day, error)
 	// ChooseSource keeps a choice instead of an earlier one. DropChoice removes one; ok is false if there

@@ -70,3 +70,43 @@ func became(t *testing.T, db store.Store) {
 		t.Fatal(err)
 	}
 }
+
+// topSources: with a bound, sources that pass are told apart first, and the rest is one source a day; sums stay the
+// same.
+func topSources(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	var sources []store.Source
+	for day := range store.Day(2) {
+		for i := range 6 {
+			s := store.Source{Domain: "many.test", Day: theDay - day, Kind: "net", Source: fmt.Sprintf("10.0.%d.0/24", i), IP: fmt.Sprintf("10.0.%d.1", i), Messages: int64(10 * (i + 1)), Rejected: int64(i)}
+			if i == 0 {
+				s.DMARC, s.SPF = 9, 9
+			}
+			sources = append(sources, s)
+		}
+	}
+	id, err := db.BeginInbound(ctx, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := store.Inbound{Kind: "aggregate", Org: "rx.test", ReportID: "many", Domain: "many.test", Begin: theDay.Start(), End: theDay.End(), Meta: "{}", Proven: true}
+	if _, err := db.EndInbound(ctx, id, r, sources); err != nil {
+		t.Fatal(err)
+	}
+	all, folded, err := db.TopSources(ctx, "many.test", theDay-1, theDay, 6)
+	if err != nil || folded != 0 || len(all) != 12 {
+		t.Errorf("%d sources, %d folded, %v", len(all), folded, err)
+	}
+	all, folded, err = db.TopSources(ctx, "many.test", theDay-1, theDay, 2)
+	if err != nil || folded != 4 || len(all) != 6 {
+		t.Fatalf("%+v, %d folded, %v", all, folded, err)
+	}
+	want := map[string]store.Source{"10.0.0.0/24": sources[0], "10.0.5.0/24": sources[5], store.RestOfSources: {Domain: "many.test", Kind: "net", Source: store.RestOfSources, IP: "10.0.1.1", Messages: 20 + 30 + 40 + 50, Rejected: 1 + 2 + 3 + 4}}
+	for i, got := range all {
+		x := want[got.Source]
+		x.Day = theDay - 1 + store.Day(i/3)
+		if got != x {
+			t.Errorf("%+v, want %+v", got, x)
+		}
+	}
+}

@@ -297,6 +297,7 @@ func inbox(t *testing.T, db store.Store) {
 	if err != nil || len(sources) != 1 || sources[0] != source {
 		t.Errorf("%+v %v", sources, err)
 	}
+	topSources(t, db)
 	if id, err := db.BeginInbound(ctx, 10); err != nil || db.DropInbound(ctx, id) != nil {
 		t.Error(err)
 	}

@@ -53,7 +53,7 @@ func (s *Summary) ask() {
 	forger := s.regularForger()
 	for i := range s.Sources {
 		x := &s.Sources[i]
-		x.Ask = x.Chosen == "" && (x.Class == ClassNew || x.Class == ClassUnknown || x == forger)
+		x.Ask = x.Chosen == "" && !x.rest() && (x.Class == ClassNew || x.Class == ClassUnknown || x == forger)
 	}
 }
 
@@ -70,7 +70,7 @@ func Choose(ctx context.Context, db store.Inbox, at int64, who string, of domain
 	if by != "net" && by != "dkim" && by != "spf" {
 		return ErrChoice
 	}
-	if source == "" || len(source) > most || store.Clean(source) != source {
+	if source == "" || len(source) > most || store.Clean(source) != source || by == "net" && source == store.RestOfSources {
 		return errors.New("source is not the name of a source")
 	}
 	switch chosen {

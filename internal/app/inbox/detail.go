@@ -81,7 +81,8 @@ func Describe(ctx context.Context, db store.Inbox, q Asked, key string) (*Detail
 	}
 	return d, s, d.records(ctx, db, q, func(r *report.Record) bool {
 		kind, name := sourceOf(r)
-		return c.of[sourceKey{kind, name}] == sum
+		counted, known := c.of[sourceKey{kind, name}]
+		return counted == sum || !known && sum.rest()
 	})
 }
 

@@ -258,3 +258,37 @@ func TestReceivedFailure(t *testing.T) {
 		t.Error(shown)
 	}
 }
+
+// TestFolded: a domain in whose name more networks send than are told apart has one source for the rest; no one is
+// asked about it, its messages count, and its records are found.
+func TestFolded(t *testing.T) {
+	db := open(t)
+	var records []record
+	for i := range 20 {
+		records = append(records, record{fmt.Sprintf("10.0.%d.1", i), 10 + i, "reject", "fail", "fail", "", "acme.test", "fail", ""})
+	}
+	for i := range 10 {
+		read(t, db, Carrier{}, made("rx.test", "acme.test", today-store.Day(i+1), fmt.Sprint(i), append(records, direct)...))
+	}
+	whole := Asked{Domain: "acme.test", Since: today - 30, Until: today}
+	all, err := Summarize(t.Context(), db, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded := whole
+	bounded.MaxSources = 5
+	d, s, err := Describe(t.Context(), db, bounded, KeyOf("network", store.RestOfSources))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Sources) != 21 || len(s.Sources) != 6 || s.Total != all.Total || fmt.Sprint(s.ByDay) != fmt.Sprint(all.ByDay) || fmt.Sprint(s.Readiness[1].Blockers) != fmt.Sprint(all.Readiness[1].Blockers) {
+		t.Errorf("%d and %d sources, %+v, want %+v", len(all.Sources), len(s.Sources), s.Total, all.Total)
+	}
+	x := d.Source
+	if x.Folded != 16 || x.Class != ClassForged || x.Ask || x.Messages != 10*(10+25)*16/2 || x.First != (today-10).String() || len(d.Examples) != detailExamples || d.Reporters[0].Messages != x.Messages {
+		t.Errorf("%+v, %+v", x, d.Reporters)
+	}
+	if err := Choose(t.Context(), db, 1, "ann", "acme.test", "network", store.RestOfSources, ChosenYes); err == nil {
+		t.Error("the rest is said to be ours")
+	}
+}

@@ -184,7 +184,7 @@ func (k *Keeper) count(r *report.Record) {
 	s := k.sources[key]
 	if s == nil {
 		if len(k.sources) >= maxSources {
-			key = sourceKey{"net", "other"}
+			key = sourceKey{"net", store.RestOfSources}
 		}
 		if s = k.sources[key]; s == nil {
 			s = &store.Source{Kind: key.kind, Source: key.source, IP: r.IP.String()}

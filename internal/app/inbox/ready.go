@@ -69,7 +69,7 @@ func (s *Summary) ready(policy string) Readiness {
 func (s *Summary) regularForger() (most *SourceSum) {
 	for i := range s.Sources {
 		x := &s.Sources[i]
-		if x.Class == ClassForged && x.Chosen == "" && x.Days >= newFor && 2*x.Days >= s.Days && (most == nil || x.Messages > most.Messages) {
+		if x.Class == ClassForged && !x.rest() && x.Chosen == "" && x.Days >= newFor && 2*x.Days >= s.Days && (most == nil || x.Messages > most.Messages) {
 			most = x
 		}
 	}

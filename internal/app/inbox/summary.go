@@ -80,7 +80,9 @@ type SourceSum struct {
 	Last  string `json:"last"`
 	IP    string `json:"ip"` // one of its addresses
 	Nets  int    `json:"networks"`
-	Days  int    `json:"days"` // with mail of it
+	// Folded is how many sources it stands for, at least: those that are not told apart. 0 is one source.
+	Folded int `json:"folded,omitempty"`
+	Days   int `json:"days"` // with mail of it
 	Counts
 	// Chosen is what the operator said about it: yes, it sends for the domain, no, or "". Ask says that
 	// an answer is wanted.
@@ -116,6 +118,7 @@ type Asked struct {
 	Domain       string
 	Since, Until store.Day
 	Resolver     resolver.Resolver // names sources; nil names them by network
+	MaxSources   int               // the others are one source; 0: no bound
 }
 
 // newFor is how many days a source is new, and regular how many days of mail make a foreign
@@ -134,7 +137,7 @@ func Summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, error) {
 
 func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *counting, error) {
 	s := &Summary{Schema: "postseal.report-summary/1", Domain: q.Domain, Since: q.Since.String(), Until: q.Until.String(), Sources: []SourceSum{}, Readiness: []Readiness{}}
-	list, err := db.Sources(ctx, q.Domain, q.Since, q.Until)
+	list, folded, err := q.sources(ctx, db)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,13 +170,16 @@ func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *countin
 	days := slices.Sorted(maps.Keys(c.days))
 	for key, sum := range c.sums {
 		sum.Key, sum.ByDay = key, make([]int64, len(days))
+		if sum.rest() {
+			sum.Folded = max(folded, 1)
+		}
 		for i, day := range days {
 			sum.ByDay[i] = c.days[day][sum].Messages
 		}
 		s.Sources = append(s.Sources, *sum)
 	}
 	slices.SortFunc(s.Sources, func(a, b SourceSum) int {
-		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), cmp.Compare(b.Messages, a.Messages), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(slices.Index(Classes, a.Class), slices.Index(Classes, b.Class)), cmp.Compare(a.Folded, b.Folded), cmp.Compare(b.Messages, a.Messages), strings.Compare(a.Name, b.Name))
 	})
 	s.ask()
 	s.Readiness = append(s.Readiness, s.ready("quarantine"), s.ready("reject"))
@@ -197,14 +203,18 @@ type counting struct {
 // add counts a source of one day. Sources come by day.
 func (c *counting) add(x *store.Source) {
 	name, by := c.namer.name(x)
+	first, known := c.first[x.Source]
+	if !known {
+		first = x.Day
+	}
 	key := KeyOf(by, name)
 	sum := c.sums[key]
 	if sum == nil {
-		sum = &SourceSum{Name: name, By: by, IP: x.IP, First: c.first[x.Source].String()}
+		sum = &SourceSum{Name: name, By: by, IP: x.IP, First: first.String()}
 		c.sums[key] = sum
 	}
 	c.of[sourceKey{x.Kind, x.Source}] = sum
-	sum.First, sum.Last = min(sum.First, c.first[x.Source].String()), max(sum.Last, x.Day.String())
+	sum.First, sum.Last = min(sum.First, first.String()), max(sum.Last, x.Day.String())
 	sum.Nets = c.namer.nets(by, name, x.Source)
 	if c.last[sum] != x.Day {
 		sum.Days++
@@ -242,6 +252,18 @@ func byDay(days map[store.Day]map[*SourceSum]Counts) []DaySum {
 	}
 	return list
 }
+
+// sources reads what reports say, with at most MaxSources sources.
+func (q *Asked) sources(ctx context.Context, db store.Inbox) (list []store.Source, folded int, err error) {
+	if q.MaxSources > 0 {
+		return db.TopSources(ctx, q.Domain, q.Since, q.Until, q.MaxSources)
+	}
+	list, err = db.Sources(ctx, q.Domain, q.Since, q.Until)
+	return list, 0, err
+}
+
+// rest reports whether x stands for sources that are not told apart.
+func (x *SourceSum) rest() bool { return x.By == "network" && x.Name == store.RestOfSources }
 
 // countReports counts the reports themselves.
 func (s *Summary) countReports(ctx context.Context, db store.Inbox, q Asked) error {
@@ -298,6 +320,9 @@ func (n *namer) nets(by, name, source string) int {
 func (n *namer) name(x *store.Source) (name, by string) {
 	if x.Kind != "net" {
 		return x.Source, x.Kind
+	}
+	if x.Source == store.RestOfSources {
+		return x.Source, "network"
 	}
 	if k, ok := n.known[x.Source]; ok {
 		return k[0], k[1]

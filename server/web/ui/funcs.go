@@ -33,6 +33,7 @@ var funcs = template.FuncMap{
 	"judged":       judgementTone,
 	"todo":         todoWords,
 	"octets":       octetText,
+	"changed":      changedText,
 	"inSPF":        spfWords,
 	"sourceLink":   sourceLink,
 	"ref":          dashed,

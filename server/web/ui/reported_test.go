@@ -227,3 +227,52 @@ func TestSourcePages(t *testing.T) {
 		t.Errorf("%d sources on all pages, want %d", len(seen), many)
 	}
 }
+
+// TestChangedText: the tag that is new in a record is marked, and the text stays whole.
+func TestChangedText(t *testing.T) {
+	for _, c := range []struct{ was, is, tag string }{
+		{"v=DMARC1; p=none; rua=mailto:a@b.test", "v=DMARC1; p=quarantine; rua=mailto:a@b.test", "p=quarantine"}, {"v=DMARC1;p=quarantine", "v=DMARC1;p=reject", "p=reject"},
+		{"v=DMARC1; rua=mailto:a@b.test", "v=DMARC1; p=reject; rua=mailto:a@b.test", "p=reject"}, {"", "", ""}, {"x", "x", "x"}, {"p=none;p", "p=nonenone;p", "p=nonenone"},
+	} {
+		got := changedText(c.was, c.is)
+		if got.Before+got.New+got.After != c.is || got.New != c.tag {
+			t.Errorf("%q to %q: %+v", c.was, c.is, got)
+		}
+	}
+}
+
+// TestFoldedSource: many networks that fail share one row, about which nothing is asked.
+func TestFoldedSource(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "folded.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	day := store.DayOf(store.Millis(now)) - 1
+	var sources []store.Source
+	for i := range fewestSources + 30 {
+		sources = append(sources, store.Source{Domain: "shop.example", Day: day, Kind: "net", Source: fmt.Sprintf("10.%d.%d.0/24", i/250, i%250), IP: "10.0.0.1", Messages: int64(1 + i), Rejected: 1})
+	}
+	addReport(t, db, &report.Report{Kind: report.Aggregate, Org: "rx.test", ID: "1", Domain: "shop.example", Begin: store.Time(day.Start()), End: store.Time(day.End() - 1000)}, nil, store.Inbound{Proven: true}, sources)
+	h := as(handler(&source{db: db}), "admin")
+	found := ""
+	for path, pages := "/reports/shop.example?days=365", 0; path != "" && pages < 10; pages++ { // it is on the last one
+		_, found = open(t, h, path)
+		path = ""
+		if _, after, ok := strings.Cut(found, `data-key="]" href="`); ok {
+			path, _, _ = strings.Cut(after, `"`)
+			path = strings.ReplaceAll(path, "&amp;", "&")
+		}
+	}
+	if !strings.Contains(found, "30 other networks") {
+		t.Fatal("no page shows the rest")
+	}
+	_, row, _ := strings.Cut(found, "network:other")
+	row, _, _ = strings.Cut(row, "</tr>")
+	if strings.Contains(row, "<form") || !strings.Contains(row, "forged") {
+		t.Error(row)
+	}
+	if status, body := open(t, h, "/reports/shop.example/network:other?days=365"); status != 200 || !strings.Contains(body, "Other networks sent") || strings.Contains(body, "Yes, it is ours") {
+		t.Errorf("%d %s", status, textOf(t, body))
+	}
+}

@@ -57,6 +57,13 @@ const (
 	SourceRows    = 50
 )
 
+// The sources of a period that are told apart: of more days fewer, so that what is read has a bound.
+const (
+	sourceDays    = 60_000 // sources of one day
+	fewestSources = 200
+	mostSources   = 2000
+)
+
 // The bounds of the head and the rail of the page, and how long it waits for the DNS.
 const (
 	mostDomains   = 200
@@ -67,7 +74,7 @@ const (
 // AskedReports is the question of the page Reports.
 func AskedReports(name domain.Name, days int, now time.Time) inbox.Asked {
 	until := store.DayOf(store.Millis(now))
-	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until}
+	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until, MaxSources: min(max(sourceDays/days, fewestSources), mostSources)}
 }
 
 var (

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"postseal/internal/app/inbox"
@@ -128,3 +129,26 @@ func dateOf(day string) time.Time {
 
 // percentText is a number for an attribute of SVG.
 func percentText(p float64) string { return strconv.FormatFloat(p, 'f', 2, 64) + "%" }
+
+// change is a record with the tag that is new in it.
+type change struct{ Before, New, After string }
+
+// changedText finds the tag that differs from what the record was.
+func changedText(was, is string) change {
+	from, to := 0, len(is)
+	for from < min(len(was), len(is)) && was[from] == is[from] {
+		from++
+	}
+	for to > from && len(was)-(len(is)-to) > from && was[len(was)-(len(is)-to)-1] == is[to-1] {
+		to--
+	}
+	from = strings.LastIndexAny(is[:from], "; ") + 1
+	if tag := strings.TrimRight(is[from:to], "; "); tag != "" && from+len(tag) < to {
+		to = from + len(tag) // a tag that was not there
+	} else if end := strings.IndexAny(is[to:], "; "); end >= 0 {
+		to += end
+	} else {
+		to = len(is)
+	}
+	return change{is[:from], is[from:to], is[to:]}
+}

@@ -67,7 +67,11 @@ func (u *ui) fillSource(r *http.Request, in store.Inbox, name domain.Name, d *so
 	detail.Source = one[0]
 	d.Detail, d.Source = detail, &detail.Source
 	x := d.Source
-	d.Words = fmt.Sprintf("%s sent %s as %s: %s.", x.Name, plural(int(x.Messages), "message", "messages"), d.Domain, x.Judgement)
+	who := x.Name
+	if x.Folded > 0 {
+		who = "Other networks"
+	}
+	d.Words = fmt.Sprintf("%s sent %s as %s: %s.", who, plural(int(x.Messages), "message", "messages"), d.Domain, x.Judgement)
 	days := inbox.Summary{}
 	for _, day := range detail.ByDay {
 		sum := inbox.DaySum{Day: day.Day, Aligned: day.DMARC}

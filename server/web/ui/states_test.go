@@ -145,8 +145,8 @@ func (brokenReports) InboundDomains(context.Context) ([]string, error) { return 
 func (brokenReports) FirstDays(context.Context, string) (map[string]store.Day, error) {
 	return nil, errDisk
 }
-func (brokenReports) Sources(context.Context, string, store.Day, store.Day) ([]store.Source, error) {
-	return nil, errDisk
+func (brokenReports) TopSources(context.Context, string, store.Day, store.Day, int) ([]store.Source, int, error) {
+	return nil, 0, errDisk
 }
 func (brokenReports) InboundReports(context.Context, store.InboundFilter) ([]store.Inbound, error) {
 	return nil, errDisk

@@ -437,8 +437,8 @@ func (slowReports) InboundDomains(ctx context.Context) ([]string, error) { retur
 func (slowReports) FirstDays(ctx context.Context, _ string) (map[string]store.Day, error) {
 	return nil, forever(ctx)
 }
-func (slowReports) Sources(ctx context.Context, _ string, _, _ store.Day) ([]store.Source, error) {
-	return nil, forever(ctx)
+func (slowReports) TopSources(ctx context.Context, _ string, _, _ store.Day, _ int) ([]store.Source, int, error) {
+	return nil, 0, forever(ctx)
 }
 func (slowReports) InboundReports(ctx context.Context, _ store.InboundFilter) ([]store.Inbound, error) {
 	return nil, forever(ctx)

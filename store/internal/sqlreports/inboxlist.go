@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"math"
+	"strings"
 
 	"postseal/store"
 )
@@ -115,6 +116,32 @@ func (d *DB) InboundTotals(ctx context.Context, f store.InboundFilter, longest i
 	err = d.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&t.Meta) },
 		"SELECT meta FROM {inbound} WHERE state = 'read' AND "+where+" AND "+counts+" ORDER BY CASE WHEN domain = $1 THEN 0 ELSE 1 END, begin_at DESC, id LIMIT 1", args...)
 	return t, err
+}
+
+// TopSources implements store.Inbox. The database adds up what is folded: a domain in whose name thousands of networks
+// send has millions of rows.
+func (d *DB) TopSources(ctx context.Context, domain string, since, until store.Day, most int) (all []store.Source, folded int, err error) {
+	where := withinOf("source_day") + " AND day >= $3 AND day <= $4"
+	args := []any{domain, below(domain), int64(since), int64(until)}
+	err = d.query(ctx, func(rows *sql.Rows) error {
+		s := store.Source{Domain: domain}
+		n := 0
+		err := rows.Scan(&s.Day, &s.Kind, &s.Source, &s.IP, &s.Messages, &s.SPF, &s.DKIM, &s.DMARC, &s.Quarantined, &s.Rejected, &s.Listed, &s.Broken, &n)
+		all, folded = append(all, s), max(folded, n)
+		return err
+	}, `WITH top AS (SELECT kind AS k, source AS n FROM {source_day} WHERE `+where+` GROUP BY kind, source
+			ORDER BY CASE WHEN sum(dmarc_ok) + sum(listed) + sum(broken) > 0 THEN 0 ELSE 1 END, sum(messages) DESC, source, kind LIMIT $5)
+		SELECT d.day, CASE WHEN top.k IS NULL THEN 'net' ELSE d.kind END, CASE WHEN top.k IS NULL THEN '`+store.RestOfSources+`' ELSE d.source END, min(d.ip), `+sums("messages", "spf_ok", "dkim_ok", "dmarc_ok", "quarantined", "rejected", "listed", "broken")+`, sum(CASE WHEN top.k IS NULL THEN 1 ELSE 0 END)
+		FROM {source_day} d LEFT JOIN top ON top.k = d.kind AND top.n = d.source WHERE `+where+" GROUP BY 1, 2, 3 ORDER BY 1, 2, 3", append(args, int64(most))...)
+	return all, folded, err
+}
+
+// sums are the sums of columns, as integers in PostgreSQL too.
+func sums(columns ...string) string {
+	for i, c := range columns {
+		columns[i] = "CAST(sum(d." + c + ") AS bigint)"
+	}
+	return strings.Join(columns, ", ")
 }
 
 // NoteProblems implements store.Inbox.
