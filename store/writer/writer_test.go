@@ -3,6 +3,7 @@ package writer_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,9 +25,13 @@ import (
 	"postseal/store/writer"
 )
 
+// TestMain lets more tests run side by side than there are processors, because most of them wait.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("WRITER_TEST_CRASH"); dir != "" {
 		crashing(dir)
+	}
+	if !raced {
+		flag.Set("test.parallel", "4") // go test -parallel has the last word
 	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {
@@ -35,6 +40,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// raced is set by the race detector, under which tests wait for the processor.
+var raced bool
 
 // site is the state folder of one host, with a writer that may be started again.
 type site struct {

@@ -34,7 +34,7 @@ import (
 // often it then ends the next one at a random place. `make report-kills` sets them to all places and
 // to ten.
 var (
-	killPoints = envInt("POSTSEAL_KILL_POINTS", 8)
+	killPoints = envInt("POSTSEAL_KILL_POINTS", 5)
 	killSeeds  = envInt("POSTSEAL_KILL_SEEDS", 1)
 )
 

@@ -69,6 +69,7 @@ func mainCF(t *testing.T, dir string) string {
 var sampleDoors = Doors{Milter: "unix:postseal/milter.sock", Policy: "unix:postseal/policy.sock", DefaultAction: "tempfail"}
 
 func TestRead(t *testing.T) {
+	t.Parallel() // postconf waits
 	dir := configDir(t)
 	s := read(t, dir)
 	if s.ConfigDir != dir || s.QueueDir != "/var/spool/postfix" || s.Milters != "inet:127.0.0.1:8893" || !s.Chrooted || !s.Explicit[Milters] || s.Explicit[Recipient] || s.Version == "" {
@@ -83,6 +84,7 @@ func TestRead(t *testing.T) {
 }
 
 func TestApplyUndo(t *testing.T) {
+	t.Parallel() // postconf waits
 	dir := configDir(t)
 	s := read(t, dir)
 	if _, err := s.Undo(t.Context()); !errors.Is(err, ErrNothingToUndo) {
@@ -112,6 +114,7 @@ func TestApplyUndo(t *testing.T) {
 
 // TestUndoLater: someone changed main.cf in between; that stays.
 func TestUndoLater(t *testing.T) {
+	t.Parallel() // postconf waits
 	dir := configDir(t)
 	s := read(t, dir)
 	if _, err := s.Apply(t.Context(), s.Plan(Doors{Milter: sampleDoors.Milter, DefaultAction: "accept"})); err != nil {

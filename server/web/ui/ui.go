@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"postseal"
@@ -190,7 +191,7 @@ type ui struct {
 
 // Routes are the pages of the console.
 func Routes(s Source) []web.Route {
-	u := &ui{source: s, templates: parse()}
+	u := &ui{source: s, templates: templates()}
 	page := func(path string, h http.HandlerFunc) web.Route {
 		return web.Route{Method: http.MethodGet, Path: path, Access: web.Reader, Page: true, Handler: h}
 	}
@@ -237,6 +238,9 @@ func Routes(s Source) []web.Route {
 }
 
 var pageNames = []string{"live", "search", "message", "audit", "system", "whatif", "reports", "reportsource", "reportsreceived", "report", "reportsout", "reportspreview", "reportout", "audithistory", "watch", "bulk", "job", "systemconfig", "systemexempt"}
+
+// templates are parsed once, and shared by all daemons of a process.
+var templates = sync.OnceValue(parse)
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}

@@ -495,7 +495,7 @@ func TestHostile(t *testing.T) {
 // BenchmarkPage is the time of a page of search results, and its 99th percentile in ms.
 func BenchmarkPage(b *testing.B) {
 	db := filled(b)
-	u := &ui{source: &source{db: db}, templates: parse()}
+	u := &ui{source: &source{db: db}, templates: templates()}
 	q, err := store.ParseQuery("author:bulk.test", now, nil)
 	if err != nil {
 		b.Fatal(err)
