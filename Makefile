@@ -82,7 +82,7 @@ pictures:
 
 # Attacks on the daemon and its resolver, in short form and for minutes.
 attack:
-	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved' -silent 10s
+	go test . -count=1 -run 'SilentSenders|ContextsThatEnd|BoughtUnknown|AdversarialDNS|LargestLegalRecord|HeloAfterMailFrom|Outage|Starved' -silent 10s -adversaries 1000
 	go test ./resolver ./internal/core/middleware -count=1 -run 'SlotsAreShared|LimitShares|InFlight|EndsQueued|Breaker|Accounts|Unanswered|CacheCut|CacheRestore|OldMessage|OneFormOfAName'
 	go test ./internal/core/canonical ./dkim -count=1 -run 'IndexIsLinear|ManySimilar'
 	go test . ./bundle -count=1 -run 'JunkSignatures|SealAge|Redact|HeloComesBack'

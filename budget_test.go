@@ -2,6 +2,7 @@ package postseal_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -102,11 +103,12 @@ func TestBoughtUnknown(t *testing.T) {
 	}
 }
 
+var adversaries = flag.Int("adversaries", 100, "how many senders TestAdversarialDNS tries; make attack gives more")
+
 // TestAdversarialDNS: whatever stands below the sender's own domains, the verdict is never better
 // than with those domains empty.
 func TestAdversarialDNS(t *testing.T) {
-	const rounds = 300
-	for seed := range uint64(rounds) {
+	for seed := range uint64(*adversaries) {
 		random := rand.New(rand.NewPCG(seed, 17))
 		text, helo, from := adversarialMessage(random)
 		victim := []string{"_dmarc.victim.test. TXT \"v=DMARC1; p=reject\"", "victim.test. TXT \"v=spf1 ip4:192.0.2.1 -all\""}

@@ -25,7 +25,7 @@ import (
 	"postseal/server"
 )
 
-var hangTime = flag.Duration("hangup", 500*time.Millisecond, "how long TestHangUp runs")
+var hangTime = flag.Duration("hangup", 250*time.Millisecond, "how long TestHangUp runs")
 
 // unsteady answers after up to four milliseconds, and nothing is kept (TTL 0), so that questions
 // are in flight whenever a client hangs up.

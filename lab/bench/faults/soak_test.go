@@ -25,7 +25,7 @@ import (
 	"postseal/server"
 )
 
-var soakTime = flag.Duration("soak", time.Second, "how long TestSoak runs")
+var soakTime = flag.Duration("soak", 500*time.Millisecond, "how long TestSoak runs")
 
 const soakZone = `
 good.test. 60 TXT "v=spf1 ip4:192.0.2.1 -all"
