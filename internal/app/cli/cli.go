@@ -295,6 +295,9 @@ func (a *app) prepare(c *cobra.Command) error {
 		return err
 	}
 	if c.Annotations[ownOutput] != "" {
+		if a.flags.output == "-" { // standard output, where the results go anyway
+			a.flags.output = ""
+		}
 		return a.openOutput("")
 	}
 	return a.openOutput(a.flags.output)

@@ -56,7 +56,7 @@ const oldDefault = "inet:127.0.0.1:8891"
 // deadMilters finds milters in smtpd_milters that do not answer: Postfix then answers 451 to
 // all mail, or accepts it without a check.
 func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
-	s := o.Postfix
+	s, left := o.Postfix, o.withOurs(ctx, ours)
 	for _, e := range s.InForce() {
 		listener := s.Listener(e)
 		if e == ours || listener == "" {
@@ -67,7 +67,8 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 			conn.Close()
 			continue
 		}
-		effect, hint := "all mail gets 451", "start its program, or remove it: postconf -e "+postfix.Quote(postfix.Milters+" = "+s.Without(e))+reloadHint
+		left.Milters = left.Without(e)
+		effect, hint := "all mail gets 451", "start its program, or remove it: postconf -e "+postfix.Quote(postfix.Milters+" = "+left.Milters)+reloadHint
 		if s.OnFailure(e) == "accept" {
 			effect = "its check is skipped"
 		}
@@ -82,6 +83,26 @@ func (o *Options) deadMilters(ctx context.Context, ours string) (f []Finding) {
 		f = append(f, one("postfix", Fail, hint, "smtpd_milters of Postfix names %s, where nothing listens (%v): %s", e, endpoint.Cause(err), effect)...)
 	}
 	return f
+}
+
+// withOurs returns the settings of Postfix with our milter in smtpd_milters, if it answers: the
+// commands of several hints then give the right list when all are typed, in their order.
+func (o *Options) withOurs(ctx context.Context, ours string) postfix.Settings {
+	left := *o.Postfix
+	if ours == "" || left.Uses(ours) {
+		return left
+	}
+	conn, err := endpoint.Dialer(o.Milter)(ctx, "", "")
+	if err != nil {
+		return left
+	}
+	conn.Close()
+	for _, c := range left.Plan(postfix.Doors{Milter: ours, DefaultAction: "tempfail"}) {
+		if c.Name == postfix.Milters {
+			left.Milters = c.New
+		}
+	}
+	return left
 }
 
 // namesPolicy checks a policy service that main.cf uses. Usually it does not use ours, because

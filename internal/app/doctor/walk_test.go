@@ -103,6 +103,31 @@ func (w *walk) follow(hint string, start func()) {
 	}
 }
 
+// TestWalkAtOnce: whoever types the commands of all hints in their order, without asking again, has
+// our milter in smtpd_milters and no dead one.
+func TestWalkAtOnce(t *testing.T) {
+	w := newWalk(t)
+	w.settings() // skips the test where there is no postconf
+	other := "inet:" + serveMilter(t, func() milter.Milter { return &refusing{} }, milter.OptHeaderLeadingSpace)
+	first, second := listen(t), listen(t)
+	first.Close()
+	second.Close()
+	w.postconf("-e", "smtpd_milters = inet:"+first.Addr().String()+", "+other+", inet:"+second.Addr().String())
+	found := w.failures()
+	if len(found) != 3 {
+		t.Fatalf("%+v", found)
+	}
+	for _, f := range found {
+		w.follow(f.Hint, nil)
+	}
+	if left := w.failures(); len(left) > 0 {
+		t.Errorf("%+v", left)
+	}
+	if s := w.settings(); !s.Uses(other) || len(s.InForce()) != 2 {
+		t.Errorf("smtpd_milters = %s", s.Milters)
+	}
+}
+
 // TestWalk walks every ✘ to its fix and back: what a hint says fixes what it stands at, breaks
 // nothing else, and the same fault is seen again.
 func TestWalk(t *testing.T) {
