@@ -79,7 +79,7 @@ func TestReportsReceivedAPI(t *testing.T) {
 		{"/v1/reports/in?domain=shop.test", 200, `"published":{"name":"_dmarc.shop.test"`}, {"/v1/reports/in?domain=shop.test&after=x", 400, "is not a cursor"}, {"/v1/reports/in?domain=shop.test&limit=0", 400, "limit is not a number"},
 		{"/v1/reports/in/shop.test/source?key=dkim:bulk.test", 200, `"schema":"postseal.report-source/1"`}, {"/v1/reports/in/shop.test/source?key=dkim:bulk.test", 200, `"reporters":[{"org":"rx.test","messages":40`},
 		{"/v1/reports/in/shop.test/source?key=dkim:none.test", 404, "names this source"}, {"/v1/reports/in/a..b/source?key=x", 400, "domain"}, {"/v1/reports/in/shop.test/source?key=x&y=1", 400, "unknown parameter"},
-		{"/v1/reports/in/received?domain=shop.test", 200, `"schema":"postseal.reports-received/1"`}, {"/v1/reports/in/received?domain=shop.test", 200, `"twice":1,"unread":1`}, {"/v1/reports/in/received?domain=shop.test&after=!", 400, "is not a cursor"},
+		{"/v1/reports/in/received?domain=shop.test", 200, `"schema":"postseal.reports-received/1"`}, {"/v1/reports/in/received?domain=shop.test", 200, `"twice":1,"unread":1`}, {"/v1/reports/in/received?domain=shop.test", 200, `"long":0,"last_read":"20`}, {"/v1/reports/in/received?domain=shop.test&after=!", 400, "is not a cursor"},
 		{"/v1/reports/in/1", 200, `"schema":"postseal.report/1"`}, {"/v1/reports/in/1", 200, `"records":[{"ip":"198.51.100.9","count":40`}, {"/v1/reports/in/99", 404, "no report with this number"}, {"/v1/reports/in/x", 400, "a report has a number"},
 	} {
 		status, body := d.get(c.path)

@@ -170,12 +170,18 @@ type Received struct {
 	Domain    string           `json:"domain"` // "": all
 	Since     string           `json:"since"`
 	Until     string           `json:"until"`
-	Reporters []store.Reporter `json:"reporters"` // the most messages first, at most 100
+	Reporters []Reporter       `json:"reporters"` // the most messages first, at most 100
 	Reports   []ReceivedReport `json:"reports"`   // the last read first
 	Problems  []Problem        `json:"problems"`  // the newest first: about the domain, or of which no domain is known
 	Twice     int              `json:"twice"`     // of Problems, those that were read before
 	Unread    int              `json:"unread"`    // of Problems, those that could not be read
 	Next      string           `json:"next"`      // the cursor of the next page of Reports, "" on the last
+}
+
+// Reporter counts the reports of one organization.
+type Reporter struct {
+	store.Reporter
+	LastAt time.Time `json:"last_read"` // when its last report was read
 }
 
 // ReceivedReport is one report in a list.
@@ -218,14 +224,16 @@ const listedReporters = 100
 // ListReceived lists what came in about a domain, or about all if it is "", before the report with the number before;
 // 0 begins with the last. limit bounds the reports.
 func ListReceived(ctx context.Context, db store.Inbox, q Asked, before int64, limit int) (*Received, error) {
-	x := &Received{Schema: ReceivedSchema, Domain: q.Domain, Since: q.Since.String(), Until: q.Until.String(), Reporters: []store.Reporter{}, Reports: []ReceivedReport{}}
+	x := &Received{Schema: ReceivedSchema, Domain: q.Domain, Since: q.Since.String(), Until: q.Until.String(), Reporters: []Reporter{}, Reports: []ReceivedReport{}}
 	f := q.filter()
 	f.Limit = listedReporters
 	reporters, err := db.Reporters(ctx, f, longRange.Milliseconds())
 	if err != nil {
 		return nil, err
 	}
-	x.Reporters = append(x.Reporters, reporters...)
+	for _, r := range reporters {
+		x.Reporters = append(x.Reporters, Reporter{r, store.Time(r.LastRead)})
+	}
 	f.Kind, f.Before, f.Limit = "", before, limit+1
 	list, err := db.InboundReports(ctx, f)
 	if err != nil {

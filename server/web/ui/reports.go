@@ -232,7 +232,7 @@ func (d *reportsData) describe(s *inbox.Summary) {
 	shown := int64(0)
 	for _, x := range d.Received.Reporters[:min(len(d.Received.Reporters), mostReporters)] {
 		if x.Reports > 0 {
-			d.Reporters, shown = append(d.Reporters, x), shown+x.Messages
+			d.Reporters, shown = append(d.Reporters, x.Reporter), shown+x.Messages
 		}
 	}
 	if n := s.Reporters - len(d.Reporters); n > 0 {
