@@ -248,6 +248,25 @@ func TestServerLimit(t *testing.T) {
 	}
 }
 
+// TestLastConnection: a listener knows when its last connection came, and that none did yet.
+func TestLastConnection(t *testing.T) {
+	e := engine(t, io.Discard)
+	s := &Server{Name: Milter, Engine: e, Handle: echo}
+	l, _ := serve(t, s)
+	if last := e.Metrics.Listeners[Milter].LastConnection(); !last.IsZero() {
+		t.Errorf("%v before any", last)
+	}
+	if err := say(t, dial(t, l), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if last := e.Metrics.Listeners[Milter].LastConnection(); last.IsZero() || last.Location() != time.UTC {
+		t.Errorf("%v after one", last)
+	}
+	if last := e.Metrics.Listeners[Policy].LastConnection(); !last.IsZero() {
+		t.Errorf("%v of another listener", last)
+	}
+}
+
 // TestServerShutdown: a message in flight ends in peace, a connection without one is
 // closed after the grace, a new one is not accepted.
 func TestServerShutdown(t *testing.T) {

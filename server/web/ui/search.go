@@ -71,9 +71,9 @@ func queryError(err error) (*store.QueryError, bool) {
 	return wrong, ok
 }
 
-// problem is what is wrong with a search, with the word that it is about.
+// problem is what is wrong with a search, in sentences, with the word that it is about.
 type problem struct {
-	*store.QueryError
+	Text, Hint          string
 	At                  int // the character, from 1 on
 	Before, Word, After string
 }
@@ -84,7 +84,7 @@ func problemOf(e *store.QueryError, query string) problem {
 	if i := strings.IndexByte(query[at:], ' '); i >= 0 {
 		end = at + i
 	}
-	return problem{e, utf8.RuneCountInString(query[:at]) + 1, query[:at], query[at:end], query[end:]}
+	return problem{strings.TrimSuffix(sentence(e.Text), "."), sentence(e.Hint), utf8.RuneCountInString(query[:at]) + 1, query[:at], query[at:end], query[end:]}
 }
 
 // search answers: what happened to that message or sender? A search that identifies one message
