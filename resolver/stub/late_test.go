@@ -33,6 +33,21 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
+// TestWaitingAnswer: an answer that came between two tries counts, although nothing arrives after the
+// second one.
+func TestWaitingAnswer(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	slow := serveWire(t, func(conn *net.UDPConn, q seen) {
+		if q.msg.IsEdns0() != nil { // the first try
+			time.AfterFunc(timeout*3/2, func() { answerText(conn, q, "late", nil) })
+		}
+	})
+	a, err := client(t, stub.Config{Timeout: timeout, Attempts: 3}, slow.addr(), deaf(t)).Lookup(t.Context(), "a.e.test", resolver.TXT)
+	if err != nil || len(a.Records) != 1 || a.Records[0].Text != "late" {
+		t.Errorf("Lookup = %+v, %v", a, err)
+	}
+}
+
 // TestDroppedEDNS: a firewall that drops questions with EDNS leaves the plain question of the
 // next try.
 func TestDroppedEDNS(t *testing.T) {
