@@ -39,7 +39,6 @@ func TestBrowserLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkLogin(t, node, "http://"+b.Addr(listener.HTTP).String(), browser)
 	cmd := exec.Command(node, "testdata/live.mjs", "http://"+b.Addr(listener.HTTP).String(), control.URL, token, browser)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
@@ -54,18 +53,6 @@ func TestBrowserLive(t *testing.T) {
 		t.Error(p)
 	}
 	t.Log(stderr.String())
-}
-
-// checkLogin opens the page that logs in, in the ways of the pages of the console: axe, phone, dark, without
-// scripts, back and reload.
-func checkLogin(t *testing.T, node, url, browser string) {
-	t.Helper()
-	cmd := exec.Command(node, "web/ui/testdata/check.mjs", url, t.TempDir(), browser)
-	cmd.Stdin = strings.NewReader(`{"pages": [{"name": "login", "path": "/login", "says": "Run postseal ui on the mail server"}, {"name": "login-code", "path": "/login?code=x", "says": "This link opens the console once."}]}`)
-	out, err := cmd.CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != "[]" {
-		t.Errorf("login: %v\n%s", err, out)
-	}
 }
 
 // watchedDaemon is a daemon whose clock and zone a browser test moves.
