@@ -196,6 +196,8 @@ func TestStoreBackup(t *testing.T) {
 // TestStoreCopy: the copy has the same verdicts; a history that a daemon writes to is not copied.
 func TestStoreCopy(t *testing.T) {
 	from, to := storeOf(t, historyRows()), store.SQLitePrefix+filepath.Join(t.TempDir(), "copy.db")
+	defer func(usual time.Duration) { stopTime = usual }(stopTime)
+	stopTime = 0 // TestOnceStopped waits
 	if code, _, stderr := run(nil, "", "store", "copy", from, to, "--now", storetest.Now.Format(time.RFC3339)); code != exitTempFail || !strings.Contains(stderr, "a daemon writes to it") {
 		t.Errorf("in use: exit %d: %s", code, stderr)
 	}

@@ -80,7 +80,7 @@ func (a storeCommands) copyStore(ctx context.Context, from, to string) error {
 }
 
 // stopTime is longer than a daemon that was stopped looks like one that writes.
-const stopTime = 40 * time.Second
+var stopTime = 40 * time.Second // shorter in tests
 
 // onceStopped calls f, and again while that says that a daemon writes to the database: one that was just stopped looks the
 // same for half a minute.
