@@ -247,7 +247,7 @@ func (a *alarms) reports(now time.Time) []notify.Alarm {
 	}
 	open = slices.DeleteFunc(open, func(x store.Delivery) bool { return x.Attempts < failedAttempts })
 	if len(open) > 0 {
-		a.failing = append(a.failing, notify.Alarm{Name: "reports are not accepted", Kind: "reports", Text: fmt.Sprintf("%d reports were not accepted in %d attempts or more, such as that to %s: %q. They expire a day after the first attempt. See postseal report list.",
+		a.failing = append(a.failing, notify.Alarm{Name: "reports are not accepted", Kind: "reports", Text: fmt.Sprintf("Reports that were not accepted in %[2]d attempts or more: %[1]d, such as that to %[3]s: %[4]q. They expire a day after the first attempt. See postseal report list.",
 			len(open), failedAttempts, open[0].Address, open[0].Reply)})
 	}
 	return a.failing
