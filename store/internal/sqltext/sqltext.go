@@ -34,15 +34,6 @@ const ColumnCount = 34
 // Names are the Columns one by one.
 func Names() []string { return strings.Split(Columns, ", ") }
 
-// Placeholders are those of the Columns.
-func Placeholders(d Dialect) string {
-	list := make([]string, ColumnCount)
-	for i := range list {
-		list[i] = d.Placeholder(i + 1)
-	}
-	return strings.Join(list, ", ")
-}
-
 // Where collects the conditions and arguments of a statement.
 type Where struct {
 	d Dialect

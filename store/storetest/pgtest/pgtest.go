@@ -190,9 +190,6 @@ func (s *Server) immediate() error {
 	return s.run("pg_ctl", "-w", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "stop")
 }
 
-// Credential is that of the user who runs the server, nil for this one.
-func (s *Server) Credential() *syscall.Credential { return s.cred }
-
 // CPU is the time that all processes of the server have used, those that ended included, as far
 // as Linux tells (proc(5)).
 func (s *Server) CPU(t testing.TB) (used time.Duration) {
