@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -180,7 +181,9 @@ func (d *daemon) write(config string) {
 	}
 }
 
-// run starts a process and waits until it listens. It returns how long that took.
+const failpointVar = "POSTSEAL_FAILPOINT="
+
+// run starts a process and waits until it listens, or ends itself at a failpoint. It returns how long that took.
 func (d *daemon) run() time.Duration {
 	d.t.Helper()
 	began := time.Now()
@@ -207,6 +210,9 @@ func (d *daemon) run() time.Duration {
 	select {
 	case <-ready:
 	case <-ended:
+		if slices.ContainsFunc(d.env, func(e string) bool { return len(e) > len(failpointVar) && strings.HasPrefix(e, failpointVar) }) {
+			return time.Since(began) // it ended itself before it listens
+		}
 		d.t.Fatalf("the daemon did not come up: %v\n%s", d.err, strings.Join(d.lines(), "\n"))
 	case <-time.After(patience):
 		d.t.Fatal("the daemon does not come up")
