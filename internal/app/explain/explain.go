@@ -269,6 +269,14 @@ func query(st *dmarc.Step, d *dmarc.Result) *Node {
 	return n
 }
 
+// WhyUnknown says why it is open whether an identifier of a message with these SPF results counts.
+func WhyUnknown(c *dmarc.Compared, identities []spf.Result) string {
+	if c.Method == "spf" && len(identities) == 0 {
+		return "SPF was not checked"
+	}
+	return "a DNS lookup failed"
+}
+
 // alignment compares each identifier with the author.
 func alignment(r *postseal.Report) *Node {
 	d := &r.DMARC
@@ -281,7 +289,7 @@ func alignment(r *postseal.Report) *Node {
 		case c.Alignment == dmarc.AlignmentYes && !c.Unknown:
 			step.Text, step.Tone, step.Path = "aligned with "+d.AuthorDomain, Good, true
 		case c.Alignment != dmarc.AlignmentNo:
-			step.Text, step.Tone = "may be aligned: a DNS lookup failed", Warn
+			step.Text, step.Tone = "may be aligned: "+WhyUnknown(c, r.SPF), Warn
 		}
 		if c.OrgDomain != "" && c.OrgDomain != c.Domain {
 			step.Text += " (organization " + c.OrgDomain + ")"

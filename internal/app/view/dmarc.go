@@ -22,7 +22,7 @@ func (p *Page) DMARC(r *dmarc.Result, dns []resolver.Exchange) error {
 	if p.Quiet {
 		return nil
 	}
-	p.traceDMARC(r)
+	p.traceDMARC(r, nil)
 	p.traceDNS(dns)
 	return nil
 }

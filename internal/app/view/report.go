@@ -294,7 +294,7 @@ func (p *Page) dmarc(r *postseal.Report) {
 		text += " " + p
 	}
 	p.result(dmarcTone(d), "DMARC", string(d.Code), p.clean(text), p.whose(d))
-	p.details(explainCompared(d))
+	p.details(explainCompared(r))
 	if d.Code != dmarc.Pass {
 		p.details(explainBroken(r))
 	}

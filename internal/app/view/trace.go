@@ -21,7 +21,7 @@ func (v *messageView) trace() {
 	for i := range v.r.DKIM {
 		v.traceDKIM(&v.r.DKIM[i])
 	}
-	v.traceDMARC(&v.r.DMARC)
+	v.traceDMARC(&v.r.DMARC, v.r.SPF)
 	v.traceDNS(v.r.Exchanges())
 	v.traceHeaders()
 }
@@ -108,7 +108,7 @@ func (p *Page) traceDKIM(s *dkim.Result) {
 	}
 }
 
-func (p *Page) traceDMARC(d *dmarc.Result) {
+func (p *Page) traceDMARC(d *dmarc.Result, identities []spf.Result) {
 	p.section("DMARC", strings.TrimSuffix(cmp.Or(d.AuthorDomain, "(no author domain)")+": "+string(d.Code), ": "))
 	const width = 10
 	if d.Reason != "" {
@@ -129,7 +129,7 @@ func (p *Page) traceDMARC(d *dmarc.Result) {
 	}
 	for i := range d.Compared {
 		c := &d.Compared[i]
-		p.item("compared", width, c.Method+" "+compared(d, c)+orgText(c))
+		p.item("compared", width, c.Method+" "+compared(d, c, identities)+orgText(c))
 		for _, step := range c.Walk {
 			p.item("", width, "  "+stepText(&step))
 		}

@@ -127,12 +127,13 @@ func publishedText(p dmarc.Published) string {
 
 // explainCompared explains for each identifier how it relates to the Author Domain. Equal ones
 // are explained once.
-func explainCompared(d *dmarc.Result) []string {
+func explainCompared(r *postseal.Report) []string {
+	d := &r.DMARC
 	var relations []string
 	methods := map[string][]string{}
 	for i := range d.Compared {
 		c := &d.Compared[i]
-		relation := compared(d, c)
+		relation := compared(d, c, r.SPF)
 		if !slices.Contains(relations, relation) {
 			relations = append(relations, relation)
 		}
@@ -158,12 +159,12 @@ func explainBroken(r *postseal.Report) []string {
 }
 
 // compared explains the relation of one identifier, without its method.
-func compared(d *dmarc.Result, c *dmarc.Compared) string {
+func compared(d *dmarc.Result, c *dmarc.Compared, identities []spf.Result) string {
 	switch {
 	case c.Alignment == dmarc.AlignmentUnknown:
-		return c.Domain + " may align: a DNS lookup failed"
+		return c.Domain + " may align: " + explain.WhyUnknown(c, identities)
 	case c.Alignment == dmarc.AlignmentYes && c.Unknown:
-		return c.Domain + " would align: a DNS lookup failed"
+		return c.Domain + " would align: " + explain.WhyUnknown(c, identities)
 	case c.Alignment != dmarc.AlignmentYes:
 		return c.Domain + " ≠ " + d.AuthorDomain
 	case c.Domain != d.AuthorDomain:
