@@ -26,7 +26,11 @@ func (v *auditView) spf() {
 		text += ", as far as it is known"
 	}
 	if s.Addresses4 != "0" {
-		text += ", authorises " + thousands(s.Addresses4) + " IPv4 addresses"
+		addresses := " IPv4 addresses"
+		if s.Addresses4 == "1" {
+			addresses = " IPv4 address"
+		}
+		text += ", authorizes " + thousands(s.Addresses4) + addresses
 	}
 	if s.Addresses6 != "0" {
 		text += ", " + thousands(s.Addresses6) + " IPv6"
