@@ -158,7 +158,7 @@ func (d *Daemon) askedReports(r *http.Request, name string, names ...string) (db
 			return nil, q, badRequest("days is not a number from 1 to %d", ui.MaxReportDays)
 		}
 	}
-	return db, ui.AskedReports(parsed, days, d.history.now()), nil
+	return db, ui.AskedReports(parsed, days, d.history.now(), d.resolver()), nil
 }
 
 // sourceDetail is GET /v1/reports/in/{domain}/source?key=&days=: one source of a domain.
@@ -254,7 +254,7 @@ func (d *Daemon) chooseSource(r *http.Request) (any, error) {
 	if err := inbox.Choose(r.Context(), db, store.Millis(d.history.now()), web.UserOf(r).Name, name, c.By, c.Source, c.Chosen); err != nil {
 		return nil, badRequest("%v", err)
 	}
-	return inbox.Summarize(r.Context(), db, ui.AskedReports(name, ui.ReportDays, d.history.now()))
+	return inbox.Summarize(r.Context(), db, ui.AskedReports(name, ui.ReportDays, d.history.now(), d.resolver()))
 }
 
 // ReadReports implements ui.Source.

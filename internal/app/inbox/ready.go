@@ -32,10 +32,11 @@ func (s *Summary) ready(policy string) Readiness {
 	wanted := by[ClassKnown].Messages + by[ClassNew].Messages
 	real := wanted + by[ClassList].Messages + by[ClassUnknown].Messages
 	block := func(format string, args ...any) { r.Blockers = append(r.Blockers, fmt.Sprintf(format, args...)) }
-	share := func(what string, n, of int64, most float64) {
+	// named is how many of n are those of sources that block by themselves: what remains is judged.
+	share := func(what string, n, named, of int64, most float64) {
 		p := percent(n, of)
 		r.Arithmetic = append(r.Arithmetic, fmt.Sprintf("%s: %d of %d messages = %.2f %% (at most %.0f %%)", what, n, of, p, most))
-		if p > most {
+		if percent(n-named, of) > most {
 			block("%s: %.2f %% of the messages would fail", what, p)
 		}
 	}
@@ -46,16 +47,18 @@ func (s *Summary) ready(policy string) Readiness {
 		block("no known source sends mail")
 		return r
 	}
-	share("failing mail of known sources", by[ClassKnown].Failing()+by[ClassNew].Failing(), wanted, mostFailing)
-	share("failing mail of unknown sources", by[ClassUnknown].Failing(), real, mostUnknown)
-	if policy == "reject" {
-		share("failing mail of lists and forwarders", by[ClassList].Failing(), real, mostIndirect)
-	}
+	named := int64(0)
 	for i := range s.Sources {
 		x := &s.Sources[i]
-		if (x.Class == ClassKnown || x.Class == ClassNew) && x.Messages >= minOfSource && percent(x.DMARC, x.Messages) < leastOfSource && len(r.Blockers) < maxBlockers {
+		if x.Ours() && x.Messages >= minOfSource && percent(x.DMARC, x.Messages) < leastOfSource && len(r.Blockers) < maxBlockers {
 			block("%s: %d of %d messages pass; sign its mail with DKIM as the domain, or use a return path of the domain", x.Name, x.DMARC, x.Messages)
+			named += x.Failing()
 		}
+	}
+	share("failing mail of known sources", by[ClassKnown].Failing()+by[ClassNew].Failing(), named, wanted, mostFailing)
+	share("failing mail of unknown sources", by[ClassUnknown].Failing(), 0, real, mostUnknown)
+	if policy == "reject" {
+		share("failing mail of lists and forwarders", by[ClassList].Failing(), 0, real, mostIndirect)
 	}
 	if x := s.regularForger(); x != nil {
 		r.Arithmetic = append(r.Arithmetic, fmt.Sprintf("%s counts as forged: %d messages on %d of %d days; is it yours?", x.Name, x.Messages, x.Days, s.Days))

@@ -95,6 +95,8 @@ type SourceSum struct {
 	InSPF     string `json:"in_spf,omitempty"` // what the SPF record says of IP now, if that was asked
 
 	choice store.SourceChoice
+	listed bool // by the SPF record of the domain
+	named  bool // by a confirmed name that is of the domain
 }
 
 // DaySum is the messages of one day.
@@ -117,7 +119,9 @@ type Readiness struct {
 type Asked struct {
 	Domain       string
 	Since, Until store.Day
-	Resolver     resolver.Resolver // names sources; nil names them by network
+	Resolver     resolver.Resolver // knows the names of sources, and which the SPF record lists; may be nil
+	Patience     time.Duration     // how long it is asked for all of them; 0: no bound
+	Networks     bool              // networks keep their names, so that these do not depend on the DNS
 	MaxSources   int               // the others are one source; 0: no bound
 }
 
@@ -152,7 +156,7 @@ func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *countin
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &counting{namer: newNamer(ctx, q), first: first, choices: choices, sums: map[string]*SourceSum{}, days: map[store.Day]map[*SourceSum]Counts{}, last: map[*SourceSum]store.Day{}, of: map[sourceKey]*SourceSum{}}
+	c := &counting{namer: newNamer(ctx, q, list), first: first, choices: choices, sums: map[string]*SourceSum{}, days: map[store.Day]map[*SourceSum]Counts{}, last: map[*SourceSum]store.Day{}, of: map[sourceKey]*SourceSum{}}
 	for i := range list {
 		s.Total.add(&list[i])
 		c.add(&list[i])
@@ -213,6 +217,7 @@ func (c *counting) add(x *store.Source) {
 		sum = &SourceSum{Name: name, By: by, IP: x.IP, First: first.String()}
 		c.sums[key] = sum
 	}
+	sum.listed, sum.named = sum.listed || c.namer.known[x.Source].listed, sum.named || c.namer.known[x.Source].own
 	c.of[sourceKey{x.Kind, x.Source}] = sum
 	sum.First, sum.Last = min(sum.First, first.String()), max(sum.Last, x.Day.String())
 	sum.Nets = c.namer.nets(by, name, x.Source)
@@ -287,22 +292,80 @@ func (q *Asked) filter() store.InboundFilter {
 
 // namer names sources.
 type namer struct {
-	ctx   context.Context
 	q     Asked
-	known map[string][2]string
+	known map[string]named // by network
 	seen  map[string]map[string]bool
-	asked int
 }
 
-func newNamer(ctx context.Context, q Asked) *namer {
-	return &namer{ctx: ctx, q: q, known: map[string][2]string{}, seen: map[string]map[string]bool{}}
+// named is what the DNS says about an address.
+type named struct {
+	name, by string // both "" if it has no name
+	listed   bool   // the SPF record of the domain lists it
+	own      bool   // its confirmed name is of the domain
 }
 
-// maxAsked bounds the addresses that are looked up for one summary, and askTime the time.
+// The bounds of what is looked up for one summary: addresses, and the time for one.
 const (
 	maxAsked = 500
 	askTime  = 5 * time.Second
 )
+
+// newNamer asks the DNS about networks that authenticate nothing: first about all whether the SPF record lists
+// them, which decides most, then for their names. Those with the most mail come first.
+func newNamer(ctx context.Context, q Asked, list []store.Source) *namer {
+	n := &namer{q: q, known: map[string]named{}, seen: map[string]map[string]bool{}}
+	if q.Resolver == nil {
+		return n
+	}
+	if q.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, q.Patience)
+		defer cancel()
+	}
+	asked := networks(list)
+	for _, x := range asked {
+		n.known[x.name] = n.listed(ctx, x.ip)
+	}
+	for _, x := range asked {
+		if k := n.known[x.name]; k.name == "" {
+			k.name, k.by = n.reverse(ctx, x.ip)
+			k.own = k.by == "ptr" && sameOrganization(k.name, q.Domain)
+			n.known[x.name] = k
+		}
+	}
+	return n
+}
+
+// network is a source that only its addresses name.
+type network struct {
+	name     string
+	ip       netip.Addr
+	messages int64
+}
+
+// networks are those of a list with the most mail.
+func networks(list []store.Source) []network {
+	sums := map[string]*network{}
+	for i := range list {
+		x := &list[i]
+		ip, err := netip.ParseAddr(x.IP)
+		if x.Kind != "net" || x.Source == store.RestOfSources || err != nil {
+			continue
+		}
+		if sums[x.Source] == nil {
+			sums[x.Source] = &network{name: x.Source, ip: ip}
+		}
+		sums[x.Source].messages += x.Messages
+	}
+	sorted := slices.SortedFunc(maps.Values(sums), func(a, b *network) int {
+		return cmp.Or(cmp.Compare(b.messages, a.messages), strings.Compare(a.name, b.name))
+	})
+	most := make([]network, min(len(sorted), maxAsked))
+	for i := range most {
+		most[i] = *sorted[i]
+	}
+	return most
+}
 
 // nets counts the networks of a source.
 func (n *namer) nets(by, name, source string) int {
@@ -321,31 +384,27 @@ func (n *namer) name(x *store.Source) (name, by string) {
 	if x.Kind != "net" {
 		return x.Source, x.Kind
 	}
-	if x.Source == store.RestOfSources {
-		return x.Source, "network"
+	if k := n.known[x.Source]; k.name != "" && !n.q.Networks {
+		return k.name, k.by
 	}
-	if k, ok := n.known[x.Source]; ok {
-		return k[0], k[1]
-	}
-	name, by = x.Source, "network"
-	ip, err := netip.ParseAddr(x.IP)
-	if err == nil && n.q.Resolver != nil && n.asked < maxAsked {
-		n.asked++
-		ctx, cancel := context.WithTimeout(n.ctx, askTime)
-		defer cancel()
-		if a, b := n.lookup(ctx, ip); a != "" {
-			name, by = a, b
-		}
-	}
-	n.known[x.Source] = [2]string{name, by}
-	return name, by
+	return x.Source, "network"
 }
 
-func (n *namer) lookup(ctx context.Context, ip netip.Addr) (name, by string) {
+// listed says whether the SPF record of the domain lists an address, and in which include.
+func (n *namer) listed(ctx context.Context, ip netip.Addr) (k named) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	r := (&spf.Checker{Resolver: n.q.Resolver}).Check(ctx, spf.Request{IP: ip, Sender: "postmaster@" + n.q.Domain, Helo: n.q.Domain})
-	if r.Code == spf.Pass && len(r.Path) > 0 {
-		return r.Path[len(r.Path)-1], "include"
+	if k.listed = r.Code == spf.Pass && !strings.EqualFold(r.Mechanism, "all"); k.listed && len(r.Path) > 0 {
+		k.name, k.by = r.Path[len(r.Path)-1], "include"
 	}
+	return k
+}
+
+// reverse returns the organization that the confirmed name of an address is of.
+func (n *namer) reverse(ctx context.Context, ip netip.Addr) (name, by string) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	answer, err := n.q.Resolver.Lookup(ctx, dnsdata.ReverseName(ip), resolver.PTR)
 	if err != nil || len(answer.Records) == 0 || answer.Records[0].Target == "" {
 		return "", ""
@@ -372,9 +431,9 @@ func (s *SourceSum) classify(q Asked, earliest store.Day) {
 	switch {
 	case 2*s.DMARC >= s.Messages:
 		s.Class, s.Rule = ClassKnown, fmt.Sprintf("%d of %d messages pass DMARC", s.DMARC, s.Messages)
-	case s.By == "include":
+	case s.listed:
 		s.Class, s.Rule = ClassKnown, "the SPF record of the domain lists it, but most of its mail is not aligned"
-	case s.By == "ptr" && sameOrganization(s.Name, q.Domain):
+	case s.named:
 		s.Class, s.Rule = ClassKnown, "the name of its address is of the domain, but most of its mail is not authenticated"
 	case 2*s.Listed >= s.Messages:
 		s.Class, s.Rule = ClassList, fmt.Sprintf("reporters took %d of %d messages for mail of a list or a forwarder", s.Listed, s.Messages)

@@ -13,6 +13,7 @@ import (
 
 	"postseal/domain"
 	"postseal/internal/app/inbox"
+	"postseal/resolver"
 	"postseal/store"
 )
 
@@ -69,12 +70,14 @@ const (
 	mostDomains   = 200
 	mostReporters = 3
 	dnsPatience   = time.Second
+	namePatience  = 500 * time.Millisecond // for what the DNS says about sources
 )
 
-// AskedReports is the question of the page Reports.
-func AskedReports(name domain.Name, days int, now time.Time) inbox.Asked {
+// AskedReports is the question of the page Reports. The DNS is asked for a short time only.
+func AskedReports(name domain.Name, days int, now time.Time, r resolver.Resolver) inbox.Asked {
 	until := store.DayOf(store.Millis(now))
-	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until, MaxSources: min(max(sourceDays/days, fewestSources), mostSources)}
+	return inbox.Asked{Domain: string(name), Since: until - store.Day(days-1), Until: until, MaxSources: min(max(sourceDays/days, fewestSources), mostSources),
+		Resolver: r, Patience: namePatience, Networks: true}
 }
 
 var (
@@ -169,7 +172,7 @@ var errCursor = errors.New("not a cursor")
 
 // fillReports reads what the page shows.
 func (u *ui) fillReports(r *http.Request, in store.Inbox, name domain.Name, d *reportsData) error {
-	ctx, q := r.Context(), AskedReports(name, d.Days, u.source.Now())
+	ctx, q := r.Context(), AskedReports(name, d.Days, u.source.Now(), u.source.Resolver())
 	for _, n := range reportPeriods {
 		d.Periods = append(d.Periods, choice{strconv.Itoa(n), fmt.Sprintf("%d days to %s", n, store.Time(q.Until.Start()).Format("2 Jan"))})
 	}
@@ -248,7 +251,7 @@ func readiness(s *inbox.Summary) string {
 	}
 	switch q, j := ready["quarantine"], ready["reject"]; {
 	case j != nil && j.Ready:
-		return s.Domain + " is ready for p=reject."
+		return s.Domain + " is ready for p=reject" + unless(s) + "."
 	case j != nil && len(j.Blockers) == 1:
 		return s.Domain + " is almost ready for p=reject: one thing is left."
 	case q != nil && q.Ready:
@@ -257,6 +260,16 @@ func readiness(s *inbox.Summary) string {
 		return s.Domain + " is almost ready for p=quarantine: one thing is left."
 	}
 	return s.Domain + " is not ready for enforcement."
+}
+
+// unless names the source that counts as forged and may be one that the owner forgot.
+func unless(s *inbox.Summary) string {
+	for i := range s.Sources {
+		if x := &s.Sources[i]; x.Ask && x.Class == inbox.ClassForged {
+			return ", unless " + x.Name + " is yours"
+		}
+	}
+	return ""
 }
 
 // leadOf says what p=reject would refuse.

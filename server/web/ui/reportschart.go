@@ -77,7 +77,7 @@ func chartOf(s *inbox.Summary) *chart {
 
 // label writes dates below the chart, and what is not the domain's own on the day with most of it, if that stands out.
 func (c *chart) label(first time.Time, days int, peak *dayBar) {
-	const labels, near, long, standsOut, usual = 4, 16, 34, 10, 3
+	const labels, near, long, standsOut, usual = 4, 16, 34, 20, 3
 	every := max((days+labels-1)/labels, 1)
 	others := int64(0)
 	for _, b := range c.Bars {

@@ -56,7 +56,7 @@ func sourceLink(name, key string, days int) string {
 }
 
 func (u *ui) fillSource(r *http.Request, in store.Inbox, name domain.Name, d *sourcePage) error {
-	detail, s, err := inbox.Describe(r.Context(), in, AskedReports(name, d.Days, u.source.Now()), r.PathValue("key"))
+	detail, s, err := inbox.Describe(r.Context(), in, AskedReports(name, d.Days, u.source.Now(), u.source.Resolver()), r.PathValue("key"))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (u *ui) reportsReceived(rw http.ResponseWriter, r *http.Request) {
 	case state != nil:
 		d.State = state
 	default:
-		d.List, err = inbox.ListReceived(r.Context(), in, AskedReports(name, d.Days, u.source.Now()), before, pageRows)
+		d.List, err = inbox.ListReceived(r.Context(), in, AskedReports(name, d.Days, u.source.Now(), u.source.Resolver()), before, pageRows)
 		if err != nil {
 			status, d.List, d.State = http.StatusServiceUnavailable, nil, failedState(r, err, "The reports cannot be read")
 			break

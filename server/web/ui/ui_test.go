@@ -39,6 +39,7 @@ const hostile = `<script>alert(1)</script>"'&=cmd|calc`
 // source is what the pages of a test show.
 type source struct {
 	db       store.Reader
+	zone     string // of Resolver; "" is reportZone
 	why      string
 	evidence *Explained
 	trouble  string
@@ -134,8 +135,8 @@ func (s *source) Audit(r *http.Request) (Audited, error) {
 func noticed() *Attention {
 	return &Attention{Items: []Item{
 		{ID: "refusals-1", Kind: "refusals", Severity: "error", Text: "389 rejected for bank.test in 10 minutes", Detail: "Sent by cheap.example. Usually 0.1 in this time.", Rule: "at least 20 messages of an author, and more than 3 times the usual number ([notify] spike)", Link: "/search?q=author%3Abank.test+applied%3Areject+since%3A10m", Since: now.Add(-9 * time.Minute)},
-		{ID: "deferrals-1", Kind: "deferrals", Severity: "error", Text: "14 deferred for keydown.example in the last hour", Detail: hostile, Rule: "at least 5 messages of an author", Link: "/search?q=author%3Akeydown.example", Since: now.Add(-11 * time.Minute)},
-		{ID: "exemption-1", Kind: "exemption", Severity: "warning", Text: "Exemption of dkim partner.example ends on 2026-12-01", Detail: "Extend until or remove it.", Rule: "the threshold of this kind in [notify]", Link: "/system", Since: now.Add(-30 * time.Hour)}},
+		{ID: "deferrals-1", Kind: "deferrals", Severity: "error", Text: "14 deferred for keydown.example in the last hour", Detail: "Its name servers do not answer.", Rule: "at least 5 messages of an author", Link: "/search?q=author%3Akeydown.example", Since: now.Add(-11 * time.Minute)},
+		{ID: "exemption-1", Kind: "exemption", Severity: "warning", Text: "Exemption of dkim partner.example ends on 2026-12-01", Detail: "Extend until or remove it. " + hostile, Rule: "the threshold of this kind in [notify]", Link: "/system", Since: now.Add(-30 * time.Hour)}},
 		Health: []Measure{{"Time to answer", "p50 ≤1, p99 ≤100 ms"}, {"DNS from the cache", "93.1%"}, {"DNS failures", "0.3%"}, {"Milter connections", "41 of 1000"}, {"Passed unchecked", "0"}, {"Evidence kept", "214 verdicts, 12.0 of 256 MiB"}}}
 }
 
@@ -290,7 +291,7 @@ func TestPages(t *testing.T) {
 		{"message by queue id", full, "/v/4cXk1", 200, []string{"Accepted"}, nil},
 		{"message without evidence", full, "/v/" + store.RefText(1001), 200, []string{"evidence of this verdict is not kept", "No verdict of this reference is kept"}, nil},
 		{"message, unknown", full, "/v/ZZZZZZZZ", 404, []string{"Nothing is known of ZZZZZZZZ"}, nil},
-		{"audit", full, "/audit/acme.test", 200, []string{"At most C: SPF needs 11 lookups.", "v=spf1 mx -all", "spf.lookup-limit", "Remove an include."}, nil},
+		{"audit", full, "/audit/acme.test", 200, []string{"At most C: SPF needs 11 lookups.", "v=spf1 include:_spf.bulk.test include:crm.test mx ~all", "spf.lookup-limit", "Remove a:old.acme.test"}, nil},
 		{"audit form", full, "/audit", 200, []string{"What do receivers see of a domain?"}, nil},
 		{"audit form, sent", full, "/audit?domain=acme.test", 303, []string{"/audit/acme.test"}, nil},
 		{"audit, no domain", full, "/audit/x", 400, []string{"not a domain name"}, nil},
