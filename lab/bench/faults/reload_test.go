@@ -52,11 +52,12 @@ func TestReload(t *testing.T) {
 	}
 	// The ways to the DNS of the last four configurations stay, with some sockets each.
 	const more = 4 * 16
-	for end := time.Now().Add(10 * time.Second); (d.files() > files+more || d.tasks() > tasks+more) && time.Now().Before(end); {
+	openFiles, running := d.files(), d.tasks()
+	for end := time.Now().Add(10 * time.Second); (openFiles > files+more || running > tasks+more) && time.Now().Before(end); openFiles, running = d.files(), d.tasks() {
 		time.Sleep(10 * time.Millisecond)
 	}
-	if d.files() > files+more || d.tasks() > tasks+more {
-		t.Errorf("%d descriptors and %d goroutines before, %d and %d after", files, tasks, d.files(), d.tasks())
+	if openFiles > files+more || running > tasks+more {
+		t.Errorf("%d descriptors and %d goroutines before, %d and %d after", files, tasks, openFiles, running)
 	}
 	taken, refused := d.logged(`"reloaded"`), d.logged("reload failed")
 	t.Logf("%d signals: %d times put in force, %d lines of what was refused; taken over milter %d, policy %d, smtp %d, http %d, none broken off; goroutines %d before, %d after, descriptors %d and %d",
