@@ -151,7 +151,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	if _, _, err := s.Page(ShowAll, "dkim:<script>", 2); err == nil {
-		t.Error("a cursor that is none is accepted")
+		t.Error("an invalid cursor is accepted")
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"postseal/internal/core/dmarcrecord"
 	"postseal/resolver"
-	"postseal/spf"
 )
 
 // Published is the DMARC record of a domain, and the one to publish next.
@@ -121,13 +120,12 @@ func (s *Summary) AskSPF(ctx context.Context, r resolver.Resolver, sources []Sou
 	if r == nil {
 		return
 	}
-	check := &spf.Checker{Resolver: r}
 	for i := range sources {
 		ip, err := netip.ParseAddr(sources[i].IP)
 		if err != nil {
 			continue
 		}
-		result := check.Check(ctx, spf.Request{IP: ip, Sender: "postmaster@" + s.Domain, Helo: s.Domain})
+		result := spfOf(ctx, r, s.Domain, ip)
 		if ctx.Err() != nil {
 			return
 		}

@@ -394,11 +394,16 @@ func (n *namer) name(x *store.Source) (name, by string) {
 func (n *namer) listed(ctx context.Context, ip netip.Addr) (k named) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	r := (&spf.Checker{Resolver: n.q.Resolver}).Check(ctx, spf.Request{IP: ip, Sender: "postmaster@" + n.q.Domain, Helo: n.q.Domain})
+	r := spfOf(ctx, n.q.Resolver, n.q.Domain, ip)
 	if k.listed = r.Code == spf.Pass && !strings.EqualFold(r.Mechanism, "all"); k.listed && len(r.Path) > 0 {
 		k.name, k.by = r.Path[len(r.Path)-1], "include"
 	}
 	return k
+}
+
+// spfOf says what the SPF record of a domain says of an address.
+func spfOf(ctx context.Context, r resolver.Resolver, domain string, ip netip.Addr) spf.Result {
+	return (&spf.Checker{Resolver: r}).Check(ctx, spf.Request{IP: ip, Sender: "postmaster@" + domain, Helo: domain})
 }
 
 // reverse returns the organization that the confirmed name of an address is of.
