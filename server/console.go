@@ -12,6 +12,7 @@ import (
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/history"
 	"postseal/internal/app/watch"
 	"postseal/resolver"
 	"postseal/server/listener"
@@ -44,6 +45,9 @@ func (c console) Store() (store.Reader, string) {
 	}
 	return nil, c.d.history.noHistory().Error()
 }
+
+// Recent implements ui.Source.
+func (c console) Recent() *history.Recent { return &c.d.history.recent }
 
 // Attention implements ui.Source.
 func (c console) Attention(ctx context.Context) *ui.Attention { return c.d.notices.list(ctx) }

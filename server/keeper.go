@@ -13,6 +13,7 @@ import (
 
 	"postseal/internal/app/conf"
 	"postseal/internal/app/failpoint"
+	"postseal/internal/app/history"
 	"postseal/internal/app/inbox"
 	"postseal/server/listener"
 	"postseal/store"
@@ -43,6 +44,7 @@ type keeper struct {
 	info     atomic.Pointer[store.Info]
 	seen     seenFacts // used only by the goroutine of learner
 	known    knownPolicies
+	recent   history.Recent                 // for the page Live
 	doubt    doubt                          // of the clock
 	reports  atomic.Pointer[reporting]      // once the daemon is built
 	fleet    atomic.Pointer[member]         // likewise; nil for a daemon of its own

@@ -133,3 +133,32 @@ func TestLiveLosesNothing(t *testing.T) {
 		t.Error("no page loaded while mail arrived")
 	}
 }
+
+// TestMinutes: GET /v1/minutes counts the verdicts of the last hour, also those that the history does not have yet.
+func TestMinutes(t *testing.T) {
+	d := run(t, listeners+"[store]\nurl = 'sqlite:"+t.TempDir()+"/store.db'\njournal_dir = '"+t.TempDir()+"'\n")
+	const mails = 3
+	for i := range mails {
+		d.post("ip=192.0.2.1&helo=x.test&from=b@a.test", fmt.Sprintf("From: b@a.test\nMessage-ID: <%d@x.test>\n\nx\n", i))
+	}
+	status, body := d.get("/v1/minutes")
+	var m struct {
+		Schema  string
+		Minutes [][]any
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil || status != 200 || m.Schema != "postseal.minutes/1" {
+		t.Fatalf("%d %v %s", status, err, body)
+	}
+	sum := 0.0
+	for _, minute := range m.Minutes {
+		for _, n := range minute[1:] {
+			sum += n.(float64)
+		}
+	}
+	if sum != mails {
+		t.Errorf("%v verdicts, want %d: %s", sum, mails, body)
+	}
+	if status, _ := d.get("/v1/minutes?x=1"); status != 400 {
+		t.Errorf("an unknown parameter: %d", status)
+	}
+}

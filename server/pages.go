@@ -25,6 +25,7 @@ func (d *Daemon) routes() []web.Route {
 		get("/v1/verdicts/{ref}/story", web.Reader, console{d}.story),
 		{Method: http.MethodGet, Path: "/v1/verdicts/{ref}/bundle", Access: web.Admin, Handler: web.Stream(d.engine, d.bundles.text)},
 		get("/v1/verdicts", web.Reader, d.history.verdicts),
+		get("/v1/minutes", web.Reader, d.minutes),
 		get("/v1/domain/{domain}", web.Reader, d.history.domain),
 		{Method: http.MethodGet, Path: "/v1/live", Access: web.Reader, Stream: true, Handler: web.Stream(d.engine, d.history.stream)},
 		{Method: http.MethodGet, Path: "/v1/tail", Access: web.Reader, Stream: true, Handler: web.Stream(d.engine, d.history.tail)},

@@ -53,7 +53,7 @@ func TestRefusal(t *testing.T) {
 			if status != 200 {
 				t.Fatalf("%d %s", status, body)
 			}
-			for _, want := range []string{"reject.test", "192.0.2.1", "v=DMARC1; p=reject", "postmaster@mx.test", "Details: https://mx.test/r/"} {
+			for _, want := range []string{"reject.test", "192.0.2.1", "v=DMARC1; p=reject", "postmaster@mx.test", "Details: https://mx.test/r/", "DNS lookups: 0 of 10.", "There is no sign of a mailing list or a forwarder."} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%q is missing in\n%s", want, body)
 				}

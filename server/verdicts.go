@@ -12,6 +12,7 @@ import (
 
 	"postseal/internal/app/history"
 	"postseal/server/web"
+	"postseal/server/web/ui"
 	"postseal/store"
 )
 
@@ -89,6 +90,18 @@ func (h *keeper) verdicts(r *http.Request) (any, error) {
 		return nil, h.noHistory()
 	}
 	return history.Find(r.Context(), db, q, o)
+}
+
+// minutes answers GET /v1/minutes: the curves of the page Live.
+func (d *Daemon) minutes(r *http.Request) (any, error) {
+	if err := known(r); err != nil {
+		return nil, err
+	}
+	db := d.history.reader()
+	if db == nil {
+		return nil, d.history.noHistory()
+	}
+	return ui.LastHour(r.Context(), console{d}, db)
 }
 
 // domain answers GET /v1/domain/{domain}: what this server knows about a domain.

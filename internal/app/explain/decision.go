@@ -68,8 +68,12 @@ func published(r *postseal.Report) string {
 func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 	d := &r.Decision
 	n := &Node{Title: "mode " + string(config.Enforce), Text: "applied: " + string(d.Applied), Tone: actionTone(d.Applied), RFC: "9989 §7.4", Path: true}
-	if d.Applied != d.Action {
-		n.Text = "downgraded from " + string(d.Action) + " to " + string(d.Applied)
+	because := strings.Replace(becauseOf(r, config), "mode "+string(config.Enforce), "it", 1)
+	switch {
+	case d.Applied != d.Action:
+		n.Text = strings.TrimSuffix("downgraded from "+string(d.Action)+" to "+string(d.Applied)+": "+because, ": ")
+	case because != "":
+		n.Text += ", because " + because
 	}
 	if config.Enforce != postseal.Guarded || d.Reason != postseal.DMARCReject {
 		return n
@@ -78,6 +82,45 @@ func enforcement(r *postseal.Report, config *postseal.Config) *Node {
 	n.add(&Node{Title: FlowStep, Text: cmp.Or(reason.Signals(traits), "nothing"), RFC: "9989 §7.4", Path: len(traits) > 0})
 	n.add(&Node{Title: "evidence for a forgery", Text: cmp.Or(reason.Signals(signals), "nothing besides the policy"), RFC: "9989 §7.4", Path: len(traits) == 0})
 	return n
+}
+
+// Because says why a mode downgraded an action, or left it (RFC 9989 §7.4, §8); "" if the mode has no part in it.
+func Because(mode postseal.Enforce, d *postseal.Decision) string {
+	o := d.Override
+	switch {
+	case d.Action == postseal.Accept:
+	case d.Action == d.Applied && d.Reason != postseal.DMARCReject:
+	case d.Action == d.Applied && mode == postseal.Guarded:
+		return "other evidence confirms the failure"
+	case d.Action == d.Applied && mode == postseal.Strict:
+		return "mode strict asks for no further evidence"
+	case d.Action == d.Applied || o == nil:
+	case o.Type == postseal.MailingList:
+		return "it looks forwarded"
+	case mode == postseal.Observe && strings.HasPrefix(o.Comment, string(postseal.Observe)):
+		return "mode observe enforces nothing"
+	case mode == postseal.EnforceQuarantine && d.Applied == postseal.Quarantine:
+		return "mode quarantine never rejects"
+	case mode == postseal.Guarded && d.Applied == postseal.Quarantine:
+		return "nothing besides the policy counts against it"
+	default:
+		return o.Comment
+	}
+	return ""
+}
+
+// becauseOf is Because, with what is known to have changed the message on its way.
+func becauseOf(r *postseal.Report, config *postseal.Config) string {
+	d := &r.Decision
+	if d.Action != d.Applied && d.Override != nil && d.Override.Type == postseal.MailingList {
+		for _, s := range Broken(r) {
+			switch s.Diagnosis.Cause {
+			case dkim.ListFooter, dkim.SubjectPrefix, dkim.FromRewritten, dkim.FieldAdded:
+				return "a list or forwarder changed it after it was signed"
+			}
+		}
+	}
+	return Because(config.Enforce, d)
 }
 
 // change returns the one thing that the sender must change so that this message passes, or ""

@@ -52,6 +52,7 @@ type Explanation struct {
 	Action   postseal.Action `json:"action"`
 	Applied  postseal.Action `json:"applied"`
 	Reason   postseal.Reason `json:"reason"`
+	Because  string          `json:"because"` // why the mode downgraded the action or left it, "" if it has no part in it
 	Chapters []*Node         `json:"chapters"`
 	Change   string          `json:"change"` // what the sender must change, "" if nothing
 }
@@ -59,7 +60,7 @@ type Explanation struct {
 // Of explains r, which was decided under config.
 func Of(r *postseal.Report, config *postseal.Config) *Explanation {
 	d := &r.Decision
-	s := &Explanation{Ref: r.Ref, At: r.Time.UTC(), Action: d.Action, Applied: d.Applied, Reason: d.Reason, Change: change(r)}
+	s := &Explanation{Ref: r.Ref, At: r.Time.UTC(), Action: d.Action, Applied: d.Applied, Reason: d.Reason, Because: becauseOf(r, config), Change: change(r)}
 	if ip := r.RemoteIP(); ip.IsValid() {
 		s.Client = ip.String()
 	}

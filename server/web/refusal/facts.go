@@ -13,6 +13,7 @@ import (
 	"postseal/domain"
 	"postseal/internal/app/explain"
 	"postseal/internal/app/history"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/reason"
 	"postseal/spf"
 	"postseal/store"
@@ -37,6 +38,8 @@ type Facts struct {
 	Policy             string // reject, quarantine or none; "" if none applies
 	PolicyName         string // where the record is
 	Record             string // the DMARC record
+	Strict             string // its tags that ask for strict alignment (RFC 9989 §4.7), "" if none does or it is not known
+	Direct             bool   // nothing speaks for a list or a forwarder
 	Change             string // what the sender has to change, in English
 	Reply              []string
 }
@@ -45,6 +48,7 @@ type Facts struct {
 type Check struct {
 	Domain, Result string
 	Term           string // of SPF: what matched
+	Lookups, Most  int    // of SPF (RFC 7208 §4.6.4); Most is 0 if they are not known
 	Selector       string // of DKIM
 	Reason         string // of DKIM, as a sentence
 	Aligned        bool   // it is of the author's organization
@@ -81,7 +85,7 @@ const maxChecks = 5
 func FromReport(r *postseal.Report, config *postseal.Config) *Facts {
 	d := &r.DMARC
 	f := &Facts{Ref: r.Ref, At: r.Time, Host: config.AuthservID, Applied: r.Decision.Applied, Reason: r.Decision.Reason, DMARC: string(d.Code), Policy: string(d.Policy),
-		Change: explain.Of(r, config).Change}
+		Change: explain.Of(r, config).Change, Direct: len(postseal.IndirectFlow(r)) == 0}
 	if len(r.Author.Domains) == 1 {
 		f.Author = string(r.Author.Domains[0])
 	}
@@ -100,7 +104,7 @@ func FromReport(r *postseal.Report, config *postseal.Config) *Facts {
 		}
 	}
 	if d.Record != "" && d.PolicyDomain != "" {
-		f.PolicyName, f.Record = "_dmarc."+d.PolicyDomain, d.Record
+		f.PolicyName, f.Record, f.Strict = "_dmarc."+d.PolicyDomain, d.Record, strictTags(d.Published)
 	}
 	if r.Decision.Reply != nil {
 		f.Reply = replyLines(r.Decision.Reply)
@@ -115,8 +119,19 @@ func reasonOf(s *dkim.Result) string {
 	return reason.Text(s.Reason, reason.Values{})
 }
 
+// strictTags are the tags of a record that ask for strict alignment.
+func strictTags(p dmarc.Published) string {
+	var tags []string
+	for _, t := range []struct{ name, value string }{{"adkim", p.ADKIM}, {"aspf", p.ASPF}} {
+		if t.value == string(dmarcrecord.Strict) {
+			tags = append(tags, t.name+"="+t.value)
+		}
+	}
+	return strings.Join(tags, ", ")
+}
+
 func spfCheck(r *postseal.Report, s *spf.Result) Check {
-	return Check{Domain: s.Domain, Result: string(s.Code), Term: strings.TrimPrefix(s.Mechanism, "default"),
+	return Check{Domain: s.Domain, Result: string(s.Code), Term: strings.TrimPrefix(s.Mechanism, "default"), Lookups: s.Lookups, Most: spf.DefaultLookups,
 		Aligned: slices.ContainsFunc(r.DMARC.Aligned, func(a dmarc.Identifier) bool { return a.Method == "spf" })}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,8 +77,11 @@ func readWords() (map[string]*words, language.Matcher) {
 // date writes a day in UTC.
 func (w *words) date(t time.Time) string {
 	t = t.UTC()
-	months := strings.Fields(w.text["months"])
-	return strings.NewReplacer("{day}", strconv.Itoa(t.Day()), "{month}", months[t.Month()-1], "{year}", strconv.Itoa(t.Year())).Replace(w.text["date"])
+	months, day := strings.Fields(w.text["months"]), strconv.Itoa(t.Day())
+	if t.Day() == 1 {
+		day = w.text["first"]
+	}
+	return strings.NewReplacer("{day}", day, "{month}", months[t.Month()-1], "{year}", strconv.Itoa(t.Year())).Replace(w.text["date"])
 }
 
 // view is what the template gets: sentences, in the order of the page.
@@ -99,12 +103,13 @@ type view struct {
 	ChangeText    string // by the change
 	Advice        string // in English
 	StepsTitle    string
-	Steps         []string
+	Steps         []step
 	ReplyTitle    string
 	Reply         string
 	End           []string
 	Others        []other
 	Language      string
+	Pair          string // how a name and its value are written
 }
 
 type pair struct {
@@ -114,7 +119,13 @@ type pair struct {
 }
 
 // result is the outcome of a check: its mark tells good from bad without color.
-type result struct{ Name, Tone, Value, Rest string }
+type result struct {
+	Name, Tone, Value, Rest string
+	Reason                  string // in English
+}
+
+// step is a sentence, with a part of it that is to be copied.
+type step struct{ Text, Code string }
 
 type other struct{ Code, Name string }
 
@@ -132,7 +143,7 @@ func (f *filler) with(key string, pairs ...string) string {
 }
 
 func (w *words) view() *view {
-	v := &view{Lang: w.code, Language: w.text["language"]}
+	v := &view{Lang: w.code, Language: w.text["language"], Pair: w.text["pair"]}
 	for _, code := range codes {
 		if code != w.code {
 			v.Others = append(v.Others, other{code, languages[code].text["name"]})
@@ -279,7 +290,7 @@ func (v *view) administrator(f *Facts, say *filler) {
 	case f.Reason != postseal.DMARCTempError && len(f.DKIM) == 0 && f.Author != "" && f.Client != "":
 		v.ChangeText, v.Advice = say.say("change.sign"), "DKIM-Signature: v=1; a=rsa-sha256; d="+f.Author+"; s=…; h=from:to:subject:…"
 	case f.Change != "":
-		v.ChangeText, v.Advice = say.say("change.own"), f.Change
+		v.ChangeText, v.Advice = say.say("change.own"), strings.ToUpper(f.Change[:1])+strings.TrimSuffix(f.Change[1:], ".")+"."
 	default:
 		v.Change = ""
 	}
@@ -297,9 +308,7 @@ func resultOf(name string, c *Check, f *Facts, say *filler) result {
 	default:
 		r.Rest = say.with("for", "{domain}", c.Domain)
 	}
-	if c.Reason != "" {
-		r.Rest += " (" + c.Reason + ")"
-	}
+	r.Reason = c.Reason
 	return r
 }
 
@@ -309,32 +318,50 @@ func (v *view) steps(f *Facts, say *filler) {
 		return
 	}
 	v.StepsTitle = say.say("steps")
-	add := func(key string, pairs ...string) { v.Steps = append(v.Steps, say.with(key, pairs...)) }
+	add := func(code, key string, pairs ...string) {
+		v.Steps = append(v.Steps, step{say.with(key, pairs...), code})
+	}
 	if f.ClientName != "" {
-		add("step.name", "{name}", f.ClientName)
+		add("", "step.name", "{name}", f.ClientName)
 	} else if f.Client != "" {
-		add("step.noname")
+		add("", "step.noname")
 	}
 	if f.SPF.Result != "" && f.SPF.Domain != "" {
-		key := "step.spf"
-		if f.SPF.Term != "" {
-			key = "step.term"
-		}
-		add(key, "{domain}", f.SPF.Domain, "{result}", f.SPF.Result, "{term}", f.SPF.Term)
+		v.Steps = append(v.Steps, spfStep(&f.SPF, say))
 	}
 	for i := range f.DKIM {
 		c := &f.DKIM[i]
-		add("step.dkim", "{domain}", c.Domain, "{selector}", c.Selector, "{result}", c.Result)
+		add("", "step.dkim", "{domain}", c.Domain, "{selector}", c.Selector, "{result}", c.Result)
 	}
 	if len(f.DKIM) == 0 {
-		add("step.nodkim")
+		add("", "step.nodkim")
 	}
-	if f.PolicyName != "" {
-		add("step.policy", "{name}", f.PolicyName)
+	switch {
+	case f.PolicyName == "":
+	case f.Strict != "":
+		add(f.Strict, "step.strict", "{name}", f.PolicyName, "{tags}", f.Strict)
+	default:
+		add("", "step.policy", "{name}", f.PolicyName)
 	}
 	if f.Author != "" && f.Reason != postseal.DMARCTempError {
-		add("step.end")
+		add("", "step.end")
+		if f.Direct {
+			add("", "step.direct")
+		}
 	}
+}
+
+// spfStep is the result of SPF, what decided, and how many lookups that took.
+func spfStep(c *Check, say *filler) step {
+	key := "step.spf"
+	if c.Term != "" {
+		key = "step.term"
+	}
+	text := say.with(key, "{domain}", c.Domain, "{result}", c.Result, "{term}", c.Term)
+	if c.Most > 0 {
+		text += say.with("step.lookups", "{count}", strconv.Itoa(c.Lookups), "{most}", strconv.Itoa(c.Most))
+	}
+	return step{text, c.Term}
 }
 
 func dashed(ref string) string {
@@ -346,36 +373,52 @@ func dashed(ref string) string {
 
 func (v *view) html(w io.Writer) error { return page.Execute(w, v) }
 
-// text writes the page as plain text, for programs such as curl.
+// text writes the page as plain text, for programs such as curl: a paragraph for each part of the page.
 func (v *view) text(out io.Writer) error {
 	var b strings.Builder
-	line := func(s ...string) {
-		for _, s := range s {
-			if s != "" {
-				b.WriteString(s + "\n")
-			}
+	part := func(lines ...string) {
+		if lines = slices.DeleteFunc(lines, func(s string) bool { return s == "" }); len(lines) > 0 {
+			b.WriteString(strings.Join(lines, "\n") + "\n\n")
 		}
 	}
-	line(v.Server, v.Title, "")
-	line(v.Why...)
-	b.WriteString("\n")
+	name := func(name, value string) string {
+		return strings.NewReplacer("{name}", name, "{value}", value).Replace(v.Pair)
+	}
+	part(v.Server)
+	part(v.Title)
+	part(v.Why...)
+	var facts, results []string
 	for _, f := range v.Facts {
-		line(f.Name + ": " + f.Value)
+		facts = append(facts, name(f.Name, f.Value))
 	}
-	line(v.Sent, v.Answer)
-	for i, s := range v.Do {
-		line(fmt.Sprintf("%d. %s", i+1, s))
-	}
-	line(v.Unsent, v.Admin, v.AdminWhy)
+	part(facts...)
+	part(append([]string{v.Sent, v.Answer}, numbered(v.Do)...)...)
+	part(v.Unsent)
 	for _, r := range v.Results {
-		line(strings.TrimSpace(r.Name + ": " + strings.TrimSpace(r.Value+" "+r.Rest)))
+		if r.Reason != "" {
+			r.Rest += " (" + r.Reason + ")"
+		}
+		results = append(results, name(r.Name, strings.TrimSpace(r.Value+" "+r.Rest)))
 	}
-	line(v.Change, v.ChangeText, v.Advice)
-	line(v.Steps...)
+	part(append([]string{v.Admin, v.AdminWhy}, results...)...)
+	part(v.Change, v.ChangeText, v.Advice)
+	var steps []string
+	for _, s := range v.Steps {
+		steps = append(steps, s.Text)
+	}
+	part(append([]string{v.StepsTitle}, numbered(steps)...)...)
 	if v.Reply != "" {
-		line(v.ReplyTitle, v.Reply)
+		part(v.ReplyTitle, v.Reply)
 	}
-	line(v.End...)
-	_, err := io.WriteString(out, b.String())
+	part(v.End...)
+	_, err := io.WriteString(out, strings.TrimSuffix(b.String(), "\n"))
 	return err
+}
+
+func numbered(list []string) []string {
+	lines := make([]string, len(list))
+	for i, s := range list {
+		lines[i] = fmt.Sprintf("%d. %s", i+1, s)
+	}
+	return lines
 }

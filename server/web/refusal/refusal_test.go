@@ -3,9 +3,11 @@ package refusal
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -345,4 +347,78 @@ func schoolGrade(text string) float64 {
 	}
 	sentences := len(regexp.MustCompile(`[.?!](\s|$)`).FindAllString(text, -1))
 	return 0.39*float64(words)/float64(sentences) + 11.8*float64(syllables)/float64(plain) - 15.59
+}
+
+var update = flag.Bool("update", false, "rewrite the pages in testdata")
+
+// TestLanguages: the page of a refusal and of a deferral in each language, as text, are those of testdata, where they
+// can be read. After a change that is meant: go test ./server/web/refusal -update.
+func TestLanguages(t *testing.T) {
+	facts := bank()
+	facts.SPF.Lookups, facts.SPF.Most, facts.Strict, facts.Direct = 3, 10, "adkim=s, aspf=s", true
+	facts.Until = time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	deferred := *facts
+	deferred.Applied, deferred.Reason, deferred.DKIM = postseal.Defer, postseal.DMARCTempError, []Check{{Domain: "bank.test", Selector: "s1", Result: "temperror", Aligned: true, Reason: "the key cannot be looked up"}}
+	deferred.Strict, deferred.ClientName, deferred.SPF.Term, deferred.Reply, deferred.Change = "", "", "", nil, "nothing, if the name servers answer again"
+	const between = "\n-----\n\n"
+	for _, code := range codes {
+		t.Run(code, func(t *testing.T) {
+			var b strings.Builder
+			for _, f := range []*Facts{facts, &deferred} {
+				c := *f
+				if err := describe(&c, languages[code]).text(&b); err != nil {
+					t.Fatal(err)
+				}
+				b.WriteString(between)
+			}
+			for i, v := range []*view{lost(languages[code]), busy(languages[code])} {
+				if err := v.text(&b); err != nil {
+					t.Fatal(err)
+				}
+				b.WriteString(between[:len(between)*(1-i)])
+			}
+			path := filepath.Join("testdata", code+".txt")
+			if *update {
+				if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(path)
+			if err != nil || string(want) != b.String() {
+				t.Errorf("%v: it differs from %s:\n%s", err, path, &b)
+			}
+		})
+	}
+}
+
+// TestSteps: in each language the page tells the number of lookups and the tags of strict alignment, in HTML and as text.
+func TestSteps(t *testing.T) {
+	f := bank()
+	f.SPF.Lookups, f.SPF.Most, f.Strict, f.Direct = 3, 10, "adkim=s, aspf=s", true
+	for _, code := range codes {
+		for _, accept := range []string{"text/html", "text/plain"} {
+			t.Run(code+" "+accept, func(t *testing.T) {
+				p, key := open(t, func(context.Context, string) (*Facts, error) { c := *f; return &c, nil }, false)
+				body := get(p, "/r/V8J8SAPH-"+key.Tag("V8J8SAPH"), "Accept-Language", code, "Accept", accept).Body.String()
+				body = strings.NewReplacer("<code>", "", "</code>", "").Replace(body)
+				w := languages[code]
+				for _, want := range []string{strings.NewReplacer("{count}", "3", "{most}", "10").Replace(w.text["step.lookups"]), "adkim=s, aspf=s", w.text["step.direct"], "ip4:203.0.113.0/24"} {
+					if !strings.Contains(body, strings.TrimSpace(want)) {
+						t.Errorf("%q is missing in\n%s", want, body)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestFrenchDay: the first day of a month is not a cardinal number in French.
+func TestFrenchDay(t *testing.T) {
+	day := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for code, want := range map[string]string{"fr": "1er décembre 2026", "de": "1. Dezember 2026", "pl": "1 grudnia 2026", "ja": "2026年12月1日"} {
+		if got := languages[code].date(day); got != want {
+			t.Errorf("%s: %s, want %s", code, got, want)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"postseal/server/listener"
@@ -28,37 +27,6 @@ type quiet struct {
 // listenerName is the word for a listener.
 func listenerName(name string) string {
 	return map[string]string{listener.Milter: "Milter", listener.Policy: "Policy service", listener.SMTP: "SMTP proxy"}[name]
-}
-
-// recent counts the verdicts of recentTime by action.
-func recent(ctx context.Context, db store.Reader, now time.Time) (sums [len(store.HourActions)]int, err error) {
-	since := store.Millis(now.Add(-recentTime))
-	q := &store.Query{Since: since}
-	for day := store.DayOf(since); day <= store.DayOf(store.Millis(now)); day++ {
-		hours, err := db.Hours(ctx, day, q)
-		if err != nil {
-			return sums, err
-		}
-		for _, h := range hours {
-			for i, n := range h.Count {
-				sums[i] += n
-			}
-		}
-	}
-	return sums, nil
-}
-
-// rate sets the rates of figures: those of the history, with what it does not have yet.
-func (n *Newest) rate(f []figure, sums [len(store.HourActions)]int, now time.Time) {
-	since := store.Millis(now.Add(-recentTime))
-	for i := range n.Unstored {
-		if k := slices.Index(store.HourActions[:], n.Unstored[i].Applied); k >= 0 && n.Unstored[i].Millis >= since {
-			sums[k]++
-		}
-	}
-	for i := range f {
-		f[i].Rate = float64(sums[i]) / recentTime.Minutes()
-	}
 }
 
 // rate writes a number of messages per minute.

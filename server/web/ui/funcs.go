@@ -16,7 +16,7 @@ import (
 
 // funcs are the functions of the templates.
 var funcs = template.FuncMap{
-	"shows":        func() []string { return []string{"exceptions", "all", "reject", "quarantine", "defer"} },
+	"shows":        func() []liveShow { return liveShows },
 	"tone":         func(action any) string { return tone(fmt.Sprint(action)) },
 	"symbol":       symbol,
 	"clock":        func(t time.Time) string { return t.UTC().Format("15:04:05") },

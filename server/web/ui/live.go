@@ -26,6 +26,7 @@ type liveData struct {
 	State   *State
 	Words   string // the answer in one line
 	Figures []figure
+	Minutes []history.Bar // of the last hour, the oldest first
 	Notices *Attention
 	Lines   []line
 	Quiet   *quiet // nil while mail comes
@@ -44,13 +45,8 @@ type figure struct {
 	Count        int
 	Share        float64
 	Rate         float64 // a minute, in the last recentTime
-	Bars         []bar
-}
-
-// bar is one hour of a figure. Height is in percent.
-type bar struct {
-	X, Y, Height float64
-	Label        string
+	Curve, Area  string  // the minutes as points of a line, and what is below it; "" if they are not known
+	Said         string  // the same in words
 }
 
 // line is a row of the stream: one verdict, a repeated one, or a run of accepted mail.
@@ -61,6 +57,11 @@ type line struct {
 }
 
 var actionNames = map[string]string{"accept": "Accepted", "quarantine": "Quarantined", "reject": "Rejected", "defer": "Deferred"}
+
+// liveShow is a choice of what the stream shows. Those of one action are marks.
+type liveShow struct{ Value, Text, Tone string }
+
+var liveShows = []liveShow{{"exceptions", "Exceptions", ""}, {"all", "All", ""}, {"reject", "Rejected", "bad"}, {"quarantine", "Quarantined", "warn"}, {"defer", "Deferred", "hold"}}
 
 // live answers: is mail flowing as it should, and what needs a look?
 func (u *ui) live(rw http.ResponseWriter, r *http.Request) {
@@ -113,7 +114,6 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 	}
 	var page *history.Page
 	var hours []store.Hour
-	var rates [len(store.HourActions)]int
 	day := store.DayOf(store.Millis(now))
 	newest, err := u.source.Newest(func() (err error) {
 		if page, err = history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget}); err != nil {
@@ -122,7 +122,7 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 		if hours, err = db.Hours(r.Context(), day, &store.Query{}); err != nil {
 			return err
 		}
-		rates, err = recent(r.Context(), db, now)
+		d.Minutes, err = u.source.Recent().Read(r.Context(), db, now, minutesTime)
 		return err
 	})
 	if err != nil {
@@ -134,7 +134,9 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 	d.From = newest.Last
 	page.Verdicts = newest.merge(page.Verdicts, q)
 	d.Figures = figures(newest.count(hours, day))
-	newest.rate(d.Figures, rates, now)
+	newest.minutes(d.Minutes)
+	rates(d.Figures, d.Minutes, now)
+	curves(d.Figures, d.Minutes)
 	d.Lines = fold(page.Verdicts, d.Show == "exceptions" || q.Fold)
 	if d.Quiet, err = u.quiet(r.Context(), db, &newest, now); err != nil {
 		return "", err
@@ -193,21 +195,11 @@ func figures(hours []store.Hour) []figure {
 	list := make([]figure, len(store.HourActions))
 	total := 0
 	for i, action := range store.HourActions {
-		f := figure{Action: action, Name: actionNames[action]}
-		most := 1
-		var counts [24]int
+		list[i] = figure{Action: action, Name: actionNames[action]}
 		for _, h := range hours {
-			at := store.Time(h.Start)
-			counts[at.Hour()] = h.Count[i]
-			f.Count += h.Count[i]
-			most = max(most, h.Count[i])
+			list[i].Count += h.Count[i]
 		}
-		for hour, n := range counts {
-			height := float64(n) / float64(most) * 100
-			f.Bars = append(f.Bars, bar{X: float64(hour) * 100 / 24, Y: 100 - height, Height: height, Label: fmt.Sprintf("%02d:00 %d", hour, n)})
-		}
-		total += f.Count
-		list[i] = f
+		total += list[i].Count
 	}
 	for i := range list {
 		if total > 0 {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,21 +18,22 @@ import (
 
 // messageData is the data of the Message page: the row of the history, the evidence, or both.
 type messageData struct {
-	State    *State // why the history could not be read
-	Ref      string
-	Verdict  *history.Verdict // nil if the history does not have it
-	Others   int              // verdicts of the same reference
-	Evidence *Explained       // nil if none is stored
-	NoStory  string           // why
-	NotKept  bool             // because there is none, not because it failed
-	Steps    []step
-	Note     string     // what the sender would have to change
-	Like     string     // URL of a search for similar verdicts
-	LikeText string     // how many
-	Wait     *waterfall // nil without timings
-	Postman  string     // text to copy for the postmaster
-	Shown    bool       // local parts and subject, because an administrator asked for them
-	Within   *within    // the search that it was found by, nil without one
+	State     *State // why the history could not be read
+	Ref       string
+	Verdict   *history.Verdict // nil if the history does not have it
+	Others    int              // verdicts of the same reference
+	Evidence  *Explained       // nil if none is stored
+	NoStory   string           // why
+	NotKept   bool             // because there is none, not because it failed
+	Steps     []step
+	Note      string     // what the sender would have to change
+	Like      string     // URL of a search for similar verdicts
+	LikeText  string     // how many, "" if that is not known
+	LikeWords string     // what was done with them
+	Wait      *waterfall // nil without timings
+	Postman   string     // text to copy for the postmaster
+	Shown     bool       // local parts and subject, because an administrator asked for them
+	Within    *within    // the search that it was found by, nil without one
 }
 
 // within are the verdicts next to this one in a search.
@@ -65,6 +67,8 @@ func (u *ui) showMessage(rw http.ResponseWriter, r *http.Request, private bool) 
 	d.Shown = private
 	title := dashed(d.Ref)
 	switch status {
+	case http.StatusOK:
+		title += " " + strings.ToLower(d.Heading())
 	case http.StatusServiceUnavailable:
 		title = "Not known"
 	case http.StatusNotFound:
@@ -123,41 +127,37 @@ func (d *messageData) Tone() string {
 	return tone(string(d.Evidence.Explanation.Applied))
 }
 
-// Lead is why, in sentences: the reason of the decision if there is evidence, and the results.
+// Lead is why, as one judgement: the reason of the decision, and what the mode made of it. The results are in the
+// steps. Without evidence it is what the row says of the results.
 func (d *messageData) Lead() string {
-	var sentences []string
-	if d.Evidence != nil {
-		if text := d.Evidence.reason(); text != "" {
-			sentences = append(sentences, text)
-		}
+	if d.Evidence == nil {
+		return sentence(d.Verdict.Text)
 	}
-	if d.Verdict != nil && d.Verdict.Text != "" {
-		sentences = append(sentences, d.Verdict.Text)
+	x := d.Evidence.Explanation
+	if v := d.Verdict; v != nil && v.Applied != string(x.Applied) { // by a rule of this host, which is not in the evidence
+		return sentence(d.Evidence.reason()) + " " + sentence(v.Why)
 	}
-	for i, s := range sentences {
-		sentences[i] = sentence(s)
+	done := strings.ToLower(actionNames[string(x.Applied)])
+	switch text := d.Evidence.reason(); {
+	case x.Because == "":
+		return sentence(text)
+	case x.Applied != x.Action:
+		return sentence(text) + " " + sentence(x.Because+", so it was "+done+" instead of "+strings.ToLower(actionNames[string(x.Action)]))
+	default:
+		return sentence(text) + " " + sentence(x.Because+", so it was "+done)
 	}
-	return strings.Join(sentences, " ")
 }
 
-// reason is the sentence of the decision, and why the mode lowered it; "" without one.
+// reason is the sentence of the decision, "" without one.
 func (e *Explained) reason() string {
-	x, text := e.Explanation, ""
-	for _, chapter := range x.Chapters {
+	for _, chapter := range e.Explanation.Chapters {
 		for _, step := range chapter.Steps {
-			switch {
-			case chapter.Title != explain.DecisionChapter:
-			case step.Title == explain.PublishedStep:
-				text = strings.TrimSuffix(step.Text, ": "+string(x.Action))
-			case strings.HasPrefix(step.Title, "mode ") && x.Action != x.Applied && text != "":
-				text += fmt.Sprintf(". %s%s makes this %s instead of %s", strings.ToUpper(step.Title[:1]), step.Title[1:], x.Applied, x.Action)
-				if len(step.Steps) > 0 && step.Steps[0].Title == explain.FlowStep && step.Steps[0].Path {
-					text += ", because it looks forwarded: " + step.Steps[0].Text
-				}
+			if chapter.Title == explain.DecisionChapter && step.Title == explain.PublishedStep {
+				return strings.TrimSuffix(step.Text, ": "+string(e.Explanation.Action))
 			}
 		}
 	}
-	return text
+	return ""
 }
 
 // Exemptible reports whether an exemption could change the verdict: it has evidence, and is not accepted.
@@ -240,12 +240,34 @@ func (d *messageData) describe() {
 		{"SPF", spf.Tone, spf.Symbol, firstWords(spf.Words), forDomain(v.SPFDomain) + butNot(spf)},
 		{"DKIM", dkim.Tone, dkim.Symbol, firstWords(dkim.Words), signedBy(v) + butNot(dkim)},
 		{"DMARC", dmarc.Tone, dmarc.Symbol, dmarc.Words, policyOf(v)},
-		{"Decision", tone(v.Applied), tone(v.Applied), v.Applied, v.Text},
+		{"Decision", tone(v.Applied), tone(v.Applied), v.Applied, d.because()},
 	}
 	d.Like = searchLink("author:"+quoted(v.Author), "mailfrom:"+quoted(v.MailFrom), "since:7d")
 	d.Postman = fmt.Sprintf("%s %s at %s UTC\nAuthor domain %s, sent by %s [%s]\nSPF %s (%s), DKIM %s (%s), DMARC %s (policy %s)\n%s\nReference %s\n",
 		d.Ref, v.Applied, v.At.UTC().Format("2006-01-02 15:04:05"), orNone(v.Author), v.MailFrom, v.Client,
 		v.SPF, v.SPFDomain, orNone(v.DKIM), signedBy(v), v.DMARC, orNone(v.Policy), d.Note, dashed(d.Ref))
+}
+
+// because says what the mode made of the decision, and why; the results if it has no part in it.
+func (d *messageData) because() string {
+	v := d.Verdict
+	why := ""
+	if d.Evidence != nil {
+		why = d.Evidence.Explanation.Because
+	} else {
+		decision := &postseal.Decision{Action: postseal.Action(v.Action), Applied: postseal.Action(v.Applied), Reason: postseal.Reason(v.Reason)}
+		if v.Override != "" {
+			decision.Override = &postseal.Override{Type: postseal.OverrideType(v.Override), Comment: v.Why}
+		}
+		why = explain.Because(postseal.Enforce(v.Enforce), decision)
+	}
+	switch {
+	case v.Action != v.Applied && why == "":
+		return "downgraded from " + v.Action + " by mode " + v.Enforce
+	case v.Action != v.Applied:
+		return "downgraded from " + v.Action + ": " + why
+	}
+	return cmp.Or(why, v.Text)
 }
 
 // firstWords are those of a mark in front of its comma.
@@ -286,6 +308,9 @@ func policyOf(v *history.Verdict) string {
 	if v.PolicyDomain == "" {
 		return "no policy"
 	}
+	if v.DMARC == "fail" {
+		return "nothing that passed belongs to " + orNone(v.Author) + ", p=" + v.Policy
+	}
 	return v.PolicyDomain + " asks for " + v.Policy
 }
 
@@ -301,12 +326,7 @@ func (u *ui) countLike(r *http.Request, d *messageData) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	page, err := history.Find(ctx, db, q, history.Options{Limit: 1, Figures: true, Budget: budget})
-	switch {
-	case err != nil || page.CountIs == "unknown":
-	case page.CountIs == "at-least":
-		d.LikeText = "more than " + number(page.Count)
-	default:
-		d.LikeText = number(page.Count)
+	if sums, err := history.Actions(ctx, db, q, budget); err == nil {
+		d.LikeText, d.LikeWords = number(sums[0]+sums[1]+sums[2]+sums[3]), sumWords(sums)
 	}
 }

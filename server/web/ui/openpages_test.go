@@ -119,8 +119,8 @@ func loginPages(t *testing.T) []openPages {
 // refused is what the page of a refusal shows of a forged message of a bank.
 func refused() *refusal.Facts {
 	return &refusal.Facts{Ref: "V8J8SAPH", At: now, Until: now.AddDate(0, 1, 0), Host: "mx.example.net", Applied: postseal.Reject, Reason: postseal.DMARCReject, Client: "203.0.113.7",
-		ClientName: "host-7.cheap.example", Author: "bank.test", DMARC: "fail", Policy: "reject", SPF: refusal.Check{Domain: "cheap.example", Result: "pass", Term: "ip4:203.0.113.0/24"},
-		PolicyName: "_dmarc.bank.test", Record: "v=DMARC1; p=reject; aspf=s", Reply: []string{"550-5.7.1 Rejected: this message fails DMARC.", "550 5.7.1 Details: https://mx.example.net/r/V8J8SAPH-000000"}}
+		ClientName: "host-7.cheap.example", Author: "bank.test", DMARC: "fail", Policy: "reject", SPF: refusal.Check{Domain: "cheap.example", Result: "pass", Term: "ip4:203.0.113.0/24", Most: 10},
+		PolicyName: "_dmarc.bank.test", Record: "v=DMARC1; p=reject; adkim=s; aspf=s", Strict: "adkim=s, aspf=s", Direct: true, Reply: []string{"550-5.7.1 Rejected: this message fails DMARC.", "550 5.7.1 Details: https://mx.example.net/r/V8J8SAPH-000000"}}
 }
 
 // refusalPages are the states of the public page: a refusal in each language, one that is deferred, one by a rule,
@@ -158,7 +158,7 @@ func refusalPages(t *testing.T) []openPages {
 		return openPage{pageOf{Name: name, Path: strings.TrimSuffix(path, "?"), Says: says, Brief: name != "refusal" && name != "refusal-lost"}, status}
 	}
 	open := openPages{"refusal", apart(handler()), []openPage{page(200, "refusal", "V8J8SAPH", "A message from bank.test was not delivered"), page(404, "refusal-lost", "none", "There is no page here"),
-		page(200, "refusal-defer", "DEFERRED", "A message from bank.test is not accepted yet"), page(200, "refusal-rule", "00000RVE", "A rule set by this server's operator does not allow it."), page(503, "refusal-failed", "BR0KEN00", "Please try again later")}}
+		page(200, "refusal-defer", "DEFERRED", "A message from bank.test has not been accepted yet"), page(200, "refusal-rule", "00000RVE", "A rule set by this server's operator does not allow it."), page(503, "refusal-failed", "BR0KEN00", "Please try again later")}}
 	for code, says := range map[string]string{"de": "wurde nicht zugestellt", "fr": "n’a pas été remis", "es": "no se ha entregado", "nl": "is niet bezorgd", "pt": "não foi entregue", "pl": "nie została dostarczona", "ja": "配信されませんでした"} {
 		p := page(200, "refusal-"+code, "V8J8SAPH?lang="+code, says)
 		p.Alike = true

@@ -82,7 +82,7 @@ func AskedReports(name domain.Name, days int, now time.Time, r resolver.Resolver
 
 var (
 	sourceShows   = []choice{{inbox.ShowAll, "All"}, {inbox.ShowMend, "To fix"}, {inbox.ShowOthers, "Not yours"}}
-	reportPeriods = []int{7, 30, 90, 365}
+	reportPeriods = []int{1, 7, 30, 90, 365}
 )
 
 // daysOf returns the period of a request.
@@ -174,10 +174,10 @@ var errCursor = errors.New("not a cursor")
 func (u *ui) fillReports(r *http.Request, in store.Inbox, name domain.Name, d *reportsData) error {
 	ctx, q := r.Context(), AskedReports(name, d.Days, u.source.Now(), u.source.Resolver())
 	for _, n := range reportPeriods {
-		d.Periods = append(d.Periods, choice{strconv.Itoa(n), fmt.Sprintf("%d days to %s", n, store.Time(q.Until.Start()).Format("2 Jan"))})
+		d.Periods = append(d.Periods, choice{strconv.Itoa(n), fmt.Sprintf("%s to %s", plural(n, "day", "days"), store.Time(q.Until.Start()).Format("2 Jan"))})
 	}
 	if !slices.Contains(reportPeriods, d.Days) {
-		d.Periods = append(d.Periods, choice{strconv.Itoa(d.Days), fmt.Sprintf("%d days to %s", d.Days, store.Time(q.Until.Start()).Format("2 Jan"))})
+		d.Periods = append(d.Periods, choice{strconv.Itoa(d.Days), fmt.Sprintf("%s to %s", plural(d.Days, "day", "days"), store.Time(q.Until.Start()).Format("2 Jan"))})
 	}
 	s, err := inbox.Summarize(ctx, in, q)
 	if err != nil {
@@ -289,9 +289,9 @@ func leadOf(s *inbox.Summary, days int) string {
 	lead := "No mail of a sender of yours fails."
 	switch {
 	case failing > 0:
-		lead = fmt.Sprintf("%s of yours, %s in %d days, would be rejected.", plural(failing, "sender", "senders"), plural(int(lost), "message", "messages"), days)
+		lead = fmt.Sprintf("%s of yours, %s in %s, would be rejected.", plural(failing, "sender", "senders"), plural(int(lost), "message", "messages"), plural(days, "day", "days"))
 	case few > 0:
-		lead = fmt.Sprintf("%s of your senders in %d days would be rejected.", plural(int(few), "message", "messages"), days)
+		lead = fmt.Sprintf("%s of your senders in %s would be rejected.", plural(int(few), "message", "messages"), plural(days, "day", "days"))
 	}
 	rest := s.Total.Failing() - lost - few
 	switch {

@@ -42,7 +42,7 @@ func (u *ui) reportsSource(rw http.ResponseWriter, r *http.Request) {
 		switch {
 		case errors.Is(err, inbox.ErrNoSource):
 			status, d.Words = http.StatusNotFound, "No report names this source."
-			d.State = &State{"empty", fmt.Sprintf("Reports of the last %d days about %s do not name it.", d.Days, d.Domain), "Look further back, or open the list of sources."}
+			d.State = &State{"empty", fmt.Sprintf("Reports of the last %s about %s do not name it.", plural(d.Days, "day", "days"), d.Domain), "Look further back, or open the list of sources."}
 		case err != nil:
 			status, d.State = http.StatusServiceUnavailable, failedState(r, err, "The reports cannot be read")
 		}
@@ -131,7 +131,7 @@ func (d *receivedPage) describe() {
 			reports, reporters = reports+r.Reports, reporters+1
 		}
 	}
-	d.Words = fmt.Sprintf("%s of %s came in about %s in %d days.", plural(int(reports), "report", "reports"), plural(reporters, "reporter", "reporters"), d.Domain, d.Days)
+	d.Words = fmt.Sprintf("%s of %s came in about %s in %s.", plural(int(reports), "report", "reports"), plural(reporters, "reporter", "reporters"), d.Domain, plural(d.Days, "day", "days"))
 	d.Lead = fmt.Sprintf("Could not be read: %d. Read before, and counted once: %d.", x.Unread, x.Twice)
 	if len(x.Reports) == 0 && len(x.Problems) == 0 {
 		d.State = &State{"empty", "No report of this period is about " + d.Domain + ".", "Look further back, or publish rua= in the DMARC record of " + d.Domain + "."}

@@ -294,6 +294,15 @@ func actionWords(hours []history.Bar, count int) string {
 			all += n
 		}
 	}
+	if all != count {
+		return ""
+	}
+	return sumWords(sums)
+}
+
+// sumWords says how many verdicts have each action, after their number: ", all rejected"; "" for none.
+func sumWords(sums [4]int) string {
+	all := sums[0] + sums[1] + sums[2] + sums[3]
 	var parts []string
 	for k, n := range sums {
 		word := strings.ToLower(actionNames[store.HourActions[k]])
@@ -304,7 +313,7 @@ func actionWords(hours []history.Bar, count int) string {
 			parts = append(parts, number(n)+" "+word)
 		}
 	}
-	if all != count || len(parts) == 0 {
+	if len(parts) == 0 {
 		return ""
 	}
 	return map[bool]string{true: ", ", false: ": "}[len(parts) == 1] + strings.Join(parts, ", ")

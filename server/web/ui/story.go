@@ -21,6 +21,7 @@ type chapter struct {
 	Tone, Symbol, Text string // the result, at the right
 	RFC                string
 	Kind               string // "terms": names and terms of records; "steps": numbered
+	Root               string // of SPF: the domain whose record the terms are of
 	Signatures         []signatureLine
 	Identifiers        []identifierLine
 	Steps              []*storyStep
@@ -116,7 +117,9 @@ func spfChapter(c *chapter, r *postseal.Report, result *spf.Result) {
 	c.splitNotes(func(s *storyStep) bool { return s.Title == "reason" })
 	next := 0
 	markTerms(c.Steps, result.Steps, &next)
-	c.Steps = addRest(c.Steps, result.Steps, recordsOf(r), 0)
+	if c.Steps = addRest(c.Steps, result.Steps, recordsOf(r), 0); len(c.Steps) > 0 {
+		c.Root = store.Clean(result.Domain)
+	}
 }
 
 // splitNotes makes notes of the steps from the first that is one.

@@ -23,6 +23,7 @@ import (
 	"postseal/bundle"
 	"postseal/internal/app/bulk"
 	"postseal/internal/app/explain"
+	"postseal/internal/app/history"
 	"postseal/internal/app/outbox"
 	"postseal/internal/app/watch"
 	"postseal/resolver"
@@ -40,6 +41,8 @@ type Source interface {
 	// Newest calls read, which reads the history, and returns the verdicts of the last minute with what the
 	// history did not have yet. It may call read again.
 	Newest(read func() error) (Newest, error)
+	// Recent holds the counts of the last hour by minute.
+	Recent() *history.Recent
 	// Attention returns what needs a person now.
 	Attention(ctx context.Context) *Attention
 	// Listeners are the open listeners, with their connections.
@@ -244,7 +247,7 @@ var templates = sync.OnceValue(parse)
 
 func parse() map[string]*template.Template {
 	all := map[string]*template.Template{}
-	more := template.FuncMap{"asset": assetPath, "rate": rate, "listener": listenerName, "problem": problemOf}
+	more := template.FuncMap{"asset": assetPath, "rate": rate, "listener": listenerName, "problem": problemOf, "newestFirst": newestFirst, "join": strings.Join, "periodKey": periodKey}
 	for _, name := range pageNames {
 		all[name] = template.Must(template.New(name+".html").Funcs(funcs).Funcs(more).ParseFS(pages, "pages/frame.html", "pages/parts.html", "pages/reportparts.html", "pages/"+name+".html"))
 	}
@@ -275,22 +278,43 @@ type hint struct {
 }
 
 var (
-	toMove   = hint{[]string{"j", "k"}, "move"}
-	toOpen   = hint{[]string{"Enter"}, "open"}
-	toDomain = hint{[]string{"/"}, "domain"}
+	toMove    = hint{[]string{"j", "k"}, "move"}
+	toSection = hint{[]string{"j", "k"}, "section"}
+	toOpen    = hint{[]string{"Enter"}, "open"}
+	toDomain  = hint{[]string{"/"}, "domain"}
+	toRecord  = hint{[]string{"y"}, "copy the record"}
+	toPage    = hint{[]string{"[", "]"}, "previous, next"}
+	toPeriod  = hint{[]string{"1", "7", "3"}, "one day, 7, 30"}
+	toSearch  = hint{[]string{"/"}, "search"}
 )
 
-// hints are the keys in the footer of each page. All keys are in the list of the key "?".
+// hints are the keys in the footer of each page. Those that do nothing now are left out by a script.
+// All keys of a page are in the list of the key "?".
 var hints = map[string][]hint{
-	"live":    {{[]string{"/"}, "filter"}, toMove, toOpen, {[]string{"p"}, "pause"}},
-	"search":  {{[]string{"/"}, "search"}, toMove, toOpen, {[]string{"[", "]"}, "newer, older"}},
-	"message": {{[]string{"j", "k"}, "section"}, {[]string{"c"}, "copy"}, {[]string{"r"}, "run again"}, {[]string{"e"}, "exempt"}, {[]string{"[", "]"}, "previous, next result"}},
-	"whatif":  {toMove, toOpen},
-	"audit":   {toDomain, {[]string{"j", "k"}, "section"}, {[]string{"y"}, "copy the record"}, {[]string{"w"}, "watch"}},
-	"watch":   {toDomain, toMove, toOpen},
-	"bulk":    {toMove, toOpen},
-	"reports": {toDomain, toMove, {[]string{"Enter"}, "its days and receivers"}, {[]string{"y"}, "copy the record"}},
-	"job":     {toMove, toOpen, {[]string{"[", "]"}, "previous, next"}},
+	"live":            {{[]string{"/"}, "filter"}, toMove, toOpen, {[]string{"p"}, "pause"}},
+	"search":          {toSearch, toMove, toOpen, {[]string{"[", "]"}, "newer, older"}},
+	"message":         {toSection, {[]string{"c"}, "copy"}, {[]string{"r"}, "run again"}, {[]string{"e"}, "exempt"}, {[]string{"[", "]"}, "previous, next result"}},
+	"whatif":          {toMove, toOpen, toPeriod, {[]string{"y"}, "copy the entry"}},
+	"audit":           {toDomain, {[]string{"j", "k"}, "finding"}, toRecord, {[]string{"w"}, "watch"}},
+	"audithistory":    {toSection},
+	"watch":           {toDomain, toMove, toOpen},
+	"bulk":            {toMove, toOpen},
+	"job":             {toMove, toOpen, toPage},
+	"reports":         {toDomain, toMove, {[]string{"Enter"}, "its days and receivers"}, toPeriod, toRecord, toPage},
+	"reportsource":    {toMove, toOpen},
+	"reportsreceived": {toMove, toOpen, toPage},
+	"report":          {toMove, toOpen, toPage},
+	"reportsout":      {toMove, toOpen, toPage},
+	"reportspreview":  {toMove, toOpen, toPage},
+	"reportout":       {toMove, toOpen},
+	"system":          {{[]string{"/"}, "look up"}, toSection, {[]string{"y"}, "copy the answer"}},
+	"systemconfig":    {toSection},
+	"systemexempt":    {toMove, toOpen},
+}
+
+// periodKey is the key of a period of a list, "" for one without a key.
+func periodKey(value string) string {
+	return map[string]string{"1": "1", "24h": "1", "7": "7", "7d": "7", "30": "3", "30d": "3"}[value]
 }
 
 // show renders a page. It is rendered completely before it is sent, so that an error never leaves half a page.

@@ -53,6 +53,7 @@ type source struct {
 	config   *Configuration
 	exempts  *Exemptions
 	newest   Newest
+	recent   history.Recent
 	failure  error // of config, exempts and acts
 }
 
@@ -85,6 +86,7 @@ func (s *source) Listeners() []Listening {
 	return []Listening{{Name: "milter", Address: "127.0.0.1:8891", Connections: 2, Last: &last}, {Name: "policy", Address: "127.0.0.1:8892"}, {Name: "http", Address: "127.0.0.1:8896", Connections: -1}}
 }
 func (s *source) Newest(read func() error) (Newest, error) { return s.newest, read() }
+func (s *source) Recent() *history.Recent                  { return &s.recent }
 func (s *source) Domains(context.Context) []string         { return s.own }
 func (s *source) Watch() (*watch.List, string)             { return s.watched, "there is no state directory" }
 func (s *source) Bulk() (*bulk.Jobs, string)               { return s.jobs, "there is no state directory" }

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 const require = createRequire(process.env.POSTSEAL_NODE_MODULES + "/");
 const { chromium } = require("playwright-core");
 const [url, executablePath] = process.argv.slice(2);
-const { pages } = JSON.parse(readFileSync(0, "utf8"));
+const { pages, must } = JSON.parse(readFileSync(0, "utf8")); // must: keys that a page has to show
 const problems = [];
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
@@ -56,10 +56,46 @@ for (const [name, to] of Object.entries(pages)) {
   await page.keyboard.press("/");
   await page.waitForFunction(() => ["q", "domain"].includes(document.activeElement?.id)).catch(() => problems.push(`${name}: / leads to no field`));
   await page.keyboard.type("j?");
-  if ((await listed()) || !(await page.evaluate(() => document.activeElement.value.endsWith("j?")))) problems.push(`${name}: keys act in a field`);
+  if ((await listed()) || !(await page.evaluate(() => document.activeElement.localName === "select" || document.activeElement.value.endsWith("j?")))) problems.push(`${name}: keys act in a field`);
 }
 
+// Each key that a page shows, in its footer or in its list, does something there.
+// Requests are noted and get no answer, so that the page stays.
+const asked = [];
+let still = false;
+await page.route("**", (r) => {
+  if (!still) return r.continue();
+  asked.push(r.request().url());
+  return r.fulfill({ status: 204 });
+});
+const shown = () => page.evaluate(() => [...document.querySelectorAll("#hints [data-keys]:not([hidden]) kbd, #keys [data-keys]:not([hidden]) kbd")].map((k) => k.textContent));
+const state = () => page.evaluate(async () => [document.activeElement === document.body ? "" : document.activeElement.outerHTML, await navigator.clipboard.readText()].join());
+for (const [name, to] of Object.entries(pages)) {
+  await go(to);
+  await page.keyboard.press("?");
+  const keys = new Set(await shown());
+  for (const key of ["/", ...(must[name] ?? "")]) if (!keys.has(key)) problems.push(`${name}: ${key} is not shown: ${[...keys].join(" ")}`);
+  for (const key of keys) {
+    if ("[]".includes(key)) continue; // one of them has a page; see below
+    await go(to);
+    await page.evaluate(() => navigator.clipboard.writeText("nothing"));
+    if (key === "k" || key === "Enter") await page.keyboard.press("j");
+    if (key === "k") await page.keyboard.press("j");
+    const before = await state();
+    asked.length = 0;
+    still = true;
+    await page.keyboard.press(key);
+    for (let i = 0; i < 60 && asked.length === 0 && (await state()) === before; i++) {
+      if (i === 59) problems.push(`${name}: ${key} is shown and does nothing`);
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+    }
+    still = false;
+  }
+}
+await page.unroute("**");
+
 // Keys of one page.
+if (pages.live) {
 for (const [key, want] of Object.entries({ s: /^\/search/, w: /^\/whatif/, a: /^\/audit/, r: /^\/reports/, y: /^\/system/, l: /^\/live/ })) {
   await go(key === "l" ? pages.message : pages.live);
   await leads("g", ["g", key], want);
@@ -86,6 +122,10 @@ await leads("message", ["r"], /dns=now/);
 await leads("message", ["e"], /^\/whatif/);
 await go(pages.audit);
 await copies("audit", "y", "v=spf1");
+for (const [key, want] of Object.entries({ 1: /since=24h/, 7: /since=7d/, 3: /since=30d/ })) {
+  await go(pages.whatif);
+  await leads("whatif", [key], want);
+}
 
 // One switch turns them off, on all pages, until it is used again; the list stays within reach.
 await go(pages.live);
@@ -104,5 +144,6 @@ await turn();
 await go(pages.live);
 await page.keyboard.press("j");
 if (!(await focus())) problems.push("the keys do not come back");
+}
 await browser.close();
 console.log(JSON.stringify(problems));

@@ -5,11 +5,11 @@ const pages: Record<string, string> = { l: "/live", s: "/search", w: "/whatif", 
 
 const enabled = (): boolean => localStorage.getItem(off) !== "off";
 
-// rows are the first links of the rows of tables, or without any the headings of the page.
+// rows are the first links of the rows of tables, or without any the headings of the page with those of findings.
 function rows(): HTMLElement[] {
   const links = [...document.querySelectorAll("main tbody tr")].map((tr) => tr.querySelector<HTMLElement>("a[href]")).filter((a) => a !== null);
   if (links.length > 0) return links;
-  const heads = [...document.querySelectorAll<HTMLElement>("main h2")];
+  const heads = [...document.querySelectorAll<HTMLElement>("main h2, main .fin h3")].filter((h) => h.checkVisibility());
   for (const h of heads) h.tabIndex = -1;
   return heads;
 }
@@ -21,20 +21,49 @@ function move(step: number): void {
   list[Math.min(list.length - 1, Math.max(0, now < 0 ? 0 : now + step))].focus();
 }
 
-// press clicks what a key stands for, if the page has it.
+// target is what a key stands for, if the page has it.
+function target(key: string): HTMLElement | undefined {
+  const list = [...document.querySelectorAll<HTMLElement>("[data-key]")];
+  return list.find((e) => e.dataset.key === key && !e.hidden);
+}
+
+// press clicks what a key stands for. An option of a list is chosen, and its form sent.
 function press(key: string): boolean {
-  const e = document.querySelector<HTMLElement>(`[data-key="${key}"]`);
-  if (!e || e.hidden) return false;
-  e.click();
-  return true;
+  const e = target(key);
+  if (e instanceof HTMLOptionElement) {
+    e.selected = true;
+    e.closest("form")?.requestSubmit();
+  } else e?.click();
+  return !!e;
+}
+
+// works reports whether a key does something on this page.
+function works(key: string): boolean {
+  switch (key) {
+    case "/":
+    case "?":
+    case "g":
+      return true;
+    case "j":
+    case "k":
+      return rows().length > 0;
+    case "Enter":
+      return rows().some((e) => e.matches("a[href]"));
+  }
+  return !!target(key);
+}
+
+// explain leaves out what does nothing on this page, in the footer and in the list of all keys.
+function explain(): void {
+  for (const e of document.querySelectorAll<HTMLElement>("[data-keys]")) e.hidden = !(e.dataset.keys ?? "").split(" ").some(works);
 }
 
 function act(key: string): boolean {
   switch (key) {
     case "/": {
-      const field = (document.getElementById("q") ?? document.getElementById("domain")) as HTMLInputElement | null;
+      const field = document.getElementById("q") ?? document.getElementById("domain");
       field?.focus();
-      field?.select();
+      if (field instanceof HTMLInputElement) field.select(); // it may be a list
       if (!field) location.assign("/search"); // its field has the focus
       return true;
     }
@@ -46,21 +75,13 @@ function act(key: string): boolean {
       return true;
     case "?": {
       const help = document.getElementById("keys") as HTMLDialogElement | null;
+      explain();
       if (help?.open) help.close();
       else help?.showModal();
       return help !== null;
     }
-    case "c":
-    case "e":
-    case "y":
-    case "p":
-    case "r":
-    case "w":
-    case "[":
-    case "]":
-      return press(key);
   }
-  return false;
+  return press(key);
 }
 
 // remember keeps in the entry of the history which row had the focus, and gives it back: who leaves a
@@ -93,6 +114,7 @@ export function keys(): void {
   if (!box) return;
   box.checked = enabled();
   box.addEventListener("change", () => localStorage.setItem(off, box.checked ? "on" : "off"));
+  explain();
   document.getElementById("hints")?.removeAttribute("hidden");
   document.getElementById("keys-open")?.addEventListener("click", () => act("?"));
 }

@@ -72,6 +72,45 @@ function figures(counts: Record<string, number>): void {
     }
   }
   rates(counts);
+  minutes(counts);
+}
+
+// minutes adds counts to the minute of the newest row of the table, begins new rows as time goes by, and draws the
+// curves again from the table, as the server does.
+const clock = document.querySelector<HTMLTimeElement>(".env time");
+const ahead = clock ? Date.parse(clock.dateTime) - Date.now() : 0; // of the server's clock
+function minutes(counts: Record<string, number>): void {
+  const body = document.getElementById("minutes");
+  const names = [...document.querySelectorAll<HTMLElement>("[data-curve]")].map((e) => e.dataset.curve ?? "");
+  const now = Math.floor((Date.now() + ahead) / 60000) * 60000;
+  let first = body?.firstElementChild;
+  const last = Date.parse(first?.querySelector("time")?.dateTime ?? "");
+  if (!body || !first || now - last > 3600000) return;
+  for (let at = last + 60000; at <= now; at += 60000) {
+    const row = first.cloneNode(true) as HTMLElement;
+    const t = row.querySelector("time");
+    const iso = new Date(at).toISOString();
+    if (t) [t.dateTime, t.textContent] = [iso, iso.slice(11, 16)];
+    times(row);
+    for (const td of row.querySelectorAll("td")) td.textContent = "0";
+    body.prepend(row);
+    first = row;
+    if (body.children.length > 60) body.lastElementChild?.remove();
+  }
+  names.forEach((name, i) => {
+    const cell = first?.querySelectorAll("td")[i];
+    if (cell && counts[name]) cell.textContent = String(Number(cell.textContent) + counts[name]);
+    draw(name, [...body.children].map((row) => Number(row.querySelectorAll("td")[i]?.textContent)));
+  });
+}
+
+// draw shows the counts of minutes, the newest first.
+function draw(name: string, counts: number[]): void {
+  const most = Math.max(1, ...counts);
+  const line = counts.map((n, k) => `${59 - k} ${(34.5 - (n / most) * 33).toFixed(1)}`);
+  const paths = document.querySelectorAll(`[data-curve="${name}"] path`);
+  paths[0]?.setAttribute("d", `M${line.join("L")}V36H59Z`);
+  paths[1]?.setAttribute("d", "M" + line.join("L"));
 }
 
 // rates are messages a minute, averaged over the last ten minutes.
@@ -91,6 +130,7 @@ function rates(counts: Record<string, number>): void {
 let came = { all: 0, other: 0 };
 function tell(): void {
   rates({});
+  minutes({});
   const said = document.getElementById("told");
   if (said && came.all > 0) said.textContent = `${came.all} messages came, ${came.other} of them not accepted`;
   came = { all: 0, other: 0 };
@@ -129,7 +169,10 @@ export function live(): void {
   let early: Frame[] | undefined = []; // what came before the first frame of this page
   let missed = ""; // in words
   let sum = 0;
-  const say = (text: string) => (state.textContent = missed ? missed + " missed: reload to see them" : text);
+  const say = (text: string) => {
+    state.textContent = missed ? missed + " missed: reload to see them" : text;
+    state.className = state.textContent === "following" ? "following" : "";
+  };
   const take = (f: Frame) => {
     if (f.seq <= last) return;
     last = f.seq;
