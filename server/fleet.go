@@ -88,6 +88,7 @@ func (m *member) start() {
 	}
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())
+	m.running.Go(func() { m.answer(ctx) })
 	m.running.Go(func() {
 		t := time.NewTicker(fleetEvery)
 		defer t.Stop()

@@ -49,6 +49,7 @@ type keeper struct {
 	reports  atomic.Pointer[reporting]      // once the daemon is built
 	fleet    atomic.Pointer[member]         // likewise; nil for a daemon of its own
 	leader   *prometheus.GaugeVec           // nil in tests
+	leaves   atomic.Bool                    // that this host leaves the job history to others was said
 	failures atomic.Pointer[failureReports] // then too
 	ctx      context.Context                // ends with stop
 	stop     context.CancelFunc
@@ -188,7 +189,26 @@ func (h *keeper) sweepOnce(ctx context.Context, s store.Store) {
 		h.trim(ctx, s, trusted, confirmed)
 		return
 	}
-	h.turn(ctx, "history", func() { h.trim(ctx, s, trusted, confirmed) })
+	if h.tends(ctx, s) {
+		h.turn(ctx, "history", func() { h.trim(ctx, s, trusted, confirmed) })
+	}
+}
+
+// tends reports whether this host may do the job history. One that may not leaves it to the others.
+func (h *keeper) tends(ctx context.Context, s store.Store) bool {
+	may, err := s.Tends(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		h.log.Error("the database does not say whether days can be made and removed", "error", listener.Text(err))
+	case err == nil && !may && !h.leaves.Swap(true):
+		h.log.Warn("this user of the database may not make and remove days: another host or postseal store prune must do it")
+	case may:
+		h.leaves.Store(false)
+	}
+	if h.leader != nil && !may {
+		h.leader.WithLabelValues("history").Set(0)
+	}
+	return may
 }
 
 // turn calls f, if it is the turn of this host.
@@ -211,7 +231,7 @@ func (h *keeper) trim(ctx context.Context, s store.Store, trusted, confirmed boo
 		h.log.Info("a day of the history exceeded a limit and was removed", "day", day.String())
 	}
 	if trusted {
-		err = errors.Join(err, inbox.Trim(ctx, s, h.now()))
+		err = errors.Join(err, inbox.Trim(ctx, s, h.now()), s.MakeAhead(ctx, store.DayOf(store.Millis(h.now())), store.DaysAhead))
 	}
 	var ahead *store.ClockError
 	if err != nil && !errors.As(err, &ahead) && ctx.Err() == nil {

@@ -64,6 +64,7 @@ type whatIfKey struct {
 type whatIfJob struct {
 	began     time.Time
 	done, all atomic.Int64
+	waiting   atomic.Pointer[[]string] // the hosts whose part is still to come
 	ended     chan struct{}
 	report    *whatif.Report // after ended
 	err       error          // after ended
@@ -93,7 +94,7 @@ func (w *whatIfs) run(r *http.Request) (*whatIfJob, error) {
 	}
 	s := w.d.engine.Current()
 	o := whatif.Options{Dir: s.Config.Bundles.Dir, Since: w.d.history.now().Add(-age), Accepted: s.Config.Bundles.Keep == "all"}
-	if o.Dir == "" {
+	if o.Dir == "" && w.d.fleet == nil {
 		return nil, notFound("no evidence is kept: remove [bundles] dir = \"none\" from the configuration")
 	}
 	if o.A, err = w.policy(r.Context(), a, s.Config); err != nil {
@@ -176,12 +177,33 @@ func (w *whatIfs) begin(key whatIfKey, o whatif.Options) (*whatIfJob, error) {
 		defer close(j.ended)
 		defer w.d.engine.Recover("whatif", nil)
 		j.err = errWhatIf // of a panic
-		j.report, j.err = whatif.Run(w.ctx, o)
-		if errors.Is(j.err, fs.ErrNotExist) { // nothing was kept yet
-			j.report, j.err = &whatif.Report{Schema: whatif.Schema, A: o.A.Name, B: o.B.Name, Since: o.Since, Accepted: o.Accepted, Ways: []whatif.Way{}, Changes: []whatif.Change{}}, nil
-		}
+		j.report, j.err = w.compare(o, j)
 	})
 	return j, nil
+}
+
+// compare compares the policies with the evidence of all hosts that share the database.
+func (w *whatIfs) compare(o whatif.Options, j *whatIfJob) (*whatif.Report, error) {
+	if w.d.fleet == nil {
+		r, err := whatif.Run(w.ctx, o)
+		if errors.Is(err, fs.ErrNotExist) { // nothing was kept yet
+			return &whatif.Report{Schema: whatif.Schema, A: o.A.Name, B: o.B.Name, Since: o.Since, Accepted: o.Accepted, Ways: []whatif.Way{}, Changes: []whatif.Change{}}, nil
+		}
+		return r, err
+	}
+	x := whatif.Hosts{DB: w.d.fleet.db, Name: Hostname(), Self: w.d.instanceOf(), Wait: func(hosts []string) { j.waiting.Store(&hosts) }}
+	if s := w.d.history.reader(); s != nil {
+		x.Store = s
+	}
+	return x.Compare(w.ctx, o)
+}
+
+// awaits returns the hosts that a comparison waits for.
+func (j *whatIfJob) awaits() []string {
+	if hosts := j.waiting.Load(); hosts != nil {
+		return *hosts
+	}
+	return nil
 }
 
 var errWhatIf = errors.New("the comparison failed with an internal error; see the log for details")
@@ -219,7 +241,7 @@ func (w *whatIfs) answer(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Retry-After", "1")
 		rw.WriteHeader(http.StatusAccepted)
-		json.NewEncoder(rw).Encode(map[string]any{"schema": "postseal.progress/1", "done": j.done.Load(), "all": j.all.Load()}) //nolint:errcheck // the client is gone
+		json.NewEncoder(rw).Encode(map[string]any{"schema": "postseal.progress/1", "done": j.done.Load(), "all": j.all.Load(), "waiting": append([]string{}, j.awaits()...)}) //nolint:errcheck // the client is gone
 		return
 	}
 	web.JSON(w.d.engine, func(*http.Request) (any, error) {
@@ -268,7 +290,7 @@ func (c console) WhatIf(r *http.Request) (ui.Comparison, error) {
 		return ui.Comparison{}, err
 	}
 	if !j.wait(r.Context()) {
-		return ui.Comparison{Done: int(j.done.Load()), All: int(j.all.Load())}, nil
+		return ui.Comparison{Done: int(j.done.Load()), All: int(j.all.Load()), Waiting: j.awaits()}, nil
 	}
 	return ui.Comparison{Report: j.report}, j.err
 }

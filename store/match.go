@@ -7,7 +7,7 @@ import (
 
 // Match reports whether a row, which may be in no database yet, is one that the search finds.
 func (q *Query) Match(r *Row) bool {
-	if q.Since > 0 && r.Millis < q.Since || q.Until > 0 && r.Millis >= q.Until {
+	if q.Since > 0 && r.Millis < q.Since || q.Until > 0 && r.Millis >= q.Until || q.Node != 0 && r.Node != q.Node {
 		return false
 	}
 	for i := range q.Terms {

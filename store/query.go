@@ -70,6 +70,7 @@ type Query struct {
 	Text         string
 	Terms        []Term
 	Since, Until int64
+	Node         int  // only verdicts of the host in this slot; 0: of all
 	Fold         bool // fold:sender: verdicts of one sender share a row
 	key          MessageIDKey
 }

@@ -26,6 +26,11 @@ type Store interface {
 	// Import writes rows that no journal holds as they are, but for ID, which the database gives,
 	// and skips those that it already has: the same reference at the same time.
 	Import(ctx context.Context, rows []Row, b *Batch) (added int, err error)
+	// MakeAhead makes what rows of today and more days will need, where that takes rights or time, and removes
+	// what it made for days that are over and got no row. Rows of other days are stored all the same.
+	MakeAhead(ctx context.Context, today Day, more int) error
+	// Tends reports whether this user of the database may make and remove days.
+	Tends(ctx context.Context) (bool, error)
 	// Drop removes a whole day.
 	Drop(ctx context.Context, d Day) error
 	// Forget removes all rows and facts of a domain, or of a network.
@@ -91,6 +96,9 @@ type Info struct {
 	Bytes  int64  `json:"bytes"`
 	Clock  int64  `json:"-"` // the clock of the database, in milliseconds since 1970; 0: the same host
 }
+
+// DaysAhead is for how many days after the present one a sweep calls MakeAhead.
+const DaysAhead = 3
 
 // Position is a place in the journal of a node.
 type Position struct {

@@ -23,10 +23,7 @@ func (d *DB) Drop(ctx context.Context, day store.Day) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+dropTime+"'"); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+table(day)); err != nil {
+		if err := dropTable(ctx, tx, day); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "DELETE FROM postseal.day_info WHERE day = $1", int(day))
@@ -36,6 +33,14 @@ func (d *DB) Drop(ctx context.Context, day store.Day) error {
 	if e := (*pgconn.PgError)(nil); errors.As(err, &e) && e.Code == lockNotAvailable {
 		return fmt.Errorf("%s is being read, as by a backup, and cannot be removed now: %w", day, err)
 	}
+	return err
+}
+
+func dropTable(ctx context.Context, tx pgx.Tx, day store.Day) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+dropTime+"'"); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+table(day))
 	return err
 }
 

@@ -77,14 +77,19 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-func rows(t *testing.T, address, table string) (n int) {
+func rows(t *testing.T, address, table string) int {
+	t.Helper()
+	return number(t, address, "SELECT count(*) FROM postseal."+table)
+}
+
+func number(t *testing.T, address, query string) (n int) {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if err := c.QueryRow(t.Context(), "SELECT count(*) FROM postseal."+table).Scan(&n); err != nil {
+	if err := c.QueryRow(t.Context(), query).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -233,24 +233,3 @@ func (d *DB) Size(ctx context.Context) (n int64, err error) {
 		WHERE s.nspname = $1 AND c.relkind = 'r'`, schema).Scan(&n)
 	return n, err
 }
-
-const tablePrefix = "verdict_"
-
-func table(d store.Day) string { return schema + "." + tablePrefix + d.Suffix() }
-
-// Days implements store.Reader.
-func (d *DB) Days(ctx context.Context) ([]store.Day, error) {
-	rows, err := d.pool.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = to_regclass($1) ORDER BY c.relname DESC`, schema+".verdict")
-	if err != nil {
-		return nil, err
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	days := make([]store.Day, 0, len(names))
-	for _, name := range names {
-		if day, err := store.ParseSuffix(strings.TrimPrefix(name, tablePrefix)); err == nil {
-			days = append(days, day)
-		}
-	}
-	return days, err
-}

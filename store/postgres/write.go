@@ -71,7 +71,7 @@ func (d *DB) begin(ctx context.Context, f func(pgx.Tx) error) error {
 // Ship implements store.Store. The position is lost together with the rows, and shipped
 // again, so the commit need not wait for the disk.
 func (d *DB) Ship(ctx context.Context, n store.Node, from, to store.Position, b *store.Batch) (s store.Shipped, err error) {
-	if err := d.makeDays(ctx, b.Rows); err != nil {
+	if err := d.beginDays(ctx, b.Rows); err != nil {
 		return s, refused(err)
 	}
 	err = d.begin(ctx, func(tx pgx.Tx) error {
@@ -122,57 +122,6 @@ func refused(err error) error {
 func missingDay(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (e.Code == "23514" && e.ConstraintName == "" || e.Code == "42P01")
-}
-
-func (d *DB) forgetDays() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	clear(d.days)
-}
-
-// makeDays makes the partitions that rows need, in its own transaction.
-func (d *DB) makeDays(ctx context.Context, rows []store.Row) error {
-	for i := range rows {
-		day := store.DayOf(rows[i].Millis)
-		d.mu.Lock()
-		known := d.days[day]
-		d.mu.Unlock()
-		if known {
-			continue
-		}
-		if err := d.makeDay(ctx, day); err != nil {
-			return err
-		}
-		d.mu.Lock()
-		d.days[day] = true
-		d.mu.Unlock()
-	}
-	return nil
-}
-
-// makeDay makes a table and attaches it. CREATE TABLE … PARTITION OF would wait until a pg_dump of hours ends, and all
-// searches would wait for it.
-func (d *DB) makeDay(ctx context.Context, day store.Day) error {
-	return d.begin(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", dayLock); err != nil {
-			return err
-		}
-		var there bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", table(day)).Scan(&there); err != nil {
-			return err
-		}
-		statements := []string{fmt.Sprintf("INSERT INTO postseal.report_day (day) VALUES (%d) ON CONFLICT DO NOTHING", day), fmt.Sprintf("INSERT INTO postseal.day_info (day) VALUES (%d) ON CONFLICT DO NOTHING", day)}
-		if !there {
-			statements = append(statements, "CREATE TABLE "+table(day)+" (LIKE postseal.verdict INCLUDING ALL)",
-				fmt.Sprintf("ALTER TABLE postseal.verdict ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", table(day), store.FirstID(day.Start()), store.FirstID(day.End())))
-		}
-		for _, s := range statements {
-			if _, err := tx.Exec(ctx, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // markLate notes the node of rows, and those of days that are closed.
@@ -284,7 +233,7 @@ func addFacts(ctx context.Context, tx pgx.Tx, b *store.Batch) error {
 
 // Import implements store.Store.
 func (d *DB) Import(ctx context.Context, rows []store.Row, b *store.Batch) (added int, err error) {
-	if err := d.makeDays(ctx, rows); err != nil {
+	if err := d.beginDays(ctx, rows); err != nil {
 		return 0, err
 	}
 	err = d.begin(ctx, func(tx pgx.Tx) error {

@@ -44,6 +44,12 @@ func (d *DB) atBound(ctx context.Context) bool {
 	return most-used+free <= batchPages
 }
 
+// MakeAhead implements store.Store: a table is made with the first row of its day, in the same transaction.
+func (d *DB) MakeAhead(context.Context, store.Day, int) error { return nil }
+
+// Tends implements store.Store: who writes to the file may do all.
+func (d *DB) Tends(context.Context) (bool, error) { return true, nil }
+
 // dropOldest makes room in a file that is full. The newest day stays.
 func (d *DB) dropOldest(ctx context.Context) bool {
 	days, err := d.Days(ctx)

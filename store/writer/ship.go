@@ -76,7 +76,20 @@ type shipper struct {
 	told    bool // that the database is away
 }
 
-const instanceFile = "instance"
+const (
+	instanceFile = "instance"
+	instanceLen  = 32 // hexadecimal digits
+)
+
+// Instance returns who writes the journal in a directory, "" if that cannot be read.
+func Instance(dir string) string {
+	text, err := os.ReadFile(filepath.Join(dir, instanceFile))
+	id, _, _ := strings.Cut(string(text), "\n")
+	if id = strings.TrimSpace(id); err != nil || len(id) != instanceLen {
+		return ""
+	}
+	return id
+}
 
 // newShipper reads who this process is. The file holds the instance, and, while no database has
 // it yet, the position where it begins.
@@ -84,7 +97,7 @@ func newShipper(w *Writer) (*shipper, error) {
 	s := &shipper{w: w, node: store.Node{Boot: random(), Name: w.o.Name, Version: w.o.Version}}
 	text, err := os.ReadFile(s.instancePath())
 	id, rest, _ := strings.Cut(string(text), "\n")
-	if s.node.Instance = strings.TrimSpace(id); err != nil || len(s.node.Instance) != 32 {
+	if s.node.Instance = strings.TrimSpace(id); err != nil || len(s.node.Instance) != instanceLen {
 		return s, s.newInstance(store.Position{})
 	}
 	if _, err := fmt.Sscan(rest, &s.begin.Segment, &s.begin.Offset); err != nil {

@@ -121,8 +121,9 @@ func (a storeCommands) storePruneCommand() *cobra.Command {
 		Use:   "prune",
 		Short: "Remove days that are over the bounds of [store]",
 		Long: `Prune does at once what the daemon does each minute: it removes whole days that are older
-than [store] history or over max_size, and reduces addresses as ip says. --before removes
-all days that ended before a time.
+than [store] history or over max_size, reduces addresses as ip says, and in PostgreSQL makes
+the tables of this day and the next three. --before removes all days that ended before a
+time.
 
 A clock that is more than a day ahead of the last time that the daemon or this command did
 so may be wrong: then only --before with a date removes anything.
@@ -137,16 +138,9 @@ wrong.`,
 				return err
 			}
 			return a.openStore(c.Context(), address, false, func(ctx context.Context, db store.Store) error {
-				keep, at := store.Retention{History: time.Duration(a.config.Store.History), MaxBytes: int64(a.config.Store.MaxSize), IP: a.config.Store.IP}, now()
-				if age != "" {
-					before, _, err := store.ParseTime(age, at)
-					if err != nil {
-						return usage("--before %q is not a valid time", age).or("use a value such as 30d, 12h or 2026-11-02")
-					}
-					keep.History = at.Sub(before)
-					if isDate(age) && before.Before(at) {
-						keep.History, at = 0, before
-					}
+				keep, at, err := a.retention(age, now())
+				if err != nil {
+					return err
 				}
 				dropped, err := store.Sweep(ctx, db, keep, at)
 				for _, d := range dropped {
@@ -156,6 +150,9 @@ wrong.`,
 				if errors.As(err, &clock) {
 					return failf(exitConfig, "%v", err).or("set the clock; if it is right, give the date yourself, such as --before %s", at.Add(-keep.History).UTC().Format(time.DateOnly))
 				}
+				if err == nil && age == "" {
+					err = db.MakeAhead(ctx, store.DayOf(store.Millis(at)), store.DaysAhead)
+				}
 				return err
 			})
 		},
@@ -163,6 +160,24 @@ wrong.`,
 	c.Flags().StringVar(&age, "before", "", "remove days that ended before `TIME`: 30d, 2026-11-02")
 	addStoreFlag(c, &address)
 	return c
+}
+
+// retention is what [store] keeps, or with --before what did not end before a time, and the present time.
+func (a storeCommands) retention(before string, now time.Time) (keep store.Retention, at time.Time, err error) {
+	keep = store.Retention{History: time.Duration(a.config.Store.History), MaxBytes: int64(a.config.Store.MaxSize), IP: a.config.Store.IP}
+	if before == "" {
+		return keep, now, nil
+	}
+	oldest, _, err := store.ParseTime(before, now)
+	if err != nil {
+		return keep, now, usage("--before %q is not a valid time", before).or("use a value such as 30d, 12h or 2026-11-02")
+	}
+	if isDate(before) && oldest.Before(now) {
+		keep.History = 0
+		return keep, oldest, nil
+	}
+	keep.History = now.Sub(oldest)
+	return keep, now, nil
 }
 
 // isDate reports whether a time was given as a date, so that it does not depend on the clock.

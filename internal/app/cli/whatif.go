@@ -5,12 +5,17 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"postseal/internal/app/conf"
+	"postseal/internal/app/fleet"
 	"postseal/internal/app/whatif"
+	"postseal/server"
+	"postseal/store/engines"
+	"postseal/store/writer"
 )
 
 // whatIfFlags are those of whatif.
@@ -27,6 +32,10 @@ quarantine, guarded, strict), a discovery (treewalk, psl), trial (that of [trial
 --policy a file with enforce, [dmarc], [arc], [[exempt]] and [[rule]]. It does not use the
 network and has no effect on mail. By default only the evidence of mail that was not
 accepted is stored; [bundles] keep = "all" stores the rest too.
+
+Hosts that share a PostgreSQL each look at their own evidence, and their results are added
+up. Hosts that do not answer are named, with the number of their messages in the history.
+With --bundles, only that directory is looked at.
 
 Exit codes: 0 shown, 66 no evidence, 78 the file of --policy has errors.`,
 		Example: `  postseal whatif --b strict --since 30d
@@ -65,7 +74,7 @@ func (a evidenceCommands) whatIf(ctx context.Context, f whatIfFlags) error {
 	if o.Dir, err = a.bundlesDir(f.dir); err != nil {
 		return err
 	}
-	r, err := whatif.Run(ctx, o)
+	r, err := a.compare(ctx, f, o)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return failf(exitNoInput, "no evidence is kept: %s does not exist", o.Dir).or("use --config FILE or --bundles DIR if the daemon keeps it elsewhere")
@@ -75,6 +84,33 @@ func (a evidenceCommands) whatIf(ctx context.Context, f whatIfFlags) error {
 		return failf(exitNoInput, "%v", err)
 	}
 	return a.page().WhatIf(r)
+}
+
+// compare compares the policies with the evidence of this host and of those that share its database, or with --bundles of
+// one directory.
+func (a evidenceCommands) compare(ctx context.Context, f whatIfFlags, o whatif.Options) (*whatif.Report, error) {
+	address, err := a.config.Store.Address()
+	if f.dir != "" || err != nil || !fleet.Shareable(address) {
+		return whatif.Run(ctx, o)
+	}
+	db, err := fleet.Open(address)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	x := whatif.Hosts{DB: db, Name: server.Hostname(), Self: writer.Instance(a.config.Store.JournalDir)}
+	if s, err := engines.Open(ctx, address, engines.Options{ReadOnly: true}); err == nil { // else the report says so
+		defer s.Close()
+		x.Store = s
+	}
+	told := ""
+	x.Wait = func(hosts []string) {
+		if text := strings.Join(hosts, ", "); text != "" && text != told {
+			told = text
+			a.warn("waiting for %s", text)
+		}
+	}
+	return x.Compare(ctx, o)
 }
 
 func (a evidenceCommands) otherPolicy(f *whatIfFlags, now time.Time) (whatif.Policy, error) {

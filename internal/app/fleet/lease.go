@@ -49,7 +49,7 @@ func (d *DB) lease(ctx context.Context, job string, m *Member, keep time.Duratio
 func (d *DB) Leases(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	rows, err := d.pool.Query(ctx, "SELECT name, holder_name FROM postseal.lease WHERE until_at >= "+now+" AND NOT starts_with(name, $1) AND NOT starts_with(name, $2)", attends, leaves)
+	rows, err := d.pool.Query(ctx, "SELECT name, holder_name FROM postseal.lease WHERE until_at >= "+now+" AND NOT starts_with(name, $1) AND NOT starts_with(name, $2) AND NOT starts_with(name, $3)", attends, leaves, keepsLease)
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,9 @@ func whatIfNotes(r *whatif.Report) (notes []string) {
 	if r.Broken > 0 {
 		notes = append(notes, Count(r.Broken)+" bundles could not be read.")
 	}
+	notes = append(notes, r.HostNotes(Count)...)
 	if r.More {
-		notes = append(notes, "Only the newest "+Count(whatif.MaxMessages)+" messages of the period were looked at.")
+		notes = append(notes, "Only the newest "+Count(whatif.MaxMessages)+" messages of the period "+map[bool]string{true: "on each host "}[len(r.Hosts) > 1]+"were looked at.")
 	}
 	return notes
 }

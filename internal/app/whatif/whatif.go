@@ -3,11 +3,9 @@
 package whatif
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +46,10 @@ type Report struct {
 	// accepted is seen: what a stricter policy would do to the rest is not known.
 	Accepted bool     `json:"accepted"`
 	Ways     []Way    `json:"ways"`
-	Changes  []Change `json:"changes"` // the most first
+	Changes  []Change `json:"changes"`         // the most first
+	Hosts    []Host   `json:"hosts,omitempty"` // those that share the database
+	// Unasked is why the others were not asked, "" if they were.
+	Unasked string `json:"unasked,omitempty"`
 }
 
 // Way counts the messages that would go from one action to another.
@@ -74,6 +75,7 @@ type Change struct {
 // Policy is one side of the comparison. The zero Policy is what was done.
 type Policy struct {
 	Name      string
+	config    *conf.Config // nil for what was done
 	decide    postseal.Policy
 	discovery dmarc.Discovery
 }
@@ -110,7 +112,7 @@ func Named(word string, c *conf.Config) (Policy, error) {
 // Configured returns the policy of a configuration.
 func Configured(name string, c *conf.Config) Policy {
 	engine, policy := c.Engine()
-	return Policy{Name: name, decide: policy, discovery: engine.Discovery}
+	return Policy{Name: name, config: c, decide: policy, discovery: engine.Discovery}
 }
 
 // With returns c's policy with one more exemption, before the others.
@@ -124,9 +126,11 @@ func Edited(name string, c *conf.Config, exempts []rules.Exempt, all []rules.Rul
 	if set == nil && len(problems) > 0 {
 		return Policy{}, fmt.Errorf("%s: %s", problems[0].Key, problems[0].Text)
 	}
+	other := *c
+	other.Exempt, other.Rule = exempts, all
 	engine, policy := c.Engine()
 	policy.Set = set
-	return Policy{Name: name, decide: policy, discovery: engine.Discovery}, nil
+	return Policy{Name: name, config: &other, decide: policy, discovery: engine.Discovery}, nil
 }
 
 // FromTOML returns the policy of a part of a configuration file: enforce, [dmarc], [arc],
@@ -149,46 +153,24 @@ type Options struct {
 	Progress func(done, all int)
 }
 
-// Run compares the policies. It ends early with the error of ctx.
+// Run compares the policies with the evidence of one folder. It ends early with the error of ctx.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	r := &Report{Schema: Schema, A: o.A.Name, B: o.B.Name, Since: o.Since.UTC().Truncate(time.Second), Accepted: o.Accepted}
-	list, more, err := evidence.List(o.Dir, o.Since, MaxMessages)
+	p, err := Look(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	r.More = more
-	t := newTally(r)
-	for i, kept := range list {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if o.Progress != nil {
-			o.Progress(i, len(list))
-		}
-		t.bundle(ctx, &o, kept.Path)
-	}
-	t.finish()
-	return r, nil
+	r := o.report()
+	r.Accepted = o.Accepted
+	return Merge(r, p), nil
 }
 
-// tally counts changes.
-type tally struct {
-	*Report
-	ways    map[[2]postseal.Action]*Way
-	changes map[changeKey]*Change
+// report is a Report without messages.
+func (o *Options) report() *Report {
+	return &Report{Schema: Schema, A: o.A.Name, B: o.B.Name, Since: o.Since.UTC().Truncate(time.Second), Accepted: true}
 }
 
-type changeKey struct {
-	sender, author string
-	from, to       postseal.Action
-}
-
-func newTally(r *Report) *tally {
-	return &tally{r, map[[2]postseal.Action]*Way{}, map[changeKey]*Change{}}
-}
-
-func (t *tally) bundle(ctx context.Context, o *Options, path string) {
-	data, err := os.ReadFile(path)
+func (t *tally) bundle(ctx context.Context, o *Options, k evidence.Kept) {
+	data, err := os.ReadFile(k.Path)
 	if err != nil { // it was removed since it was listed
 		return
 	}
@@ -211,7 +193,7 @@ func (t *tally) bundle(ctx context.Context, o *Options, path string) {
 		return
 	}
 	if from != to {
-		t.add(report, from, to)
+		t.add(report, k.Made, from, to)
 	}
 }
 
@@ -248,50 +230,4 @@ func (p *Policy) rediscovered(ctx context.Context, kept *bundle.Bundle, r *posts
 	}
 	a := v.Reconsider(ctx, r).Applied
 	return a, !asked.missing.Load()
-}
-
-func (t *tally) add(r *postseal.Report, from, to postseal.Action) {
-	t.Changed++
-	facts := replay.FactsOf(r)
-	way := t.ways[[2]postseal.Action{from, to}]
-	if way == nil {
-		way = &Way{From: from, To: to, Looks: map[replay.Looks]int{}}
-		t.ways[[2]postseal.Action{from, to}] = way
-	}
-	way.N++
-	way.Looks[facts.Looks]++
-	key := changeKey{facts.Sender, facts.Author, from, to}
-	if t.changes[key] == nil && len(t.changes) >= 10*maxChanges {
-		key.sender, key.author = Others, Others
-	}
-	c := t.changes[key]
-	if c == nil {
-		c = &Change{Sender: key.sender, Author: key.author, From: from, To: to, Looks: facts.Looks, Evidence: facts.Evidence, Refs: []string{}}
-		t.changes[key] = c
-	}
-	c.N++
-	if c.Looks != facts.Looks {
-		c.Looks = replay.Unclear
-	}
-	if len(c.Refs) < maxRefs {
-		c.Refs = append(c.Refs, r.Ref)
-	}
-}
-
-// finish sorts what was counted, the most first.
-func (t *tally) finish() {
-	t.Ways, t.Changes = []Way{}, []Change{}
-	for _, w := range t.ways {
-		t.Ways = append(t.Ways, *w)
-	}
-	slices.SortFunc(t.Ways, func(a, b Way) int {
-		return cmp.Or(b.N-a.N, cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
-	})
-	for _, c := range t.changes {
-		t.Changes = append(t.Changes, *c)
-	}
-	slices.SortFunc(t.Changes, func(a, b Change) int {
-		return cmp.Or(b.N-a.N, cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Author, b.Author), cmp.Compare(a.To, b.To))
-	})
-	t.Changes = t.Changes[:min(len(t.Changes), maxChanges)]
 }

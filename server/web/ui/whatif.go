@@ -19,6 +19,7 @@ import (
 type Comparison struct {
 	Report    *whatif.Report // nil while it runs
 	Done, All int
+	Waiting   []string // the hosts whose part is still to come
 }
 
 // Entry is an exemption or rule by which a policy differs from the one in force.
@@ -41,6 +42,7 @@ type whatIfData struct {
 	Periods     []choice
 	Groups      []choice
 	Report      *whatif.Report
+	Notes       []string // which hosts were seen
 	Ways        []way
 	Lines       []changeLine
 	Trial       *Trial
@@ -121,6 +123,9 @@ func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *
 		refresh, d.Running = 1, true
 		d.Poll = "/v1/whatif?" + url.Values{"a": {d.A}, "b": {d.B}, "since": {d.Since}}.Encode()
 		d.Words = fmt.Sprintf("Comparing: %s of %s messages done.", number(c.Done), number(c.All))
+		if len(c.Waiting) > 0 {
+			d.Words = "Comparing: waiting for " + strings.Join(c.Waiting, ", ") + "."
+		}
 	default:
 		d.describe(c.Report)
 	}
@@ -129,7 +134,7 @@ func (u *ui) showWhatIf(rw http.ResponseWriter, r *http.Request, status int, d *
 
 // describe builds the answer and the rows.
 func (d *whatIfData) describe(r *whatif.Report) {
-	d.Report = r
+	d.Report, d.Notes = r, r.HostNotes(func(n int) string { return number(n) })
 	d.Words = fmt.Sprintf("%s of %s messages would end in another way.", number(r.Changed), number(r.Messages))
 	if r.Messages == 0 {
 		d.Words = "There is no evidence in this period."

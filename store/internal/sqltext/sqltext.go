@@ -135,6 +135,9 @@ func (w *Where) Query(q *store.Query) {
 		}
 		w.conds = append(w.conds, cond)
 	}
+	if q.Node != 0 {
+		w.And("node = %s", w.Arg(q.Node))
+	}
 }
 
 func (w *Where) term(t *store.Term) string {
