@@ -147,7 +147,7 @@ func (d *daemonUnderTest) askPolicy(s sender) string {
 	return line
 }
 
-func dialTest(t *testing.T, address string) net.Conn {
+func dialTest(t testing.TB, address string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
 	if err != nil {

@@ -119,7 +119,7 @@ func TestCheckOf(t *testing.T) {
 
 // eventReader reads server-sent events.
 type eventReader struct {
-	t     *testing.T
+	t     testing.TB
 	lines *bufio.Scanner
 }
 

@@ -83,7 +83,7 @@ func newWatchedDaemon(t *testing.T) *watchedDaemon {
 }
 
 // use makes a policy the one of watched.test. Its records have no time to live, so no cache keeps them.
-func (b *watchedDaemon) use(t *testing.T, policy string) {
+func (b *watchedDaemon) use(t testing.TB, policy string) {
 	names, err := dnstest.Parse(zone + "watched.test. 0 TXT \"v=spf1 -all\"\n_dmarc.watched.test. 0 TXT \"" + policy + "\"\n")
 	if err != nil {
 		t.Fatal(err)

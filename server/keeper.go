@@ -104,7 +104,7 @@ func (h *keeper) open(d *Daemon, address string) error {
 			if err != nil {
 				return nil, err
 			}
-			return &shipped{db, h.live.streams}, nil
+			return &shipped{history.NewCounted(db, h.now), h.live.streams}, nil
 		},
 		Opened: func(s store.Store) {
 			h.opened.Store(&s.(*shipped).Store)

@@ -52,7 +52,7 @@ r1._domainkey.mx.test. 60 TXT "v=DKIM1; k=ed25519; p=6kpsY+KcUgq+9VB7Ey7F+ZVHdq6
 // daemonUnderTest is a daemon in this process, whose configuration file can be changed.
 type daemonUnderTest struct {
 	*Daemon
-	t      *testing.T
+	t      testing.TB
 	file   string
 	log    *listenertest.Log
 	reload chan os.Signal
@@ -60,13 +60,13 @@ type daemonUnderTest struct {
 	ended  chan error
 }
 
-func run(t *testing.T, config string) *daemonUnderTest {
+func run(t testing.TB, config string) *daemonUnderTest {
 	t.Helper()
 	return runOn(t, config, zone)
 }
 
 // runOn runs a daemon whose DNS answers are those of a zone.
-func runOn(t *testing.T, config, zone string) *daemonUnderTest {
+func runOn(t testing.TB, config, zone string) *daemonUnderTest {
 	t.Helper()
 	names, err := dnstest.Parse(zone)
 	if err != nil {
@@ -76,7 +76,7 @@ func runOn(t *testing.T, config, zone string) *daemonUnderTest {
 }
 
 // runWith runs a daemon with some options.
-func runWith(t *testing.T, config string, o Options) *daemonUnderTest {
+func runWith(t testing.TB, config string, o Options) *daemonUnderTest {
 	t.Helper()
 	d := &daemonUnderTest{t: t, file: filepath.Join(t.TempDir(), "p.toml"), log: &listenertest.Log{}, reload: make(chan os.Signal), ended: make(chan error, 1)}
 	d.write(config)

@@ -217,11 +217,11 @@ func (d *Daemon) hosts(ctx context.Context) ([]ui.FleetHost, error) {
 	if db := d.history.reader(); db != nil {
 		ctx, cancel := context.WithTimeout(ctx, searchTime)
 		defer cancel()
-		status, err := history.StatusOf(ctx, db, d.history.now())
+		all, err := history.NodesOf(ctx, db, d.history.now())
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range status.Nodes {
+		for _, n := range all {
 			if old, ok := nodes[n.Name]; !ok || old.ShippedUntil.Before(n.ShippedUntil) {
 				n.Lost += old.Lost
 				nodes[n.Name] = n

@@ -51,7 +51,7 @@ func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{Schema1: StatusSchema, Engine: i.Engine, Store: i.Store, Schema: i.Schema, Verdicts: i.Rows, Bytes: i.Bytes, Nodes: []Node{}, Lost: []Lost{}}
+	s := &Status{Schema1: StatusSchema, Engine: i.Engine, Store: i.Store, Schema: i.Schema, Verdicts: i.Rows, Bytes: i.Bytes, Lost: []Lost{}}
 	days, err := r.Days(ctx)
 	if err != nil {
 		return nil, err
@@ -59,14 +59,8 @@ func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, erro
 	if s.Days = len(days); s.Days > 0 {
 		s.Newest, s.Oldest = days[0].String(), days[len(days)-1].String()
 	}
-	nodes, err := r.Nodes(ctx)
-	if err != nil {
+	if s.Nodes, err = NodesOf(ctx, r, now); err != nil {
 		return nil, err
-	}
-	for _, n := range nodes {
-		age, lag := now.Sub(store.Time(n.Seen)), now.Sub(store.Time(n.Shipped))
-		s.Nodes = append(s.Nodes, Node{Slot: n.Slot, Name: n.Name, Version: n.Version, ShippedUntil: store.Time(n.Shipped), Age: age.Seconds(), Lag: lag.Seconds(),
-			Behind: max(age, lag) > behind, Lost: n.Lost})
 	}
 	var doubt *store.ClockError
 	if err := store.CheckClock(ctx, r, now); errors.As(err, &doubt) {
@@ -79,4 +73,16 @@ func StatusOf(ctx context.Context, r store.Reader, now time.Time) (*Status, erro
 		s.Lost = append(s.Lost, FromLoss(l))
 	}
 	return s, err
+}
+
+// NodesOf returns the daemons that write to a database.
+func NodesOf(ctx context.Context, r store.Reader, now time.Time) ([]Node, error) {
+	nodes, err := r.Nodes(ctx)
+	list := make([]Node, 0, len(nodes))
+	for _, n := range nodes {
+		age, lag := now.Sub(store.Time(n.Seen)), now.Sub(store.Time(n.Shipped))
+		list = append(list, Node{Slot: n.Slot, Name: n.Name, Version: n.Version, ShippedUntil: store.Time(n.Shipped), Age: age.Seconds(), Lag: lag.Seconds(),
+			Behind: max(age, lag) > behind, Lost: n.Lost})
+	}
+	return list, err
 }
