@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"postseal/arc"
@@ -13,6 +14,7 @@ import (
 	"postseal/domain"
 	"postseal/internal/core/address"
 	"postseal/internal/core/attached"
+	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
 	"postseal/internal/core/smtpreply"
@@ -69,17 +71,27 @@ func (t *Transaction) misuse(what string) error {
 	return errors.New("postseal: " + what)
 }
 
-// prefetchPolicy asks for the policy of the reverse-path's domain, which is most often
-// the Author Domain too.
-func (t *Transaction) prefetchPolicy(reversePath string) {
-	for i := len(reversePath) - 1; i >= 0; i-- {
-		if reversePath[i] != '@' {
-			continue
-		}
-		if name, err := domain.Parse(reversePath[i+1:]); err == nil {
-			t.work.dmarc.Prefetch(name)
-		}
+// prefetchSender prefetches the policy of the reverse-path's domain, which is most often the Author
+// Domain too.
+func (t *Transaction) prefetchSender(reversePath string) {
+	at := strings.LastIndexByte(reversePath, '@')
+	if at < 0 {
 		return
+	}
+	if name, err := domain.Parse(reversePath[at+1:]); err == nil {
+		t.prefetchPolicy(name)
+		t.work.prefetched = name
+	}
+}
+
+// prefetchPolicy asks every question that the discovery of an author's policy may ask, without waiting.
+func (t *Transaction) prefetchPolicy(author domain.Name) {
+	names := dmarcrecord.WalkNames
+	if t.v.config.Discovery == dmarc.PSL {
+		names = dmarcrecord.ListNames
+	}
+	for n := range names(author) {
+		middleware.Prefetch(t.work.dmarc.Resolver, dmarcrecord.QueryName(n), resolver.TXT)
 	}
 }
 
@@ -142,7 +154,9 @@ func (t *Transaction) EndHeader() error {
 	w.dkimWork.EndHeader(section)
 	w.arcWork.EndHeader(section)
 	for _, d := range author.Domains {
-		w.dmarc.Prefetch(d)
+		if d != w.prefetched {
+			t.prefetchPolicy(d)
+		}
 	}
 	return nil
 }
@@ -245,7 +259,7 @@ func (t *Transaction) evaluate(ctx context.Context, r *Report) {
 		// RFC 9989 §9.2: none would say that no record exists, and nothing was asked.
 		r.DMARC = dmarc.Result{Code: dmarc.PermError, Reason: dmarc.NoAuthorDomain, Discovery: t.v.config.Discovery}
 	} else {
-		r.DMARC = w.dmarc.EvaluateAll(r.Author.Domains, identifiers(r))
+		r.DMARC = w.dmarc.EvaluateAll(w.ctx, r.Author.Domains, identifiers(r))
 		explainMissing(r)
 	}
 	// The chain is last: a slow key of a sealer takes no time from what decides.

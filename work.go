@@ -8,6 +8,7 @@ import (
 	"postseal/arc"
 	"postseal/dkim"
 	"postseal/dmarc"
+	"postseal/domain"
 	"postseal/internal/core/bodyhash"
 	"postseal/internal/core/middleware"
 	"postseal/internal/core/shared"
@@ -31,7 +32,9 @@ type work struct {
 	arc      *arc.Validation
 	dkimWork shared.Verifying // drives dkim
 	arcWork  shared.Verifying // drives arc
-	dmarc    *dmarc.Evaluation
+	dmarc    dmarc.Evaluator
+
+	prefetched domain.Name // whose policy was asked for with MAIL FROM; "" for none
 }
 
 // release ends everything that runs for t, and keeps what its Report may be asked for.
@@ -79,16 +82,16 @@ const policyBytes = 4 << 10
 func (t *Transaction) begin(other *SPFCheck, s *Session) {
 	t.ledger = newLedger(s.ctx, s.v, s.conn)
 	shares := sharesOf(s.v.config.Limits.DNS)
-	verifier, validator, evaluator := s.v.dkim, s.v.arc, s.v.dmarc
+	verifier, validator := s.v.dkim, s.v.arc
 	verifier.Resolver, verifier.Now = t.ledger.Account(shares.keys), s.now
 	validator.Resolver, validator.Now = t.ledger.Account(shares.chain), s.now
-	evaluator.Resolver = t.ledger.PolicyAccount(policyBudget, policyBytes)
 	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.Header,
-		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: evaluator.Begin(s.ctx)}
+		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: s.v.dmarc}
+	w.dmarc.Resolver = t.ledger.PolicyAccount(policyBudget, policyBytes)
 	w.dkimWork, w.arcWork = shared.DKIM(w.dkim), shared.ARC(w.arc)
 	t.work = w
 	if s.conn.Remote.Addr().IsValid() {
-		t.prefetchPolicy(t.made.ReversePath)
+		t.prefetchSender(t.made.ReversePath)
 	}
 	if other.fits(s.conn, s.helo, t.made.ReversePath) {
 		t.shared = other

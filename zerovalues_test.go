@@ -277,11 +277,8 @@ func verifierMistakes(signature, seal message.Field) []mistake {
 				e.Discover(ctx, "acme.test")
 				e.EvaluateAll(ctx, nil, nil)
 				e.Evaluate(ctx, "", []dmarc.Identifier{{}})
-				e.Begin(ctx).Prefetch("acme.test")
 			}
-			x := new(dmarc.Evaluation)
-			x.Prefetch("acme.test")
-			if r := x.EvaluateAll([]domain.Name{"acme.test"}, nil); r.Code != dmarc.TempError {
+			if r := new(dmarc.Evaluator).EvaluateAll(ctx, []domain.Name{"acme.test"}, nil); r.Code != dmarc.TempError {
 				panic(fmt.Sprintf("%+v", r))
 			}
 			_ = dmarc.Policy("?").Strength()
@@ -370,7 +367,6 @@ func resolverMistakes() []mistake {
 		{"zero Zone", lookup(new(dnstest.Zone)), true},
 		noError("a Zone without names", func(context.Context) {
 			for _, z := range []*dnstest.Zone{nil, new(dnstest.Zone)} {
-				z.Peek("acme.test", resolver.TXT)
 				s, err := z.Serve()
 				if err == nil {
 					_ = s.Addr()

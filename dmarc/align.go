@@ -9,7 +9,7 @@ import (
 
 // aligner compares identifiers with one Author Domain (RFC 9989 §4.4, §4.10.2).
 type aligner struct {
-	*Evaluation
+	*evaluation
 	author  *walk
 	orgs    []domain.Name // possible Organizational Domains of the author
 	record  *dmarcrecord.Record
@@ -40,7 +40,7 @@ func (a *aligner) compare(ids []Identifier) []Compared {
 		}
 		if ahead < DefaultIdentifiers && a.author.fixed == "" {
 			ahead++
-			for n := range walkNames(name) {
+			for n := range dmarcrecord.WalkNames(name) {
 				a.prefetch(n)
 			}
 		}
@@ -111,7 +111,7 @@ func (a *aligner) relaxed(before []Compared, c *Compared, name domain.Name) {
 		return
 	}
 	a.walked++
-	w := &walk{steps: make([]Step, 0, min(name.Labels(), maxLabels))}
+	w := &walk{steps: make([]Step, 0, min(name.Labels(), dmarcrecord.MaxLabels))}
 	a.walk(w, name)
 	c.Walk = w.steps
 	orgs, guarded := w.orgs(nil)

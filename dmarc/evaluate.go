@@ -32,28 +32,28 @@ func (e *Evaluator) discovery() Discovery {
 // Evaluate applies DMARC to a message of author (RFC 9989 §5.3). ids are what SPF and
 // DKIM authenticated, or may have.
 func (e *Evaluator) Evaluate(ctx context.Context, author domain.Name, ids []Identifier) Result {
-	return e.Begin(ctx).evaluate(author, ids)
+	return e.begin(ctx).evaluate(author, ids)
 }
 
 // Discover finds the policy of author without a message (RFC 9989 §4.10.1). Code is
 // empty when a policy applies.
 func (e *Evaluator) Discover(ctx context.Context, author domain.Name) Result {
-	x := e.Begin(ctx)
+	x := e.begin(ctx)
 	r, _, _ := x.discover(author, new(walk))
 	return r
 }
 
-// Evaluation is the work on one message: it asks for each name once (RFC 9989 §4.10.2 walks
+// evaluation is the work on one message: it asks for each name once (RFC 9989 §4.10.2 walks
 // from several names).
-type Evaluation struct {
+type evaluation struct {
 	evaluator Evaluator
 	ctx       context.Context
 	steps     []Step // at each name that a walk has met
 }
 
-// Begin starts on a message; its lookups end with ctx.
-func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
-	x := &Evaluation{ctx: shared.Context(ctx)}
+// begin starts on a message; its lookups end with ctx.
+func (e *Evaluator) begin(ctx context.Context) *evaluation {
+	x := &evaluation{ctx: shared.Context(ctx)}
 	if e != nil {
 		x.evaluator = *e
 	}
@@ -61,24 +61,10 @@ func (e *Evaluator) Begin(ctx context.Context) *Evaluation {
 	return x
 }
 
-// Prefetch tells the Resolver of every question that the walk from author may ask.
-func (x *Evaluation) Prefetch(author domain.Name) {
-	switch {
-	case author == "":
-	case x.evaluator.discovery() == PSL:
-		x.prefetch(author)
-		x.prefetch(author.Registrable())
-	default:
-		for n := range walkNames(author) {
-			x.prefetch(n)
-		}
-	}
-}
-
 // discover fills in everything that does not depend on identifiers, and the walk w; it
 // returns the record that applies and the Organizational Domains that are possible. Result stays
 // empty when a policy applies.
-func (x *Evaluation) discover(author domain.Name, w *walk) (r Result, rec *dmarcrecord.Record, orgs []domain.Name) {
+func (x *evaluation) discover(author domain.Name, w *walk) (r Result, rec *dmarcrecord.Record, orgs []domain.Name) {
 	r = Result{AuthorDomain: string(author), Discovery: x.evaluator.discovery()}
 	if author == "" {
 		r.Code, r.Reason = PermError, NoAuthorDomain
@@ -119,7 +105,7 @@ func (w *walk) applied(orgs []domain.Name) (st *Step, known bool) {
 }
 
 // apply fills in the policy that st gives (RFC 9989 §4.10.1).
-func (x *Evaluation) apply(r *Result, w *walk, st *Step) {
+func (x *evaluation) apply(r *Result, w *walk, st *Step) {
 	rec := st.record
 	r.Record, r.PolicyDomain, r.Published = rec.Text, string(st.Domain), Published(rec.Published())
 	if !rec.Usable() {
@@ -157,7 +143,7 @@ func effective(rec *dmarcrecord.Record, p dmarcrecord.Policy) (Policy, bool) {
 
 // exists reports whether the domain of st exists: anything but NXDOMAIN (RFC 9989
 // §3.2.13, A.4). After a CNAME, NXDOMAIN belongs to the target.
-func (x *Evaluation) exists(st *Step) (bool, error) {
+func (x *evaluation) exists(st *Step) (bool, error) {
 	if st.exists {
 		return true, nil
 	}
@@ -208,7 +194,7 @@ func passesAs(author domain.Name, ids []Identifier) bool {
 	})
 }
 
-func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
+func (x *evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 	w := new(walk)
 	r, rec, orgs := x.discover(author, w)
 	if r.Code != "" {
@@ -217,7 +203,7 @@ func (x *Evaluation) evaluate(author domain.Name, ids []Identifier) Result {
 		}
 		return r
 	}
-	al := aligner{Evaluation: x, author: w, orgs: orgs, record: rec}
+	al := aligner{evaluation: x, author: w, orgs: orgs, record: rec}
 	r.Compared = al.compare(ids)
 	var aligned []Identifier
 	r.Guard = r.Guard || al.guarded

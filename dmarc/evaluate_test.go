@@ -306,7 +306,6 @@ func TestNoAuthorDomain(t *testing.T) {
 			t.Errorf("%s %s", r.Code, r.Reason)
 		}
 	}
-	e.Begin(t.Context()).Prefetch("")
 }
 
 func TestCanceled(t *testing.T) {
@@ -391,7 +390,6 @@ func TestPrefetch(t *testing.T) {
 	for _, discovery := range []dmarc.Discovery{dmarc.TreeWalk, dmarc.PSL} {
 		p := &prefetcher{counter: counter{next: z}}
 		e := &dmarc.Evaluator{Resolver: p, Discovery: discovery}
-		e.Begin(t.Context()).Prefetch("a.b.example.com")
 		e.Evaluate(context.Background(), "a.b.example.com", ids("dkim:z.example.com"))
 		for q := range p.seen {
 			if p.told[q] == 0 {

@@ -15,17 +15,13 @@ const MaxAuthorDomains = 4
 // counts if all pass. That a domain cannot be looked up, which its owner can bring
 // about, hides no failure of another one.
 func (e *Evaluator) EvaluateAll(ctx context.Context, authors []domain.Name, ids []Identifier) Result {
-	return e.Begin(ctx).EvaluateAll(authors, ids)
-}
-
-// EvaluateAll is Evaluator.EvaluateAll.
-func (x *Evaluation) EvaluateAll(authors []domain.Name, ids []Identifier) Result {
+	x := e.begin(ctx)
 	if len(authors) == 0 {
 		return x.evaluate("", nil)
 	}
 	n := min(len(authors), MaxAuthorDomains)
-	for _, a := range authors[1:n] {
-		x.Prefetch(a)
+	for _, a := range authors[:n] {
+		x.prefetchWalk(a)
 	}
 	worst := x.evaluate(authors[0], ids)
 	for _, a := range authors[1:n] {

@@ -1,19 +1,13 @@
 package dmarc
 
 import (
-	"iter"
-
 	"postseal/domain"
 	"postseal/internal/core/dmarcrecord"
 	"postseal/internal/core/dnsdata"
 	"postseal/internal/core/memo"
 	"postseal/internal/core/middleware"
-	"postseal/internal/core/shared"
 	"postseal/resolver"
 )
-
-// maxLabels is the length from which the tree walk cuts a name short (RFC 9989 §4.10).
-const maxLabels = 8
 
 // Outcome is what one step of a walk found.
 type Outcome string
@@ -61,22 +55,22 @@ func parseAnswer(a resolver.Answer) *found {
 	return f
 }
 
-// walkNames yields the names of a tree walk from start, longest first: at most eight (RFC
-// 9989 §4.10 steps 1 to 7).
-func walkNames(start domain.Name) iter.Seq[domain.Name] {
-	return func(yield func(domain.Name) bool) {
-		next := start.Parent()
-		if start.Labels() >= maxLabels {
-			next = start.Last(maxLabels - 1)
-		}
-		for more := yield(start); more && next != ""; next = next.Parent() {
-			more = yield(next)
-		}
+// prefetchWalk tells the Resolver of every question that the walk from start may ask.
+func (x *evaluation) prefetchWalk(start domain.Name) {
+	if start == "" {
+		return
+	}
+	names := dmarcrecord.WalkNames
+	if x.evaluator.discovery() == PSL {
+		names = dmarcrecord.ListNames
+	}
+	for n := range names(start) {
+		x.prefetch(n)
 	}
 }
 
 // prefetch tells the Resolver of a question to come.
-func (x *Evaluation) prefetch(name domain.Name) {
+func (x *evaluation) prefetch(name domain.Name) {
 	st := x.step(name)
 	if st.told {
 		return
@@ -87,18 +81,18 @@ func (x *Evaluation) prefetch(name domain.Name) {
 
 // step finds the step at name, which was asked for or not. It stays where it is until the
 // next call.
-func (x *Evaluation) step(name domain.Name) *Step {
+func (x *evaluation) step(name domain.Name) *Step {
 	for i := range x.steps {
 		if x.steps[i].Domain == name {
 			return &x.steps[i]
 		}
 	}
-	x.steps = append(x.steps, Step{Name: "_dmarc." + string(name), Domain: name})
+	x.steps = append(x.steps, Step{Name: dmarcrecord.QueryName(name), Domain: name})
 	return &x.steps[len(x.steps)-1]
 }
 
 // asked is step with its outcome.
-func (x *Evaluation) asked(name domain.Name) Step {
+func (x *evaluation) asked(name domain.Name) Step {
 	st := x.step(name)
 	if st.Outcome == "" {
 		x.ask(st)
@@ -106,16 +100,12 @@ func (x *Evaluation) asked(name domain.Name) Step {
 	return *st
 }
 
-func (x *Evaluation) ask(st *Step) {
+func (x *evaluation) ask(st *Step) {
 	st.Outcome = FoundNone
 	if !dnsdata.ValidName(st.Name) {
 		return // such a name cannot exist; an error would let a sender force a deferral
 	}
-	dns := x.evaluator.Resolver
-	if dns == nil { // a zero Evaluation
-		dns = shared.Resolver(nil)
-	}
-	a, err := dns.Lookup(x.ctx, st.Name, resolver.TXT)
+	a, err := x.evaluator.Resolver.Lookup(x.ctx, st.Name, resolver.TXT)
 	if err != nil {
 		st.Outcome, st.Err = FoundUnknown, err
 		return
@@ -140,16 +130,14 @@ type walk struct {
 }
 
 // walk fills w.
-func (x *Evaluation) walk(w *walk, start domain.Name) {
+func (x *evaluation) walk(w *walk, start domain.Name) {
 	w.start, w.guard = start, !x.evaluator.NoGuard
 	if x.evaluator.discovery() == PSL {
 		x.listWalk(w)
 		return
 	}
-	for n := range walkNames(start) {
-		x.prefetch(n)
-	}
-	for n := range walkNames(start) {
+	x.prefetchWalk(start)
+	for n := range dmarcrecord.WalkNames(start) {
 		st := x.asked(n)
 		w.steps = append(w.steps, st)
 		w.unknown = w.unknown || st.Outcome == FoundUnknown
@@ -161,10 +149,9 @@ func (x *Evaluation) walk(w *walk, start domain.Name) {
 
 // listWalk is discovery with a public suffix list: the name itself, then its
 // Organizational Domain if nothing was there (RFC 7489 §6.6.3).
-func (x *Evaluation) listWalk(w *walk) {
+func (x *evaluation) listWalk(w *walk) {
 	w.fixed = w.start.Registrable()
-	x.prefetch(w.start)
-	x.prefetch(w.fixed)
+	x.prefetchWalk(w.start)
 	w.steps = append(w.steps, x.asked(w.start))
 	if w.steps[0].Outcome == FoundNone && w.fixed != w.start {
 		w.steps = append(w.steps, x.asked(w.fixed))

@@ -47,11 +47,6 @@ func (z *Zone) Lookup(ctx context.Context, name string, t resolver.Type) (resolv
 	return z.content().Lookup(ctx, name, t)
 }
 
-// Peek returns what Lookup does, without waiting; ok is false for a fault.
-func (z *Zone) Peek(name string, t resolver.Type) (a resolver.Answer, ok bool) {
-	return z.content().Peek(name, t)
-}
-
 // Server answers from a Zone over UDP and TCP, on the same port. Serve returns one; it must be
 // closed.
 type Server struct{ server *dnszone.Server }
