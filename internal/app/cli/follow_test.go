@@ -41,7 +41,7 @@ func following(t *testing.T, args ...string) *bufio.Scanner {
 }
 
 // TestFollow: --follow shows what the search finds once each, also the verdicts of a node that
-// is after the others.
+// is after the others, and one that is stored right after the list.
 func TestFollow(t *testing.T) {
 	t.Parallel() // it waits
 	path := filepath.Join(t.TempDir(), "store.db")
@@ -70,7 +70,6 @@ func TestFollow(t *testing.T) {
 	}
 	next("shown")
 	next("old")
-	time.Sleep(followEvery / 2) // the list is shown, the first look is over
 	ship(&fast, "new", now+1, now+1)
 	next("new")
 	ship(&slow, "late", now-4000, now+2)
@@ -110,7 +109,7 @@ func TestTailCommand(t *testing.T) {
 // reports.
 func TestReplayInto(t *testing.T) {
 	into := store.SQLitePrefix + filepath.Join(t.TempDir(), "year.db")
-	args := []string{"replay", "../../../testdata/mail", "--received-by", "mx.example.net", "--zone", "../../../testdata/zones/mail.zone", "--policy", "strict", "--into", into}
+	args := []string{"replay", source("testdata/mail"), "--received-by", "mx.example.net", "--zone", sampleZone, "--policy", "strict", "--into", into}
 	code, _, stderr := run(nil, "", args...)
 	if code != exitOK || !strings.Contains(stderr, "messages are new in the history") {
 		t.Fatalf("exit %d: %s", code, stderr)

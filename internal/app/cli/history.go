@@ -133,10 +133,10 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 				return err
 			}
 			return a.withStore(c.Context(), address, func(ctx context.Context, db store.Store) error {
-				if err := a.showHistory(ctx, db, q, limit); err != nil || !follow {
-					return err
+				if follow {
+					return a.followHistory(ctx, db, q, limit)
 				}
-				return a.followHistory(ctx, db, q)
+				return a.showHistory(ctx, db, q, limit, func(int64) {})
 			})
 		},
 	}
@@ -208,7 +208,7 @@ func storeFailure(address string, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return failf(exitNoInput, "%s: no such database", path).or("the daemon makes it when it starts; name another one with --store URL")
+		return failf(exitNoInput, "%s: no such database", path).or("the daemon creates it when it starts; name another one with --store URL")
 	case errors.Is(err, fs.ErrPermission):
 		return failf(exitNoInput, "%s: no permission to read it", path).or("run it as root or as the user of the daemon")
 	case errors.Is(err, store.ErrSchema):
@@ -217,8 +217,8 @@ func storeFailure(address string, err error) error {
 	return failf(exitUnavailable, "%s: %v", path, err)
 }
 
-// showHistory writes pages until limit or the end.
-func (a historyCommands) showHistory(ctx context.Context, db store.Store, q *store.Query, limit int) error {
+// showHistory writes pages until limit or the end. It calls each with the ID of every verdict.
+func (a historyCommands) showHistory(ctx context.Context, db store.Store, q *store.Query, limit int, each func(id int64)) error {
 	if limit < 0 {
 		return usage("--limit %d is less than 0", limit)
 	}
@@ -239,6 +239,13 @@ func (a historyCommands) showHistory(ctx context.Context, db store.Store, q *sto
 		p, err := history.Find(ctx, db, q, history.Options{After: after, Limit: size, Figures: whole && after == 0, Budget: historyTimeout})
 		if err != nil {
 			return err
+		}
+		for i := range p.Verdicts {
+			id, err := history.ParseCursor(p.Verdicts[i].ID)
+			if err != nil {
+				return err
+			}
+			each(id)
 		}
 		if err := a.writePage(p, out); err != nil {
 			return err
@@ -270,7 +277,7 @@ func (a historyCommands) writePage(p *history.Page, out *history.CSV) error {
 // endHistory prints on stderr what the list itself does not show.
 func (a historyCommands) endHistory(p *history.Page, shown, limit int) error {
 	if p.Reached != nil {
-		a.warn("the time was over: verdicts before %s were not searched; narrow the search with --since or --author", p.Reached.Format(time.RFC3339))
+		a.warn("the search took too long: verdicts before %s were not searched; narrow the search with --since or --author", p.Reached.Format(time.RFC3339))
 	}
 	for _, l := range p.Lost {
 		n := fmt.Sprint(l.Count)
@@ -295,59 +302,80 @@ const (
 	followBack  = 10 * time.Minute
 )
 
-// followHistory shows new verdicts until it is interrupted. Several nodes store their verdicts
-// at different times, so it looks back as far as the slowest of them, and shows each verdict
-// once.
-func (a historyCommands) followHistory(ctx context.Context, db store.Store, q *store.Query) error {
-	seen := map[int64]bool{}
-	show := false
+// follower shows new verdicts. Several nodes store theirs at different times, so it looks back as far as
+// the slowest of them, and shows each verdict once.
+type follower struct {
+	historyCommands
+	db    store.Store
+	query *store.Query
+	from  int64          // verdicts up to here are not searched again: later ones are newer
+	seen  map[int64]bool // those after from that were shown, or were stored before the list
+}
+
+// followHistory lists verdicts, and then shows new ones until it is interrupted. What is stored while the
+// list is made is shown once: it notes what is there before.
+func (a historyCommands) followHistory(ctx context.Context, db store.Store, q *store.Query, limit int) error {
 	from, err := storedUntil(ctx, db, time.Now())
 	if err != nil {
+		return err
+	}
+	f := &follower{a, db, q, from, map[int64]bool{}}
+	if err := f.look(ctx, false); err != nil {
+		return err
+	}
+	if err := a.showHistory(ctx, db, q, limit, func(id int64) { f.seen[id] = true }); err != nil {
 		return err
 	}
 	t := time.NewTicker(followEvery)
 	defer t.Stop()
 	for {
-		// Verdicts stored so far are not searched again: later ones are newer.
-		next, err := storedUntil(ctx, db, time.Now())
-		if err == nil {
-			err = a.followOnce(ctx, db, q, from, seen, show)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := errors.Join(err, a.flush()); err != nil {
+		if err := a.flush(); err != nil {
 			return err
 		}
-		from, show = next, true
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 		}
+		if err := f.look(ctx, true); err != nil {
+			return err
+		}
 	}
 }
 
-// followOnce shows the verdicts after from that are not in seen, and adds them.
-func (a historyCommands) followOnce(ctx context.Context, db store.Store, q *store.Query, from int64, seen map[int64]bool, show bool) error {
-	for id := range seen {
-		if id <= from {
-			delete(seen, id)
+// look finds the verdicts that are not in seen, adds them, and shows them if show is set. It is not an
+// error if ctx ends.
+func (f *follower) look(ctx context.Context, show bool) error {
+	next, err := storedUntil(ctx, f.db, time.Now())
+	if err == nil {
+		err = f.find(ctx, show)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	f.from = next
+	return err
+}
+
+func (f *follower) find(ctx context.Context, show bool) error {
+	for id := range f.seen {
+		if id <= f.from {
+			delete(f.seen, id)
 		}
 	}
-	for last := from; ; {
-		rows, err := store.Newer(ctx, db, q, last, history.MaxLimit)
+	for last := f.from; ; {
+		rows, err := store.Newer(ctx, f.db, f.query, last, history.MaxLimit)
 		if err != nil {
 			return err
 		}
 		for i := range rows {
 			last = rows[i].ID
-			if seen[last] {
+			if f.seen[last] {
 				continue
 			}
-			seen[last] = true
+			f.seen[last] = true
 			if v := history.FromRow(&rows[i]); show {
-				if err := a.page().Verdict(&v); err != nil {
+				if err := f.page().Verdict(&v); err != nil {
 					return err
 				}
 			}
