@@ -20,11 +20,12 @@ import (
 // pages are the documents of the repository.
 func pages(t *testing.T) []string {
 	t.Helper()
-	list, err := filepath.Glob("*.md")
+	sources := os.DirFS(repository)
+	list, err := fs.Glob(sources, "*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = filepath.WalkDir("docs", func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(sources, "docs", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".md") {
 			list = append(list, path)
 		}
@@ -92,7 +93,7 @@ func TestCLIPage(t *testing.T) {
 	for _, c := range root.Commands() {
 		commandPage(&b, c)
 	}
-	generated(t, "../../../docs/reference/cli.md", b.String())
+	generated(t, source("docs/reference/cli.md"), b.String())
 }
 
 func commandPage(b *strings.Builder, c *cobra.Command) {
@@ -179,7 +180,7 @@ func TestJSONPage(t *testing.T) {
 	}
 	b.WriteString("\n## Parts of several\n")
 	newSchemaPage(t, filepath.Join(schemaDir, "common.json")).parts(&b)
-	generated(t, "../../../docs/reference/json.md", b.String())
+	generated(t, source("docs/reference/json.md"), b.String())
 }
 
 // schemaPage writes the tables of one schema.
@@ -365,7 +366,7 @@ func (p *schemaPage) kind(f *yaml.Node) string {
 
 // TestZonePage: the zone text in the page about zone files is zone text.
 func TestZonePage(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/reference/zone-file.md")
+	page, err := os.ReadFile(source("docs/reference/zone-file.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func writeReport(t *testing.T, dir, org, policy string, day time.Time, all []tra
 
 // TestEnforceHowto follows the guide from p=none to p=reject: what it shows is what the commands print.
 func TestEnforceHowto(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/howto/enforce-your-domain.md")
+	page, err := os.ReadFile(source("docs/howto/enforce-your-domain.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,10 @@ import (
 // TestExplain compares the story of every sample message, and of vectors for the outcomes
 // that they do not have, with testdata/explain.
 func TestExplain(t *testing.T) {
-	t.Chdir("../../..")
+	t.Parallel()
 	explained := func(name, file string) {
 		t.Run(name, func(t *testing.T) {
-			_, got, stderr := run(map[string]string{"LANG": "C.UTF-8"}, "", "explain", file)
+			_, got, stderr := runAt("", "explain", file)
 			if stderr != "" {
 				t.Errorf("stderr: %s", stderr)
 			}
@@ -23,18 +23,14 @@ func TestExplain(t *testing.T) {
 					t.Errorf("%d columns: %s", n, line)
 				}
 			}
-			golden(t, "internal/app/cli/testdata/explain/"+name+".txt", steady(verdictRef.ReplaceAllString(got, "VERDICT 7KQ2-9F3M")))
+			golden(t, source("internal/app/cli/testdata/explain/"+name+".txt"), steady(verdictRef.ReplaceAllString(got, "VERDICT 7KQ2-9F3M")))
 		})
 	}
 	dir := t.TempDir()
-	mail, err := filepath.Glob("testdata/mail/*.eml")
-	if err != nil || len(mail) == 0 {
-		t.Fatal("no mail", err)
-	}
-	for _, path := range mail {
+	for _, path := range samples(t) {
 		name := strings.TrimSuffix(filepath.Base(path), ".eml")
 		file := filepath.Join(dir, name+".bundle")
-		run(nil, "", sampleArgs(path, "--zone", "testdata/zones/mail.zone", "--bundle", file, "--bundle-with", "message")...)
+		run(nil, "", sampleArgs(path, "--zone", sampleZone, "--bundle", file, "--bundle-with", "message")...)
 		explained(name, file)
 	}
 	for _, vector := range []string{"spf/macro-exists", "spf/eleven-lookups", "dmarc/walk-servfail", "dmarc/missing-p-without-rua", "dmarc/test-mode",

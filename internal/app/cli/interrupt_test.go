@@ -11,13 +11,13 @@ import (
 
 // TestInterrupted: a command that was cut short has no result: it says so and ends with 75.
 func TestInterrupted(t *testing.T) {
-	const mail, vector = "../../../testdata/mail/invoice.eml", "../../../testdata/vectors/spf/a-one-slash-twice.txtar"
+	mail, vector := source("testdata/mail/invoice.eml"), source("testdata/vectors/spf/a-one-slash-twice.txtar")
 	for _, command := range []string{
-		"verify " + mail + " " + mail, "verify --format json " + mail, "dkim verify " + mail, "arc verify ../../../testdata/mail/sealed.eml",
+		"verify " + mail + " " + mail, "verify --format json " + mail, "dkim verify " + mail, "arc verify " + source("testdata/mail/sealed.eml"),
 		"dkim key s2026 acme.test", "spf check --ip 192.0.2.25 --from a@acme.test", "spf tree acme.test",
-		"dmarc policy acme.test", "dmarc check --author acme.test", "audit acme.test", "replay ../../../testdata/mail",
+		"dmarc policy acme.test", "dmarc check --author acme.test", "audit acme.test", "replay " + source("testdata/mail"),
 	} {
-		stopped(t, strings.Fields(command+" --zone ../../../testdata/zones/mail.zone"))
+		stopped(t, strings.Fields(command+" --zone "+sampleZone))
 	}
 	for _, command := range []string{"verify", "replay-bundle", "explain"} {
 		stopped(t, []string{command, vector})

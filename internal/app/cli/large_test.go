@@ -28,7 +28,7 @@ func TestLargeMessage(t *testing.T) {
 		t.Skip("skipped: the race detector multiplies the memory that is measured here")
 	}
 	line := []byte(strings.Repeat("0123456789abcdef", 4) + "\r\n")
-	header, err := os.ReadFile("../../../testdata/mail/invoice.eml")
+	header, err := os.ReadFile(source("testdata/mail/invoice.eml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 func runVerify(t *testing.T, stdin string, args ...string) (stdout string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	args = append([]string{"verify", "--zone", "../../../testdata/zones/mail.zone", "--now", "2026-11-02T09:00:00Z", "--second-opinion"}, args...)
+	args = append([]string{"verify", "--zone", sampleZone, "--now", "2026-11-02T09:00:00Z", "--second-opinion"}, args...)
 	if code := Main(args, strings.NewReader(stdin), &out, &errs); code >= exitUsage {
 		t.Fatalf("%q: exit code %d: %s", args, code, errs.String())
 	}
@@ -20,7 +20,7 @@ func runVerify(t *testing.T, stdin string, args ...string) (stdout string) {
 }
 
 func TestSecondOpinionJSON(t *testing.T) {
-	out := runVerify(t, "", "--ip", "192.0.2.60", "--helo", "mail.simple.example", "--from", "ops@simple.example", "--format", "json", "../../../testdata/mail/simple.eml")
+	out := runVerify(t, "", "--ip", "192.0.2.60", "--helo", "mail.simple.example", "--from", "ops@simple.example", "--format", "json", source("testdata/mail/simple.eml"))
 	var report struct {
 		Schema string                  `json:"schema"`
 		Second []secondopinion.Opinion `json:"second_opinion"`
@@ -39,7 +39,7 @@ func TestSecondOpinionJSON(t *testing.T) {
 }
 
 func TestSecondOpinionNamesTheRule(t *testing.T) {
-	out := runVerify(t, "", "../../../testdata/mail/hostile.eml")
+	out := runVerify(t, "", source("testdata/mail/hostile.eml"))
 	if !strings.Contains(out, "says fail, postseal pass") || !strings.Contains(out, "RFC 6376 §3.5") {
 		t.Errorf("the difference about x= and its rule are not named:\n%s", out)
 	}
@@ -55,7 +55,7 @@ func TestSecondOpinionIsBounded(t *testing.T) {
 }
 
 func TestSecondOpinionWithNothingToAsk(t *testing.T) {
-	if out := runVerify(t, "", "../../../testdata/mail/plain.eml"); !strings.Contains(out, "nothing to compare") {
+	if out := runVerify(t, "", source("testdata/mail/plain.eml")); !strings.Contains(out, "nothing to compare") {
 		t.Errorf("got\n%s", out)
 	}
 }

@@ -18,7 +18,7 @@ func TestPolicyUnderSpawn(t *testing.T) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
 	defer ours.Close()
 	const request = "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.7\nsender=a@acme.test\n\n"
-	code := Main([]string{"policy", "--zone", "../../../testdata/zones/mail.zone"}, strings.NewReader(request+"wrong\n"), theirs, theirs)
+	code := Main([]string{"policy", "--zone", sampleZone}, strings.NewReader(request+"wrong\n"), theirs, theirs)
 	theirs.Close()
 	got, err := io.ReadAll(ours)
 	if err != nil {

@@ -28,8 +28,8 @@ var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```\n")
 // TestReadmeCommands runs the commands of the README and compares what they print with what
 // stands below them. -update pastes it again.
 func TestReadmeCommands(t *testing.T) {
-	t.Chdir("../../..")
-	readme, err := os.ReadFile("README.md")
+	t.Parallel()
+	readme, err := os.ReadFile(source("README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestReadmeCommands(t *testing.T) {
 		}
 	}
 	if *update {
-		if err := os.WriteFile("README.md", updated, 0o644); err != nil {
+		if err := os.WriteFile(source("README.md"), updated, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -74,7 +74,7 @@ func rerun(t *testing.T, block string, ran map[string]bool) string {
 		}
 		words := shellWords(args)
 		ran[words[0]] = true
-		code, stdout, stderr := run(map[string]string{"LANG": "C.UTF-8"}, "", words...)
+		code, stdout, stderr := runAt("", words...)
 		if code >= exitUndecided || stdout == "" {
 			t.Errorf("%s: exit code %d: %s", command, code, stderr)
 		}
@@ -101,11 +101,11 @@ func shellWords(line string) []string {
 
 // TestReadmeExample: the Go code of the README is that of a tested example.
 func TestReadmeExample(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
+	readme, err := os.ReadFile(source("README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	example, err := os.ReadFile("../../../example_test.go")
+	example, err := os.ReadFile(source("example_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,16 +122,15 @@ func TestReadmeExample(t *testing.T) {
 
 // TestLinks: what the pages point at is there.
 func TestLinks(t *testing.T) {
-	t.Chdir("../../..")
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 	for _, page := range pages(t) {
-		text, err := os.ReadFile(page)
+		text, err := os.ReadFile(source(page))
 		if err != nil {
 			t.Fatal(err)
 		}
 		dir := page[:strings.LastIndexByte(page, '/')+1]
 		for _, m := range link.FindAllSubmatch(text, -1) {
-			if _, err := os.Stat(dir + string(m[1])); err != nil {
+			if _, err := os.Stat(source(dir + string(m[1]))); err != nil {
 				t.Errorf("%s: %s: %v", page, m[1], err)
 			}
 		}

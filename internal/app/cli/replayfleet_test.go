@@ -23,7 +23,6 @@ import (
 func fleetArchive(t *testing.T) (dir, dns string) {
 	t.Helper()
 	dir = t.TempDir()
-	t.Setenv("STATE_DIRECTORY", dir)
 	var mbox strings.Builder
 	write := func(name, text string) {
 		t.Helper()
@@ -65,6 +64,7 @@ var varying = regexp.MustCompile(`"(micros|ref)":("[^"]*"|\d+)|Ref [A-Z0-9-]+|re
 // TestReplayFleet: on one host, the results of replay --fleet are those of one process, in their order,
 // and so is the history of --into. Later runs of the same command show them without any work.
 func TestReplayFleet(t *testing.T) {
+	t.Parallel()
 	dir, dns := fleetArchive(t)
 	run := func(want int, args ...string) (out, errs string) {
 		t.Helper()
@@ -153,6 +153,7 @@ func TestReplayFleet(t *testing.T) {
 
 // TestReplayFleetRefuses: what cannot be done by several processes is an error before anything is done.
 func TestReplayFleetRefuses(t *testing.T) {
+	t.Parallel()
 	dir, dns := fleetArchive(t)
 	for want, args := range map[string][]string{
 		"cannot be used together": {"--zone", filepath.Join(dir, "z"), filepath.Join(dir, "mail")},
@@ -174,6 +175,7 @@ func TestReplayFleetRefuses(t *testing.T) {
 // TestUnseenMail: a worker that does not find the mail, or finds other mail under its path, leaves it to
 // others and says so; one that finds some takes the rest as gone.
 func TestUnseenMail(t *testing.T) {
+	t.Parallel()
 	dir, dns := fleetArchive(t)
 	mail := filepath.Join(dir, "mail", "a.mbox")
 	var all mailbox.Archive
@@ -229,6 +231,7 @@ func TestUnseenMail(t *testing.T) {
 
 // TestAuditFleetHere: on one host, audit --fleet does the work itself, in the order of the list.
 func TestAuditFleetHere(t *testing.T) {
+	t.Parallel()
 	dir, dns := fleetArchive(t)
 	list := filepath.Join(dir, "domains.txt")
 	var names strings.Builder
@@ -268,6 +271,7 @@ func TestAuditFleetHere(t *testing.T) {
 // TestAuditFleetWithoutHistory: audit --fleet works where no daemon has written a history, and says what is
 // wrong with a directory that does not exist.
 func TestAuditFleetWithoutHistory(t *testing.T) {
+	t.Parallel()
 	dir, dns := fleetArchive(t)
 	list := filepath.Join(dir, "list")
 	if err := os.WriteFile(list, []byte("e.test\n"), 0o600); err != nil {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -12,7 +11,7 @@ import (
 
 // reportCases are inputs rebuilt from public bug reports of other programs, each with the command
 // that verifies it. POSTSEAL_CASES names another directory.
-const reportCases = "../../../../shared/cases/verify"
+var reportCases = source("../shared/cases/verify")
 
 // reportResults are the right results by the beginning of a case's name, the longest that matches:
 // SPF, the best DKIM result, ARC where there is a chain, DMARC, and the action. "envelope" says that
@@ -47,6 +46,7 @@ var reportResults = map[string]string{
 
 // TestReportCases runs every input as a whole.
 func TestReportCases(t *testing.T) {
+	t.Parallel()
 	dir := reportCases
 	if named := os.Getenv("POSTSEAL_CASES"); named != "" {
 		dir = named
@@ -55,11 +55,14 @@ func TestReportCases(t *testing.T) {
 	if err != nil || len(commands) == 0 {
 		t.Skipf("skipped: no cases in %s (POSTSEAL_CASES names their directory)", dir)
 	}
-	t.Chdir(dir)
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range commands {
 		name := strings.TrimSuffix(filepath.Base(path), ".cmd")
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(name + ".cmd")
+			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +70,7 @@ func TestReportCases(t *testing.T) {
 			for i := range args {
 				args[i] = strings.Trim(args[i], "'")
 			}
-			if got, want := reportOutcome(args), expectedOf(name); got != want {
+			if got, want := reportOutcome(dir, args), expectedOf(name); got != want {
 				t.Errorf("%s\n got %q\nwant %q", text, got, want)
 			}
 		})
@@ -86,10 +89,9 @@ func expectedOf(name string) (want string) {
 	return want
 }
 
-// reportOutcome runs the command and returns its results in a few words.
-func reportOutcome(args []string) string {
-	var stdout, stderr bytes.Buffer
-	code := Main(args, strings.NewReader(""), &stdout, &stderr)
+// reportOutcome runs the command in dir and returns its results in a few words.
+func reportOutcome(dir string, args []string) string {
+	done := doJob(&scriptJob{Dir: dir, Args: args})
 	var r struct {
 		Decision struct{ Action, Applied string }
 		SPF      []struct{ Result string }
@@ -97,11 +99,11 @@ func reportOutcome(args []string) string {
 		ARC      struct{ Result string }
 		DMARC    struct{ Result string }
 	}
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		if strings.Contains(stderr.String(), "names no client address") {
+	if err := json.Unmarshal([]byte(done.Out), &r); err != nil {
+		if strings.Contains(done.Err, "names no client address") {
 			return "envelope"
 		}
-		return errors.Join(err, errors.New(stderr.String())).Error()
+		return errors.Join(err, errors.New(done.Err)).Error()
 	}
 	spf, dkim, arc := "none", "none", "-"
 	if len(r.SPF) > 0 {
@@ -116,7 +118,7 @@ func reportOutcome(args []string) string {
 		arc = r.ARC.Result
 	}
 	action := r.Decision.Applied
-	if (code == 0) != (action == "accept") {
+	if (done.Code == 0) != (action == "accept") {
 		return "the exit code does not say " + action
 	}
 	return strings.Join([]string{spf, dkim, arc, r.DMARC.Result, action}, " ")

@@ -16,7 +16,7 @@ import (
 	"postseal/internal/core/dnszone"
 )
 
-const sampleZone = "../../../testdata/zones/mail.zone"
+var sampleZone = source("testdata/zones/mail.zone")
 
 // changing is what differs from run to run: references and times.
 var changing = []struct {
@@ -56,12 +56,12 @@ func TestSamples(t *testing.T) {
 	for _, path := range samples(t) {
 		name := strings.TrimSuffix(filepath.Base(path), ".eml")
 		t.Run(name, func(t *testing.T) {
-			t.Chdir("../../..")
-			_, got, stderr := run(map[string]string{"LANG": "C.UTF-8"}, "", sampleArgs("testdata/mail/"+name+".eml", "--zone", "testdata/zones/mail.zone")...)
+			t.Parallel()
+			_, got, stderr := runAt("", sampleArgs("testdata/mail/"+name+".eml", "--zone", "testdata/zones/mail.zone")...)
 			if stderr != "" {
 				t.Errorf("stderr: %s", stderr)
 			}
-			golden(t, "internal/app/cli/testdata/samples/"+name+".txt", steady(got))
+			golden(t, source("internal/app/cli/testdata/samples/"+name+".txt"), steady(got))
 		})
 	}
 }

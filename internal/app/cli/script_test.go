@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -14,7 +15,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,28 +25,51 @@ import (
 
 var update = flag.Bool("update", false, "rewrite expected output and generated pages")
 
-// repository is the folder of the sources; a script may be at work in another one.
+// repository is the directory of the sources.
 var repository, _ = filepath.Abs("../../..")
 
-// TestMain lets more scripts run side by side than there are processors, because most of them wait: for
+// source is a file of the repository.
+func source(path string) string { return filepath.Join(repository, path) }
+
+// TestMain lets more tests run side by side than there are processors, because most of them wait: for
 // postconf, for name servers that never answer, for one another. Garbage is collected less often.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "6") // go test -parallel has the last word
+	flag.Set("test.parallel", "16") // go test -parallel has the last word
 	if filepath.Base(os.Args[0]) != "postseal" {
 		debug.SetGCPercent(400)
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(withState{m}, map[string]func(){
 		"postseal": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		helperName: helperMain,
 	})
 }
 
+// withState gives the tests a state directory that is not that of a daemon, and ends the helpers.
+type withState struct{ *testing.M }
+
+func (m withState) Run() int {
+	dir, err := os.MkdirTemp("", "state")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("STATE_DIRECTORY", dir)
+	code := m.M.Run()
+	if err := stopHelpers(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
 // TestScript runs the commands of the program, with the sample mail in mail/ and its DNS in
-// mail.zone. "call postseal" runs a command in this process, which is a fifth of the work of
+// mail.zone. "call postseal" runs a command in a helper process, which is a fifth of the work of
 // "exec postseal": that is a program of its own, with a real standard input. See scriptCommands
 // for the words that the scripts know besides the usual.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join(repository, "internal/app/cli/testdata/script"),
+		Dir:                 source("internal/app/cli/testdata/script"),
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -58,14 +81,14 @@ func TestScript(t *testing.T) {
 func setupScript(env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("STATE_DIRECTORY", env.Getenv("WORK")+"/state")
-	zone, err := os.ReadFile(repository + "/testdata/zones/mail.zone")
+	zone, err := os.ReadFile(sampleZone)
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(env.Getenv("WORK")+"/mail.zone", zone, 0o644); err != nil {
 		return err
 	}
-	return os.CopyFS(env.Getenv("WORK")+"/mail", os.DirFS(repository+"/testdata/mail"))
+	return os.CopyFS(env.Getenv("WORK")+"/mail", os.DirFS(source("testdata/mail")))
 }
 
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -89,7 +112,7 @@ func scriptExpand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptCall runs a command in this process: call postseal ARGS...
+// scriptCall runs a command in a helper process: call postseal ARGS...
 func scriptCall(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 || args[0] != "postseal" {
 		ts.Fatalf("usage: call postseal ARGS...")
@@ -99,7 +122,7 @@ func scriptCall(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptInput is stdin for the next command of this process: input FILE
+// scriptInput is stdin for the next command of a helper process: input FILE
 func scriptInput(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: input FILE")
@@ -117,27 +140,20 @@ func takeInput(ts *testscript.TestScript) string {
 	return ts.ReadFile(path)
 }
 
-// scriptProcess guards the working directory and the environment, of which the process has one.
-var scriptProcess sync.Mutex
-
-// scriptVariables are what the product reads from the environment of the process.
-var scriptVariables = []string{"PATH", "HOME", "STATE_DIRECTORY", "XDG_STATE_HOME"}
+// scriptVariables are what the product reads from its environment, and programs that it starts.
+var scriptVariables = []string{"PATH", "HOME", "TMPDIR", "STATE_DIRECTORY", "XDG_STATE_HOME", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "GOCOVERDIR"}
 
 func scriptRun(ts *testscript.TestScript, args []string) (code int) {
-	scriptProcess.Lock()
-	defer scriptProcess.Unlock()
-	before, err := os.Getwd()
-	ts.Check(err)
-	ts.Check(os.Chdir(ts.MkAbs(".")))
-	defer os.Chdir(before)
+	job := &scriptJob{Dir: ts.MkAbs("."), Env: map[string]string{}, Args: args, In: takeInput(ts)}
 	for _, name := range scriptVariables {
-		old := os.Getenv(name)
-		defer os.Setenv(name, old)
-		ts.Check(os.Setenv(name, ts.Getenv(name)))
+		if value := ts.Getenv(name); value != "" {
+			job.Env[name] = value
+		}
 	}
-	a := &app{stdin: strings.NewReader(takeInput(ts)), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
-	a.errors = term.Detect(a.stderr, term.Auto, a.getenv)
-	return a.run(context.Background(), args)
+	r := doJob(job)
+	io.WriteString(ts.Stdout(), r.Out)
+	io.WriteString(ts.Stderr(), r.Err)
+	return r.Code
 }
 
 // scriptExits runs a command and wants an exit code: exits CODE postseal ARGS... or, as a program
@@ -304,7 +320,7 @@ func run(env map[string]string, stdin string, args ...string) (code int, stdout,
 // samples are the paths of the sample mail.
 func samples(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("../../../testdata/mail/*.eml")
+	files, err := filepath.Glob(source("testdata/mail/*.eml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no sample mail: %v", err)
 	}

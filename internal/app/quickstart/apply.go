@@ -239,10 +239,21 @@ func (s *Survey) undoDaemon(r *record) error {
 func (s *Survey) awaitEnd(pid int) {
 	limit := time.Duration(s.Config.Limits.Shutdown) + patience
 	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(50 * time.Millisecond) {
-		if syscall.Kill(pid, 0) != nil || endpoint.Read(s.State).PID != pid && time.Since(begun) > time.Second {
-			return // ended, or ended and not yet collected by its parent
+		if hasEnded(pid) || endpoint.Read(s.State).PID != pid && time.Since(begun) > time.Second {
+			return
 		}
 	}
+}
+
+// hasEnded reports whether the process is gone, or a zombie that its parent has not collected: see
+// proc_pid_stat(5).
+func hasEnded(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	name := bytes.LastIndexByte(stat, ')')
+	return err == nil && name >= 0 && bytes.HasPrefix(stat[name:], []byte(") Z"))
 }
 
 // reloadPostfix makes a running Postfix reload main.cf.
