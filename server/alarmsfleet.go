@@ -85,7 +85,7 @@ func (a *alarms) together(ctx context.Context, now time.Time, step func(w *notif
 		return due
 	}
 	if a.common.alone = true; ctx.Err() == nil {
-		a.d.log.Debug("alarms of all hosts are told by this one too: the database does not answer", "error", listener.Text(err))
+		a.d.log.Debug("this host sends the alarms of all hosts too: the database does not answer", "error", listener.Text(err))
 	}
 	a.common.watch.Host = a.watch.Host
 	note(&a.common.watch, now, a.sent) // and in the database when it answers

@@ -155,7 +155,7 @@ func (m *member) step(ctx context.Context, now time.Time) {
 	case ctx.Err() != nil || fleet.Missing(err):
 	case err != nil && !m.down:
 		m.down = true
-		m.d.log.Warn("the database of the fleet does not answer: what this host knows of it holds", "error", listener.Text(err))
+		m.d.log.Warn("the database of the fleet does not answer: this host continues with what it last read", "error", listener.Text(err))
 	case err == nil && m.down:
 		m.down = false
 		m.d.log.Info("the database of the fleet answers again")
@@ -200,7 +200,7 @@ func (m *member) secret(ctx context.Context, now time.Time) error {
 	m.d.refusals.Store(shared)
 	if !bytes.Equal(shared.Secret(), key.Secret()) {
 		if err := atomicfile.Write(conf.RefusalKey(), shared.Secret(), atomicfile.Options{Mode: 0o600, Prefix: ".new-", Sync: true}); err != nil {
-			m.d.log.Warn("the shared key of links cannot be kept in the state folder", "file", conf.RefusalKey(), "error", listener.Text(err))
+			m.d.log.Warn("the shared key of links cannot be kept in the state directory", "file", conf.RefusalKey(), "error", listener.Text(err))
 		}
 	}
 	return nil

@@ -156,7 +156,7 @@ func (m *member) use(s *conf.Shared) {
 	m.self.Config = n
 	m.d.log.Info("shared configuration", "number", n)
 	if err := keepCopy(s); err != nil {
-		m.d.log.Warn("the shared configuration cannot be kept in the state folder for the next start", "file", conf.SharedCopy(), "error", listener.Text(err))
+		m.d.log.Warn("the shared configuration cannot be kept in the state directory for the next start", "file", conf.SharedCopy(), "error", listener.Text(err))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"postseal/store/storetest/pgtest"
 )
 
-// TestPrivacy reads every file that a run leaves in its state folder, the database, its log, the
+// TestPrivacy reads every file that a run leaves in its state directory, the database, its log, the
 // journal and the evidence, octet for octet: no local part, subject, display name, Message-ID,
 // recipient or line of a body is in it.
 func TestPrivacy(t *testing.T) {

@@ -29,7 +29,7 @@ func (d *Daemon) public(c *conf.Config, l net.Listener) (listener.Service, net.L
 	if key, err := refusal.ReadKey(path); err == nil && path != "" {
 		d.refusals.Store(key)
 	} else {
-		d.log.Warn("the page of refusals shows nothing: its key cannot be kept in the state folder", "file", path, "error", listener.Text(err))
+		d.log.Warn("the page of refusals shows nothing: its key cannot be kept in the state directory", "file", path, "error", listener.Text(err))
 	}
 	s := refusal.New(refusal.Options{Engine: d.engine, Key: d.refusals.Load, Find: d.refused})
 	s.ErrorLog = slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)

@@ -25,7 +25,7 @@ import (
 	"postseal/server/listener"
 )
 
-// TestMain gives the daemons of the tests their own state folder.
+// TestMain gives the daemons of the tests their own state directory.
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "postseal-state-")
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 
 // cause says whether the domain owner wants this message in an aggregate report (RFC 9990 §3.1:
 // every message to which a policy with a rua tag applied). Mail that reporting itself causes is
-// optional: two receivers that report to each other would otherwise do so for ever.
+// optional: two receivers that report to each other would otherwise do so forever.
 func cause(v Verdict) int {
 	switch {
 	case !received(v), !wantsReports(v.Report.DMARC.Record):

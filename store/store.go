@@ -109,7 +109,7 @@ type Position struct {
 // Node is a process that records verdicts.
 type Node struct {
 	Slot     int      `json:"slot"`
-	Instance string   `json:"instance"` // 32 hexadecimal digits, kept in the state folder
+	Instance string   `json:"instance"` // 32 hexadecimal digits, kept in the state directory
 	Boot     string   `json:"-"`        // of this start
 	Name     string   `json:"name"`
 	Version  string   `json:"version"`

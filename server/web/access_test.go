@@ -27,7 +27,7 @@ type visitor struct {
 
 const consoleToken = "0123456789abcdef0123456789abcdef"
 
-// console is a service whose token lies in the state folder, and the engine of it.
+// console is a service whose token lies in the state directory, and the engine of it.
 func console(t *testing.T, config string) (http.Handler, *web) {
 	t.Helper()
 	state := t.TempDir()

@@ -44,7 +44,7 @@ func request(method, path, body string) *http.Request {
 	return r
 }
 
-// TestMain gives the services of the tests their own state folder, without a token.
+// TestMain gives the services of the tests their own state directory, without a token.
 func TestMain(m *testing.M) {
 	state, err := os.MkdirTemp("", "postseal-state-")
 	if err != nil {

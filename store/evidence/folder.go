@@ -138,11 +138,11 @@ func (f *Folder) Put(ref, queueID string, data []byte) error {
 	name := nameOf(made, ref, queueID)
 	size := int64(len(data))
 	if size > f.o.MaxBytes {
-		return fmt.Errorf("a bundle of %d octets does not fit into a folder of %d", size, f.o.MaxBytes)
+		return fmt.Errorf("a bundle of %d octets does not fit into a directory of %d", size, f.o.MaxBytes)
 	}
 	f.trim(size, made)
 	if f.bytes+size > f.o.MaxBytes {
-		return errors.New("the folder is full, and its oldest bundle cannot be removed")
+		return errors.New("the directory is full, and its oldest bundle cannot be removed")
 	}
 	if err := atomicfile.Write(filepath.Join(f.dir, name), data, atomicfile.Options{Mode: 0o640, Prefix: unfinished}); err != nil {
 		return err

@@ -105,7 +105,7 @@ func poolConfig(address string, most int32) (*pgxpool.Config, error) {
 		return nil, errors.New("the URL of the database cannot be read") // the error of pgx may hold the password
 	}
 	if plain(c.ConnConfig) && sslmode(address) != "disable" {
-		return nil, errors.New("a database on another host needs TLS: add sslmode=verify-full to its URL (sslmode=disable connects without)")
+		return nil, errors.New("a database on another host needs TLS: add sslmode=verify-full to its URL (sslmode=disable connects without it)")
 	}
 	c.MaxConns = most
 	c.ConnConfig.RuntimeParams["application_name"] = "postseal"

@@ -11,7 +11,7 @@ import (
 	"postseal/store/journal"
 )
 
-// TestDiskFull: the state folder is a small file system that fills up. Mail continues; what is
+// TestDiskFull: the state directory is a small file system that fills up. Mail continues; what is
 // lost is counted to the row; when there is room again all continues without a restart.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()

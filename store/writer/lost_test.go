@@ -80,7 +80,7 @@ func (s *site) copyDatabase(to *site) {
 }
 
 // TestClockBehind: a journal that was removed while the clock is behind begins below the
-// position that the database has. Its rows are stored, not kept for ever.
+// position that the database has. Its rows are stored, not kept forever.
 func TestClockBehind(t *testing.T) {
 	s := newSite(t)
 	s.j.Now = func() time.Time { return storetest.Now }

@@ -199,7 +199,7 @@ func (s *shipper) report(ctx context.Context, err error) {
 		s.w.o.Log.Error("the store does not accept verdicts: they wait in the journal", "error", err.Error())
 	case err == nil && s.told:
 		s.told = false
-		s.w.o.Log.Info("the store takes verdicts again")
+		s.w.o.Log.Info("the store accepts verdicts again")
 	}
 }
 
@@ -326,7 +326,7 @@ func (s *shipper) reclaim(ctx context.Context) error {
 	// The position that the database has is not of this journal.
 	s.begin = s.node.At
 	if s.w.o.Now().Sub(s.claimed) < cloneTime {
-		s.w.o.Log.Error("another process writes as this one: its disk is a copy of this one's, or it uses the same state folder; this one gets a new identity", "instance", s.node.Instance)
+		s.w.o.Log.Error("another process writes as this one: its disk is a copy of this one's, or it uses the same state directory; this one gets a new identity", "instance", s.node.Instance)
 		if err := s.newInstance(s.begin); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // raced is set by the race detector, under which tests wait for the processor.
 var raced bool
 
-// site is the state folder of one host, with a writer that may be started again.
+// site is the state directory of one host, with a writer that may be started again.
 type site struct {
 	t    testing.TB
 	dir  string
@@ -238,7 +238,7 @@ func TestDatabaseDown(t *testing.T) {
 	eventually(t, "the rows", func() bool { return w.Stats().Shipped == 1510 })
 	s.end(w)
 	s.wantAll(1510)
-	if !strings.Contains(s.log.String(), "takes verdicts again") {
+	if !strings.Contains(s.log.String(), "accepts verdicts again") {
 		t.Errorf("the log does not tell that it is back:\n%s", s.log)
 	}
 }

@@ -24,19 +24,19 @@ func (a configCommands) configCommand() *cobra.Command {
 	alone := false
 	check := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Check a configuration file: every error with its place",
+		Short: "Check a configuration file, and show where each error is",
 		Long: `Check reads a configuration file and prints every error and every warning as
-file:line:column: text; --verbose shows the line and marks the place. It fails for all that
-would keep serve from starting here: a file that is missing, a listener that is taken by
-another program, a folder that cannot be made. --no-probe judges the file alone, for another
-machine.
+file:line:column: text; --verbose shows the line and marks the place. It fails for
+anything that would keep serve from starting here: a file that is missing, a listener that
+another program uses, a directory that cannot be created. --no-probe checks only the file,
+for another host.
 
 Exit codes: 0 valid, 66 no such file, 78 it has errors.`,
 		Example: `  postseal config check /etc/postseal/postseal.toml`,
 		Args:    exactly("FILE"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.configCheck(c.Context(), args[0], alone) },
 	}
-	check.Flags().BoolVar(&alone, "no-probe", false, "check the file alone, not this machine")
+	check.Flags().BoolVar(&alone, "no-probe", false, "check only the file, not this host")
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration of --config with every default",

@@ -29,7 +29,7 @@ type pushFlags struct {
 func (f *pushFlags) add(c *cobra.Command) {
 	addStoreFlag(c, &f.store)
 	c.Flags().StringVar(&f.note, "note", "", "a `TEXT` for the history")
-	c.Flags().BoolVar(&f.force, "force", false, "also when a running host refuses it")
+	c.Flags().BoolVar(&f.force, "force", false, "push even if a running host refuses it")
 }
 
 func (a configCommands) configPushCommand() *cobra.Command {

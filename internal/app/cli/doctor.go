@@ -24,7 +24,7 @@ func (a hostCommands) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use:   "doctor [flags]",
-		Short: "Check that the daemon, the resolver and Postfix see each other",
+		Short: "Check that the daemon, the resolver and Postfix work together",
 		Long: `Check the listeners of the running daemon, the resolver and Postfix's configuration.
 The listeners are those of --config, by default ` + conf.UsualPath + `.
 --send also shows what would happen to a forgery, and sends a message through Postfix.
@@ -37,8 +37,8 @@ cannot be reached.`,
 	}
 	c.Flags().StringVar(&f.configDir, "config-dir", "", "configuration `DIR` of Postfix (default: its own)")
 	c.Flags().StringVar(&f.send, "send", "", "send a test message to `ADDRESS`")
-	c.Flags().StringVar(&f.from, "from", "", "`ADDRESS` in whose name the test message is (default: that of --send)")
-	c.Flags().StringVar(&f.smtp, "smtp", "127.0.0.1:25", "`HOST:PORT` where Postfix takes the test message")
+	c.Flags().StringVar(&f.from, "from", "", "sender `ADDRESS` of the test message (default: that of --send)")
+	c.Flags().StringVar(&f.smtp, "smtp", "127.0.0.1:25", "`HOST:PORT` where Postfix accepts the test message")
 	return c
 }
 

@@ -38,7 +38,7 @@ func (a *app) addGlobalFlags(f *pflag.FlagSet) {
 	f.StringVarP(&g.config, "config", "c", "", "read the configuration `FILE` (TOML)")
 	f.StringVar(&g.format, "format", "text", "`FORMAT` of results: text, json, jsonl (one object per line)")
 	f.VarP(&once{value: &g.output}, "output", "o", "write results to `FILE`")
-	f.StringVar(&g.color, "color", "auto", "`WHEN` to use colour: auto, always, never")
+	f.StringVar(&g.color, "color", "auto", "`WHEN` to use color: auto, always, never")
 	f.BoolVar(&g.noProgress, "no-progress", false, "show no progress on stderr")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "show more")
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "one line per result, no notes and hints")

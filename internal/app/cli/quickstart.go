@@ -25,12 +25,12 @@ func (a hostCommands) quickstartCommand() *cobra.Command {
 	var f quickstartFlags
 	c := &cobra.Command{
 		Use:   "quickstart [flags]",
-		Short: "Look at this machine, and put postseal next to its Postfix",
+		Short: "Look at this host, and set up postseal with its Postfix",
 		Long: `Look at Postfix, the resolver and other filters, and print what would be done and why.
 --apply does it: it writes the configuration in mode observe (--config, by default
 ` + conf.UsualPath + `), starts the daemon, sets up Postfix once the milter
 answers, sends test messages and shows what happens to them. --undo restores every file
-octet for octet; parts that were changed by hand since are left unchanged.
+byte for byte; parts that were changed by hand since are left unchanged.
 
 Exit codes: 0 printed or done, 1 done, and a test shows that something is wrong, 66 no
 Postfix, 69 the daemon does not answer, 73 a file cannot be written.`,
@@ -41,9 +41,9 @@ Postfix, 69 the daemon does not answer, 73 a file cannot be written.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.quickstart(c.Context(), f) },
 	}
 	c.Flags().StringVar(&f.configDir, "config-dir", "", "configuration `DIR` of Postfix (default: its own)")
-	c.Flags().StringVar(&f.smtp, "smtp", "127.0.0.1:25", "`HOST:PORT` where Postfix takes the test message")
-	c.Flags().BoolVar(&f.apply, "apply", false, "do it")
-	c.Flags().BoolVar(&f.undo, "undo", false, "take it back")
+	c.Flags().StringVar(&f.smtp, "smtp", "127.0.0.1:25", "`HOST:PORT` where Postfix accepts the test message")
+	c.Flags().BoolVar(&f.apply, "apply", false, "make the changes")
+	c.Flags().BoolVar(&f.undo, "undo", false, "restore what --apply changed")
 	return c
 }
 

@@ -114,7 +114,7 @@ func (a replayCommand) addReplayFlags(flags *pflag.FlagSet, f *replayFlags) {
 	flags.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "verify `N` messages concurrently")
 	flags.StringVar(&f.into, "into", "", "write a row for each message to the history at `URL`: sqlite:PATH or postgres://…")
 	flags.BoolVar(&f.compact, "compact", false, "write only decisions and facts to --output, no verify objects")
-	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "give up the --output of a run that was interrupted")
+	flags.BoolVar(&a.flags.overwrite, "overwrite", false, "overwrite the --output of an interrupted run")
 	flags.BoolVar(&f.resume, "resume", false, "continue where the file of --output ends, or with --fleet the work of the same command")
 	flags.BoolVar(&f.fleet, "fleet", false, "let postseal worker processes verify the messages, through the database of --store or [store]")
 	addWaitFlag(flags, &f.wait)

@@ -133,7 +133,7 @@ func (in *reportInput) keeping(r *report.Reader) *report.Reader {
 			case o.State == store.InboundDiffers:
 				in.a.hint("%s: a report with this name and other records was read before: this one is not kept", x.Source)
 			case !o.Proven:
-				in.a.hint("%s: kept apart and not counted: %s", x.Source, o.Why)
+				in.a.hint("%s: stored separately and not counted: %s", x.Source, o.Why)
 			}
 			return nil
 		}}

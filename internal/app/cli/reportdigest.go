@@ -61,7 +61,7 @@ reached.`,
 	}
 	c.Flags().StringVar(&name, "domain", "", "only `DOMAIN`, with the names below it (default: all that reports are about)")
 	c.Flags().StringVar(&to, "to", "", "mail the digest to `ADDRESS` instead")
-	c.Flags().BoolVar(&again, "again", false, "with --to, also when a host has mailed it")
+	c.Flags().BoolVar(&again, "again", false, "with --to, mail it even if a host has mailed it already")
 	c.Flags().StringVar(&since, "since", "7d", "the days since `TIME`: 7d, 2026-11-02")
 	addStoreFlag(c, &address)
 	return c
@@ -102,7 +102,7 @@ func (a reportCommands) onceInFleet(ctx context.Context, address, what string, a
 	case err != nil:
 		return storeFailure(address, err)
 	case !mine:
-		a.hint("%s mailed it, or does so now: --again mails it once more", cmp.Or(other, "another host"))
+		a.hint("%s mailed it, or is mailing it now: --again mails it once more", cmp.Or(other, "another host"))
 		return nil
 	}
 	if err := f(); err != nil {

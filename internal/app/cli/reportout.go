@@ -80,7 +80,7 @@ func (a reportCommands) reportShowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show DAY DOMAIN",
 		Short: "Show one report that is sent",
-		Long: `Show shows what the report about DOMAIN and DAY says, in the words in which "report read"
+		Long: `Show shows what the report about DOMAIN and DAY says, in the form in which "report read"
 shows the reports of others, and what became of it. --xml writes the XML as it is sent.
 
 Exit codes: 0 shown, 66 no such report, 69 the database cannot be reached.`,
@@ -220,7 +220,7 @@ type sendFlags struct {
 func (a reportCommands) reportSend(ctx context.Context, f *sendFlags) error {
 	switch {
 	case f.dry && f.out == "":
-		return usage("report send --dry-run: missing --out DIR").or("name a folder for the mails")
+		return usage("report send --dry-run: missing --out DIR").or("name a directory for the mails")
 	case !f.dry && (f.out != "" || f.day != ""):
 		return usage("--out and --day belong to --dry-run")
 	case f.dry && f.again != "":

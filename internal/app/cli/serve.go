@@ -77,7 +77,7 @@ func serveFailure(err error) *failure {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return failf(exitTempFail, "%v", err).or("another program, or another postseal, listens there")
 	case errors.Is(err, syscall.EACCES):
-		return failf(exitConfig, "%v", err).or("ports below 1024 and folders of others need rights: let systemd pass the socket")
+		return failf(exitConfig, "%v", err).or("ports below 1024 and other users' directories need privileges: let systemd pass the socket")
 	}
 	return failf(exitConfig, "%v", err)
 }

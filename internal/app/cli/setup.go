@@ -58,7 +58,7 @@ Exit codes: 0 done or printed, 66 no Postfix, 69 what would be written does not 
 	c.Flags().StringVar(&f.milter, "milter", "", "`LISTENER` of the milter: unix:PATH, HOST:PORT or none")
 	c.Flags().StringVar(&f.policy, "policy", "", "`LISTENER` of the policy service, which implies --with-policy: unix:PATH, HOST:PORT or none")
 	c.Flags().BoolVar(&f.withPolicy, "with-policy", false, "ask the policy service too")
-	c.Flags().StringVar(&f.defaultAction, "default-action", "tempfail", "`WHAT` Postfix does while postseal is away: tempfail, accept")
+	c.Flags().StringVar(&f.defaultAction, "default-action", "tempfail", "`WHAT` Postfix does while postseal is down: tempfail, accept")
 	c.Flags().BoolVar(&f.apply, "apply", false, "change main.cf, after saving it")
 	c.Flags().BoolVar(&f.force, "force", false, "with --apply: write a listener that does not answer, too")
 	c.Flags().BoolVar(&f.undo, "undo", false, "put main.cf back as it was before --apply")
@@ -197,7 +197,7 @@ func (a hostCommands) doors(ctx context.Context, s *postfix.Settings, f setupFla
 		}
 		if found.Err != nil {
 			silent = failf(exitUnavailable, "nothing answers as %s at %s: %v. With this in main.cf all mail would get 451", door.name, found.Address, found.Err).
-				or("start the daemon first (systemctl start postseal, or postseal serve), then repeat this; --force writes it nevertheless")
+				or("start the daemon first (systemctl start postseal, or postseal serve), then repeat this; --force writes it anyway")
 		}
 		if *door.to, err = s.Endpoint(found.Address); err != nil {
 			return d, silent, err
@@ -208,7 +208,7 @@ func (a hostCommands) doors(ctx context.Context, s *postfix.Settings, f setupFla
 
 func (a hostCommands) printSetup(s *postfix.Settings, f setupFlags, changes []postfix.Change, backup string) {
 	for _, service := range s.Overrides {
-		a.hint("the service %s of master.cf sets smtpd_milters itself: main.cf does not reach it", service)
+		a.hint("the service %s of master.cf sets smtpd_milters itself: main.cf does not apply to it", service)
 	}
 	if len(changes) == 0 {
 		fmt.Fprintln(a.out, "# nothing to change: Postfix asks postseal already")

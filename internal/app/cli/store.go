@@ -107,7 +107,7 @@ func (a storeCommands) storeCheckCommand() *cobra.Command {
 				for _, p := range problems {
 					a.page().Note(p)
 				}
-				return failf(exitData, "the database is damaged").or("restore a backup, or move the file away: the daemon makes a new one")
+				return failf(exitData, "the database is damaged").or("restore a backup, or move the file away: the daemon creates a new one")
 			})
 		},
 	}
@@ -119,7 +119,7 @@ func (a storeCommands) storePruneCommand() *cobra.Command {
 	address, age := "", ""
 	c := &cobra.Command{
 		Use:   "prune",
-		Short: "Remove days that are over the bounds of [store]",
+		Short: "Remove days that are beyond the limits of [store]",
 		Long: `Prune does at once what the daemon does each minute: it removes whole days that are older
 than [store] history or over max_size, reduces addresses as ip says, and in PostgreSQL makes
 the tables of this day and the next three. --before removes all days that ended before a
@@ -190,7 +190,7 @@ func (a storeCommands) storeMigrateCommand() *cobra.Command {
 	address := ""
 	c := &cobra.Command{
 		Use:     "migrate",
-		Short:   "Bring the schema of the database to that of this version",
+		Short:   "Migrate the schema of the database to that of this version",
 		Long:    "Migrate does what the daemon does when it starts: it makes the tables that are missing.\nA schema that is newer within the same major version is left as it is.\n\nExit codes: 0 done, 69 the database cannot be reached, 78 another major version.",
 		Example: "  postseal store migrate",
 		Args:    exactly(),
@@ -322,7 +322,7 @@ the daemon, put the file in the place of the database, remove the files that end
 and -shm, and start the daemon: it ships again what its journal still has. PostgreSQL is
 backed up with pg_dump -n postseal.
 
-Exit codes: 0 done, 64 not an SQLite history, 66 no history, 73 the file cannot be made.`,
+Exit codes: 0 done, 64 not an SQLite history, 66 no history, 73 the file cannot be created.`,
 		Example: "  postseal store backup /var/backups/postseal-history.db",
 		Args:    exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {

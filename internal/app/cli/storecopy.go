@@ -15,7 +15,7 @@ func (a storeCommands) storeCopyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
-		Long: `Copy brings verdicts, learned facts, losses and the positions of the journals from one
+		Long: `Copy copies verdicts, learned facts, losses and the positions of the journals from one
 database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
 url, and start them: they continue where they stopped. Copy waits until it is sure that they
 have stopped, at most 40 seconds. Rows that TO already has are kept. To

@@ -119,7 +119,7 @@ func (a hostCommands) uiUserCommand() *cobra.Command {
 	role := string(listener.ReaderRole)
 	c := &cobra.Command{
 		Use:   "user NAME",
-		Short: "Print the line of a person for the file of [web] users",
+		Short: "Print a line for the file of [web] users",
 		Long: `User reads a password from stdin and prints the line that lets NAME log in to the console
 with it: name, role, and an argon2id hash. Append it to the file that [web] users names, and
 reload the daemon. A reader sees and exports; an admin also changes things.

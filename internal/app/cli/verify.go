@@ -204,7 +204,7 @@ func (a messageCommands) verifyFile(ctx context.Context, v *postseal.Verifier, d
 	}
 	defer in.close()
 	if in.doubt != nil {
-		a.hint("%s\n%s; this is the verdict of a mail server that takes it nevertheless", in.doubt.msg, in.doubt.hint)
+		a.hint("%s\n%s; this is the verdict of a mail server that accepts it anyway", in.doubt.msg, in.doubt.hint)
 	}
 	if in.cut {
 		a.hint("%s ends within its header section: it may be truncated", in.name)

@@ -25,7 +25,7 @@ const (
 
 // addWaitFlag adds --wait.
 func addWaitFlag(flags *pflag.FlagSet, wait *time.Duration) {
-	flags.DurationVar(wait, "wait", defaultWait, "with --fleet, end with 75 if no worker that can do the work has run for `DURATION`; 0 waits for ever")
+	flags.DurationVar(wait, "wait", defaultWait, "with --fleet, end with 75 if no worker that can do the work has run for `DURATION`; 0 waits forever")
 }
 
 // errWaited is the cause of the end of a run that no worker does.

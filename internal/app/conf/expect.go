@@ -59,7 +59,7 @@ func (e *Expect) load(now time.Time) (*bundle.Bundle, error) {
 	withZone := e.Zone + e.IP + e.Helo + e.From + e.Message + string(e.Author)
 	switch {
 	case e.Bundle != "" && withZone != "":
-		return nil, errors.New("a bundle holds everything: take zone, ip, helo, from, message and author out")
+		return nil, errors.New("a bundle contains everything: remove zone, ip, helo, from, message and author")
 	case e.Bundle != "":
 		data, err := e.open(e.Bundle)
 		if err != nil {

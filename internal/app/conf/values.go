@@ -105,7 +105,7 @@ func (m *Memory) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%w, nor \"auto\"", err)
 	}
 	if s < leastMemory {
-		return fmt.Errorf("%q is less than 32MiB, which the daemon cannot do with", text)
+		return fmt.Errorf("%q is too little: the daemon needs at least 32MiB", text)
 	}
 	*m = Memory(s)
 	return nil

@@ -99,10 +99,10 @@ func writable(dir string) error {
 	for {
 		info, err := os.Stat(above)
 		if err == nil && !info.IsDir() {
-			return fmt.Errorf("%s is not a folder", above)
+			return fmt.Errorf("%s is not a directory", above)
 		}
 		if err == nil || above == filepath.Dir(above) {
-			return probeDir(above, "the folder "+dir+" cannot be used")
+			return probeDir(above, "the directory "+dir+" cannot be used")
 		}
 		above = filepath.Dir(above)
 	}

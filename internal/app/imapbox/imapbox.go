@@ -31,7 +31,7 @@ func Parse(text string) (f Folder, err error) {
 		return f, errors.New("not imaps://USER@HOST/FOLDER")
 	}
 	if _, has := u.User.Password(); has {
-		return f, errors.New("a password in the URL is seen by others: use --password-file")
+		return f, errors.New("a password in the URL is visible to other users: use --password-file")
 	}
 	f = Folder{TLS: u.Scheme == "imaps", User: u.User.Username(), Name: strings.Trim(u.Path, "/")}
 	port := u.Port()
@@ -39,7 +39,7 @@ func Parse(text string) (f Folder, err error) {
 		port = map[bool]string{true: "993", false: "143"}[f.TLS]
 	}
 	if ip := net.ParseIP(u.Hostname()); !f.TLS && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return f, errors.New("imap:// sends the password for all to read: use imaps://")
+		return f, errors.New("imap:// sends the password unencrypted: use imaps://")
 	}
 	if f.Name == "" {
 		f.Name = "INBOX"

@@ -56,7 +56,7 @@ func FindReceived(ctx context.Context, db store.Inbox, id, n int64, limit int) (
 	}
 	x := &One{Report: ReportOf(&r)}
 	if err := json.Unmarshal([]byte(r.Meta), &x.Meta); err != nil {
-		return nil, fmt.Errorf("what is kept of report %d cannot be read: %w", id, err)
+		return nil, fmt.Errorf("stored report %d cannot be read: %w", id, err)
 	}
 	x.Meta.mask(r.Kind)
 	err = db.InboundRows(ctx, id, n, limit+1, func(row *store.InboundRow) error {
@@ -86,7 +86,7 @@ func WriteReceived(ctx context.Context, db store.Inbox, id int64, begin func() i
 	}
 	if r.Kind == string(report.Failure) {
 		if r.Meta, err = maskedMeta(r.Meta); err != nil {
-			return fmt.Errorf("what is kept of report %d cannot be read: %w", id, err)
+			return fmt.Errorf("stored report %d cannot be read: %w", id, err)
 		}
 	}
 	kept, err := json.Marshal(struct {
@@ -97,7 +97,7 @@ func WriteReceived(ctx context.Context, db store.Inbox, id int64, begin func() i
 	}
 	head, ok := bytes.CutSuffix(bytes.TrimSpace([]byte(r.Meta)), []byte("]}"))
 	if !ok || !bytes.HasPrefix(head, []byte("{")) {
-		return fmt.Errorf("what is kept of report %d is not the JSON of a report", id)
+		return fmt.Errorf("stored report %d is not the JSON of a report", id)
 	}
 	w := bufio.NewWriter(begin())
 	w.Write(kept[:len(kept)-1]) //nolint:errcheck // Flush tells

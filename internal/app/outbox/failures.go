@@ -34,7 +34,7 @@ const (
 	FailureLimited   = "limited"   // a report about a like failure went out, or enough did today
 	FailureRefused   = "refused"   // by the destination's server
 	FailureForbidden = "forbidden" // no destination agrees, or all are suppressed
-	FailureExpired   = "expired"   // not taken within four hours
+	FailureExpired   = "expired"   // not accepted within four hours
 	FailureDropped   = "dropped"   // too many wait, or the database does not answer
 )
 
@@ -239,7 +239,7 @@ func (f *Failures) attempt(ctx context.Context, x *store.FailureReport) error {
 }
 
 var (
-	errTooOld    = errors.New("not taken within four hours")
+	errTooOld    = errors.New("not accepted within four hours")
 	errAskAgain  = errors.New("the DNS does not say whether the destination agrees")
 	errForbidden = errors.New("the destination does not agree any more, or is suppressed")
 )

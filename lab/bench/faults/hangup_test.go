@@ -194,7 +194,7 @@ func (s *soak) leave(listener string, say func(net.Conn)) {
 }
 
 // TestHangUp: at every listener clients hang up at about the moment of their verdicts, and the
-// configuration is read again all the while. No message waits for ever, and none has another verdict
+// configuration is read again all the while. No message waits forever, and none has another verdict
 // for what its neighbours do. Run it with -race; -hangup says how long.
 func TestHangUp(t *testing.T) {
 	hop, closeHop, err := traffic.NextHop(func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
@@ -257,6 +257,6 @@ func wait(t *testing.T, work *sync.WaitGroup, most time.Duration) {
 	select {
 	case <-done:
 	case <-time.After(most):
-		t.Fatal("a client waits for ever")
+		t.Fatal("a client waits forever")
 	}
 }

@@ -254,7 +254,7 @@ func TestSharedLinks(t *testing.T) {
 		}
 		return found
 	}
-	until(t, "one key in the state folders", func() bool { return len(keys()) == 1 })
+	until(t, "one key in the state directorys", func() bool { return len(keys()) == 1 })
 	link := regexp.MustCompile(`https://mx\.test(/r/[0-9A-Z]{8}-[0-9A-Z]{6})`)
 	refuse := func(n *node) string {
 		r, err := http.Post("http://"+n.addr("http")+"/v1/verify?ip=192.0.2.9&helo=x.test&from=a@bad.test", "message/rfc822", strings.NewReader("From: a@bad.test\r\n\r\nx\r\n"))
@@ -303,7 +303,7 @@ func TestSharedLinks(t *testing.T) {
 	}
 	old := keys() // before the new one can be in use: a host looks at any moment
 	on(t, direct, "UPDATE postseal.secret SET from_at = from_at - 61000 WHERE until_at = 0")
-	until(t, "the new key in the state folders", func() bool {
+	until(t, "the new key in the state directorys", func() bool {
 		k := keys()
 		for key := range k {
 			if old[key] {
