@@ -6,6 +6,7 @@ package pace
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,10 +105,18 @@ func notAsked(name string, t resolver.Type, err error) error {
 	return &resolver.Error{Name: name, Type: t, Kind: resolver.KindOf(err), Err: err}
 }
 
+// zoneOf is whose servers answer for name: the registrable domain, or of the name of an address what one
+// operator is taken to have, a network of 24 bits of IPv4 or 48 of IPv6. By the public suffix list it would
+// be all of 10.0.0.0/8.
 func zoneOf(name string) domain.Name {
 	d, err := domain.Parse(name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return ""
+	case strings.HasSuffix(string(d), ".in-addr.arpa"):
+		return d.Last(24/8 + 2)
+	case strings.HasSuffix(string(d), ".ip6.arpa"):
+		return d.Last(48/4 + 2)
 	}
 	return d.Registrable()
 }

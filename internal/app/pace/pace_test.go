@@ -69,6 +69,35 @@ func TestPerZone(t *testing.T) {
 	})
 }
 
+// TestReverseZones: names of addresses have the servers of a network, which share nothing with the others
+// of the same first octet.
+func TestReverseZones(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		of   func(i int) string
+		most int64
+	}{
+		{"one network", func(i int) string { return fmt.Sprintf("%d.2.0.192.in-addr.arpa", i) }, 5},
+		{"twenty networks", func(i int) string { return fmt.Sprintf("%d.%d.0.192.in-addr.arpa", i, i%20) }, 100},
+		{"one network of IPv6", func(i int) string {
+			return fmt.Sprintf("%d.%s8.b.d.0.1.0.0.2.ip6.arpa", i%10, strings.Repeat("0.", 23))
+		}, 5},
+		{"ten networks of IPv6", func(i int) string {
+			return fmt.Sprintf("%s%d.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", strings.Repeat("0.", 20), i%10)
+		}, 50},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{delay: 10 * time.Millisecond}
+				ask(t.Context(), pace.New(s, pace.Options{PerZone: 5}), 200, tt.of)
+				if s.most.Load() != tt.most {
+					t.Errorf("%d at once, want %d", s.most.Load(), tt.most)
+				}
+			})
+		})
+	}
+}
+
 // TestWindow: it grows while answers come in time, and no further than its bound; slow answers
 // make it smaller, and no smaller than its bound.
 func TestWindow(t *testing.T) {
