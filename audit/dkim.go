@@ -97,27 +97,27 @@ func (r *run) wildcardKey() bool {
 // selectors lists the selectors to query, each once, the most reliable source first.
 func (r *run) selectors() []Selector {
 	var list []Selector
-	add := func(names []string, source Source) {
-		for _, n := range names {
-			list = append(list, Selector{Name: domain.Name(n), Source: source})
+	add := func(s Selector) {
+		if len(list) < maxSelectors && !slices.ContainsFunc(list, func(have Selector) bool { return have.Name == s.Name }) {
+			list = append(list, s)
 		}
 	}
-	list = append(list, r.options.Selectors...)
+	order := []Source{FromFlag, FromFile, FromMail, FromHistory, FromReport, FromHint, FromList}
+	named := slices.Clone(r.options.Selectors)
+	slices.SortStableFunc(named, func(a, b Selector) int { return slices.Index(order, a.Source) - slices.Index(order, b.Source) })
+	for _, s := range named {
+		add(s)
+	}
 	for i := range providers {
 		if p := &providers[i]; r.uses(p) {
-			add(p.selectors, FromHint)
+			for _, name := range p.selectors {
+				add(Selector{Name: domain.Name(name), Source: FromHint})
+			}
 		}
 	}
-	add(commonSelectors, FromList)
-	order := []Source{FromFlag, FromFile, FromMail, FromHistory, FromReport, FromHint, FromList}
-	slices.SortStableFunc(list, func(a, b Selector) int { return slices.Index(order, a.Source) - slices.Index(order, b.Source) })
-	seen := map[domain.Name]bool{}
-	list = slices.DeleteFunc(list, func(s Selector) bool {
-		again := seen[s.Name]
-		seen[s.Name] = true
-		return again
-	})
-	list = list[:min(len(list), maxSelectors)]
+	for _, name := range commonSelectors {
+		add(Selector{Name: domain.Name(name), Source: FromList})
+	}
 	for _, s := range list {
 		if !r.noKeys || !s.Source.guess() {
 			r.dns.Prefetch(keyName(s.Name, r.name), resolver.TXT)

@@ -32,8 +32,8 @@ var errStream = errors.New("answer needs TCP")
 type udpConn struct {
 	*net.UDPConn
 	uses  int
-	last  time.Time
-	place int // in pool.busy
+	last  time.Time // when its last question began
+	place int       // in pool.busy
 	buf   [udpBuffer]byte
 }
 
@@ -46,15 +46,16 @@ type pool struct {
 	closed bool
 }
 
-// take returns a socket, to be given back with put or drop.
-func (p *pool) take(s *server) (*udpConn, error) {
-	oldest := time.Now().Add(-maxAge)
+// take returns a socket for a question that begins now, to be given back with put or drop.
+func (p *pool) take(s *server, now time.Time) (*udpConn, error) {
+	oldest := now.Add(-maxAge)
 	for {
 		c := p.next()
 		if c == nil {
 			break
 		}
 		if c.last.After(oldest) {
+			c.last = now
 			return c, nil
 		}
 		p.drop(c)
@@ -63,7 +64,7 @@ func (p *pool) take(s *server) (*udpConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &udpConn{UDPConn: conn}
+	c := &udpConn{UDPConn: conn, last: now}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.use(c)
@@ -101,7 +102,6 @@ func (p *pool) leave(c *udpConn) {
 
 func (p *pool) put(c *udpConn) {
 	c.uses++
-	c.last = time.Now()
 	p.mu.Lock()
 	p.leave(c)
 	keep := c.uses < maxUses && len(p.idle) < maxIdle && !p.closed
@@ -144,7 +144,7 @@ func (p *pool) close() {
 // try asks one server, within the timeout of a try. A server that did not answer is asked
 // without EDNS the next time: there are firewalls that drop it (RFC 6891 §6.2.2).
 func (c *Client) try(ctx context.Context, s *turn, q question, a *resolver.Answer) *failure {
-	deadline, hurried := time.Now().Add(c.timeout), false
+	deadline, hurried := s.began.Add(c.timeout), false
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline, hurried = d, true
 	}
@@ -167,10 +167,7 @@ func (c *Client) try(ctx context.Context, s *turn, q question, a *resolver.Answe
 // ask sends the question over UDP and, when the answer is truncated or doubtful, over TCP
 // (RFC 7766 §5).
 func (c *Client) ask(ctx context.Context, s *turn, q question, deadline time.Time, edns bool, a *resolver.Answer) *failure {
-	m, err := q.pack(edns, c.use0x20)
-	if err != nil {
-		return &failure{kind: resolver.Malformed, err: err}
-	}
+	m := q.pack(edns, c.use0x20)
 	fail, err := c.overUDP(ctx, s, q, m, deadline, a)
 	if err == errStream {
 		fail, err = c.overTCP(ctx, s.server, q, m, deadline, a)
@@ -204,7 +201,7 @@ var past = time.Unix(1, 0)
 func (c *Client) overUDP(ctx context.Context, s *turn, q question, m query, deadline time.Time, a *resolver.Answer) (fail *failure, err error) {
 	t := &s.talk
 	if t.conn == nil {
-		if t.conn, err = s.pool.take(s.server); err != nil {
+		if t.conn, err = s.pool.take(s.server, s.began); err != nil {
 			t.conn = nil
 			return nil, err
 		}

@@ -130,11 +130,10 @@ func (c *Client) hedge(ctx context.Context, s, other *turn, q question, wait tim
 
 // turn is try, noted in s.
 func (c *Client) turn(ctx context.Context, s *turn, q question, a *resolver.Answer) *failure {
-	s.tried = true
-	start := time.Now()
+	s.tried, s.began = true, time.Now()
 	fail := c.try(ctx, s, q, a)
 	if fail == nil {
-		s.pace.answered(time.Since(start))
+		s.pace.answered(time.Since(s.began))
 	} else {
 		s.spoke = fail.spoke()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,6 +18,7 @@ const (
 	ednsSize  = 1232 // what passes every path unfragmented (RFC 9715 §3.2)
 	maxChain  = 16   // CNAMEs of one answer
 	headerLen = 12   // RFC 1035 §4.1.1
+	optLen    = 11   // an OPT record without options (RFC 6891 §6.1.2)
 )
 
 // question is what the caller asks: a name in lower case without trailing dot.
@@ -41,22 +43,26 @@ type query struct {
 
 // pack makes the message with a fresh random ID. AD asks for the AD bit in the answer
 // without the signatures that DO would bring (RFC 6840 §5.7).
-func (q question) pack(edns, use0x20 bool) (query, error) {
+func (q question) pack(edns, use0x20 bool) query {
+	const rd, ad = 1, 1 << 5
 	var random [34]byte
 	rand.Read(random[:])
 	name := q.name
 	if use0x20 {
 		name = mixCase(name, random[2:])
 	}
-	m := dns.Msg{Question: []dns.Question{{Name: dnswire.Escape(name), Qtype: uint16(q.t), Qclass: dns.ClassINET}}}
-	m.Id = binary.BigEndian.Uint16(random[:])
-	m.RecursionDesired, m.AuthenticatedData = true, true
-	if edns {
-		m.SetEdns0(ednsSize, false)
+	data := make([]byte, 0, headerLen+len(name)+2+4+optLen)
+	data = append(data, random[0], random[1], rd, ad, 0, 1, 0, 0, 0, 0, 0, 0)
+	for label := range strings.SplitSeq(name, ".") {
+		data = append(append(data, byte(len(label))), label...)
 	}
-	data, err := m.Pack()
-	// A name on the wire has a length octet for each dot, one more at its begin, and the root.
-	return query{data: data, end: headerLen + len(name) + 2 + 4, exact: use0x20}, err
+	data = append(data, 0, byte(q.t>>8), byte(q.t), 0, dns.ClassINET)
+	end := len(data)
+	if edns {
+		data = append(data, 0, 0, byte(dns.TypeOPT), ednsSize>>8, ednsSize&0xff, 0, 0, 0, 0, 0, 0)
+		data[headerLen-1] = 1 // additional records
+	}
+	return query{data: data, end: end, exact: use0x20}
 }
 
 // mixCase flips letters of name by the bits of random, which has one for each octet.
@@ -133,12 +139,9 @@ func (s *server) read(q question, data []byte, a *resolver.Answer) (fail *failur
 			fail = s.malformed(fmt.Errorf("panic: %v", p))
 		}
 	}()
-	var m dns.Msg
-	if err := m.Unpack(data); err != nil {
+	m, err := parseReply(data, q.name)
+	if err != nil {
 		return s.malformed(err)
-	}
-	if !whole(&m, data) {
-		return s.malformed(errors.New("the message has fewer records than it says"))
 	}
 	if fail := s.refusal(&m); fail != nil {
 		return fail
@@ -147,14 +150,17 @@ func (s *server) read(q question, data []byte, a *resolver.Answer) (fail *failur
 }
 
 // accept takes the answer to q out of a message without an error.
-func (s *server) accept(m *dns.Msg, q question, a *resolver.Answer) *failure {
+func (s *server) accept(m *reply, q question, a *resolver.Answer) *failure {
 	found, err := answer(m, q)
-	if err != nil {
+	switch {
+	case errors.Is(err, errWire):
+		return s.malformed(err)
+	case err != nil:
 		return &failure{kind: resolver.ServFail, err: atServer(s, err)}
 	}
 	if s.trusted {
 		found.Security = resolver.Insecure
-		if m.AuthenticatedData {
+		if m.authentic() {
 			found.Security = resolver.Secure
 		}
 	}
@@ -162,26 +168,18 @@ func (s *server) accept(m *dns.Msg, q question, a *resolver.Answer) *failure {
 	return nil
 }
 
-// whole reports whether m has every record that the header of data counts (RFC 1035
-// §4.1.1). The parser takes a message that ends between two records for a complete one, and
-// what is cut off would be read as absent.
-func whole(m *dns.Msg, data []byte) bool {
-	return len(m.Answer) == int(binary.BigEndian.Uint16(data[6:])) && len(m.Ns) == int(binary.BigEndian.Uint16(data[8:])) &&
-		len(m.Extra) == int(binary.BigEndian.Uint16(data[10:]))
-}
-
 // refusal is the failure that a response code stands for.
-func (s *server) refusal(m *dns.Msg) *failure {
-	fail := &failure{kind: resolver.ServFail, ede: extendedError(m)}
-	opt := m.IsEdns0()
-	switch code := m.Rcode; code {
-	case dns.RcodeSuccess, dns.RcodeNameError:
+func (s *server) refusal(m *reply) *failure {
+	if m.rcode == dns.RcodeSuccess || m.rcode == dns.RcodeNameError {
 		return nil
+	}
+	fail := &failure{kind: resolver.ServFail, ede: m.ede}
+	switch m.rcode {
 	case dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers:
-		if opt == nil || code == dns.RcodeBadVers {
+		if !m.edns || m.rcode == dns.RcodeBadVers {
 			return errNoEDNS
 		}
-		fail.err = atServer(s, errors.New(dns.RcodeToString[code]))
+		fail.err = atServer(s, errors.New(dns.RcodeToString[m.rcode]))
 	case dns.RcodeServerFailure:
 		if validation(fail.ede) {
 			fail.kind = resolver.Bogus
@@ -190,7 +188,7 @@ func (s *server) refusal(m *dns.Msg) *failure {
 	case dns.RcodeRefused:
 		fail.kind, fail.err = resolver.Refused, atServer(s, nil)
 	default:
-		fail.err = atServer(s, fmt.Errorf("response code %d", code))
+		fail.err = atServer(s, fmt.Errorf("response code %d", m.rcode))
 	}
 	return fail
 }
@@ -201,38 +199,29 @@ func validation(ede uint16) bool {
 	return dns.ExtendedErrorCodeDNSBogus <= ede && ede <= dns.ExtendedErrorCodeNSECMissing
 }
 
-func extendedError(m *dns.Msg) uint16 {
-	opt := m.IsEdns0()
-	if opt == nil {
-		return 0
-	}
-	for _, o := range opt.Option {
-		if e, ok := o.(*dns.EDNS0_EDE); ok {
-			return e.InfoCode
-		}
-	}
-	return 0
-}
-
 // answer follows the CNAMEs of m from the question and takes the records at the end of
 // the chain. Records of other owners are not seen (RFC 2181 §5.4.1).
-func answer(m *dns.Msg, q question) (resolver.Answer, error) {
-	owner := dnswire.Escape(q.name)
-	owner, ttl, err := chain(m.Answer, owner, q.t)
+func answer(m *reply, q question) (resolver.Answer, error) {
+	owner, ttl, err := m.chain(q)
 	if err != nil {
 		return resolver.Answer{}, err
 	}
-	a := resolver.Answer{Canonical: dnswire.Name(owner), NXDomain: m.Rcode == dns.RcodeNameError}
-	for _, rr := range m.Answer {
-		h := rr.Header()
-		if h.Rrtype == uint16(q.t) && h.Class == dns.ClassINET && sameOwner(h.Name, owner) {
-			a.Records = append(a.Records, resolver.RR(dnswire.Convert(rr)))
-			ttl = min(ttl, lifetime(h.Ttl))
+	a := resolver.Answer{Canonical: owner, NXDomain: m.rcode == dns.RcodeNameError}
+	for i := range m.answer {
+		r := &m.answer[i]
+		if r.t != q.t || r.class != dns.ClassINET || r.owner != owner {
+			continue
 		}
+		rr, err := m.decode(r)
+		if err != nil {
+			return resolver.Answer{}, err
+		}
+		a.Records = append(a.Records, rr)
+		ttl = min(ttl, lifetime(r.ttl))
 	}
 	switch {
 	case len(a.Records) == 0:
-		negative, err := negativeTTL(m, a.Canonical, a.NXDomain)
+		negative, err := m.negativeTTL(a.Canonical, a.NXDomain)
 		a.TTL = min(ttl, negative)
 		return a, err
 	case a.NXDomain:
@@ -242,34 +231,32 @@ func answer(m *dns.Msg, q question) (resolver.Answer, error) {
 	return a, nil
 }
 
-// chain follows CNAMEs from owner, which is in the form of miekg/dns, to their end.
-func chain(rrs []dns.RR, owner string, t resolver.Type) (end string, ttl time.Duration, err error) {
-	ttl = maxTTL
-	if t == resolver.CNAME {
-		return owner, ttl, nil
+// chain follows CNAMEs from the question to their end.
+func (m *reply) chain(q question) (end string, ttl time.Duration, err error) {
+	end, ttl = q.name, maxTTL
+	if q.t == resolver.CNAME {
+		return end, ttl, nil
 	}
 	for range maxChain + 1 {
-		alias := findAlias(rrs, owner)
+		alias := m.findAlias(end)
 		if alias == nil {
-			return owner, ttl, nil
+			return end, ttl, nil
 		}
-		owner, ttl = alias.Target, min(ttl, lifetime(alias.Hdr.Ttl))
+		if end, err = m.target(alias, alias.start); err != nil {
+			return end, ttl, err
+		}
+		ttl = min(ttl, lifetime(alias.ttl))
 	}
-	return owner, ttl, errors.New("CNAME chain does not end")
+	return end, ttl, errors.New("CNAME chain does not end")
 }
 
-func findAlias(rrs []dns.RR, owner string) *dns.CNAME {
-	for _, rr := range rrs {
-		if c, ok := rr.(*dns.CNAME); ok && c.Hdr.Class == dns.ClassINET && sameOwner(c.Hdr.Name, owner) {
-			return c
+func (m *reply) findAlias(owner string) *record {
+	for i := range m.answer {
+		if r := &m.answer[i]; r.t == resolver.CNAME && r.class == dns.ClassINET && r.owner == owner {
+			return r
 		}
 	}
 	return nil
-}
-
-// sameOwner compares names in presentation form, which may differ in escapes.
-func sameOwner(a, b string) bool {
-	return a == b || dnswire.Name(a) == dnswire.Name(b)
 }
 
 // maxTTL is the largest TTL there is (RFC 2181 §8).
@@ -286,19 +273,20 @@ func lifetime(ttl uint32) time.Duration {
 // negativeTTL is how long the absence of records holds: the lesser of the SOA's TTL and
 // its minimum (RFC 2308 §5), nothing without an SOA. Name servers instead of an SOA are a
 // referral, which says nothing about the name (RFC 2308 §2.2).
-func negativeTTL(m *dns.Msg, name string, nxdomain bool) (time.Duration, error) {
+func (m *reply) negativeTTL(name string, nxdomain bool) (time.Duration, error) {
 	referral := false
-	for _, rr := range m.Ns {
-		switch rr := rr.(type) {
-		case *dns.SOA:
-			if within(name, dnswire.Name(rr.Hdr.Name)) {
-				return min(lifetime(rr.Hdr.Ttl), lifetime(rr.Minttl)), nil
+	for i := range m.authority {
+		switch r := &m.authority[i]; r.t {
+		case resolver.SOA:
+			if within(name, r.owner) {
+				minimum, err := m.minimum(r)
+				return min(lifetime(r.ttl), lifetime(minimum)), err
 			}
-		case *dns.NS:
+		case resolver.NS:
 			referral = true
 		}
 	}
-	if !nxdomain && (referral || len(m.Answer) > 0) && !m.RecursionAvailable {
+	if !nxdomain && (referral || len(m.answer) > 0) && !m.recursive() {
 		return 0, errors.New("a referral: the server is not recursive")
 	}
 	return 0, nil

@@ -37,11 +37,12 @@ type server struct {
 
 // usable reports whether s is to be asked in its turn. Of the questions after a hold-down one
 // is allowed to try the server again.
-func (s *server) usable(now time.Time) bool {
+func (s *server) usable() bool {
 	down := s.down.Load()
 	if down == nil {
 		return true
 	}
+	now := time.Now()
 	again := now.Add(holdDown)
 	return !now.Before(*down) && s.down.CompareAndSwap(down, &again)
 }

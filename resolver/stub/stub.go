@@ -162,7 +162,8 @@ type turn struct {
 	*server
 	late  bool // it was silent a short while ago
 	spoke bool
-	tried bool // in this round
+	tried bool      // in this round
+	began time.Time // of its last try
 	talk  talk
 }
 
@@ -223,11 +224,10 @@ func (c *Client) over(ctx context.Context) bool {
 
 // order is the servers as configured, silent ones last.
 func (c *Client) order() []turn {
-	now := time.Now()
 	order := make([]turn, 0, len(c.servers))
 	var late []turn
 	for _, s := range c.servers {
-		if s.usable(now) {
+		if s.usable() {
 			order = append(order, turn{server: s})
 		} else {
 			late = append(late, turn{server: s, late: true})
