@@ -34,7 +34,8 @@ type Verdict struct {
 	Applied string    `json:"applied"`
 	Enforce string    `json:"enforce"`
 	Reason  string    `json:"reason"`
-	Text    string    `json:"text"` // the reason, in a few words
+	Text    string    `json:"text"`    // the results, in a few words
+	Because string    `json:"because"` // the same in fewer, without names, and what the mode made of it
 
 	Author   string   `json:"author"`
 	Authors  []string `json:"authors"`
@@ -96,7 +97,7 @@ func FromRow(r *store.Row) Verdict {
 		v.CountsForAuthor = append(v.CountsForAuthor, "dkim")
 	}
 	v.DKIM = best(v.Signatures)
-	v.Text = text(&v)
+	v.Text, v.Because = text(&v), because(&v)
 	return v
 }
 
@@ -139,7 +140,7 @@ func text(v *Verdict) string {
 	case v.DKIM == "pass":
 		parts = append(parts, "DKIM passes for the author")
 	default:
-		parts = append(parts, "DKIM "+v.DKIM+reason(v.Signatures[0].Reason))
+		parts = append(parts, "DKIM "+v.DKIM+inBrackets(v.Signatures[0].Reason))
 	}
 	switch {
 	case v.SPF == "pass" && !contains(v.CountsForAuthor, "spf"):
@@ -155,7 +156,7 @@ func text(v *Verdict) string {
 	return strings.Join(parts, "; ")
 }
 
-func reason(s string) string {
+func inBrackets(s string) string {
 	if s == "" {
 		return ""
 	}

@@ -24,8 +24,8 @@ func (c *counting) Hours(ctx context.Context, d store.Day, q *store.Query) ([]st
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if q.Until != q.Since+60_000 || d != store.DayOf(q.Since) {
-		return nil, errors.New("not a minute")
+	if q.Until != q.Since+60_000 && q.Until != q.Since+3_600_000 || d != store.DayOf(q.Since) {
+		return nil, errors.New("neither a minute nor an hour")
 	}
 	return []store.Hour{{Start: q.Since - q.Since%3_600_000, Count: [4]int{c.n, 0, 1, 0}}}, c.err
 }
@@ -88,5 +88,45 @@ func TestRecentFails(t *testing.T) {
 	db.slow, db.asked = 1, make([]int64, 1)
 	if _, err = (&Recent{}).Read(ctx, db, noon, time.Minute); err == nil {
 		t.Error("who asks is gone, and there is no error")
+	}
+}
+
+// TestToday: the hours of today that are over are read once, then each once an hour; this hour is what the minutes have.
+func TestToday(t *testing.T) {
+	now := time.Date(2026, 11, 30, 3, 59, 7, 0, time.UTC)
+	db, recent := &counting{n: 2}, &Recent{}
+	today := func(now time.Time) (sums [4]int, complete bool) {
+		t.Helper()
+		minutes, err := recent.Read(t.Context(), db, now, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.asked = nil
+		if sums, complete, err = recent.Today(t.Context(), db, now, minutes, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		return sums, complete
+	}
+	if sums, complete := today(now); sums != [4]int{2*60 + 2*3, 0, 60 + 3, 0} || !complete || len(db.asked) != 3 {
+		t.Errorf("%v %v, %d questions", sums, complete, len(db.asked))
+	}
+	if _, _ = today(now.Add(10 * time.Second)); len(db.asked) != 0 {
+		t.Errorf("%d hours are read again", len(db.asked))
+	}
+	if sums, _ := today(now.Add(2 * time.Minute)); sums != [4]int{2*2 + 2*4, 0, 2 + 4, 0} || len(db.asked) != 1 { // the hour that is over since
+		t.Errorf("%v, %d questions", sums, len(db.asked))
+	}
+	asked := 0
+	for i := range 60 {
+		today(now.Add(time.Duration(i+10) * time.Minute))
+		asked += len(db.asked)
+	}
+	if asked < 4 || asked > 8 {
+		t.Errorf("%d hours are read in an hour", asked)
+	}
+	db.slow, db.asked = 1, nil
+	sums, complete, err := (&Recent{}).Today(t.Context(), db, now, make([]Bar, MinuteCount), time.Millisecond)
+	if err != nil || complete || sums[0] != 2 {
+		t.Errorf("a slow history: %v %v %v", sums, complete, err)
 	}
 }

@@ -180,7 +180,11 @@ func (d *auditData) describe(r *audit.Report) {
 	var parts []string
 	for _, s := range []audit.Severity{audit.Critical, audit.Error, audit.Warn, audit.Info} {
 		if n := counts[s]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+			word := severityWord(s)
+			if n > 1 && (s == audit.Error || s == audit.Warn) {
+				word += "s"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s", n, word))
 		}
 	}
 	d.Count = strings.Join(parts, ", ")

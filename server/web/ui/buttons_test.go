@@ -32,7 +32,8 @@ func TestBrowserButtons(t *testing.T) {
 	ref := store.RefText(1000)
 	jobs, done, stopped := bulked(t)
 	full := &source{db: filled(t), watched: watching(t), own: []string{"example.net", "acme.test"}, jobs: jobs, notices: noticed(), evidence: told(), compared: compared(), trial: &Trial{"strict", "treewalk", now, 10, 3, 2}}
-	refused := refusalPages(t)[0]
+	refused, private := refusalPages(t)[0], told()
+	private.Private = PrivateOf(private.Report, "bounce@lists.example.net", []string{"ann@example.net"})
 	console := func(s Source) http.Handler { return as(handler(s), listener.AdminRole) }
 	for _, c := range []struct {
 		name    string
@@ -45,9 +46,10 @@ func TestBrowserButtons(t *testing.T) {
 			map[string]string{"live": "Pause Find Exceptions Rejected Deferred Light Dark Log", "paused": "Follow", "search": "Search Export Follow Older", "message": "Copy Run Bundle JSON", "audit": "Stop Share JSON Copy", "watch": "Watch Remove", "bulk": "Audit", "stopped": "Continue Remove CSV", "whatif": "Compare Copy exempt"}},
 		{"reports in", console(&source{db: reported(t)}), map[string]string{"domain": "/reports/shop.example", "source": "/reports/shop.example/network:198.51.100.0-24", "received": "/reports/shop.example/received", "report": "/report/30"},
 			map[string]string{"domain": "Show Read To Yes"}},
-		{"reports out", console(&source{db: outgoing(t)}), map[string]string{"out": "/reports/out", "preview": "/reports/out/preview?day=2026-11-28", "report out": "/reports/out/2026-11-29/shop.example"}, map[string]string{"out": "Preview"}},
+		{"reports out", console(&source{db: outgoing(t)}), map[string]string{"out": "/reports/out", "preview": "/reports/out/preview?day=2026-11-28", "report out": "/reports/out/2026-11-29/shop.example"}, map[string]string{"out": "Preview Send Lift"}},
 		{"system", console(inspectedSource(t)), map[string]string{"system": "/system?checks=1&name=_dmarc.acme.test&type=TXT", "config": "/system/config?key=dns.cache", "exempt": "/system/exempt"},
 			map[string]string{"system": "Check Look For Copy State", "config": "Reload", "exempt": "Copy as"}},
+		{"private", console(&source{db: filled(t), evidence: private}), map[string]string{"message": "/v/" + ref}, map[string]string{"message": "Show For Copy"}},
 		{"login", apart(loggingIn(t, openToken, "")), map[string]string{"login": "/login"}, map[string]string{"login": "Log"}},
 		{"refusal", refused.handler, map[string]string{"refusal": refused.pages[0].Path}, map[string]string{"refusal": "What The"}},
 	} {

@@ -25,6 +25,7 @@ type pageOf struct {
 	Runs    bool   `json:"runs,omitempty"`    // it shows how far something is, and loads itself again
 	Alike   bool   `json:"alike,omitempty"`   // it looks like another page, and only its text differs
 	Picture bool   `json:"picture,omitempty"` // in POSTSEAL_SCREENSHOTS
+	Forced  bool   `json:"forced,omitempty"`  // in forced colors too
 
 	Fill map[string]string `json:"fill"` // what is typed into the fields of its form, which is then sent; nil: it is not
 }
@@ -125,7 +126,7 @@ func runChecks(t *testing.T, node, url, dir, browser string, plan map[string]any
 	}
 	for i := range plan["pages"].([]pageOf) {
 		p := &plan["pages"].([]pageOf)[i]
-		p.Picture = slices.Contains(goldenPages, p.Name)
+		p.Picture, p.Forced = slices.Contains(goldenPages, p.Name), slices.Contains(forcedPages, p.Name)
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {

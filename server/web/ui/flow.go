@@ -73,15 +73,14 @@ func usually(ctx context.Context, db store.Reader, now time.Time) (string, error
 	}
 	today, hour, sum, n := store.DayOf(store.Millis(now)), store.Time(store.Millis(now)).Hour(), 0, 0
 	for day := today - 1; day >= today-usualDays && day > days[len(days)-1]; day-- { // the first day may have begun later
-		hours, err := db.Hours(ctx, day, &store.Query{})
+		start := day.Start() + int64(hour)*int64(time.Hour/time.Millisecond)
+		hours, err := db.Hours(ctx, day, &store.Query{Since: start, Until: start + int64(time.Hour/time.Millisecond)})
 		if err != nil {
 			return "", err
 		}
 		for _, h := range hours {
-			if store.Time(h.Start).Hour() == hour {
-				for _, count := range h.Count {
-					sum += count
-				}
+			for _, count := range h.Count {
+				sum += count
 			}
 		}
 		n++

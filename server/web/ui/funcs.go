@@ -45,6 +45,7 @@ var funcs = template.FuncMap{
 	"mark":         markOf,
 	"verdictWord":  func(v *history.Verdict) string { return actionNames[v.Applied] },
 	"severityTone": severityTone,
+	"severityWord": severityWord,
 	"gradeTone":    func(g any) string { return gradeTone(fmt.Sprint(g)) },
 	"every":        func(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m") },
 	"duration":     func(seconds int) string { return (time.Duration(seconds) * time.Second).String() },
@@ -72,6 +73,14 @@ var funcs = template.FuncMap{
 // severityTone is the class of a finding, "" for one that only informs.
 func severityTone(s audit.Severity) string {
 	return map[audit.Severity]string{audit.Critical: "bad", audit.Error: "bad", audit.Warn: "warn"}[s]
+}
+
+// severityWord is the word for a finding, as a person says it.
+func severityWord(s audit.Severity) string {
+	if s == audit.Warn {
+		return "warning"
+	}
+	return string(s)
 }
 
 // gradeTone is the class of a grade; "" is one that could not be given.

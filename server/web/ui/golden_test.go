@@ -156,6 +156,9 @@ const (
 // goldenPages are those whose pictures are compared.
 var goldenPages = []string{"login", "login-failed", "refusal", "refusal-lost", "live", "search", "message", "whatif", "audit", "watch", "job", "bulk", "system", "system-config", "system-exempt", "reports-domain", "reports-source", "report", "reports-out-full", "report-out", "live-off", "search-wrong"}
 
+// forcedPages are those with a picture in forced colors (high contrast) too.
+var forcedPages = []string{"live", "message"}
+
 // The share of a picture that may differ: with the version of Chromium that made the golden one, and
 // with another, whose lines may break elsewhere.
 const (
@@ -213,6 +216,9 @@ func comparePictures(t *testing.T, dir, browser string) {
 		for _, form := range []string{"light", "dark", "phone", "phone-dark"} {
 			comparePicture(t, filepath.Join(dir, name+"-"+form+".png"), filepath.Join("testdata", "golden", name+"-"+form+".png"), most)
 		}
+	}
+	for _, name := range forcedPages {
+		comparePicture(t, filepath.Join(dir, name+"-forced.png"), filepath.Join("testdata", "golden", name+"-forced.png"), most)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestDecisionStep(t *testing.T) {
 		{"guarded", &messageData{Verdict: row("guarded", "quarantine", "mailing_list", "guarded: indirect flow: List-Post present")}, "downgraded from reject: it looks forwarded"},
 		{"observe", &messageData{Verdict: row("observe", "accept", "local_policy", "observe: nothing is acted upon")}, "downgraded from reject: mode observe enforces nothing"},
 		{"strict", &messageData{Verdict: row("strict", "reject", "", "")}, "mode strict asks for no further evidence"},
-		{"an old row", &messageData{Verdict: row("guarded", "quarantine", "", "")}, "downgraded from reject by mode guarded"},
+		{"an old row", &messageData{Verdict: row("guarded", "quarantine", "", "")}, "downgraded from reject: mode guarded downgrades it"},
 		{"accepted", &messageData{Verdict: &history.Verdict{Action: "accept", Applied: "accept", Enforce: "strict", Text: "DKIM passes for the author"}}, "DKIM passes for the author"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

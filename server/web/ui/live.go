@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,6 +26,7 @@ type liveData struct {
 	Words   string // the answer in one line
 	Figures []figure
 	Minutes []history.Bar // of the last hour, the oldest first
+	Counted bool          // Figures have all of today
 	Notices *Attention
 	Lines   []line
 	Quiet   *quiet // nil while mail comes
@@ -113,16 +113,15 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 		return "", err
 	}
 	var page *history.Page
-	var hours []store.Hour
-	day := store.DayOf(store.Millis(now))
+	var today [len(store.HourActions)]int
 	newest, err := u.source.Newest(func() (err error) {
 		if page, err = history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget}); err != nil {
 			return err
 		}
-		if hours, err = db.Hours(r.Context(), day, &store.Query{}); err != nil {
+		if d.Minutes, err = u.source.Recent().Read(r.Context(), db, now, minutesTime); err != nil {
 			return err
 		}
-		d.Minutes, err = u.source.Recent().Read(r.Context(), db, now, minutesTime)
+		today, d.Counted, err = u.source.Recent().Today(r.Context(), db, now, d.Minutes, budget)
 		return err
 	})
 	if err != nil {
@@ -133,7 +132,8 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 	}
 	d.From = newest.Last
 	page.Verdicts = newest.merge(page.Verdicts, q)
-	d.Figures = figures(newest.count(hours, day))
+	newest.count(&today, store.DayOf(store.Millis(now)))
+	d.Figures = figures(today)
 	newest.minutes(d.Minutes)
 	rates(d.Figures, d.Minutes, now)
 	curves(d.Figures, d.Minutes)
@@ -141,7 +141,7 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 	if d.Quiet, err = u.quiet(r.Context(), db, &newest, now); err != nil {
 		return "", err
 	}
-	d.Words = flowing(d.Quiet, d.Figures) + d.Notices.words()
+	d.Words = flowing(d.Quiet) + d.Notices.words()
 	if len(page.Verdicts) == 0 {
 		d.State = &State{"empty", "The history contains no verdicts yet.", "Send mail through Postfix."}
 		if d.Query != "" || terms != "" {
@@ -173,33 +173,22 @@ func (n *Newest) merge(verdicts []history.Verdict, q *store.Query) []history.Ver
 }
 
 // count adds what the history does not have yet to the counts of a day.
-func (n *Newest) count(hours []store.Hour, day store.Day) []store.Hour {
+func (n *Newest) count(sums *[len(store.HourActions)]int, day store.Day) {
 	for i := range n.Unstored {
 		r := &n.Unstored[i]
-		action := slices.Index(store.HourActions[:], r.Applied)
-		if store.DayOf(r.Millis) != day || action < 0 {
-			continue
+		if action := slices.Index(store.HourActions[:], r.Applied); action >= 0 && store.DayOf(r.Millis) == day {
+			sums[action]++
 		}
-		start := store.Millis(r.At().UTC().Truncate(time.Hour))
-		k := slices.IndexFunc(hours, func(h store.Hour) bool { return h.Start == start })
-		if k < 0 {
-			hours, k = append(hours, store.Hour{Start: start}), len(hours)
-		}
-		hours[k].Count[action]++
 	}
-	return hours
 }
 
-// figures counts today's verdicts by action.
-func figures(hours []store.Hour) []figure {
+// figures are today's verdicts by action.
+func figures(today [len(store.HourActions)]int) []figure {
 	list := make([]figure, len(store.HourActions))
 	total := 0
 	for i, action := range store.HourActions {
-		list[i] = figure{Action: action, Name: actionNames[action]}
-		for _, h := range hours {
-			list[i].Count += h.Count[i]
-		}
-		total += list[i].Count
+		list[i] = figure{Action: action, Name: actionNames[action], Count: today[i]}
+		total += today[i]
 	}
 	for i := range list {
 		if total > 0 {
@@ -209,20 +198,12 @@ func figures(hours []store.Hour) []figure {
 	return list
 }
 
-// flowing returns the answer of the page.
-func flowing(q *quiet, f []figure) string {
+// flowing returns the answer of the page. The rates are below it, where they follow the mail.
+func flowing(q *quiet) string {
 	if q != nil {
 		return q.Words
 	}
-	accepted, held, refused, later := f[0].Rate, f[1].Rate, f[2].Rate, f[3].Rate
-	words := fmt.Sprintf("Mail is flowing: %s accepted a minute", rate(accepted))
-	switch {
-	case refused+held+later == 0:
-		return words + ", nothing else."
-	case later > 0:
-		return fmt.Sprintf("%s, %s rejected, %s quarantined, %s deferred.", words, rate(refused), rate(held), rate(later))
-	}
-	return fmt.Sprintf("%s, %s rejected, %s quarantined.", words, rate(refused), rate(held))
+	return "Mail is flowing."
 }
 
 // fold combines consecutive accepted mail into one line, if runs is set, and repeats with the

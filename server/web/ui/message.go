@@ -43,6 +43,10 @@ type within struct {
 	Newer, Older string // references, "" where there is none
 }
 
+// nextTime is how long a message page looks for the verdicts next to it in a search: those of a rare kind may be many
+// days away.
+const nextTime = 400 * time.Millisecond
+
 // patienceDNS is how long a message page waits for the DNS of now.
 const patienceDNS = 20 * time.Second
 
@@ -210,8 +214,10 @@ func (u *ui) within(ctx context.Context, r *http.Request, db store.Reader, v *hi
 	if err != nil || at == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, nextTime)
+	defer cancel()
 	w := &within{Query: q.Text, Results: searchLink(q.Text)}
-	if found, err := store.Search(ctx, db, q, at, 1, budget); err == nil && len(found.Rows) > 0 {
+	if found, err := store.Search(ctx, db, q, at, 1, nextTime/2); err == nil && len(found.Rows) > 0 {
 		w.Older = found.Rows[0].Ref
 	}
 	if rows, err := store.Newer(ctx, db, q, at, 1); err == nil && len(rows) > 0 {
@@ -251,20 +257,11 @@ func (d *messageData) describe() {
 // because says what the mode made of the decision, and why; the results if it has no part in it.
 func (d *messageData) because() string {
 	v := d.Verdict
-	why := ""
-	if d.Evidence != nil {
-		why = d.Evidence.Explanation.Because
-	} else {
-		decision := &postseal.Decision{Action: postseal.Action(v.Action), Applied: postseal.Action(v.Applied), Reason: postseal.Reason(v.Reason)}
-		if v.Override != "" {
-			decision.Override = &postseal.Override{Type: postseal.OverrideType(v.Override), Comment: v.Why}
-		}
-		why = explain.Because(postseal.Enforce(v.Enforce), decision)
+	why := history.Mode(v)
+	if d.Evidence != nil && string(d.Evidence.Explanation.Applied) == v.Applied {
+		why = cmp.Or(d.Evidence.Explanation.Because, why)
 	}
-	switch {
-	case v.Action != v.Applied && why == "":
-		return "downgraded from " + v.Action + " by mode " + v.Enforce
-	case v.Action != v.Applied:
+	if v.Action != v.Applied {
 		return "downgraded from " + v.Action + ": " + why
 	}
 	return cmp.Or(why, v.Text)

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestLastHour(t *testing.T) {
 func TestCurves(t *testing.T) {
 	at := now.Truncate(time.Minute)
 	minutes := []history.Bar{{Start: at.Add(-2 * time.Minute), Counts: [4]int{10, 0, 1, 0}}, {Start: at.Add(-time.Minute), Counts: [4]int{5, 0, 0, 0}}, {Start: at, Counts: [4]int{20, 0, 2, 0}}}
-	f := figures(nil)
+	f := figures([4]int{})
 	rates(f, minutes, now)
 	curves(f, minutes)
 	if f[0].Curve != "M57 18L58 26.25L59 1.5" || f[0].Area != f[0].Curve+"V36H57Z" || f[2].Curve != "M57 18L58 34.5L59 1.5" || f[1].Curve != "M57 34.5L58 34.5L59 34.5" {
@@ -45,7 +46,7 @@ func TestCurves(t *testing.T) {
 	if want := 35 / (2 + 7.0/60); f[0].Rate < want-0.01 || f[0].Rate > want+0.01 {
 		t.Errorf("%v a minute, want %v", f[0].Rate, want)
 	}
-	none := figures(nil)
+	none := figures([4]int{})
 	rates(none, nil, now)
 	curves(none, nil)
 	if none[0].Curve != "" || none[0].Rate != 0 {
@@ -63,5 +64,41 @@ func TestLiveMinutes(t *testing.T) {
 	}
 	if n := strings.Count(body, `<th scope="row">`); n != history.MinuteCount {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// measured is a history that notes what it is asked to count.
+type measured struct {
+	store.Reader
+	spans []time.Duration
+}
+
+func (m *measured) Hours(ctx context.Context, d store.Day, q *store.Query) ([]store.Hour, error) {
+	m.spans = append(m.spans, time.Duration(q.Until-q.Since)*time.Millisecond)
+	return m.Reader.Hours(ctx, d, q)
+}
+
+// TestLiveReads: however much mail there is, Live never counts more than an hour at once, and the second time only the
+// minutes that may have changed.
+func TestLiveReads(t *testing.T) {
+	db := &measured{Reader: filled(t)}
+	h := handler(&source{db: db})
+	for i, most := range []int{history.MinuteCount + 24, 3} {
+		db.spans = nil
+		if status, body := open(t, h, "/live?follow=0"); status != 200 || !strings.Contains(body, ">136</span> today") {
+			t.Errorf("view %d: %d %.3000s", i, status, body)
+		}
+		for _, span := range db.spans {
+			if span <= 0 || span > time.Hour {
+				t.Errorf("view %d counts %v at once", i, span)
+			}
+		}
+		if len(db.spans) > most {
+			t.Errorf("view %d counts %d times, at most %d", i, len(db.spans), most)
+		}
+	}
+	db.spans = nil
+	if _, body := open(t, handler(&source{db: &measured{Reader: historyOf(t, row(1, 26*time.Hour, "accept", "a.test"))}}), "/live"); !strings.Contains(body, "No mail for 26 hours") {
+		t.Errorf("%.3000s", body)
 	}
 }

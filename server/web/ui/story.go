@@ -64,6 +64,9 @@ func (e *Explained) Story() []chapter {
 		switch r := e.Report; {
 		case n.Title == explain.DecisionChapter:
 			c.Kind, c.Symbol, c.Tone = "steps", tone(n.Text), cmp.Or(tone(n.Text), c.Tone)
+			for _, s := range c.Steps {
+				s.Title = strings.ToUpper(s.Title[:1]) + s.Title[1:]
+			}
 		case r == nil:
 		case strings.HasPrefix(n.Title, "SPF ") && spfs < len(r.SPF):
 			spfChapter(&c, r, &r.SPF[spfs])
@@ -80,6 +83,9 @@ func (e *Explained) Story() []chapter {
 		case n.Title == "DMARC policy":
 			c.Kind, c.Question, c.Text = "terms", "where the policy was found", ""
 			c.splitNotes(func(s *storyStep) bool { return !strings.HasPrefix(s.Title, "_dmarc.") })
+			for i, s := range c.Steps {
+				s.Right = cmp.Or(s.Right, fmt.Sprintf("query %d", i+1))
+			}
 		case n.Title == "Alignment":
 			c = chapter{Title: "DMARC", Question: "is something that passed of the author's organization?", RFC: n.RFC, Tone: c.Tone, Symbol: c.Tone, Text: string(r.DMARC.Code), Identifiers: identifierLines(r)}
 			list = slices.Insert(list, max(len(list)-1, 0), c) // in front of the policy

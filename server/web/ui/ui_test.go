@@ -168,6 +168,7 @@ func filled(t testing.TB) store.Reader {
 	add(1, 0, 0, "quarantine", "acme.test")
 	list := &rows[0] // the message of listed
 	list.MFrom, list.SPFDomain, list.Helo, list.IP = "lists.example.net", "lists.example.net", "mail.lists.example.net", netip.MustParseAddr("198.51.100.77")
+	list.Action, list.Override, list.Why = "reject", "mailing_list", "guarded: indirect flow: List-Post present"
 	list.DKIM = "fail:acme.test/ed2026(BodyHashMismatch),pass:lists.example.net/lists"
 	add(11, time.Second, time.Second, "accept", "bulk.test")
 	add(5, 12*time.Second, time.Second, "accept", "shop.example")
@@ -243,7 +244,7 @@ func TestPages(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"live", full, "/live", 200, []string{"Mail is flowing:", "quarantine", "acme.test", "accepted: bulk.test 11, shop.example 5", "×9", "203.0.113.0/24", "pass, but not for the author"}, nil},
+		{"live", full, "/live", 200, []string{"Mail is flowing. 3 things need a look.", "quarantine", "acme.test", "accepted: bulk.test 11, shop.example 5", "×9", "203.0.113.0/24", "pass, but not for the author"}, nil},
 		{"live, what needs a look", full, "/live", 200, []string{"3 things need a look.", "389 rejected for bank.test in 10 minutes", "ends on 2026-12-01", "more than 3 times the usual number", "p99"}, nil},
 		{"live, nothing needs a look", &source{db: empty}, "/live", 200, []string{"Needs a lookNothing."}, []string{"need a look."}},
 		{"live, all", full, "/live?show=all", 200, []string{"shop.example"}, []string{"accepted: bulk.test"}},
@@ -297,7 +298,7 @@ func TestPages(t *testing.T) {
 		{"audit form", full, "/audit", 200, []string{"What do receivers see of a domain?"}, nil},
 		{"audit form, sent", full, "/audit?domain=acme.test", 303, []string{"/audit/acme.test"}, nil},
 		{"audit, no domain", full, "/audit/x", 400, []string{"not a domain name"}, nil},
-		{"what-if", full, "/whatif", 200, []string{"470 of 642,310 messages would end in another way.", "lists.example.net", "legitimate 312 forged 97", "only one direction is seen", "[trial] tests strict", "[[exempt]]", "30 messages are undecided"}, nil},
+		{"what-if", full, "/whatif", 200, []string{"470 of 642,310 messages would end in another way.", "lists.example.net", "legitimate 312, forged 97", "only one direction is seen", "[trial] tests strict", "[[exempt]]", "30 messages are undecided"}, nil},
 		{"what-if, by author", full, "/whatif?group=author", 200, []string{`<option value="author" selected>`, "lists.example.net", "312"}, nil},
 		{"what-if, off", off, "/whatif", 404, []string{"no evidence is kept"}, nil},
 		{"what-if, running", &source{compared: &Comparison{Done: 10, All: 2000}}, "/whatif", 200, []string{"10 of 2,000 messages done", "http-equiv"}, nil},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postseal"
+	"postseal/internal/app/replay"
 	"postseal/internal/app/whatif"
 	"postseal/server/web"
 )
@@ -59,8 +60,8 @@ type choice struct{ Value, Text string }
 // way is a transition with its share of all, in percent.
 type way struct {
 	whatif.Way
-	Share                       float64
-	Legitimate, Forged, Unclear int
+	Share  float64
+	Looked []string // how many look legitimate, forged or unclear
 }
 
 // changeLine is a row: a sender and author, or one of them with all of the other.
@@ -150,7 +151,13 @@ func (d *whatIfData) describe(r *whatif.Report) {
 	}
 	for i := range r.Ways {
 		w := r.Ways[i]
-		d.Ways = append(d.Ways, way{w, float64(w.N) / float64(most) * 100, w.Looks["legitimate"], w.Looks["forged"], w.Looks["unclear"]})
+		line := way{Way: w, Share: float64(w.N) / float64(most) * 100}
+		for _, looks := range []replay.Looks{replay.Legitimate, replay.Forged, replay.Unclear} {
+			if n := w.Looks[looks]; n > 0 {
+				line.Looked = append(line.Looked, string(looks)+" "+number(n))
+			}
+		}
+		d.Ways = append(d.Ways, line)
 	}
 	changes := r.Changes
 	if d.Group == "author" {

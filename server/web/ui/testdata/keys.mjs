@@ -127,6 +127,17 @@ for (const [key, want] of Object.entries({ 1: /since=24h/, 7: /since=7d/, 3: /si
   await leads("whatif", [key], want);
 }
 
+// The arrow keys go from one hour of the chart to the next, and Enter narrows the search to it.
+await go(pages.search);
+const bars = page.locator(".histogram a");
+const bar = () => page.evaluate(() => [...document.querySelectorAll(".histogram a")].indexOf(document.activeElement));
+await bars.first().focus();
+for (const [key, want] of [["ArrowRight", 1], ["ArrowRight", 2], ["ArrowLeft", 1], ["ArrowLeft", 0], ["ArrowLeft", 0]]) {
+  await page.keyboard.press(key);
+  if ((await bar()) !== want) problems.push(`search: ${key} leads to bar ${await bar()}, not ${want}`);
+}
+await leads("search", ["Enter"], /since%3A/);
+
 // One switch turns them off, on all pages, until it is used again; the list stays within reach.
 await go(pages.live);
 const turn = async () => {

@@ -97,8 +97,22 @@ function remember(): void {
   addEventListener("load", () => requestAnimationFrame(() => requestAnimationFrame(focus))); // after autofocus
 }
 
+// arrows move from one bar of a chart to the next; Enter narrows the search to it.
+function arrows(): void {
+  document.querySelector(".histogram")?.addEventListener("keydown", (e) => {
+    const { key } = e as KeyboardEvent;
+    const step = key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0;
+    const bars = [...document.querySelectorAll<SVGAElement>(".histogram a")];
+    const next = bars[bars.indexOf(document.activeElement as unknown as SVGAElement) + step];
+    if (step === 0 || !next) return;
+    e.preventDefault();
+    next.focus();
+  });
+}
+
 export function keys(): void {
   remember();
+  arrows();
   let going = 0;
   document.addEventListener("keydown", (e) => {
     const target = e.target as HTMLElement;

@@ -4,7 +4,7 @@ import { times } from "./times";
 
 interface Mark { symbol: string; tone: string; words: string }
 interface Row {
-  ref: string; at: string; n: number; applied: string; author: string; sender: string; client: string; text: string;
+  ref: string; at: string; n: number; applied: string; author: string; sender: string; client: string; because: string;
   marks: { spf: Mark; dkim: Mark; dmarc: Mark };
 }
 interface Run { n: number; at: string; text: string }
@@ -53,7 +53,7 @@ function rowOf(r: Row): HTMLElement {
   const link = el("a", "m nb", r.ref.slice(0, 4) + "-" + r.ref.slice(4)) as HTMLAnchorElement;
   link.href = "/v/" + encodeURIComponent(r.ref) + "?q=" + encodeURIComponent(within);
   return el("tr", "fresh", el("td", "q", time(r.at)), verdict, el("td", "au", el("b", "", r.author)), el("td", "d", r.sender + " ", el("span", "m f", r.client)),
-    mark(r.marks.spf, "SPF"), mark(r.marks.dkim, "DKIM"), mark(r.marks.dmarc, "DMARC"), el("td", "d w100", r.text), el("td", "end", link));
+    mark(r.marks.spf, "SPF"), mark(r.marks.dkim, "DKIM"), mark(r.marks.dmarc, "DMARC"), el("td", "d w100", r.because), el("td", "end", link));
 }
 
 function runOf(r: Run): HTMLElement {
