@@ -116,6 +116,9 @@ func (d *Daemon) reportSummary(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badRequest("after: %v", err)
 	}
+	if err := s.AskPolicies(r.Context(), db); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), reportDNS)
 	defer cancel()
 	s.AskRecord(ctx, d.resolver())

@@ -14,6 +14,7 @@ type Copied struct {
 	Facts  int
 	Nodes  int
 	Unsent int // reports that the database still has to send: they stay with it
+	Read   int // reports of others
 }
 
 // ErrInUse reports a database that a daemon writes to.
@@ -26,8 +27,8 @@ const inUse = 30 * time.Second
 const copyRows = 1000
 
 // Copy brings the history of a database into another one: verdicts, learned facts, losses, what
-// became of each day, and the positions of the nodes, so that a daemon continues in the other
-// database where it stopped. Copying again adds what is missing. No daemon may write to from:
+// became of each day, the reports of others, and the positions of the nodes, so that a daemon
+// continues in the other database where it stopped. Copying again adds what is missing. No daemon may write to from:
 // the error is ErrInUse otherwise. Days that are closed stay so: their reports are the matter
 // of the old database. progress is called now and then with the rows so far.
 func Copy(ctx context.Context, from, to Store, now time.Time, progress func(rows int)) (c Copied, err error) {
@@ -58,7 +59,10 @@ func Copy(ctx context.Context, from, to Store, now time.Time, progress func(rows
 	if c.Facts, err = copyFacts(ctx, from, to); err != nil {
 		return c, err
 	}
-	c.Unsent, err = copyDays(ctx, from, to)
+	if c.Unsent, err = copyDays(ctx, from, to); err != nil {
+		return c, err
+	}
+	c.Read, err = copyInbox(ctx, from, to)
 	return c, err
 }
 
@@ -139,17 +143,6 @@ func newLosses(ctx context.Context, from, to Store) (fresh []Loss, err error) {
 	return fresh, err
 }
 
-// copyChoices copies what the operator said about sources.
-func copyChoices(ctx context.Context, from, to Store) error {
-	choices, err := from.SourceChoices(ctx)
-	for _, c := range choices {
-		if err := to.ChooseSource(ctx, c); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
 // copyDays closes the days that are closed, and returns how many reports are not sent yet.
 func copyDays(ctx context.Context, from, to Store) (unsent int, err error) {
 	days, err := from.ReportDays(ctx, 0)
@@ -176,9 +169,6 @@ func copyDays(ctx context.Context, from, to Store) (unsent int, err error) {
 		if err := to.Suppress(ctx, s); err != nil {
 			return 0, err
 		}
-	}
-	if err := copyChoices(ctx, from, to); err != nil {
-		return 0, err
 	}
 	for _, state := range []string{ReportBuilt, ReportSealed} {
 		reports, err := from.Outgoing(ctx, ReportFilter{State: state})

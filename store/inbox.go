@@ -47,6 +47,15 @@ type Source struct {
 	Broken      int64 // with a signature of the domain's own that does not verify, and none that does
 }
 
+// SourceName names a source of mail.
+type SourceName struct{ Kind, Source string } // as in Source
+
+// PolicyDay is a report of a day that shows the policy of a domain.
+type PolicyDay struct {
+	Day  Day
+	Meta string // as in Inbound; "" where it is long
+}
+
 // SourceChoice is what the operator said about a source: whether it sends for a domain, and so for the
 // names below it.
 type SourceChoice struct {
@@ -142,14 +151,20 @@ type Inbox interface {
 	NoteProblems(ctx context.Context, list []InboundProblem) error
 	// InboundProblems lists them, the newest first.
 	InboundProblems(ctx context.Context) ([]InboundProblem, error)
+	// ImportSources adds sources of another database as they are, and skips those that it already has.
+	ImportSources(ctx context.Context, list []Source) error
 	// Sources lists what reports say of a domain and the names below it, by day and source.
 	Sources(ctx context.Context, domain string, since, until Day) ([]Source, error)
 	// TopSources is Sources with at most a number of them: those of which mail passes or was forwarded, then those of
 	// the most messages. What the others sent on a day is one Source of the kind net, named RestOfSources; folded is how
 	// many those are on the day with the most.
 	TopSources(ctx context.Context, domain string, since, until Day, most int) (all []Source, folded int, err error)
-	// FirstDays returns for each source of a domain its first day.
-	FirstDays(ctx context.Context, domain string) (map[string]Day, error)
+	// FirstDays returns the first day of which reports say anything about a domain or a name below it, 0 for none,
+	// and the first day of each of the sources that are asked for.
+	FirstDays(ctx context.Context, domain string, of []SourceName) (earliest Day, first map[SourceName]Day, err error)
+	// PolicyDays returns what a report that counts says about a domain itself, for each day that one begins on: the
+	// newest most of them, the newest first.
+	PolicyDays(ctx context.Context, domain string, most int) ([]PolicyDay, error)
 	// ChooseSource keeps a choice instead of an earlier one. DropChoice removes one; ok is false if there
 	// was none. SourceChoices lists all.
 	ChooseSource(ctx context.Context, c SourceChoice) error

@@ -195,9 +195,11 @@ type Outbox interface {
 	// DueFailures lists failure reports that may be attempted now, as DueDeliveries does. Lease,
 	// EndAttempt and DeliveryOf are for them too.
 	DueFailures(ctx context.Context, now int64, limit int) ([]FailureReport, error)
-	// Failures lists failure reports, the last first. ReportSealed selects those that wait,
-	// ReportDone the others.
+	// Failures lists failure reports, the last first, by Day, Since, Domain and State: OutWaiting and so on;
+	// ReportSealed selects those that wait too, and ReportDone the others.
 	Failures(ctx context.Context, f ReportFilter) ([]FailureReport, error)
+	// FailureCounts counts what became of the failure reports from a day on.
+	FailureCounts(ctx context.Context, since Day) (OutgoingCounts, error)
 	// TrimReports removes bodies of reports that were done, and reports of days, before a day.
 	TrimReports(ctx context.Context, bodiesBefore, reportsBefore Day) error
 }

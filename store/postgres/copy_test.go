@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"reflect"
@@ -74,6 +75,29 @@ func TestCopy(t *testing.T) {
 	if err != nil || len(losses) != 1 || losses[0].N != 7 {
 		t.Errorf("%+v, %v", losses, err)
 	}
+}
+
+// TestCopyAll: a history moves from SQLite to PostgreSQL with all tables that are to be copied.
+func TestCopyAll(t *testing.T) {
+	s := pgtest.Need(t, server)
+	address, path := migrated(t, s, s.Addr), filepath.Join(t.TempDir(), "store.db")
+	to := open(t, address)
+	defer to.Close()
+	from, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	raw := func(driver, address string) *sql.DB {
+		db, err := sql.Open(driver, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
+	storetest.CopyAll(t, from, to, storetest.SQL{DB: raw("sqlite", "file:"+path), List: "SELECT name FROM sqlite_master WHERE type = 'table'"},
+		storetest.SQL{DB: raw("pgx", address), Schema: "postseal.", List: "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'postseal'"})
 }
 
 // equal compares the rows, but for their ids and nodes, and the facts.

@@ -110,7 +110,16 @@ func failureDone(t *testing.T, db store.Store, x store.Delivery, at int64) {
 	if err := db.EndAttempt(ctx, x); err != nil {
 		t.Fatal(err)
 	}
-	for state, want := range map[string]int{"": 2, store.ReportSealed: 1, store.ReportDone: 1} {
+	if n, err := db.FailureCounts(ctx, theDay); err != nil || n != (store.OutgoingCounts{Waiting: 1, Sent: 1, NextAt: at}) {
+		t.Errorf("%+v %v", n, err)
+	}
+	if n, err := db.FailureCounts(ctx, theDay+1); err != nil || n != (store.OutgoingCounts{}) {
+		t.Errorf("of a day without failure reports: %+v %v", n, err)
+	}
+	if list, err := db.Failures(ctx, store.ReportFilter{Since: theDay + 1}); err != nil || len(list) != 0 {
+		t.Errorf("since a later day: %+v %v", list, err)
+	}
+	for state, want := range map[string]int{"": 2, store.ReportSealed: 1, store.ReportDone: 1, store.OutWaiting: 1, store.OutSent: 1, store.OutFailed: 0, store.OutSuppressed: 0, store.ReportNone: 0, "x' OR '1": 0} {
 		list, err := db.Failures(ctx, store.ReportFilter{Domain: "acme.test", Day: theDay, State: state})
 		if err != nil || len(list) != want {
 			t.Errorf("%q: %+v %v", state, list, err)

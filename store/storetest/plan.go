@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -31,3 +33,44 @@ func Plans(t *testing.T, db store.Store, plan func(store.Day, *store.Query, stor
 		}
 	}
 }
+
+// FillReports writes what the plans of reports are tested with: 25 sources of 400 days, reports of others, and our own.
+func FillReports(t testing.TB, db store.Store) {
+	t.Helper()
+	const days, sources, domains = 400, 25, 40
+	var list []store.Source
+	var ours []store.Outgoing
+	for day := range store.Day(days) {
+		for i := range sources {
+			list = append(list, store.Source{Domain: "plan.test", Day: theDay - day, Kind: "net", Source: fmt.Sprintf("10.0.%d.0/24", i), IP: "10.0.0.1", Messages: 1})
+		}
+		id, err := db.BeginInbound(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := store.Inbound{Kind: "aggregate", Org: "rx.test", ReportID: fmt.Sprint(day), Domain: fmt.Sprintf("d%d.test", day%domains), Begin: (theDay - day).Start(), Meta: "{}", Proven: true}
+		if _, err := db.EndInbound(t.Context(), id, r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for day := range store.Day(50) {
+		for i := range domains {
+			ours = append(ours, store.Outgoing{Day: theDay - day, Domain: fmt.Sprintf("d%d.test", i), ID: fmt.Sprint(day, i), State: store.ReportBuilt, Body: []byte(strings.Repeat("x", 2000))})
+		}
+	}
+	if err := errors.Join(db.ImportSources(t.Context(), list), db.AddReports(t.Context(), ours)); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range ours {
+		state := store.DeliverySent
+		if i%100 == 0 {
+			state = store.DeliveryFailed
+		}
+		if err := db.SealReport(t.Context(), r.Day, r.Domain, "", []store.Delivery{{URI: "mailto:x@" + r.Domain, Address: "x@" + r.Domain, State: state, Token: fmt.Sprint("p", i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// PlanDay is a day of FillReports.
+func PlanDay() store.Day { return theDay - 30 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"postseal/store"
@@ -107,6 +108,99 @@ func topSources(t *testing.T, db store.Store) {
 		x.Day = theDay - 1 + store.Day(i/3)
 		if got != x {
 			t.Errorf("%+v, want %+v", got, x)
+		}
+	}
+}
+
+// firstDays: the first day of a source is that of all its days and of the names below the domain, and only of those
+// that are asked for.
+func firstDays(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	if day, first, err := db.FirstDays(ctx, "first.test", []store.SourceName{{Kind: "net", Source: "10.0.0.0/24"}}); day != 0 || len(first) != 0 || err != nil {
+		t.Errorf("without reports: %v, %v, %v", day, first, err)
+	}
+	name := func(i int) store.SourceName {
+		return store.SourceName{Kind: "net", Source: fmt.Sprintf("10.1.%d.0/24", i)}
+	}
+	var sources []store.Source
+	add := func(domain string, day store.Day, n store.SourceName) {
+		sources = append(sources, store.Source{Domain: domain, Day: day, Kind: n.Kind, Source: n.Source, IP: "10.0.0.1", Messages: 1})
+	}
+	dkim := store.SourceName{Kind: "dkim", Source: name(1).Source} // another kind with the same name
+	add("first.test", theDay, name(1))
+	add("first.test", theDay-400, name(1))
+	add("a.first.test", theDay-500, name(1))
+	add("xfirst.test", theDay-600, name(1))
+	add("first.test", theDay-7, dkim)
+	add("a.first.test", theDay-900, name(2))
+	const many = 300 // more than one statement asks for
+	for i := 10; i < many; i++ {
+		add("first.test", theDay-store.Day(i), name(i))
+	}
+	for range 2 { // what is there stays as it is
+		if err := db.ImportSources(ctx, sources); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := []store.SourceName{name(1), dkim, {Kind: "net", Source: "none"}}
+	for i := 10; i < many; i++ {
+		asked = append(asked, name(i))
+	}
+	day, first, err := db.FirstDays(ctx, "first.test", asked)
+	if err != nil || day != theDay-900 || len(first) != len(asked)-1 || first[name(1)] != theDay-500 || first[dkim] != theDay-7 {
+		t.Errorf("%v, %d sources, %v, %v, %v", day, len(first), first[name(1)], first[dkim], err)
+	}
+	for i := 10; i < many; i++ {
+		if first[name(i)] != theDay-store.Day(i) {
+			t.Fatalf("%d: %v", i, first[name(i)])
+		}
+	}
+	if all, err := db.Sources(ctx, "first.test", theDay, theDay); err != nil || len(all) != 1 || all[0] != sources[0] {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// policyDays: one report of each day shows the policy, the newest day first; those that do not count, and those about
+// other names, do not.
+func policyDays(t *testing.T, db store.Store) {
+	ctx := t.Context()
+	n := 0
+	add := func(domain string, begin int64, meta string, proven bool) {
+		t.Helper()
+		id, err := db.BeginInbound(ctx, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if _, err := db.EndInbound(ctx, id, store.Inbound{Kind: "aggregate", Org: "rx.test", ReportID: fmt.Sprint(n), Domain: domain, Begin: begin, End: begin + 1, Meta: meta, Proven: proven}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for day := range store.Day(5) {
+		for hour := range int64(3) {
+			add("held.test", (theDay-day).Start()+hour*3600_000, fmt.Sprintf("{%d %d}", day, hour), true)
+		}
+	}
+	add("held.test", theDay.End(), "{not proven}", false)
+	add("a.held.test", theDay.End(), "{another name}", true)
+	add("held.test", (theDay - 9).Start(), "{"+strings.Repeat("x", 10_000)+"}", true)
+	for _, c := range []struct {
+		domain string
+		most   int
+		want   string
+	}{{"held.test", 400, "[{0 2} {1 2} {2 2} {3 2} {4 2} ]"}, {"held.test", 2, "[{0 2} {1 2}]"}, {"none.test", 400, "[]"}} {
+		all, err := db.PolicyDays(ctx, c.domain, c.most)
+		text := []string{}
+		for _, x := range all {
+			text = append(text, x.Meta)
+		}
+		if err != nil || fmt.Sprint(text) != c.want {
+			t.Errorf("%s, %d: %v, %v", c.domain, c.most, text, err)
+		}
+		for i, x := range all {
+			if want := theDay - store.Day(i); x.Day != want && i < 5 {
+				t.Errorf("%d: %v, want %v", i, x.Day, want)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		run  func(*testing.T, store.Store)
 	}{
 		{"Position", position}, {"Slots", slots}, {"Search", search}, {"MessageIDs", messageIDs}, {"Cursor", cursor}, {"Figures", figures}, {"Texts", texts}, {"OneMillisecond", oneMillisecond},
-		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"ImportSecond", importSecond}, {"ImportShared", importShared}, {"ImportFar", importFar}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"ForgetReports", forgetReports},
+		{"Facts", facts}, {"Losses", losses}, {"Import", importTwice}, {"ImportSecond", importSecond}, {"ImportShared", importShared}, {"ImportFar", importFar}, {"Drop", drop}, {"Forget", forget}, {"Mask", mask}, {"Trim", trim}, {"Sweep", sweep}, {"Check", check}, {"Info", info}, {"Outbox", outbox}, {"Inbox", inbox}, {"FirstDays", firstDays}, {"PolicyDays", policyDays}, {"ForgetReports", forgetReports},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db := open(t)

@@ -203,7 +203,7 @@ func TestStoreCopy(t *testing.T) {
 	}
 	later := storetest.Now.Add(time.Hour).Format(time.RFC3339)
 	code, stdout, stderr := run(nil, "", "store", "copy", from, to, "--now", later)
-	if code != exitOK || !strings.Contains(stdout, "2 of 2 verdicts, 3 facts and 1 nodes are copied") {
+	if code != exitOK || !strings.Contains(stdout, "2 of 2 verdicts, 3 facts, 0 received reports and 1 nodes are copied") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 	_, want, _ := run(nil, "", "history", "--store", from, "--now", later)

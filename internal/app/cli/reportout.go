@@ -59,7 +59,7 @@ Exit codes: 0 shown, 66 no history, 69 the database cannot be reached.`,
 	}
 	c.Flags().StringVar(&day, "day", "", "only reports about `DAY`, such as 2026-11-29")
 	c.Flags().StringVar(&name, "domain", "", "only reports about `DOMAIN`")
-	c.Flags().StringVar(&state, "state", "", "only reports in `STATE`: built, sealed, done or none")
+	c.Flags().StringVar(&state, "state", "", "only reports in `STATE`: built, sealed, done, none, waiting, sent, failed or suppressed")
 	c.Flags().StringVar(&kind, "kind", "", "only reports of `KIND`: aggregate or failure")
 	c.Flags().IntVar(&limit, "limit", 1000, "show at most `N` reports")
 	addStoreFlag(c, &address)

@@ -15,8 +15,9 @@ func (a storeCommands) storeCopyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "Copy a history into another database, such as SQLite into PostgreSQL",
-		Long: `Copy copies verdicts, learned facts, losses and the positions of the journals from one
-database into another. Stop the daemons that write to FROM first, copy, name TO in [store]
+		Long: `Copy copies verdicts, learned facts, losses, the reports of others with those that could not
+be read, and the positions of the journals from one database into another. Stop the daemons
+that write to FROM first, copy, name TO in [store]
 url, and start them: they continue where they stopped. Copy waits until it is sure that they
 have stopped, at most 40 seconds. Rows that TO already has are kept. To
 continue an interrupted copy, run the command again.
@@ -72,7 +73,7 @@ func (a storeCommands) copyStore(ctx context.Context, from, to string) error {
 	case err != nil:
 		return storeFailure(to, err)
 	}
-	a.page().Notef("%d of %d verdicts, %d facts and %d nodes are copied", c.Added, c.Rows, c.Facts, c.Nodes)
+	a.page().Notef("%d of %d verdicts, %d facts, %d received reports and %d nodes are copied", c.Added, c.Rows, c.Facts, c.Read, c.Nodes)
 	if c.Unsent > 0 {
 		a.warn("%d reports of the old database are not sent, and the new one does not send them", c.Unsent)
 	}

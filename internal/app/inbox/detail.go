@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"postseal/internal/app/history"
 	"postseal/report"
@@ -79,18 +81,56 @@ func Describe(ctx context.Context, db store.Inbox, q Asked, key string) (*Detail
 			d.ByDay = append(d.ByDay, SourceDay{day.String(), n})
 		}
 	}
-	return d, s, d.records(ctx, db, q, func(r *report.Record) bool {
+	may := func(*store.InboundRow) bool { return true }
+	if !sum.rest() {
+		may = mayBeOf(c, sum)
+	}
+	return d, s, d.records(ctx, db, q, may, func(r *report.Record) bool {
 		kind, name := sourceOf(r)
 		counted, known := c.of[sourceKey{kind, name}]
 		return counted == sum || !known && sum.rest()
 	})
 }
 
+// mayBeOf tells which records may be of a source without reading them: those of a network have an address in it, and
+// those that a domain names have its name in their text. Reading takes most of the time of a Detail.
+func mayBeOf(c *counting, sum *SourceSum) func(*store.InboundRow) bool {
+	var nets []netip.Prefix
+	var names []string
+	for key, of := range c.of {
+		p, err := netip.ParsePrefix(key.source)
+		switch {
+		case of != sum:
+		case key.kind != "net":
+			names = append(names, key.source)
+		case err != nil: // such as unknown
+			return func(*store.InboundRow) bool { return true }
+		default:
+			nets = append(nets, p)
+		}
+	}
+	return func(row *store.InboundRow) bool {
+		if ip, err := netip.ParseAddr(row.IP); err != nil || slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) || p.Contains(ip) }) {
+			return true
+		}
+		return len(names) > 0 && namedIn(row.Record, names)
+	}
+}
+
+// namedIn reports whether a record may have one of the names, in any case; a text that is not ASCII may have any.
+func namedIn(record string, names []string) bool {
+	if strings.IndexFunc(record, func(c rune) bool { return c >= utf8.RuneSelf }) >= 0 {
+		return true
+	}
+	lower := strings.ToLower(record)
+	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(lower, name) })
+}
+
 // errEnough ends the reading of records.
 var errEnough = errors.New("enough records were read")
 
 // records reads the newest reports for what mine accepts.
-func (d *Detail) records(ctx context.Context, db store.Inbox, q Asked, mine func(*report.Record) bool) error {
+func (d *Detail) records(ctx context.Context, db store.Inbox, q Asked, may func(*store.InboundRow) bool, mine func(*report.Record) bool) error {
 	f := q.filter()
 	f.Limit = detailReports + 1
 	list, err := db.InboundReports(ctx, f)
@@ -109,7 +149,7 @@ func (d *Detail) records(ctx context.Context, db store.Inbox, q Asked, mine func
 				return errEnough
 			}
 			var x report.Record
-			if json.Unmarshal([]byte(row.Record), &x) == nil && mine(&x) {
+			if may(row) && json.Unmarshal([]byte(row.Record), &x) == nil && mine(&x) {
 				d.add(seen, r, x)
 			}
 			return nil

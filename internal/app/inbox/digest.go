@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"postseal/internal/app/outbox"
@@ -124,8 +125,7 @@ func (d *Digest) ready(ctx context.Context, db Digester, q Asked, name string) e
 }
 
 func stricter(policy, than string) bool {
-	rank := map[string]int{"none": 0, "quarantine": 1, "reject": 2}
-	return rank[policy] > rank[than]
+	return slices.Index(policies, policy) > max(slices.Index(policies, than), 0)
 }
 
 // deliveries notes what became of reports that were sent.

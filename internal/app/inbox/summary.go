@@ -37,16 +37,19 @@ type Summary struct {
 	Until     string      `json:"until"`
 	Reports   int         `json:"reports"`
 	Reporters int         `json:"reporters"`
-	Unproven  int         `json:"unproven"` // reports that do not count
-	Long      int         `json:"long"`     // reports of more than two days, which do not count
-	Days      int         `json:"days"`     // with a report
-	Policy    string      `json:"policy"`   // p of the last report
+	Unproven  int         `json:"unproven"`  // reports that do not count
+	Long      int         `json:"long"`      // reports of more than two days, which do not count
+	Days      int         `json:"days"`      // with a report
+	FirstDay  string      `json:"first_day"` // of all that reports say about it, "" if there is none
+	Policy    string      `json:"policy"`    // p of the last report
 	Total     Counts      `json:"total"`
 	Sources   []SourceSum `json:"sources"`
 	ByDay     []DaySum    `json:"by_day"` // the oldest first, those with a report
 	Readiness []Readiness `json:"readiness"`
 	Published *Published  `json:"published,omitempty"` // the record in the DNS, if it was asked for
 	LastRead  *time.Time  `json:"last_read,omitempty"` // when the last report was read
+	// Policies say since when reports show each policy or a stricter one, the mildest first, if that was asked for.
+	Policies []PolicySince `json:"policies,omitempty"`
 }
 
 // Counts are numbers of messages, not of records.
@@ -145,7 +148,7 @@ func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *countin
 	if err != nil {
 		return nil, nil, err
 	}
-	first, err := db.FirstDays(ctx, q.Domain)
+	earliest, first, err := db.FirstDays(ctx, q.Domain, namesOf(list))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,11 +164,9 @@ func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *countin
 		s.Total.add(&list[i])
 		c.add(&list[i])
 	}
-	earliest := q.Until
-	for _, d := range first {
-		earliest = min(earliest, d)
+	if s.Days = len(c.days); earliest != 0 {
+		s.FirstDay = earliest.String()
 	}
-	s.Days = len(c.days)
 	for _, sum := range c.sums {
 		sum.classify(q, earliest)
 		sum.choose()
@@ -196,7 +197,7 @@ func summarize(ctx context.Context, db store.Inbox, q Asked) (*Summary, *countin
 // counting adds what reports say by source and by day.
 type counting struct {
 	namer   *namer
-	first   map[string]store.Day
+	first   map[store.SourceName]store.Day
 	choices map[string]store.SourceChoice
 	sums    map[string]*SourceSum
 	days    map[store.Day]map[*SourceSum]Counts
@@ -207,7 +208,7 @@ type counting struct {
 // add counts a source of one day. Sources come by day.
 func (c *counting) add(x *store.Source) {
 	name, by := c.namer.name(x)
-	first, known := c.first[x.Source]
+	first, known := c.first[store.SourceName{Kind: x.Kind, Source: x.Source}]
 	if !known {
 		first = x.Day
 	}
@@ -235,6 +236,18 @@ func (c *counting) add(x *store.Source) {
 	day := c.days[x.Day][sum]
 	day.add(x)
 	c.days[x.Day][sum] = day
+}
+
+// namesOf are the names of sources, each once.
+func namesOf(list []store.Source) (of []store.SourceName) {
+	seen := map[store.SourceName]bool{}
+	for i := range list {
+		x := store.SourceName{Kind: list[i].Kind, Source: list[i].Source}
+		if !seen[x] {
+			seen[x], of = true, append(of, x)
+		}
+	}
+	return of
 }
 
 // Ours reports whether a source sends for the domain.

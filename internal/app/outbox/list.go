@@ -79,9 +79,6 @@ func FailureItem(f *store.FailureReport) Item {
 
 // ListFailures gives each failure report that f selects to show, the last first.
 func ListFailures(ctx context.Context, db store.Outbox, f store.ReportFilter, show func(Item) error) error {
-	if f.State != "" && f.State != store.ReportSealed && f.State != store.ReportDone {
-		return nil
-	}
 	list, err := db.Failures(ctx, f)
 	if err != nil {
 		return err

@@ -142,8 +142,8 @@ type brokenReports struct {
 }
 
 func (brokenReports) InboundDomains(context.Context) ([]string, error) { return nil, errDisk }
-func (brokenReports) FirstDays(context.Context, string) (map[string]store.Day, error) {
-	return nil, errDisk
+func (brokenReports) FirstDays(context.Context, string, []store.SourceName) (store.Day, map[store.SourceName]store.Day, error) {
+	return 0, nil, errDisk
 }
 func (brokenReports) TopSources(context.Context, string, store.Day, store.Day, int) ([]store.Source, int, error) {
 	return nil, 0, errDisk

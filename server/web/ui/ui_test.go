@@ -217,7 +217,7 @@ func handler(s Source) http.Handler {
 	return mux
 }
 
-func open(t *testing.T, h http.Handler, path string) (int, string) {
+func open(t testing.TB, h http.Handler, path string) (int, string) {
 	t.Helper()
 	rw := httptest.NewRecorder()
 	h.ServeHTTP(rw, httptest.NewRequest("GET", path, nil))
@@ -438,8 +438,8 @@ type slowReports struct {
 }
 
 func (slowReports) InboundDomains(ctx context.Context) ([]string, error) { return nil, forever(ctx) }
-func (slowReports) FirstDays(ctx context.Context, _ string) (map[string]store.Day, error) {
-	return nil, forever(ctx)
+func (slowReports) FirstDays(ctx context.Context, _ string, _ []store.SourceName) (store.Day, map[store.SourceName]store.Day, error) {
+	return 0, nil, forever(ctx)
 }
 func (slowReports) TopSources(ctx context.Context, _ string, _, _ store.Day, _ int) ([]store.Source, int, error) {
 	return nil, 0, forever(ctx)

@@ -89,6 +89,6 @@ func (d *DB) Failures(ctx context.Context, f store.ReportFilter) ([]store.Failur
 	if f.Limit <= 0 {
 		f.Limit = listLimit
 	}
-	return d.failures(ctx, `($1 = 0 OR f.day = $1) AND ($2 = '' OR f.domain = $2) AND ($3 = '' OR $3 = CASE WHEN x.state IN ('due', 'sending') THEN 'sealed' ELSE 'done' END)
-		ORDER BY f.made_at DESC, f.token LIMIT $4`, int64(f.Day), f.Domain, f.State, int64(f.Limit))
+	return d.failures(ctx, "($1 = 0 OR f.day = $1) AND ($2 = '' OR f.domain = $2) AND f.day >= $3 AND "+failureBecame(f.State)+" ORDER BY f.made_at DESC, f.token LIMIT $4",
+		int64(f.Day), f.Domain, int64(f.Since), int64(f.Limit))
 }

@@ -77,10 +77,14 @@ func (d *DB) endInbound(ctx context.Context, tx *sql.Tx, id int64, r *store.Inbo
 	if r.Proven {
 		n = 1
 	}
-	if _, err := d.in(ctx, tx, `UPDATE {inbound} SET state = 'read', kind = $2, org = $3, email = $4, report_id = $5, domain = $6, begin_at = $7, end_at = $8, records = $9,
+	changed, err := d.in(ctx, tx, `UPDATE {inbound} SET state = 'read', kind = $2, org = $3, email = $4, report_id = $5, domain = $6, begin_at = $7, end_at = $8, records = $9,
 		messages = $10, warnings = $11, meta = $12, digest = $13, carrier = $14, proven = $15 WHERE id = $1`,
-		id, r.Kind, r.Org, r.Email, r.ReportID, r.Domain, r.Begin, r.End, r.Records, r.Messages, r.Warnings, r.Meta, r.Digest[:], r.Carrier, n); err != nil {
+		id, r.Kind, r.Org, r.Email, r.ReportID, r.Domain, r.Begin, r.End, r.Records, r.Messages, r.Warnings, r.Meta, r.Digest[:], r.Carrier, n)
+	switch {
+	case err != nil:
 		return "", err
+	case changed == 0: // TrimInbound takes what was begun long ago
+		return "", errors.New("the report was removed before it was read completely")
 	}
 	return store.InboundNew, d.addSources(ctx, tx, sources)
 }
@@ -165,21 +169,6 @@ func (d *DB) Sources(ctx context.Context, domain string, since, until store.Day)
 	}, `SELECT domain, day, kind, source, ip, messages, spf_ok, dkim_ok, dmarc_ok, quarantined, rejected, listed, broken FROM {source_day}
 		WHERE `+withinOf("source_day")+` AND day >= $3 AND day <= $4 ORDER BY day, domain, kind, source`, domain, below(domain), int64(since), int64(until))
 	return all, err
-}
-
-// FirstDays implements store.Inbox.
-func (d *DB) FirstDays(ctx context.Context, domain string) (map[string]store.Day, error) {
-	first := map[string]store.Day{}
-	err := d.query(ctx, func(rows *sql.Rows) error {
-		var source string
-		var day store.Day
-		if err := rows.Scan(&source, &day); err != nil {
-			return err
-		}
-		first[source] = day
-		return nil
-	}, "SELECT source, min(day) FROM {source_day} WHERE "+withinOf("source_day")+" GROUP BY source", domain, below(domain))
-	return first, err
 }
 
 // InboundDomains implements store.Inbox.

@@ -40,12 +40,18 @@ func scanReport(rows *sql.Rows, more ...any) (r store.Outgoing, err error) {
 	return r, err
 }
 
-func (d *DB) reports(ctx context.Context, where string, args ...any) (all []store.Outgoing, err error) {
+const selectReports = "SELECT " + reportColumns + " FROM {report} WHERE "
+
+func (d *DB) reports(ctx context.Context, where string, args ...any) ([]store.Outgoing, error) {
+	return d.reportsOf(ctx, selectReports+where, args...)
+}
+
+func (d *DB) reportsOf(ctx context.Context, text string, args ...any) (all []store.Outgoing, err error) {
 	err = d.query(ctx, func(rows *sql.Rows) error {
 		r, err := scanReport(rows)
 		all = append(all, r)
 		return err
-	}, "SELECT "+reportColumns+" FROM {report} WHERE "+where, args...)
+	}, text, args...)
 	return all, err
 }
 
@@ -54,62 +60,14 @@ func (d *DB) Outgoing(ctx context.Context, f store.ReportFilter) ([]store.Outgoi
 	if f.Limit <= 0 {
 		f.Limit = listLimit
 	}
-	return d.reports(ctx, "($1 = 0 OR day = $1) AND ($2 = '' OR domain = $2) AND day >= $3 AND ($4 = 0 OR day < $4 OR day = $4 AND domain > $5) AND "+became(f.State)+" ORDER BY day DESC, domain LIMIT $6",
-		int64(f.Day), f.Domain, int64(f.Since), int64(f.AfterDay), f.AfterDomain, int64(f.Limit))
+	text, args := outgoing(&f)
+	return d.reportsOf(ctx, text, args...)
 }
 
-// became is the condition for what became of a report.
-func became(state string) string {
-	delivery := func(states string) string {
-		return "EXISTS (SELECT 1 FROM {delivery} x WHERE x.day = {report}.day AND x.domain = {report}.domain AND x.state IN (" + states + ") AND x.uri NOT LIKE 'failure:%')"
-	}
-	switch state {
-	case "":
-		return "1 = 1"
-	case store.OutWaiting:
-		return "state IN ('built', 'sealed')"
-	case store.OutSent:
-		return delivery("'sent'")
-	case store.OutFailed:
-		return delivery("'failed', 'expired'")
-	case store.OutSuppressed:
-		return delivery("'refused'")
-	case store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone:
-		return "state = '" + state + "'"
-	}
-	return "1 = 0"
-}
-
-// OutgoingCounts implements store.Outbox.
-func (d *DB) OutgoingCounts(ctx context.Context, since store.Day) (n store.OutgoingCounts, err error) {
-	count := func(rows *sql.Rows) error {
-		var state string
-		var k, at int64
-		if err := rows.Scan(&state, &k, &at); err != nil {
-			return err
-		}
-		switch state {
-		case store.ReportBuilt, store.DeliveryDue, store.DeliverySending:
-			n.Waiting += k
-			if n.NextAt == 0 || at < n.NextAt {
-				n.NextAt = at
-			}
-		case store.ReportNone:
-			n.NotSent += k
-		case store.DeliverySent:
-			n.Sent += k
-		case store.DeliveryFailed, store.DeliveryExpired:
-			n.Failed += k
-		case store.DeliveryRefused:
-			n.Suppressed += k
-		}
-		return nil
-	}
-	if err = d.query(ctx, count, "SELECT state, count(*), min(next_at) FROM {report} WHERE day >= $1 GROUP BY state", int64(since)); err != nil {
-		return n, err
-	}
-	err = d.query(ctx, count, "SELECT state, count(*), min(next_at) FROM {delivery} WHERE day >= $1 AND uri NOT LIKE 'failure:%' GROUP BY state", int64(since))
-	return n, err
+// outgoing is the statement for a filter.
+func outgoing(f *store.ReportFilter) (text string, args []any) {
+	return selectReports + "($1 = 0 OR day = $1) AND ($2 = '' OR domain = $2) AND day >= $3 AND ($4 = 0 OR day < $4 OR day = $4 AND domain > $5) AND " + became(f.State) + " ORDER BY day DESC, domain LIMIT $6",
+		[]any{int64(f.Day), f.Domain, int64(f.Since), int64(f.AfterDay), f.AfterDomain, int64(f.Limit)}
 }
 
 // OutgoingReport implements store.Outbox.
