@@ -238,7 +238,7 @@ func (b *bundles) file(ctx context.Context, ref string) ([]byte, error) {
 	if s == nil {
 		return nil, notFound("no evidence is stored: [bundles] dir is empty")
 	}
-	data, _, err := evidence.Find(s.config.Dir, ref)
+	data, err := s.folder.Find(ref)
 	if errors.Is(err, evidence.ErrNotFound) {
 		return nil, notFound("no evidence is stored for this reference; [bundles] keep says which verdicts have evidence, and the oldest are removed first")
 	}

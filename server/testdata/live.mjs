@@ -102,6 +102,32 @@ await part("arriving", async () => {
   await context.close();
 });
 
+// The curves and their table follow the mail, and go on as the minutes do; the server draws the same.
+await part("minutes", async () => {
+  const context = await open();
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(url + "/live?show=all");
+  await following(page);
+  const table = () => page.locator("#minutes tr").evaluateAll((rows) => rows.map((r) => [r.querySelector("time").dateTime, ...[...r.querySelectorAll("td")].map((c) => Number(c.textContent))]));
+  const sum = async () => (await table()).reduce((n, r) => n + r[1], 0);
+  const points = () => page.locator("[data-curve=accept] .line").evaluate((e) => e.getAttribute("d").slice(1).split("L").map((p) => p.split(" ").map(Number)).sort((a, b) => a[0] - b[0]));
+  const before = await sum();
+  await ask("/send?n=5");
+  await until("the table of the minutes has five more", async () => (await sum()) === before + 5);
+  const drawn = await points();
+  await page.reload();
+  await following(page);
+  const server = await points();
+  if (drawn.length !== 60 || server.length !== 60) problems.push(`curves of ${drawn.length} and ${server.length} minutes`);
+  const first = (await table())[0][0];
+  if (drawn.some((p, i) => Math.abs(p[1] - server[i][1]) > 0.2) && (await table())[0][0] === first) problems.push(`the curve is ${drawn}, and that of the server ${server}`);
+  await page.clock.fastForward(125000);
+  const later = await table();
+  if (later.length !== 60 || Date.parse(later[0][0]) - Date.parse(first) < 120000) problems.push(`two minutes later the table begins at ${later[0][0]}, before ${first}, with ${later.length} rows`);
+  await context.close();
+});
+
 // Eight tabs have one connection, and all follow; when the tab that holds it closes, another takes
 // over without a gap. Hidden tabs have none; shown again, a tab catches up.
 await part("tabs", async () => {

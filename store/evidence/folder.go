@@ -190,14 +190,45 @@ func (f *Folder) order(now time.Time) {
 
 func byAge(a, b file) int { return a.made.Compare(b.made) }
 
-// Find returns the newest bundle of a reference, written with or without its dash and in
+// Find returns the newest bundle of a reference, written with or without its dash and in any case, or of a queue id, by
+// what the folder knows: a directory of hundreds of thousands of files is not listed for it. The error is ErrNotFound
+// when there is none.
+func (f *Folder) Find(id string) ([]byte, error) {
+	ref, queueID := idsOf(id)
+	f.mu.Lock()
+	name := ""
+	for i := len(f.files) - 1; i >= 0 && name == ""; i-- {
+		if named(f.files[i].name, ref, queueID) {
+			name = f.files[i].name
+		}
+	}
+	f.mu.Unlock()
+	if name == "" {
+		return nil, ErrNotFound
+	}
+	data, err := os.ReadFile(filepath.Join(f.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound // it went in the meantime
+	}
+	return data, err
+}
+
+// idsOf returns what the name of a bundle has for an id: as a reference, and as a queue id.
+func idsOf(id string) (ref, queueID string) {
+	return strings.ToUpper(plain(strings.ReplaceAll(id, "-", ""))), plain(id)
+}
+
+// named reports whether name is that of a bundle of a reference or a queue id.
+func named(name, ref, queueID string) bool {
+	_, ids, _ := strings.Cut(strings.TrimSuffix(name, suffix), "-")
+	r, q, _ := strings.Cut(ids, "-")
+	return queueID != "" && (r == ref || q == queueID)
+}
+
+// Find returns the newest bundle of a directory of a reference, written with or without its dash and in
 // any case, or of a queue id. The error is ErrNotFound when there is none.
 func Find(dir, id string) (data []byte, path string, err error) {
-	ref := strings.ToUpper(plain(strings.ReplaceAll(id, "-", "")))
-	queueID := plain(id)
-	if queueID == "" {
-		return nil, "", ErrNotFound
-	}
+	ref, queueID := idsOf(id)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, "", err
@@ -208,7 +239,7 @@ func Find(dir, id string) (data []byte, path string, err error) {
 		if !ok || made.Before(best.made) {
 			continue
 		}
-		if parts := strings.Split(strings.TrimSuffix(e.Name(), suffix), "-"); parts[1] == ref || parts[2] == queueID {
+		if named(e.Name(), ref, queueID) {
 			best = file{name: e.Name(), made: made}
 		}
 	}

@@ -67,11 +67,29 @@ func TestFind(t *testing.T) {
 		if err != nil || string(data) != want || filepath.Dir(path) != dir {
 			t.Errorf("Find(%q) = %q, %q, %v", id, data, path, err)
 		}
+		for _, folder := range []*evidence.Folder{f, open(t, dir, evidence.Options{})} {
+			if data, err := folder.Find(id); err != nil || string(data) != want {
+				t.Errorf("the folder finds %q, %v for %q", data, err, id)
+			}
+		}
 	}
 	for _, id := range []string{"", "-", "00000000", "../../etc/passwd", "4CXK2Q1"} {
 		if _, _, err := evidence.Find(dir, id); !errors.Is(err, evidence.ErrNotFound) {
 			t.Errorf("Find(%q): %v", id, err)
 		}
+		if _, err := f.Find(id); !errors.Is(err, evidence.ErrNotFound) {
+			t.Errorf("the folder finds %q: %v", id, err)
+		}
+	}
+	_, gone, err := evidence.Find(dir, "7KQ21B0C")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Find("7KQ21B0C"); !errors.Is(err, evidence.ErrNotFound) {
+		t.Errorf("a file that another program removed: %v", err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm() != 0o750 {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"postseal/domain"
@@ -86,6 +87,9 @@ func problemOf(e *store.QueryError, query string) problem {
 	}
 	return problem{strings.TrimSuffix(sentence(e.Text), "."), sentence(e.Hint), utf8.RuneCountInString(query[:at]) + 1, query[:at], query[at:end], query[end:]}
 }
+
+// glance is how long the figures of all verdicts may take: whoever opens the page wants to type a search.
+const glance = 150 * time.Millisecond
 
 // search answers: what happened to that message or sender? A search that identifies one message
 // redirects to its page.
@@ -174,9 +178,15 @@ func (u *ui) find(r *http.Request, db store.Reader, d *searchData) error {
 	if err != nil {
 		after = 0
 	}
-	d.Page, err = history.Find(r.Context(), db, q, history.Options{After: after, Limit: pageRows, Figures: after == 0, Budget: budget})
-	if err != nil {
+	o := history.Options{After: after, Limit: pageRows, Figures: after == 0, Budget: budget}
+	if d.Query == "" {
+		o.Budget = glance
+	}
+	if d.Page, err = history.Find(r.Context(), db, q, o); err != nil {
 		return err
+	}
+	if d.Query == "" && len(d.Page.Verdicts) == pageRows && d.Page.Reached != nil {
+		d.Page.Reached, d.Page.CountIs, d.Page.Histogram, d.Page.Top = nil, "unknown", nil, nil
 	}
 	d.Folded = q.Fold
 	d.describe()
@@ -201,7 +211,9 @@ func (d *searchData) about(r *http.Request, db store.Reader, t *store.Term) {
 		return
 	}
 	d.Domain = t.Values[0]
-	known, err := history.Known(r.Context(), db, d.Domain)
+	ctx, cancel := context.WithTimeout(r.Context(), budget/2)
+	defer cancel()
+	known, err := history.Known(ctx, db, d.Domain)
 	if err != nil {
 		return // the search was answered
 	}
@@ -261,6 +273,8 @@ func (d *searchData) describe() {
 		d.State = &State{"empty", "No verdict matches.", "Remove a term, or search further back with since:30d."}
 	case p.CountIs == "exact":
 		d.Words = number(p.Count) + " found" + actionWords(p.Histogram, p.Count) + "."
+	case p.CountIs == "unknown" && d.Query == "":
+		d.Words = "The newest verdicts."
 	case p.CountIs == "at-least":
 		d.Words = "More than " + number(p.Count) + " found."
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postseal"
@@ -275,4 +276,27 @@ func TestQuiet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// uncounted is a history that answers every question but those for numbers.
+type uncounted struct{ store.Reader }
+
+func (uncounted) Hours(ctx context.Context, _ store.Day, _ *store.Query) ([]store.Hour, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestGlance: the page without a search does not wait for the numbers of all verdicts; a search says what it left out.
+func TestGlance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := handler(&source{db: uncounted{filled(t)}})
+		began := time.Now()
+		_, body := open(t, h, "/search")
+		if took := time.Since(began); took > glance || !strings.Contains(body, "The newest verdicts.") || strings.Contains(body, "out of time") || len(found(body)) != pageRows {
+			t.Errorf("after %v: %.3000s", took, body)
+		}
+		if _, body = open(t, h, "/search?q=author:bulk.test"); !strings.Contains(body, "The search ran out of time") {
+			t.Errorf("%.3000s", body)
+		}
+	})
 }
