@@ -114,14 +114,16 @@ func (u *ui) fillLive(r *http.Request, db store.Reader, d *liveData) (ref string
 	}
 	var page *history.Page
 	var today [len(store.HourActions)]int
+	within := minutesTime
 	newest, err := u.source.Newest(func() (err error) {
 		if page, err = history.Find(r.Context(), db, q, history.Options{Limit: liveRows, Budget: budget}); err != nil {
 			return err
 		}
-		if d.Minutes, err = u.source.Recent().Read(r.Context(), db, now, minutesTime); err != nil {
+		if d.Minutes, err = u.source.Recent().Read(r.Context(), db, now, within); err != nil {
 			return err
 		}
-		today, d.Counted, err = u.source.Recent().Today(r.Context(), db, now, d.Minutes, budget)
+		today, d.Counted, err = u.source.Recent().Today(r.Context(), db, now, d.Minutes, within)
+		within = minutesTime / 4 // again: what was counted is known
 		return err
 	})
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"postseal/store"
 )
 
-// minutesTime is how long the history may take for the minutes that are not known yet: a page then shows fewer.
-const minutesTime = 200 * time.Millisecond
+// minutesTime is how long the history may take for the minutes that are not known yet, and again for the hours: a page
+// then shows fewer.
+const minutesTime = 400 * time.Millisecond
 
 // LastHour returns the verdicts of the last hour by minute, with those that the history does not have yet.
 func LastHour(ctx context.Context, s Source, db store.Reader) (*history.Minutes, error) {
