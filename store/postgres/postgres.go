@@ -144,6 +144,13 @@ func migrate(ctx context.Context, c *pgx.ConnConfig) error {
 	if err := atMajor(ctx, db); err != nil {
 		return err
 	}
+	if isNewest(ctx, db) { // goose would write to find that out, which a replica refuses
+		return nil
+	}
+	var readOnly string
+	if err := db.QueryRowContext(ctx, "SHOW transaction_read_only").Scan(&readOnly); err == nil && readOnly == "on" { // goose would try for minutes
+		return errors.New("the schema must be migrated first, and this database takes no writes: it is a replica, or read-only for this role")
+	}
 	// A lease in a table, not a lock of the session: that would be of another session behind
 	// pgbouncer.
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableName(schema+".goose_lock"), lock.WithTableLeaseDuration(time.Minute), lock.WithTableHeartbeatInterval(10*time.Second),
@@ -159,11 +166,15 @@ func migrate(ctx context.Context, c *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	if version, err := p.GetDBVersion(ctx); err == nil && version >= Newest() {
-		return nil
-	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// isNewest reports whether there is nothing to migrate.
+func isNewest(ctx context.Context, db *sql.DB) bool {
+	var version int64
+	err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM "+schema+".goose_db_version WHERE is_applied").Scan(&version)
+	return err == nil && version >= Newest()
 }
 
 // Newest is the number of the last migration that this version knows.

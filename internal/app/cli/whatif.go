@@ -86,6 +86,9 @@ func (a evidenceCommands) whatIf(ctx context.Context, f whatIfFlags) error {
 	return a.page().WhatIf(r)
 }
 
+// quietWait is how long nothing is said of hosts that a comparison waits for.
+const quietWait = 3 * time.Second
+
 // compare compares the policies with the evidence of this host and of those that share its database, or with --bundles of
 // one directory.
 func (a evidenceCommands) compare(ctx context.Context, f whatIfFlags, o whatif.Options) (*whatif.Report, error) {
@@ -103,9 +106,9 @@ func (a evidenceCommands) compare(ctx context.Context, f whatIfFlags, o whatif.O
 		defer s.Close()
 		x.Store = s
 	}
-	told := ""
+	told, began := "", time.Now()
 	x.Wait = func(hosts []string) {
-		if text := strings.Join(hosts, ", "); text != "" && text != told {
+		if text := strings.Join(hosts, ", "); text != "" && text != told && time.Since(began) > quietWait {
 			told = text
 			a.warn("waiting for %s", text)
 		}

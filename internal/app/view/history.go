@@ -106,7 +106,7 @@ func (p *Page) StoreStatus(s *history.Status) error {
 		}
 		shipped := "nothing shipped yet"
 		if n.ShippedUntil.After(time.Unix(0, 0)) {
-			shipped = fmt.Sprintf("shipped to %s (%s ago)", n.ShippedUntil.Format(historyTime), short(time.Duration(n.Lag*float64(time.Second))))
+			shipped = fmt.Sprintf("shipped to %s (%s ago)", n.ShippedUntil.Format(historyTime), lagOf(time.Duration(n.Lag*float64(time.Second))))
 		}
 		p.line("%s      %s", p.Style.Bold("node"), p.clean(fmt.Sprintf("%s  slot %d  version %s  %s  lost %d", n.Name, n.Slot, dashes(n.Version), shipped, n.Lost))+p.Style.Paint(tone, note))
 	}
@@ -192,3 +192,14 @@ func (p *Page) Note(text string) { p.line("%s", p.clean(text)) }
 
 // Notef formats and writes one line.
 func (p *Page) Notef(format string, args ...any) { p.Note(fmt.Sprintf(format, args...)) }
+
+// lagOf formats how late a node is.
+func lagOf(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return short(d)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h", int(d.Hours()))
+}

@@ -145,7 +145,11 @@ const (
 	maxFailed = 40
 )
 
-const noAnswer = "the database does not answer"
+// Why hosts were not asked.
+const (
+	noAnswer = "the database does not answer"
+	noWork   = "the database takes no writes"
+)
 
 // Compare compares the policies with the evidence of all hosts: each looks at its own. What others did for the same comparison in
 // the same minute is used again. The error is that of ctx, or of the evidence of this host.
@@ -154,7 +158,7 @@ func (x *Hosts) Compare(ctx context.Context, o Options) (*Report, error) {
 	r := o.report()
 	others, failed := x.ask(ctx, &o)
 	if failed != nil {
-		r.Unasked = noAnswer
+		r.Unasked = map[bool]string{true: noWork, false: noAnswer}[len(others) > 0]
 	}
 	var parts []*Part
 	if x.Self != "" || failed != nil {
@@ -228,13 +232,14 @@ func (x *Hosts) ask(ctx context.Context, o *Options) (others []*asked, err error
 		if !present[n.Instance] {
 			continue
 		}
-		h.work = "whatif-" + hex.EncodeToString(sum[:16]) + "-" + n.Instance
-		w := fleet.Work{ID: h.work, Kind: fleet.EvidenceKind(n.Instance), Spec: string(text)}
-		if err := x.DB.AddWork(ctx, w, slices.Values([][]string{{"evidence"}})); err != nil {
-			return others, err
+		w := fleet.Work{ID: "whatif-" + hex.EncodeToString(sum[:16]) + "-" + n.Instance, Kind: fleet.EvidenceKind(n.Instance), Spec: string(text)}
+		if e := x.DB.AddWork(ctx, w, slices.Values([][]string{{"evidence"}})); e != nil {
+			h.Unseen, err = "it could not be asked", e
+			continue
 		}
+		h.work = w.ID
 	}
-	return others, nil
+	return others, err
 }
 
 // await waits for the parts of the hosts that were asked, as long as they are there.

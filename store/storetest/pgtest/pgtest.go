@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ import (
 // needVar is set where the tests with PostgreSQL run: a missing one is an error then. go test ./...
 // has no time for them.
 const needVar = "POSTSEAL_NEED_PG"
+
+// fsyncVar is on for a server that waits for the disk, which benchmarks can measure. Tests need not: no power is cut.
+const fsyncVar = "POSTSEAL_PG_FSYNC"
 
 // Server is a running PostgreSQL.
 type Server struct {
@@ -140,7 +144,7 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	options := fmt.Sprintf("-c fsync=off -c port=%s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c max_connections=100", port, s.dir)
+	options := fmt.Sprintf("-c fsync=%s -c port=%s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s -c max_connections=100", cmp.Or(os.Getenv(fsyncVar), "off"), port, s.dir)
 	return s.run("pg_ctl", "-w", "-t", "60", "-D", filepath.Join(s.dir, "data"), "-l", filepath.Join(s.dir, "log"), "-o", options, "start")
 }
 
