@@ -16,7 +16,7 @@ func (t *Transaction) askNoMail(r *Report) {
 	if !fails || t.v.config.Enforce != Guarded || len(Corroboration(r, t.v.config.Protected)) > 0 || len(IndirectFlow(r)) > 0 {
 		return
 	}
-	r.NoMail = takesNoMail(t.work.ctx, t.ledger, domain.Name(r.DMARC.AuthorDomain))
+	r.NoMail = takesNoMail(t.work.ctx, t.queries, domain.Name(r.DMARC.AuthorDomain))
 }
 
 func takesNoMail(ctx context.Context, dns resolver.Resolver, author domain.Name) Signal {

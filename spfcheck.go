@@ -22,7 +22,7 @@ type SPFCheck struct {
 	ip          netip.Addr
 	helo        string
 	reversePath string
-	ledger      *middleware.Ledger
+	queries     *middleware.QueryLog
 
 	work    sync.WaitGroup
 	asks    bool          // some of work waits for the DNS
@@ -43,12 +43,12 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	ctx, cancel := context.WithTimeout(shared.Context(ctx), v.config.Limits.Timeout)
 	s := v.Session(ctx, conn)
 	s.Helo(helo)
-	c := newSPFCheck(s, address.Bare(reversePath), newLedger(ctx, v, conn))
+	c := newSPFCheck(s, address.Bare(reversePath), newQueryLog(ctx, v, conn))
 	c.done = make(chan struct{})
 	end := func() {
 		defer cancel()
 		c.work.Wait()
-		c.ledger.Close()
+		c.queries.Close()
 		close(c.done)
 	}
 	if c.asks {
@@ -59,9 +59,9 @@ func (v *Verifier) StartSPF(ctx context.Context, conn Conn, helo, reversePath st
 	return c
 }
 
-// newSPFCheck begins the check of a transaction, which asks by ledger.
-func newSPFCheck(s *Session, reversePath string, ledger *middleware.Ledger) *SPFCheck {
-	c := &SPFCheck{v: s.v, ctx: s.ctx, ledger: ledger, ip: s.conn.Remote.Addr().Unmap(), helo: s.helo, reversePath: reversePath,
+// newSPFCheck begins the check of a transaction, which asks through queries.
+func newSPFCheck(s *Session, reversePath string, queries *middleware.QueryLog) *SPFCheck {
+	c := &SPFCheck{v: s.v, ctx: s.ctx, queries: queries, ip: s.conn.Remote.Addr().Unmap(), helo: s.helo, reversePath: reversePath,
 		early: make(chan struct{})}
 	if !c.ip.IsValid() {
 		return c
@@ -73,7 +73,7 @@ func newSPFCheck(s *Session, reversePath string, ledger *middleware.Ledger) *SPF
 	checker := s.v.spf
 	checker.Now = s.now
 	shares := sharesOf(s.v.config.Limits.DNS)
-	accounts := [...]*middleware.Account{ledger.Account(shares.mailFrom), ledger.Account(shares.helo)}
+	accounts := [...]*middleware.Account{queries.Account(shares.mailFrom), queries.Account(shares.helo)}
 	for i := range c.results {
 		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: reversePath, Identity: c.results[i].Identity}
 		c.run(accounts[i], func(dns resolver.Resolver) {
@@ -101,7 +101,7 @@ func newSPFCheck(s *Session, reversePath string, ledger *middleware.Ledger) *SPF
 func (c *SPFCheck) startOf(checker spf.Checker, budget resolver.Budget) {
 	c.of = c.unknownOf()
 	for i := range c.of {
-		account := c.ledger.Account(budget)
+		account := c.queries.Account(budget)
 		q := spf.Request{IP: c.ip, Helo: c.helo, Sender: "postmaster@" + c.of[i].Domain, Identity: spf.MailFrom}
 		c.run(account, func(dns resolver.Resolver) {
 			checker := checker
@@ -147,7 +147,7 @@ func (a *afterMailFrom) Lookup(ctx context.Context, name string, t resolver.Type
 	if a.mailFrom.Asked() > costlyCheck {
 		select {
 		case <-a.done:
-		case <-ctx.Done(): // the ledger says so
+		case <-ctx.Done(): // the query log says so
 		}
 	}
 	return a.account.Lookup(ctx, name, t)
@@ -206,7 +206,7 @@ func (c *SPFCheck) recovered(work func()) {
 }
 
 // started reports whether there is something to wait for.
-func (c *SPFCheck) started() bool { return c != nil && c.ledger != nil }
+func (c *SPFCheck) started() bool { return c != nil && c.queries != nil }
 
 // notEvaluated is the result of a check that never began.
 var notEvaluated = spf.Result{Identity: spf.MailFrom, Code: spf.TempError, Reason: spf.InternalError}
@@ -268,7 +268,7 @@ func (c *SPFCheck) Size() int {
 	if !c.started() {
 		return 0
 	}
-	n := fixed + len(c.helo) + len(c.reversePath) + c.ledger.Bytes()
+	n := fixed + len(c.helo) + len(c.reversePath) + c.queries.Bytes()
 	if !c.Done() {
 		return n
 	}

@@ -27,10 +27,10 @@ import (
 // in pieces of any size, and ends with Finish or Abort. It is used by one goroutine; its own
 // queries run in parallel and end with it.
 type Transaction struct {
-	v      *Verifier
-	work   *work              // nil after the end
-	ledger *middleware.Ledger // every question, also after the end
-	shared *SPFCheck          // of another listener, which continues without us; nil without one
+	v       *Verifier
+	work    *work                // nil after the end
+	queries *middleware.QueryLog // every question, also after the end
+	shared  *SPFCheck            // of another listener, which continues without us; nil without one
 
 	calendar  calendarScan
 	headerEnd bool
@@ -184,9 +184,9 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 		}
 	}
 	ctx = shared.Context(ctx)
-	t.ledger.Within(ctx, t.v.config.Limits.Timeout)
+	t.queries.Within(ctx, t.v.config.Limits.Timeout)
 	t.report(ctx)
-	t.ledger.Cancel()
+	t.queries.Cancel()
 	t.release()
 	return &t.made, nil
 }
@@ -194,12 +194,12 @@ func (t *Transaction) Finish(ctx context.Context) (*Report, error) {
 // Held returns how many octets the answers of the DNS take that t holds, an estimate. It may be
 // called at any time, from any goroutine.
 func (t *Transaction) Held() int {
-	if t.ledger == nil {
+	if t.queries == nil {
 		return 0
 	}
-	n := t.ledger.Bytes()
+	n := t.queries.Bytes()
 	if t.shared != nil {
-		n += t.shared.ledger.Bytes()
+		n += t.shared.queries.Bytes()
 	}
 	return n
 }
@@ -221,11 +221,11 @@ func (t *Transaction) report(ctx context.Context) {
 		}
 	}()
 	t.evaluate(ctx, r)
-	queries := t.ledger.Queries()
-	r.Stale = t.ledger.Stale()
+	queries := t.queries.Queries()
+	r.Stale = t.queries.Stale()
 	if t.shared != nil {
-		queries += t.shared.ledger.Queries()
-		r.Stale += t.shared.ledger.Stale()
+		queries += t.shared.queries.Queries()
+		r.Stale += t.shared.queries.Stale()
 	}
 	r.Cost = Cost{DNSQueries: queries, Signatures: len(r.DKIM), Bytes: t.evidence.Bytes + int64(w.header.Size()),
 		Micros: time.Since(w.started).Microseconds()}
@@ -243,11 +243,11 @@ func internalError(r *Report) Decision {
 
 // exchanges are all questions so far.
 func (t *Transaction) exchanges() []resolver.Exchange {
-	asked := t.ledger.Exchanges()
+	asked := t.queries.Exchanges()
 	if t.shared == nil {
 		return asked
 	}
-	return append(t.shared.ledger.Exchanges(), asked...)
+	return append(t.shared.queries.Exchanges(), asked...)
 }
 
 func (t *Transaction) evaluate(ctx context.Context, r *Report) {

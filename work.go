@@ -43,15 +43,15 @@ func (t *Transaction) release() {
 	if t.shared == nil {
 		w.check.work.Wait()
 	}
-	t.ledger.Close()
+	t.queries.Close()
 	t.evidence.Digests = w.arcWork.AppendDigests(w.dkimWork.AppendDigests(nil))
 	t.evidence.Bodies = w.bodies.AppendHashes(nil)
 	t.evidence.Calendar = t.calendar.found
 	t.work = nil
 }
 
-func newLedger(ctx context.Context, v *Verifier, conn Conn) *middleware.Ledger {
-	l := middleware.NewLedger(ctx, v.config.Resolver, v.config.Limits.DNS)
+func newQueryLog(ctx context.Context, v *Verifier, conn Conn) *middleware.QueryLog {
+	l := middleware.NewQueryLog(ctx, v.config.Resolver, v.config.Limits.DNS)
 	l.For(conn.Remote.Addr())
 	return l
 }
@@ -80,14 +80,14 @@ const policyBytes = 4 << 10
 // begin starts everything that needs no header field. SPF is that of other, if it is for the same
 // client, HELO name and reverse-path.
 func (t *Transaction) begin(other *SPFCheck, s *Session) {
-	t.ledger = newLedger(s.ctx, s.v, s.conn)
+	t.queries = newQueryLog(s.ctx, s.v, s.conn)
 	shares := sharesOf(s.v.config.Limits.DNS)
 	verifier, validator := s.v.dkim, s.v.arc
-	verifier.Resolver, verifier.Now = t.ledger.Account(shares.keys), s.now
-	validator.Resolver, validator.Now = t.ledger.Account(shares.chain), s.now
+	verifier.Resolver, verifier.Now = t.queries.Account(shares.keys), s.now
+	validator.Resolver, validator.Now = t.queries.Account(shares.chain), s.now
 	w := &work{ctx: s.ctx, now: s.now, started: time.Now(), header: t.made.Header,
 		dkim: verifier.Begin(s.ctx), arc: validator.Begin(s.ctx), dmarc: s.v.dmarc}
-	w.dmarc.Resolver = t.ledger.PolicyAccount(policyBudget, policyBytes)
+	w.dmarc.Resolver = t.queries.PolicyAccount(policyBudget, policyBytes)
 	w.dkimWork, w.arcWork = shared.DKIM(w.dkim), shared.ARC(w.arc)
 	t.work = w
 	if s.conn.Remote.Addr().IsValid() {
@@ -96,7 +96,7 @@ func (t *Transaction) begin(other *SPFCheck, s *Session) {
 	if other.fits(s.conn, s.helo, t.made.ReversePath) {
 		t.shared = other
 	} else {
-		w.check = newSPFCheck(s, t.made.ReversePath, t.ledger)
+		w.check = newSPFCheck(s, t.made.ReversePath, t.queries)
 	}
 }
 
@@ -105,7 +105,7 @@ func (t *Transaction) Abort() {
 	if t.work == nil {
 		return
 	}
-	t.ledger.Cancel()
+	t.queries.Cancel()
 	t.release()
 }
 

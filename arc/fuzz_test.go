@@ -28,7 +28,7 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzChain: what twin seals passes, and one octet more in the body does not.
+// FuzzChain: what lab/reference seals passes, and one octet more in the body does not.
 func FuzzChain(f *testing.F) {
 	f.Add(" x", "a \r\n\r\n", " one.test; none", uint64(1))
 	f.Add("\t\xff", "", "", uint64(2))

@@ -52,7 +52,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 	}
 	ctx, cancel := context.WithTimeout(shared.Context(ctx), maxTime)
 	defer cancel()
-	dns := middleware.NewLedger(ctx, shared.Resolver(a.Resolver), resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
+	dns := middleware.NewQueryLog(ctx, shared.Resolver(a.Resolver), resolver.Budget{Queries: maxQueries, Bytes: maxBytes})
 	defer dns.Close()
 	r := &run{Auditor: a, ctx: ctx, dns: dns, name: name, options: o, report: &Report{Schema: Schema, Domain: string(name),
 		Findings: []Finding{}, Publish: []Publication{}, NoRecord: []NoRecord{}, Tried: []string{}, Unchecked: []Unchecked{}, Records: Records{DKIM: []DKIMKey{}, MX: []MXHost{},
@@ -66,7 +66,7 @@ func (a *Auditor) Audit(ctx context.Context, name domain.Name, o Options) *Repor
 type run struct {
 	*Auditor
 	ctx     context.Context
-	dns     *middleware.Ledger
+	dns     *middleware.QueryLog
 	name    domain.Name
 	options Options
 	report  *Report

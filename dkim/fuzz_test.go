@@ -73,7 +73,7 @@ func fold(s string) string {
 	return strings.TrimSuffix(s, "\r\n ")
 }
 
-// FuzzSigned: what twin signs verifies, in any canonicalization and however the message is
+// FuzzSigned: what lab/reference signs verifies, in any canonicalization and however the message is
 // cut into pieces; one octet more in the body, and it does not.
 func FuzzSigned(f *testing.F) {
 	for _, seed := range [][3]string{{"", "", ""}, {" x\t", "a \n b", "a  b \r\n\r\n\t\r\nc\r\n\r\n"}, {"\x00\xff", "\u00a0", " \r\r\n\n\r"}, {"", "", "\r\n\r\n"},

@@ -32,7 +32,7 @@ func (c *slowCase) zoneText() string {
 	return b.String()
 }
 
-// check compares the evaluator with the slow twin.
+// check compares the evaluator with the slow reference.
 func (c *slowCase) check(t *testing.T) {
 	t.Helper()
 	text := c.zoneText()

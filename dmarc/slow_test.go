@@ -8,7 +8,7 @@ import (
 	"postseal/internal/core/dmarcrecord"
 )
 
-// The slow twin: RFC 9989 §4.10 to §4.10.2 and §5.3.5 again, sentence by sentence, on
+// The slow reference: RFC 9989 §4.10 to §4.10.2 and §5.3.5 again, sentence by sentence, on
 // worlds where every lookup succeeds. Only the parsing of a record is shared.
 type slowWorld struct {
 	records map[string][]string // texts by domain

@@ -122,22 +122,22 @@ func (c *crlfReader) fill(buf []byte) {
 	}
 }
 
-// crlfRooms are those of WriteTo: a small message takes less time than making them.
-var crlfRooms = sync.Pool{New: func() any { return &crlfRoom{in: make([]byte, crlfBlock)} }}
+// crlfPool are those of WriteTo: a small message takes less time than making them.
+var crlfPool = sync.Pool{New: func() any { return &crlfBuffers{in: make([]byte, crlfBlock)} }}
 
-type crlfRoom struct{ in, out []byte }
+type crlfBuffers struct{ in, out []byte }
 
 // WriteTo implements io.WriterTo, with less work than Read.
 func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
-	room := crlfRooms.Get().(*crlfRoom)
-	defer crlfRooms.Put(room)
+	bufs := crlfPool.Get().(*crlfBuffers)
+	defer crlfPool.Put(bufs)
 	var written int64
 	for {
 		if len(c.rest) == 0 && c.err == nil {
-			c.fill(room.in)
+			c.fill(bufs.in)
 		}
 		if len(c.rest) > 0 {
-			n, err := w.Write(c.convertRest(room))
+			n, err := w.Write(c.convertRest(bufs))
 			written += int64(n)
 			if err != nil {
 				return written, err
@@ -153,19 +153,19 @@ func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// convertRest is what rest becomes, in room where that is something else. It empties rest.
-func (c *crlfReader) convertRest(room *crlfRoom) []byte {
+// convertRest is what rest becomes, in bufs where that is something else. It empties rest.
+func (c *crlfReader) convertRest(bufs *crlfBuffers) []byte {
 	text, before := c.rest, c.prev
 	c.rest, c.prev = nil, text[len(text)-1]
 	switch {
 	case c.form != lfOnly:
 		return text
 	case text[0] == '\n' && before == '\r':
-		room.out = appendCRLFFrom(append(room.out[:0], '\n'), text, 1)
+		bufs.out = appendCRLFFrom(append(bufs.out[:0], '\n'), text, 1)
 	default:
-		room.out = appendCRLFFrom(room.out[:0], text, 0)
+		bufs.out = appendCRLFFrom(bufs.out[:0], text, 0)
 	}
-	return room.out
+	return bufs.out
 }
 
 // convert moves octets from rest to p until one of them is used up.

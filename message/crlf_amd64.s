@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// func crlfAVX2(dst *byte, room int, text *byte, n, from int) (read, written int)
+// func crlfAVX2(dst *byte, free int, text *byte, n, from int) (read, written int)
 TEXT ·crlfAVX2(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), DI
-	MOVQ room+8(FP), DX
+	MOVQ free+8(FP), DX
 	SUBQ $34, DX               // the last start of a step: 32 octets and what an LF adds
 	MOVQ text+16(FP), SI
 	MOVQ n+24(FP), CX

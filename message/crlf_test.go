@@ -77,7 +77,7 @@ func slowCRLF(in string) string {
 }
 
 // FuzzCRLFReader: the line endings do not depend on how the text comes, and agree with a slow
-// twin.
+// reference.
 func FuzzCRLFReader(f *testing.F) {
 	for _, tt := range crlfTests {
 		f.Add(tt.in)

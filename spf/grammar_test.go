@@ -11,7 +11,7 @@ import (
 	"postseal/internal/core/spfrecord"
 )
 
-// The grammar of RFC 7208 §12, written down as it stands there: a slow twin of Parse.
+// The grammar of RFC 7208 §12, written down as it stands there: a slow reference for Parse.
 const (
 	abnfLetter   = `[SLODIPHVslodiphv]` // c, r and t in explanations alone (§7.2)
 	abnfMacro    = `(?:%\{` + abnfLetter + `0*[1-9]?[0-9]*[rR]?[-.+,/_=]*\}|%%|%_|%-)`

@@ -12,7 +12,7 @@ import (
 )
 
 // TestSameFromEveryResolver: a result does not depend on how the answers come: asked one by
-// one, or asked ahead and counted by a ledger.
+// one, or asked ahead and counted by a query log.
 func TestSameFromEveryResolver(t *testing.T) {
 	z, err := dnstest.Parse(zone)
 	if err != nil {
@@ -24,11 +24,11 @@ func TestSameFromEveryResolver(t *testing.T) {
 		for _, ip := range []string{"192.0.2.1", "192.0.2.7", "192.0.2.9", "192.0.2.26", "198.51.100.1", "2001:db8::1"} {
 			q := spf.Request{IP: netip.MustParseAddr(ip), Helo: "h.test", Sender: "a-b@" + d + ".test"}
 			want := (&spf.Checker{Resolver: &asked{Resolver: z}}).Check(t.Context(), q)
-			ledger := middleware.NewLedger(t.Context(), &asked{Resolver: z}, resolver.Budget{})
-			if got := (&spf.Checker{Resolver: ledger}).Check(t.Context(), q); !reflect.DeepEqual(got, want) {
-				t.Errorf("%s from %s, by a ledger: got %+v, want %+v", d, ip, got, want)
+			log := middleware.NewQueryLog(t.Context(), &asked{Resolver: z}, resolver.Budget{})
+			if got := (&spf.Checker{Resolver: log}).Check(t.Context(), q); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s from %s, by a query log: got %+v, want %+v", d, ip, got, want)
 			}
-			ledger.Close()
+			log.Close()
 		}
 	}
 }

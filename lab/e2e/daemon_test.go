@@ -33,10 +33,10 @@ nomail.example.            MX   0 .
 // rig is everything that a test needs: DNS, postseal, Postfix, sink.
 type rig struct {
 	*daemon
-	dns     *dnstest.Server
-	postfix *postfix
-	sink    *sink
-	doors   doors
+	dns       *dnstest.Server
+	postfix   *postfix
+	sink      *sink
+	listeners listeners
 }
 
 // newRig starts everything; config is added to the daemon's configuration, zones stand for
@@ -65,13 +65,13 @@ func prepareRig(t *testing.T, config string, zones ...string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{doors: newDoors(t), sink: newSink(t)}
+	r := &rig{listeners: newListeners(t), sink: newSink(t)}
 	if r.dns, err = z.Serve(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.dns.Close() })
-	r.postfix = newPostfix(t, r.doors, r.sink.port)
-	r.daemon = &daemon{config: filepath.Join(r.postfix.dir, "postseal.toml"), http: fmt.Sprintf("127.0.0.1:%d", r.doors.http)}
+	r.postfix = newPostfix(t, r.listeners, r.sink.port)
+	r.daemon = &daemon{config: filepath.Join(r.postfix.dir, "postseal.toml"), http: fmt.Sprintf("127.0.0.1:%d", r.listeners.http)}
 	r.configure(t, config)
 	t.Cleanup(func() {
 		r.stop()
@@ -124,7 +124,7 @@ timeout = "1s"
 // configure writes the configuration as a whole: config stands in front of its tables.
 func (r *rig) configure(t *testing.T, config string) {
 	t.Helper()
-	text := fmt.Sprintf(daemonConfig, r.postfix.spool, r.doors.smtp, r.http, r.doors.after, r.dns.Addr(), config)
+	text := fmt.Sprintf(daemonConfig, r.postfix.spool, r.listeners.smtp, r.http, r.listeners.after, r.dns.Addr(), config)
 	writeFile(t, r.config+".new", text)
 	if err := os.Rename(r.config+".new", r.config); err != nil {
 		t.Fatal(err)

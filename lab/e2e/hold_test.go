@@ -13,7 +13,7 @@ import (
 // and other mail continues.
 func TestHold(t *testing.T) {
 	r := newRig(t, "[dmarc]\nquarantine_with = \"hold\"")
-	got, err := deliver(r.doors.milter, cheap.with("held", letter("hello@shop.example", "held")))
+	got, err := deliver(r.listeners.milter, cheap.with("held", letter("hello@shop.example", "held")))
 	if err != nil || got.code != 250 {
 		t.Fatalf("reply %+v, %v", got, err)
 	}
@@ -25,7 +25,7 @@ func TestHold(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "X-Postseal-Verdict: quarantine; ref=") || !strings.Contains(string(text), "Authentication-Results: mx.example.net;") {
 		t.Errorf("postcat: %v\n%s", err, text)
 	}
-	if got, err := deliver(r.doors.milter, cheap.with("passing", letter("sam@nodmarc.example", "passing"))); err != nil || got.code != 250 {
+	if got, err := deliver(r.listeners.milter, cheap.with("passing", letter("sam@nodmarc.example", "passing"))); err != nil || got.code != 250 {
 		t.Errorf("reply %+v, %v", got, err)
 	}
 	r.sink.to(t, "passing@example.net")

@@ -14,7 +14,7 @@ import (
 func TestHugeHeader(t *testing.T) {
 	r := newRig(t, `enforce = "strict"`)
 	const field, fields, section = "a header field of the message is too large", "the message has too many header fields", "the header section of the message is too large"
-	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
+	for door, port := range map[string]int{"milter": r.listeners.milter, "both": r.listeners.both, "proxy": r.listeners.proxy} {
 		for _, c := range []struct{ name, header, problem string }{
 			{"a field of 110 KiB", "X: " + strings.Repeat(strings.Repeat("x", 900)+"\r\n ", 125) + "x\r\n", field},
 			{"a line of 110 KiB", "X: " + strings.Repeat("x", 110<<10) + "\r\n", field},
@@ -45,7 +45,7 @@ func TestHugeHeader(t *testing.T) {
 func TestCutAuthor(t *testing.T) {
 	r := newRig(t, `enforce = "strict"`)
 	pad := strings.Repeat("\n "+strings.Repeat(" ", 900), 70)
-	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
+	for door, port := range map[string]int{"milter": r.listeners.milter, "both": r.listeners.both, "proxy": r.listeners.proxy} {
 		for name, from := range map[string]string{
 			"address as a phrase": "accounts@acme.test" + pad + " <security@bank.test>",
 			"second author":       "accounts@acme.test" + pad + ", security@bank.test",

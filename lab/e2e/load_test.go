@@ -105,7 +105,7 @@ func TestReload(t *testing.T) {
 	forged := func(id string) mail {
 		return cheap.sender("security@bank.test").with(id, letter("security@bank.test", id))
 	}
-	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
+	for name, port := range map[string]int{"milter": r.listeners.milter, "proxy": r.listeners.proxy} {
 		t.Run(name, func(t *testing.T) {
 			l := startLoad(port, 4, "reload-"+name, forged)
 			modes := []string{"observe", "strict"}
@@ -131,7 +131,7 @@ func TestReload(t *testing.T) {
 func TestCrash(t *testing.T) {
 	r := newRig(t, "")
 	signed := letterTemplate(t)
-	for name, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
+	for name, port := range map[string]int{"milter": r.listeners.milter, "both": r.listeners.both, "proxy": r.listeners.proxy} {
 		t.Run(name, func(t *testing.T) {
 			l := startLoad(port, 4, "crash-"+name, signed)
 			for range 4 {

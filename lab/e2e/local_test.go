@@ -50,7 +50,7 @@ func TestLocalPolicy(t *testing.T) {
 			return relay.sender("security@bank.test").with("relay-forged", strings.ReplaceAll(trace, "192.0.2.25", "203.0.113.99")+letter("security@bank.test", "relay-forged"))
 		}, 550, []string{"5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail (p=reject).", "Sent from 203.0.113.99."}, "", nil, nil},
 	}
-	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
+	for name, port := range map[string]int{"milter": r.listeners.milter, "proxy": r.listeners.proxy} {
 		for _, c := range cases {
 			t.Run(name+"/"+c.name, func(t *testing.T) {
 				m := c.mail(t)

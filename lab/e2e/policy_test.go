@@ -23,7 +23,7 @@ func TestPolicyHeader(t *testing.T) {
 		{"null sender", acme.sender("").with("policy-null", letter("mailer-daemon@acme.test", "p5")), "pass ("},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := deliver(r.doors.policy, c.mail)
+			got, err := deliver(r.listeners.policy, c.mail)
 			if err != nil || got.code != 250 {
 				t.Fatalf("reply %+v, %v", got, err)
 			}
@@ -51,7 +51,7 @@ func TestPolicyRefuse(t *testing.T) {
 		{"null MX", cheap.sender("a@nomail.example").with("refuse-nullmx", letter("a@nomail.example", "r5")), 550, "5.7.2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := deliver(r.doors.policy, c.mail)
+			got, err := deliver(r.listeners.policy, c.mail)
 			if err != nil || got.code != c.code || !strings.Contains(got.text, c.reply) {
 				t.Fatalf("reply %+v, %v; want %d %s", got, err, c.code, c.reply)
 			}

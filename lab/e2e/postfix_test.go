@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// doors are the ports of Postfix, each with another listener of postseal, and those of the
+// listeners are the ports of Postfix, each with another listener of postseal, and those of the
 // daemon.
-type doors struct {
+type listeners struct {
 	milter, policy, both, proxy int
 	after                       int // where the proxy hands accepted mail back
 	smtp, http                  int // of the daemon
 }
 
-func newDoors(t *testing.T) doors {
+func newListeners(t *testing.T) listeners {
 	p := freePorts(t, 7)
-	return doors{p[0], p[1], p[2], p[3], p[4], p[5], p[6]}
+	return listeners{p[0], p[1], p[2], p[3], p[4], p[5], p[6]}
 }
 
 // postfix is an instance with its own configuration, queue and data.
@@ -118,7 +118,7 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 `
 
 // newPostfix writes the configuration; start runs it.
-func newPostfix(t *testing.T, d doors, sinkPort int) *postfix {
+func newPostfix(t *testing.T, d listeners, sinkPort int) *postfix {
 	t.Helper()
 	dir := tempDir(t)
 	p := &postfix{dir: dir, etc: filepath.Join(dir, "etc"), spool: filepath.Join(dir, "spool"), log: filepath.Join(dir, "log", "mail.log")}

@@ -88,7 +88,7 @@ func TestReports(t *testing.T) {
 	dir := tempDir(t)
 	zone := fmt.Sprintf(reportZone, reportKey(t, dir))
 	r := prepareRig(t, "", zone)
-	r.configure(t, fmt.Sprintf(reportConfig, dir, r.doors.after))
+	r.configure(t, fmt.Sprintf(reportConfig, dir, r.listeners.after))
 	appendFile(t, filepath.Join(r.postfix.etc, "main.cf"), reportMainCF)
 	r.args = []string{"--now", "2026-11-28T12:00:00Z"}
 	r.daemon.start(t)
@@ -101,7 +101,7 @@ func TestReports(t *testing.T) {
 		for range count {
 			n++
 			m := mail{ip: ip, name: "out." + author, helo: "out." + author, from: "a@" + author}
-			got, err := deliver(r.doors.milter, m.with("erin", letter("a@"+author, fmt.Sprintf("report-%d", n))))
+			got, err := deliver(r.listeners.milter, m.with("erin", letter("a@"+author, fmt.Sprintf("report-%d", n))))
 			if err != nil || got.code != code {
 				t.Fatalf("%s from %s: %+v %v", author, ip, got, err)
 			}

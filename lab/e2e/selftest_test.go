@@ -25,7 +25,7 @@ func TestSelftest(t *testing.T) {
 	r := newRig(t, `enforce = "strict"`, string(zone))
 	t.Run("a daemon with other DNS data gets nothing", func(t *testing.T) {
 		other := newRig(t, "")
-		out := other.postseal(t, 78, "selftest", "--config", other.config, "--postfix", fmt.Sprintf("127.0.0.1:%d", other.doors.milter), "--to", "erin@example.net")
+		out := other.postseal(t, 78, "selftest", "--config", other.config, "--postfix", fmt.Sprintf("127.0.0.1:%d", other.listeners.milter), "--to", "erin@example.net")
 		if !strings.Contains(out, "nothing was sent") || !strings.Contains(out, "does not know the domains") || !strings.Contains(out, "victim.co.uk") {
 			t.Errorf("it says %s", out)
 		}
@@ -33,7 +33,7 @@ func TestSelftest(t *testing.T) {
 			t.Errorf("%d messages were delivered", n)
 		}
 	})
-	for door, port := range map[string]int{"milter": r.doors.milter, "both": r.doors.both, "proxy": r.doors.proxy} {
+	for door, port := range map[string]int{"milter": r.listeners.milter, "both": r.listeners.both, "proxy": r.listeners.proxy} {
 		t.Run(door, func(t *testing.T) {
 			attacks, smuggled := selftestAt(t, port, "--config", r.config)
 			checkAttacks(t, r.sink, attacks)
@@ -46,7 +46,7 @@ func TestSelftest(t *testing.T) {
 		})
 	}
 	t.Run("a Postfix that can be smuggled through", func(t *testing.T) {
-		_, smuggled := selftestAt(t, r.doors.policy, "--force")
+		_, smuggled := selftestAt(t, r.listeners.policy, "--force")
 		var open []string
 		for _, s := range smuggled {
 			if !s.Stopped && strings.Contains(s.Problem[0], "smtpd_forbid_bare_newline") {

@@ -15,7 +15,7 @@ import (
 func TestSetupAndDoctor(t *testing.T) {
 	r := newRig(t, "")
 	doctor := []string{"doctor", "--config", r.config, "--config-dir", r.postfix.etc, "--resolver", r.dns.Addr()}
-	out := r.postseal(t, 0, append(doctor, "--send", "doctor@example.net", "--from", "security@bank.test", "--smtp", fmt.Sprintf("127.0.0.1:%d", r.doors.both))...)
+	out := r.postseal(t, 0, append(doctor, "--send", "doctor@example.net", "--from", "security@bank.test", "--smtp", fmt.Sprintf("127.0.0.1:%d", r.listeners.both))...)
 	for _, want := range []string{"milter answers", "policy answers", "http ready", "asks the milter", "mode guarded",
 		"unsigned and from 203.0.113.7", "550-5.7.26 Rejected: this message fails DMARC, and bank.test asks receivers to reject such mail", "SPF: fail for bank.test.", "took a test message for doctor@example.net"} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) { // doctor wraps its lines

@@ -9,7 +9,7 @@ import (
 
 // TestHarness: Postfix alone relays to the sink, octet for octet.
 func TestHarness(t *testing.T) {
-	d, s := newDoors(t), newSink(t)
+	d, s := newListeners(t), newSink(t)
 	newPostfix(t, d, s.port).start(t)
 	m := mail{helo: "probe.test", from: "a@acme.test", rcpt: "smoke@example.net",
 		text: "From: a@acme.test\r\nDate: Mon, 2 Nov 2026 08:00:00 +0000\r\nMessage-ID: <1@acme.test>\r\nSubject:  odd \t space\r\n\r\n.dot\r\nend\r\n"}

@@ -55,7 +55,7 @@ func TestSocketActivation(t *testing.T) {
 	for i, from := range []string{"security@bank.test", "mallory@cheap.example"} {
 		want := []int{550, 250}[i]
 		m := cheap.sender(from).with(fmt.Sprintf("activated-%d", i), letter(from, "activated"))
-		if got, err := deliver(r.doors.both, m); err != nil || got.code != want {
+		if got, err := deliver(r.listeners.both, m); err != nil || got.code != want {
 			t.Errorf("%s: reply %+v, %v; want %d", from, got, err, want)
 		}
 	}

@@ -35,7 +35,7 @@ func TestMilterOverTCP(t *testing.T) {
 	signed := letterTemplate(t)
 	took := map[int][]time.Duration{}
 	for i := range 60 {
-		for _, port := range []int{r.doors.milter, ports[0]} {
+		for _, port := range []int{r.listeners.milter, ports[0]} {
 			m := signed(fmt.Sprintf("tcp-%d-%d", port, i))
 			began := time.Now()
 			answer, err := deliver(port, m)
@@ -45,7 +45,7 @@ func TestMilterOverTCP(t *testing.T) {
 			took[port] = append(took[port], time.Since(began))
 		}
 	}
-	unix, tcp := median(took[r.doors.milter]), median(took[ports[0]])
+	unix, tcp := median(took[r.listeners.milter]), median(took[ports[0]])
 	t.Logf("a message takes %v over a unix socket, %v over TCP: %.2f", unix, tcp, float64(tcp)/float64(unix))
 	if tcp > unix*3/2 {
 		t.Errorf("over TCP a message takes %v, want at most 1.5 times %v", tcp, unix)

@@ -107,7 +107,7 @@ func TestVerdicts(t *testing.T) {
 	for _, door := range []struct {
 		name string
 		port int
-	}{{"milter", r.doors.milter}, {"both", r.doors.both}, {"proxy", r.doors.proxy}} {
+	}{{"milter", r.listeners.milter}, {"both", r.listeners.both}, {"proxy", r.listeners.proxy}} {
 		for _, c := range verdictCases {
 			t.Run(door.name+"/"+c.name, func(t *testing.T) {
 				m := c.mail(t)
@@ -168,7 +168,7 @@ func (c *verdictCase) checkArrived(t *testing.T, a arrived, m mail) {
 // TestSwaks: what people see of a rejection, through each listener that reads the message.
 func TestSwaks(t *testing.T) {
 	r := newRig(t, `reply_url = "https://mx.example.net/r"`)
-	for name, port := range map[string]int{"milter": r.doors.milter, "proxy": r.doors.proxy} {
+	for name, port := range map[string]int{"milter": r.listeners.milter, "proxy": r.listeners.proxy} {
 		t.Run(name, func(t *testing.T) {
 			out := swaks(t, port, cheap.sender("security@bank.test").with("swaks", letter("security@bank.test", "swaks")))
 			var got []string

@@ -90,7 +90,7 @@ func sign(key crypto.Signer, text string) string {
 	case *rsa.PrivateKey:
 		sig, err = rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
 	default:
-		panic(fmt.Sprintf("twin: no key of type %T", key))
+		panic(fmt.Sprintf("reference: no key of type %T", key))
 	}
 	if err != nil {
 		panic(err)

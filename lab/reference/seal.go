@@ -82,7 +82,7 @@ func (s Set) own(sets [][3]string, set [3]string) string {
 	return text.String()
 }
 
-// chain finds the sets that twin itself has made: instance i is the i-th from below.
+// chain finds the sets that this package has made: instance i is the i-th from below.
 func chain(fields []string) [][3]string {
 	var sets [][3]string
 	for _, name := range []string{"arc-authentication-results", "arc-message-signature", "arc-seal"} {

@@ -35,7 +35,7 @@ func DKIM(d, s string, key crypto.Signer) Signature {
 // With returns the signature with old replaced in its field by new, before signing.
 func (s Signature) With(old, new string) Signature {
 	if !strings.Contains(s.Field, old) {
-		panic("twin: the field has no " + old)
+		panic("reference: the field has no " + old)
 	}
 	s.Field = strings.Replace(s.Field, old, new, 1)
 	return s

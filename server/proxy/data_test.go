@@ -105,7 +105,7 @@ func slowData(in []byte) (message []byte, bare, whole bool, rest []byte) {
 	return bytes.ReplaceAll(raw, []byte("\r\n."), []byte("\r\n"))[2:], bare, true, rest
 }
 
-// FuzzData: readData agrees with its slow twin, and what is written with dots is read back.
+// FuzzData: readData agrees with its slow reference, and what is written with dots is read back.
 func FuzzData(f *testing.F) {
 	for _, seed := range []string{"a\r\n.\r\n", ".\r\n", "..\r\n.\r\nx", "a\n.\r\n.\r\n", "\r.\r\n\r\n.\r\n", "a\r\n.\n.\r\n.\r\n", "a\x00b\r\n.\r\n", "\r\x00\n\r\n.\r\n"} {
 		f.Add([]byte(seed))

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// SlowData is the slow twin of readData, for the tests from outside.
+// SlowData is the slow reference of readData, for the tests from outside.
 var SlowData = slowData
 
 // SetKeepAlive sets how often the next hop hears of us while a message comes in.

@@ -38,7 +38,7 @@ func (a *app) network(bounds func(resolver.Resolver) resolver.Resolver) (resolve
 }
 
 // dns answers the queries of one command, and records them.
-func (a *app) dns(ctx context.Context) (*middleware.Ledger, clockFunc, error) {
+func (a *app) dns(ctx context.Context) (*middleware.QueryLog, clockFunc, error) {
 	r, err := a.resolver()
 	if err != nil {
 		return nil, nil, err
@@ -47,11 +47,11 @@ func (a *app) dns(ctx context.Context) (*middleware.Ledger, clockFunc, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return middleware.NewLedger(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
+	return middleware.NewQueryLog(ctx, r, resolver.Budget{Queries: 1000, Bytes: 1 << 20}), clock, nil
 }
 
 // done ends the queries of one command, and reports if name servers did not answer.
-func (a *app) done(dns *middleware.Ledger) {
+func (a *app) done(dns *middleware.QueryLog) {
 	var down outage
 	down.watch(dns.Exchanges())
 	dns.Close()

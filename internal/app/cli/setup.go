@@ -83,14 +83,14 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 	if f.undo {
 		return a.undoPostfix(ctx, &s)
 	}
-	doors, silent, err := a.doors(ctx, &s, f)
+	listeners, silent, err := a.listeners(ctx, &s, f)
 	if err != nil {
 		return failf(exitConfig, "%v", err)
 	}
 	if f.apply && !f.force && silent != nil {
 		return silent
 	}
-	changes := s.Plan(doors)
+	changes := s.Plan(listeners)
 	backup := ""
 	if f.apply && len(changes) > 0 {
 		if backup, err = s.Apply(ctx, changes); err != nil {
@@ -100,7 +100,7 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 	if silent != nil {
 		a.warn("%s\n%s", silent.msg, silent.hint)
 	}
-	fitted, err := a.fitReceivedSPF(&s, doors, f.apply)
+	fitted, err := a.fitReceivedSPF(&s, listeners, f.apply)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 		}{"postseal.setup/1", append([]postfix.Change{}, changes...), f.apply, backup, fitted})
 	}
 	if fitted != "" {
-		fmt.Fprintf(a.out, "# done: [policy] received_spf = %t in %s; now: systemctl reload postseal\n", doors.ReceivedSPF(), a.style.Text(fitted))
+		fmt.Fprintf(a.out, "# done: [policy] received_spf = %t in %s; now: systemctl reload postseal\n", listeners.ReceivedSPF(), a.style.Text(fitted))
 		if len(changes) == 0 {
 			return nil
 		}
@@ -126,9 +126,9 @@ func (a hostCommands) setupPostfix(ctx context.Context, f setupFlags) error {
 // fitReceivedSPF writes [policy] received_spf to the configuration if another value suits the
 // listeners that Postfix uses, and returns the file. It leaves a value that the operator chose, and
 // without apply everything: then it says what to set.
-func (a hostCommands) fitReceivedSPF(s *postfix.Settings, doors postfix.Doors, apply bool) (written string, err error) {
-	want := doors.ReceivedSPF()
-	if doors.Policy == "" || a.config.Policy.ReceivedSPF == want {
+func (a hostCommands) fitReceivedSPF(s *postfix.Settings, listeners postfix.Listeners, apply bool) (written string, err error) {
+	want := listeners.ReceivedSPF()
+	if listeners.Policy == "" || a.config.Policy.ReceivedSPF == want {
 		return "", nil
 	}
 	if path, err := filepath.Abs(a.flags.config); apply && a.flags.config != "" && err == nil {
@@ -169,8 +169,8 @@ func checkListener(flag, listener string) error {
 	return nil
 }
 
-// doors returns the listeners that Postfix is to use. silent says which of them do not answer.
-func (a hostCommands) doors(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Doors, silent *failure, err error) {
+// listeners returns the listeners that Postfix is to use. silent says which of them do not answer.
+func (a hostCommands) listeners(ctx context.Context, s *postfix.Settings, f setupFlags) (d postfix.Listeners, silent *failure, err error) {
 	d.DefaultAction = f.defaultAction
 	if f.policy == "" && !f.withPolicy {
 		f.policy = none

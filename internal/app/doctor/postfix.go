@@ -97,7 +97,7 @@ func (o *Options) withOurs(ctx context.Context, ours string) postfix.Settings {
 		return left
 	}
 	conn.Close()
-	for _, c := range left.Plan(postfix.Doors{Milter: ours, DefaultAction: "tempfail"}) {
+	for _, c := range left.Plan(postfix.Listeners{Milter: ours, DefaultAction: "tempfail"}) {
 		if c.Name == postfix.Milters {
 			left.Milters = c.New
 		}
@@ -111,7 +111,7 @@ func (o *Options) namesPolicy(milter string) []Finding {
 	if o.Policy == "" {
 		return nil
 	}
-	asked := postfix.Doors{}
+	asked := postfix.Listeners{}
 	if e, err := o.Postfix.Endpoint(o.Policy); err == nil && o.Postfix.UsesPolicy(e) {
 		asked.Policy = e
 	}

@@ -89,7 +89,7 @@ func (w *walk) follow(hint string, start func()) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if _, err := s.Apply(w.t.Context(), s.Plan(postfix.Doors{Milter: milter, DefaultAction: "tempfail"})); err != nil {
+		if _, err := s.Apply(w.t.Context(), s.Plan(postfix.Listeners{Milter: milter, DefaultAction: "tempfail"})); err != nil {
 			w.t.Fatal(err)
 		}
 	case strings.Contains(hint, "postconf -e '"):

@@ -41,7 +41,7 @@ type Message struct {
 	Mbox   bool      // Raw may be quoted: see Unquoted
 	Err    error     // why Raw is missing
 
-	room    *[]byte  // the buffer of Raw, if it can be reused
+	buffer  *[]byte  // the buffer of Raw, if it can be reused
 	archive *Archive // the archive of the message
 	unread  bool     // Load must read Raw
 	large   int64    // octets it uses of Archive.large
@@ -66,8 +66,8 @@ func (m *Message) Load(ctx context.Context) {
 		return
 	}
 	most := m.archive.most()
-	if m.Size > keptRoom && m.Size <= most {
-		octets := min(m.Size, largeRoom)
+	if m.Size > keptBuffer && m.Size <= most {
+		octets := min(m.Size, largeBuffer)
 		if m.Err = m.archive.large.Acquire(ctx, octets); m.Err != nil {
 			return
 		}
@@ -78,16 +78,16 @@ func (m *Message) Load(ctx context.Context) {
 
 // Release returns the buffer of Raw for other messages. Raw must not be used afterwards.
 func (m *Message) Release() {
-	if m.room != nil {
-		if *m.room = m.Raw; cap(m.Raw) > keptRoom {
-			*m.room = nil
+	if m.buffer != nil {
+		if *m.buffer = m.Raw; cap(m.Raw) > keptBuffer {
+			*m.buffer = nil
 		}
-		rooms.Put(m.room)
+		buffers.Put(m.buffer)
 	}
 	if m.large > 0 {
 		m.archive.large.Release(m.large)
 	}
-	m.Raw, m.room, m.large = nil, nil, 0
+	m.Raw, m.buffer, m.large = nil, nil, 0
 }
 
 // read reads the octets of a message that is a file.
@@ -105,22 +105,22 @@ func (m *Message) read(r io.Reader, most int64) {
 	}
 }
 
-// rooms are the buffers of released messages.
-var rooms sync.Pool
+// buffers are the buffers of released messages.
+var buffers sync.Pool
 
 // Sizes of buffers in octets.
 const (
-	keptRoom  = 1 << 20   // of a buffer that is reused
-	largeRoom = 128 << 20 // of all larger ones that Load reads at the same time
+	keptBuffer  = 1 << 20   // of a buffer that is reused
+	largeBuffer = 128 << 20 // of all larger ones that Load reads at the same time
 )
 
 // empty gets a buffer for Raw.
 func (m *Message) empty() []byte {
-	r, ok := rooms.Get().(*[]byte)
+	r, ok := buffers.Get().(*[]byte)
 	if !ok {
 		r = new([]byte)
 	}
-	m.room = r
+	m.buffer = r
 	return (*r)[:0]
 }
 
@@ -175,7 +175,7 @@ func (a *Archive) Extent(ctx context.Context) Extent {
 // read by Message.Load.
 func (a *Archive) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
-		a.passed, a.large = 0, largeRooms()
+		a.passed, a.large = 0, largeBuffers()
 		for _, root := range a.Paths {
 			if !walk(root, func(f file) bool { return a.messages(f, yield) }, &a.passed) {
 				return
@@ -184,7 +184,7 @@ func (a *Archive) Messages() iter.Seq[Message] {
 	}
 }
 
-func largeRooms() *semaphore.Weighted { return semaphore.NewWeighted(largeRoom) }
+func largeBuffers() *semaphore.Weighted { return semaphore.NewWeighted(largeBuffer) }
 
 // file is a file that contains mail, or a path that cannot be read.
 type file struct {

@@ -262,7 +262,7 @@ func TestLoad(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	large := "From: a@b.test\n\n" + strings.Repeat("x", keptRoom)
+	large := "From: a@b.test\n\n" + strings.Repeat("x", keptBuffer)
 	for name, text := range map[string]string{"1": mails[0], "2": large, "3": large, "4": mails[1], "5": "", "6": mails[1]} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

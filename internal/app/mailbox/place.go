@@ -139,7 +139,7 @@ func (p *Place) Present() bool {
 // has an error.
 func (a *Archive) At(places []Place) iter.Seq[Message] {
 	return func(yield func(Message) bool) {
-		a.large = largeRooms()
+		a.large = largeBuffers()
 		for i := range places {
 			if !a.at(&places[i], yield) {
 				return

@@ -35,9 +35,9 @@ func (c *Change) Where() string {
 	return c.Name + " of main.cf"
 }
 
-// Doors are the listeners of postseal in Postfix's notation; "" is a listener that Postfix does
+// Listeners are the listeners of postseal in Postfix's notation; "" is a listener that Postfix does
 // not use.
-type Doors struct {
+type Listeners struct {
 	Milter        string
 	Policy        string
 	DefaultAction string // of the milter: what Postfix does while postseal is down
@@ -46,11 +46,11 @@ type Doors struct {
 // ReceivedSPF returns the value of [policy] received_spf that suits these listeners. The milter
 // writes the results itself, and it removes a Received-SPF field of the policy service, because
 // it cannot tell that field from a forged one.
-func (d Doors) ReceivedSPF() bool { return d.Milter == "" }
+func (d Listeners) ReceivedSPF() bool { return d.Milter == "" }
 
 // Plan lists the necessary changes. It is empty if everything is set. If main.cf itself says
 // that LF is a line ending, that is kept.
-func (s *Settings) Plan(d Doors) []Change {
+func (s *Settings) Plan(d Listeners) []Change {
 	var changes []Change
 	if d.Milter != "" && (!s.Uses(d.Milter) || len(s.Former(d.Milter)) > 0) {
 		changes = append(changes, s.change(Milters, s.Milters, s.withMilter(d)))
@@ -70,7 +70,7 @@ func (s *Settings) Plan(d Doors) []Change {
 
 // withMilter returns smtpd_milters with our milter in place of a former one of ours, or else
 // first, because a milter that edits the message earlier would break signatures.
-func (s *Settings) withMilter(d Doors) string {
+func (s *Settings) withMilter(d Listeners) string {
 	entry := "{ " + d.Milter + ", default_action=" + d.DefaultAction + " }"
 	if s.Uses(d.Milter) {
 		entry = ""

@@ -6,12 +6,12 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	milter := Doors{Milter: "unix:postseal/milter.sock", DefaultAction: "tempfail"}
-	policy := Doors{Policy: "unix:postseal/policy.sock"}
+	milter := Listeners{Milter: "unix:postseal/milter.sock", DefaultAction: "tempfail"}
+	policy := Listeners{Policy: "unix:postseal/policy.sock"}
 	const entry, ask = "{ unix:postseal/milter.sock, default_action=tempfail }", "check_policy_service unix:postseal/policy.sock"
 	tests := []struct {
 		name, value string
-		doors       Doors
+		listeners   Listeners
 		want        string // "" is not a change
 	}{
 		{"no milter", "", milter, entry},
@@ -35,7 +35,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Defaults()
 			s.Milters, s.Recipient = tt.value, tt.value
-			changes := s.Plan(tt.doors)
+			changes := s.Plan(tt.listeners)
 			got := ""
 			if len(changes) > 0 {
 				got = changes[0].New
@@ -44,7 +44,7 @@ func TestPlan(t *testing.T) {
 				t.Errorf("Plan = %q, want %q", got, tt.want)
 			}
 			s.Milters, s.Recipient = got, got
-			if again := s.Plan(tt.doors); got != "" && len(again) > 0 {
+			if again := s.Plan(tt.listeners); got != "" && len(again) > 0 {
 				t.Errorf("a second time: %+v", again)
 			}
 		})
@@ -55,7 +55,7 @@ func TestPlanBoth(t *testing.T) {
 	s := Defaults()
 	s.expanded = map[string]string{Milters: "unix:postseal/milter.sock", Recipient: ""}
 	s.Milters = "$verifier"
-	got := s.Plan(Doors{Milter: "unix:postseal/milter.sock", Policy: "inet:127.0.0.1:8892", DefaultAction: "accept"})
+	got := s.Plan(Listeners{Milter: "unix:postseal/milter.sock", Policy: "inet:127.0.0.1:8892", DefaultAction: "accept"})
 	if len(got) != 1 || got[0].Name != Recipient {
 		t.Errorf("a milter named by a $name is there already: Plan = %+v", got)
 	}
@@ -83,7 +83,7 @@ func TestPlanLineEnds(t *testing.T) {
 		if tt.want != "" {
 			want = []Change{{Name: BareNewline, Old: tt.value, New: tt.want}}
 		}
-		if got := s.Plan(Doors{}); !slices.Equal(got, want) {
+		if got := s.Plan(Listeners{}); !slices.Equal(got, want) {
 			t.Errorf("%q, in main.cf %v: Plan = %+v, want %+v", tt.value, tt.explicit, got, want)
 		}
 	}

@@ -66,7 +66,7 @@ func mainCF(t *testing.T, dir string) string {
 	return string(octets)
 }
 
-var sampleDoors = Doors{Milter: "unix:postseal/milter.sock", Policy: "unix:postseal/policy.sock", DefaultAction: "tempfail"}
+var sampleListeners = Listeners{Milter: "unix:postseal/milter.sock", Policy: "unix:postseal/policy.sock", DefaultAction: "tempfail"}
 
 func TestRead(t *testing.T) {
 	t.Parallel() // postconf waits
@@ -90,7 +90,7 @@ func TestApplyUndo(t *testing.T) {
 	if _, err := s.Undo(t.Context()); !errors.Is(err, ErrNothingToUndo) {
 		t.Errorf("Undo before Apply: %v", err)
 	}
-	backup, err := s.Apply(t.Context(), s.Plan(sampleDoors))
+	backup, err := s.Apply(t.Context(), s.Plan(sampleListeners))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestApplyUndo(t *testing.T) {
 		t.Errorf("backup %s: %q, %v", backup, octets, err)
 	}
 	s = read(t, dir)
-	if !s.Uses(sampleDoors.Milter) || !s.UsesPolicy(sampleDoors.Policy) || len(s.Plan(sampleDoors)) > 0 {
+	if !s.Uses(sampleListeners.Milter) || !s.UsesPolicy(sampleListeners.Policy) || len(s.Plan(sampleListeners)) > 0 {
 		t.Errorf("after Apply: %+v", s)
 	}
 	if kept, err := s.Undo(t.Context()); err != nil || len(kept) > 0 {
@@ -117,11 +117,11 @@ func TestUndoLater(t *testing.T) {
 	t.Parallel() // postconf waits
 	dir := configDir(t)
 	s := read(t, dir)
-	if _, err := s.Apply(t.Context(), s.Plan(Doors{Milter: sampleDoors.Milter, DefaultAction: "accept"})); err != nil {
+	if _, err := s.Apply(t.Context(), s.Plan(Listeners{Milter: sampleListeners.Milter, DefaultAction: "accept"})); err != nil {
 		t.Fatal(err)
 	}
 	s = read(t, dir)
-	if _, err := s.Apply(t.Context(), s.Plan(sampleDoors)); err != nil {
+	if _, err := s.Apply(t.Context(), s.Plan(sampleListeners)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := postconf(t.Context(), dir, "-e", "mydomain = example.net", "smtpd_milters = inet:127.0.0.1:1"); err != nil {

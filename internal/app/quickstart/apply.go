@@ -65,11 +65,11 @@ func (s *Survey) Apply(ctx context.Context) error {
 	if err := s.daemon(ctx, &r, changed); err != nil {
 		return err
 	}
-	doors, err := s.doors()
+	listeners, err := s.listeners()
 	if err != nil {
 		return err
 	}
-	if changes := s.Postfix.Plan(doors); len(changes) > 0 {
+	if changes := s.Postfix.Plan(listeners); len(changes) > 0 {
 		r.Postfix = true
 		if err := s.write(r); err != nil {
 			return err

@@ -102,12 +102,12 @@ func (s *Survey) Plan() []doctor.Finding {
 	} else if string(s.before) != string(s.after) {
 		step("reload the daemon, which listens at "+s.Milter.Address, "it reads the configuration again")
 	}
-	doors, err := s.doors()
+	listeners, err := s.listeners()
 	if err != nil {
 		list = append(list, doctor.Finding{Check: "plan", Level: doctor.Fail, Text: err.Error(), Hint: "set [listen] milter to a socket below " + s.Postfix.QueueDir + "/postseal/ or to HOST:PORT"})
 		return list
 	}
-	for _, c := range s.Postfix.Plan(doors) {
+	for _, c := range s.Postfix.Plan(listeners) {
 		step("set in main.cf: "+c.Name+" = "+c.New, reasons[c.Name])
 	}
 	step("send test messages, and show what becomes of them", "one forgery straight to the milter, one message through Postfix on loopback")
@@ -120,9 +120,9 @@ var reasons = map[string]string{
 	postfix.Protocol:    "below 6 Postfix changes header fields, and signatures with c=simple break",
 }
 
-func (s *Survey) doors() (postfix.Doors, error) {
+func (s *Survey) listeners() (postfix.Listeners, error) {
 	milter, err := s.Postfix.Endpoint(s.Milter.Address)
-	return postfix.Doors{Milter: milter, DefaultAction: "tempfail"}, err
+	return postfix.Listeners{Milter: milter, DefaultAction: "tempfail"}, err
 }
 
 // Test shows what happens to a forgery and to a message on loopback, and the results of doctor.

@@ -36,8 +36,8 @@ const maxField = 4096 // octets of a field that are examined
 // reads the address from the one place where this kind of server writes it (see peerOf). Parse
 // never returns an address that the client chose: if it cannot tell, it returns none.
 func Parse(value []byte) Hop {
-	var room [16]word
-	all := room[:0]
+	var scratch [16]word
+	all := scratch[:0]
 	for w := range words(string(value[:min(len(value), maxField)])) {
 		all = append(all, w)
 	}

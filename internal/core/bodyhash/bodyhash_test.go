@@ -89,7 +89,7 @@ func TestRequestShares(t *testing.T) {
 	}
 }
 
-// FuzzCanonical: pieces and limits do not change a body hash, which agrees with a slow twin.
+// FuzzCanonical: pieces and limits do not change a body hash, which agrees with a slow reference.
 func FuzzCanonical(f *testing.F) {
 	for _, b := range bodies {
 		f.Add(b, uint8(2), uint8(3))

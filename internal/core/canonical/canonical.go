@@ -77,7 +77,7 @@ func Simple(dst []byte, f message.Field) []byte {
 }
 
 // WithoutTag returns f with the value of the tag name, and the white space around it,
-// deleted (RFC 6376 §3.7), appended to the room of dst. Only the tag of exactly that name is
+// deleted (RFC 6376 §3.7), appended to the memory of dst. Only the tag of exactly that name is
 // touched.
 func WithoutTag(dst []byte, f message.Field, name string) message.Field {
 	v := f.Value()

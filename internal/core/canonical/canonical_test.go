@@ -77,8 +77,8 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-// FuzzTwin holds the forms against those of twin, which are by the letter.
-func FuzzTwin(f *testing.F) {
+// FuzzReference compares the forms with those of lab/reference, which follow the letter of the RFC.
+func FuzzReference(f *testing.F) {
 	for _, seed := range []string{"A: X", "B : Y\t\r\n\tZ ", "s:", "S:\r\n ", "S: \x0b \u00a0 x \t", "Subject:  a\r\n \t\r\n  b ", "X:\rY\nZ", "x:  \r\n\r\n", "İ: ſ", "A\t: \r",
 		strings.Repeat("n", 40) + ": " + strings.Repeat("word  ", 20)} {
 		f.Add(seed)

@@ -103,7 +103,7 @@ func TestCoalescePanic(t *testing.T) {
 		return inner(ctx, name, typ)
 	}
 	c := middleware.Coalesce(next)
-	first := middleware.NewLedger(t.Context(), c, resolver.Budget{})
+	first := middleware.NewQueryLog(t.Context(), c, resolver.Budget{})
 	defer first.Close()
 	first.Prefetch("e.test", resolver.TXT)
 	fakedns.Eventually(t, "the question is out", func() bool { return next.Count() == 1 })

@@ -31,10 +31,10 @@ func (s *slow) Lookup(ctx context.Context, name string, t resolver.Type) (resolv
 	}
 }
 
-// TestLedgerInFlight: answers count before they arrive. An account has no more questions in flight
+// TestQueryLogInFlight: answers count before they arrive. An account has no more questions in flight
 // than it has room for the answers of, however many it asks at the same time, and what comes
 // beyond its octets is not kept.
-func TestLedgerInFlight(t *testing.T) {
+func TestQueryLogInFlight(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		budget, size  int
@@ -48,7 +48,7 @@ func TestLedgerInFlight(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &slow{size: tt.size, answer: make(chan struct{})}
-				l := NewLedger(t.Context(), s, resolver.Budget{})
+				l := NewQueryLog(t.Context(), s, resolver.Budget{})
 				a := l.Account(resolver.Budget{Queries: 1000, Bytes: tt.budget})
 				for i := range 100 {
 					a.Prefetch(fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -66,18 +66,18 @@ func TestLedgerInFlight(t *testing.T) {
 					t.Errorf("%d questions were in flight, %d records kept, want %d and %d", s.most.Load(), got, tt.most, tt.records)
 				}
 				if taken := l.Bytes(); taken > tt.budget+100*300 {
-					t.Errorf("the ledger takes %d octets", taken)
+					t.Errorf("the query log takes %d octets", taken)
 				}
 			})
 		})
 	}
 }
 
-// TestLedgerEndsQueued: questions that wait for their turn end with the ledger.
-func TestLedgerEndsQueued(t *testing.T) {
+// TestQueryLogEndsQueued: questions that wait for their turn end with the query log.
+func TestQueryLogEndsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{answer: make(chan struct{})}
-		l := NewLedger(t.Context(), s, resolver.Budget{})
+		l := NewQueryLog(t.Context(), s, resolver.Budget{})
 		for i := range 30 {
 			l.Prefetch(fmt.Sprintf("n%d.test", i), resolver.TXT)
 		}
@@ -90,21 +90,21 @@ func TestLedgerEndsQueued(t *testing.T) {
 	})
 }
 
-// TestLedgersInFlight: with many messages at the same time each has fewer questions in flight, so that not
+// TestQueryLogsInFlight: with many messages at the same time each has fewer questions in flight, so that not
 // every question has a goroutine that waits for its turn. All are answered.
-func TestLedgersInFlight(t *testing.T) {
-	const ledgers, questions = 600, 10
+func TestQueryLogsInFlight(t *testing.T) {
+	const logs, questions = 600, 10
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{answer: make(chan struct{})}
-		all := make([]*Ledger, ledgers)
+		all := make([]*QueryLog, logs)
 		for i := range all {
-			all[i] = NewLedger(t.Context(), s, resolver.Budget{})
+			all[i] = NewQueryLog(t.Context(), s, resolver.Budget{})
 			for j := range questions {
 				all[i].Prefetch(fmt.Sprintf("n%d.m%d.test", j, i), resolver.TXT)
 			}
 		}
 		synctest.Wait()
-		if got, most := int(s.flying.Load()), crowd+ledgers*crowdedInFlight; got < crowd || got > most {
+		if got, most := int(s.flying.Load()), crowd+logs*crowdedInFlight; got < crowd || got > most {
 			t.Errorf("%d questions are in flight, want at most %d", got, most)
 		}
 		close(s.answer)

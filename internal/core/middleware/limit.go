@@ -52,7 +52,7 @@ type slots struct {
 
 // share is what a bound holds for; one of its fields is set.
 type share struct {
-	message      *Ledger
+	message      *QueryLog
 	client       netip.Prefix
 	organization string
 }

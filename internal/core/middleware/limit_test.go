@@ -61,9 +61,9 @@ func TestLimitShares(t *testing.T) {
 			n := 8 + r.IntN(100)
 			c := &countingShares{of: map[share]int{}, n: n, r: rand.New(rand.NewPCG(seed, 17))}
 			l := NewLimit(c, n)
-			messages := make([]*Ledger, 12)
+			messages := make([]*QueryLog, 12)
 			for i := range messages {
-				messages[i] = new(Ledger)
+				messages[i] = new(QueryLog)
 			}
 			var work sync.WaitGroup
 			for range 1500 {

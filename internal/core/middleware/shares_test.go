@@ -66,7 +66,7 @@ func TestSlotsAreShared(t *testing.T) {
 				for i := range 40 {
 					all.Go(func() {
 						for n := 0; ctx.Err() == nil; n++ {
-							l := middleware.NewLedger(ctx, limit, resolver.Budget{})
+							l := middleware.NewQueryLog(ctx, limit, resolver.Budget{})
 							l.For(netip.MustParseAddr(tt.network(i)))
 							for j := range 10 {
 								l.Prefetch(fmt.Sprintf("s%d._domainkey.%s", n, tt.domain(i, j)), resolver.TXT)
@@ -78,7 +78,7 @@ func TestSlotsAreShared(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second)
 				for i := range 100 {
-					l := middleware.NewLedger(t.Context(), limit, resolver.Budget{})
+					l := middleware.NewQueryLog(t.Context(), limit, resolver.Budget{})
 					l.For(netip.MustParseAddr("198.51.100.1"))
 					began := time.Now()
 					if _, err := l.PolicyAccount(resolver.Budget{}, 0).Lookup(t.Context(), fmt.Sprintf("_dmarc.honest%d.test", i), resolver.TXT); err != nil || time.Since(began) > 30*time.Millisecond {

@@ -6,9 +6,9 @@ import (
 )
 
 // source says for whom a question is asked, so that a Limit can share its slots. It goes with
-// the context, since the resolvers between a Ledger and a Limit have no use for it.
+// the context, since the resolvers between a QueryLog and a Limit have no use for it.
 type source struct {
-	message *Ledger
+	message *QueryLog
 	client  netip.Prefix // of the SMTP client, the zero Prefix when it is not known
 	policy  bool         // the question is one of DMARC
 }

@@ -37,8 +37,8 @@ type Field struct {
 	Copied          string      // z=, as it stands
 	BText           string      // b=, as it stands
 
-	octets [sha256.Size + 256]byte // room of BodyHash, and of B up to RSA-2048
-	names  [16]string              // room of Names
+	octets [sha256.Size + 256]byte // memory of BodyHash, and of B up to RSA-2048
+	names  [16]string              // memory of Names
 }
 
 // SyntaxError says where and why a field or a key record cannot be used.
@@ -64,8 +64,8 @@ func ParseSignature(value string) (*Field, error) {
 // Parse is ParseSignature into an empty s.
 func (s *Field) Parse(value string) *SyntaxError {
 	s.Length, s.Timestamp, s.Expiration = bodyhash.NoLimit, -1, -1
-	var room [tagvalue.Usual]tagvalue.Tag
-	tags, err := tagvalue.Append(room[:0], value)
+	var scratch [tagvalue.Usual]tagvalue.Tag
+	tags, err := tagvalue.Append(scratch[:0], value)
 	if err != nil {
 		return &SyntaxError{err.Offset, Malformed, err.Msg}
 	}
@@ -243,8 +243,8 @@ func (s *Field) complete(tags []tagvalue.Tag, required []string) *SyntaxError {
 
 // fieldNames reads hdr-name *( [FWS] ":" [FWS] hdr-name ) in lower case (RFC 6376 §3.5 h=).
 func fieldNames(names []string, value string) ([]string, bool) {
-	var room [512]byte
-	list := room[:0] // without white space
+	var scratch [512]byte
+	list := scratch[:0] // without white space
 	count := 1
 	empty, ended := true, false // the name at hand: nothing of it yet, white space after it
 	for i := range len(value) {
@@ -283,11 +283,11 @@ func fieldNames(names []string, value string) ([]string, bool) {
 	return names, true
 }
 
-// decodeBase64 decodes base64string (RFC 6376 §2.10) into the room of dst: white space means
+// decodeBase64 decodes base64string (RFC 6376 §2.10) into the memory of dst: white space means
 // nothing, and up to two "=" at the end may be there or not.
 func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
-	var room [512]byte // enough for RSA-2048
-	digits := room[:0]
+	var scratch [512]byte // enough for RSA-2048
+	digits := scratch[:0]
 	for i := 0; i < len(value); i++ {
 		start := i
 		for i < len(value) && !tagvalue.IsFWS(value[i]) {

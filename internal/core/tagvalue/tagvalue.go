@@ -86,7 +86,7 @@ func Parse(s string) ([]Tag, error) {
 // Usual is how many tags a list has at most, most often.
 const Usual = 12
 
-// Append is Parse into the room of tags, which is empty. Its error is nil or what Parse
+// Append is Parse into the memory of tags, which is empty. Its error is nil or what Parse
 // returns.
 func Append(tags []Tag, s string) ([]Tag, *Error) {
 	rest := strings.TrimSuffix(strings.TrimRight(s, fws), ";")

@@ -1,4 +1,4 @@
-// Package middleware has what stands between the evaluators and a resolver: the ledger of one
+// Package middleware has what stands between the evaluators and a resolver: the query log of one
 // transaction with its budgets, questions that are asked once for all who wait, the limit of those
 // that are outstanding, and the breaker for a resolver that does not answer.
 package middleware
@@ -19,10 +19,10 @@ import (
 // contains records, so that no domain is flooded with queries for names that do not exist.
 const maxUnanswered = 40
 
-// Ledger is the view that one transaction has of the DNS: each distinct question is
+// QueryLog is the view that one transaction has of the DNS: each distinct question is
 // asked once, counted against the budget of the check that asks, and kept as evidence. It is safe
 // for concurrent use and must be closed.
-type Ledger struct {
+type QueryLog struct {
 	next   resolver.Resolver
 	peeker Peeker // next, when it can peek
 	own    Account
@@ -50,7 +50,7 @@ type question struct {
 	t    resolver.Type
 }
 
-// entry is a question of a ledger. done is nil when the outcome was known at once; else the
+// entry is a question of a query log. done is nil when the outcome was known at once; else the
 // outcome may be read once done is closed.
 type entry struct {
 	question
@@ -60,14 +60,14 @@ type entry struct {
 	took   time.Duration
 	began  time.Duration
 	done   chan struct{}
-	asked  bool // it is in flight, or was; under Ledger.mu
+	asked  bool // it is in flight, or was; under QueryLog.mu
 }
 
-// NewLedger begins the ledger of one transaction. Questions in flight end with ctx, with
+// NewQueryLog begins the query log of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
-func NewLedger(ctx context.Context, next resolver.Resolver, budget resolver.Budget) *Ledger {
-	l := &Ledger{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
-	l.own = Account{ledger: l, budget: OrDefault(budget)}
+func NewQueryLog(ctx context.Context, next resolver.Resolver, budget resolver.Budget) *QueryLog {
+	l := &QueryLog{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
+	l.own = Account{log: l, budget: OrDefault(budget)}
 	l.peeker, _ = next.(Peeker)
 	return l
 }
@@ -78,15 +78,15 @@ func OrDefault(b resolver.Budget) resolver.Budget {
 	return b
 }
 
-// Account is the view that one check has of a Ledger: it has its own budget, so that no check
+// Account is the view that one check has of a QueryLog: it has its own budget, so that no check
 // can spend what another needs. What one check asked costs the others nothing.
 type Account struct {
-	ledger *Ledger
+	log    *QueryLog
 	budget resolver.Budget
 	answer int // octets of one answer, of which a larger one has no records; 0 sets no such bound
 	policy bool
 
-	// Under ledger.mu:
+	// Under log.mu:
 	ctx          context.Context // of its questions, made for the first
 	asked, bytes int
 	running      int      // questions in flight
@@ -94,14 +94,14 @@ type Account struct {
 }
 
 // Account begins a check with a budget of its own.
-func (l *Ledger) Account(b resolver.Budget) *Account {
-	return &Account{ledger: l, budget: OrDefault(b)}
+func (l *QueryLog) Account(b resolver.Budget) *Account {
+	return &Account{log: l, budget: OrDefault(b)}
 }
 
 // PolicyAccount is Account for the policies of authors: a Limit keeps slots for their questions,
 // and the bound of questions below one registered domain is not for them. An answer whose records take
 // more than a number of octets has none; 0 sets no such bound.
-func (l *Ledger) PolicyAccount(b resolver.Budget, answer int) *Account {
+func (l *QueryLog) PolicyAccount(b resolver.Budget, answer int) *Account {
 	a := l.Account(b)
 	a.policy, a.answer = true, answer
 	return a
@@ -109,11 +109,11 @@ func (l *Ledger) PolicyAccount(b resolver.Budget, answer int) *Account {
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
 func (a *Account) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
-	return a.ledger.wait(ctx, a.ledger.begin(name, t, a), name, t)
+	return a.log.wait(ctx, a.log.begin(name, t, a), name, t)
 }
 
 // Prefetch implements Prefetcher.
-func (a *Account) Prefetch(name string, t resolver.Type) { a.ledger.begin(name, t, a) }
+func (a *Account) Prefetch(name string, t resolver.Type) { a.log.begin(name, t, a) }
 
 // Peek implements Peeker: it knows what was asked before and what the next resolver knows, which
 // then counts as asked.
@@ -122,7 +122,7 @@ func (a *Account) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
 	if !valid {
 		return resolver.Answer{NXDomain: true}, true
 	}
-	l, q := a.ledger, question{name, t}
+	l, q := a.log, question{name, t}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.find(q)
@@ -137,21 +137,21 @@ func (a *Account) Peek(name string, t resolver.Type) (resolver.Answer, bool) {
 
 // Asked returns how many distinct questions a was the first to ask.
 func (a *Account) Asked() int {
-	a.ledger.mu.Lock()
-	defer a.ledger.mu.Unlock()
+	a.log.mu.Lock()
+	defer a.log.mu.Unlock()
 	return a.asked
 }
 
 // For names the SMTP client whose message the questions are for, so that a Limit can share its
 // slots among clients. It is called before the first question.
-func (l *Ledger) For(client netip.Addr) { l.client = NetworkOf(client) }
+func (l *QueryLog) For(client netip.Addr) { l.client = NetworkOf(client) }
 
 // usualQuestions is what an ordinary message asks; up to here a search takes less time than a
 // map.
 const usualQuestions = 16
 
 // find returns the entry of a question, nil when it was not asked. The lock is held.
-func (l *Ledger) find(q question) *entry {
+func (l *QueryLog) find(q question) *entry {
 	if l.index != nil {
 		return l.index[q]
 	}
@@ -164,14 +164,14 @@ func (l *Ledger) find(q question) *entry {
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
-func (l *Ledger) Prefetch(name string, t resolver.Type) { l.begin(name, t, &l.own) }
+func (l *QueryLog) Prefetch(name string, t resolver.Type) { l.begin(name, t, &l.own) }
 
 // Lookup implements Resolver. A question over the budget fails with kind OverBudget.
-func (l *Ledger) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
+func (l *QueryLog) Lookup(ctx context.Context, name string, t resolver.Type) (resolver.Answer, error) {
 	return l.wait(ctx, l.begin(name, t, &l.own), name, t)
 }
 
-func (l *Ledger) wait(ctx context.Context, e *entry, name string, t resolver.Type) (resolver.Answer, error) {
+func (l *QueryLog) wait(ctx context.Context, e *entry, name string, t resolver.Type) (resolver.Answer, error) {
 	if e.known() {
 		return e.answer, e.err
 	}
@@ -199,7 +199,7 @@ func (e *entry) known() bool {
 }
 
 // add makes an entry for a question that has none. The lock is held.
-func (l *Ledger) add(q question) *entry {
+func (l *QueryLog) add(q question) *entry {
 	e := &entry{question: q, began: time.Since(l.start)}
 	l.order = append(l.order, e)
 	switch {
@@ -215,7 +215,7 @@ func (l *Ledger) add(q question) *entry {
 }
 
 // peek answers a question from what next knows, nil when it does not. The lock is held.
-func (l *Ledger) peek(q question, a *Account) *entry {
+func (l *QueryLog) peek(q question, a *Account) *entry {
 	if l.peeker == nil {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (l *Ledger) peek(q question, a *Account) *entry {
 }
 
 // keep stores the answer to e, unless it is more than a may have. The lock is held.
-func (l *Ledger) keep(e *entry, answer resolver.Answer, a *Account) {
+func (l *QueryLog) keep(e *entry, answer resolver.Answer, a *Account) {
 	size := bytesOf(&answer)
 	switch {
 	case a.answer > 0 && size > a.answer:
@@ -246,13 +246,13 @@ func (l *Ledger) keep(e *entry, answer resolver.Answer, a *Account) {
 
 // refuses reports whether a question is over the budget of a, or beyond what one message asks
 // below one registered domain. The lock is held.
-func (l *Ledger) refuses(q question, a *Account) bool {
+func (l *QueryLog) refuses(q question, a *Account) bool {
 	return l.closed || a.asked >= a.budget.Queries || !a.policy && len(l.order) >= maxUnanswered && l.unanswered(q.name) >= maxUnanswered
 }
 
 // unanswered counts the questions below the registered domain of a name; 0 once one of their
 // answers held records. The lock is held.
-func (l *Ledger) unanswered(name string) int {
+func (l *QueryLog) unanswered(name string) int {
 	org, n := dnsdata.Organization(name), 0
 	for _, e := range l.order {
 		if e.org == "" {
@@ -269,7 +269,7 @@ func (l *Ledger) unanswered(name string) int {
 	return n
 }
 
-func (l *Ledger) begin(name string, t resolver.Type, a *Account) *entry {
+func (l *QueryLog) begin(name string, t resolver.Type, a *Account) *entry {
 	name, valid := dnsdata.Canonical(name)
 	q := question{name, t}
 	if !valid {
@@ -316,15 +316,15 @@ func (a *Account) mayAsk() bool {
 // work asks one question after the other until none waits, or no more may be in flight.
 func (a *Account) work(e *entry) {
 	for e != nil {
-		a.ledger.ask(e, a)
+		a.log.ask(e, a)
 		e = a.next()
 	}
 }
 
 // next is the question whose turn it is after one was answered, nil when there is none.
 func (a *Account) next() *entry {
-	a.ledger.mu.Lock()
-	defer a.ledger.mu.Unlock()
+	a.log.mu.Lock()
+	defer a.log.mu.Unlock()
 	a.running--
 	allInFlight.Add(-1)
 	if len(a.queue) == 0 || !a.mayAsk() {
@@ -339,7 +339,7 @@ func (a *Account) next() *entry {
 }
 
 // context is that of the questions in flight. The lock is held.
-func (l *Ledger) context() context.Context {
+func (l *QueryLog) context() context.Context {
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(l.parent)
 		l.bind()
@@ -349,7 +349,7 @@ func (l *Ledger) context() context.Context {
 
 // Within makes ctx, and the end of a time from now on, a Cancel. Nothing is set up for it as
 // long as no question is in flight: what is known takes no time.
-func (l *Ledger) Within(ctx context.Context, d time.Duration) {
+func (l *QueryLog) Within(ctx context.Context, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.within, l.limit = ctx, d
@@ -359,7 +359,7 @@ func (l *Ledger) Within(ctx context.Context, d time.Duration) {
 }
 
 // bind watches what Within has set. The lock is held.
-func (l *Ledger) bind() {
+func (l *QueryLog) bind() {
 	if l.within == nil || l.timer != nil {
 		return
 	}
@@ -368,7 +368,7 @@ func (l *Ledger) bind() {
 }
 
 // Cancel ends the queries in flight; later queries without a known answer fail.
-func (l *Ledger) Cancel() {
+func (l *QueryLog) Cancel() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.canceled = true
@@ -377,7 +377,7 @@ func (l *Ledger) Cancel() {
 	}
 }
 
-func (l *Ledger) ask(e *entry, a *Account) {
+func (l *QueryLog) ask(e *entry, a *Account) {
 	defer close(e.done)
 	start := time.Now()
 	ctx := a.ctx // made before the entry was, and never changed
@@ -397,7 +397,7 @@ func (l *Ledger) ask(e *entry, a *Account) {
 }
 
 // lookup turns a panic of the resolver into a failure of this one question.
-func (l *Ledger) lookup(ctx context.Context, e *entry) (a resolver.Answer, err error) {
+func (l *QueryLog) lookup(ctx context.Context, e *entry) (a resolver.Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &resolver.Error{Name: e.name, Type: e.t, Kind: resolver.ServFail, Err: fmt.Errorf("panic: %v", p)}
@@ -407,14 +407,14 @@ func (l *Ledger) lookup(ctx context.Context, e *entry) (a resolver.Answer, err e
 }
 
 // Queries returns the number of distinct questions so far.
-func (l *Ledger) Queries() int {
+func (l *QueryLog) Queries() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.order)
 }
 
 // Stale returns how many answers so far were beyond their TTL, see CacheOptions.Stale.
-func (l *Ledger) Stale() int {
+func (l *QueryLog) Stale() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
@@ -427,7 +427,7 @@ func (l *Ledger) Stale() int {
 }
 
 // Close ends what is in flight and waits for it. Later questions fail with kind OverBudget.
-func (l *Ledger) Close() {
+func (l *QueryLog) Close() {
 	l.mu.Lock()
 	l.closed = true
 	if l.cancel != nil {
@@ -443,7 +443,7 @@ func (l *Ledger) Close() {
 
 // Exchanges returns the questions in the order in which they were first asked; those still in
 // flight are left out.
-func (l *Ledger) Exchanges() []resolver.Exchange {
+func (l *QueryLog) Exchanges() []resolver.Exchange {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := make([]resolver.Exchange, 0, len(l.order))
@@ -455,9 +455,9 @@ func (l *Ledger) Exchanges() []resolver.Exchange {
 	return all
 }
 
-// Bytes returns what the ledger takes in memory, an estimate: its questions, those in flight with what
+// Bytes returns what the query log takes in memory, an estimate: its questions, those in flight with what
 // asks them, the answers, and what is made of them.
-func (l *Ledger) Bytes() int {
+func (l *QueryLog) Bytes() int {
 	const fixed, asking = 256, 16 << 10 // of an entry, of a question in flight
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,9 +16,9 @@ import (
 	"postseal/resolver"
 )
 
-func TestLedgerAsksOnce(t *testing.T) {
+func TestQueryLogAsksOnce(t *testing.T) {
 	next := fakedns.Static(time.Minute)
-	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
+	l := middleware.NewQueryLog(t.Context(), next, resolver.Budget{})
 	defer l.Close()
 	l.Prefetch("E.test.", resolver.TXT)
 	var work sync.WaitGroup
@@ -45,11 +45,11 @@ func TestLedgerAsksOnce(t *testing.T) {
 	}
 }
 
-// TestLedgerImpossibleName: no sender can spend the budget, or force a failure, with
+// TestQueryLogImpossibleName: no sender can spend the budget, or force a failure, with
 // names that cannot exist.
-func TestLedgerImpossibleName(t *testing.T) {
+func TestQueryLogImpossibleName(t *testing.T) {
 	next := fakedns.Static(time.Minute)
-	l := middleware.NewLedger(t.Context(), next, resolver.Budget{Queries: 1})
+	l := middleware.NewQueryLog(t.Context(), next, resolver.Budget{Queries: 1})
 	defer l.Close()
 	for range 3 {
 		if a, err := l.Lookup(t.Context(), "a..test", resolver.TXT); err != nil || !a.NXDomain {
@@ -61,9 +61,9 @@ func TestLedgerImpossibleName(t *testing.T) {
 	}
 }
 
-func TestLedgerBudget(t *testing.T) {
+func TestQueryLogBudget(t *testing.T) {
 	next := fakedns.Static(time.Minute)
-	l := middleware.NewLedger(t.Context(), next, resolver.Budget{Queries: 3})
+	l := middleware.NewQueryLog(t.Context(), next, resolver.Budget{Queries: 3})
 	defer l.Close()
 	for i := range 5 {
 		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -79,7 +79,7 @@ func TestLedgerBudget(t *testing.T) {
 	}
 
 	next = fakedns.Static(time.Minute)
-	l = middleware.NewLedger(t.Context(), next, resolver.Budget{Bytes: 300})
+	l = middleware.NewQueryLog(t.Context(), next, resolver.Budget{Bytes: 300})
 	defer l.Close()
 	for i := range 4 {
 		_, err := l.Lookup(t.Context(), fmt.Sprintf("n%d.test", i), resolver.TXT)
@@ -89,9 +89,9 @@ func TestLedgerBudget(t *testing.T) {
 	}
 }
 
-func TestLedgerContext(t *testing.T) {
+func TestQueryLogContext(t *testing.T) {
 	next := fakedns.Held(nil)
-	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
+	l := middleware.NewQueryLog(t.Context(), next, resolver.Budget{})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err := l.Lookup(ctx, "e.test", resolver.TXT)
@@ -114,14 +114,14 @@ func TestLedgerContext(t *testing.T) {
 	}
 }
 
-// TestLedgerWarm: what a cache knows needs no goroutine, and is still counted and kept.
-func TestLedgerWarm(t *testing.T) {
+// TestQueryLogWarm: what a cache knows needs no goroutine, and is still counted and kept.
+func TestQueryLogWarm(t *testing.T) {
 	next := fakedns.Static(time.Minute)
 	cache := resolver.NewCache(next, resolver.CacheOptions{})
 	if _, err := cache.Lookup(t.Context(), "e.test", resolver.TXT); err != nil {
 		t.Fatal(err)
 	}
-	l := middleware.NewLedger(t.Context(), cache, resolver.Budget{})
+	l := middleware.NewQueryLog(t.Context(), cache, resolver.Budget{})
 	defer l.Close()
 	if a, err := l.Lookup(t.Context(), "e.test", resolver.TXT); err != nil || memo.Of(a) == (memo.Ref{}) {
 		t.Errorf("Lookup = %+v, %v", a, err)
@@ -131,12 +131,12 @@ func TestLedgerWarm(t *testing.T) {
 	}
 }
 
-// TestLedgerWithin: the time and the context of Within end what is in flight and what is
+// TestQueryLogWithin: the time and the context of Within end what is in flight and what is
 // asked later, but hide no answer that is known.
-func TestLedgerWithin(t *testing.T) {
-	for name, bound := range map[string]func(l *middleware.Ledger, end context.CancelFunc, ctx context.Context){
-		"time": func(l *middleware.Ledger, _ context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Minute) },
-		"context": func(l *middleware.Ledger, end context.CancelFunc, ctx context.Context) {
+func TestQueryLogWithin(t *testing.T) {
+	for name, bound := range map[string]func(l *middleware.QueryLog, end context.CancelFunc, ctx context.Context){
+		"time": func(l *middleware.QueryLog, _ context.CancelFunc, ctx context.Context) { l.Within(ctx, time.Minute) },
+		"context": func(l *middleware.QueryLog, end context.CancelFunc, ctx context.Context) {
 			l.Within(ctx, time.Hour)
 			end()
 		},
@@ -146,7 +146,7 @@ func TestLedgerWithin(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					l := middleware.NewLedger(t.Context(), silent{}, resolver.Budget{})
+					l := middleware.NewQueryLog(t.Context(), silent{}, resolver.Budget{})
 					defer l.Close()
 					if before {
 						l.Prefetch("e.test", resolver.TXT)
@@ -179,8 +179,8 @@ func (silent) Lookup(ctx context.Context, _ string, _ resolver.Type) (resolver.A
 // that no name is asked twice, and one that cannot exist is a void lookup everywhere.
 func TestOneFormOfAName(t *testing.T) {
 	chains := map[string]func(r resolver.Resolver) resolver.Resolver{
-		"ledger": func(r resolver.Resolver) resolver.Resolver {
-			return middleware.NewLedger(t.Context(), r, resolver.Budget{})
+		"query log": func(r resolver.Resolver) resolver.Resolver {
+			return middleware.NewQueryLog(t.Context(), r, resolver.Budget{})
 		},
 		"cache":     func(r resolver.Resolver) resolver.Resolver { return resolver.NewCache(r, resolver.CacheOptions{}) },
 		"coalesced": func(r resolver.Resolver) resolver.Resolver { return middleware.Coalesce(r) },
@@ -189,7 +189,7 @@ func TestOneFormOfAName(t *testing.T) {
 			return middleware.NewBreaker(r, middleware.BreakerOptions{})
 		},
 		"all": func(r resolver.Resolver) resolver.Resolver {
-			return middleware.NewLedger(t.Context(), resolver.NewCache(middleware.Coalesce(middleware.NewLimit(r, 1)), resolver.CacheOptions{}), resolver.Budget{})
+			return middleware.NewQueryLog(t.Context(), resolver.NewCache(middleware.Coalesce(middleware.NewLimit(r, 1)), resolver.CacheOptions{}), resolver.Budget{})
 		},
 	}
 	for name, chain := range chains {
@@ -221,7 +221,7 @@ func TestOldMessage(t *testing.T) {
 	now := fakedns.NewClock()
 	next := fakedns.Static(time.Minute)
 	cache := resolver.NewCache(next, resolver.CacheOptions{Now: now.Now})
-	old := middleware.NewLedger(t.Context(), cache, resolver.Budget{})
+	old := middleware.NewQueryLog(t.Context(), cache, resolver.Budget{})
 	defer old.Close()
 	now.Advance(time.Hour)
 	fakedns.Ask(t, cache, "e.test", resolver.TXT)
@@ -236,7 +236,7 @@ func TestOldMessage(t *testing.T) {
 // TestAccounts: what one check spends is missed by no other, and what one asked is free for all.
 func TestAccounts(t *testing.T) {
 	next := fakedns.Static(time.Minute)
-	l := middleware.NewLedger(t.Context(), next, resolver.Budget{})
+	l := middleware.NewQueryLog(t.Context(), next, resolver.Budget{})
 	defer l.Close()
 	one, other := l.Account(resolver.Budget{Queries: 2}), l.Account(resolver.Budget{Queries: 1})
 	for i := range 4 {
@@ -268,7 +268,7 @@ func TestUnanswered(t *testing.T) {
 		{"other domains", fakedns.Absent(time.Minute), "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := middleware.NewLedger(t.Context(), tt.next, resolver.Budget{})
+			l := middleware.NewQueryLog(t.Context(), tt.next, resolver.Budget{})
 			defer l.Close()
 			for i := range 100 {
 				name := fmt.Sprintf("a%d.%s", i, tt.domain)
