@@ -22,9 +22,9 @@ import (
 	"crypto/rsa"
 
 	"postseal"
+	"postseal/internal/core/dnszone"
 	"postseal/lab/reference"
 	mail "postseal/message"
-	"postseal/resolver/dnstest"
 )
 
 // attack is one worst case: a message whose shape is the work.
@@ -57,7 +57,7 @@ var hugeKey = sync.OnceValue(func() string {
 	return base64.StdEncoding.EncodeToString(der)
 })
 
-var worstZone = sync.OnceValue(func() *dnstest.Zone {
+var worstZone = sync.OnceValue(func() *dnszone.Zone {
 	var z strings.Builder
 	z.WriteString("$TTL 60\n_dmarc.victim.test. TXT \"v=DMARC1; p=reject\"\n66.113.0.203.in-addr.arpa. PTR h.evil.test.\nh.evil.test. A 203.0.113.66\n")
 	z.WriteString("*._domainkey.evil.test. TXT " + reference.TXT("v=DKIM1; p="+hugeKey()) + "\n")
@@ -71,7 +71,7 @@ var worstZone = sync.OnceValue(func() *dnstest.Zone {
 		fmt.Fprintf(&z, "m%d.evil.test. TXT %s\n", i, reference.TXT(fmt.Sprintf("v=spf1 exists:%s.e%d.evil.test include:m%d.evil.test -all", macro, i, i+1)))
 	}
 	z.WriteString("*.e0.evil.test. A 127.0.0.2\n")
-	zone, err := dnstest.Parse(z.String())
+	zone, err := dnszone.Parse(z.String())
 	if err != nil {
 		panic(err)
 	}
