@@ -40,9 +40,6 @@ func forgedFields(h *message.Header, ids []string, genuine func(i int) bool) []H
 	var instances map[string]int // by name, from the first field on, once one is forged
 	for i := range h.Len() {
 		f := h.At(i)
-		if !mayBeForged(f.Raw) {
-			continue
-		}
 		isForged := authres.Forged(f, ids) && !genuine(i)
 		if isForged && instances == nil {
 			instances = countNames(h, i)
@@ -97,34 +94,19 @@ func (l *lateFields) highestFirst() []HeaderRef {
 	return refs
 }
 
-// countNames counts the first n fields that may be forged, by name.
+// countNames counts the first n fields by name.
 func countNames(h *message.Header, n int) map[string]int {
 	counts := map[string]int{}
 	for i := range n {
-		if f := h.At(i); mayBeForged(f.Raw) {
-			counts[strings.ToLower(string(f.Name()))]++
-		}
+		counts[strings.ToLower(string(h.At(i).Name()))]++
 	}
 	return counts
-}
-
-// mayBeForged is a cheap first look: the names that authres.Forged knows begin with
-// these letters.
-func mayBeForged(raw []byte) bool {
-	switch raw[0] {
-	case 'a', 'A', 'r', 'R', 'x', 'X':
-		return true
-	}
-	return false
 }
 
 // verdictField is the Authentication-Results field on its way.
 type verdictField struct {
 	authres.Field
 	properties []authres.Property // of all results
-
-	usualResults    [5]authres.Result // what one signature takes
-	usualProperties [9]authres.Property
 }
 
 func (f *verdictField) result(method, value string) *authres.Result {
@@ -150,7 +132,7 @@ const maxSignatures = 20
 // DMARC comes first: a reader that stops early has read what counts.
 func (f *verdictField) fill(r *Report, id string) {
 	f.AuthservID = id
-	f.Results, f.properties = f.usualResults[:0], f.usualProperties[:0]
+	f.Results, f.properties = make([]authres.Result, 0, 4+len(r.DKIM)), make([]authres.Property, 0, 5+4*len(r.DKIM))
 	f.dmarc(r)
 	f.spf(r)
 	f.signatures(r)

@@ -209,7 +209,7 @@ func (x *Validation) hash(h *message.Header) {
 			chain.Write(buf)
 		}
 		own := h.At(s.index[seal])
-		buf = canonical.Relaxed(buf[:0], canonical.WithoutTag(nil, own, "b"))
+		buf = canonical.Relaxed(buf[:0], canonical.WithoutTag(own, "b"))
 		s.digests[seal] = sumWith(chain, buf[:len(buf)-2])
 		buf = canonical.Relaxed(buf[:0], own)
 		chain.Write(buf)

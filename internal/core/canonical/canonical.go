@@ -77,9 +77,8 @@ func Simple(dst []byte, f message.Field) []byte {
 }
 
 // WithoutTag returns f with the value of the tag name, and the white space around it,
-// deleted (RFC 6376 §3.7), appended to the memory of dst. Only the tag of exactly that name is
-// touched.
-func WithoutTag(dst []byte, f message.Field, name string) message.Field {
+// deleted (RFC 6376 §3.7). Only the tag of exactly that name is touched.
+func WithoutTag(f message.Field, name string) message.Field {
 	v := f.Value()
 	for start := 0; start <= len(v); {
 		end := bytes.IndexByte(v[start:], ';')
@@ -90,9 +89,7 @@ func WithoutTag(dst []byte, f message.Field, name string) message.Field {
 		}
 		if equals := bytes.IndexByte(v[start:end], '='); equals >= 0 && isName(v[start:start+equals], name) {
 			offset := f.Colon + 1
-			raw := append(dst[:0], f.Raw[:offset+start+equals+1]...)
-			raw = append(raw, f.Raw[offset+end:]...)
-			return message.Field{Raw: raw, Colon: f.Colon}
+			return message.Field{Raw: slices.Concat(f.Raw[:offset+start+equals+1], f.Raw[offset+end:]), Colon: f.Colon}
 		}
 		start = end + 1
 	}

@@ -46,7 +46,7 @@ func TestWithoutTag(t *testing.T) {
 		"S: \r\n b=1; b=2":               "S: \r\n b=; b=2",
 		"S: a=b; \r\n\tb\r\n\t=1":        "S: a=b; \r\n\tb\r\n\t=",
 	} {
-		if got := string(WithoutTag(nil, field(in), "b").Raw); got != want {
+		if got := string(WithoutTag(field(in), "b").Raw); got != want {
 			t.Errorf("WithoutTag(%q) = %q, want %q", in, got, want)
 		}
 	}

@@ -35,7 +35,7 @@ type QueryLog struct {
 	ctx    context.Context // of the questions in flight, made for the first
 	cancel context.CancelFunc
 	order  []*entry
-	index  map[question]*entry // once there are more than usualQuestions
+	index  map[question]*entry
 	closed bool
 
 	canceled bool
@@ -66,7 +66,7 @@ type entry struct {
 // NewQueryLog begins the query log of one transaction. Questions in flight end with ctx, with
 // Cancel or with Close.
 func NewQueryLog(ctx context.Context, next resolver.Resolver, budget resolver.Budget) *QueryLog {
-	l := &QueryLog{next: next, parent: ctx, start: time.Now(), order: make([]*entry, 0, usualQuestions)}
+	l := &QueryLog{next: next, parent: ctx, start: time.Now(), index: map[question]*entry{}}
 	l.own = Account{log: l, budget: OrDefault(budget)}
 	l.peeker, _ = next.(Peeker)
 	return l
@@ -146,21 +146,9 @@ func (a *Account) Asked() int {
 // slots among clients. It is called before the first question.
 func (l *QueryLog) For(client netip.Addr) { l.client = NetworkOf(client) }
 
-// usualQuestions is what an ordinary message asks; up to here a search takes less time than a
-// map.
-const usualQuestions = 16
-
 // find returns the entry of a question, nil when it was not asked. The lock is held.
 func (l *QueryLog) find(q question) *entry {
-	if l.index != nil {
-		return l.index[q]
-	}
-	for _, e := range l.order {
-		if e.question == q {
-			return e
-		}
-	}
-	return nil
+	return l.index[q]
 }
 
 // Prefetch asks a question in the background, unless it was asked before.
@@ -202,15 +190,7 @@ func (e *entry) known() bool {
 func (l *QueryLog) add(q question) *entry {
 	e := &entry{question: q, began: time.Since(l.start)}
 	l.order = append(l.order, e)
-	switch {
-	case l.index != nil:
-		l.index[q] = e
-	case len(l.order) > usualQuestions:
-		l.index = make(map[question]*entry)
-		for _, e := range l.order {
-			l.index[e.question] = e
-		}
-	}
+	l.index[q] = e
 	return e
 }
 

@@ -11,15 +11,13 @@ import (
 // HeaderDigest hashes the signed fields, then the signature itself, own, without its b=
 // value and without a last CRLF (RFC 6376 §3.7). fields must not hand out own.
 func (s *Field) HeaderDigest(fields *canonical.Selection, own message.Field) [sha256.Size]byte {
-	var scratch [4 << 10]byte // of more than it, the header section is the bound
-	buf := scratch[:0]
+	buf := make([]byte, 0, 1<<10)
 	for _, name := range s.Names {
 		if f, ok := fields.Next(name); ok { // a name without a field is the null string (RFC 6376 §5.4)
 			buf = s.appendField(buf, f)
 		}
 	}
-	var ownScratch [1 << 10]byte
-	buf = s.appendField(buf, canonical.WithoutTag(ownScratch[:0], own, "b"))
+	buf = s.appendField(buf, canonical.WithoutTag(own, "b"))
 	return sha256.Sum256(buf[:len(buf)-2])
 }
 

@@ -4,7 +4,6 @@
 package signature
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -36,9 +35,6 @@ type Field struct {
 	Expiration      int64       // x=, -1 without one
 	Copied          string      // z=, as it stands
 	BText           string      // b=, as it stands
-
-	octets [sha256.Size + 256]byte // memory of BodyHash, and of B up to RSA-2048
-	names  [16]string              // memory of Names
 }
 
 // SyntaxError says where and why a field or a key record cannot be used.
@@ -64,10 +60,10 @@ func ParseSignature(value string) (*Field, error) {
 // Parse is ParseSignature into an empty s.
 func (s *Field) Parse(value string) *SyntaxError {
 	s.Length, s.Timestamp, s.Expiration = bodyhash.NoLimit, -1, -1
-	var scratch [tagvalue.Usual]tagvalue.Tag
-	tags, err := tagvalue.Append(scratch[:0], value)
+	tags, err := tagvalue.Parse(value)
 	if err != nil {
-		return &SyntaxError{err.Offset, Malformed, err.Msg}
+		e := err.(*tagvalue.Error)
+		return &SyntaxError{e.Offset, Malformed, e.Msg}
 	}
 	return s.fill(tags, "v", "a", "b", "bh", "d", "h", "s")
 }
@@ -114,11 +110,11 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 		return s.algorithm(wrong)
 	case "b":
 		s.BText = t.Value
-		if s.B, ok = decodeBase64(s.octets[sha256.Size:sha256.Size], t.Value); !ok || len(s.B) == 0 {
+		if s.B, ok = decodeBase64(t.Value); !ok || len(s.B) == 0 {
 			return wrong(Malformed, "no base64")
 		}
 	case "bh":
-		if s.BodyHash, ok = decodeBase64(s.octets[:0:sha256.Size], t.Value); !ok || len(s.BodyHash) == 0 {
+		if s.BodyHash, ok = decodeBase64(t.Value); !ok || len(s.BodyHash) == 0 {
 			return wrong(Malformed, "no base64")
 		}
 	case "c":
@@ -132,7 +128,7 @@ func (s *Field) set(t tagvalue.Tag) *SyntaxError {
 			return wrong(Malformed, "no selector")
 		}
 	case "h":
-		if s.Names, ok = fieldNames(s.names[:0], t.Value); !ok {
+		if s.Names, ok = fieldNames(t.Value); !ok {
 			return wrong(Malformed, "no list of field names")
 		}
 	case "i":
@@ -242,11 +238,9 @@ func (s *Field) complete(tags []tagvalue.Tag, required []string) *SyntaxError {
 }
 
 // fieldNames reads hdr-name *( [FWS] ":" [FWS] hdr-name ) in lower case (RFC 6376 §3.5 h=).
-func fieldNames(names []string, value string) ([]string, bool) {
-	var scratch [512]byte
-	list := scratch[:0] // without white space
-	count := 1
-	empty, ended := true, false // the name at hand: nothing of it yet, white space after it
+func fieldNames(value string) ([]string, bool) {
+	list := make([]byte, 0, len(value)) // without white space
+	empty, ended := true, false         // the name at hand: nothing of it yet, white space after it
 	for i := range len(value) {
 		c := value[i]
 		switch {
@@ -258,7 +252,6 @@ func fieldNames(names []string, value string) ([]string, bool) {
 				return nil, false
 			}
 			empty, ended = true, false
-			count++
 		case c < 33 || c >= 0x7f || c == ';' || ended:
 			return nil, false
 		default:
@@ -272,31 +265,14 @@ func fieldNames(names []string, value string) ([]string, bool) {
 	if empty {
 		return nil, false
 	}
-	if count > cap(names) {
-		names = make([]string, 0, count)
-	}
-	for rest, more := string(list), true; more; {
-		var name string
-		name, rest, more = strings.Cut(rest, ":")
-		names = append(names, name)
-	}
-	return names, true
+	return strings.Split(string(list), ":"), true
 }
 
-// decodeBase64 decodes base64string (RFC 6376 §2.10) into the memory of dst: white space means
-// nothing, and up to two "=" at the end may be there or not.
-func decodeBase64(dst []byte, value string) (data []byte, ok bool) {
-	var scratch [512]byte // enough for RSA-2048
-	digits := scratch[:0]
-	for i := 0; i < len(value); i++ {
-		start := i
-		for i < len(value) && !tagvalue.IsFWS(value[i]) {
-			i++
-		}
-		digits = append(digits, value[start:i]...)
-	}
-	digits = bytes.TrimSuffix(bytes.TrimSuffix(digits, []byte("=")), []byte("="))
-	data, err := base64.RawStdEncoding.AppendDecode(dst, digits)
+// decodeBase64 decodes base64string (RFC 6376 §2.10): white space means nothing, and up to two "=" at
+// the end may be there or not.
+func decodeBase64(value string) (data []byte, ok bool) {
+	digits := strings.TrimSuffix(strings.TrimSuffix(tagvalue.StripFWS(value), "="), "=")
+	data, err := base64.RawStdEncoding.DecodeString(digits)
 	return data, err == nil
 }
 

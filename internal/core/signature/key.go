@@ -9,7 +9,6 @@ import (
 	"errors"
 	"math/bits"
 	"strings"
-	"sync/atomic"
 
 	"postseal/domain"
 	"postseal/internal/core/memo"
@@ -85,7 +84,7 @@ func Listed(list, word string) bool {
 }
 
 func (k *Key) setPublic(p tagvalue.Tag) error {
-	data, ok := decodeBase64(nil, p.Value)
+	data, ok := decodeBase64(p.Value)
 	switch {
 	case !ok:
 		return &SyntaxError{p.ValueOffset, KeyMalformed, "p= is not base64"}
@@ -181,28 +180,15 @@ const maxKeys = 3
 
 // KeySet is what a name's records came to, kept with a cached answer.
 type KeySet struct {
-	Keys   []*Key // at most three
-	err    error  // why the first record is unusable, if no record is a key
-	signer atomic.Pointer[signer]
-}
-
-// signer is a d= that the keys were found for.
-type signer struct {
-	domain         domain.Name
-	isPublicSuffix bool
+	Keys []*Key // at most three
+	err  error  // why the first record is unusable, if no record is a key
 }
 
 // IsPublicSuffix reports whether d is a public suffix, for which no organization signs (RFC
-// 6376 §8.14). The answer is stored with the keys, because they are nearly always looked up for
-// one d=.
-func (s *KeySet) IsPublicSuffix(d domain.Name) bool {
-	if known := s.signer.Load(); known != nil && known.domain == d {
-		return known.isPublicSuffix
-	}
+// 6376 §8.14).
+func IsPublicSuffix(d domain.Name) bool {
 	suffix, icann := d.PublicSuffix()
-	is := suffix == d && (icann || d.Labels() == 1)
-	s.signer.Store(&signer{d, is})
-	return is
+	return suffix == d && (icann || d.Labels() == 1)
 }
 
 func parseKeys(a resolver.Answer) *KeySet {

@@ -76,19 +76,7 @@ func trim(s string, start, end int) (int, int) {
 // §5), a second tag of one name makes the whole list invalid, one trailing ";" is
 // allowed. The error is an *Error.
 func Parse(s string) ([]Tag, error) {
-	tags, err := Append(make([]Tag, 0, Usual), s)
-	if err != nil {
-		return nil, err
-	}
-	return tags, nil
-}
-
-// Usual is how many tags a list has at most, most often.
-const Usual = 12
-
-// Append is Parse into the memory of tags, which is empty. Its error is nil or what Parse
-// returns.
-func Append(tags []Tag, s string) ([]Tag, *Error) {
+	var tags []Tag
 	rest := strings.TrimSuffix(strings.TrimRight(s, fws), ";")
 	for start := 0; start <= len(rest); {
 		end := strings.IndexByte(rest[start:], ';')
