@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +18,16 @@ import (
 // slowStore counts what is asked; each question takes a second.
 type slowStore struct {
 	store.Store
-	asked, ended int
-	rows         []store.Row
+	asked, ended atomic.Int32
+	rows         []store.Row // changed between questions only
 }
 
 func (s *slowStore) Hours(ctx context.Context, d store.Day, q *store.Query) ([]store.Hour, error) {
-	s.asked++
+	s.asked.Add(1)
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
-		s.ended++
+		s.ended.Add(1)
 		return nil, ctx.Err()
 	}
 	h := store.Hour{Start: q.Since}
@@ -63,8 +64,8 @@ func TestCounted(t *testing.T) {
 				t.Helper()
 				d, _ := early()
 				h, err := c.Hours(t.Context(), d, &store.Query{})
-				if err != nil || len(h) != 1 || h[0].Count[0] != want || s.asked != asked {
-					t.Errorf("%+v, %v; asked %d times, want %d of %d", h, err, s.asked, want, asked)
+				if err != nil || len(h) != 1 || h[0].Count[0] != want || int(s.asked.Load()) != asked {
+					t.Errorf("%+v, %v; asked %d times, want %d of %d", h, err, s.asked.Load(), want, asked)
 				}
 			})
 		})
@@ -119,8 +120,8 @@ func TestCounted(t *testing.T) {
 				cancel()
 			}
 			time.Sleep(2 * time.Second)
-			if s.ended != 3 {
-				t.Errorf("%d counts ended, %d continue", s.ended, maxLeft)
+			if s.ended.Load() != 3 {
+				t.Errorf("%d counts ended, %d continue", s.ended.Load(), maxLeft)
 			}
 		})
 	})
@@ -144,7 +145,7 @@ func TestCounted(t *testing.T) {
 			d, _ := early()
 			c.Hours(ctx, d, &store.Query{}) //nolint:errcheck // it ends with ctx
 			c.Close()
-			if s.ended != 1 {
+			if s.ended.Load() != 1 {
 				t.Error("a count continues")
 			}
 		})
