@@ -66,7 +66,7 @@ var layers = [][]string{
 	{"internal/app/cli"},
 	{"cmd/postseal"},
 	// What only tests or measures: nothing above imports it.
-	{"lab/fakedns", "lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/listenertest", "lab/loopback", "lab/bench/corpus", "lab/bench/traffic", "lab/surface", "lab/dependencies"},
+	{"lab/fakedns", "lab/fuzztargets", "lab/reference", "lab/fixtures", "lab/suites", "lab/listenertest", "lab/schematest", "lab/loopback", "lab/bench/corpus", "lab/bench/traffic", "lab/surface", "lab/dependencies"},
 	{"lab/differential"},
 	{"lab/bench", "lab/bench/faults", "lab/bench/fuzz", "lab/bench/load", "lab/bench/ratios", "lab/bench/reports", "lab/e2e", "lab/packages", "lab/surface/count"},
 }

@@ -93,9 +93,9 @@ func readResult(found []ui.ReportIn) (any, error) {
 // mostSources is how many sources GET /v1/reports/in answers with, if limit does not say.
 const mostSources = 1000
 
-// reportSummary is GET /v1/reports/in?domain=&days=&show=&after=&limit=: the data of the page Reports.
+// reportSummary is GET /v1/reports/in?domain=&days=&show=&source=&after=&limit=: the data of the page Reports.
 func (d *Daemon) reportSummary(r *http.Request) (any, error) {
-	db, q, err := d.askedReports(r, r.URL.Query().Get("domain"), "domain", "days", "show", "after", "limit")
+	db, q, err := d.askedReports(r, r.URL.Query().Get("domain"), "domain", "days", "show", "source", "after", "limit")
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (d *Daemon) reportSummary(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := s.Page(show, r.URL.Query().Get("after"), limit)
+	list, next, err := s.Named(r.URL.Query().Get("source")).Page(show, r.URL.Query().Get("after"), limit)
 	if err != nil {
 		return nil, badRequest("after: %v", err)
 	}
@@ -170,7 +170,7 @@ func (d *Daemon) sourceDetail(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, s, err := inbox.Describe(r.Context(), db, q, r.URL.Query().Get("key"))
+	x, err := inbox.Describe(r.Context(), db, q, r.URL.Query().Get("key"))
 	if errors.Is(err, inbox.ErrNoSource) {
 		return nil, notFound(err.Error())
 	}
@@ -179,9 +179,7 @@ func (d *Daemon) sourceDetail(r *http.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), reportDNS)
 	defer cancel()
-	one := []inbox.SourceSum{x.Source}
-	s.AskSPF(ctx, d.resolver(), one)
-	x.Source = one[0]
+	x.AskWho(ctx, d.resolver())
 	return x, nil
 }
 

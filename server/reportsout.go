@@ -53,39 +53,59 @@ func (d *Daemon) outbox() (store.Outbox, error) {
 // reportStates are those that GET /v1/reports/out selects.
 var reportStates = []string{store.OutWaiting, store.OutSent, store.OutFailed, store.OutSuppressed, store.ReportBuilt, store.ReportSealed, store.ReportDone, store.ReportNone}
 
-// reportsOut is GET /v1/reports/out?state=&days=&after=&limit=.
+// reportsOut is GET /v1/reports/out?kind=&state=&days=&after=&limit=.
 func (d *Daemon) reportsOut(r *http.Request) (any, error) {
-	const most = 1000
 	out, err := d.outbox()
-	if err := errors.Join(known(r, "state", "days", "after", "limit"), err); err != nil {
+	if err := errors.Join(known(r, "kind", "state", "days", "after", "limit"), err); err != nil {
 		return nil, err
 	}
-	v := r.URL.Query()
-	f := store.ReportFilter{State: v.Get("state"), Limit: most}
-	if f.State != "" && !slices.Contains(reportStates, f.State) {
-		return nil, badRequest("state is not one of %s", strings.Join(reportStates, ", "))
+	f, err := d.outFilter(r)
+	if err != nil {
+		return nil, err
 	}
-	if s := v.Get("days"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > ui.MaxOutDays {
-			return nil, badRequest("days is not a number from 1 to %d", ui.MaxOutDays)
-		}
-		f.Since = store.DayOf(store.Millis(d.history.now())) - store.Day(n)
+	list, next := []outbox.Item{}, ""
+	switch kind := r.URL.Query().Get("kind"); kind {
+	case "", outbox.KindAggregate:
+		list, next, err = outbox.Page(r.Context(), out, f)
+	case outbox.KindFailure:
+		err = outbox.ListFailures(r.Context(), out, f, func(x outbox.Item) error {
+			list = append(list, x)
+			return nil
+		})
+	default:
+		return nil, badRequest("kind is not one of %s, %s", outbox.KindAggregate, outbox.KindFailure)
 	}
-	if s := v.Get("limit"); s != "" {
-		if f.Limit, err = strconv.Atoi(s); err != nil || f.Limit < 1 || f.Limit > most {
-			return nil, badRequest("limit is not a number from 1 to %d", most)
-		}
-	}
-	if f.AfterDay, f.AfterDomain, err = outbox.ParseCursor(v.Get("after")); err != nil {
-		return nil, badRequest("after: %v", err)
-	}
-	list, next, err := outbox.Page(r.Context(), out, f)
 	return struct {
 		Schema  string        `json:"schema"`
 		Reports []outbox.Item `json:"reports"`
 		Next    string        `json:"next"`
 	}{"postseal.reports-out/1", list, next}, err
+}
+
+// outFilter reads which of our reports a request selects.
+func (d *Daemon) outFilter(r *http.Request) (f store.ReportFilter, err error) {
+	const most = 1000
+	v := r.URL.Query()
+	f = store.ReportFilter{State: v.Get("state"), Limit: most}
+	if f.State != "" && !slices.Contains(reportStates, f.State) {
+		return f, badRequest("state is not one of %s", strings.Join(reportStates, ", "))
+	}
+	if s := v.Get("days"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > ui.MaxOutDays {
+			return f, badRequest("days is not a number from 1 to %d", ui.MaxOutDays)
+		}
+		f.Since = store.DayOf(store.Millis(d.history.now())) - store.Day(n)
+	}
+	if s := v.Get("limit"); s != "" {
+		if f.Limit, err = strconv.Atoi(s); err != nil || f.Limit < 1 || f.Limit > most {
+			return f, badRequest("limit is not a number from 1 to %d", most)
+		}
+	}
+	if f.AfterDay, f.AfterDomain, err = outbox.ParseCursor(v.Get("after")); err != nil {
+		return f, badRequest("after: %v", err)
+	}
+	return f, nil
 }
 
 // previewer returns what makes reports to look at, without the key that signs them.
@@ -99,6 +119,11 @@ func (d *Daemon) previewer() (ui.Reporting, error) {
 	}
 	c := *d.engine.Current().Config
 	x := ui.Reporting{Sends: c.Report.Sends(), Window: string(c.Report.Window)}
+	if c.Report.Failure.Enabled {
+		for _, name := range c.Report.Failure.Domains {
+			x.FailuresOf = append(x.FailuresOf, string(name))
+		}
+	}
 	c.Report.DKIM.KeyFile = ""
 	var err error
 	x.Sender, err = outbox.FromConfig(&c, outbox.Parts{DB: db, Resolver: names, Now: d.history.now, Version: d.options.Version})

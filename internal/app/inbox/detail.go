@@ -29,6 +29,9 @@ type Detail struct {
 	Examples  []Example   `json:"examples"`  // records, those that fail first
 	Reports   int         `json:"reports"`   // how many reports reporters and examples are of: the newest
 	Complete  bool        `json:"complete"`  // those are all of the time
+	Who       *Who        `json:"who,omitempty"`
+
+	claims *claims // of the records that were read
 }
 
 // SourceDay is what a source sent on one day.
@@ -65,16 +68,16 @@ const (
 var ErrNoSource = errors.New("no report of this time names this source")
 
 // Describe says what reports say of one source, which is named by its key.
-func Describe(ctx context.Context, db store.Inbox, q Asked, key string) (*Detail, *Summary, error) {
+func Describe(ctx context.Context, db store.Inbox, q Asked, key string) (*Detail, error) {
 	s, c, err := summarize(ctx, db, q)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	i := slices.IndexFunc(s.Sources, func(x SourceSum) bool { return x.Key == key })
 	if i < 0 {
-		return nil, s, ErrNoSource
+		return nil, ErrNoSource
 	}
-	d := &Detail{Schema: "postseal.report-source/1", Domain: s.Domain, Since: s.Since, Until: s.Until, Source: s.Sources[i], ByDay: []SourceDay{}, Reporters: []Seen{}, Examples: []Example{}}
+	d := &Detail{Schema: "postseal.report-source/1", Domain: s.Domain, Since: s.Since, Until: s.Until, Source: s.Sources[i], ByDay: []SourceDay{}, Reporters: []Seen{}, Examples: []Example{}, claims: newClaims()}
 	sum := c.sums[key]
 	for _, day := range slices.Sorted(maps.Keys(c.days)) {
 		if n, ok := c.days[day][sum]; ok {
@@ -85,7 +88,7 @@ func Describe(ctx context.Context, db store.Inbox, q Asked, key string) (*Detail
 	if !sum.rest() {
 		may = mayBeOf(c, sum)
 	}
-	return d, s, d.records(ctx, db, q, may, func(r *report.Record) bool {
+	return d, d.records(ctx, db, q, may, func(r *report.Record) bool {
 		kind, name := sourceOf(r)
 		counted, known := c.of[sourceKey{kind, name}]
 		return counted == sum || !known && sum.rest()
@@ -175,6 +178,7 @@ func (d *Detail) records(ctx context.Context, db store.Inbox, q Asked, may func(
 
 // add counts a record, and keeps it as an example: one that fails instead of one that passes.
 func (d *Detail) add(seen map[string]*Seen, r *store.Inbound, x report.Record) {
+	d.claims.add(&x)
 	day := store.DayOf(r.Begin).String()
 	s := seen[r.Org]
 	if s == nil {

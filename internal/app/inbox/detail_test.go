@@ -41,7 +41,7 @@ func TestDescribe(t *testing.T) {
 		{"dkim:lists.test", 16, "a list or a forwarder", "203.0.113.5"}, {"network:203.0.113.0-24", 28, "forged", "203.0.113.66"},
 	} {
 		t.Run(c.key, func(t *testing.T) {
-			d, _, err := Describe(t.Context(), db, q, c.key)
+			d, err := Describe(t.Context(), db, q, c.key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +60,7 @@ func TestDescribe(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := Describe(t.Context(), db, q, "dkim:none.test"); !errors.Is(err, ErrNoSource) {
+	if _, err := Describe(t.Context(), db, q, "dkim:none.test"); !errors.Is(err, ErrNoSource) {
 		t.Error(err)
 	}
 }
@@ -75,7 +75,7 @@ func TestDescribeExamples(t *testing.T) {
 		}
 		read(t, db, Carrier{}, made("rx.test", "acme.test", today-store.Day(i+1), fmt.Sprint(i), r))
 	}
-	d, _, err := Describe(t.Context(), db, Asked{Domain: "acme.test", Since: today - 40, Until: today}, "network:192.0.2.0-24")
+	d, err := Describe(t.Context(), db, Asked{Domain: "acme.test", Since: today - 40, Until: today}, "network:192.0.2.0-24")
 	if err != nil || len(d.Examples) != detailExamples || d.Examples[0].DKIM != "fail" || d.Examples[1].DKIM != "pass" {
 		t.Errorf("%+v %v", d, err)
 	}
@@ -118,7 +118,7 @@ func TestDescribeBound(t *testing.T) {
 		most          int
 	}{{detailReports, 2, true, 2 * detailReports}, {detailReports + 1, 2, false, 2 * detailReports}, {3, detailRecords, false, detailRecords + 1}, {1, detailRecords, true, detailRecords}} {
 		e := &endless{Inbox: db, reports: c.reports, rows: c.rows}
-		d, _, err := Describe(t.Context(), e, q, "network:192.0.2.0-24")
+		d, err := Describe(t.Context(), e, q, "network:192.0.2.0-24")
 		if err != nil || d.Complete != c.complete || e.read > c.most || len(d.Examples) > detailExamples || len(d.Reporters) > detailSeen {
 			t.Errorf("%d reports with %d records: %d read, complete %v, %v", c.reports, c.rows, e.read, d.Complete, err)
 		}
@@ -277,7 +277,11 @@ func TestFolded(t *testing.T) {
 	}
 	bounded := whole
 	bounded.MaxSources = 5
-	d, s, err := Describe(t.Context(), db, bounded, KeyOf("network", store.RestOfSources))
+	s, err := Summarize(t.Context(), db, bounded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Describe(t.Context(), db, bounded, KeyOf("network", store.RestOfSources))
 	if err != nil {
 		t.Fatal(err)
 	}

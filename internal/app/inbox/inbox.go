@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/netip"
 	"time"
 
 	"postseal/domain"
@@ -246,15 +247,21 @@ func sourceOf(r *report.Record) (kind, name string) {
 			return "spf", organization(s.Domain)
 		}
 	}
-	bits := 24
-	if !r.IP.Is4() {
-		bits = 48
-	}
-	p, err := r.IP.Prefix(bits)
+	name, err := networkOf(r.IP)
 	if err != nil {
 		return "net", "unknown"
 	}
-	return "net", p.String()
+	return "net", name
+}
+
+// networkOf is the network of an address that counts as one source.
+func networkOf(ip netip.Addr) (string, error) {
+	bits := 24
+	if !ip.Is4() {
+		bits = 48
+	}
+	p, err := ip.Prefix(bits)
+	return p.String(), err
 }
 
 // organization is the registrable domain of a name (by the public suffix list: a report is

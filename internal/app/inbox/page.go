@@ -60,6 +60,61 @@ func (s *Summary) Page(show, after string, limit int) (list []SourceSum, next st
 	return list, "", nil
 }
 
+// Named returns the summary with only the sources that have a text in their name or address, in any case: all for "".
+// What it says of the domain stays.
+func (s *Summary) Named(text string) *Summary {
+	found := *s
+	text = strings.ToLower(text)
+	found.Sources = slices.DeleteFunc(slices.Clone(s.Sources), func(x SourceSum) bool {
+		return !strings.Contains(strings.ToLower(x.Name), text) && !strings.Contains(x.IP, text)
+	})
+	return &found
+}
+
+// foldForged is from how many forged networks on FoldForged folds them.
+const foldForged = 3
+
+// FoldForged returns the summary with one source, without a key, in place of the networks that only forge the domain:
+// each of them is the owner's concern only together. Those about which the operator is asked, or said something, stay.
+func (s *Summary) FoldForged() *Summary {
+	folds := func(x *SourceSum) bool {
+		return x.Class == ClassForged && x.By == "network" && !x.rest() && !x.Ask && x.Chosen == ""
+	}
+	all := &SourceSum{By: "network", Class: ClassForged, Rule: "nothing authenticates their mail", ByDay: make([]int64, len(s.ByDay))}
+	found := *s
+	found.Sources = nil
+	for i := range s.Sources {
+		if x := &s.Sources[i]; folds(x) {
+			all.fold(x)
+		} else {
+			found.Sources = append(found.Sources, *x)
+		}
+	}
+	if all.Folded < foldForged {
+		return s
+	}
+	all.judge(s.Domain)
+	at := slices.IndexFunc(found.Sources, func(x SourceSum) bool { return x.rest() })
+	if at < 0 {
+		at = len(found.Sources)
+	}
+	found.Sources = slices.Insert(found.Sources, at, *all)
+	return &found
+}
+
+// fold adds another source to one that stands for many.
+func (x *SourceSum) fold(other *SourceSum) {
+	if x.Folded++; x.Folded == 1 {
+		x.IP, x.First, x.Last = other.IP, other.First, other.Last
+	}
+	x.First, x.Last, x.Days, x.Nets = min(x.First, other.First), max(x.Last, other.Last), max(x.Days, other.Days), x.Nets+other.Nets
+	x.Messages, x.SPF, x.DKIM, x.DMARC = x.Messages+other.Messages, x.SPF+other.SPF, x.DKIM+other.DKIM, x.DMARC+other.DMARC
+	x.Quarantined, x.Rejected, x.Listed, x.Broken = x.Quarantined+other.Quarantined, x.Rejected+other.Rejected, x.Listed+other.Listed, x.Broken+other.Broken
+	for i := range other.ByDay {
+		x.ByDay[i] += other.ByDay[i]
+	}
+}
+
 // Count returns how many sources show selects, and their messages.
 func (s *Summary) Count(show string) (n int, messages int64) {
 	for i := range s.Sources {

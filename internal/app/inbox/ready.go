@@ -5,9 +5,11 @@ import (
 	"fmt"
 )
 
+// LeastDays is how many days have to have reports before a policy can be published.
+const LeastDays = 14
+
 // The bounds of readiness.
 const (
-	leastDays     = 14  // with reports
 	mostFailing   = 1.0 // percent of the mail of known sources
 	mostIndirect  = 1.0 // percent that lists and forwarders pass on, for reject
 	mostUnknown   = 1.0 // percent of unknown sources
@@ -40,8 +42,8 @@ func (s *Summary) ready(policy string) Readiness {
 			block("%s: %.2f %% of the messages would fail", what, p)
 		}
 	}
-	if s.Days < leastDays {
-		block("there are reports of only %d of the %d days that are needed", s.Days, leastDays)
+	if s.Days < LeastDays {
+		block("there are reports of only %d of the %d days that are needed", s.Days, LeastDays)
 	}
 	if wanted == 0 {
 		block("no known source sends mail")

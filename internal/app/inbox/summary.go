@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"postseal/internal/core/dnsdata"
 	"postseal/resolver"
 	"postseal/spf"
 	"postseal/store"
@@ -423,25 +422,11 @@ func spfOf(ctx context.Context, r resolver.Resolver, domain string, ip netip.Add
 func (n *namer) reverse(ctx context.Context, ip netip.Addr) (name, by string) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	answer, err := n.q.Resolver.Lookup(ctx, dnsdata.ReverseName(ip), resolver.PTR)
-	if err != nil || len(answer.Records) == 0 || answer.Records[0].Target == "" {
-		return "", ""
-	}
-	target := answer.Records[0].Target
-	if !n.confirms(ctx, target, ip) { // the owner of an address may give it any name
+	target, err := nameOf(ctx, n.q.Resolver, ip)
+	if err != nil || target == "" || !confirms(ctx, n.q.Resolver, target, ip) {
 		return "", ""
 	}
 	return organization(target), "ptr"
-}
-
-// confirms reports whether a name has an address (RFC 8601 §3, iprev).
-func (n *namer) confirms(ctx context.Context, name string, ip netip.Addr) bool {
-	t := resolver.A
-	if !ip.Is4() {
-		t = resolver.AAAA
-	}
-	answer, err := n.q.Resolver.Lookup(ctx, name, t)
-	return err == nil && slices.ContainsFunc(answer.Records, func(r resolver.RR) bool { return r.Addr == ip })
 }
 
 // classify says what a source is, and by which rule.

@@ -35,6 +35,7 @@ var funcs = template.FuncMap{
 	"octets":       octetText,
 	"changed":      changedText,
 	"inSPF":        spfWords,
+	"whoWords":     whoWords,
 	"sourceLink":   sourceLink,
 	"ref":          dashed,
 	"network":      networkOf,

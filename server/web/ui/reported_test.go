@@ -22,6 +22,9 @@ import (
 const reportZone = `
 _dmarc.shop.example. 60 TXT "v=DMARC1; p=quarantine; rua=mailto:dmarc@shop.example"
 shop.example. 60 TXT "v=spf1 ip4:192.0.2.0/24 ip4:198.51.100.0/24 -all"
+9.100.51.198.in-addr.arpa. 60 PTR out9.mailer.example.
+out9.mailer.example. 60 A 198.51.100.9
+1.2.0.192.in-addr.arpa. 60 PTR not.bulk.test.
 _dmarc.acme.test. 60 TXT "v=DMARC1; p=reject; rua=mailto:d@acme.test"
 `
 
@@ -127,7 +130,7 @@ func reported(t testing.TB) store.Reader {
 			sources = append(sources, store.Source{Domain: "shop.example", Day: day, Kind: "net", Source: "203.0.113.0/24", IP: "203.0.113.9", Messages: 190, Quarantined: 189})
 		}
 		r := &report.Report{Kind: report.Aggregate, Source: "mail 4cXk1, report.xml.gz", Org: []string{"bigmail.test", "bigmail.test", "rx.test"}[i%3], Email: "dmarc@bigmail.test", ID: fmt.Sprint(i), Domain: "shop.example", Begin: store.Time(day.Start()), End: store.Time(day.End() - 1000),
-			Published: report.Published{P: "quarantine", ADKIM: "r"}, Rows: 3, Messages: n + 236, Warnings: []report.Warning{{Fault: "source-ip", Detail: "an odd address", Value: hostile}}}
+			Published: report.Published{P: map[bool]string{true: "none", false: "quarantine"}[k < 9], ADKIM: "r"}, Rows: 3, Messages: n + 236, Warnings: []report.Warning{{Fault: "source-ip", Detail: "an odd address", Value: hostile}}}
 		addReport(t, db, r, records(n), store.Inbound{Proven: true, Warnings: 1}, sources)
 	}
 	begin := store.Time((today - 2).Start())
@@ -150,13 +153,16 @@ func TestReportPages(t *testing.T) {
 		want   []string
 		not    []string
 	}{
-		{"/reports/shop.example", 200, []string{"shop.example is almost ready for p=reject: one thing is left.", "yours, fails", "4 sources, 49,", "known, signs", "forged", "&gt;99% was quarantined or rejected.", "in your SPF", "Published now", "v=DMARC1; p=quarantine; rua=mailto:dmarc@shop.example", "To publish later", "v=DMARC1; p=reject; rua=mailto:dmarc@shop.example", "bigmail.test", "The same twice1", "Could not be read1", "21 Nov: 190 not yours", "/reports/shop.example/network:198.51.100.0-24?days=30"}, []string{"ZgotmplZ"}},
+		{"/reports/shop.example", 200, []string{"shop.example is almost ready for p=reject: one thing is left.", "Reports since 31 Oct. 2 receivers report", "Since 9 Nov. 1,044 messages of yours were quarantined or rejected in 30 days.", "Then wait for 14 days of reports, and publish.", "Who is it?", "network:198.51.100.0-24?days=30#who", "yours, fails", "4 sources, 49,", "known, signs", "forged", "&gt;99% was quarantined or rejected.", "in your SPF", "Published now", "v=DMARC1; p=quarantine; rua=mailto:dmarc@shop.example", "To publish later", "v=DMARC1; p=reject; rua=mailto:dmarc@shop.example", "bigmail.test", "The same twice1", "Could not be read1", "21 Nov: 190 not yours", "/reports/shop.example/network:198.51.100.0-24?days=30"}, []string{"ZgotmplZ"}},
 		{"/reports/shop.example?show=mend", 200, []string{"2 sources, ", "198.51.100.0-24"}, []string{"203.0.113.0-24"}},
 		{"/reports/shop.example?show=others&days=7", 200, []string{"7 days to 30 Nov", "198.51.100.0/24"}, []string{">bulk.test<"}},
+		{"/reports/shop.example?source=BULK", 200, []string{"1 source, 42,", ">bulk.test<", "show=mend&amp;source=BULK"}, []string{"198.51.100.0-24"}},
+		{"/reports/shop.example?source=198.51", 200, []string{"1 source, 1,044", "198.51.100.0-24"}, []string{">bulk.test<"}},
+		{"/reports/shop.example?source=%3Cscript%3E", 200, []string{"No source of this kind has"}, nil},
 		{"/reports/shop.example?days=45", 200, []string{"45 days to 30 Nov"}, nil},
 		{"/reports/shop.example?after=dkim:none", 400, []string{"This page of sources does not exist."}, nil},
 		{"/reports?domain=shop.example&days=7&show=mend", 303, []string{"/reports/shop.example?days=7&amp;show=mend"}, nil},
-		{"/reports/shop.example/network:198.51.100.0-24", 200, []string{"198.51.100.0/24 sent 1,044 messages as shop.example: yours, fails.", "The SPF record of the domain lists it", "Yes, it is ours", "in your SPF", "mailer.example softfail", "bigmail.test", "720, 0% pass", "/report/30"}, []string{"bulk.test"}},
+		{"/reports/shop.example/network:198.51.100.0-24", 200, []string{"198.51.100.0/24 sent 1,044 messages as shop.example: yours, fails.", "The SPF record of the domain lists it", "Yes, it is ours", "in your SPF", "mailer.example softfail", "bigmail.test", "720, 0% pass", "/report/30", "Its address is out9.mailer.example, which is of mailer.example. Your SPF record lists it. Its MAIL FROM is mailer.example.", "Listed byshop.example ip4:198.51.100.0/24", "mailer.example softfail, 1,044"}, []string{"bulk.test"}},
 		{"/reports/shop.example/dkim:bulk.test?days=7", 200, []string{"bulk.test sent", "known, signs", "Nothing."}, nil},
 		{"/reports/shop.example/dkim:none.test", 404, []string{"do not name it"}, nil},
 		{"/reports/x..y/dkim:none.test", 400, []string{"This is not a domain name."}, nil},
@@ -242,6 +248,43 @@ func TestChangedText(t *testing.T) {
 		if got.Before+got.New+got.After != c.is || got.New != c.tag {
 			t.Errorf("%q to %q: %+v", c.was, c.is, got)
 		}
+	}
+}
+
+// TestForgedNetworks: networks that only forge the domain share one row, which leads to each of them; one about which
+// the operator said something has its own.
+func TestForgedNetworks(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "forged.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	day := store.DayOf(store.Millis(now)) - 1
+	sources := []store.Source{{Domain: "shop.example", Day: day, Kind: "net", Source: "192.0.2.0/24", IP: "192.0.2.1", Messages: 100, SPF: 100, DMARC: 100}}
+	for i := range 61 {
+		sources = append(sources, store.Source{Domain: "shop.example", Day: day, Kind: "net", Source: fmt.Sprintf("10.0.%d.0/24", i), IP: fmt.Sprintf("10.0.%d.1", i), Messages: 5, Quarantined: 4})
+	}
+	addReport(t, db, &report.Report{Kind: report.Aggregate, Org: "rx.test", ID: "1", Domain: "shop.example", Begin: store.Time(day.Start()), End: store.Time(day.End() - 1000)}, nil, store.Inbound{Proven: true}, sources)
+	if err := db.ChooseSource(t.Context(), store.SourceChoice{Domain: "shop.example", Kind: "net", Source: "10.0.7.0/24", At: 1, By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	h := as(handler(&source{db: db}), "admin")
+	_, body := open(t, h, "/reports/shop.example")
+	check(t, body)
+	text := textOf(t, body)
+	for _, want := range []string{"62 sources, 405 messages", "60 networks", "without a common name, such as 10.0.", "Nothing: 80% was quarantined or rejected.", "10.0.7.0/24", "192.0.2.0/24"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "10.0.8.0/24") || !strings.Contains(body, `href="/reports/shop.example?days=30&amp;show=others"><b>60 networks`) {
+		t.Error(text)
+	}
+	if _, body := open(t, h, "/reports/shop.example?show=others"); strings.Count(body, "network:10.0.") != 50 || !strings.Contains(body, "More sources") {
+		t.Error(textOf(t, body))
+	}
+	if _, body := open(t, h, "/reports/shop.example?source=10.0.8."); !strings.Contains(body, "10.0.8.0/24") {
+		t.Error(textOf(t, body))
 	}
 }
 

@@ -26,6 +26,7 @@ type reportsData struct {
 	Domain    string
 	Days      int
 	Show      string
+	Named     string // a part of the name of the sources that are shown
 	Summary   *inbox.Summary
 	Sources   []inbox.SourceSum // of this page
 	Count     int               // of all pages
@@ -42,12 +43,6 @@ type reportsData struct {
 	Received  *inbox.Received // what could not be read
 	Read      []readFile
 	Failed    string // why an act was not done
-}
-
-// stage is a policy on the way to reject. Done is how much of it is, in percent.
-type stage struct {
-	Policy, Tone, Words, Detail string
-	Done                        float64
 }
 
 // ReportDays is how many days the page Reports shows at first, MaxReportDays how many at most. SourceRows is how many
@@ -180,6 +175,9 @@ func (u *ui) fillReports(r *http.Request, in store.Inbox, name domain.Name, d *r
 		d.Periods = append(d.Periods, choice{strconv.Itoa(d.Days), fmt.Sprintf("%s to %s", plural(d.Days, "day", "days"), store.Time(q.Until.Start()).Format("2 Jan"))})
 	}
 	s, err := inbox.Summarize(ctx, in, q)
+	if err == nil {
+		err = s.AskPolicies(ctx, in)
+	}
 	if err != nil {
 		return err
 	}
@@ -193,10 +191,19 @@ func (u *ui) fillReports(r *http.Request, in store.Inbox, name domain.Name, d *r
 	if d.Received, err = inbox.ListReceived(ctx, in, q, 0, 1); err != nil {
 		return err
 	}
-	if d.Sources, d.Next, err = s.Page(d.Show, r.URL.Query().Get("after"), SourceRows); err != nil {
+	d.Named = store.Clean(strings.TrimSpace(r.URL.Query().Get("source")))
+	shown := s.Named(d.Named)
+	d.Count, d.Messages = shown.Count(d.Show)
+	if d.Show == inbox.ShowAll && d.Named == "" {
+		shown = shown.FoldForged()
+	}
+	if d.Sources, d.Next, err = shown.Page(d.Show, r.URL.Query().Get("after"), SourceRows); err != nil {
 		return errCursor
 	}
 	d.Here = reportsLink(d.Domain, d.Show, d.Days)
+	if d.Named != "" {
+		d.Here += "&" + url.Values{"source": {d.Named}}.Encode()
+	}
 	if d.Next != "" {
 		d.Next = d.Here + "&" + url.Values{"after": {d.Next}}.Encode()
 	}
@@ -225,8 +232,7 @@ func (d *reportsData) describe(s *inbox.Summary) {
 		return
 	}
 	d.Words, d.Lead = readiness(s), leadOf(s, d.Days)
-	d.Stages, d.Chart = stagesOf(s), chartOf(s)
-	d.Count, d.Messages = s.Count(d.Show)
+	d.Stages, d.Chart = stagesOf(s, d.Days), chartOf(s)
 	for _, line := range s.Readiness[len(s.Readiness)-1].Arithmetic {
 		if strings.HasSuffix(line, "?") {
 			d.Ask = line
@@ -377,45 +383,4 @@ func spfWords(result string) string {
 		return "not in your SPF"
 	}
 	return ""
-}
-
-// policies are the stages of DMARC, the mildest first.
-var policies = []string{"none", "quarantine", "reject"}
-
-// stagesOf says for each policy whether it is published, could be, or what is left.
-func stagesOf(s *inbox.Summary) []stage {
-	now := max(slices.Index(policies, s.Policy), 0)
-	list := []stage{{Policy: "none", Tone: "ok", Words: "p=none", Done: 100, Detail: plural(s.Reporters, "receiver reports", "receivers report") + ", " + share(s.Total.DMARC, s.Total.Messages) + " of the mail passes."}}
-	for i := range s.Readiness {
-		r := &s.Readiness[i]
-		x := stage{Policy: r.Policy, Words: "p=" + r.Policy, Done: 100}
-		switch k := slices.Index(policies, r.Policy); {
-		case k <= now:
-			x.Tone, x.Detail = "ok", "Published."
-			if !r.Ready && len(r.Blockers) > 0 {
-				x.Tone, x.Detail = "warn", "Published, although: "+r.Blockers[0]
-			}
-		case r.Ready:
-			x.Tone, x.Words, x.Detail = "ok", x.Words+", ready", "It can be published."
-		case len(r.Blockers) > 0:
-			x.Tone, x.Words, x.Detail, x.Done = "warn", x.Words+", "+plural(len(r.Blockers), "thing left", "things left"), r.Blockers[0], coverage(s)
-		default:
-			x.Tone, x.Words, x.Done = "none", x.Words+", not yet", 0
-		}
-		x.Detail = sentence(x.Detail)
-		list = append(list, x)
-	}
-	return list
-}
-
-// coverage is the part of the mail of the domain's own senders that passes, in percent, never all: something is left.
-func coverage(s *inbox.Summary) float64 {
-	var passes, all int64
-	for i := range s.Sources {
-		if x := &s.Sources[i]; x.Ours() {
-			passes, all = passes+x.DMARC, all+x.Messages
-		}
-	}
-	const most = 95
-	return min(percentOf(passes, all), most)
 }

@@ -56,15 +56,13 @@ func sourceLink(name, key string, days int) string {
 }
 
 func (u *ui) fillSource(r *http.Request, in store.Inbox, name domain.Name, d *sourcePage) error {
-	detail, s, err := inbox.Describe(r.Context(), in, AskedReports(name, d.Days, u.source.Now(), u.source.Resolver()), r.PathValue("key"))
+	detail, err := inbox.Describe(r.Context(), in, AskedReports(name, d.Days, u.source.Now(), u.source.Resolver()), r.PathValue("key"))
 	if err != nil {
 		return err
 	}
 	asking, cancel := context.WithTimeout(r.Context(), dnsPatience)
 	defer cancel()
-	one := []inbox.SourceSum{detail.Source}
-	s.AskSPF(asking, u.source.Resolver(), one)
-	detail.Source = one[0]
+	detail.AskWho(asking, u.source.Resolver())
 	d.Detail, d.Source = detail, &detail.Source
 	x := d.Source
 	who := x.Name
@@ -84,6 +82,29 @@ func (u *ui) fillSource(r *http.Request, in store.Inbox, name domain.Name, d *so
 	}
 	d.Chart = chartOf(&days)
 	return nil
+}
+
+// whoWords say whose a source is, as far as the evidence tells.
+func whoWords(w *inbox.Who) string {
+	var of string
+	switch {
+	case w.Confirmed:
+		of = fmt.Sprintf("Its address is %s, which is of %s.", w.Name, w.Organization)
+	case w.Name != "":
+		of = "Its address says it is " + w.Name + ", but that name does not have the address: anyone can claim it."
+	default:
+		of = "Its address does not tell: " + w.Why + "."
+	}
+	switch {
+	case w.SPF == "pass":
+		of += " Your SPF record lists it."
+	case w.SPF != "" && spfWords(w.SPF) != "":
+		of += " Your SPF record does not list it."
+	}
+	if len(w.MailFrom) > 0 {
+		of += " Its MAIL FROM is " + w.MailFrom[0].Domain + "."
+	}
+	return of
 }
 
 // receivedPage is the data of the page of what came in about a domain.

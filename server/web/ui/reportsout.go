@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"postseal/internal/app/outbox"
@@ -27,7 +28,11 @@ type outData struct {
 	Next       string // address of the next page
 	Suppressed []suppressed
 	More       int // suppressed targets that are not shown
-	Failed     string
+	// Failures are the newest failure reports of the state, FailureWords what became of all and whether more are sent.
+	Failures     []outbox.Item
+	FailureWords string
+	MoreFailures bool
+	Failed       string
 }
 
 // suppressed is a target with the end of its suppression, zero for none yet.
@@ -48,6 +53,7 @@ const (
 	MaxOutDays = 400
 
 	shownSuppressed = 200
+	shownFailures   = 50
 )
 
 var outShows = []choice{{"", "All"}, {store.OutWaiting, "Waiting"}, {store.OutSent, "Sent"}, {store.OutFailed, "Failed"}, {store.OutSuppressed, "Suppressed"}, {store.ReportNone, "Not sent"}}
@@ -108,7 +114,50 @@ func (u *ui) fillOut(r *http.Request, out store.Outbox, d *outData) error {
 		}
 	}
 	d.describe(u, &counts)
-	return nil
+	return u.fillFailures(r, out, f.Since, d)
+}
+
+// fillFailures reads the reports about single messages: they have the same states.
+func (u *ui) fillFailures(r *http.Request, out store.Outbox, since store.Day, d *outData) error {
+	n, err := out.FailureCounts(r.Context(), since)
+	if err != nil {
+		return err
+	}
+	if reporting, err := u.source.Reporting(); err == nil { // else the page says nothing about what is on
+		d.FailureWords = failureWords(&reporting, &n, d.Days)
+	}
+	if n == (store.OutgoingCounts{}) || d.Show == store.ReportNone {
+		return nil
+	}
+	err = outbox.ListFailures(r.Context(), out, store.ReportFilter{State: d.Show, Since: since, Limit: shownFailures + 1}, func(x outbox.Item) error {
+		d.Failures = append(d.Failures, x)
+		return nil
+	})
+	if d.MoreFailures = len(d.Failures) > shownFailures; d.MoreFailures {
+		d.Failures = d.Failures[:shownFailures]
+	}
+	if len(d.Failures) > 0 && d.State != nil && d.State.Kind == "empty" {
+		d.State = nil // it would say that no report is here
+	}
+	return err
+}
+
+// failureWords count the failure reports, and say whether such reports are sent, and about what.
+func failureWords(sending *Reporting, n *store.OutgoingCounts, days int) string {
+	words := "No failure report in " + plural(days, "day", "days") + "."
+	if *n != (store.OutgoingCounts{}) {
+		words = fmt.Sprintf("%s waiting, %s sent, %s failed, %s suppressed in %s.", number(n.Waiting), number(n.Sent), number(n.Failed), number(n.Suppressed), plural(days, "day", "days"))
+	}
+	const most = 5
+	switch of := sending.FailuresOf; {
+	case len(of) == 0:
+		words += " They are off: [report.failure] enabled = true and domains turn them on."
+	case len(of) > most:
+		words += fmt.Sprintf(" They are sent about %s and %s, if their policy asks for them.", strings.Join(of[:most], ", "), plural(len(of)-most, "other domain", "other domains"))
+	default:
+		words += " They are sent about " + strings.Join(of, ", ") + ", if their policy asks for them."
+	}
+	return words
 }
 
 // suppressions reads the targets that get no reports for a time.

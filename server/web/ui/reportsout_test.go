@@ -61,9 +61,31 @@ func outgoing(t testing.TB) *sqlite.DB {
 	must(err)
 	_, err = db.Ship(ctx, n, n.At, store.Position{Segment: n.At.Segment, Offset: n.At.Offset + 1}, &store.Batch{Rows: rows, Policies: policies})
 	must(err)
+	addFailures(t, db, day)
 	must(db.Suppress(ctx, store.Suppression{Target: "r@reports.test", Until: store.Millis(now.AddDate(0, 1, 0)), Why: "550 5.1.1", Hits: 2}))
 	must(db.Suppress(ctx, store.Suppression{Target: "other.test", Until: store.Millis(now.AddDate(70, 0, 0)), Why: hostile, Hits: 1, ByHand: true}))
 	return db
+}
+
+// addFailures adds a failure report that waits, and one that failed.
+func addFailures(t testing.TB, db *sqlite.DB, day store.Day) {
+	t.Helper()
+	at := day.Start() + 3600_000
+	var list []store.FailureReport
+	for i, token := range []string{"tf1", "tf2"} {
+		list = append(list, store.FailureReport{Delivery: store.Delivery{Day: day, Domain: "acme.test", URI: "failure:" + token, Address: "f@acme.test", NextAt: at, Token: token}, Asked: "mailto:f@acme.test", MadeAt: at + int64(i), Ref: store.RefText(1000), Type: "dmarc", Incidents: int64(3 + i), Body: []byte("x")})
+	}
+	if ok, err := db.QueueFailure(t.Context(), store.FailureLimit{Domain: "acme.test", Kind: "a", At: at, Most: 9, Every: 1, Waiting: 9}, list); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	failed := list[1].Delivery
+	if _, err := db.Lease(t.Context(), failed, store.Millis(now), store.Millis(now)+1000); err != nil {
+		t.Fatal(err)
+	}
+	failed.State, failed.Attempts, failed.Reply = store.DeliveryFailed, 1, "550 5.7.1 "+hostile
+	if err := db.EndAttempt(t.Context(), failed); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestReportsOut: the page says what was delivered and what not; an admin sends a report again and lifts
@@ -110,6 +132,24 @@ func TestReportsOut(t *testing.T) {
 	}
 }
 
+// TestFailureWords: the counts of failure reports, and whether they are sent.
+func TestFailureWords(t *testing.T) {
+	many := []string{"a.test", "b.test", "c.test", "d.test", "e.test", "f.test", "g.test"}
+	for _, c := range []struct {
+		n    store.OutgoingCounts
+		of   []string
+		want string
+	}{
+		{store.OutgoingCounts{}, nil, "No failure report in 7 days. They are off: [report.failure] enabled = true and domains turn them on."},
+		{store.OutgoingCounts{Waiting: 1, Sent: 1200, Failed: 2, Suppressed: 3}, many[:1], "1 waiting, 1,200 sent, 2 failed, 3 suppressed in 7 days. They are sent about a.test, if their policy asks for them."},
+		{store.OutgoingCounts{}, many, "No failure report in 7 days. They are sent about a.test, b.test, c.test, d.test, e.test and 2 other domains, if their policy asks for them."},
+	} {
+		if got := failureWords(&Reporting{FailuresOf: c.of}, &c.n, 7); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 // TestReportsPreview: before anything is sent the pages show whom a report goes to, its exact text and its
 // destinations; one that was sent shows what became of it.
 func TestReportsPreview(t *testing.T) {
@@ -126,6 +166,9 @@ func TestReportsPreview(t *testing.T) {
 		{"/reports/out?state=failed&days=30", 200, []string{"acme.test", "aria-current"}},
 		{"/reports/out?state=suppressed", 200, []string{"other.test"}},
 		{"/reports/out?state=none", 200, []string{"No report of this kind is here."}},
+		{"/reports/out", 200, []string{"Failure reports", "1 waiting, 0 sent, 1 failed, 0 suppressed in 7 days. They are off: [report.failure] enabled = true and domains turn them on.", "550 5.7.1", "/v/" + store.RefText(1000), "f@acme.test"}},
+		{"/reports/out?state=sent", 200, []string{"None of these."}},
+		{"/reports/out?state=failed", 200, []string{"550 5.7.1"}},
 		{"/reports/out/preview?day=2026-11-28", 200, []string{"of 28 November asks for a report.", "acme.test", "a report"}},
 		{"/reports/out/preview?day=2026-11-28&after=acme.test", 200, []string{"bulk.test"}},
 		{"/reports/out/preview?day=2026-12-02", 400, []string{"The day has not begun."}},

@@ -98,9 +98,10 @@ type Source interface {
 
 // Reporting is how our own reports are made and sent.
 type Reporting struct {
-	Sender *outbox.Sender // to look at what would be sent: it has no key, and is the caller's alone
-	Sends  bool           // [report] is set
-	Window string         // the time of the day, in UTC, in which they are sent
+	Sender     *outbox.Sender // to look at what would be sent: it has no key, and is the caller's alone
+	Sends      bool           // [report] is set
+	Window     string         // the time of the day, in UTC, in which they are sent
+	FailuresOf []string       // the domains about which failure reports are sent; none: they are off
 }
 
 // Frame is what every page shows.
@@ -300,7 +301,7 @@ var hints = map[string][]hint{
 	"watch":           {toDomain, toMove, toOpen},
 	"bulk":            {toMove, toOpen},
 	"job":             {toMove, toOpen, toPage},
-	"reports":         {toDomain, toMove, {[]string{"Enter"}, "its days and receivers"}, toPeriod, toRecord, toPage},
+	"reports":         {{[]string{"/"}, "source"}, toMove, {[]string{"Enter"}, "its days and receivers"}, toPeriod, toRecord, toPage},
 	"reportsource":    {toMove, toOpen},
 	"reportsreceived": {toMove, toOpen, toPage},
 	"report":          {toMove, toOpen, toPage},

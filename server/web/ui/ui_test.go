@@ -556,7 +556,7 @@ func TestReports(t *testing.T) {
 		{"all", &source{db: db}, "/reports?all=1", 200, "Which domain?"},
 		{"a domain", &source{db: db}, "/reports/shop.example", 200, "shop.example is"},
 		{"its days", &source{db: db}, "/reports/shop.example", 200, "Messages a day"},
-		{"its policies", &source{db: db}, "/reports/shop.example", 200, "p=none1 receiver reports"},
+		{"its policies", &source{db: db}, "/reports/shop.example", 200, "p=noneReports since 25 Nov. 1 receiver reports"},
 		{"its sources", &source{db: db}, "/reports/shop.example?show=others", 200, "198.51.100.0/24"},
 		{"a domain without reports", &source{db: db}, "/reports/quiet.test", 200, "No report is about quiet.test"},
 		{"no domain", &source{db: db}, "/reports/a%20b", 400, "not a domain name"},
