@@ -110,7 +110,7 @@ bench-shapes:
 fleet: export POSTSEAL_NEED_PG = 1
 fleet:
 	go test ./lab/bench/faults -run 'Fleet|Shared|RollingUpgrade|NextVersions|HostsShown|HolderKilled|ShipperKilled' -count=1 -v -timeout 120m -times 5
-	go test ./store/postgres ./store/writer -count=3 -timeout 60m
+	go test ./store/postgres ./store/writer ./internal/app/fleet -count=3 -timeout 60m
 
 # Mixed load, faults and reloads; prints what is in use.
 SOAK ?= 20m

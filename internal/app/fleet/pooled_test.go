@@ -15,7 +15,7 @@ import (
 func TestPooled(t *testing.T) {
 	through = pgtest.Need(t, server).Pooled(t)
 	defer func() { through = "" }()
-	for name, test := range map[string]func(*testing.T){"turn": TestTurn, "secrets": TestSecrets, "work": TestPoisoned, "notices": TestNotices, "claim": TestClaim, "workers": TestAttend, "watched": TestWatched, "restored": TestRestored} {
+	for name, test := range map[string]func(*testing.T){"turn": TestTurn, "secrets": TestSecrets, "work": TestPoisoned, "notices": TestNotices, "claim": TestClaim, "workers": TestAttend, "evidence": TestEvidence, "watched": TestWatched, "restored": TestRestored} {
 		t.Run(name, test)
 	}
 }
