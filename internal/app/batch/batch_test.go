@@ -38,11 +38,11 @@ func sleeper() func(context.Context, *int, *int) {
 // TestRunKeepsOrder: results come in the order of the items, whatever ends first.
 func TestRunKeepsOrder(t *testing.T) {
 	for _, o := range []Options[int]{
-		{}, {Workers: 1}, {Workers: 7}, {Workers: 3, Group: 8, Ahead: 64},
-		{Workers: 3, Group: 4, Size: func(*int) int64 { return 10 }, MaxSize: 25},
+		{}, {Workers: 1}, {Workers: 7}, {Workers: 3, Ahead: 64},
+		{Workers: 3, Size: func(*int) int64 { return 10 }, MaxSize: 25},
 		{Workers: 2, Size: func(*int) int64 { return 100 }, MaxSize: 25}, // each is larger than all may be
 	} {
-		t.Run(fmt.Sprintf("%d workers, group %d, memory %d", o.Workers, o.Group, o.MaxSize), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d workers, %d ahead, memory %d", o.Workers, o.Ahead, o.MaxSize), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				got := slices.Collect(Run(t.Context(), numbers(200), o, sleeper))
 				if want := slices.Collect(numbers(200)); !slices.Equal(got, want) {
@@ -100,7 +100,7 @@ func TestRunEnds(t *testing.T) {
 	})
 	t.Run("consumer", func(t *testing.T) {
 		n := 0
-		for range Run(t.Context(), numbers(1000), Options[int]{Workers: 4, Group: 8}, sleeper) {
+		for range Run(t.Context(), numbers(1000), Options[int]{Workers: 4}, sleeper) {
 			if n++; n == 3 {
 				break
 			}

@@ -65,6 +65,33 @@ func TestApplicable(t *testing.T) {
 	}
 }
 
+// TestHideInapplicable: for a page about a command, the global flags that it shows are those of its help; afterwards
+// other commands have all of theirs.
+func TestHideInapplicable(t *testing.T) {
+	c, _, err := Command().Find([]string{"version"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func() string {
+		var names []string
+		c.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		return strings.Join(names, " ")
+	}
+	before, want := shown(), []string(nil)
+	applicable(c).VisitAll(func(f *pflag.Flag) { want = append(want, f.Name) })
+	show := HideInapplicable(c)
+	if got := shown(); got != strings.Join(want, " ") || got == before {
+		t.Errorf("the page shows %s, want %q of %s", got, want, before)
+	}
+	if show(); shown() != before {
+		t.Errorf("afterwards %s, want %s", shown(), before)
+	}
+}
+
 // TestCompletions: every flag whose value is one of a set offers the set, and what is offered is
 // accepted by its command.
 func TestCompletions(t *testing.T) {

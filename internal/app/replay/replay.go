@@ -77,9 +77,8 @@ type Result struct {
 
 // Limits on messages in flight.
 const (
-	batchMessages = 8       // that a worker takes together, because each hand-over costs
-	windowBatches = 64      // read or verified before the slowest message
-	windowBytes   = 4 << 20 // of messages waiting for a worker
+	windowMessages = 512     // read or verified before the slowest message
+	windowBytes    = 4 << 20 // of messages waiting for a worker
 )
 
 // gcPercent makes the garbage collector run less often, because most of what replay allocates is
@@ -105,7 +104,7 @@ func spareCollector() (undo func()) {
 // Run verifies messages on all workers and yields the results in the order of the messages. If
 // ctx ends, it ends early without an error, and drops messages in flight.
 func Run(ctx context.Context, messages iter.Seq[mailbox.Message], o Options) iter.Seq[Result] {
-	flight := batch.Options[mailbox.Message]{Workers: o.Workers, Group: batchMessages, Ahead: max(windowBatches, 4*o.Workers),
+	flight := batch.Options[mailbox.Message]{Workers: o.Workers, Ahead: max(windowMessages, 32*o.Workers),
 		Size: func(m *mailbox.Message) int64 { return int64(cap(m.Raw)) }, MaxSize: windowBytes}
 	results := batch.Run(ctx, messages, flight, func() func(context.Context, *mailbox.Message, *Result) {
 		w := worker{Options: &o}
