@@ -100,7 +100,7 @@ func list(t *testing.T) []listed {
 	return all
 }
 
-func room(importPath string) (string, bool) {
+func packageName(importPath string) (string, bool) {
 	if importPath == "postseal" {
 		return ".", true
 	}
@@ -126,13 +126,13 @@ var packages = sync.OnceValues(func() ([]listed, error) {
 
 func TestImports(t *testing.T) {
 	for _, p := range list(t) {
-		from, _ := room(p.ImportPath)
+		from, _ := packageName(p.ImportPath)
 		if layerOf(from) < 0 {
 			t.Errorf("%s is in no layer: give it one", from)
 			continue
 		}
 		for _, i := range p.Imports {
-			if to, ours := room(i); ours && layerOf(to) >= layerOf(from) {
+			if to, ours := packageName(i); ours && layerOf(to) >= layerOf(from) {
 				t.Errorf("%s imports %s, which is not below it", from, to)
 			}
 		}
@@ -144,7 +144,7 @@ func TestImports(t *testing.T) {
 func TestLibraryDependencies(t *testing.T) {
 	library := []string{".", "spf", "dkim", "dmarc", "authres", "arc", "message", "lint", "resolver", "resolver/stub"}
 	for _, p := range list(t) {
-		name, _ := room(p.ImportPath)
+		name, _ := packageName(p.ImportPath)
 		if !slices.Contains(library, name) {
 			continue
 		}
@@ -280,7 +280,7 @@ func TestArchitectureNamesPackages(t *testing.T) {
 		named[m[1]] = true
 	}
 	for _, p := range list(t) {
-		name, _ := room(p.ImportPath)
+		name, _ := packageName(p.ImportPath)
 		if name == "." {
 			name = "postseal"
 		}
