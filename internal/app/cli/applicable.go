@@ -130,10 +130,14 @@ func HideInapplicable(c *cobra.Command) (show func()) {
 	}
 }
 
-// usageTemplate is that of cobra with the flags that apply, and lines that fit.
-func usageTemplate(template string) string {
+// The functions of usageTemplate: cobra has one set of them for all commands.
+func init() {
 	cobra.AddTemplateFunc("applicable", applicable)
 	cobra.AddTemplateFunc("usages", usages)
+}
+
+// usageTemplate is that of cobra with the flags that apply, and lines that fit.
+func usageTemplate(template string) string {
 	template = strings.ReplaceAll(template, "{{if .HasAvailableInheritedFlags}}", "{{if (applicable .).HasAvailableFlags}}")
 	template = strings.ReplaceAll(template, ".InheritedFlags.FlagUsages", "usages (applicable .)")
 	return strings.ReplaceAll(template, ".LocalFlags.FlagUsages", "usages .LocalFlags")
