@@ -161,6 +161,7 @@ func TestReportPages(t *testing.T) {
 		{"/reports/shop.example?source=%3Cscript%3E", 200, []string{"No source of this kind has"}, nil},
 		{"/reports/shop.example?days=45", 200, []string{"45 days to 30 Nov"}, nil},
 		{"/reports/shop.example?after=dkim:none", 400, []string{"This page of sources does not exist."}, nil},
+		{"/reports?all=1", 200, []string{"Which domain?", "<kbd>/</kbd> search", "/reports/shop.example"}, []string{"<kbd>/</kbd> source"}},
 		{"/reports?domain=shop.example&days=7&show=mend", 303, []string{"/reports/shop.example?days=7&amp;show=mend"}, nil},
 		{"/reports/shop.example/network:198.51.100.0-24", 200, []string{"198.51.100.0/24 sent 1,044 messages as shop.example: yours, fails.", "The SPF record of the domain lists it", "Yes, it is ours", "in your SPF", "mailer.example softfail", "bigmail.test", "720, 0% pass", "/report/30", "Its address is out9.mailer.example, which is of mailer.example. Your SPF record lists it. Its MAIL FROM is mailer.example.", "Listed byshop.example ip4:198.51.100.0/24", "mailer.example softfail, 1,044"}, []string{"bulk.test"}},
 		{"/reports/shop.example/dkim:bulk.test?days=7", 200, []string{"bulk.test sent", "known, signs", "Nothing."}, nil},

@@ -335,6 +335,9 @@ func (u *ui) show(rw http.ResponseWriter, r *http.Request, status int, name, tit
 	user := web.UserOf(r)
 	v := view{Frame: u.source.Frame(), User: user.Name, Role: string(user.Role), Admin: user.Role == listener.AdminRole, Theme: web.Theme(r), Here: here(r), Title: title, Page: current, Refresh: refresh,
 		Follows: slices.Contains([]string{"live", "audit", "job", "whatif"}, name), Now: u.source.Now().UTC(), Hints: hints[name], Data: data}
+	if d, ok := data.(*reportsData); ok && d.Summary == nil {
+		v.Hints = []hint{toSearch, toMove, toOpen} // there is no list of sources
+	}
 	if err := u.templates[name].ExecuteTemplate(&b, "frame", v); err != nil {
 		http.Error(rw, "the page cannot be shown", http.StatusInternalServerError)
 		return
