@@ -188,6 +188,7 @@ func (d *daemonUnderTest) get(path string) (int, string) {
 	r := d.ask(path)
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
+	matchSchema(d.t, path, string(body))
 	return r.StatusCode, string(body)
 }
 

@@ -32,6 +32,7 @@ func (d *daemonUnderTest) send(q *http.Request) (int, string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	matchSchema(d.t, q.URL.Path, string(body))
 	return r.StatusCode, string(body)
 }
 
