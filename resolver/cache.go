@@ -46,6 +46,8 @@ type Cache struct {
 // anyType is the type of an NXDOMAIN in the cache: it holds for all.
 const anyType Type = 0
 
+// The cache is divided not for speed (it saves 50 ns of a lookup on two processors, less than 1 % of a message) but
+// because the hand may pass all entries of a shard to make room: it then holds up a sixteenth of the lookups.
 const (
 	cacheShards = 16       // a power of two
 	oneShard    = 64 << 10 // a cache of no more than this is not divided
