@@ -54,6 +54,8 @@ type Info struct {
 	Done    int       `json:"done"`
 	Skipped []string  `json:"skipped"` // lines that name no domain, the first ones
 	Omitted int       `json:"skipped_lines"`
+	// Compared is when the earlier list was started with which this one is compared, null without one.
+	Compared *time.Time `json:"compared"`
 }
 
 // Jobs are the jobs of one directory. They run one after another. It is safe for concurrent use.
@@ -237,12 +239,16 @@ func (j *Jobs) run(ctx context.Context, x *job) error {
 	if err := batch.Resume(out, func(_ int, text []byte) error { return read.line(text) }); err != nil {
 		return err
 	}
-	if !j.begin(x, read) {
+	earlier, err := j.earlier(x)
+	if err != nil {
+		return err
+	}
+	if !j.begin(x, read, earlier) {
 		return nil
 	}
 	todo := batch.Skip(batch.Domains(list, "the list"), len(read.rows), read.last(), reportsFile)
 	w := bufio.NewWriter(out)
-	for r := range batch.Run(ctx, todo, batch.Options[batch.Domain]{Workers: workers}, j.worker) {
+	for r := range batch.Run(ctx, todo, batch.Options[batch.Domain]{Workers: workers}, j.worker(earlier)) {
 		if r.err != nil {
 			return r.err
 		}
@@ -261,13 +267,16 @@ func (j *Jobs) run(ctx context.Context, x *job) error {
 }
 
 // begin notes that a job runs, unless it was stopped while it waited.
-func (j *Jobs) begin(x *job, read *index) bool {
+func (j *Jobs) begin(x *job, read *index, e *earlier) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if x.State != Waiting {
 		return false
 	}
 	x.State, x.began, x.before, x.Done, x.index = Running, j.now(), len(read.rows), len(read.rows), read
+	if len(e.domains) > 0 {
+		x.Compared = &e.created
+	}
 	j.forget(x)
 	return j.save(x) == nil
 }
@@ -288,17 +297,21 @@ type result struct {
 	err  error
 }
 
-func (j *Jobs) worker() func(context.Context, *batch.Domain, *result) {
-	return func(ctx context.Context, d *batch.Domain, r *result) {
-		if d.Err != nil {
-			r.err = d.Err
-			return
-		}
-		report := j.audit(ctx, d.Name)
-		report.Records.SPF.Tree, report.Records.SPF.Samples = nil, nil // large, and on the page of the domain
-		r.row = rowOf(report)
-		if r.line, r.err = json.Marshal(report); r.err == nil {
-			r.line = append(r.line, '\n')
+// worker returns what batch.Run calls for each of its workers.
+func (j *Jobs) worker(e *earlier) func() func(context.Context, *batch.Domain, *result) {
+	return func() func(context.Context, *batch.Domain, *result) {
+		return func(ctx context.Context, d *batch.Domain, r *result) {
+			if d.Err != nil {
+				r.err = d.Err
+				return
+			}
+			report := j.audit(ctx, d.Name)
+			report.Records.SPF.Tree, report.Records.SPF.Samples = nil, nil // large, and on the page of the domain
+			r.row = rowOf(report)
+			r.row.was = e.of(&r.row)
+			if r.line, r.err = json.Marshal(stored{report, r.row.was}); r.err == nil {
+				r.line = append(r.line, '\n')
+			}
 		}
 	}
 }

@@ -28,6 +28,13 @@ type row struct {
 	rules                 []string // the most severe first
 	severity              audit.Severity
 	unchecked             bool
+	was                   *Was
+}
+
+// stored is a line of reportsFile.
+type stored struct {
+	*audit.Report
+	Was *Was `json:"was,omitempty"`
 }
 
 func rowOf(r *audit.Report) row {
@@ -66,11 +73,13 @@ type index struct {
 }
 
 func (x *index) line(text []byte) error {
-	var r audit.Report
-	if err := json.Unmarshal(text, &r); err != nil {
+	s := stored{Report: &audit.Report{}}
+	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	x.add(rowOf(&r))
+	r := rowOf(s.Report)
+	r.was = s.Was
+	x.add(r)
 	return nil
 }
 
@@ -143,6 +152,7 @@ type Row struct {
 	Policy    string         `json:"policy"`
 	Lookups   int            `json:"spf_lookups"`
 	Unchecked bool           `json:"unchecked"` // something could not be looked up
+	Was       *Was           `json:"was"`       // what the list of Info.Compared found, null if that is not known
 }
 
 // Page returns a part of the results of a job.
@@ -177,7 +187,7 @@ func (j *Jobs) Page(id string, a Asked) (*Page, error) {
 }
 
 func (r *row) shown() Row {
-	s := Row{Domain: r.domain, Grade: r.grade, Severity: r.severity, Findings: len(r.rules), Policy: r.policy, Lookups: r.lookups, Unchecked: r.unchecked}
+	s := Row{Domain: r.domain, Grade: r.grade, Severity: r.severity, Findings: len(r.rules), Policy: r.policy, Lookups: r.lookups, Unchecked: r.unchecked, Was: r.was}
 	if len(r.rules) > 0 {
 		s.Worst = r.rules[0]
 		if rule, ok := audit.RuleOf(s.Worst); ok {

@@ -192,7 +192,7 @@ func TestAuditPages(t *testing.T) {
 		{"job, a rule", full, "/bulk/" + done + "?rule=dmarc.none&sort=domain", 200, []string{"60 domains with dmarc.none"}, []string{"<b>d0.test"}},
 		{"job, no grade", full, "/bulk/" + done + "?grade=-", 200, []string{"1 domain, not graded", "could not be checked"}, nil},
 		{"job, nothing matches", full, "/bulk/" + done + "?grade=Z", 200, []string{"No domain matches."}, nil},
-		{"job, stopped", full, "/bulk/" + stopped, 200, []string{"60 of 120 done", "Continue", "stopped"}, nil},
+		{"job, stopped", full, "/bulk/" + stopped, 200, []string{"60 of 120 done", "Continue", "stopped", "Changed since", "30 Nov 2026"}, nil},
 		{"job, unknown", full, "/bulk/none", 404, []string{"There is no such job."}, nil},
 		{"job, off", off, "/bulk/none", 200, []string{"there is no state directory"}, nil},
 	} {
