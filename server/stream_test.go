@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -201,47 +203,79 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestStreamCost: a hundred viewers of fifty verdicts a second cost at most 3 % of a core beyond
-// what their own clients take, which run in this process too: so twice that is asked here.
-func TestStreamCost(t *testing.T) {
-	if *latencyBlocks == 0 {
-		t.Skip("skipped: it measures; run it with -latency 1")
+// viewersOf has the address that the process of TestViewers reads from.
+const viewersOf = "POSTSEAL_VIEWERS_OF"
+
+const viewers = 100
+
+// TestViewers is the viewers of TestStreamCost, in a process of their own.
+func TestViewers(t *testing.T) {
+	url := os.Getenv(viewersOf)
+	if url == "" {
+		t.Skip("SKIPPED: TestStreamCost starts it")
 	}
-	const viewers, rate, seconds = 100, 50, 3
-	h := &keeper{live: newLive(time.Now), now: time.Now}
-	server := httptest.NewServer(web.Stream(nil, h.stream))
-	defer server.Close()
-	var clients sync.WaitGroup
+	var all sync.WaitGroup
 	for range viewers {
-		r, err := http.Get(server.URL + "/")
+		r, err := http.Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		clients.Go(func() {
-			buf := make([]byte, 64<<10)
-			for {
-				if _, err := r.Body.Read(buf); err != nil {
-					r.Body.Close()
-					return
-				}
-			}
+		all.Go(func() {
+			defer r.Body.Close()
+			io.Copy(io.Discard, r.Body) //nolint:errcheck // the server ends it
 		})
 	}
+	fmt.Println("ready")
+	all.Wait()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// streamed is the share of a core, in percent, that the viewers take while verdicts are shown.
+func streamed(t *testing.T, h *keeper, rate, seconds int) float64 {
 	before, began := storetest.CPU(t), time.Now()
-	tick := time.NewTicker(time.Second / rate)
+	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for i := range rate * seconds {
 		<-tick.C
 		row := streamRow(i)
 		h.live.show(row)
 	}
-	used, took := storetest.CPU(t)-before, time.Since(began)
+	return 100 * float64(storetest.CPU(t)-before) / float64(time.Since(began))
+}
+
+// TestStreamCost: a hundred viewers of fifty verdicts a second cost at most 3 % of a core.
+func TestStreamCost(t *testing.T) {
+	if *latencyBlocks == 0 {
+		t.Skip("SKIPPED: it measures; run it with -latency 1")
+	}
+	const rate, seconds = 50, 3
+	h := &keeper{live: newLive(time.Now), now: time.Now}
+	server := httptest.NewServer(web.Stream(nil, h.stream))
+	defer server.Close()
+	child := exec.Command(os.Args[0], "-test.run", "^TestViewers$")
+	child.Env = append(os.Environ(), viewersOf+"="+server.URL)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the viewers say %q, %v", line, err)
+	}
+	share := 100.0
+	for range 3 { // the least counts: the machine may be busy
+		share = min(share, streamed(t, h, rate, seconds))
+	}
 	h.live.close()
-	clients.Wait()
-	share := float64(used) / float64(took) * 100
-	t.Logf("%.1f %% of a core for %d viewers and %d verdicts a second, clients included", share, viewers, rate)
-	if share > 6 {
-		t.Errorf("%.1f %% of a core, at most 6 with the clients", share)
+	rest, _ := io.ReadAll(out)
+	if err := child.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, rest)
+	}
+	t.Logf("%.1f %% of a core for %d viewers and %d verdicts a second; the viewers took %v in their process", share, viewers, rate, child.ProcessState.UserTime()+child.ProcessState.SystemTime())
+	if share > 3 {
+		t.Errorf("%.1f %% of a core, at most 3", share)
 	}
 }
 
