@@ -103,6 +103,32 @@ func TestDiagnosis(t *testing.T) {
 	}
 }
 
+// TestPostedDiagnosis: a message that a program posts is diagnosed too, also one whose header section is
+// empty or whose body is large, of which nothing is held.
+func TestPostedDiagnosis(t *testing.T) {
+	zone, err := os.ReadFile("../testdata/zones/mail.zone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../testdata/mail/list.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := runOn(t, listeners+"[bundles]\ndir = '"+t.TempDir()+"'\n"+storeTable(t.TempDir()), string(zone))
+	const query = "ip=198.51.100.77&helo=mail.lists.example.net&from=anvils-bounces@lists.example.net"
+	ref := d.post(query, string(text))["ref"].(string)
+	d.post(query, "\nbody\n")
+	d.post(query, "From: a@acme.test")
+	d.post(query, string(text)+strings.Repeat("more\n", 100_000))
+	d.bundles.settle(t.Context())
+	if status, body := d.get("/v/" + ref); status != 200 || !strings.Contains(body, "141 octets in 5 lines were added at the end") {
+		t.Errorf("the page does not say why: %d %s", status, body)
+	}
+	if held := d.engine.Bodies; held == nil || *held != (listener.Bodies{}) {
+		t.Errorf("a body is still held")
+	}
+}
+
 // TestDiagnosisIsBounded: strangers who send many broken signatures do not get more than the daemon's
 // share of CPU time for them; verdicts and evidence are kept all the same.
 func TestDiagnosisIsBounded(t *testing.T) {

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"io"
 	"sync/atomic"
 
 	"postseal"
@@ -46,6 +47,34 @@ func (b *Body) Write(p []byte) (int, error) {
 	default:
 		b.text.Write(p)
 	}
+	return len(p), nil
+}
+
+// AfterHeader returns a writer of a whole message with CRLF that keeps its body in b.
+func (b *Body) AfterHeader() io.Writer { return &afterHeader{body: b, seen: len("\r\n")} } // the header section may be empty
+
+// afterHeader drops the header section of a message.
+type afterHeader struct {
+	body *Body
+	seen int // octets of endOfHeader
+}
+
+const endOfHeader = "\r\n\r\n"
+
+// Write implements io.Writer. It never fails.
+func (a *afterHeader) Write(p []byte) (int, error) {
+	i := 0
+	for ; i < len(p) && a.seen < len(endOfHeader); i++ {
+		switch p[i] {
+		case endOfHeader[a.seen]:
+			a.seen++
+		case endOfHeader[0]:
+			a.seen = 1
+		default:
+			a.seen = 0
+		}
+	}
+	a.body.Write(p[i:]) //nolint:errcheck // it never fails
 	return len(p), nil
 }
 

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,5 +57,32 @@ func TestBody(t *testing.T) {
 	var none *Bodies
 	if b := none.Begin(); b.Explain(broken) != nil || b.Bytes() != nil {
 		t.Error("a body without Bodies")
+	}
+}
+
+// TestAfterHeader: of a message in chunks of any length, only the body is kept.
+func TestAfterHeader(t *testing.T) {
+	for name, want := range map[string]string{
+		"From: a@x.test\r\nSubject: b\r\n\r\nbody\r\n\r\nmore\r\n": "body\r\n\r\nmore\r\n",
+		"\r\nbody\r\n":                "body\r\n",
+		"From: a@x.test\r\n":          "",
+		"A: b\r\n\r\r\n\r\nbody":      "body",
+		"A: b\n\nc\r\n\r\n":           "",
+		"":                            "",
+		"A: b\r\n \r\n\r\n\r\nbody\r": "\r\nbody\r",
+	} {
+		for size := 1; size <= 5; size++ {
+			var all Bodies
+			b := all.Begin()
+			w := b.AfterHeader()
+			for chunk := range slices.Chunk([]byte(name), size) {
+				if n, err := w.Write(chunk); n != len(chunk) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			if got := string(b.Bytes()); got != want {
+				t.Errorf("%q in chunks of %d: %q, want %q", name, size, got, want)
+			}
+		}
 	}
 }

@@ -280,7 +280,11 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 	s := w.engine.Current()
 	body := http.MaxBytesReader(rw, &steady{r.Body, http.NewResponseController(rw), time.Now().Add(requestTime)}, int64(s.Config.Limits.HTTPMessage))
 	conn, helo, text := relayed(s, conn, helo, message.NewCRLFReader(body))
-	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, text)
+	kept := w.engine.Bodies.Begin()
+	report, err := postseal.VerifyReader(r.Context(), s.Verifier, conn, helo, from, io.TeeReader(text, kept.AfterHeader()))
+	if err != nil || report.Cost.Bytes == 0 {
+		kept.Release()
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -294,7 +298,7 @@ func (w *web) verify(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	report.Recipients = r.URL.Query()["rcpt"]
-	w.engine.Record(listener.Verdict{Listener: listener.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond})
+	w.engine.Record(listener.Verdict{Listener: listener.HTTP, Report: report, Snapshot: s, Took: time.Duration(report.Cost.Micros) * time.Microsecond, Body: kept.Explain(report)})
 	rw.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(rw).Encode(report)
 }

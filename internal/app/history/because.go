@@ -21,12 +21,12 @@ func because(v *Verdict) string {
 	switch {
 	case len(v.Signatures) == 0:
 		add("no signature")
+	case v.DKIM == "pass" && contains(v.CountsForAuthor, "dkim"):
+		add("DKIM passes for the author")
 	case broken != "":
 		add(broken)
 	case v.DKIM != "pass":
 		add("DKIM " + v.DKIM)
-	case contains(v.CountsForAuthor, "dkim"):
-		add("DKIM passes for the author")
 	case other:
 		add("DKIM and SPF pass for another domain")
 		other = false

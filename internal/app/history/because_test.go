@@ -17,6 +17,8 @@ func TestBecause(t *testing.T) {
 			Signatures: []Signature{signed("fail", "acme.test", "BodyHashMismatch"), signed("pass", "lists.example.net", "")}}, "the body changed after it was signed; SPF passes for another domain; it looks forwarded"},
 		{"by another service", Verdict{Action: "reject", Applied: "reject", Author: "acme.test", DKIM: "pass", SPF: "pass", Signatures: []Signature{signed("pass", "bulk.test", "")}}, "DKIM and SPF pass for another domain"},
 		{"aligned", Verdict{Action: "accept", Applied: "accept", Author: "acme.test", DKIM: "pass", SPF: "fail", CountsForAuthor: []string{"dkim"}, Signatures: []Signature{signed("pass", "acme.test", "")}}, "DKIM passes for the author; SPF fail"},
+		{"one of two keys is revoked", Verdict{Action: "accept", Applied: "accept", Author: "acme.test", DKIM: "pass", SPF: "fail", CountsForAuthor: []string{"dkim"},
+			Signatures: []Signature{signed("permerror", "acme.test", "KeyRevoked"), signed("pass", "acme.test", "")}}, "DKIM passes for the author; SPF fail"},
 		{"a key that cannot be looked up", Verdict{Action: "defer", Applied: "defer", Author: "keydown.example", DKIM: "temperror", SPF: "skipped", Signatures: []Signature{signed("temperror", "keydown.example", "KeyUnavailable")}}, "the key cannot be looked up now"},
 		{"a result without a reason", Verdict{Action: "defer", Applied: "defer", Author: "x.test", DKIM: "temperror", Signatures: []Signature{signed("temperror", "x.test", "")}}, "DKIM temperror"},
 		{"a rule", Verdict{Action: "accept", Applied: "accept", Author: "x.test", DKIM: "none", SPF: "none", Why: "our branch office"}, "no signature; SPF none; our branch office"},
