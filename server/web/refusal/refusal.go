@@ -77,13 +77,13 @@ func (p *public) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		rw.Header().Set("Allow", http.MethodGet)
 		p.show(rw, r, http.StatusMethodNotAllowed, lost(words))
-	case !p.limits.Allow(web.Client(p.Engine.Current(), r, true)):
-		rw.Header().Set("Retry-After", "60")
-		p.show(rw, r, http.StatusTooManyRequests, busy(words))
-	case strings.HasSuffix(r.URL.Path, "/"+styleName):
+	case strings.HasSuffix(r.URL.Path, "/"+styleName): // the page over the limits has it too
 		rw.Header().Set("Content-Type", "text/css; charset=utf-8")
 		rw.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		rw.Write(style) //nolint:errcheck // the client is gone
+	case !p.limits.Allow(web.Client(p.Engine.Current(), r, true)):
+		rw.Header().Set("Retry-After", "60")
+		p.show(rw, r, http.StatusTooManyRequests, busy(words))
 	default:
 		p.page(rw, r, words)
 	}

@@ -215,6 +215,9 @@ func TestLimits(t *testing.T) {
 	if codes[404] < perMinute || codes[404] > perMinute+2 || codes[429] == 0 {
 		t.Errorf("one client: %v", codes)
 	}
+	if rw := get(p, "/r/"+styleName); rw.Code != 200 || rw.Header().Get("Content-Type") != "text/css; charset=utf-8" {
+		t.Errorf("the style of the page over the limits: %d %s", rw.Code, rw.Header().Get("Content-Type"))
+	}
 	p, _ = open(t, nil, true)
 	codes = map[int]int{}
 	for i := range 100 {
