@@ -177,11 +177,16 @@ func (r *Resolver) leave() {
 	r.admit()
 }
 
-// grow makes the window larger, by one for as many answers in time as it has turns.
+// grow makes the window larger for an answer in time: by one until the first loss, and then by one for as
+// many answers as it has turns, as TCP does (RFC 5681 §3.1).
 func (r *Resolver) grow() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.window = min(float64(r.options.Most), r.window+1/r.window)
+	step := 1.0
+	if !r.cut.IsZero() {
+		step /= r.window
+	}
+	r.window = min(float64(r.options.Most), r.window+step)
 }
 
 // shrink makes the window smaller, at most once in a second.

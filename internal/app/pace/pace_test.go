@@ -116,6 +116,26 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// TestSlowStart: until a query is lost, the window grows by one for each answer.
+func TestSlowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{delay: 20 * time.Millisecond}
+		r := pace.New(s, pace.Options{Least: 4, Most: 1000})
+		ask(t.Context(), r, 96, everywhere)
+		if r.Window() != 100 {
+			t.Errorf("window %d after 96 answers in time", r.Window())
+		}
+		s.delay = 2 * time.Second
+		ask(t.Context(), r, 96, everywhere)
+		s.delay = 20 * time.Millisecond
+		cut := r.Window()
+		ask(t.Context(), r, cut, everywhere)
+		if got := r.Window(); cut >= 100 || got > cut+1 {
+			t.Errorf("window %d after losses, %d after as many answers", cut, got)
+		}
+	})
+}
+
 // TestCancel: a question that waits for its turn ends with its context, and leaves the turn to
 // others.
 func TestCancel(t *testing.T) {
