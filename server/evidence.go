@@ -72,7 +72,7 @@ func (a *answering) look(ctx context.Context, now time.Time) {
 func (a *answering) do(ctx context.Context, c *fleet.Chunk) {
 	within, lost := context.WithCancel(ctx)
 	defer lost()
-	a.running.Go(func() { a.renew(within, lost, c) })
+	a.running.Go(func() { fleet.KeepLease(within, a.db, c, a.self.ID, lost) })
 	text, err := whatif.Answer(within, c, a.d.engine.Current().Config.Bundles)
 	failpoint.Reach("part")
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
@@ -86,22 +86,5 @@ func (a *answering) do(ctx context.Context, c *fleet.Chunk) {
 	}
 	if err != nil && within.Err() == nil {
 		a.d.log.Warn("the part of this host in a comparison of policies could not be written, it is done again", "error", listener.Text(err))
-	}
-}
-
-// renew keeps the lease of a part, and ends the work on it if another process has it.
-func (a *answering) renew(ctx context.Context, lost func(), c *fleet.Chunk) {
-	t := time.NewTicker(fleet.RenewEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-		if mine, err := a.db.Renew(ctx, c, a.self.ID); err == nil && !mine {
-			lost()
-			return
-		}
 	}
 }

@@ -170,7 +170,7 @@ func (w *worker) do(ctx context.Context, c *fleet.Chunk) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var renewing sync.WaitGroup
-	renewing.Go(func() { w.renew(within, cancel, c) })
+	renewing.Go(func() { fleet.KeepLease(within, w.queue, c, w.holder, cancel) })
 	results, ok := w.results(within, c)
 	switch {
 	case ok && within.Err() == nil:
@@ -192,23 +192,6 @@ func (w *worker) results(ctx context.Context, c *fleet.Chunk) (list []string, ok
 	}
 	list = w.audited(ctx, c)
 	return list, len(list) == len(c.Items)
-}
-
-// renew keeps the lease of a chunk, and ends the work on it if another worker has it.
-func (w *worker) renew(ctx context.Context, lost func(), c *fleet.Chunk) {
-	t := time.NewTicker(fleet.RenewEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-		if mine, err := w.queue.Renew(ctx, c, w.holder); err == nil && !mine {
-			lost()
-			return
-		}
-	}
 }
 
 // finishTries is how often a worker tries to write its results, a second apart.

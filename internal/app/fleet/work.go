@@ -30,8 +30,8 @@ type Chunk struct {
 // leaseFor is the lease of a chunk: 4 s in a program with failpoints, since tests wait for its end.
 var leaseFor = max(4*time.Second, failpoint.Soon(30*time.Second))
 
-// RenewEvery is how often a worker must call Renew.
-var RenewEvery = leaseFor / 4
+// renewEvery is how often KeepLease calls Renew.
+var renewEvery = leaseFor / 4
 
 // MaxAttempts is how often a chunk may have begun: the items of one that ended its workers that often
 // are not done.
@@ -160,4 +160,21 @@ func (d *DB) Results(ctx context.Context, id string, chunk int64, f func(body st
 	var body string
 	_, err = pgx.ForEachRow(rows, []any{&body}, func() error { return f(body) })
 	return true, err
+}
+
+// KeepLease renews the lease of a chunk until ctx ends. It calls lost, and returns, if another holder has it.
+func KeepLease(ctx context.Context, q Queue, c *Chunk, holder string, lost func()) {
+	t := time.NewTicker(renewEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if mine, err := q.Renew(ctx, c, holder); err == nil && !mine {
+			lost()
+			return
+		}
+	}
 }
